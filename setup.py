@@ -1,0 +1,70 @@
+"""Packaging: several source roots, one import package.
+
+``converters/``, ``calibration/`` and ``example_models/`` lie at the top of the repository but are imported as
+``tfcompress.converters`` and so on, so that a user's own ``calibration/`` folder never shadows ours.  In a checkout
+committed links inside ``tfcompress/`` do that; in a wheel ``package_dir`` does.
+"""
+
+from pathlib import Path
+
+from setuptools import setup
+
+ROOTS = {
+    "tfcompress": "tfcompress",
+    "tfcompress.converters": "converters",
+    "tfcompress.calibration": "calibration",
+    "tfcompress.example_models": "example_models",
+}
+
+
+def packages_below(package: str, folder: str) -> dict[str, str]:
+    """Every sub-package of `folder` (links not followed), as {import name: folder}."""
+    found = {package: folder}
+    for child in sorted(Path(folder).iterdir()):
+        if child.is_dir() and not child.is_symlink() and (child / "__init__.py").exists():
+            found |= packages_below(f"{package}.{child.name}", f"{folder}/{child.name}")
+    return found
+
+
+PACKAGE_DIR = {
+    name: folder for package, root in ROOTS.items() for name, folder in packages_below(package, root).items()
+}
+
+TPU = ["jax>=0.6,<0.12", "libtpu>=0.0.20,<0.1"]
+REPORT = ["jinja2>=3.1,<4", "matplotlib>=3.9,<4"]
+EXAMPLES = ["scikit-learn>=1.5,<2"]
+DEV = ["pytest>=8,<10", "hypothesis>=6.100,<7", "ruff>=0.9", "mypy>=1.14", "pyright>=1.1.390"]
+
+setup(
+    name="tfcompress",
+    version=Path("tfcompress/VERSION").read_text(encoding="utf-8").strip(),
+    description="Keras models to TFLite int8, Edge TPU and Cloud TPU, each proven against the float model",
+    long_description=Path("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11,<3.14",
+    packages=sorted(PACKAGE_DIR),
+    package_dir=PACKAGE_DIR,
+    package_data={
+        "tfcompress": ["VERSION", "py.typed", "**/*.jinja", "**/*.css"],
+        "tfcompress.converters": ["**/*.csv"],
+    },
+    install_requires=[
+        "tensorflow>=2.18,<2.22",
+        "tf_keras>=2.18,<2.22",  # the Keras that tfmot wraps
+        "tensorflow-model-optimization>=0.8,<0.9",
+        "litert-quantizer>=0.11,<0.12",  # the maintained int8 engine
+        "ai-edge-litert>=2.1,<3",  # the phone's runtime
+        "numpy>=1.26,<3",
+        "absl-py>=1.2,<3",
+        "rich>=13,<16",
+    ],
+    extras_require={
+        "tpu": TPU,
+        "report": REPORT,
+        "examples": EXAMPLES,
+        "dev": DEV,
+        "all": TPU + REPORT + EXAMPLES,
+    },
+    entry_points={"console_scripts": ["tfcompress=tfcompress.cli:run"]},
+)

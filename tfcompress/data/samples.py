@@ -1,0 +1,203 @@
+"""Samples as every stage sees them: a stream that can be read again, always in the same order."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+
+from tfcompress.errors import DataError
+from tfcompress.model import TensorInfo
+
+__all__ = ["Batch", "Sample", "Samples", "Source"]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One raw sample, before preprocessing and without a batch dimension.
+
+    Attributes:
+        inputs: by model input name, or positional when the source does not know names.
+        labels: by output name or positional; empty without labels.
+    """
+
+    inputs: Mapping[str, np.ndarray] | Sequence[np.ndarray]
+    labels: Mapping[str, np.ndarray] | Sequence[np.ndarray] = ()
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Consecutive samples, ready for a model.
+
+    Attributes:
+        start: index of the first sample in the stream.
+        inputs: {input name: array, batch first, of the input's dtype}.
+        labels: {output name: array, batch first}; empty without labels.
+    """
+
+    start: int
+    inputs: dict[str, np.ndarray]
+    labels: dict[str, np.ndarray]
+
+    def __len__(self) -> int:
+        return len(next(iter(self.inputs.values())))
+
+
+class Source(Protocol):
+    """Where raw samples come from: one implementation a data format."""
+
+    @property
+    def name(self) -> str:
+        """For messages: the path or ``package.module:function``."""
+        ...
+
+    @property
+    def count(self) -> int | None:
+        """Number of samples, or None when only a full pass would tell."""
+        ...
+
+    @property
+    def sha256(self) -> str | None:
+        """Hash of the bytes behind the samples, or None when there are none (a function)."""
+        ...
+
+    def samples(self) -> Iterator[Sample]:
+        """A fresh pass over all samples, in a fixed order."""
+        ...
+
+
+@dataclass(frozen=True)
+class Samples:
+    """A `Source` bound to a model's inputs: named, preprocessed, checked and batched.
+
+    Attributes:
+        source: where the raw samples come from.
+        inputs: the model's inputs.
+        outputs: the model's outputs; labels are named after them.
+        preprocess: applied to each raw input array (float32 of values as stored) before the model sees it.
+        limit: use only the first so many samples; None means all.
+        indices: use only the samples at these positions of the source, ascending; None means all.
+    """
+
+    source: Source
+    inputs: tuple[TensorInfo, ...]
+    outputs: tuple[TensorInfo, ...]
+    preprocess: Callable[[np.ndarray], np.ndarray] | None = None
+    limit: int | None = None
+    indices: tuple[int, ...] | None = None
+
+    @property
+    def name(self) -> str:
+        """For messages and reports."""
+        return self.source.name
+
+    @property
+    def count(self) -> int | None:
+        """Number of samples this stream gives, or None when only a pass would tell."""
+        total = self.source.count if self.indices is None else len(self.indices)
+        if total is None or self.limit is None:
+            return total
+        return min(total, self.limit)
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the source's bytes, or of the samples themselves when there are no bytes behind them."""
+        known = self.source.sha256
+        if known is not None:
+            return known
+        digest = hashlib.sha256()
+        for batch in self.batches(64):
+            for name in sorted(batch.inputs):
+                digest.update(np.ascontiguousarray(batch.inputs[name]).tobytes())
+        return digest.hexdigest()
+
+    def take(self, limit: int) -> Samples:
+        """The first `limit` samples."""
+        return replace(self, limit=limit if self.limit is None else min(limit, self.limit))
+
+    def select(self, indices: Sequence[int]) -> Samples:
+        """Only the samples at `indices` of the source; they come in ascending order."""
+        return replace(self, indices=tuple(sorted(indices)), limit=None)
+
+    def batches(self, batch_size: int) -> Iterator[Batch]:
+        """A fresh pass in batches; the last one may be smaller.  Memory holds one batch.
+
+        Raises:
+            DataError: no samples, or a sample of the wrong shape, dtype, or with NaN or infinity.
+        """
+        stream = self._checked()
+        start = 0
+        while chunk := list(itertools.islice(stream, batch_size)):
+            inputs = {info.name: np.stack([item[0][info.name] for item in chunk]) for info in self.inputs}
+            labels = {name: np.stack([item[1][name] for item in chunk]) for name in chunk[0][1]}
+            yield Batch(start, inputs, labels)
+            start += len(chunk)
+        if start == 0:
+            raise DataError(f"{self.name}: no samples, expected at least one")
+
+    def _checked(self) -> Iterator[tuple[dict[str, np.ndarray], dict[str, np.ndarray]]]:
+        raw: Iterable[tuple[int, Sample]] = enumerate(self.source.samples())
+        if self.indices is not None:
+            wanted = frozenset(self.indices)
+            last = max(wanted, default=-1)
+            raw = ((i, sample) for i, sample in itertools.takewhile(lambda pair: pair[0] <= last, raw) if i in wanted)
+        for index, sample in itertools.islice(raw, self.limit):
+            yield self._inputs_of(index, sample), self._labels_of(index, sample)
+
+    def _inputs_of(self, index: int, sample: Sample) -> dict[str, np.ndarray]:
+        where = f"{self.name}: sample {index}"
+        given = sample.inputs
+        if not isinstance(given, Mapping):
+            if len(given) != len(self.inputs):
+                raise DataError(f"{where}: got {len(given)} inputs, the model has {len(self.inputs)} ({self._names()})")
+            given = {info.name: value for info, value in zip(self.inputs, given, strict=True)}
+        ready = {}
+        for info in self.inputs:
+            if info.name not in given:
+                raise DataError(
+                    f"{where}: input {info.name!r} is missing, got {', '.join(given)}; the model has {self._names()}"
+                )
+            ready[info.name] = self._checked_input(info, np.asarray(given[info.name]), where)
+        return ready
+
+    def _checked_input(self, info: TensorInfo, value: np.ndarray, where: str) -> np.ndarray:
+        wants_text = info.dtype in ("string", "object")
+        if value.dtype.kind not in ("OSU" if wants_text else "biuf"):
+            raise DataError(f"{where}: input {info.name!r} has dtype {value.dtype}, expected numbers for {info.dtype}")
+        if self.preprocess is not None and not wants_text:
+            value = np.asarray(self.preprocess(value))
+        want = info.shape[1:]
+        if value.ndim == len(want) - 1 and want[-1] == 1:
+            value = value[..., None]  # a grey image or a series without its channel axis
+        fits = value.ndim == len(want) and all(w is None or w == got for w, got in zip(want, value.shape, strict=True))
+        if not fits:
+            raise DataError(
+                f"{where}: input {info.name!r} has shape {value.shape}, expected {want}; resize or reshape the data"
+            )
+        if wants_text:
+            return value
+        if value.dtype.kind == "f" and not np.isfinite(value).all():
+            raise DataError(
+                f"{where}: input {info.name!r} has NaN or infinite values; clean the data or drop the sample"
+            )
+        dtype = np.dtype(info.dtype if info.dtype != "bfloat16" else "float32")
+        if dtype.kind in "iu" and value.dtype.kind == "f" and not np.array_equal(value, np.round(value)):
+            raise DataError(f"{where}: input {info.name!r} has fractions, but the model takes {info.dtype}")
+        return value.astype(dtype)
+
+    def _labels_of(self, index: int, sample: Sample) -> dict[str, np.ndarray]:
+        given = sample.labels
+        if isinstance(given, Mapping):
+            return {name: np.asarray(value) for name, value in given.items()}
+        if len(given) > len(self.outputs):
+            raise DataError(
+                f"{self.name}: sample {index}: got {len(given)} labels, the model has {len(self.outputs)} outputs"
+            )
+        return {info.name: np.asarray(value) for info, value in zip(self.outputs, given, strict=False)}
+
+    def _names(self) -> str:
+        return ", ".join(repr(info.name) for info in self.inputs)

@@ -1,0 +1,85 @@
+"""Every error that tfcompress raises on purpose.
+
+    TfCompressError
+    ├── InputError            bad usage or bad input: exit code 2
+    │   ├── ModelError        the model file cannot be used
+    │   │   └── UnsafeModelError   it would run code, and the user did not opt in
+    │   ├── DataError         calibration, evaluation or training data cannot be used
+    │   ├── RecipeError       a recipe or an option is wrong
+    │   └── MissingExtraError an optional dependency is not installed
+    ├── ConversionError       a conversion failed: exit code 1
+    └── GateError             the accuracy gate failed: exit code 3
+
+The message of each is one line: what, where, expected, got, and how to fix it.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "ConversionError",
+    "DataError",
+    "GateError",
+    "InputError",
+    "MissingExtraError",
+    "ModelError",
+    "RecipeError",
+    "TfCompressError",
+    "UnsafeModelError",
+    "one_line",
+]
+
+
+def one_line(text: object, limit: int = 400) -> str:
+    """`text` folded into one line of at most `limit` characters; used to quote another library's message."""
+    folded = " ".join(str(text).split())
+    return folded if len(folded) <= limit else folded[: limit - 1] + "…"
+
+
+class TfCompressError(Exception):
+    """Base of every error that tfcompress raises on purpose."""
+
+    exit_code = 1
+
+    def __init__(self, message: str) -> None:
+        super().__init__(one_line(message, 2000))
+
+
+class InputError(TfCompressError):
+    """Bad usage or bad input."""
+
+    exit_code = 2
+
+
+class ModelError(InputError):
+    """The model cannot be used: missing, corrupt, of an unknown format, or of an unsupported kind."""
+
+
+class UnsafeModelError(ModelError):
+    """Loading the model would run code that the file carries, and the user did not opt in."""
+
+
+class DataError(InputError):
+    """Calibration, evaluation or training data cannot be used."""
+
+
+class RecipeError(InputError):
+    """A recipe or an option has a value or a name that is not allowed."""
+
+
+class MissingExtraError(InputError):
+    """An optional dependency is not installed."""
+
+    def __init__(self, package: str, extra: str, purpose: str) -> None:
+        super().__init__(f"{purpose} needs {package}, which is not installed: pip install 'tfcompress[{extra}]'")
+
+
+class ConversionError(TfCompressError):
+    """A conversion failed for a reason that lies in the model or in the engine."""
+
+    exit_code = 1
+
+
+class GateError(TfCompressError):
+    """An artifact lost more accuracy than the gate allows."""
+
+    exit_code = 3

@@ -1,0 +1,109 @@
+"""The float model that every stage works on, whatever Keras or file it came from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from tfcompress.runtime import tf
+
+__all__ = ["Flavor", "FloatModel", "TensorInfo"]
+
+Flavor = Literal["keras3", "tf_keras", "saved_model"]
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """One input or output of a model.
+
+    Attributes:
+        name: the Keras name, unique among the model's inputs (or outputs).
+        shape: with the batch dimension first; None where a size is not fixed.
+        dtype: a numpy dtype name such as ``float32``.
+    """
+
+    name: str
+    shape: tuple[int | None, ...]
+    dtype: str
+
+
+@dataclass(frozen=True)
+class FloatModel:
+    """A loaded model: what it is called, what goes in and out, and how to run it.
+
+    Attributes:
+        name: for reports; the file's stem, or the Keras model's name.
+        format: `keras_v3`, `keras_v2`, `h5`, `saved_model` or `in_memory`.
+        sha256: of the file; None for a model that came from memory.
+        flavor: which library `keras_model` belongs to; `saved_model` when only a signature is known.
+        keras_model: the Keras 3 or tf_keras model; None when only a signature is known.
+        inputs: in the model's own order.
+        outputs: in the model's own order.
+        function: maps {input name: tf.Tensor} to {output name: tf.Tensor}, in inference mode; traceable by tf.function.
+        quantization_aware: `keras_model` carries tfmot quantize wrappers with trained ranges.
+    """
+
+    name: str
+    format: str
+    sha256: str | None
+    flavor: Flavor
+    keras_model: Any
+    inputs: tuple[TensorInfo, ...]
+    outputs: tuple[TensorInfo, ...]
+    function: Callable[[Mapping[str, Any]], dict[str, Any]] = field(repr=False)
+    quantization_aware: bool = False
+
+    def concrete_function(self, batch_size: int | None) -> Any:
+        """A `tf.types.experimental.ConcreteFunction` of the inference pass.
+
+        Args:
+            batch_size: fixed first dimension of every input; None leaves it open.
+
+        Returns:
+            A concrete function whose positional arguments are the inputs in order, named as in `inputs`, and whose
+            result is {output name: tensor}.
+        """
+        specs = [tf.TensorSpec([batch_size, *info.shape[1:]], info.dtype, name=info.name) for info in self.inputs]
+        names = [info.name for info in self.inputs]
+
+        @tf.function(input_signature=specs, autograph=False)
+        def serve(*tensors: Any) -> dict[str, Any]:
+            return self.function(dict(zip(names, tensors, strict=True)))
+
+        return serve.get_concrete_function()
+
+    def predict(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Run one batch eagerly.
+
+        Args:
+            inputs: {input name: array with the batch dimension first}.
+
+        Returns:
+            {output name: array}.
+        """
+        tensors = {info.name: tf.constant(inputs[info.name], info.dtype) for info in self.inputs}
+        return {name: np.asarray(value) for name, value in self.function(tensors).items()}
+
+    @property
+    def parameters(self) -> int | None:
+        """Number of weights, trainable or not; None when only a signature is known."""
+        return None if self.keras_model is None else int(self.keras_model.count_params())
+
+    @property
+    def float_bytes(self) -> int | None:
+        """Bytes of all weights as they are stored; None when only a signature is known."""
+        if self.keras_model is None:
+            return None
+        return sum(
+            int(np.prod(weight.shape)) * np.dtype(_dtype_name(weight)).itemsize for weight in self.keras_model.weights
+        )
+
+
+def _dtype_name(weight: Any) -> str:
+    """A weight's numpy dtype name, for both Kerases."""
+    dtype = weight.dtype
+    name = dtype if isinstance(dtype, str) else dtype.name
+    return {"bfloat16": "float16"}.get(name, name)  # same width; numpy itself has no bfloat16
