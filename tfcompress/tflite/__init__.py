@@ -1,0 +1,16 @@
+"""The .tflite format: a read-only view, and edits on the unpacked flatbuffer."""
+
+from tfcompress.tflite.edit import pack, unpack
+from tfcompress.tflite.reader import Operator, Quantization, Signature, Subgraph, Tensor, TfliteFile, read_tflite
+
+__all__ = [
+    "Operator",
+    "Quantization",
+    "Signature",
+    "Subgraph",
+    "Tensor",
+    "TfliteFile",
+    "pack",
+    "read_tflite",
+    "unpack",
+]
