@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,7 @@ from tfcompress.data.samples import Sample, Samples
 from tfcompress.errors import DataError
 from tfcompress.model import TensorInfo
 
-__all__ = ["ArraySource", "samples_from_arrays"]
+__all__ = ["ArraySource", "named_sample", "samples_from_arrays"]
 
 
 @dataclass(frozen=True)
@@ -46,18 +46,24 @@ class ArraySource:
             digest.update(name.encode() + np.ascontiguousarray(self.inputs[name]).tobytes())
         return digest.hexdigest()
 
-    def samples(self) -> Iterator[Sample]:
+    def samples(self, indices: Sequence[int] | None = None) -> Iterator[Sample]:
         """One sample a row."""
         sizes = {name: len(array) for name, array in {**self.inputs, **self.labels}.items()}
         if len(set(sizes.values())) > 1:
             raise DataError(f"{self.name}: arrays have different numbers of samples: {sizes}")
-        for row in range(self.count):
-            inputs = {name: array[row] for name, array in self.inputs.items()}
-            labels = {name: array[row] for name, array in self.labels.items()}
-            yield Sample(
-                list(inputs.values()) if list(inputs) == ["x"] else inputs,
-                list(labels.values()) if list(labels) == ["y"] else labels,
+        for row in range(self.count) if indices is None else indices:
+            yield named_sample(
+                {name: array[row] for name, array in self.inputs.items()},
+                {name: array[row] for name, array in self.labels.items()},
             )
+
+
+def named_sample(inputs: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarray]) -> Sample:
+    """A sample by name, where ``x`` alone and ``y`` alone stand for the model's only input and output."""
+    return Sample(
+        list(inputs.values()) if list(inputs) == ["x"] else inputs,
+        list(labels.values()) if list(labels) == ["y"] else labels,
+    )
 
 
 def samples_from_arrays(

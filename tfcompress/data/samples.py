@@ -65,8 +65,8 @@ class Source(Protocol):
         """Hash of the bytes behind the samples, or None when there are none (a function)."""
         ...
 
-    def samples(self) -> Iterator[Sample]:
-        """A fresh pass over all samples, in a fixed order."""
+    def samples(self, indices: Sequence[int] | None = None) -> Iterator[Sample]:
+        """A fresh pass in a fixed order over all samples, or only over those at `indices` (ascending)."""
         ...
 
 
@@ -119,6 +119,17 @@ class Samples:
         """The first `limit` samples."""
         return replace(self, limit=limit if self.limit is None else min(limit, self.limit))
 
+    def spread(self, limit: int) -> Samples:
+        """At most `limit` samples, spread evenly over the stream where its length is known, else the first ones.
+
+        Data is often sorted by class, so its first samples would calibrate for one class only.
+        """
+        total = self.count
+        if total is None or total <= limit:
+            return self.take(limit)
+        positions = np.linspace(0, total - 1, limit).round().astype(int).tolist()
+        return self.select(positions if self.indices is None else [self.indices[i] for i in positions])
+
     def select(self, indices: Sequence[int]) -> Samples:
         """Only the samples at `indices` of the source; they come in ascending order."""
         return replace(self, indices=tuple(sorted(indices)), limit=None)
@@ -140,11 +151,8 @@ class Samples:
             raise DataError(f"{self.name}: no samples, expected at least one")
 
     def _checked(self) -> Iterator[tuple[dict[str, np.ndarray], dict[str, np.ndarray]]]:
-        raw: Iterable[tuple[int, Sample]] = enumerate(self.source.samples())
-        if self.indices is not None:
-            wanted = frozenset(self.indices)
-            last = max(wanted, default=-1)
-            raw = ((i, sample) for i, sample in itertools.takewhile(lambda pair: pair[0] <= last, raw) if i in wanted)
+        positions: Iterable[int] = itertools.count() if self.indices is None else self.indices
+        raw = zip(positions, self.source.samples(self.indices), strict=False)
         for index, sample in itertools.islice(raw, self.limit):
             yield self._inputs_of(index, sample), self._labels_of(index, sample)
 
