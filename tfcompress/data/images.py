@@ -11,7 +11,6 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -54,7 +53,7 @@ class ImageSource:
         """Number of images."""
         return len(self.entries)
 
-    @cached_property
+    @property
     def sha256(self) -> str:
         """Hash of the zip, or of all the images' names and contents."""
         if self.path.is_dir():

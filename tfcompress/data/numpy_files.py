@@ -11,7 +11,6 @@ import zlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import IO
 
@@ -76,7 +75,7 @@ class NpzSource:
         """Number of rows."""
         return next(iter(self.inputs.values())).shape[0]
 
-    @cached_property
+    @property
     def sha256(self) -> str:
         """Hash of the file."""
         return sha256_of_file(self.path)

@@ -6,8 +6,8 @@ The spec is a JSON file: ``data.tfrecord`` is described by ``data.json``, or by 
      "labels": {"label": {"dtype": "int64", "shape": []}}}
 
 The keys under `inputs` and `labels` are feature names; where a feature is not called as the model's input, `"name"`
-says which input (or output) it is.  `encoding` is `values` (default: a float or int64 list), `raw` (a string of the array's
-bytes) or `image` (an encoded JPEG, PNG, BMP or GIF).
+says which input (or output) it is.  `encoding` is `values` (default: a float or int64 list), `raw` (a string of the
+array's bytes) or `image` (an encoded JPEG, PNG, BMP or GIF).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -74,17 +74,12 @@ class RecordSource:
         """The path."""
         return str(self.path)
 
-    @cached_property
+    @property
     def count(self) -> int:
         """Number of records, from one pass over the files."""
-        from tfcompress.runtime import tf
+        return _count(self.files)
 
-        try:
-            return sum(1 for _ in tf.data.TFRecordDataset([str(file) for file in self.files]))
-        except tf.errors.OpError as error:
-            raise DataError(f"{self.path}: not a readable .tfrecord: {one_line(error.message, 160)}") from None
-
-    @cached_property
+    @property
     def sha256(self) -> str:
         """Hash of the files."""
         return sha256_of_files(self.path.parent, self.files)
@@ -107,6 +102,16 @@ class RecordSource:
             except (tf.errors.OpError, ValueError) as error:
                 reason = one_line(getattr(error, "message", error), 160)
                 raise DataError(f"{self.path}: record {index} does not fit the feature spec: {reason}") from None
+
+
+@lru_cache(maxsize=8)
+def _count(files: tuple[Path, ...]) -> int:
+    from tfcompress.runtime import tf
+
+    try:
+        return sum(1 for _ in tf.data.TFRecordDataset([str(file) for file in files]))
+    except tf.errors.OpError as error:
+        raise DataError(f"{files[0]}: not a readable .tfrecord: {one_line(error.message, 160)}") from None
 
 
 def open_records(path: Path, input_names: Sequence[str], output_names: Sequence[str]) -> RecordSource:

@@ -7,7 +7,6 @@ import gzip
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import IO
 
@@ -51,7 +50,7 @@ class CsvSource:
         """Number of rows."""
         return self.rows
 
-    @cached_property
+    @property
     def sha256(self) -> str:
         """Hash of the file."""
         return sha256_of_file(self.path)
