@@ -1,11 +1,15 @@
 """A read-only view of a .tflite, made from its flatbuffer without copying weights.
 
+The file is mapped into memory and constants are views of it.  It may come from anywhere, and the generated accessors
+verify nothing: so every table, length and index is checked here, and a damaged file is a `ModelError` of one line.
+
 Schema: tensorflow/compiler/mlir/lite/schema/schema.fbs; field names follow it in snake case.
 """
 
 from __future__ import annotations
 
-import struct
+import math
+import mmap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,12 +19,15 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from tfcompress.errors import ModelError
+from tfcompress.tflite.flatbuffer import BAD_BYTES, FlatbufferError, check_length, check_table, text
 
 __all__ = ["Operator", "Quantization", "Signature", "Subgraph", "Tensor", "TfliteFile", "read_tflite"]
 
 _OPERATOR_NAMES = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
 _TYPE_NAMES = {code: name.lower() for name, code in vars(schema.TensorType).items() if isinstance(code, int)}
 _OPTION_NAMES = {code: name for name, code in vars(schema.BuiltinOptions).items() if isinstance(code, int)}
+_ITEM_BITS = {"int4": 4, "uint4": 4, "int2": 2, "bfloat16": 16, "string": 0, "resource": 0, "variant": 0}
+_MAX_RANK = 32  # far above any real tensor's; bounds the work on a damaged file
 
 
 @dataclass(frozen=True)
@@ -65,7 +72,12 @@ class Tensor:
     @property
     def elements(self) -> int:
         """Number of elements, for the batch that the file was made with."""
-        return int(np.prod(self.shape, dtype=np.int64))
+        return math.prod(self.shape)
+
+    @property
+    def bytes(self) -> int:
+        """Size as TFLite stores it, for the batch that the file was made with; 0 for a dtype without a fixed width."""
+        return _stored_bytes(self.dtype, self.elements)
 
     def array(self) -> np.ndarray | None:
         """The constant in its shape, as a view of the file; None when computed or when its dtype is below 8 bits."""
@@ -87,6 +99,7 @@ class Operator:
         inputs: tensor indices; -1 is an optional input that is absent.
         outputs: tensor indices.
         options: the generated options table (`schema.Conv2DOptions`, ...), or None; call its accessors (``StrideW()``).
+        custom_options: a custom operator's own bytes, as a uint8 view of the file; None where there are none.
     """
 
     index: int
@@ -96,6 +109,7 @@ class Operator:
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     options: Any = field(repr=False)
+    custom_options: np.ndarray | None = field(repr=False, default=None)
 
 
 @dataclass(frozen=True)
@@ -152,86 +166,151 @@ def read_tflite(model: str | Path | bytes) -> TfliteFile:
         ModelError: it cannot be read or is not a whole .tflite.
     """
     where = "model" if isinstance(model, bytes) else str(model)
-    try:
-        content = model if isinstance(model, bytes) else Path(model).read_bytes()
-    except OSError as error:
-        raise ModelError(f"{where}: cannot be read: {error.strerror}") from None
-    if len(content) < 8 or content[4:8] != b"TFL3":
+    content = memoryview(model if isinstance(model, bytes) else _mapped(Path(model)))
+    if bytes(content[4:8]) != b"TFL3":
         raise ModelError(f"{where}: not a .tflite: the identifier TFL3 is missing at byte 4")
     try:
         return _parse(content)
-    except (struct.error, IndexError, ValueError, TypeError, KeyError, AttributeError, UnicodeDecodeError) as error:
-        raise ModelError(f"{where}: a damaged .tflite: {type(error).__name__}: {error}; copy the file again") from None
+    except BAD_BYTES as cause:
+        detail = cause if isinstance(cause, FlatbufferError) else "an offset points outside of the file"
+        raise ModelError(f"{where}: a damaged .tflite: {detail}; copy or export the file again") from None
 
 
-def _parse(content: bytes) -> TfliteFile:
-    table = schema.Model.GetRootAs(content, 0)
-    codes = [_operator_code(table.OperatorCodes(i)) for i in range(table.OperatorCodesLength())]
-    graphs = tuple(_subgraph(table, content, codes, i) for i in range(table.SubgraphsLength()))
+def _mapped(path: Path) -> mmap.mmap:
+    try:
+        with path.open("rb") as file:
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read: {error.strerror}") from None
+    except ValueError:
+        raise ModelError(f"{path}: the file is empty, expected a .tflite") from None
+
+
+def _parse(content: memoryview) -> TfliteFile:
+    table = check_table(schema.Model.GetRootAs(content, 0))
+    codes = [_operator_code(code) for code in _tables(table, "OperatorCodes")]
+    buffers = [_buffer(buffer, content) for buffer in _tables(table, "Buffers")]
+    graphs = tuple(_subgraph(graph, codes, buffers, i) for i, graph in enumerate(_tables(table, "Subgraphs")))
     if not graphs:
-        raise ValueError("it holds no graph")
-    signatures = tuple(_signature(table.SignatureDefs(i)) for i in range(table.SignatureDefsLength()))
+        raise FlatbufferError("it holds no graph")
+    signatures = tuple(_signature(signature, graphs) for signature in _tables(table, "SignatureDefs"))
     return TfliteFile(graphs, signatures, len(content))
+
+
+def _tables(parent: Any, name: str) -> list[Any]:
+    """Every table of a vector of tables, each checked."""
+    length = check_length(parent, getattr(parent, f"{name}Length")(), 4, name)
+    get = getattr(parent, name)
+    return [check_table(get(index)) for index in range(length)]
+
+
+def _vector(parent: Any, name: str, item_bytes: int) -> Any:
+    """A vector of numbers as an array that views the file; empty where it is absent."""
+    check_length(parent, getattr(parent, f"{name}Length")(), item_bytes, name)
+    values = getattr(parent, f"{name}AsNumpy")()
+    return np.empty(0, np.int32) if isinstance(values, int) else values
+
+
+def _integers(parent: Any, name: str) -> tuple[int, ...]:
+    return tuple(_vector(parent, name, 4).tolist())
+
+
+def _tensor_indices(parent: Any, name: str, tensors: int, *, least: int = 0) -> tuple[int, ...]:
+    values = _integers(parent, name)
+    for value in values:
+        if not least <= value < tensors:
+            raise FlatbufferError(f"{name} has tensor {value} of {tensors}")
+    return values
 
 
 def _operator_code(code: Any) -> tuple[str, bool, int]:
     # schema.fbs: files older than v3a set the deprecated field alone; newer ones set both, so the larger one holds.
     number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
     if number == schema.BuiltinOperator.CUSTOM:
-        return (code.CustomCode() or b"").decode(), True, code.Version()
+        return text(code.CustomCode()), True, code.Version()
     return _OPERATOR_NAMES.get(number, f"BUILTIN_{number}"), False, code.Version()
 
 
-def _subgraph(model: Any, content: bytes, codes: list[tuple[str, bool, int]], index: int) -> Subgraph:
-    graph = model.Subgraphs(index)
+def _buffer(buffer: Any, content: memoryview) -> np.ndarray | None:
+    if buffer.Offset() > 1:  # the data of files above 2 GB lies behind the flatbuffer
+        return np.frombuffer(content, np.uint8, buffer.Size(), buffer.Offset())
+    data = _vector(buffer, "Data", 1)
+    return data if len(data) else None
+
+
+def _subgraph(graph: Any, codes: list[tuple[str, bool, int]], buffers: list[np.ndarray | None], index: int) -> Subgraph:
+    tensors = tuple(_tensor(tensor, buffers, i) for i, tensor in enumerate(_tables(graph, "Tensors")))
     return Subgraph(
         index,
-        (graph.Name() or b"").decode(),
-        tuple(_tensor(model, content, graph.Tensors(i), i) for i in range(graph.TensorsLength())),
-        tuple(_operator(graph.Operators(i), codes, i) for i in range(graph.OperatorsLength())),
-        _integers(graph.InputsAsNumpy()),
-        _integers(graph.OutputsAsNumpy()),
+        text(graph.Name()),
+        tensors,
+        tuple(_operator(operator, codes, len(tensors), i) for i, operator in enumerate(_tables(graph, "Operators"))),
+        _tensor_indices(graph, "Inputs", len(tensors)),
+        _tensor_indices(graph, "Outputs", len(tensors)),
     )
 
 
-def _tensor(model: Any, content: bytes, tensor: Any, index: int) -> Tensor:
-    shape = _integers(tensor.ShapeAsNumpy())
+def _shape(tensor: Any, name: str, index: int) -> tuple[int, ...]:
+    shape = _integers(tensor, name)
+    if len(shape) > _MAX_RANK or min(shape, default=0) < -1:
+        raise FlatbufferError(f"tensor {index} has the shape {list(shape[:8])}")
+    return shape
+
+
+def _tensor(tensor: Any, buffers: list[np.ndarray | None], index: int) -> Tensor:
+    dtype = _TYPE_NAMES.get(tensor.Type())
+    if dtype is None or tensor.Buffer() >= len(buffers):
+        raise FlatbufferError(f"tensor {index} has type {tensor.Type()} and buffer {tensor.Buffer()} of {len(buffers)}")
+    shape = _shape(tensor, "Shape", index)
+    signature = _shape(tensor, "ShapeSignature", index)
+    data = buffers[tensor.Buffer()]
+    if data is not None and tensor.Sparsity() is None:
+        expected = _stored_bytes(dtype, math.prod(shape))
+        if expected and len(data) != expected:
+            raise FlatbufferError(
+                f"tensor {index} has {len(data)} bytes, expected {expected} for {dtype} {list(shape)}"
+            )
     return Tensor(
         index,
-        (tensor.Name() or b"").decode(),
+        text(tensor.Name()),
         shape,
-        _integers(tensor.ShapeSignatureAsNumpy()) or shape,
-        _TYPE_NAMES[tensor.Type()],
+        signature if len(signature) == len(shape) else shape,
+        dtype,
         _quantization(tensor.Quantization()),
-        _buffer(model.Buffers(tensor.Buffer()), content),
+        data,
         bool(tensor.IsVariable()),
     )
 
 
+def _stored_bytes(dtype: str, elements: int) -> int:
+    bits = _ITEM_BITS[dtype] if dtype in _ITEM_BITS else 8 * np.dtype(dtype).itemsize
+    return (elements * bits + 7) // 8
+
+
 def _quantization(parameters: Any) -> Quantization | None:
-    if parameters is None or parameters.ScaleLength() == 0:
+    if parameters is None or check_table(parameters).ScaleLength() == 0:
         return None
+    scales = _vector(parameters, "Scale", 4)
+    zero_points = _vector(parameters, "ZeroPoint", 8)
     return Quantization(
-        parameters.ScaleAsNumpy(), np.atleast_1d(parameters.ZeroPointAsNumpy()), parameters.QuantizedDimension()
+        scales, zero_points if len(zero_points) else np.zeros(len(scales), np.int64), parameters.QuantizedDimension()
     )
 
 
-def _buffer(buffer: Any, content: bytes) -> np.ndarray | None:
-    if buffer.Offset() > 1:  # the data of files above 2 GB lies behind the flatbuffer
-        return np.frombuffer(content, np.uint8, buffer.Size(), buffer.Offset())
-    return buffer.DataAsNumpy() if buffer.DataLength() else None
-
-
-def _operator(operator: Any, codes: list[tuple[str, bool, int]], index: int) -> Operator:
+def _operator(operator: Any, codes: list[tuple[str, bool, int]], tensors: int, index: int) -> Operator:
+    if operator.OpcodeIndex() >= len(codes):
+        raise FlatbufferError(f"operator {index} has operator code {operator.OpcodeIndex()} of {len(codes)}")
     name, custom, version = codes[operator.OpcodeIndex()]
+    custom_options = _vector(operator, "CustomOptions", 1)
     return Operator(
         index,
         name,
         custom,
         version,
-        _integers(operator.InputsAsNumpy()),
-        _integers(operator.OutputsAsNumpy()),
+        _tensor_indices(operator, "Inputs", tensors, least=-1),
+        _tensor_indices(operator, "Outputs", tensors),
         _options(operator),
+        custom_options if len(custom_options) else None,
     )
 
 
@@ -242,24 +321,23 @@ def _options(operator: Any) -> Any:
         return None
     options = getattr(schema, kind)()
     options.Init(table.Bytes, table.Pos)
-    return options
+    return check_table(options)
 
 
-def _signature(signature: Any) -> Signature:
+def _signature(signature: Any, graphs: tuple[Subgraph, ...]) -> Signature:
+    if signature.SubgraphIndex() >= len(graphs):
+        raise FlatbufferError(f"a signature has subgraph {signature.SubgraphIndex()} of {len(graphs)}")
+    tensors = len(graphs[signature.SubgraphIndex()].tensors)
     return Signature(
-        (signature.SignatureKey() or b"").decode(),
+        text(signature.SignatureKey()),
         signature.SubgraphIndex(),
-        {
-            signature.Inputs(i).Name().decode(): signature.Inputs(i).TensorIndex()
-            for i in range(signature.InputsLength())
-        },
-        {
-            signature.Outputs(i).Name().decode(): signature.Outputs(i).TensorIndex()
-            for i in range(signature.OutputsLength())
-        },
+        _named_tensors(signature, "Inputs", tensors),
+        _named_tensors(signature, "Outputs", tensors),
     )
 
 
-def _integers(values: Any) -> tuple[int, ...]:
-    """A flatbuffer vector, which reads as the number 0 where it is absent."""
-    return () if isinstance(values, int) else tuple(int(value) for value in values)
+def _named_tensors(signature: Any, name: str, tensors: int) -> dict[str, int]:
+    entries = {text(entry.Name()): entry.TensorIndex() for entry in _tables(signature, name)}
+    if any(not 0 <= index < tensors for index in entries.values()):
+        raise FlatbufferError(f"a signature's {name} have tensors {list(entries.values())[:8]} of {tensors}")
+    return entries
