@@ -1,1 +1,125 @@
-"""tfcompress: Keras models to TFLite int8, Edge TPU and Cloud TPU, each proven against the float model."""
+"""tfcompress: Keras models to TFLite int8, Edge TPU and Cloud TPU, each proven against the float model.
+
+The names below are the public interface.  They are imported when first used, so that ``import tfcompress`` takes
+milliseconds and does not import TensorFlow.
+"""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tfcompress.api import compress, diff
+    from tfcompress.data import Samples, open_data
+    from tfcompress.errors import (
+        ConversionError,
+        DataError,
+        GateError,
+        InputError,
+        MissingExtraError,
+        ModelError,
+        RecipeError,
+        TfCompressError,
+        UnsafeModelError,
+    )
+    from tfcompress.load import inspect_model, load_model, to_keras3, to_tf_keras
+    from tfcompress.manifest import verify
+    from tfcompress.model import FloatModel
+    from tfcompress.pipeline import Conversion, convert
+    from tfcompress.recipe import (
+        CloudTpu,
+        Clustering,
+        Distillation,
+        EdgeTpu,
+        PostTraining,
+        Pruning,
+        Quantization,
+        Recipe,
+        Training,
+    )
+    from tfcompress.wrappers import finetune, strip, wrap
+
+_HOME = {
+    "api": ["compress", "diff"],
+    "data": ["Samples", "open_data"],
+    "errors": [
+        "ConversionError",
+        "DataError",
+        "GateError",
+        "InputError",
+        "MissingExtraError",
+        "ModelError",
+        "RecipeError",
+        "TfCompressError",
+        "UnsafeModelError",
+    ],
+    "load": ["inspect_model", "load_model", "to_keras3", "to_tf_keras"],
+    "manifest": ["verify"],
+    "model": ["FloatModel"],
+    "pipeline": ["Conversion", "convert"],
+    "recipe": [
+        "CloudTpu",
+        "Clustering",
+        "Distillation",
+        "EdgeTpu",
+        "PostTraining",
+        "Pruning",
+        "Quantization",
+        "Recipe",
+        "Training",
+    ],
+    "wrappers": ["finetune", "strip", "wrap"],
+}
+_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
+
+__version__ = (Path(__file__).parent / "VERSION").read_text(encoding="utf-8").strip()
+__all__ = [
+    "CloudTpu",
+    "Clustering",
+    "Conversion",
+    "ConversionError",
+    "DataError",
+    "Distillation",
+    "EdgeTpu",
+    "FloatModel",
+    "GateError",
+    "InputError",
+    "MissingExtraError",
+    "ModelError",
+    "PostTraining",
+    "Pruning",
+    "Quantization",
+    "Recipe",
+    "RecipeError",
+    "Samples",
+    "TfCompressError",
+    "Training",
+    "UnsafeModelError",
+    "__version__",
+    "compress",
+    "convert",
+    "diff",
+    "finetune",
+    "inspect_model",
+    "load_model",
+    "open_data",
+    "strip",
+    "to_keras3",
+    "to_tf_keras",
+    "verify",
+    "wrap",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'tfcompress' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"tfcompress.{_MODULE_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

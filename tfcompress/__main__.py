@@ -1,0 +1,5 @@
+"""``python -m tfcompress`` is the `tfcompress` script."""
+
+from tfcompress.cli import run
+
+run()

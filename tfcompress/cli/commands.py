@@ -1,0 +1,193 @@
+"""What each command does; imported only when one runs, as it brings TensorFlow."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+import tfcompress
+from tfcompress import chatter, console
+from tfcompress.errors import GateError, InputError, ModelError
+from tfcompress.recipe import Recipe
+from tfcompress.report import render_terminal
+from tfcompress.targets import Target
+
+__all__ = ["compress", "convert", "demo", "diff", "inspect", "verify"]
+
+
+def convert(options: argparse.Namespace) -> int:
+    """``tfcompress convert``."""
+    result = tfcompress.convert(
+        options.model,
+        output=options.output,
+        targets=options.targets,
+        calibration=options.calibration,
+        evaluation=options.evaluation,
+        train=options.train,
+        recipe=_recipe(options),
+        preprocess=options.preprocess,
+        label_column=options.label_column,
+        calibration_samples=options.calibration_samples,
+        max_accuracy_drop=options.max_accuracy_drop,
+        task=options.task,
+        seed=options.seed,
+        custom_objects=options.custom_objects,
+        allow_unsafe_deserialization=options.allow_unsafe_deserialization,
+    )
+    return _finish(result, options)
+
+
+def _finish(result: tfcompress.Conversion, options: argparse.Namespace) -> int:
+    if options.json:
+        _print_json(result.report)
+    else:
+        _print(render_terminal(dict(result.report)))
+        console.note(f"wrote {result.output}: report.html, report.json, manifest.json")
+    return result.exit_code
+
+
+def compress(options: argparse.Namespace) -> int:
+    """``tfcompress compress``."""
+    recipe = _recipe(options)
+    facts = tfcompress.compress(
+        options.model,
+        recipe=recipe,
+        train=options.train,
+        output=options.output,
+        preprocess=options.preprocess,
+        label_column=options.label_column,
+        checkpoints=options.checkpoints,
+        seed=options.seed,
+        custom_objects=options.custom_objects,
+        allow_unsafe_deserialization=options.allow_unsafe_deserialization,
+    )
+    if options.json:
+        _print_json(facts)
+    else:
+        for line in facts["notes"]:
+            _print(line)
+        _print(f"wrote {options.output}")
+    return 0
+
+
+def diff(options: argparse.Namespace) -> int:
+    """``tfcompress diff``."""
+    report = tfcompress.diff(
+        options.reference,
+        options.candidate,
+        evaluation=options.evaluation,
+        preprocess=options.preprocess,
+        label_column=options.label_column,
+        samples=options.samples,
+        task=options.task,
+        max_accuracy_drop=options.max_accuracy_drop,
+        seed=options.seed,
+        custom_objects=options.custom_objects,
+        allow_unsafe_deserialization=options.allow_unsafe_deserialization,
+    )
+    if options.json:
+        _print_json(report)
+    else:
+        _print(render_terminal(report))
+    return GateError.exit_code if report["candidate"]["status"] == "gate_failed" else 0
+
+
+def inspect(options: argparse.Namespace) -> int:
+    """``tfcompress inspect``."""
+    path = Path(options.artifact)
+    if not path.exists():
+        raise ModelError(f"{path}: no such file or folder")
+    facts = _inspected(path, options)
+    if options.json:
+        _print_json(facts)
+    else:
+        _print(render_terminal(facts))
+    return 0
+
+
+def _inspected(path: Path, options: argparse.Namespace) -> dict[str, Any]:
+    if options.edgetpu_log:
+        from tfcompress.converters.edgetpu import parse_compiler_log
+
+        return {"log": parse_compiler_log(path).to_json()}
+    if path.suffix == ".tflite":
+        return _inspected_tflite(path, options.target)
+    if options.target == Target.CLOUD_TPU:
+        from tfcompress.converters.cloud_tpu import prove
+
+        topologies = options.topologies or Recipe().cloud_tpu.topologies
+        return {"compile": prove(path, topologies)}
+    if options.target is not None:
+        raise InputError(f"--target={options.target}: needs a .tflite, got {path}; convert the model first")
+    model = tfcompress.load_model(
+        path,
+        custom_objects=options.custom_objects,
+        allow_unsafe_deserialization=options.allow_unsafe_deserialization,
+    )
+    return tfcompress.inspect_model(model)
+
+
+def _inspected_tflite(path: Path, target: str | None) -> dict[str, Any]:
+    if target == Target.CLOUD_TPU:
+        raise InputError(f"--target=cloud_tpu: needs a SavedModel, got {path}")
+    if target == Target.EDGETPU:
+        from tfcompress.converters.edgetpu import forecast
+
+        return {"mapping": forecast(path).to_json()}
+    from tfcompress.converters.phone import inspect_tflite
+
+    return inspect_tflite(path)
+
+
+def verify(options: argparse.Namespace) -> int:
+    """``tfcompress verify``."""
+    problems = tfcompress.verify(options.folder)
+    if options.json:
+        _print_json({"intact": not problems, "problems": problems})
+    elif not problems:
+        _print(f"{options.folder}: intact, every byte is as the manifest says")
+    if problems:
+        summary = "; ".join(problems[:20]) + (f"; and {len(problems) - 20} more" if len(problems) > 20 else "")
+        raise InputError(f"{options.folder}: differs from its manifest: {summary}")
+    return 0
+
+
+def demo(options: argparse.Namespace) -> int:
+    """``tfcompress demo``."""
+    from tfcompress.example_models.demo import run_demo
+
+    return _finish(run_demo(Path(options.output), seed=options.seed), options)
+
+
+def _recipe(options: argparse.Namespace) -> Recipe:
+    """The recipe file with the flags on top: a flag that was given wins."""
+    recipe = Recipe.load(options.recipe) if options.recipe else Recipe()
+    sections = {
+        "post_training": ("scheme", "engine", "estimator", "quality", "allow_select_ops"),
+        "edgetpu": ("rewrite",),
+        "cloud_tpu": ("batch_sizes", "topologies", ("tpu_precision", "precision")),
+        "training": ("strategy",),
+    }
+    for section, names in sections.items():
+        given = {}
+        for name in names:
+            flag, key = name if isinstance(name, tuple) else (name, name)
+            if getattr(options, flag, None) is not None:
+                given[key] = getattr(options, flag)
+        if given:
+            changed = dataclasses.replace(getattr(recipe, section), **given)
+            recipe = dataclasses.replace(recipe, **{section: changed})
+    return recipe
+
+
+def _print(what: Any) -> None:
+    Console(file=chatter.out(), highlight=False, soft_wrap=isinstance(what, str)).print(what, markup=False)
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, indent=2, sort_keys=False, default=str, allow_nan=False), file=chatter.out())
