@@ -1,4 +1,11 @@
 """Calibration: representative data and range estimators."""
 
 if __name__ != "tfcompress.calibration":
-    raise ImportError("import tfcompress.calibration, not calibration: a second name makes a second set of classes")
+    raise ImportError(
+        "import tfcompress.calibration, not calibration: a second import name makes a second set of classes"
+    )
+
+from tfcompress.calibration.calibrator import calibrate
+from tfcompress.calibration.result import Calibration, Range
+
+__all__ = ["Calibration", "Range", "calibrate"]

@@ -42,7 +42,7 @@ def constant_of(model: Any, tensor: Any, dtype: str) -> np.ndarray | None:
 
 def add_constant(model: Any, subgraph: Any, name: str, value: np.ndarray) -> int:
     """Add a constant tensor (float32 or int32) and return its index in the subgraph."""
-    buffer = schema.BufferT()
+    buffer: Any = schema.BufferT()
     buffer.data = np.frombuffer(np.ascontiguousarray(value).tobytes(), np.uint8)
     model.buffers.append(buffer)
     tensor: Any = schema.TensorT()

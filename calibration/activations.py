@@ -1,0 +1,133 @@
+"""Runs a float .tflite over samples and hands out every activation: LiteRT with XNNPACK, batched, on all cores."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+
+from tfcompress.chatter import silenced
+from tfcompress.data import Samples
+from tfcompress.errors import ConversionError
+from tfcompress.tflite import Subgraph, read_tflite
+
+__all__ = ["ActivationRunner", "float_activations"]
+
+ACTIVATION_BYTES = 96 * 2**20  # of all activations of a batch: large enough to be fast, small beside TensorFlow itself
+MAX_BATCH = 32
+# Two batch sizes may add floats in another order.
+BATCH_TOLERANCE = 1e-3
+
+
+def float_activations(graph: Subgraph) -> dict[str, int]:
+    """{tensor name: index} of the inputs and of every tensor that an operator computes in float32."""
+    computed = [*graph.inputs, *(index for operator in graph.operators for index in operator.outputs)]
+    tensors = (graph.tensors[index] for index in dict.fromkeys(computed) if index >= 0)
+    return {tensor.name: tensor.index for tensor in tensors if tensor.dtype == "float32"}
+
+
+@dataclass
+class ActivationRunner:
+    """An interpreter that keeps all activations of one batch.
+
+    Attributes:
+        content: the float .tflite, with one signature that names its inputs.
+        threads: for XNNPACK.
+    """
+
+    content: bytes
+    threads: int = os.cpu_count() or 1
+
+    def __post_init__(self) -> None:
+        parsed = read_tflite(self.content)
+        self.graph = parsed.main
+        self.tensors = float_activations(self.graph)
+        self._inputs: Mapping[str, int] = parsed.signatures[0].inputs
+        self._fixed_batch = len({tensor.shape[:1] for tensor in self._input_tensors()}) != 1
+        self._interpreter = self._new_interpreter()
+
+    def _input_tensors(self) -> list[Any]:
+        return [self.graph.tensors[index] for index in self._inputs.values()]
+
+    def _new_interpreter(self) -> Any:
+        with silenced():
+            return Interpreter(
+                model_content=self.content, num_threads=self.threads, experimental_preserve_all_tensors=True
+            )
+
+    def batch_size(self) -> int:
+        """Samples a batch such that all their activations fit `ACTIVATION_BYTES`."""
+        if self._fixed_batch:
+            return 1
+        bytes_each = 4 * sum(self.graph.tensors[index].elements for index in self.tensors.values())
+        return max(1, min(MAX_BATCH, ACTIVATION_BYTES // max(1, bytes_each)))
+
+    def run(self, inputs: Mapping[str, np.ndarray]) -> None:
+        """Compute one batch; `value` then reads its activations.
+
+        Raises:
+            ConversionError: LiteRT cannot run the model.
+        """
+        try:
+            with silenced():
+                self._feed(inputs)
+                self._interpreter.invoke()
+        except (RuntimeError, ValueError) as error:
+            raise ConversionError(f"calibration: LiteRT cannot run the float model: {error}") from error
+
+    def _feed(self, inputs: Mapping[str, np.ndarray]) -> None:
+        details = {item["index"]: tuple(item["shape"]) for item in self._interpreter.get_input_details()}
+        shapes = {index: inputs[name].shape for name, index in self._inputs.items()}
+        if any(details[index] != shape for index, shape in shapes.items()):
+            for index, shape in shapes.items():
+                self._interpreter.resize_tensor_input(index, shape)
+        self._interpreter.allocate_tensors()
+        for name, index in self._inputs.items():
+            self._interpreter.set_tensor(index, np.ascontiguousarray(inputs[name]))
+
+    def value(self, index: int) -> np.ndarray:
+        """A view of a tensor's value; only valid until the next `run`."""
+        return self._interpreter.tensor(index)()
+
+    def batches_exactly(self, inputs: Mapping[str, np.ndarray]) -> bool:
+        """Whether the model gives each sample of a batch what it gives that sample alone."""
+        outputs = [index for index in self.graph.outputs if index in self.tensors.values()]
+        try:
+            self.run(inputs)
+            together = [self.value(index).copy() for index in outputs]
+            last = len(next(iter(inputs.values()))) - 1
+            self.run({name: value[last:] for name, value in inputs.items()})
+        except ConversionError:
+            self._interpreter = self._new_interpreter()
+            return False
+        alone = [self.value(index) for index in outputs]
+        return all(
+            wide.shape[:1] == (last + 1,) and _close(wide[last:], one)
+            for wide, one in zip(together, alone, strict=True)
+        )
+
+    def over(self, samples: Samples) -> Iterator[int]:
+        """Run all samples; yields after each batch, with its size, when `value` holds that batch.
+
+        Raises:
+            DataError: a bad sample, or none.
+            ConversionError: LiteRT cannot run the model.
+        """
+        batch_size = self.batch_size()
+        if batch_size > 1:
+            first = next(iter(samples.batches(batch_size)))
+            batch_size = batch_size if self.batches_exactly(first.inputs) else 1
+        for batch in samples.batches(batch_size):
+            self.run(batch.inputs)
+            yield len(batch)
+
+
+def _close(first: np.ndarray, second: np.ndarray) -> bool:
+    if first.shape != second.shape:
+        return False
+    allowed = BATCH_TOLERANCE * max(1e-6, float(np.abs(second).max(initial=0.0)))
+    return float(np.abs(first - second).max(initial=0.0)) <= allowed

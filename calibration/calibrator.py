@@ -1,0 +1,50 @@
+"""Calibration: one pass over the samples, one estimator a tensor."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from tfcompress.calibration.activations import ActivationRunner
+from tfcompress.calibration.estimators import MinMax, RangeEstimator
+from tfcompress.calibration.result import Calibration
+from tfcompress.console import progress
+from tfcompress.data import Samples
+
+__all__ = ["calibrate"]
+
+
+def calibrate(
+    content: bytes, samples: Samples, *, estimator: Callable[[], RangeEstimator] = MinMax, name: str = "min_max"
+) -> Calibration:
+    """Estimate the range of every float activation of a .tflite.
+
+    Memory does not grow with the number of samples.
+
+    Args:
+        content: a float .tflite whose first signature names its inputs as `samples` does.
+        samples: representative inputs, preprocessed as the model wants them.
+        estimator: makes one estimator a tensor.
+        name: of the estimator, for the result.
+
+    Raises:
+        DataError: a bad sample, or none.
+        ConversionError: LiteRT cannot run the model.
+    """
+    runner = ActivationRunner(content)
+    estimators = {index: estimator() for index in runner.tensors.values()}
+    count = 0
+
+    def update(index: int) -> None:
+        value = runner.value(index)
+        if value.size:
+            estimators[index].update(value)
+
+    with ThreadPoolExecutor(runner.threads) as pool, progress("calibrating", samples.count) as advance:
+        for size in runner.over(samples):
+            list(pool.map(update, estimators))  # NumPy's reductions release the interpreter lock
+            count += size
+            advance(size)
+    ranges = {tensor: estimators[index].range() for tensor, index in runner.tensors.items()}
+    return Calibration(hashlib.sha256(content).hexdigest(), samples.sha256, count, name, ranges)

@@ -1,0 +1,71 @@
+"""From a float model to a float .tflite that everything else here starts from.
+
+The file has a batch of 1, a signature with the model's own input and output names, and its graph inputs and outputs in
+the model's own order (the converter sorts a function's outputs by name).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from tfcompress.chatter import silenced
+from tfcompress.converters.phone import rewrites
+from tfcompress.errors import ConversionError, one_line
+from tfcompress.model import FloatModel
+from tfcompress.runtime import tf
+from tfcompress.tflite import pack, unpack
+
+__all__ = ["convert_with", "new_converter", "to_float_tflite"]
+
+
+def new_converter(model: FloatModel, *, allow_select_ops: bool) -> Any:
+    """A `tf.lite.TFLiteConverter` for the model at batch 1."""
+    sets = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    if allow_select_ops:
+        sets.append(tf.lite.OpsSet.SELECT_TF_OPS)
+    function = model.concrete_function(1)
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([function], model.keras_model)
+    converter.target_spec.supported_ops = sets
+    return converter
+
+
+def convert_with(converter: Any, model: FloatModel) -> bytes:
+    """Run a converter, with its failures turned into one line.
+
+    Raises:
+        ConversionError: the model has an operator that TFLite lacks.
+    """
+    try:
+        with silenced():
+            return converter.convert()
+    # The converter raises its own ConverterError, and whatever the MLIR passes or the tracing raise.
+    except Exception as error:
+        raise ConversionError(f"{model.name}: {explain(str(error))}") from error
+
+
+def explain(message: str) -> str:
+    """A converter failure in one line that says what the user can do."""
+    flex = sorted(set(re.findall(r"tf\.(\w+)\(", message)) | set(re.findall(r"'tf\.(\w+)' op is neither", message)))
+    if flex:
+        names = ", ".join(flex)
+        return (
+            f"TFLite has no builtin operator for {names}; replace the layer that makes it, or use --allow_select_ops "
+            "(needs TensorFlow's Flex delegate on the phone)"
+        )
+    return f"TFLiteConverter failed: {one_line(message)}"
+
+
+def to_float_tflite(model: FloatModel, *, allow_select_ops: bool = False) -> bytes:
+    """The model as a float32 .tflite at batch 1, with the rewrites of `rewrites.SAFE` applied.
+
+    Raises:
+        ConversionError: the model has an operator that TFLite lacks.
+    """
+    with silenced():
+        converter = new_converter(model, allow_select_ops=allow_select_ops)
+    tree = unpack(convert_with(converter, model))
+    rewrites.order_inputs_and_outputs(tree, [i.name for i in model.inputs], [o.name for o in model.outputs])
+    for rewrite in rewrites.SAFE:
+        rewrite(tree)
+    return pack(tree)

@@ -1,0 +1,78 @@
+"""The default engine: litert-quantizer, fed with our own calibration."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+from litert_quantizer import quantizer, recipe, recipe_manager
+from litert_quantizer.qtyping import TFLOperationName
+
+from tfcompress.calibration import Calibration
+from tfcompress.chatter import silenced
+from tfcompress.errors import ConversionError, one_line
+
+__all__ = ["quantize"]
+
+_EVERYTHING = ".*"
+
+
+def quantize(
+    content: bytes,
+    calibration: Calibration,
+    *,
+    integer_io: bool = True,
+    keep_float: Collection[str] = (),
+    keep_int16: Collection[str] = (),
+) -> bytes:
+    """A float .tflite quantized to int8, weights per channel.
+
+    Operators that litert-quantizer does not know are left in float.
+
+    Args:
+        content: the float .tflite.
+        calibration: ranges of its tensors.
+        integer_io: int8 inputs and outputs; else float32 ones.
+        keep_float: names of operator output tensors whose operators stay float.
+        keep_int16: names of operator output tensors whose operators compute with 16-bit activations.
+
+    Raises:
+        ConversionError: litert-quantizer cannot handle the model.
+    """
+    plan = recipe.static_wi8_ai8()
+    plan += _override(keep_int16, recipe.static_wi8_ai16())
+    plan += _override(keep_float, _no_quantization(TFLOperationName.ALL_SUPPORTED))
+    if not integer_io:
+        plan += _no_quantization(TFLOperationName.INPUT) + _no_quantization(TFLOperationName.OUTPUT)
+    try:
+        with silenced():
+            engine = quantizer.Quantizer(bytearray(content), plan)
+            result = engine.quantize(_ranges(calibration), enable_progress_report=False, enable_progress_bar=False)
+    except (ValueError, RuntimeError, KeyError, IndexError, NotImplementedError, TypeError) as error:
+        raise ConversionError(f"litert-quantizer failed: {type(error).__name__}: {one_line(error)}") from error
+    if result.quantized_model is None:
+        raise ConversionError("litert-quantizer gave no model")
+    return bytes(result.quantized_model)
+
+
+def _ranges(calibration: Calibration) -> dict[str, Any]:
+    return {
+        name: {"min": np.array([[item.low]], np.float32), "max": np.array([[item.high]], np.float32)}
+        for name, item in calibration.ranges.items()
+    }
+
+
+def _no_quantization(operation: TFLOperationName) -> list[dict[str, Any]]:
+    manager = recipe_manager.RecipeManager()
+    manager.add_quantization_config(_EVERYTHING, operation, algorithm_key=recipe_manager.AlgorithmName.NO_QUANTIZE)
+    return manager.get_quantization_recipe()
+
+
+def _override(names: Collection[str], rules: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rules, limited to operators with these output tensors."""
+    if not names:
+        return []
+    pattern = "|".join(re.escape(name) for name in sorted(names))
+    return [{**rule, "regex": f"(?:^|;)(?:{pattern})(?:;|$)"} for rule in rules]
