@@ -1,0 +1,50 @@
+"""The demo: train the CNN, prune and quantization-aware-train it, convert it to the three targets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from tfcompress import console
+from tfcompress.chatter import silenced
+from tfcompress.example_models.models import train
+from tfcompress.output_folder import check_output
+from tfcompress.pipeline import Conversion, convert
+from tfcompress.recipe import CloudTpu, Pruning, Quantization, Recipe, Training
+
+__all__ = ["RECIPE", "run_demo"]
+
+RECIPE = Recipe(
+    pruning=Pruning(sparsity=0.5),
+    quantization=Quantization(),
+    training=Training(epochs=3, batch_size=32, learning_rate=5e-4),
+    cloud_tpu=CloudTpu(batch_sizes=(1, 8), topologies=("v5e:2x2", "v6e:1x1")),
+)
+
+
+def run_demo(output: Path, *, seed: int = 0) -> Conversion:
+    """Run the whole main job without any input.
+
+    Args:
+        output: folder to make.
+        seed: of everything random.
+
+    Raises:
+        MissingExtraError: scikit-learn, which holds the data, is not installed.
+    """
+    check_output(output)
+    with silenced():
+        console.note("training a small CNN on scikit-learn's digits")
+        model, data = train("cnn", seed=seed)
+        accuracy = float(np.mean(model.predict(data.x_test, verbose=0).argmax(1) == data.y_test))
+    console.note(f"float accuracy {accuracy:.4f} on {len(data.x_test)} held-out digits")
+    return convert(
+        model,
+        output=output,
+        calibration=(data.x_train, data.y_train),
+        evaluation=(data.x_test, data.y_test),
+        train=(data.x_train, data.y_train),
+        recipe=RECIPE,
+        seed=seed,
+    )
