@@ -1,0 +1,23 @@
+"""The accuracy diff: is the candidate as good as the reference, is that significant, and where was it lost.
+
+reference = runner_for(float_model)
+comparison = compare(reference, {"phone": runner_for("model.tflite")}, samples)
+comparison.candidates["phone"].gate.reason
+"""
+
+from tfcompress.accuracy_diff.comparison import CandidateResult, Comparison, ReferenceResult
+from tfcompress.accuracy_diff.gate import Gate
+from tfcompress.accuracy_diff.harness import compare, runner_for
+from tfcompress.accuracy_diff.runners import Runner
+from tfcompress.accuracy_diff.tasks import TASKS
+
+__all__ = [
+    "TASKS",
+    "CandidateResult",
+    "Comparison",
+    "Gate",
+    "ReferenceResult",
+    "Runner",
+    "compare",
+    "runner_for",
+]

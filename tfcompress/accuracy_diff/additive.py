@@ -1,0 +1,38 @@
+"""Statistics that add up: what a batch contributes is added to what is known, so memory does not grow with the data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+__all__ = ["Statistics", "added", "total"]
+
+# Values are numpy numbers or arrays, or a type with `+` of its own (`ScoreTable`).
+Statistics = Mapping[str, Any]
+
+
+def added(first: Statistics, second: Statistics) -> dict[str, Any]:
+    """Both together: extremes by their names (`largest_*`, `highest`, `lowest`), everything else summed."""
+    return {name: _combined(name, first[name], second[name]) for name in first}
+
+
+def _combined(name: str, first: Any, second: Any) -> Any:
+    if name.startswith("largest_") or name.endswith("highest"):
+        return np.maximum(first, second)
+    return np.minimum(first, second) if name.endswith("lowest") else first + second
+
+
+def total(parts: Iterable[Statistics]) -> dict[str, Any]:
+    """All parts together.
+
+    Raises:
+        ValueError: there is no part.
+    """
+    result: dict[str, Any] | None = None
+    for part in parts:
+        result = dict(part) if result is None else added(result, part)
+    if result is None:
+        raise ValueError("no statistics to add up")
+    return result

@@ -1,0 +1,113 @@
+"""What the accuracy diff found, in the form that report.json has."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tfcompress.accuracy_diff.flips import Flip
+from tfcompress.accuracy_diff.gate import Gate
+from tfcompress.accuracy_diff.tasks import Metrics
+
+__all__ = ["CandidateResult", "Comparison", "ReferenceResult", "plain"]
+
+
+@dataclass(frozen=True)
+class ReferenceResult:
+    """The reference's own figures.
+
+    Attributes:
+        metrics: of the first labelled output; those of further outputs as ``output/metric``.
+        samples: how many were compared.
+        task: found or given, of the first labelled output.
+    """
+
+    metrics: Metrics
+    samples: int
+    task: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The `reference` section of report.json."""
+        return {"metrics": plain(self.metrics), "samples": self.samples, "task": self.task}
+
+
+@dataclass(frozen=True)
+class CandidateResult:
+    """One candidate's figures.
+
+    Attributes:
+        metrics: as the reference's.
+        diff: the `diff` section of report.json; `outputs` inside when there are several.
+        gate: the verdict.
+        flipped: number of samples with different answers on the first labelled output.
+        flips: the most telling of them.
+    """
+
+    metrics: Metrics
+    diff: Mapping[str, Any]
+    gate: Gate
+    flipped: int = 0
+    flips: tuple[Flip, ...] = field(default=(), repr=False)
+
+    def to_json(self) -> dict[str, Any]:
+        """`metrics`, `diff`, `gate` and `flipped` for report.json; pictures are left to the page."""
+        gate = {
+            "verdict": self.gate.verdict,
+            "reason": self.gate.reason,
+            "max_accuracy_drop": self.gate.max_accuracy_drop,
+            "samples_needed": self.gate.samples_needed,
+        }
+        rows = [
+            {
+                "index": flip.index,
+                "label": flip.label,
+                "reference": flip.reference,
+                "candidate": flip.candidate,
+                "reference_confidence": flip.reference_confidence,
+                "candidate_confidence": flip.candidate_confidence,
+            }
+            for flip in self.flips
+        ]
+        return plain(
+            {
+                "metrics": dict(self.metrics),
+                "diff": dict(self.diff),
+                "gate": gate,
+                "flipped": {"total": self.flipped, "samples": rows},
+            }
+        )
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The reference and every candidate.
+
+    Attributes:
+        reference: see `ReferenceResult`.
+        candidates: {name: result}, in the order given.
+    """
+
+    reference: ReferenceResult
+    candidates: Mapping[str, CandidateResult]
+
+    def to_json(self) -> dict[str, Any]:
+        """``{"reference": {...}, "candidates": {name: {...}}}``, ready for `json.dumps`."""
+        return {
+            "reference": self.reference.to_json(),
+            "candidates": {name: result.to_json() for name, result in self.candidates.items()},
+        }
+
+
+def plain(value: Any) -> Any:
+    """`value` in JSON's own types: NaN and infinity become null, numpy numbers become Python's."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if hasattr(value, "item") and not isinstance(value, str | bytes):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

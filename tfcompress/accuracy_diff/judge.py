@@ -1,0 +1,212 @@
+"""Judges one output of every model, batch by batch, and draws the figures from what was counted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from tfcompress.accuracy_diff.additive import Statistics, added, total
+from tfcompress.accuracy_diff.flips import Flip, FlipKeeper
+from tfcompress.accuracy_diff.gate import Gate, judge_drop, judge_unlabelled
+from tfcompress.accuracy_diff.signal_error import is_constant, signal_metrics, signal_statistics
+from tfcompress.accuracy_diff.statistics import (
+    PairedTable,
+    drop_interval,
+    jackknife_interval,
+    mcnemar_exact,
+    samples_needed,
+)
+from tfcompress.accuracy_diff.tasks import Metrics, Task
+from tfcompress.accuracy_diff.tasks.classification import argmax_answers
+
+__all__ = ["OutputJudge"]
+
+GROUPS = 20  # parts of the data that the jackknife leaves out one at a time
+
+
+class OutputJudge:
+    """What is counted for one output.
+
+    Args:
+        name: the reference's name of the output.
+        task: how it is judged.
+        candidates: their names.
+        labelled: whether the data have labels for this output.
+    """
+
+    def __init__(self, name: str, task: Task, candidates: list[str], *, labelled: bool) -> None:
+        self.name = name
+        self.task = task
+        self.labelled = labelled
+        self._groups: dict[str, dict[int, Statistics]] = {model: {} for model in ("", *candidates)}
+        self._signals: dict[str, Statistics] = {}
+        self._pairs: dict[str, Statistics] = {}
+        self._flips = {candidate: FlipKeeper() for candidate in candidates}
+
+    def count(
+        self,
+        number: int,
+        start: int,
+        outputs: Mapping[str, np.ndarray],
+        labels: np.ndarray | None,
+        inputs: np.ndarray,
+        where: str,
+    ) -> None:
+        """Add a batch.
+
+        Args:
+            number: of the batch, from 0.
+            start: index of its first sample.
+            outputs: {model: array}, the reference under the empty name.
+            labels: as the data give them, or None.
+            inputs: the first input.
+            where: the data's name, for messages.
+        """
+        truth = None if labels is None else self.task.truth(labels, where)
+        for model, values in outputs.items():
+            group = self._groups[model]
+            new = self.task.statistics(values, truth, inputs)
+            known = group.get(number % GROUPS)
+            group[number % GROUPS] = new if known is None else added(known, new)
+        for model, values in outputs.items():
+            if model:
+                self._count_pair(model, start, outputs[""], values, truth, inputs)
+
+    def _count_pair(
+        self,
+        model: str,
+        start: int,
+        reference: np.ndarray,
+        candidate: np.ndarray,
+        truth: np.ndarray | None,
+        inputs: np.ndarray,
+    ) -> None:
+        self._signals[model] = _plus(self._signals.get(model), signal_statistics(reference, candidate))
+        answers = self._answers(reference), self._answers(candidate)
+        if answers[0] is None or answers[1] is None:
+            return
+        pair = _pair_statistics(answers[0], answers[1], truth)
+        self._pairs[model] = _plus(self._pairs.get(model), pair)
+        sure = self.task.confidence(reference), self.task.confidence(candidate)
+        if sure[0] is not None and sure[1] is not None:
+            self._flips[model].add(start, (answers[0], answers[1]), (sure[0], sure[1]), truth, inputs)
+
+    def _answers(self, outputs: np.ndarray) -> np.ndarray | None:
+        found = self.task.answers(outputs)
+        if found is None and not self.labelled and outputs.ndim == 2 and outputs.shape[1] > 1:
+            return argmax_answers(outputs)  # may be logits: without labels nothing says that they are not
+        return found
+
+    @property
+    def samples(self) -> int:
+        """Number of samples counted."""
+        return int(total(self._groups[""].values())["samples"])
+
+    def metrics(self, model: str = "") -> Metrics:
+        """The task's figures of a candidate, or of the reference under the empty name."""
+        return self.task.metrics(total(self._groups[model].values()))
+
+    def diff(self, model: str) -> dict[str, Any]:
+        """The `diff` section of report.json for this output."""
+        signal = self._signals[model]
+        table = self._table(model)
+        drop = self._drop(model)
+        interval = self._interval(model)
+        return {
+            "metric": self.task.score,
+            "accuracy_drop": drop,
+            "accuracy_drop_ci95": list(interval) if interval else None,
+            "top1_agreement": self._agreement(model),
+            "p_value": mcnemar_exact(table.lost, table.gained) if table else None,
+            "lost": table.lost if table else None,
+            "gained": table.gained if table else None,
+            **signal_metrics(signal),
+            "not_finite": int(signal["not_finite"]),
+            "constant_output": is_constant(signal),
+        }
+
+    def gate(self, model: str, limit: float) -> Gate:
+        """The verdict on this output."""
+        signal = self._signals[model]
+        samples = self.samples
+        if broken := int(signal["not_finite"]):
+            return Gate("failed", f"output {self.name!r} is NaN or infinite on {broken} of {samples} samples", limit)
+        if is_constant(signal) and not _reference_constant(signal):
+            return Gate("failed", f"output {self.name!r} is the same for all {samples} samples", limit)
+        drop = self._drop(model)
+        if drop is None and not self.labelled:
+            return judge_unlabelled(self._agreement(model), self._disagreement_interval(model), limit, samples=samples)
+        needed = self._samples_needed(model, drop, limit)
+        return judge_drop(drop, self._interval(model), limit, metric=self.task.score, samples=samples, needed=needed)
+
+    def flips(self, model: str) -> tuple[int, tuple[Flip, ...]]:
+        """Number of samples with different answers, and the most telling of them."""
+        return self._flips[model].total, self._flips[model].flips()
+
+    def _score(self, model: str, without: int | None = None) -> float | None:
+        parts = [part for group, part in self._groups[model].items() if group != without]
+        return self.task.metrics(total(parts)).get(self.task.score)
+
+    def _drop(self, model: str, without: int | None = None) -> float | None:
+        if self.task.name == "embedding":
+            cosine = signal_metrics(self._signals[model])["cosine"]
+            return None if cosine is None else 1 - cosine
+        reference, candidate = self._score("", without), self._score(model, without)
+        return None if reference is None or candidate is None else reference - candidate
+
+    def _table(self, model: str) -> PairedTable | None:
+        """The paired table, where the score is a share of right samples."""
+        pair = self._pairs.get(model)
+        if pair is None or "lost" not in pair or self.task.name not in ("classification", "binary"):
+            return None
+        return PairedTable(*(int(pair[key]) for key in ("both", "lost", "gained", "neither")))
+
+    def _interval(self, model: str) -> tuple[float, float] | None:
+        table, drop = self._table(model), self._drop(model)
+        if table is not None:
+            return drop_interval(table)
+        if drop is None or self.task.name == "embedding":
+            return None
+        left_out = [self._drop(model, without=group) for group in self._groups[""]]
+        known = [value for value in left_out if value is not None]
+        return jackknife_interval(drop, known) if len(known) == len(left_out) else None
+
+    def _agreement(self, model: str) -> float | None:
+        pair = self._pairs.get(model)
+        return None if pair is None or not pair["answers"] else float(pair["agree"] / pair["answers"])
+
+    def _disagreement_interval(self, model: str) -> tuple[float, float] | None:
+        pair = self._pairs.get(model)
+        if pair is None:
+            return None
+        differ = int(pair["answers"] - pair["agree"])
+        return drop_interval(PairedTable(int(pair["agree"]), differ, 0, 0))
+
+    def _samples_needed(self, model: str, drop: float | None, limit: float) -> int | None:
+        table = self._table(model)
+        if table is None or drop is None:
+            return None
+        return samples_needed((table.lost + table.gained) / table.samples, limit - drop)
+
+
+def _plus(known: Statistics | None, new: Statistics) -> Statistics:
+    return new if known is None else added(known, new)
+
+
+def _pair_statistics(reference: np.ndarray, candidate: np.ndarray, truth: np.ndarray | None) -> dict[str, Any]:
+    agree = {
+        "answers": np.int64(reference.size),
+        "agree": np.int64(((reference == candidate) & (candidate >= 0)).sum()),
+    }
+    if truth is None or truth.shape != reference.shape:
+        return agree
+    right, kept = reference == truth, candidate == truth
+    cells = {"both": right & kept, "lost": right & ~kept, "gained": ~right & kept, "neither": ~right & ~kept}
+    return {**agree, **{name: np.int64(cell.sum()) for name, cell in cells.items()}}
+
+
+def _reference_constant(signal: Statistics) -> bool:
+    """Whether the reference is constant too: then so may the candidate be."""
+    return bool(np.array_equal(signal["reference_lowest"], signal["reference_highest"]))

@@ -1,0 +1,219 @@
+"""Runs `.tflite` files: whole batches where the file allows, several interpreters at a time, real values in and out.
+
+One interpreter runs on one thread; parallelism comes from several interpreters on different batches, which scales
+better on small models than threads inside one operator do.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+
+from tfcompress.accuracy_diff.runners import Arrays, as_float32, in_fixed_batches
+from tfcompress.chatter import silenced
+from tfcompress.errors import ModelError, one_line
+from tfcompress.model import TensorInfo
+
+__all__ = ["LiteRtRunner", "dequantize", "quantize"]
+
+# The same kernel may sum in another order in a larger batch: relative to the largest output.  A batch that is not
+# supported by the file gives errors of the order of 1.
+BATCH_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class _Port:
+    """An input or output tensor: where it is and how its integers stand for real values.
+
+    Attributes:
+        name: of the signature, or of the tensor where the file has no signature.
+        index: tensor index in the interpreter.
+        shape: as the file gives it, -1 where open.
+        dtype: as stored.
+        scale: real value of one step; 0 when the tensor is not quantized.
+        zero_point: the integer that stands for 0.0.
+    """
+
+    name: str
+    index: int
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    scale: float
+    zero_point: int
+
+    @property
+    def info(self) -> TensorInfo:
+        """As the rest of the package describes it; the batch dimension is open when it is 1 or -1."""
+        sizes: list[int | None] = [None if size < 0 else size for size in self.shape]
+        if sizes and sizes[0] == 1:
+            sizes[0] = None
+        return TensorInfo(self.name, tuple(sizes), self.dtype.name)
+
+
+def quantize(values: np.ndarray, scale: float, zero_point: int, dtype: np.dtype[Any]) -> np.ndarray:
+    """Real values as integers: round(x / scale) + zero_point, halves to even, clipped to the dtype.
+
+    LiteRT, "8-bit quantization specification": real_value = (int8_value - zero_point) * scale.
+    """
+    limits = np.iinfo(dtype)
+    scaled = np.divide(values, np.float32(scale), dtype=np.float32)
+    np.rint(scaled, out=scaled)
+    scaled += zero_point
+    np.clip(scaled, limits.min, limits.max, out=scaled)
+    return scaled.astype(dtype)
+
+
+def dequantize(values: np.ndarray, scale: float, zero_point: int) -> np.ndarray:
+    """Integers as real float32 values."""
+    return (values.astype(np.float32) - np.float32(zero_point)) * np.float32(scale)
+
+
+class LiteRtRunner:
+    """A `.tflite` file.
+
+    Args:
+        path: the file.
+        workers: how many batches may run at a time, each in an interpreter of its own; None means one a core.
+
+    Raises:
+        ModelError: not a .tflite file, or one with operators that LiteRT does not have.
+    """
+
+    def __init__(self, path: str | Path, *, workers: int | None = None) -> None:
+        self.name = str(path)
+        self.path = Path(path)
+        try:
+            content = self.path.read_bytes()
+        except OSError as error:
+            raise ModelError(f"{path}: cannot be read: {error}") from None
+        self._content = content
+        first = self._interpreter()
+        self._inputs, self._outputs = _ports(first)
+        self.inputs = tuple(port.info for port in self._inputs)
+        self.outputs = tuple(port.info for port in self._outputs)
+        self._idle: queue.SimpleQueue[Interpreter] = queue.SimpleQueue()
+        self._idle.put(first)
+        for _ in range((workers or os.cpu_count() or 1) - 1):
+            self._idle.put(self._interpreter())
+        self._sizes: dict[int, tuple[tuple[int, ...], ...]] = {}  # input shapes that an interpreter is set up for
+        self._batches: bool | None = None  # None until the first batch was tried
+
+    def _interpreter(self) -> Interpreter:
+        try:
+            with silenced():
+                interpreter = Interpreter(model_content=self._content, num_threads=1)
+                interpreter.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
+            raise ModelError(f"{self.name}: LiteRT cannot run it: {one_line(error)}") from None
+        return interpreter
+
+    def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
+        """Outputs of one batch; see `Runner.run`."""
+        stored = {port.name: _to_stored(port, inputs[port.name]) for port in self._inputs}
+        rows = len(next(iter(stored.values())))
+        interpreter = self._idle.get()
+        try:
+            fixed = self._fixed_batch()
+            if fixed > 1:
+                raw = in_fixed_batches(lambda piece: self._invoke(interpreter, piece), stored, fixed)
+            elif rows > 1 and self._can_batch(interpreter, stored):
+                raw = self._invoke(interpreter, stored)
+            else:
+                raw = in_fixed_batches(lambda piece: self._invoke(interpreter, piece), stored, 1)
+        finally:
+            self._idle.put(interpreter)
+        return {port.name: _to_real(port, raw[port.name]) for port in self._outputs}
+
+    def _fixed_batch(self) -> int:
+        """The batch size written into the file; 1 also where it is open."""
+        return max((port.shape[0] for port in self._inputs if port.shape), default=1)
+
+    def _can_batch(self, interpreter: Interpreter, stored: Mapping[str, np.ndarray]) -> bool:
+        """Whether a resized batch gives what one sample at a time gives; tried once, on real samples."""
+        if self._batches is None:
+            self._batches = self._try_batch(interpreter, {name: array[:3] for name, array in stored.items()})
+        return self._batches
+
+    def _try_batch(self, interpreter: Interpreter, stored: dict[str, np.ndarray]) -> bool:
+        single = in_fixed_batches(lambda piece: self._invoke(interpreter, piece), stored, 1)
+        try:
+            batched = self._invoke(interpreter, stored)
+        except (ValueError, RuntimeError):
+            # A constant in the graph (a reshape's target, a state) holds the batch size: the interpreter is of no
+            # more use in its half-resized state.
+            self._sizes.pop(id(interpreter), None)
+            return False
+        return all(_same(single[name], batched[name]) for name in single)
+
+    def _invoke(self, interpreter: Interpreter, stored: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        shapes = tuple(stored[port.name].shape for port in self._inputs)
+        if self._sizes.get(id(interpreter)) != shapes:
+            for port, shape in zip(self._inputs, shapes, strict=True):
+                interpreter.resize_tensor_input(port.index, shape)
+            interpreter.allocate_tensors()
+            self._sizes[id(interpreter)] = shapes
+        interpreter.reset_all_variables()  # a stateful model must not carry one sample into the next
+        for port in self._inputs:
+            interpreter.set_tensor(port.index, stored[port.name])
+        interpreter.invoke()
+        return {port.name: interpreter.get_tensor(port.index) for port in self._outputs}
+
+
+def _ports(interpreter: Interpreter) -> tuple[list[_Port], list[_Port]]:
+    """Inputs and outputs with the signature's names where there is one signature."""
+    names = _signature_names(interpreter)
+    inputs = [_port(detail, names) for detail in interpreter.get_input_details()]
+    outputs = [_port(detail, names) for detail in interpreter.get_output_details()]
+    return inputs, outputs
+
+
+def _signature_names(interpreter: Interpreter) -> dict[int, str]:
+    """{tensor index: name in the signature}; empty where the file has none or several."""
+    signatures = interpreter.get_signature_list()
+    if len(signatures) != 1:
+        return {}
+    with silenced():
+        runner = interpreter.get_signature_runner(next(iter(signatures)))
+    details = {**runner.get_input_details(), **runner.get_output_details()}
+    return {detail["index"]: name for name, detail in details.items()}
+
+
+def _port(detail: Mapping[str, Any], names: Mapping[int, str]) -> _Port:
+    scale, zero_point = detail["quantization"]
+    return _Port(
+        name=names.get(detail["index"], detail["name"]),
+        index=detail["index"],
+        shape=tuple(int(size) for size in detail["shape_signature"]),
+        dtype=np.dtype(detail["dtype"]),
+        scale=float(scale),
+        zero_point=int(zero_point),
+    )
+
+
+def _to_stored(port: _Port, values: np.ndarray) -> np.ndarray:
+    if port.dtype.kind in "iu" and port.scale:
+        return quantize(values, port.scale, port.zero_point, port.dtype)
+    return values.astype(port.dtype, copy=False)
+
+
+def _to_real(port: _Port, values: np.ndarray) -> np.ndarray:
+    if port.dtype.kind in "iu" and port.scale:
+        return dequantize(values, port.scale, port.zero_point)
+    return as_float32(values)
+
+
+def _same(single: np.ndarray, batched: np.ndarray) -> bool:
+    if single.shape != batched.shape:
+        return False
+    if single.dtype.kind != "f":
+        return np.array_equal(single, batched)
+    largest = max(float(np.nan_to_num(np.abs(single)).max(initial=0.0)), 1.0)
+    close = np.abs(single - batched) <= BATCH_TOLERANCE * largest
+    return bool(np.all(close | (np.isnan(single) & np.isnan(batched)) | (single == batched)))

@@ -1,0 +1,201 @@
+"""What the harness can run: one interface over every kind of model.
+
+A runner takes a batch as {input name: array} with the batch dimension first and gives {output name: float32 array}.
+It is called from several threads at a time.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from tfcompress.chatter import silenced
+from tfcompress.errors import ModelError, one_line
+from tfcompress.model import FloatModel, TensorInfo
+from tfcompress.runtime import tf
+
+__all__ = [
+    "Arrays",
+    "CallableRunner",
+    "FloatModelRunner",
+    "Runner",
+    "SavedModelRunner",
+    "as_float32",
+    "in_fixed_batches",
+]
+
+Arrays = Mapping[str, np.ndarray]
+
+
+@runtime_checkable
+class Runner(Protocol):
+    """A model that can be run.
+
+    Attributes:
+        name: for messages and reports.
+        inputs: in the model's order; empty when the runner takes whatever the data has.
+        outputs: in the model's order; empty when only a run would tell.
+    """
+
+    @property
+    def name(self) -> str: ...  # noqa: D102 - described above
+
+    @property
+    def inputs(self) -> tuple[TensorInfo, ...]: ...  # noqa: D102
+
+    @property
+    def outputs(self) -> tuple[TensorInfo, ...]: ...  # noqa: D102
+
+    def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
+        """Outputs of one batch, real values in float32 (integers of an integer output are dequantized)."""
+        ...
+
+
+def as_float32(value: Any) -> np.ndarray:
+    """Any numeric tensor or array as float32, bfloat16 included."""
+    return np.asarray(value).astype(np.float32, copy=False)
+
+
+def in_fixed_batches(
+    run: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]], inputs: Arrays, size: int
+) -> dict[str, np.ndarray]:
+    """Run a model whose batch size is fixed: `inputs` is cut into pieces, the last one filled up and cut back."""
+    pieces = [_cut_back(run(piece), rows) for piece, rows in _pieces(inputs, size)]
+    return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
+
+
+def _pieces(inputs: Arrays, size: int) -> Iterator[tuple[dict[str, np.ndarray], int]]:
+    total = len(next(iter(inputs.values())))
+    for start in range(0, total, size):
+        piece = {name: array[start : start + size] for name, array in inputs.items()}
+        rows = min(size, total - start)
+        if rows < size:
+            piece = {name: np.concatenate([array, array[-1:].repeat(size - rows, 0)]) for name, array in piece.items()}
+        yield piece, rows
+
+
+def _cut_back(outputs: Mapping[str, np.ndarray], rows: int) -> dict[str, np.ndarray]:
+    return {name: value[:rows] for name, value in outputs.items()}
+
+
+def _fixed_batch(infos: Sequence[TensorInfo]) -> int | None:
+    """The batch size that the inputs demand; None when it is open."""
+    return next((info.shape[0] for info in infos if info.shape and info.shape[0] is not None), None)
+
+
+class FloatModelRunner:
+    """A loaded float model (Keras 3, tf_keras or a SavedModel's function), run as one graph."""
+
+    def __init__(self, model: FloatModel) -> None:
+        self.model = model
+        self.name = model.name
+        self.inputs = model.inputs
+        self.outputs = model.outputs
+        self._batch = _fixed_batch(model.inputs)
+        with silenced():
+            self._function = model.concrete_function(self._batch)
+
+    def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
+        """Outputs of one batch; see `Runner.run`."""
+        if self._batch is not None:
+            return in_fixed_batches(self._run, inputs, self._batch)
+        return self._run(inputs)
+
+    def _run(self, inputs: Arrays) -> dict[str, np.ndarray]:
+        tensors = [tf.constant(inputs[info.name], info.dtype) for info in self.inputs]
+        return {name: as_float32(value) for name, value in self._function(*tensors).items()}
+
+
+class SavedModelRunner:
+    """One signature of a SavedModel folder.
+
+    Args:
+        path: the folder that has `saved_model.pb`.
+        signature: which one; None takes `serving_default`, or the only one.
+
+    Raises:
+        ModelError: not a SavedModel, or no such signature.
+    """
+
+    def __init__(self, path: str | Path, *, signature: str | None = None) -> None:
+        self.name = str(path)
+        try:
+            with silenced():
+                self._loaded = tf.saved_model.load(str(path))
+        except (OSError, ValueError, tf.errors.OpError) as error:
+            raise ModelError(f"{path}: cannot be loaded as a SavedModel: {one_line(error)}") from None
+        self._function = self._choose(signature)
+        self._specs = dict(self._function.structured_input_signature[1])
+        self.inputs = tuple(_info(name, spec) for name, spec in self._specs.items())
+        self.outputs = tuple(_info(name, spec) for name, spec in self._function.structured_outputs.items())
+        self._batch = _fixed_batch(self.inputs)
+
+    def _choose(self, wanted: str | None) -> Any:
+        signatures = dict(self._loaded.signatures)
+        if wanted is None:
+            wanted = "serving_default" if "serving_default" in signatures else next(iter(signatures), None)
+        if wanted not in signatures:
+            known = ", ".join(signatures) or "none"
+            raise ModelError(f"{self.name}: no signature {wanted or 'serving_default'!r}, the SavedModel has {known}")
+        return signatures[wanted]
+
+    def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
+        """Outputs of one batch; see `Runner.run`."""
+        if self._batch is not None:
+            return in_fixed_batches(self._run, inputs, self._batch)
+        return self._run(inputs)
+
+    def _run(self, inputs: Arrays) -> dict[str, np.ndarray]:
+        tensors = {name: tf.cast(tf.constant(inputs[name]), spec.dtype) for name, spec in self._specs.items()}
+        return {name: as_float32(value) for name, value in self._function(**tensors).items()}
+
+
+def _info(name: str, spec: Any) -> TensorInfo:
+    shape = tuple(spec.shape.as_list()) if spec.shape.rank is not None else ()
+    return TensorInfo(name, shape, spec.dtype.name)
+
+
+class CallableRunner:
+    """Any Python function of the input arrays, in order.
+
+    Args:
+        function: called with one array an input, batch first; returns an array, a sequence of arrays or
+            {output name: array}.
+        name: for messages; None takes the function's own name.
+        inputs: None means that the function takes what the data has, in order.
+        outputs: names for a result that is not a mapping; None calls them `output_0`, `output_1`, ...
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        *,
+        name: str | None = None,
+        inputs: tuple[TensorInfo, ...] | None = None,
+        outputs: tuple[TensorInfo, ...] | None = None,
+    ) -> None:
+        self._function = function
+        self.name: str = name or getattr(function, "__name__", type(function).__name__)
+        self.inputs = inputs or ()
+        self.outputs = outputs or ()
+
+    def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
+        """Outputs of one batch; see `Runner.run`."""
+        names = [info.name for info in self.inputs] or list(inputs)
+        result = self._function(*(inputs[name] for name in names))
+        if isinstance(result, Mapping):
+            return {str(name): as_float32(value) for name, value in result.items()}
+        values = list(result) if isinstance(result, tuple | list) else [result]
+        names = [info.name for info in self.outputs] or [f"output_{i}" for i in range(len(values))]
+        if len(names) != len(values):
+            raise ModelError(f"{self.name}: gave {len(values)} outputs, expected {len(names)} ({', '.join(names)})")
+        return {name: as_float32(value) for name, value in zip(names, values, strict=True)}
+
+
+def is_plain_callable(value: object) -> bool:
+    """Whether `value` is something to wrap in a `CallableRunner`: callable, and not a class."""
+    return callable(value) and not inspect.isclass(value)

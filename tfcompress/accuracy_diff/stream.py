@@ -1,0 +1,74 @@
+"""One pass over the data: every batch goes to the reference and to all candidates, a few batches at a time."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from tfcompress.accuracy_diff.matching import inputs_for
+from tfcompress.accuracy_diff.runners import Arrays, Runner
+from tfcompress.data import Batch, Samples
+
+__all__ = ["Answered", "answered_batches", "batch_size_for"]
+
+MOST_VALUES = 1 << 21  # input values a batch: what an interpreter needs for its activations grows with it
+LARGEST_BATCH = 128
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A batch and what every model said to it.
+
+    Attributes:
+        batch: the samples.
+        outputs: {model: {its own output name: float32 array}}.
+    """
+
+    batch: Batch
+    outputs: dict[str, dict[str, np.ndarray]]
+
+
+def batch_size_for(data: Samples) -> int:
+    """A power of two that keeps the activations of a batch in bounds."""
+    values = sum(int(np.prod([size or 64 for size in info.shape[1:]])) for info in data.inputs)
+    allowed = max(1, min(LARGEST_BATCH, MOST_VALUES // max(1, values)))
+    return 1 << (allowed.bit_length() - 1)
+
+
+def answered_batches(
+    runners: Mapping[str, Runner], data: Samples, *, batch_size: int, skip: int = 0, workers: int | None = None
+) -> Iterator[Answered]:
+    """Batches in order, with the outputs of all runners.
+
+    Args:
+        runners: by the names under which the outputs come back.
+        data: read once.
+        batch_size: samples a batch.
+        skip: leave out so many batches from the start (a pass that is resumed).
+        workers: threads; None means one a core and one more, which feeds them.
+    """
+    threads = workers or (os.cpu_count() or 1) + 1
+    with ThreadPoolExecutor(threads, thread_name_prefix="diff") as pool:
+        waiting: deque[tuple[Batch, dict[str, Future[dict[str, np.ndarray]]]]] = deque()
+        for number, batch in enumerate(data.batches(batch_size)):
+            if number < skip:
+                continue
+            started = {name: pool.submit(_run, runner, batch.inputs, data.name) for name, runner in runners.items()}
+            waiting.append((batch, started))
+            if len(waiting) > threads:
+                yield _finished(*waiting.popleft())
+        while waiting:
+            yield _finished(*waiting.popleft())
+
+
+def _run(runner: Runner, inputs: Arrays, where: str) -> dict[str, np.ndarray]:
+    return runner.run(inputs_for(runner, inputs, where=where))
+
+
+def _finished(batch: Batch, started: Mapping[str, Future[dict[str, np.ndarray]]]) -> Answered:
+    return Answered(batch, {name: future.result() for name, future in started.items()})

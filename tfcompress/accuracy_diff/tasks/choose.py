@@ -1,0 +1,126 @@
+"""Which task an output does: found from its shape, its values and the labels, unless the user says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+
+from tfcompress.accuracy_diff.labels import is_binary, is_one_hot, is_text
+from tfcompress.accuracy_diff.tasks.base import Task
+from tfcompress.accuracy_diff.tasks.binary import Binary, MultiLabel
+from tfcompress.accuracy_diff.tasks.classification import Classification
+from tfcompress.accuracy_diff.tasks.dense import Dense
+from tfcompress.accuracy_diff.tasks.values import Autoencoder, Embedding, Regression
+from tfcompress.errors import RecipeError
+
+__all__ = ["TASKS", "choose_task"]
+
+TASKS = (
+    "classification",
+    "binary",
+    "multi_label",
+    "regression",
+    "segmentation",
+    "embedding",
+    "autoencoder",
+    "sequence",
+)
+
+
+def choose_task(
+    name: str | None,
+    outputs: np.ndarray,
+    labels: np.ndarray | None,
+    inputs: np.ndarray,
+    *,
+    class_names: Sequence[str] | None = None,
+) -> Task:
+    """The task that judges one output.
+
+    Args:
+        name: one of TASKS; None finds it out.
+        outputs: the reference's on the first batch, (samples, ...).
+        labels: of the same batch, or None.
+        inputs: the first input of the same batch; an autoencoder's output has its shape.
+        class_names: in the model's order, for string labels.
+
+    Raises:
+        RecipeError: `name` is not a task.
+    """
+    chosen = name or _found(outputs, labels, inputs)
+    classes = outputs.shape[-1] if outputs.ndim > 1 else 1
+    unit = bool(np.nanmin(outputs, initial=0.0) >= 0 and np.nanmax(outputs, initial=0.0) <= 1 + 1e-4)
+    if chosen == "classification":
+        return Classification(classes, from_logits=not sums_to_one(outputs), class_names=class_names)
+    if chosen in ("segmentation", "sequence"):
+        kind: Literal["segmentation", "sequence"] = "segmentation" if chosen == "segmentation" else "sequence"
+        return Dense(kind, classes, from_logits=not unit, class_names=class_names)
+    if chosen == "autoencoder":
+        return Autoencoder(labelled=labels is not None and labels.size == len(labels))
+    simple: dict[str, Task] = {
+        "binary": Binary(from_logits=not unit),
+        "multi_label": MultiLabel(from_logits=not unit),
+        "regression": Regression(),
+        "embedding": Embedding(),
+    }
+    if chosen not in simple:
+        raise RecipeError(f"--task: unknown task {chosen!r}, expected one of {', '.join(TASKS)}")
+    return simple[chosen]
+
+
+def sums_to_one(outputs: np.ndarray) -> bool:
+    """Whether outputs look like probabilities: in [0, 1], and 1 in sum within what 8 bits can hold."""
+    finite = outputs[np.isfinite(outputs).all(axis=tuple(range(1, outputs.ndim)))]
+    low, high = finite.min(initial=0.0), finite.max(initial=0.0)
+    sums = finite.sum(axis=-1)
+    return bool(low >= -1e-4 and high <= 1 + 1e-4 and np.abs(sums - 1).max(initial=0.0) < 0.05)
+
+
+def _found(outputs: np.ndarray, labels: np.ndarray | None, inputs: np.ndarray) -> str:
+    if (
+        outputs.shape == inputs.shape
+        and outputs.ndim > 1
+        and outputs.size > len(outputs)
+        and not _per_place(labels, outputs)
+    ):
+        return "autoencoder"
+    if outputs.ndim >= 3:
+        return _found_dense(outputs, labels)
+    classes = outputs.shape[-1] if outputs.ndim == 2 else 1
+    if labels is None:
+        return _found_unlabelled(outputs, classes)
+    if classes == 1:
+        return "binary" if is_binary(labels) else "regression"
+    one_each = labels.size == len(labels)
+    if is_one_hot(labels, classes) or is_text(labels) or (one_each and _whole(labels)):
+        return "classification"
+    return "multi_label" if is_binary(labels) else "regression"
+
+
+def _found_dense(outputs: np.ndarray, labels: np.ndarray | None) -> str:
+    if labels is not None and not _per_place(labels, outputs):
+        return "regression"
+    return "segmentation" if outputs.ndim >= 4 else "sequence"
+
+
+def _per_place(labels: np.ndarray | None, outputs: np.ndarray) -> bool:
+    """Whether there is a class label for every place of a picture or a sequence."""
+    if labels is None or outputs.ndim < 3 or not (_whole(labels) or is_text(labels)):
+        return False
+    places = outputs.shape[:-1]
+    return labels.shape in (places, (*places, 1)) or is_one_hot(labels, outputs.shape[-1])
+
+
+def _found_unlabelled(outputs: np.ndarray, classes: int) -> str:
+    if classes > 1 and sums_to_one(outputs):
+        return "classification"
+    inside = bool(np.nanmin(outputs, initial=0.0) >= 0 and np.nanmax(outputs, initial=0.0) <= 1)
+    if inside:
+        return "binary" if classes == 1 else "multi_label"
+    return "regression" if classes < 64 else "embedding"
+
+
+def _whole(labels: np.ndarray) -> bool:
+    return labels.dtype.kind in "biu" or (labels.dtype.kind == "f" and bool(np.array_equal(labels, np.round(labels))))
