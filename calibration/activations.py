@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
 from tfcompress.chatter import silenced
@@ -15,7 +17,7 @@ from tfcompress.data import Samples
 from tfcompress.errors import ConversionError
 from tfcompress.tflite import Subgraph, read_tflite
 
-__all__ = ["ActivationRunner", "float_activations"]
+__all__ = ["ActivationRunner", "activation_limits", "float_activations"]
 
 ACTIVATION_BYTES = 96 * 2**20  # of all activations of a batch: large enough to be fast, small beside TensorFlow itself
 MAX_BATCH = 32
@@ -28,6 +30,32 @@ def float_activations(graph: Subgraph) -> dict[str, int]:
     computed = [*graph.inputs, *(index for operator in graph.operators for index in operator.outputs)]
     tensors = (graph.tensors[index] for index in dict.fromkeys(computed) if index >= 0)
     return {tensor.name: tensor.index for tensor in tensors if tensor.dtype == "float32"}
+
+
+_FUSED_LIMITS = {
+    schema.ActivationFunctionType.RELU: (0.0, math.inf),
+    schema.ActivationFunctionType.RELU6: (0.0, 6.0),
+    schema.ActivationFunctionType.RELU_N1_TO_1: (-1.0, 1.0),
+}
+_OPERATOR_LIMITS = {
+    "RELU": (0.0, math.inf),
+    "RELU6": (0.0, 6.0),
+    "RELU_N1_TO_1": (-1.0, 1.0),
+    "LOGISTIC": (0.0, 1.0),
+    "SOFTMAX": (0.0, 1.0),
+    "TANH": (-1.0, 1.0),
+}
+
+
+def activation_limits(graph: Subgraph) -> dict[int, tuple[float, float]]:
+    """{tensor index: (low, high)} where the operator's own function cannot leave these limits."""
+    limits = {}
+    for operator in graph.operators:
+        fused = getattr(operator.options, "FusedActivationFunction", lambda: None)()
+        known = _OPERATOR_LIMITS.get(operator.name) or _FUSED_LIMITS.get(fused)
+        if known is not None:
+            limits.update(dict.fromkeys(operator.outputs, known))
+    return limits
 
 
 @dataclass

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from tfcompress.calibration.activations import ActivationRunner
+from tfcompress.calibration.activations import ActivationRunner, activation_limits
 from tfcompress.calibration.estimators import MinMax, RangeEstimator
 from tfcompress.calibration.result import Calibration
 from tfcompress.console import progress
@@ -14,9 +15,16 @@ from tfcompress.data import Samples
 
 __all__ = ["calibrate"]
 
+ANYTHING = (-math.inf, math.inf)
+
 
 def calibrate(
-    content: bytes, samples: Samples, *, estimator: Callable[[], RangeEstimator] = MinMax, name: str = "min_max"
+    content: bytes,
+    samples: Samples,
+    *,
+    estimator: Callable[[tuple[float, float]], RangeEstimator] = MinMax,
+    name: str = "min_max",
+    hash_data: bool = True,
 ) -> Calibration:
     """Estimate the range of every float activation of a .tflite.
 
@@ -25,15 +33,17 @@ def calibrate(
     Args:
         content: a float .tflite whose first signature names its inputs as `samples` does.
         samples: representative inputs, preprocessed as the model wants them.
-        estimator: makes one estimator a tensor.
+        estimator: makes one estimator a tensor, given the limits that its values cannot leave.
         name: of the estimator, for the result.
+        hash_data: record the samples' hash, so that the result can be refused for other data later.
 
     Raises:
         DataError: a bad sample, or none.
         ConversionError: LiteRT cannot run the model.
     """
     runner = ActivationRunner(content)
-    estimators = {index: estimator() for index in runner.tensors.values()}
+    limits = activation_limits(runner.graph)
+    estimators = {index: estimator(limits.get(index, ANYTHING)) for index in runner.tensors.values()}
     count = 0
 
     def update(index: int) -> None:
@@ -47,4 +57,5 @@ def calibrate(
             count += size
             advance(size)
     ranges = {tensor: estimators[index].range() for tensor, index in runner.tensors.items()}
-    return Calibration(hashlib.sha256(content).hexdigest(), samples.sha256, count, name, ranges)
+    data_sha256 = samples.sha256 if hash_data else None
+    return Calibration(hashlib.sha256(content).hexdigest(), data_sha256, count, name, ranges)

@@ -34,14 +34,14 @@ class Calibration:
 
     Attributes:
         model_sha256: of the float .tflite that was run.
-        data_sha256: of the samples' source.
+        data_sha256: of the samples' source; None when it was not recorded.
         samples: how many were run.
         estimator: how the ranges were estimated, with its parameter: ``percentile 99.99``.
         ranges: {tensor name: range} of every computed float tensor.
     """
 
     model_sha256: str
-    data_sha256: str
+    data_sha256: str | None
     samples: int
     estimator: str
     ranges: Mapping[str, Range]
@@ -62,7 +62,7 @@ class Calibration:
         ]:
             if theirs is not None and mine != theirs:
                 raise DataError(
-                    f"calibration: made for {what} {mine[:12]}, but this {what} is {theirs[:12]}; calibrate again"
+                    f"calibration: made for {what} {str(mine)[:12]}, but this is {theirs[:12]}; calibrate again"
                 )
 
     def to_json(self) -> str:

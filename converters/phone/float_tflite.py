@@ -25,7 +25,11 @@ def new_converter(model: FloatModel, *, allow_select_ops: bool) -> Any:
     if allow_select_ops:
         sets.append(tf.lite.OpsSet.SELECT_TF_OPS)
     function = model.concrete_function(1)
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([function], model.keras_model)
+    # The converter writes a SavedModel first.  Given the Keras model it would trace and save every layer of it; given
+    # just the variables it saves the one function, which takes a fifth of the time and gives the same bytes.
+    holder = tf.Module()
+    holder.variables_of_function = list(function.graph.variables)
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([function], holder)
     converter.target_spec.supported_ops = sets
     return converter
 

@@ -68,7 +68,7 @@ def quantize_int8(
         raise DataError(f"{model.name}: int8 needs calibration data; give --calibration=DATA")
     if float_content is None:
         float_content = to_float_tflite(model, allow_select_ops=recipe.post_training.allow_select_ops)
-    calibration = calibrate(float_content, samples)
+    calibration = calibrate(float_content, samples, hash_data=False)
     content, engine, reason = _with_an_engine(float_content, calibration, recipe, integer_io)
     return Int8Model(content, engine, reason, float_content, calibration)
 
