@@ -1,0 +1,52 @@
+# Every target makes the virtual environment that it needs; nothing outside this folder is touched.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+.PHONY: demo test test_slow lint format bench tables wheel clean
+
+# Options of the demo, such as DEMO_FLAGS=--quiet
+DEMO_FLAGS ?=
+
+demo: $(VENV)/.user-installed
+	$(BIN)/tfcompress demo $(DEMO_FLAGS)
+
+test: $(VENV)/.dev-installed
+	$(BIN)/python -m pytest -m "not slow"
+
+test_slow: $(VENV)/.dev-installed
+	$(BIN)/python -m pytest -m slow
+
+lint: $(VENV)/.dev-installed
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pyright
+
+format: $(VENV)/.dev-installed
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/.dev-installed
+	$(BIN)/python -m benchmarks bench
+
+tables: $(VENV)/.dev-installed
+	$(BIN)/python -m benchmarks tables
+
+wheel: $(VENV)/.dev-installed
+	$(PIP) wheel --no-deps --wheel-dir dist .
+
+clean:
+	rm -rf build dist demo_output *.egg-info
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.user-installed: setup.py constraints.txt | $(BIN)/python
+	$(PIP) install --quiet --constraint constraints.txt --editable ".[all]"
+	touch $@
+
+$(VENV)/.dev-installed: setup.py constraints.txt | $(BIN)/python
+	$(PIP) install --quiet --constraint constraints.txt --editable ".[all,dev]"
+	touch $@ $(VENV)/.user-installed

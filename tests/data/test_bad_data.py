@@ -1,0 +1,103 @@
+"""Bad data is refused in one line that says what, where, expected and got."""
+
+import pickle
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tfcompress.data import open_data
+from tfcompress.errors import InputError
+from tfcompress.model import TensorInfo
+
+ROW = (TensorInfo("row", (None, 3), "float32"),)
+IMAGE = (TensorInfo("image", (None, 4, 4, 3), "float32"),)
+CLASS = (TensorInfo("class", (None, 2), "float32"),)
+
+
+def saved(**arrays: Any) -> Callable[[Path], Path]:
+    def write(folder: Path) -> Path:
+        np.savez(folder / "d.npz", **arrays)
+        return folder / "d.npz"
+
+    return write
+
+
+def text(name: str, content: str) -> Callable[[Path], Path]:
+    def write(folder: Path) -> Path:
+        (folder / name).write_text(content)
+        return folder / name
+
+    return write
+
+
+def truncated(folder: Path) -> Path:
+    path = saved(x=np.zeros((100, 3)))(folder)
+    path.write_bytes(path.read_bytes()[:500])
+    return path
+
+
+CASES = {
+    "a missing file": (lambda folder: folder / "none.npz", "no such file or folder"),
+    "an empty file": (text("d.npz", ""), "is empty"),
+    "a file of an unknown kind": (text("d.xyz", "1"), "unknown kind of file '.xyz'"),
+    "a text called .npz": (text("d.npz", "hello"), "not a readable .npz"),
+    "a cut-off .npz": (truncated, "not a readable .npz"),
+    "an .npz without x": (saved(z=np.zeros((2, 3))), "has arrays z, expected row or, for one input, x"),
+    "arrays of different lengths": (saved(x=np.zeros((2, 3)), y=np.zeros(3)), "different numbers of rows"),
+    "zero samples": (saved(x=np.zeros((0, 3))), "no samples"),
+    "the wrong shape": (saved(x=np.zeros((2, 4))), "has shape (4,), expected (3,)"),
+    "the wrong dtype": (saved(x=np.array([["a", "b", "c"]])), "expected numbers"),
+    "NaN": (saved(x=np.full((2, 3), np.nan)), "NaN or infinite"),
+    "infinity": (saved(x=np.full((2, 3), np.inf)), "NaN or infinite"),
+    "a .csv with words": (text("d.csv", "1,2,x\n3,4,5\n"), "expected numbers"),
+    "a .csv with too few columns": (text("d.csv", "1,2\n3,4\n"), "the model takes (3,)"),
+    "a .csv with a header only": (text("d.csv", "a,b,c\n"), "no samples"),
+    "a .tfrecord without a spec": (text("d.tfrecord", "x"), "no feature spec"),
+    "a folder without images": (lambda folder: folder, "images, but the model takes row"),
+    "a missing module": (lambda folder: "no_such_module_anywhere:data", "cannot import it"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_bad_data_is_refused(case: str, tmp_path: Path) -> None:
+    make, said = CASES[case]
+    with pytest.raises(InputError) as caught:
+        list(open_data(make(tmp_path), ROW, CLASS, flag="calibration").batches(8))
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_pickle_in_an_npz_is_never_loaded(tmp_path: Path) -> None:
+    canary = tmp_path / "canary"
+
+    class Bomb:
+        def __reduce__(self) -> Any:
+            return (Path.touch, (canary,))
+
+    np.savez(tmp_path / "d.npz", x=np.array([Bomb()], dtype=object))
+    with pytest.raises(InputError, match="pickled Python objects"):
+        open_data(tmp_path / "d.npz", ROW, CLASS)
+    assert not canary.exists()
+    pickle.loads(pickle.dumps(1))  # the canary works: a pickle that is loaded does run
+    np.load(tmp_path / "d.npz", allow_pickle=True)["x"]
+    assert canary.exists()
+
+
+def test_an_image_that_is_none_is_named(tmp_path: Path) -> None:
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "1.png").write_bytes(b"not an image")
+    with pytest.raises(InputError, match=r"cat/1\.png: not a readable image"):
+        list(open_data(tmp_path, IMAGE, CLASS).batches(1))
+
+
+def test_a_zip_member_of_absurd_size_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in ("a/1.png", "b/1.png"):
+            archive.writestr(name, bytes(300 * 2**20))
+    with pytest.raises(InputError, match="declares 314572800 bytes"):
+        open_data(tmp_path / "bomb.zip", IMAGE, CLASS)

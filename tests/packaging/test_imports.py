@@ -1,0 +1,88 @@
+"""`import tfcompress` and `--help` bring nothing heavy, and modules import each other in one direction only."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import tfcompress
+
+ROOT = Path(__file__).parents[2]
+HEAVY = ("tensorflow", "tf_keras", "keras", "jax", "litert_quantizer", "ai_edge_litert")
+
+
+@pytest.mark.parametrize("code", ["import tfcompress", "import tfcompress.cli; tfcompress.cli.main(['--help'])"])
+def test_starting_imports_nothing_heavy(code: str) -> None:
+    check = f"{code}\nimport sys\nfound = [m for m in {HEAVY!r} if m in sys.modules]\nassert not found, found"
+    subprocess.run([sys.executable, "-c", check], check=True, capture_output=True)
+
+
+def test_every_public_name_is_there_and_documented() -> None:
+    for name in tfcompress.__all__:
+        value = getattr(tfcompress, name)
+        assert name == "__version__" or (value.__doc__ and not value.__doc__.startswith(f"{name}(")), name
+
+
+LAYERS = [  # each may import those before it, never those after
+    {"errors", "recipe", "targets", "chatter", "console", "layer_names"},
+    {"runtime", "model"},
+    {"data", "load", "tflite", "output_folder", "manifest"},
+    {"calibration", "accuracy_diff", "wrappers"},
+    {"converters", "report"},
+    {"results", "pipeline", "api"},
+    {"example_models"},
+    {"cli"},
+]
+RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
+
+
+def sources() -> list[tuple[str, Path]]:
+    found = []
+    for folder, package in [("tfcompress", ""), ("converters", "converters"), ("calibration", "calibration")]:
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            inside = path.relative_to(ROOT / folder).parts
+            if not package and (inside[0] in ("converters", "calibration", "example_models") or len(inside) == 1):
+                if inside[0] in ("__init__.py", "__main__.py") or len(inside) > 1:
+                    continue
+                found.append((path.stem, path))
+            else:
+                found.append((package or inside[0], path))
+    return found
+
+
+def imported(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            if node.module == "tfcompress":
+                names |= {alias.name for alias in node.names}
+            elif node.module.startswith("tfcompress."):
+                names.add(node.module.split(".")[1])
+        elif isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("tfcompress.")}
+    return names
+
+
+def test_modules_import_in_one_direction_only() -> None:
+    wrong = []
+    for module, path in sources():
+        assert module in RANK, f"{path}: give {module} a place in LAYERS"
+        wrong += [
+            f"{path.relative_to(ROOT)} imports {name}" for name in imported(path) if RANK.get(name, -1) > RANK[module]
+        ]
+    assert wrong == []
+
+
+def test_the_accuracy_diff_imports_leaves_only() -> None:
+    for module, path in sources():
+        if module == "accuracy_diff":
+            assert not imported(path) & {"calibration", "converters", "pipeline", "wrappers", "report"}, path
+
+
+@pytest.mark.parametrize("name", ["converters", "calibration", "example_models"])
+def test_the_top_level_folders_are_not_import_names(name: str) -> None:
+    run = subprocess.run([sys.executable, "-c", f"import {name}"], cwd=ROOT, capture_output=True, text=True)
+    assert run.returncode != 0
+    assert f"import tfcompress.{name}" in run.stderr
