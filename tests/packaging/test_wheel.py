@@ -1,6 +1,7 @@
 """The wheel, outside the checkout, holds all that is needed and converts a model."""
 
 import os
+import shutil
 import subprocess
 import sys
 import venv
@@ -27,8 +28,11 @@ assert tfcompress.verify("out") == []
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"  # a copy: setuptools leaves a build folder in the source tree
+    ignored = shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "__pycache__", "demo_output")
+    shutil.copytree(ROOT, source, symlinks=True, ignore=ignored)
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
-    subprocess.run([*command, "--wheel-dir", str(folder), str(ROOT)], check=True, capture_output=True)
+    subprocess.run([*command, "--wheel-dir", str(folder), str(source)], check=True, capture_output=True)
     return next(folder.glob("*.whl"))
 
 
