@@ -9,9 +9,13 @@ from typing import Any
 
 from tfcompress.accuracy_diff.flips import Flip
 from tfcompress.accuracy_diff.gate import Gate
+from tfcompress.accuracy_diff.pictures import picture_of
 from tfcompress.accuracy_diff.tasks import Metrics
 
 __all__ = ["CandidateResult", "Comparison", "ReferenceResult", "plain"]
+
+MOST_ROWS = 100  # flipped samples in report.json
+MOST_PICTURES = 12  # of them with a picture
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,7 @@ class CandidateResult:
         gate: the verdict.
         flipped: number of samples with different answers on the first labelled output.
         flips: the most telling of them.
+        layers: one row a Keras layer, in the model's order; empty where they were not asked for or cannot be told.
     """
 
     metrics: Metrics
@@ -50,16 +55,17 @@ class CandidateResult:
     gate: Gate
     flipped: int = 0
     flips: tuple[Flip, ...] = field(default=(), repr=False)
+    layers: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
 
     def to_json(self) -> dict[str, Any]:
-        """`metrics`, `diff`, `gate` and `flipped` for report.json; pictures are left to the page."""
+        """The candidate's keys of report.json: `status`, `reason`, `metrics`, `diff`, `layers`, `gate`, `flipped`."""
         gate = {
             "verdict": self.gate.verdict,
             "reason": self.gate.reason,
             "max_accuracy_drop": self.gate.max_accuracy_drop,
             "samples_needed": self.gate.samples_needed,
         }
-        rows = [
+        rows: list[dict[str, Any]] = [
             {
                 "index": flip.index,
                 "label": flip.label,
@@ -67,13 +73,17 @@ class CandidateResult:
                 "candidate": flip.candidate,
                 "reference_confidence": flip.reference_confidence,
                 "candidate_confidence": flip.candidate_confidence,
+                "picture": picture_of(flip.input) if number < MOST_PICTURES and flip.input is not None else None,
             }
-            for flip in self.flips
+            for number, flip in enumerate(self.flips[:MOST_ROWS])
         ]
         return plain(
             {
+                "status": "gate_failed" if self.gate.failed else "ok",
+                "reason": None if self.gate.verdict == "passed" else self.gate.reason,
                 "metrics": dict(self.metrics),
                 "diff": dict(self.diff),
+                "layers": [dict(row) for row in self.layers],
                 "gate": gate,
                 "flipped": {"total": self.flipped, "samples": rows},
             }

@@ -92,6 +92,8 @@ def compare(
     *,
     task: str | None = None,
     max_accuracy_drop: float = 0.01,
+    seed: int = 0,
+    layers: bool = False,
     class_names: Sequence[str] | None = None,
     batch_size: int | None = None,
     workers: int | None = None,
@@ -104,6 +106,8 @@ def compare(
         data: samples bound to the reference's inputs and outputs; labels may be missing.
         task: one of `TASKS` for every output; None finds it out for each.
         max_accuracy_drop: the gate: largest allowed drop of the task's score, absolute.
+        seed: of the choice of samples that the layers are compared on.
+        layers: compare layer by layer too, where the reference is a Keras model and the candidate a `.tflite`.
         class_names: what the classes are called, in the model's order; needed for string labels only when their sorted
             order is not the model's.
         batch_size: samples a batch; None chooses by the input's size.

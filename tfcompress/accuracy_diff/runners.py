@@ -179,7 +179,7 @@ class CallableRunner:
         outputs: tuple[TensorInfo, ...] | None = None,
     ) -> None:
         self._function = function
-        self.name: str = name or getattr(function, "__name__", type(function).__name__)
+        self.name = name or str(getattr(function, "__name__", type(function).__name__))
         self.inputs = inputs or ()
         self.outputs = outputs or ()
 
