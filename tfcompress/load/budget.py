@@ -1,0 +1,77 @@
+"""A model may only create weights that its file can fill, and activations that this machine could hold."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tfcompress.errors import UnsafeModelError
+from tfcompress.load.graph import calls, is_graph
+from tfcompress.load.limits import physical_memory
+from tfcompress.load.source import StoredWeights
+from tfcompress.runtime import tf
+
+__all__ = ["refuse_absurd_activations", "weight_budget"]
+
+# State that is not stored: random seeds, states of stateful RNNs, a weight built once more while a model is loaded.
+_SLACK_FACTOR = 4
+_SLACK_ELEMENTS = 1_000_000
+_BYTES_PER_ELEMENT = 4
+
+
+@contextlib.contextmanager
+def weight_budget(path: Path, stored: StoredWeights | None) -> Iterator[None]:
+    """Refuse to create more weights than the file holds, before their memory is taken.
+
+    Args:
+        path: for the message.
+        stored: what the file holds; None allows half of this machine's memory.
+
+    Raises:
+        UnsafeModelError: a weight, or all of them together, is larger than the file can fill.
+    """
+    if stored is None:
+        allowed = physical_memory() // 2 // _BYTES_PER_ELEMENT
+    else:
+        allowed = _SLACK_FACTOR * stored.total + _SLACK_ELEMENTS
+    created = 0
+
+    def create(next_creator: Any, **kwargs: Any) -> Any:
+        nonlocal created
+        created += _elements(kwargs.get("shape"))
+        if created > allowed:
+            held = "this machine's memory allows" if stored is None else f"the {stored.total} that the file holds"
+            raise UnsafeModelError(
+                f"{path}: refused: its configuration asks for a weight {kwargs.get('name')!r} of shape "
+                f"{list(kwargs['shape'])}, {created} elements in all, more than {held}"
+            )
+        return next_creator(**kwargs)
+
+    with tf.variable_creator_scope(create):
+        yield
+
+
+def _elements(shape: Any) -> int:
+    """Elements of a variable; unknown sizes count as one."""
+    return 0 if shape is None else math.prod(int(size or 1) for size in tf.TensorShape(shape).as_list() or [])
+
+
+def refuse_absurd_activations(path: Path, model: Any) -> None:
+    """Refuse a model one of whose tensors could not be held in memory for a single sample.
+
+    Raises:
+        UnsafeModelError: names the layer and the shape.
+    """
+    if not is_graph(model):
+        return
+    for call in calls(model):
+        for tensor in call.outputs:
+            sizes = [int(size) for size in tensor.shape if size is not None]
+            if math.prod(sizes) * _BYTES_PER_ELEMENT > physical_memory():
+                raise UnsafeModelError(
+                    f"{path}: refused: the layer {call.layer.name!r} makes a tensor of shape {list(tensor.shape)}, "
+                    "larger than this machine's memory"
+                )

@@ -1,0 +1,68 @@
+"""A Keras model of either library as the `FloatModel` that every stage works on."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+from tfcompress.errors import ModelError
+from tfcompress.layer_names import all_layers
+from tfcompress.load.graph import Structure, input_structure, is_graph, output_structure, subclassed_structures
+from tfcompress.model import Flavor, FloatModel
+from tfcompress.runtime import keras, tf_keras
+
+__all__ = ["flavor_of", "float_model_from_keras"]
+
+
+def flavor_of(model: Any) -> Flavor:
+    """Which library a model object belongs to.
+
+    Raises:
+        ModelError: it is not a model of Keras 3 or tf_keras.
+    """
+    if isinstance(model, keras.Model):
+        return "keras3"
+    if isinstance(model, tf_keras.Model):
+        return "tf_keras"
+    raise ModelError(
+        f"expected a path, a keras.Model or a tf_keras.Model, got {type(model).__module__}.{type(model).__qualname__}"
+    )
+
+
+def float_model_from_keras(
+    keras_model: Any, *, name: str | None = None, format: str = "in_memory", sha256: str | None = None
+) -> FloatModel:
+    """The `FloatModel` of a built Keras 3 or tf_keras model; the model itself is not copied.
+
+    Args:
+        keras_model: sequential, functional or subclassed; a subclassed one must have been called once.
+        name: for reports; None takes the model's own.
+        format: where it came from, see `FloatModel.format`.
+        sha256: of the file; None for a model from memory.
+
+    Raises:
+        ModelError: not a Keras model, or its inputs are not known yet.
+    """
+    flavor = flavor_of(keras_model)
+    if is_graph(keras_model):
+        inputs, outputs = input_structure(keras_model), output_structure(keras_model)
+    else:
+        inputs, outputs = subclassed_structures(keras_model)
+    return FloatModel(
+        name=name or keras_model.name,
+        format=format,
+        sha256=sha256,
+        flavor=flavor,
+        keras_model=keras_model,
+        inputs=inputs.infos,
+        outputs=outputs.infos,
+        function=functools.partial(_run, keras_model, inputs, outputs),
+        quantization_aware=any(type(layer).__name__.startswith("QuantizeWrapper") for layer in all_layers(keras_model)),
+    )
+
+
+def _run(model: Any, inputs: Structure, outputs: Structure, values: Mapping[str, Any]) -> dict[str, Any]:
+    """One inference pass: {input name: tensor} to {output name: tensor}."""
+    result = model(inputs.pack(values), training=False)
+    return outputs.unpack(result)

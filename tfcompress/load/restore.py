@@ -1,0 +1,168 @@
+"""A `.keras` or `.h5` file as a Keras model: with the Keras that wrote it, repaired where that is needed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from tfcompress.chatter import silenced
+from tfcompress.errors import ModelError, TfCompressError, one_line
+from tfcompress.load.budget import refuse_absurd_activations, weight_budget
+from tfcompress.load.repair import repaired_config
+from tfcompress.load.safety import refuse_code, require_json_names, walk_objects
+from tfcompress.load.source import ModelFile
+from tfcompress.load.vocabulary import require_known_objects
+from tfcompress.runtime import keras, tf_keras, tfmot
+
+__all__ = ["reads_with_keras3", "restore", "strip_leftover_wrappers"]
+
+_SPARSITY_WRAPPERS = frozenset({"PruneLowMagnitude", "ClusterWeights"})
+
+
+def restore(file: ModelFile, custom_objects: Mapping[str, Any]) -> Any:
+    """The Keras 3 or tf_keras model in a file, uncompiled.  Nothing from the file is run.
+
+    Args:
+        file: of format `keras_v3`, `keras_v2` or `h5`.
+        custom_objects: {name in the file: the user's class or function}.
+
+    Raises:
+        UnsafeModelError: the file carries code, or asks for more memory than it can fill.
+        ModelError: it names objects that nobody supplies, or Keras refuses it.
+    """
+    assert file.config is not None
+    config = {key: value for key, value in file.config.items() if key != "compile_config"}
+    require_json_names(file.path, config)
+    refuse_code(file.path, config, custom_objects)
+    keras3 = reads_with_keras3(file, custom_objects)
+    repaired = repaired_config(config, keras3=keras3)
+    require_known_objects(file.path, repaired, custom_objects, keras3=keras3)
+    model = _read(file, repaired, custom_objects, keras3=keras3)
+    refuse_absurd_activations(file.path, model)
+    return strip_leftover_wrappers(model)
+
+
+def reads_with_keras3(file: ModelFile, custom_objects: Mapping[str, Any]) -> bool:
+    """Whether Keras 3 is the one to read a file: it wrote it, or the user's layers are Keras 3 layers.
+
+    A configuration that does not name its version is Keras 3's when its objects carry a ``module`` and its inputs a
+    ``batch_shape``, which Keras 2 calls ``batch_input_shape``.
+    """
+    kinds = {_library_of(value) for value in custom_objects.values()} - {None}
+    if len(kinds) == 1:
+        return kinds == {"keras"}
+    if file.keras_major is not None:
+        return file.keras_major == 3
+    return any("batch_shape" in value for _, value in walk_objects(file.config))
+
+
+def _library_of(custom_object: Any) -> str | None:
+    if isinstance(custom_object, type):
+        if issubclass(custom_object, keras.layers.Layer):
+            return "keras"
+        if issubclass(custom_object, tf_keras.layers.Layer):
+            return "tf_keras"
+    return None
+
+
+def _read(file: ModelFile, config: Mapping[str, Any], custom_objects: Mapping[str, Any], *, keras3: bool) -> Any:
+    library = keras if keras3 else tf_keras
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(silenced())
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tfcompress_")))
+        path = _readable_copy(file, config, folder)
+        scope = {**tfmot_objects(config), **custom_objects}
+        stack.enter_context(library.saving.custom_object_scope(scope))
+        stack.enter_context(weight_budget(file.path, file.stored))
+        try:
+            return library.models.load_model(str(path), custom_objects=scope, compile=False)
+        except Exception as error:  # Keras raises anything for a configuration that it did not expect
+            raise _explained(file, error, keras3=keras3) from error
+
+
+def _explained(file: ModelFile, error: BaseException, *, keras3: bool) -> TfCompressError:
+    """Our own error where one is at the root of Keras's; else Keras's reason in one line."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, TfCompressError):
+            return cause
+        cause = cause.__cause__ or cause.__context__
+    library = "Keras 3" if keras3 else "tf_keras (Keras 2)"
+    version = f"saved by Keras {file.keras_version}, " if file.keras_version else ""
+    return ModelError(
+        f"{file.path}: {version}{library} cannot restore it: {type(error).__name__}: {one_line(error, 300)}"
+    )
+
+
+def tfmot_objects(config: Mapping[str, Any]) -> dict[str, Any]:
+    """tfmot's own classes, where a configuration still holds its wrappers."""
+    names = {str(value.get("class_name")).rpartition(">")[2] for _, value in walk_objects(config)}
+    found: dict[str, Any] = {}
+    if names & _SPARSITY_WRAPPERS:
+        found.update({"PruneLowMagnitude": tfmot.sparsity.keras.pruning_wrapper.PruneLowMagnitude})
+        with tfmot.clustering.keras.cluster_scope():
+            found["ClusterWeights"] = tf_keras.saving.get_registered_object("ClusterWeights")
+    if any(name.startswith("Quantize") for name in names):
+        with tfmot.quantization.keras.quantize_scope():
+            found.update(tf_keras.saving.get_custom_objects())
+    return found
+
+
+def _readable_copy(file: ModelFile, config: Mapping[str, Any], folder: Path) -> Path:
+    """The file itself, or a copy with the name that Keras insists on and the repaired configuration."""
+    suffix = ".h5" if file.format == "h5" else ".keras"
+    original = {key: value for key, value in (file.config or {}).items() if key != "compile_config"}
+    if config == original and file.path.suffix in {suffix, ".hdf5" if suffix == ".h5" else suffix}:
+        return file.path
+    copy = folder / f"model{suffix}"
+    if suffix == ".h5":
+        _copy_h5(file.path, config, copy)
+    else:
+        _copy_archive(file.path, config, copy)
+    return copy
+
+
+def _copy_h5(path: Path, config: Mapping[str, Any], copy: Path) -> None:
+    import h5py
+
+    shutil.copyfile(path, copy)
+    copy.chmod(0o600)
+    with h5py.File(copy, "r+") as file:
+        del file.attrs["model_config"]
+        file.attrs["model_config"] = json.dumps(config).encode()
+
+
+def _copy_archive(path: Path, config: Mapping[str, Any], copy: Path) -> None:
+    with zipfile.ZipFile(path) as source, zipfile.ZipFile(copy, "w") as target:
+        for info in source.infolist():
+            if info.filename == "config.json":
+                target.writestr("config.json", json.dumps(config))
+                continue
+            with source.open(info) as reader, target.open(info.filename, "w", force_zip64=True) as writer:
+                shutil.copyfileobj(reader, writer, 1 << 20)
+
+
+def strip_leftover_wrappers(model: Any) -> Any:
+    """The model without tfmot's pruning and clustering wrappers, which only matter while training."""
+    if not isinstance(model, tf_keras.Model):
+        return model
+    kinds = {type(layer).__name__ for layer in _flat_layers(model)}
+    with silenced():
+        if "PruneLowMagnitude" in kinds:
+            model = tfmot.sparsity.keras.strip_pruning(model)
+        if "ClusterWeights" in kinds:
+            model = tfmot.clustering.keras.strip_clustering(model)
+    return model
+
+
+def _flat_layers(model: Any) -> Iterator[Any]:
+    for layer in model.layers:
+        yield layer
+        if hasattr(layer, "layers"):
+            yield from _flat_layers(layer)

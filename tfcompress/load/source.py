@@ -1,0 +1,139 @@
+"""What a model file is, read from its content and never from its name."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from tfcompress.errors import ModelError
+
+__all__ = ["FileFormat", "ModelFile", "StoredWeights", "file_kind", "sha256_of"]
+
+FileFormat = Literal["keras_v3", "keras_v2", "h5", "saved_model"]
+FileKind = Literal["zip", "hdf5", "saved_model"]
+
+_HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
+_ZIP_MAGIC = b"PK\x03\x04"
+_EMPTY_ZIP_MAGIC = b"PK\x05\x06"
+# An HDF5 file may begin with a user block of 512, 1024, 2048, ... bytes (HDF5 file format specification, II.A).
+_HDF5_OFFSETS = (0, 512, 1024, 2048)
+
+_OTHER_FORMATS = {
+    b"\x80\x02": "a Python pickle, which is never loaded because it can run any code",
+    b"\x80\x03": "a Python pickle, which is never loaded because it can run any code",
+    b"\x80\x04": "a Python pickle, which is never loaded because it can run any code",
+    b"\x80\x05": "a Python pickle, which is never loaded because it can run any code",
+    b"\x93NUMPY": "a numpy array",
+    b"\x1f\x8b": "a gzip archive: unpack it first",
+    b"BZh": "a bzip2 archive: unpack it first",
+    b"{": "JSON text, which holds no weights: give the saved model",
+}
+
+
+@dataclass(frozen=True)
+class StoredWeights:
+    """How many numbers a file really holds; bounds what its configuration may ask for.
+
+    Attributes:
+        total: elements of all the stored weight arrays together.
+        largest: elements of the largest one.
+    """
+
+    total: int
+    largest: int
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A model file whose container has been read and found sound.
+
+    Attributes:
+        path: the file, or the folder of a SavedModel.
+        format: of the content.
+        keras_version: that wrote it, such as ``2.4.0``; None when the file does not say.
+        config: the Keras configuration as parsed JSON; None for a SavedModel without Keras metadata.
+        training_config: what an `.h5` says of the compile state; None when it was saved without one.
+        stored: what the weight arrays declare; None where that is not known before loading.
+        sha256: of the file's bytes, or of a folder's names and bytes.
+    """
+
+    path: Path
+    format: FileFormat
+    keras_version: str | None
+    config: Mapping[str, Any] | None = field(repr=False)
+    training_config: Mapping[str, Any] | None = field(repr=False)
+    stored: StoredWeights | None
+    sha256: str
+
+    @property
+    def keras_major(self) -> int | None:
+        """1, 2 or 3; None when the file does not say or says nonsense."""
+        digits = (self.keras_version or "").split(".")[0]
+        return int(digits) if digits.isdecimal() and digits in {"0", "1", "2", "3"} else None
+
+
+def file_kind(path: Path) -> FileKind:
+    """The container that `path` is.
+
+    Raises:
+        ModelError: nothing is there, it is empty, or it is something else; the message says what.
+    """
+    if not path.exists():
+        raise ModelError(f"{path}: no such file or folder, expected a .keras, .h5 or SavedModel")
+    if path.is_dir():
+        return _folder_kind(path)
+    if not path.is_file():
+        raise ModelError(f"{path}: not a regular file, expected a .keras, .h5 or SavedModel")
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(_HDF5_OFFSETS[-1] + len(_HDF5_MAGIC))
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read: {error.strerror}") from error
+    if not head:
+        raise ModelError(f"{path}: the file is empty, expected a .keras, .h5 or SavedModel")
+    if any(head[offset:].startswith(_HDF5_MAGIC) for offset in _HDF5_OFFSETS):
+        return "hdf5"
+    if head.startswith(_ZIP_MAGIC):
+        return "zip"
+    raise ModelError(f"{path}: {_what_it_is(path, head)}")
+
+
+def _folder_kind(path: Path) -> FileKind:
+    if (path / "saved_model.pb").is_file():
+        return "saved_model"
+    inner = sorted(path.glob("*/saved_model.pb")) + sorted(path.glob("*/*/saved_model.pb"))
+    hint = f"; a SavedModel is in {inner[0].parent}" if inner else ""
+    raise ModelError(f"{path}: a folder without saved_model.pb, so not a SavedModel{hint}")
+
+
+def _what_it_is(path: Path, head: bytes) -> str:
+    expected = "expected a .keras, .h5 or SavedModel"
+    if head[4:8] == b"TFL3":
+        return f"a .tflite file has no float graph, {expected}; `tfcompress diff` and `tfcompress inspect` take .tflite"
+    if head.startswith(_EMPTY_ZIP_MAGIC):
+        return f"an empty zip archive, {expected}"
+    for magic, name in _OTHER_FORMATS.items():
+        if head.startswith(magic):
+            return f"{name}; {expected}"
+    if path.suffix == ".pb":
+        return "a .pb file is only a part of a SavedModel: give its folder"
+    if path.suffix in {".keras", ".h5", ".hdf5"}:
+        return f"corrupt: the content is neither a zip archive nor HDF5 although the name ends in {path.suffix}"
+    return f"unknown format, {expected}"
+
+
+def sha256_of(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file, or of a folder's relative names, sizes and bytes in sorted order."""
+    digest = hashlib.sha256()
+    for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+        if not file.is_file():
+            continue
+        if path.is_dir():
+            digest.update(f"{file.relative_to(path).as_posix()}\0{file.stat().st_size}\0".encode())
+        with file.open("rb") as stream:
+            while block := stream.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
