@@ -1,8 +1,8 @@
 """Checked access to a flatbuffer: what the generated accessors do not verify themselves.
 
-Layout (FlatBuffers documentation, "FlatBuffer Internals"): a table begins with a signed 32-bit distance back to its vtable;
-a vtable is a list of unsigned 16-bit numbers: its own size, the size of the table, then one field offset each, 0 for
-a field that is absent.  A vector is an unsigned 32-bit length followed by its elements.
+Layout (FlatBuffers documentation, "FlatBuffer Internals"): a table begins with a signed 32-bit distance back to its
+vtable; a vtable is a list of unsigned 16-bit numbers: its own size, the size of the table, then one field offset
+each, 0 for a field that is absent.  A vector is an unsigned 32-bit length followed by its elements.
 """
 
 from __future__ import annotations
