@@ -1,0 +1,105 @@
+"""The inference graph of a model at one batch size: frozen, inlined, and addressed by input and output name.
+
+Everything that the target changes (precision, folding) happens on this graph, so Keras 3, tf_keras and models of which
+only a signature is known take one and the same way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tfcompress.chatter import silenced
+from tfcompress.converters.cloud_tpu.tf_internals import convert_variables_to_constants_v2
+from tfcompress.errors import ConversionError, one_line
+from tfcompress.model import FloatModel, TensorInfo
+from tfcompress.runtime import tf
+
+__all__ = ["InferenceGraph", "constant_value", "make_constant", "trace"]
+
+
+@dataclass(frozen=True)
+class InferenceGraph:
+    """A graph without variables.
+
+    Attributes:
+        graph_def: nodes and library functions; weights are `Const` nodes.
+        inputs: in the model's order, with the static shapes of this batch size.
+        placeholders: {input name: node name}.
+        outputs: {output name: tensor name such as ``dense/Softmax:0``}.
+        batch_size: the first dimension of every input.
+    """
+
+    graph_def: Any
+    inputs: tuple[TensorInfo, ...]
+    placeholders: Mapping[str, str]
+    outputs: Mapping[str, str]
+    batch_size: int
+
+    def operations(self) -> list[Any]:
+        """The graph's `tf.Operation` objects, in graph order, for their dtypes and shapes."""
+        graph = tf.Graph()
+        with graph.as_default():
+            tf.graph_util.import_graph_def(self.graph_def, name="")
+        return graph.get_operations()
+
+
+def trace(model: FloatModel, batch_size: int) -> InferenceGraph:
+    """`model`'s inference pass at a fixed batch size.
+
+    Raises:
+        ConversionError: the model cannot be traced at this batch size.
+    """
+    try:
+        with silenced():
+            concrete = model.concrete_function(batch_size)
+            frozen = convert_variables_to_constants_v2(concrete, lower_control_flow=False, aggressive_inlining=True)
+    except (ValueError, TypeError, RuntimeError, tf.errors.OpError) as error:
+        raise ConversionError(
+            f"{model.name}: cannot be traced at batch size {batch_size}: {one_line(error)}; "
+            "list only batch sizes that the model accepts in recipe.cloud_tpu.batch_sizes"
+        ) from None
+    inputs = tuple(TensorInfo(info.name, (batch_size, *info.shape[1:]), info.dtype) for info in model.inputs)
+    by_spec = {tensor.name.partition(":")[0] for tensor in frozen.inputs}
+    return InferenceGraph(
+        graph_def=frozen.graph.as_graph_def(),
+        inputs=inputs,
+        placeholders=dict(
+            zip(
+                (info.name for info in inputs),
+                _in_argument_order(concrete, by_spec),
+                strict=True,
+            )
+        ),
+        outputs=dict(zip(sorted(concrete.structured_outputs), (t.name for t in frozen.outputs), strict=True)),
+        batch_size=batch_size,
+    )
+
+
+def _in_argument_order(concrete: Any, present: set[str]) -> Iterator[str]:
+    """Placeholder names of the arguments, without the captured variables, in the order of the arguments."""
+    for tensor in concrete.inputs[: len(concrete.inputs) - len(concrete.captured_inputs)]:
+        name = tensor.name.partition(":")[0]
+        if name in present:
+            yield name
+
+
+def constant_value(node: Any) -> np.ndarray:
+    """The array in a `Const` node."""
+    return tf.make_ndarray(node.attr["value"].tensor)
+
+
+def make_constant(node: Any, value: np.ndarray, dtype: Any) -> None:
+    """Turn `node` into a `Const` of `value`, keeping its name.
+
+    Args:
+        dtype: the `tf.DType` to store it in.
+    """
+    node.op = "Const"
+    del node.input[:]
+    node.attr.clear()
+    node.attr["dtype"].type = dtype.as_datatype_enum
+    node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(value.astype(dtype.as_numpy_dtype), dtype=dtype))

@@ -1,0 +1,206 @@
+"""The proof: every signature compiled by the real TPU compiler, in child processes, with results cached by content."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import math
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tfcompress import console
+from tfcompress.converters.cloud_tpu.cache import CompileCache
+from tfcompress.converters.cloud_tpu.stablehlo import Lowered
+from tfcompress.errors import RecipeError, one_line
+from tfcompress.targets import CHIPS
+
+__all__ = ["CompileRow", "check_topologies", "compile_all", "compiler_version"]
+
+WORKER = Path(__file__).with_name("compile_worker.py")
+SECONDS_PER_MODULE = 900
+PIP_COMMAND = "pip install 'tfcompress[tpu]'"
+
+
+@dataclass(frozen=True)
+class CompileRow:
+    """One signature compiled for one topology.  Unknown values are None.
+
+    Attributes:
+        topology: such as ``v5e:2x2``.
+        signature: the SavedModel's signature.
+        batch_size: samples in one call.
+        ok: whether it compiles and fits the chip; None when that was not tried.
+        error: the compiler's own message in one line, or why there is no proof.
+        hbm_bytes: peak memory on the chip: arguments, results, temporaries and code.
+        flops: floating-point operations of one call, by the compiler's count.
+        bytes_accessed: bytes moved in one call, by the compiler's count.
+        optimal_seconds: the compiler's estimate of one call's time.
+        compiler_version: of libtpu and jaxlib.
+    """
+
+    topology: str
+    signature: str
+    batch_size: int | None
+    ok: bool | None
+    error: str | None
+    hbm_bytes: int | None = None
+    parameter_bytes: int | None = None
+    flops: float | None = None
+    bytes_accessed: float | None = None
+    optimal_seconds: float | None = None
+    compiler_version: str | None = None
+
+    def to_json(self) -> dict[str, object]:
+        """The row of ``compile.json`` and of report.json's ``compile``."""
+        return asdict(self)
+
+
+def compiler_version() -> str | None:
+    """Versions of the installed compiler; None without the `tpu` extra."""
+    try:
+        libtpu, jaxlib = (importlib.metadata.version(name) for name in ("libtpu", "jaxlib"))
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    return f"libtpu {libtpu}, jaxlib {jaxlib}"
+
+
+def check_topologies(topologies: Sequence[str]) -> None:
+    """Raise where a topology is not written ``chip:XxY`` or ``chip:XxYxZ`` of a known chip.
+
+    Raises:
+        RecipeError: see above.
+    """
+    for topology in topologies:
+        chip, _, shape = topology.partition(":")
+        sizes = shape.split("x")
+        if chip not in CHIPS or len(sizes) not in (2, 3) or not all(size.isdigit() and int(size) for size in sizes):
+            known = ", ".join(CHIPS)
+            raise RecipeError(
+                f"cloud_tpu.topologies: {topology!r} is no topology, expected CHIP:XxY or CHIP:XxYxZ with a chip of "
+                f"{known}, such as v5e:2x2"
+            )
+
+
+def compile_all(lowered: Sequence[Lowered], topologies: Sequence[str]) -> list[CompileRow]:
+    """Compile every module for every topology.
+
+    Topologies run side by side, one process each and no more than there are processors.  A compiler that is missing,
+    dies, or takes too long gives rows that say so; nothing is raised for it.
+
+    Raises:
+        RecipeError: a topology is misspelt.
+    """
+    check_topologies(topologies)
+    version = compiler_version()
+    if version is None:
+        reason = f"not proven: the TPU compiler (jax and libtpu) is not installed: {PIP_COMMAND}"
+        return [_row(one, topology, ok=None, error=reason) for topology in topologies for one in lowered]
+    workers = max(1, min(len(topologies), os.cpu_count() or 1))
+    with console.progress("TPU compile", len(topologies)) as advance, ThreadPoolExecutor(workers) as pool:
+
+        def job(topology: str) -> list[CompileRow]:
+            rows = _compile_topology(lowered, topology, version)
+            advance(1)
+            return rows
+
+        return [row for rows in pool.map(job, topologies) for row in rows]
+
+
+def _row(one: Lowered, topology: str, **facts: Any) -> CompileRow:
+    return CompileRow(topology=topology, signature=one.signature, batch_size=one.batch_size, **facts)
+
+
+def _compile_topology(lowered: Sequence[Lowered], topology: str, version: str) -> list[CompileRow]:
+    cache = CompileCache()
+    keys = {id(one): _key(one.artifact, topology, version) for one in lowered if not one.error}
+    replies = {key: cache.get(key) for key in keys.values()}
+    missing = {keys[id(one)]: one for one in lowered if not one.error and replies[keys[id(one)]] is None}
+    if missing:
+        fresh = _run_worker(missing, topology)
+        for key, reply in fresh.items():
+            replies[key] = reply
+            if reply.get("cacheable"):
+                cache.put(key, reply)
+    rows = []
+    for one in lowered:
+        if one.error:
+            rows.append(_row(one, topology, ok=False, error=one.error, compiler_version=version))
+        else:
+            rows.append(_row_from_reply(one, topology, version, replies[keys[id(one)]] or {}))
+    return rows
+
+
+def _key(artifact: bytes, topology: str, version: str) -> str:
+    worker = hashlib.sha256(WORKER.read_bytes()).digest()
+    return hashlib.sha256(b"\0".join([artifact, topology.encode(), version.encode(), worker])).hexdigest()
+
+
+def _run_worker(modules: Mapping[str, Lowered], topology: str) -> dict[str, dict[str, Any]]:
+    """{key: reply} for each module; a reply without ``cacheable`` tells of the process, not of the module."""
+    with tempfile.TemporaryDirectory(prefix="tfcompress_tpu_") as folder:
+        request, reply = Path(folder, "request.json"), Path(folder, "reply.jsonl")
+        entries = []
+        for key, one in modules.items():
+            path = Path(folder, f"{key}.stablehlo")
+            path.write_bytes(one.artifact)
+            entries.append({"id": key, "path": str(path), "hlo_path": str(path.with_suffix(".hlo"))})
+        request.write_text(json.dumps({"topology": topology, "modules": entries, "reply": str(reply)}))
+        reply.touch()
+        ending = _run(request, len(modules))
+        lines = [json.loads(line) for line in reply.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
+        failed = next((line["failed"] for line in lines if "failed" in line), None)
+        done = {line["id"]: line | {"cacheable": True} for line in lines if "id" in line}
+        lost = {"ok": False, "error": failed or ending or "the TPU compiler gave no answer"}
+        return {key: done.get(key, lost) for key in modules}
+
+
+def _run(request: Path, modules: int) -> str | None:
+    """Run the worker to its end; None, or how it ended before its time."""
+    command = [sys.executable, "-P", str(WORKER), str(request)]
+    limit = SECONDS_PER_MODULE * modules
+    # Standard input stays open for as long as this process lives: its end tells the worker to stop.
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=request.parent
+    ) as child:
+        try:
+            code = child.wait(limit)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            return f"the TPU compiler took more than {limit} s and was stopped"
+        except BaseException:
+            child.kill()
+            raise
+    if code < 0:
+        return f"the TPU compiler was killed by signal {-code}"
+    return None if code == 0 else f"the TPU compiler ended with exit code {code}"
+
+
+def _row_from_reply(one: Lowered, topology: str, version: str, reply: Mapping[str, Any]) -> CompileRow:
+    if not reply["ok"]:
+        return _row(one, topology, ok=False, error=one_line(reply["error"]), compiler_version=version)
+    stats, cost = reply["stats"], reply["cost"]
+    return _row(
+        one,
+        topology,
+        ok=True,
+        error=None,
+        hbm_bytes=stats["peak_memory_in_bytes"],
+        parameter_bytes=stats["argument_size_in_bytes"],
+        flops=_known(cost.get("flops")),
+        bytes_accessed=_known(cost.get("bytes accessed")),
+        optimal_seconds=_known(cost.get("optimal_seconds")),
+        compiler_version=version,
+    )
+
+
+def _known(value: float | None) -> float | None:
+    """A figure of the compiler, or None: it marks what it cannot estimate with a negative number."""
+    return value if value is not None and math.isfinite(value) and value >= 0 else None

@@ -1,0 +1,163 @@
+"""Writing inference graphs as one SavedModel: a static-shape signature a batch size, and one for any number of samples.
+
+Every inference function carries TensorFlow's ``_XlaMustCompile``, so it is compiled by XLA after a load as well.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfcompress.chatter import silenced
+from tfcompress.converters.cloud_tpu.canonical import make_canonical
+from tfcompress.converters.cloud_tpu.graph import InferenceGraph, constant_value
+from tfcompress.converters.cloud_tpu.precision import SMALLEST_WEIGHT
+from tfcompress.errors import ConversionError
+from tfcompress.runtime import tf
+
+__all__ = ["signature_name", "write_saved_model"]
+
+Tensors = Mapping[str, Any]
+
+
+def signature_name(batch_size: int) -> str:
+    """The name of the signature that takes exactly `batch_size` samples."""
+    return f"batch_{batch_size}"
+
+
+def write_saved_model(graphs: Sequence[InferenceGraph], folder: Path, *, freeze: bool = False) -> None:
+    """Write `graphs` as the SavedModel `folder`, byte for byte the same each time.
+
+    Args:
+        graphs: the same model at ascending batch sizes.
+        folder: to be made; its parent exists.
+        freeze: leave the weights as constants in the graph instead of variables.
+
+    Raises:
+        ConversionError: an output does not have the batch as its first dimension.
+    """
+    with silenced():
+        store = _WeightStore(freeze=freeze)
+        functions = {graph.batch_size: _compiled(graph, store) for graph in graphs}
+        _check_batch_first(functions)
+        module = tf.Module()
+        module.weights_ = store.variables
+        module.functions_ = list(functions.values())
+        specs = _specs(graphs[-1], batch_size=None)
+        default = tf.function(_any_batch(functions), input_signature=specs, autograph=False)
+        signatures = {signature_name(size): function for size, function in functions.items()}
+        signatures["serving_default"] = default.get_concrete_function()
+        options = tf.saved_model.SaveOptions(experimental_debug_stripper=True)
+        tf.saved_model.save(module, str(folder), signatures=signatures, options=options)
+    make_canonical(folder)
+
+
+class _WeightStore:
+    """Weights shared by the graphs of all batch sizes, each content once."""
+
+    def __init__(self, *, freeze: bool) -> None:
+        self.freeze = freeze
+        self.variables: list[Any] = []
+        self._by_content: dict[tuple[str, Any, bytes], Any] = {}
+
+    def is_weight(self, node: Any) -> bool:
+        """Whether this node's value is to be a variable."""
+        if self.freeze or node.op != "Const":
+            return False
+        dtype = tf.dtypes.as_dtype(node.attr["dtype"].type)
+        return dtype in (tf.float32, tf.bfloat16) and constant_value(node).size >= SMALLEST_WEIGHT
+
+    def variable(self, node: Any) -> Any:
+        """The variable that holds the value of `node`."""
+        value = constant_value(node)
+        key = (str(value.dtype), value.shape, hashlib.sha256(value.tobytes()).digest())
+        if key not in self._by_content:
+            name = f"weight_{len(self.variables):04d}"
+            self._by_content[key] = tf.Variable(value, trainable=False, name=name)
+            self.variables.append(self._by_content[key])
+        return self._by_content[key]
+
+
+def _specs(graph: InferenceGraph, *, batch_size: int | None) -> list[Any]:
+    return [tf.TensorSpec([batch_size, *info.shape[1:]], info.dtype, name=info.name) for info in graph.inputs]
+
+
+def _compiled(graph: InferenceGraph, store: _WeightStore) -> Any:
+    """A concrete, XLA-compiled function of `graph`: arguments in input order, result {output name: tensor}."""
+    graph_def = tf.compat.v1.GraphDef()
+    graph_def.library.CopyFrom(graph.graph_def.library)
+    graph_def.versions.CopyFrom(graph.graph_def.versions)
+    variables = {}
+    placeholders = frozenset(graph.placeholders.values())
+    for node in graph.graph_def.node:
+        if store.is_weight(node):
+            variables[f"{node.name}:0"] = store.variable(node)
+        elif node.name not in placeholders:
+            graph_def.node.add().CopyFrom(node)
+
+    def infer(*tensors: Any) -> dict[str, Any]:
+        feeds = {f"{graph.placeholders[info.name]}:0": x for info, x in zip(graph.inputs, tensors, strict=True)}
+        feeds |= {name: variable.read_value() for name, variable in variables.items()}
+        results = tf.graph_util.import_graph_def(
+            graph_def, input_map=feeds, return_elements=list(graph.outputs.values()), name=""
+        )
+        return {name: tf.identity(result, name=name) for name, result in zip(graph.outputs, results, strict=True)}
+
+    specs = _specs(graph, batch_size=graph.batch_size)
+    function = tf.function(infer, input_signature=specs, jit_compile=True, autograph=False)
+    return function.get_concrete_function()
+
+
+def _check_batch_first(functions: Mapping[int, Any]) -> None:
+    for size, function in functions.items():
+        for name, tensor in function.structured_outputs.items():
+            if tensor.shape.rank == 0 or tensor.shape[0] not in (size, None):
+                raise ConversionError(
+                    f"output {name!r} has shape {tensor.shape} at batch size {size}, expected the batch as its first "
+                    "dimension; the serving signature cannot cut it back to the request"
+                )
+
+
+def _any_batch(functions: Mapping[int, Any]) -> Callable[..., dict[str, Any]]:
+    """A function of any number of samples: padded with zeros to the next batch size, and the result cut.
+
+    More samples than the largest size are computed in chunks of that size.
+    """
+    sizes = np.array(sorted(functions), np.int32)
+
+    def serve(*tensors: Any) -> dict[str, Any]:
+        count = tf.shape(tensors[0])[0]
+        branch = tf.reduce_sum(tf.cast(count > sizes[:-1], tf.int32))
+        padded = [partial(_padded, functions[size], int(size), tensors, count) for size in sizes[:-1]]
+        chunked = partial(_chunked, functions[sizes[-1]], int(sizes[-1]), tensors, count)
+        return tf.switch_case(branch, [*padded, chunked])
+
+    return serve
+
+
+def _pad(tensor: Any, rows: Any) -> Any:
+    missing = rows - tf.shape(tensor)[0]
+    return tf.pad(tensor, [[0, missing]] + [[0, 0]] * (tensor.shape.rank - 1))
+
+
+def _padded(function: Any, size: int, tensors: Sequence[Any], count: Any) -> dict[str, Any]:
+    full = [tf.ensure_shape(_pad(tensor, size), [size, *tensor.shape[1:]]) for tensor in tensors]
+    return {name: result[:count] for name, result in _call(function, full).items()}
+
+
+def _chunked(function: Any, size: int, tensors: Sequence[Any], count: Any) -> dict[str, Any]:
+    chunks = (count + size - 1) // size
+    full = [tf.reshape(_pad(tensor, chunks * size), [-1, size, *tensor.shape[1:]]) for tensor in tensors]
+    specs = {name: tf.TensorSpec(t.shape, t.dtype) for name, t in function.structured_outputs.items()}
+    results = tf.map_fn(lambda parts: _call(function, parts), full, fn_output_signature=specs)
+    return {name: tf.reshape(result, [-1, *result.shape[2:]])[:count] for name, result in results.items()}
+
+
+def _call(function: Any, tensors: Sequence[Any]) -> dict[str, Any]:
+    """A concrete function called by position: argument names may be no Python names."""
+    return function(*tensors)

@@ -1,0 +1,114 @@
+"""The signatures of a SavedModel as StableHLO, the form in which the TPU compiler takes them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tfcompress.chatter import silenced
+from tfcompress.converters.cloud_tpu.tf_internals import stablehlo
+from tfcompress.errors import ConversionError, ModelError, one_line
+from tfcompress.runtime import tf
+
+__all__ = ["Lowered", "lower", "lower_saved_model"]
+
+# Readable by every StableHLO since 1.0 (compatibility guarantee: github.com/openxla/stablehlo, docs/compatibility.md).
+TARGET_VERSION = "1.0.0"
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """One signature at one batch size.
+
+    Attributes:
+        signature: its name in the SavedModel.
+        batch_size: of the first dimension; None for a signature without inputs.
+        artifact: portable StableHLO (VHLO bytecode); empty where lowering failed.
+        captures: the weights in the order of the trailing arguments.
+        error: why XLA refuses to lower it, or None.
+    """
+
+    signature: str
+    batch_size: int | None
+    artifact: bytes
+    captures: tuple[Any, ...] = ()
+    error: str | None = None
+
+
+def lower_saved_model(folder: Path, batch_sizes: Sequence[int]) -> list[Lowered]:
+    """Every signature of the SavedModel in `folder`; one with an open batch dimension at each of `batch_sizes`.
+
+    A signature with an open batch is left out where static signatures of the same inputs exist: it only pads and
+    calls those.
+
+    Raises:
+        ModelError: the folder holds no loadable SavedModel, or no signature.
+    """
+    try:
+        with silenced():
+            loaded = tf.saved_model.load(str(folder))
+    except (OSError, ValueError, tf.errors.OpError) as error:
+        raise ModelError(f"{folder}: cannot load the SavedModel: {one_line(error)}") from None
+    signatures = dict(loaded.signatures)
+    if not signatures:
+        raise ModelError(f"{folder}: the SavedModel has no signature; export it with a serving signature")
+    static = {name for name, function in signatures.items() if _is_static(function)}
+    jobs: list[tuple[str, Any, int | None]] = []
+    for name, function in sorted(signatures.items()):
+        if name in static:
+            jobs.append((name, function, None))
+        elif not static:
+            jobs += [(name, function, size) for size in batch_sizes]
+    lowered = [_lower_signature(name, function, size) for name, function, size in jobs]
+    return sorted(lowered, key=lambda one: (one.batch_size or 0, one.signature))
+
+
+def _is_static(function: Any) -> bool:
+    return all(spec.shape.is_fully_defined() for spec in function.structured_input_signature[1].values())
+
+
+def _lower_signature(name: str, function: Any, batch_size: int | None) -> Lowered:
+    specs = function.structured_input_signature[1]
+    static = []
+    for key, spec in specs.items():
+        if spec.shape.rank is None or None in spec.shape.as_list()[1:]:
+            text = f"dynamic shape: input {key!r} is {spec.shape}, and XLA for TPU needs fixed sizes beyond the batch"
+            return Lowered(name, batch_size, b"", error=text)
+        shape = [batch_size if length is None else length for length in spec.shape.as_list()]
+        static.append(tf.TensorSpec(shape, spec.dtype))
+    size = static[0].shape[0] if static and static[0].shape.rank else None
+    names = list(specs)
+    try:
+        artifact, captures = lower(lambda *tensors: function(**dict(zip(names, tensors, strict=True))), static)
+    except ConversionError as error:
+        return Lowered(name, size, b"", error=str(error))
+    return Lowered(name, size, artifact, captures)
+
+
+def lower(function: Any, specs: Sequence[Any]) -> tuple[bytes, tuple[Any, ...]]:
+    """`function` lowered to a portable StableHLO artifact.
+
+    Args:
+        function: of one tensor a spec.
+        specs: `tf.TensorSpec` of static shape.
+
+    Returns:
+        The artifact, and the variables that are its trailing arguments, in order.
+
+    Raises:
+        ConversionError: XLA refuses an operator.
+    """
+    compiled = tf.function(function, jit_compile=True, autograph=False)
+    try:
+        with silenced():
+            text = compiled.experimental_get_compiler_ir(*specs)(stage="stablehlo")
+            captures = tuple(compiled.get_concrete_function(*specs).captured_inputs)
+    except (ValueError, TypeError, tf.errors.OpError) as error:
+        raise ConversionError(f"XLA refuses the graph: {one_line(error)}") from None
+    # The module is named after a counter of traced functions: equal graphs must give equal artifacts.
+    text = re.sub(r"^module @\S+", "module @tfcompress", text, count=1, flags=re.MULTILINE)
+    with silenced():
+        return stablehlo.serialize_portable_artifact_str(text, TARGET_VERSION), captures
