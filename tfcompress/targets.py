@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 __all__ = ["CHIPS", "DEFAULT_TOPOLOGIES", "Chip", "Target", "parse_targets"]
@@ -37,7 +38,7 @@ CHIPS = {
 DEFAULT_TOPOLOGIES = ("v5e:2x2", "v6e:1x1", "v4:2x2x1", "v5p:2x2x1")
 
 
-def parse_targets(names: str | list[str] | tuple[str, ...]) -> tuple[Target, ...]:
+def parse_targets(names: str | Sequence[str]) -> tuple[Target, ...]:
     """Targets from ``"phone,edgetpu"`` or a sequence of names, without repeats, in the order given.
 
     Raises:

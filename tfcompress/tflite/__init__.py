@@ -2,6 +2,7 @@
 
 from tfcompress.tflite.edit import pack, unpack
 from tfcompress.tflite.reader import Operator, Quantization, Signature, Subgraph, Tensor, TfliteFile, read_tflite
+from tfcompress.tflite.summary import inspect_tflite
 
 __all__ = [
     "Operator",
@@ -10,6 +11,7 @@ __all__ = [
     "Subgraph",
     "Tensor",
     "TfliteFile",
+    "inspect_tflite",
     "pack",
     "read_tflite",
     "unpack",
