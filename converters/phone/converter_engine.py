@@ -20,7 +20,14 @@ from tfcompress.tflite import pack, unpack
 __all__ = ["quantize", "quantize_trained"]
 
 
-def quantize(content: bytes, calibration: Calibration, *, keep_float: Collection[str] = (), integer_io: bool) -> bytes:
+def quantize(
+    content: bytes,
+    calibration: Calibration,
+    *,
+    keep_float: Collection[str] = (),
+    integer_io: bool,
+    dense_per_channel: bool = True,
+) -> bytes:
     """A float .tflite quantized to int8 by the quantizer inside TFLiteConverter, fed with our own calibration.
 
     The ranges are written where TFLiteConverter's own calibrator writes them: `quantization.min` and `max`.
@@ -30,6 +37,7 @@ def quantize(content: bytes, calibration: Calibration, *, keep_float: Collection
         calibration: ranges of its tensors.
         keep_float: names of tensors whose operators stay float.
         integer_io: int8 inputs and outputs; else float32 ones.
+        dense_per_channel: one weight scale an output of FULLY_CONNECTED; runtimes older than 2024 know one in all only.
 
     Raises:
         ConversionError: the quantizer cannot handle the model.
@@ -44,7 +52,11 @@ def quantize(content: bytes, calibration: Calibration, *, keep_float: Collection
         with silenced():
             return bytes(
                 mlir_quantize(
-                    pack(tree), input_data_type=io_type, output_data_type=io_type, denylisted_nodes=set(keep_float)
+                    pack(tree),
+                    input_data_type=io_type,
+                    output_data_type=io_type,
+                    denylisted_nodes=set(keep_float),
+                    disable_per_channel_for_dense_layers=not dense_per_channel,
                 )
             )
     except Exception as error:  # its passes raise RuntimeError, ValueError and ConverterError alike

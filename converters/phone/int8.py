@@ -46,6 +46,7 @@ def quantize_int8(
     *,
     integer_io: bool = True,
     float_content: bytes | None = None,
+    dense_per_channel: bool = True,
 ) -> Int8Model:
     """Quantize a model to int8, weights per output channel.
 
@@ -56,6 +57,7 @@ def quantize_int8(
         integer_io: int8 inputs and outputs; else float32 ones.
         float_content: start from this float .tflite instead of `to_float_tflite(model)`; its first signature must have
             the model's input and output names.
+        dense_per_channel: False gives FULLY_CONNECTED one weight scale in all, which only `tflite_converter` can do.
 
     Raises:
         ConversionError: no allowed engine can quantize the model.
@@ -69,6 +71,12 @@ def quantize_int8(
     if float_content is None:
         float_content = to_float_tflite(model, allow_select_ops=recipe.post_training.allow_select_ops)
     calibration = calibrate(float_content, samples, hash_data=False)
+    if not dense_per_channel:
+        content = converter_engine.quantize(
+            float_content, calibration, integer_io=integer_io, dense_per_channel=dense_per_channel
+        )
+        reason = "it can give a Dense layer one weight scale, as old runtimes need"
+        return Int8Model(content, "tflite_converter", reason, float_content, calibration)
     content, engine, reason = _with_an_engine(float_content, calibration, recipe, integer_io)
     return Int8Model(content, engine, reason, float_content, calibration)
 
