@@ -1,0 +1,171 @@
+"""For each Keras layer: which weights are quantized, and what its int8 kernel does to the range of its output.
+
+One table, looked up by class (tensor operators of a functional graph: by symbol).  A layer that is not in it, or whose
+rule gives a reason, stays in float.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any
+
+from tfcompress.runtime import tf_keras
+from tfcompress.wrappers.quantizers import Axis
+
+__all__ = ["SIGMOID_RANGE", "TANH_RANGE", "Placement", "Rule", "fuses", "has_kernel", "rule_for", "symbol_of"]
+
+# Scales 1/256 and 1/128, zero points -128 and 0 (LiteRT quantization specification: LOGISTIC, SOFTMAX and TANH).
+SIGMOID_RANGE = (0.0, 255 / 256)
+TANH_RANGE = (-1.0, 127 / 128)
+
+
+class Placement(Enum):
+    """How the range of a layer's output comes about in an int8 file."""
+
+    OWN = auto()  # a scale of its own
+    FIXED = auto()  # a scale that the kernel fixes
+    SAME = auto()  # computed, then rounded to the scale of the input
+    MOVED = auto()  # values of the input, unchanged: nothing to quantize
+    FLOAT = auto()  # no integer kernel
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What the int8 file does with a layer.
+
+    Attributes:
+        placement: of the output's range.
+        weights: {attribute of the layer: what has a scale of its own}.
+        fixed: lowest and highest value, for `FIXED`.
+        fuses_relu: a ReLU that follows becomes part of the operator, so that nothing is quantized between them.
+        reason: why the layer stays in float, for `FLOAT`.
+    """
+
+    placement: Placement
+    weights: Mapping[str, Axis]
+    fixed: tuple[float, float] | None = None
+    fuses_relu: bool = False
+    reason: str = ""
+
+
+_L = tf_keras.layers
+
+_OWN = Rule(Placement.OWN, {})
+_ARITHMETIC = Rule(Placement.OWN, {}, fuses_relu=True)
+_SAME = Rule(Placement.SAME, {})
+_MOVED = Rule(Placement.MOVED, {})
+_SIGMOID = Rule(Placement.FIXED, {}, fixed=SIGMOID_RANGE)
+_TANH = Rule(Placement.FIXED, {}, fixed=TANH_RANGE)
+
+
+def _kernel(attribute: str, axis: Axis) -> Rule:
+    return Rule(Placement.OWN, {attribute: axis}, fuses_relu=True)
+
+
+def _float(reason: str) -> Rule:
+    return Rule(Placement.FLOAT, {}, reason=reason)
+
+
+_ACTIVATIONS: dict[str, Rule] = {
+    "linear": _MOVED,
+    "relu": _OWN,
+    "relu6": _OWN,
+    "softmax": _SIGMOID,
+    "sigmoid": _SIGMOID,
+    "tanh": _TANH,
+    "elu": _OWN,
+    "gelu": _OWN,
+    "leaky_relu": _OWN,
+}
+
+
+def _activation(layer: Any) -> Rule:
+    name = getattr(layer.activation, "__name__", type(layer.activation).__name__)
+    return _ACTIVATIONS.get(name, _float(f"activation {name} has no int8 kernel"))
+
+
+_BY_CLASS: dict[Any, Rule | Callable[[Any], Rule]] = {
+    _L.Dense: _kernel("kernel", "tensor"),
+    _L.Conv1D: _kernel("kernel", "last"),
+    _L.Conv2D: _kernel("kernel", "last"),
+    _L.DepthwiseConv1D: _kernel("depthwise_kernel", "last_two"),
+    _L.DepthwiseConv2D: _kernel("depthwise_kernel", "last_two"),
+    _L.Conv2DTranspose: _kernel("kernel", "tensor"),
+    _L.Conv1DTranspose: _kernel("kernel", "tensor"),
+    _L.Conv3D: _float("CONV_3D has no int8 kernel in LiteRT"),
+    _L.Conv3DTranspose: _float("CONV_3D_TRANSPOSE has no int8 kernel in LiteRT"),
+    _L.EinsumDense: _kernel("kernel", "tensor"),
+    _L.Embedding: Rule(Placement.MOVED, {"embeddings": "tensor"}),
+    _L.PReLU: Rule(Placement.OWN, {"alpha": "tensor"}),
+    _L.BatchNormalization: _ARITHMETIC,
+    _L.Add: _ARITHMETIC,
+    _L.Subtract: _ARITHMETIC,
+    _L.Multiply: _ARITHMETIC,
+    _L.Average: _OWN,
+    _L.Maximum: _OWN,
+    _L.Minimum: _OWN,
+    _L.Concatenate: _OWN,
+    _L.Dot: _OWN,
+    _L.Activation: _activation,
+    _L.ReLU: _OWN,
+    _L.LeakyReLU: _OWN,
+    _L.ELU: _OWN,
+    _L.Softmax: _SIGMOID,
+    _L.AveragePooling1D: _SAME,
+    _L.AveragePooling2D: _SAME,
+    _L.GlobalAveragePooling1D: _OWN,
+    _L.GlobalAveragePooling2D: _OWN,
+    _L.GlobalAveragePooling3D: _OWN,
+    _L.MaxPooling1D: _MOVED,
+    _L.MaxPooling2D: _MOVED,
+    _L.GlobalMaxPooling1D: _MOVED,
+    _L.GlobalMaxPooling2D: _MOVED,
+    _L.GlobalMaxPooling3D: _MOVED,
+    _L.UpSampling1D: _MOVED,
+    _L.UpSampling2D: lambda layer: _MOVED if layer.interpolation == "nearest" else _SAME,
+    _L.ZeroPadding1D: _MOVED,
+    _L.ZeroPadding2D: _MOVED,
+    _L.ZeroPadding3D: _MOVED,
+    _L.Cropping1D: _MOVED,
+    _L.Cropping2D: _MOVED,
+    _L.Cropping3D: _MOVED,
+    _L.Reshape: _MOVED,
+    _L.Permute: _MOVED,
+    _L.Flatten: _MOVED,
+    _L.RepeatVector: _MOVED,
+    _L.Dropout: _MOVED,
+    _L.SpatialDropout1D: _MOVED,
+    _L.SpatialDropout2D: _MOVED,
+    _L.GaussianNoise: _MOVED,
+    _L.GaussianDropout: _MOVED,
+    _L.ActivityRegularization: _MOVED,
+}
+
+
+def symbol_of(layer: Any) -> str | None:
+    """The symbol, such as ``math.add``, of a tensor operator in a functional graph; None for any other layer."""
+    return getattr(layer, "symbol", None) if type(layer).__name__ == "TFOpLambda" else None
+
+
+def rule_for(layer: Any) -> Rule:
+    """The rule of a layer; of placement `FLOAT`, with a reason, where the table has none."""
+    found = _BY_CLASS.get(type(layer))
+    if found is None:
+        return _float(f"{type(layer).__name__} is not known to have int8 kernels")
+    return found if isinstance(found, Rule) else found(layer)
+
+
+def has_kernel(layer: Any) -> bool:
+    """Whether a layer has weights that are quantized."""
+    return bool(rule_for(layer).weights)
+
+
+def fuses(layer: Any) -> bool:
+    """Whether LiteRT merges this activation layer into the operator before it (relu and relu6)."""
+    if type(layer) is _L.ReLU:
+        return bool(layer.max_value in (None, 6.0) and not layer.negative_slope and not layer.threshold)
+    if type(layer) is _L.Activation:
+        return getattr(layer.activation, "__name__", "") in ("relu", "relu6")
+    return False

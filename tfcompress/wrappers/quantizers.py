@@ -1,0 +1,188 @@
+"""How one tensor is fake-quantized while training: tfmot `Quantizer`s that compute what an int8 file computes.
+
+Activations: asymmetric int8, one scale a tensor.  Weights: symmetric int8 in [-127, 127].  Both after the "LiteRT 8-bit
+quantization specification" (ai.google.dev/edge/litert/conversion/tensorflow/quantization/quantization_spec).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+
+from tfcompress.runtime import tf, tf_keras, tfmot
+
+__all__ = ["ActivationRange", "FixedRange", "KernelQuantizer", "SameRange"]
+
+Axis = Literal["tensor", "last", "last_two", "before_last"]
+
+# A tensor that is all zeros would give a scale of zero.
+_SMALLEST_RANGE = 1e-6
+
+_quantizers: Any = tfmot.quantization.keras.quantizers
+
+
+def _constant(value: float) -> Any:
+    return tf_keras.initializers.Constant(value)
+
+
+class ActivationRange(_quantizers.Quantizer):
+    """A range in two variables that calibration sets, and that training moves or leaves.
+
+    Args:
+        low: smallest value at first.
+        high: largest value at first.
+        decay: share of the old range that a training step keeps; 1 leaves the range as calibration set it.
+    """
+
+    def __init__(self, low: float, high: float, *, decay: float = 1.0) -> None:
+        self.low = min(low, 0.0)  # zero must be exact: padding writes it
+        self.high = max(high, 0.0, self.low + _SMALLEST_RANGE)
+        self.decay = decay
+        self.variables: dict[str, Any] = {}
+
+    def build(self, tensor_shape: Any, name: str, layer: Any) -> dict[str, Any]:
+        """The variables `low` and `high` of the layer that quantizes."""
+        self.variables = {
+            end: layer.add_weight(f"{name}_{end}", shape=(), initializer=_constant(value), trainable=False)
+            for end, value in (("low", self.low), ("high", self.high))
+        }
+        return self.variables
+
+    def __call__(self, inputs: Any, training: bool, weights: Mapping[str, Any], **kwargs: Any) -> Any:
+        """`inputs` on the int8 grid of the range, clipped to it."""
+        low, high = weights["low"], weights["high"]
+        if training and self.decay < 1:
+            low = low.assign(self._moved(low, tf.minimum(tf.reduce_min(inputs), 0.0)))
+            high = high.assign(self._moved(high, tf.maximum(tf.reduce_max(inputs), _SMALLEST_RANGE)))
+        return tf.quantization.fake_quant_with_min_max_vars(inputs, low, high)
+
+    def _moved(self, old: Any, seen: Any) -> Any:
+        return self.decay * old + (1 - self.decay) * seen
+
+    def get_config(self) -> dict[str, Any]:
+        """Constructor arguments."""
+        return {"low": self.low, "high": self.high, "decay": self.decay}
+
+
+class SameRange(_quantizers.Quantizer):
+    """The range of another tensor: kernels such as AVERAGE_POOL_2D keep the scale of their input."""
+
+    def __init__(self, source: ActivationRange | FixedRange) -> None:
+        self.source = source
+
+    def build(self, tensor_shape: Any, name: str, layer: Any) -> dict[str, Any]:
+        """The variables of the other quantizer; nothing new."""
+        return self.source.variables if isinstance(self.source, ActivationRange) else {}
+
+    def __call__(self, inputs: Any, training: bool, weights: Mapping[str, Any], **kwargs: Any) -> Any:
+        """`inputs` on the grid of the other tensor."""
+        return self.source(inputs, False, weights)
+
+    def get_config(self) -> dict[str, Any]:
+        """Constructor arguments."""
+        return {"source": self.source}
+
+
+class FixedRange(_quantizers.Quantizer):
+    """A range that the int8 kernel fixes: scale 1/256 for softmax and sigmoid, 1/128 for tanh (the specification)."""
+
+    def __init__(self, low: float, high: float) -> None:
+        self.low, self.high = low, high
+
+    def build(self, tensor_shape: Any, name: str, layer: Any) -> dict[str, Any]:
+        """No variables."""
+        return {}
+
+    def __call__(self, inputs: Any, training: bool, weights: Mapping[str, Any], **kwargs: Any) -> Any:
+        """`inputs` on the fixed grid."""
+        return tf.quantization.fake_quant_with_min_max_args(inputs, self.low, self.high)
+
+    def get_config(self) -> dict[str, Any]:
+        """Constructor arguments."""
+        return {"low": self.low, "high": self.high}
+
+
+class KernelQuantizer(_quantizers.Quantizer):
+    """A weight tensor: zeros and clusters kept where asked, then symmetric int8 in [-127, 127].
+
+    The range is computed from the weights as they are, in training and in inference: a stored range would lag one step
+    behind the weights.
+
+    Args:
+        axis: what has a scale of its own: the whole `tensor`, each index of the `last` axis, of the `last_two` together
+            (a depthwise kernel) or of the axis `before_last` (a transposed convolution).
+        int8: False leaves the values in float, for training sparsity or clusters alone.
+        mask: 0 where a weight stays zero and 1 elsewhere, of the weight's shape; None keeps no zeros.
+        cluster_ids: int32 of the weight's shape, weights of the same id stay equal; None keeps no clusters.
+    """
+
+    def __init__(
+        self,
+        axis: Axis,
+        *,
+        int8: bool = True,
+        mask: np.ndarray | None = None,
+        cluster_ids: np.ndarray | None = None,
+    ) -> None:
+        self.axis: Axis = axis
+        self.int8 = int8
+        self.mask = mask
+        self.cluster_ids = cluster_ids
+
+    def build(self, tensor_shape: Any, name: str, layer: Any) -> dict[str, Any]:
+        """The variables `mask` and `cluster_ids`, those that are kept."""
+        kept = {"mask": self.mask, "cluster_ids": self.cluster_ids}
+        return {
+            key: layer.add_weight(
+                f"{name}_{key}",
+                shape=values.shape,
+                dtype=values.dtype,
+                initializer=_initially(values),
+                trainable=False,
+            )
+            for key, values in kept.items()
+            if values is not None
+        }
+
+    def __call__(self, inputs: Any, training: bool, weights: Mapping[str, Any], **kwargs: Any) -> Any:
+        """The weights that the layer computes with."""
+        values = self.constrained(inputs, weights)
+        return _symmetric_int8(values, self.axis) if self.int8 else values
+
+    def constrained(self, values: Any, weights: Mapping[str, Any]) -> Any:
+        """Float weights with zeros and clusters kept: what the model without wrappers holds.
+
+        A cluster's value is the mean of its weights.  So its gradient is the mean of theirs, and all of them, having
+        begun equal, take the same step (Han et al. 2016, section 3.3, with a mean for the sum).
+        """
+        if self.cluster_ids is not None:
+            ids = tf.reshape(weights["cluster_ids"], [-1])
+            count = int(self.cluster_ids.max()) + 1
+            means = tf.math.unsorted_segment_mean(tf.reshape(values, [-1]), ids, count)
+            values = tf.reshape(tf.gather(means, ids), values.shape)
+        return values * weights["mask"] if self.mask is not None else values
+
+    def get_config(self) -> dict[str, Any]:
+        """Constructor arguments."""
+        return {"axis": self.axis, "int8": self.int8, "mask": self.mask, "cluster_ids": self.cluster_ids}
+
+
+def _initially(values: np.ndarray) -> Any:
+    return lambda shape, dtype=None, **kwargs: tf.constant(values, dtype)
+
+
+def _symmetric_int8(values: Any, axis: Axis) -> Any:
+    if axis == "tensor":
+        bound = tf.maximum(tf.reduce_max(tf.abs(values)), _SMALLEST_RANGE)
+        return tf.quantization.fake_quant_with_min_max_vars(values, -bound, bound, narrow_range=True)
+    if axis == "last_two":
+        folded = tf.reshape(values, [*values.shape[:-2], values.shape[-2] * values.shape[-1]])
+        return tf.reshape(_symmetric_int8(folded, "last"), values.shape)
+    if axis == "before_last":
+        order = [*range(len(values.shape) - 2), len(values.shape) - 1, len(values.shape) - 2]
+        return tf.transpose(_symmetric_int8(tf.transpose(values, order), "last"), order)
+    bound = tf.reduce_max(tf.abs(values), axis=list(range(len(values.shape) - 1)))
+    bound = tf.maximum(bound, _SMALLEST_RANGE)
+    return tf.quantization.fake_quant_with_min_max_vars_per_channel(values, -bound, bound, narrow_range=True)
