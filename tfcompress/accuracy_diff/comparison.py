@@ -9,6 +9,7 @@ from typing import Any
 
 from tfcompress.accuracy_diff.flips import Flip
 from tfcompress.accuracy_diff.gate import Gate
+from tfcompress.accuracy_diff.layers import LayerDiff
 from tfcompress.accuracy_diff.pictures import picture_of
 from tfcompress.accuracy_diff.tasks import Metrics
 
@@ -55,7 +56,7 @@ class CandidateResult:
     gate: Gate
     flipped: int = 0
     flips: tuple[Flip, ...] = field(default=(), repr=False)
-    layers: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
+    layers: tuple[LayerDiff, ...] = field(default=(), repr=False)
 
     def to_json(self) -> dict[str, Any]:
         """The candidate's keys of report.json: `status`, `reason`, `metrics`, `diff`, `layers`, `gate`, `flipped`."""
@@ -83,7 +84,7 @@ class CandidateResult:
                 "reason": None if self.gate.verdict == "passed" else self.gate.reason,
                 "metrics": dict(self.metrics),
                 "diff": dict(self.diff),
-                "layers": [dict(row) for row in self.layers],
+                "layers": [row.to_json() for row in self.layers],
                 "gate": gate,
                 "flipped": {"total": self.flipped, "samples": rows},
             }

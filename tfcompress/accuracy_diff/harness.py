@@ -13,6 +13,7 @@ from tfcompress.accuracy_diff.comparison import CandidateResult, Comparison, Ref
 from tfcompress.accuracy_diff.gate import worst
 from tfcompress.accuracy_diff.judge import OutputJudge
 from tfcompress.accuracy_diff.labels import is_text
+from tfcompress.accuracy_diff.layers import LayerDiff, compare_layers
 from tfcompress.accuracy_diff.matching import labels_for, outputs_as
 from tfcompress.accuracy_diff.runners import (
     CallableRunner,
@@ -30,6 +31,7 @@ from tfcompress.model import FloatModel
 
 __all__ = ["compare", "runner_for"]
 
+LAYER_SAMPLES = 64  # enough for a layer's mean error: it has thousands of values a sample
 REFERENCE = ""  # the reference's name among the models of a pass
 
 
@@ -127,7 +129,21 @@ def compare(
         for answered in answered_batches(runners, data, batch_size=size, workers=workers):
             run.count(answered)
             advance(len(answered.batch))
-    return run.result(max_accuracy_drop)
+        rows = _layer_rows(reference, candidates, data, seed) if layers else {}
+    return run.result(max_accuracy_drop, rows)
+
+
+def _layer_rows(
+    reference: Runner, candidates: Mapping[str, Runner], data: Samples, seed: int
+) -> dict[str, tuple[LayerDiff, ...]]:
+    """{candidate: its layers}, on a random few of the samples."""
+    if not isinstance(reference, FloatModelRunner):
+        return {}
+    few = data.take(LAYER_SAMPLES)
+    if data.count is not None and data.indices is None and data.count > LAYER_SAMPLES:
+        chosen = np.random.default_rng(seed).choice(data.count, LAYER_SAMPLES, replace=False)
+        few = data.select([int(index) for index in chosen])
+    return {name: compare_layers(reference, candidate, few) for name, candidate in candidates.items()}
 
 
 class _Pass:
@@ -186,12 +202,14 @@ class _Pass:
             )
         return sorted(found)
 
-    def result(self, limit: float) -> Comparison:
+    def result(self, limit: float, layers: Mapping[str, tuple[LayerDiff, ...]]) -> Comparison:
         """The figures of the whole pass."""
         judges = list(self._judges.values())
         primary = next((judge for judge in judges if judge.labelled), judges[0])
         reference = ReferenceResult(self._metrics(primary, REFERENCE), primary.samples, primary.task.name)
-        return Comparison(reference, {name: self._candidate(primary, name, limit) for name in self._candidates})
+        return Comparison(
+            reference, {name: self._candidate(primary, name, limit, layers.get(name, ())) for name in self._candidates}
+        )
 
     def _metrics(self, primary: OutputJudge, model: str) -> Metrics:
         found = dict(primary.metrics(model))
@@ -200,10 +218,12 @@ class _Pass:
                 found |= {f"{name}/{key}": value for key, value in judge.metrics(model).items()}
         return found
 
-    def _candidate(self, primary: OutputJudge, model: str, limit: float) -> CandidateResult:
+    def _candidate(
+        self, primary: OutputJudge, model: str, limit: float, layers: tuple[LayerDiff, ...]
+    ) -> CandidateResult:
         diff = primary.diff(model)
         if len(self._judges) > 1:
             diff["outputs"] = {name: judge.diff(model) for name, judge in self._judges.items()}
         gate = worst([judge.gate(model, limit) for judge in [primary, *self._judges.values()]])
         flipped, flips = primary.flips(model)
-        return CandidateResult(self._metrics(primary, model), diff, gate, flipped, flips)
+        return CandidateResult(self._metrics(primary, model), diff, gate, flipped, flips, layers)

@@ -79,21 +79,17 @@ class LiteRtRunner:
     """A `.tflite` file.
 
     Args:
-        path: the file.
+        model: the file's path, or its content.
+        name: for messages; None takes the path.
         workers: how many batches may run at a time, each in an interpreter of its own; None means one a core.
 
     Raises:
         ModelError: not a .tflite file, or one with operators that LiteRT does not have.
     """
 
-    def __init__(self, path: str | Path, *, workers: int | None = None) -> None:
-        self.name = str(path)
-        self.path = Path(path)
-        try:
-            content = self.path.read_bytes()
-        except OSError as error:
-            raise ModelError(f"{path}: cannot be read: {error}") from None
-        self._content = content
+    def __init__(self, model: str | Path | bytes, *, name: str | None = None, workers: int | None = None) -> None:
+        self.name = name or ("model.tflite" if isinstance(model, bytes) else str(model))
+        self.content = model if isinstance(model, bytes) else _read(Path(model))
         first = self._interpreter()
         self._inputs, self._outputs = _ports(first)
         self.inputs = tuple(port.info for port in self._inputs)
@@ -108,11 +104,16 @@ class LiteRtRunner:
     def _interpreter(self) -> Interpreter:
         try:
             with silenced():
-                interpreter = Interpreter(model_content=self._content, num_threads=1)
+                interpreter = Interpreter(model_content=self.content, num_threads=1)
                 interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             raise ModelError(f"{self.name}: LiteRT cannot run it: {one_line(error)}") from None
         return interpreter
+
+    @property
+    def output_indices(self) -> tuple[int, ...]:
+        """Tensor index of each output, in the order of `outputs`."""
+        return tuple(port.index for port in self._outputs)
 
     def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
         """Outputs of one batch; see `Runner.run`."""
@@ -164,6 +165,13 @@ class LiteRtRunner:
             interpreter.set_tensor(port.index, stored[port.name])
         interpreter.invoke()
         return {port.name: interpreter.get_tensor(port.index) for port in self._outputs}
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read: {error.strerror}") from None
 
 
 def _ports(interpreter: Interpreter) -> tuple[list[_Port], list[_Port]]:

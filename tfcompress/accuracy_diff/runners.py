@@ -97,7 +97,7 @@ class FloatModelRunner:
         self.outputs = model.outputs
         self._batch = _fixed_batch(model.inputs)
         with silenced():
-            self._function = model.concrete_function(self._batch)
+            self.function = model.concrete_function(self._batch)
 
     def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
         """Outputs of one batch; see `Runner.run`."""
@@ -107,7 +107,7 @@ class FloatModelRunner:
 
     def _run(self, inputs: Arrays) -> dict[str, np.ndarray]:
         tensors = [tf.constant(inputs[info.name], info.dtype) for info in self.inputs]
-        return {name: as_float32(value) for name, value in self._function(*tensors).items()}
+        return {name: as_float32(value) for name, value in self.function(*tensors).items()}
 
 
 class SavedModelRunner:
@@ -128,10 +128,10 @@ class SavedModelRunner:
                 self._loaded = tf.saved_model.load(str(path))
         except (OSError, ValueError, tf.errors.OpError) as error:
             raise ModelError(f"{path}: cannot be loaded as a SavedModel: {one_line(error)}") from None
-        self._function = self._choose(signature)
-        self._specs = dict(self._function.structured_input_signature[1])
+        self.function = self._choose(signature)
+        self._specs = dict(self.function.structured_input_signature[1])
         self.inputs = tuple(_info(name, spec) for name, spec in self._specs.items())
-        self.outputs = tuple(_info(name, spec) for name, spec in self._function.structured_outputs.items())
+        self.outputs = tuple(_info(name, spec) for name, spec in self.function.structured_outputs.items())
         self._batch = _fixed_batch(self.inputs)
 
     def _choose(self, wanted: str | None) -> Any:
@@ -151,7 +151,7 @@ class SavedModelRunner:
 
     def _run(self, inputs: Arrays) -> dict[str, np.ndarray]:
         tensors = {name: tf.cast(tf.constant(inputs[name]), spec.dtype) for name, spec in self._specs.items()}
-        return {name: as_float32(value) for name, value in self._function(**tensors).items()}
+        return {name: as_float32(value) for name, value in self.function(**tensors).items()}
 
 
 def _info(name: str, spec: Any) -> TensorInfo:

@@ -1,0 +1,237 @@
+"""The diff of every layer: the error that it shows, the part of it that is its own, and how it uses its range."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tfcompress.accuracy_diff.additive import Statistics, added
+from tfcompress.accuracy_diff.layers.graph_tensors import GraphTensors
+from tfcompress.accuracy_diff.layers.range_use import range_figures, range_statistics
+from tfcompress.accuracy_diff.layers.tapped import (
+    LayerTensor,
+    find_layer_tensors,
+    output_tensor,
+    tapped,
+    teacher_forced,
+)
+from tfcompress.accuracy_diff.litert_runner import LiteRtRunner
+from tfcompress.accuracy_diff.runners import Arrays, FloatModelRunner, Runner, SavedModelRunner
+from tfcompress.accuracy_diff.signal_error import signal_metrics, signal_statistics
+from tfcompress.data import Samples
+from tfcompress.layer_names import all_layers
+from tfcompress.tflite import TfliteFile, read_tflite
+
+__all__ = ["LayerDiff", "compare_layers"]
+
+MOST_BATCH = 8
+
+
+@dataclass(frozen=True)
+class LayerDiff:
+    """One Keras layer, float against artifact, on the same samples.
+
+    Attributes:
+        layer: its name; the last of those that the artifact fused.
+        type: the Keras class.
+        operator: of the .tflite that computes it; None for a SavedModel.
+        fused: names of the other layers fused with it.
+        dtype: of the .tflite's tensor; None for a SavedModel.
+        sqnr_db: signal to quantization noise ratio of its output; None for an output that is all zero.
+        own_sqnr_db: the same when the artifact's layer gets the float model's values; None where it cannot be fed.
+        cosine: mean over samples, between the two outputs.
+        own_cosine: the same with float inputs.
+        range: lowest and highest value that the artifact's tensor can hold; None for float.
+        observed: lowest and highest value in the float model.
+        range_used: share of `range` that the float values take up; None for float.
+        bulk_used: share of `range` that the middle 99.8 % of them take up; None for float.
+        saturation: share of the float values that lie outside `range`; None for float.
+        dead: the artifact's output is constant and the float one is not.
+        affine_share: share of the own error that a scale and a shift of each channel explain; None without an own
+            error.
+    """
+
+    layer: str
+    type: str
+    operator: str | None
+    fused: tuple[str, ...]
+    dtype: str | None
+    sqnr_db: float | None
+    own_sqnr_db: float | None
+    cosine: float | None
+    own_cosine: float | None
+    range: tuple[float, float] | None
+    observed: tuple[float, float]
+    range_used: float | None
+    bulk_used: float | None
+    saturation: float | None
+    dead: bool
+    affine_share: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        """The layer's row in report.json."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in vars(self).items()}
+
+
+def compare_layers(reference: FloatModelRunner, candidate: Runner, data: Samples) -> tuple[LayerDiff, ...]:
+    """Compare layer by layer.
+
+    Args:
+        reference: a Keras model in float.
+        candidate: a `.tflite` or a SavedModel made from it.
+        data: the samples to look at; a few dozen are enough.
+
+    Returns:
+        One row a layer that both have, in the order of computation, and one for an output that is not a layer's own
+        tensor (a softmax behind a dense layer); empty where the models' layers cannot be told.
+    """
+    if reference.model.keras_model is None:
+        return ()
+    kinds = {layer.name: type(layer).__name__ for layer in all_layers(reference.model.keras_model)}
+    graph = GraphTensors(reference.function, kinds)
+    if isinstance(candidate, LiteRtRunner):
+        return _against_tflite(graph, candidate, data, kinds)
+    if isinstance(candidate, SavedModelRunner):
+        return _against_graph(graph, GraphTensors(candidate.function, kinds), data, kinds)
+    return ()
+
+
+def _against_graph(
+    graph: GraphTensors, other: GraphTensors, data: Samples, kinds: Mapping[str, str]
+) -> tuple[LayerDiff, ...]:
+    """Against another TensorFlow graph: its layers cannot be fed one by one, so there is no own error."""
+    pairs = {
+        layer: (names[-1], other.operators[layer][-1])
+        for layer, names in graph.operators.items()
+        if layer in other.operators
+    }
+    if not pairs:
+        return ()
+    read, read_other = graph.reader([a for a, _ in pairs.values()]), other.reader([b for _, b in pairs.values()])
+    counted: dict[str, Statistics] = {}
+    for batch in data.batches(MOST_BATCH):
+        wanted, got = read(batch.inputs), read_other(batch.inputs)
+        for layer, (mine, theirs) in pairs.items():
+            if wanted[mine].shape == got[theirs].shape:
+                _count(counted, layer, _row_statistics(wanted[mine], got[theirs], None))
+    return tuple(_row(layer, kinds[layer], None, total) for layer, total in counted.items())
+
+
+def _against_tflite(
+    graph: GraphTensors, candidate: LiteRtRunner, data: Samples, kinds: Mapping[str, str]
+) -> tuple[LayerDiff, ...]:
+    file = read_tflite(candidate.content)
+    found = {
+        item.port: (item, graph.operator_named(item.layer, item.leaves)) for item in find_layer_tensors(file, kinds)
+    }
+    found |= {item.port: (item, operator) for item, operator in _outputs(graph, file, candidate)}
+    pairs = {port: (item, operator) for port, (item, operator) in found.items() if operator is not None}
+    if not pairs:
+        return ()
+    read = graph.reader([operator for _, operator in pairs.values()])
+    twice = _Twice(candidate, [item for item, _ in pairs.values()])
+    counted: dict[str, Statistics] = {}
+    for batch in data.batches(MOST_BATCH):
+        values = read(batch.inputs)
+        wanted = {port: values[operator] for port, (_, operator) in pairs.items()}
+        for port, (whole, own) in twice.run(batch.inputs, wanted).items():
+            _count(counted, port, _row_statistics(wanted[port], whole, own, pairs[port][0].real_range))
+    rows = [(item, counted[port]) for port, (item, _) in pairs.items() if port in counted]
+    rows.sort(key=lambda row: row[0].operator.index)
+    return tuple(_row(item.layer, kinds.get(item.layer, ""), item, total) for item, total in rows)
+
+
+def _outputs(graph: GraphTensors, file: TfliteFile, candidate: LiteRtRunner) -> Iterator[tuple[LayerTensor, str]]:
+    """The artifact's outputs that pair up by name, or by position, with the float model's."""
+    names = [info.name for info in candidate.outputs]
+    by_name = set(names) == set(graph.outputs)
+    for position, (name, index) in enumerate(zip(names, candidate.output_indices, strict=True)):
+        own = name if by_name else list(graph.outputs)[position]
+        item = output_tensor(file, index, own)
+        if item is not None:
+            yield item, graph.outputs[own]
+
+
+class _Twice:
+    """The artifact twice: as it is, and with float values before every layer."""
+
+    def __init__(self, candidate: LiteRtRunner, items: Sequence[LayerTensor]) -> None:
+        self._ports = [item.port for item in items]
+        whole, forced = tapped(candidate.content, items), teacher_forced(candidate.content, items)
+        self._whole = LiteRtRunner(whole.content, name=candidate.name, workers=1)
+        self._forced = LiteRtRunner(forced.content, name=candidate.name, workers=1)
+        self._fed = forced.fed
+        self._names = [info.name for info in candidate.inputs]
+
+    def run(self, inputs: Arrays, wanted: Arrays) -> dict[str, tuple[np.ndarray, np.ndarray | None]]:
+        """{port: (output, output with float inputs)} where the sizes agree."""
+        given = [inputs.get(name, value) for name, value in zip(self._names, inputs.values(), strict=True)]
+        whole = self._whole.run(dict(zip([info.name for info in self._whole.inputs], given, strict=True)))
+        own = self._run_forced(given, wanted)
+        return {
+            port: (_like(whole[port], wanted[port]), _like(own[port], wanted[port]) if port in own else None)
+            for port in self._ports
+            if whole[port].size == wanted[port].size
+        }
+
+    def _run_forced(self, given: Sequence[np.ndarray], wanted: Arrays) -> dict[str, np.ndarray]:
+        """Outputs with float values fed in; empty where one of them has not the size of the artifact's tensor."""
+        plain = [info.name for info in self._forced.inputs if info.name not in self._fed]
+        feed = dict(zip(plain, given, strict=True))
+        for info in self._forced.inputs:
+            if info.name in self._fed:
+                value = _shaped(wanted[self._fed[info.name]], info.shape)
+                if value is None:
+                    return {}
+                feed[info.name] = value
+        return self._forced.run(feed)
+
+
+def _shaped(value: np.ndarray, shape: tuple[int | None, ...]) -> np.ndarray | None:
+    """`value` in the shape of a tensor of the artifact, which may have other dimensions of one."""
+    sizes = [len(value), *(size if size is not None else -1 for size in shape[1:])]
+    if sizes.count(-1) > 1:
+        return value if value.ndim == len(sizes) else None
+    known = int(np.prod([size for size in sizes if size != -1]))
+    return value.reshape(sizes) if known and value.size % known == 0 and (-1 in sizes or value.size == known) else None
+
+
+def _like(value: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    return value.reshape(wanted.shape)
+
+
+def _count(counted: dict[str, Statistics], layer: str, new: Statistics) -> None:
+    known = counted.get(layer)
+    counted[layer] = new if known is None else {part: added(known[part], new[part]) for part in new}
+
+
+def _row_statistics(
+    wanted: np.ndarray, got: np.ndarray, own: np.ndarray | None, limits: tuple[float, float] | None = None
+) -> dict[str, Statistics]:
+    found: dict[str, Statistics] = {
+        "whole": signal_statistics(wanted, got),
+        "range": range_statistics(wanted, got, own, limits),
+    }
+    return found if own is None else {**found, "own": signal_statistics(wanted, own)}
+
+
+def _row(layer: str, kind: str, item: LayerTensor | None, total: Mapping[str, Statistics]) -> LayerDiff:
+    whole = signal_metrics(total["whole"])
+    own = signal_metrics(total["own"]) if "own" in total else {"sqnr_db": None, "cosine": None}
+    limits = item.real_range if item else None
+    return LayerDiff(
+        layer=layer,
+        type=kind,
+        operator=item.operator.name if item else None,
+        fused=item.fused if item else (),
+        dtype=item.tensor.dtype if item else None,
+        sqnr_db=whole["sqnr_db"],
+        own_sqnr_db=own["sqnr_db"],
+        cosine=whole["cosine"],
+        own_cosine=own["cosine"],
+        range=limits,
+        **range_figures(total["range"], limits),
+    )

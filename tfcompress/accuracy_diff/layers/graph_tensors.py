@@ -1,0 +1,92 @@
+"""What each Keras layer of a TensorFlow graph gives, on real inputs.
+
+The graph's operators carry the layers' names, so this works for both Kerases, nested and subclassed models, and for a
+SavedModel's signature alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from tfcompress.accuracy_diff.runners import Arrays, as_float32
+from tfcompress.layer_names import layers_of
+from tfcompress.runtime import tf
+
+__all__ = ["GraphTensors"]
+
+# Operators that only pass a value on, or tell its form.
+PASSING = frozenset({"Identity", "IdentityN", "NoOp", "StopGradient", "Shape", "Size", "Rank"})
+
+
+class GraphTensors:
+    """The tensors of a concrete function, by the layer that computes them.
+
+    Args:
+        function: of the model's inference pass, whose result is {output name: tensor}.
+        layer_names: of the float model.
+
+    Attributes:
+        operators: {layer: names of its operators that depend on the input, in the order of computation}.
+        outputs: {output name: name of the operator that computes it}.
+    """
+
+    def __init__(self, function: Any, layer_names: Collection[str]) -> None:
+        from tensorflow.python.framework import convert_to_constants  # no public name of its own
+
+        self._frozen = convert_to_constants.convert_variables_to_constants_v2(function)
+        self._tensors: dict[str, Any] = {}
+        self.operators: dict[str, list[str]] = {}
+        for operation in _fed_operations(self._frozen.graph.get_operations()):
+            layers = layers_of(operation.name, layer_names)
+            tensor = operation.outputs[0]
+            if layers and tensor.dtype.is_floating and tensor.shape.rank != 0:
+                self.operators.setdefault(layers[0], []).append(operation.name)
+                self._tensors[operation.name] = tensor
+        # A function's flat outputs are those of its dict sorted by key (tf.nest).
+        self.outputs: dict[str, str] = {}
+        for name, tensor in zip(sorted(function.structured_outputs), self._frozen.outputs, strict=True):
+            self._tensors[tensor.op.name] = tensor
+            self.outputs[name] = tensor.op.name
+
+    def operator_named(self, layer: str, leaves: Sequence[str]) -> str | None:
+        """The layer's last operator that one of the names stands for; its very last one where none does.
+
+        Args:
+            layer: its name.
+            leaves: last parts of operator names; the TFLite converter may have added digits to them.
+        """
+        known = self.operators.get(layer, [])
+        for name in reversed(known):
+            own = name.rsplit("/", 1)[-1]
+            if any(leaf.startswith(own) and leaf[len(own) :].strip("0123456789_") == "" for leaf in leaves):
+                return name
+        return known[-1] if known else None
+
+    def reader(self, operators: Collection[str]) -> Callable[[Arrays], dict[str, np.ndarray]]:
+        """A function from a batch to {operator: float32 array}.
+
+        Its inputs are found by the function's argument names or, where those differ, by their order.
+        """
+        names = list(dict.fromkeys(operators))
+        pruned = self._frozen.prune(self._frozen.inputs, [self._tensors[name] for name in names])
+        specs = [(tensor.op.name, tensor.dtype) for tensor in self._frozen.inputs]
+
+        def read(inputs: Arrays) -> dict[str, np.ndarray]:
+            pairs = zip(specs, inputs.values(), strict=True)
+            given = [tf.cast(tf.constant(inputs.get(name, value)), dtype) for (name, dtype), value in pairs]
+            return {name: as_float32(value) for name, value in zip(names, pruned(*given), strict=True)}
+
+        return read
+
+
+def _fed_operations(operations: Iterable[Any]) -> Iterable[Any]:
+    """The operators whose result depends on an input, those that only pass a value on left out."""
+    fed: set[str] = set()
+    for operation in operations:
+        if operation.type == "Placeholder" or any(tensor.op.name in fed for tensor in operation.inputs):
+            fed.add(operation.name)
+            if operation.outputs and operation.type not in PASSING and operation.type != "Placeholder":
+                yield operation

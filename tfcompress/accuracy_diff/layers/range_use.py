@@ -1,0 +1,94 @@
+"""How a layer's float values lie in the range of the artifact's tensor, and what kind of error it makes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tfcompress.accuracy_diff.additive import Statistics
+
+__all__ = ["range_figures", "range_statistics"]
+
+BULK_TAIL = 0.001  # left out on each side: what an outlier is measured against
+TINY = 1e-12
+
+
+def range_statistics(
+    wanted: np.ndarray, got: np.ndarray, own: np.ndarray | None, limits: tuple[float, float] | None
+) -> dict[str, Any]:
+    """Additive statistics of one batch of a layer.
+
+    Args:
+        wanted: the float layer's values.
+        got: the artifact's.
+        own: the artifact's with float inputs, or None.
+        limits: what the artifact's tensor can hold; None for float.
+    """
+    values = wanted.ravel()
+    low, high = np.quantile(values, [BULK_TAIL, 1 - BULK_TAIL])
+    outside = 0
+    if limits is not None:
+        step = (limits[1] - limits[0]) / 255  # half a step beyond the limit is rounding, not saturation
+        outside = int(((values < limits[0] - step / 2) | (values > limits[1] + step / 2)).sum())
+    found = {
+        "values": np.int64(values.size),
+        "outside": np.int64(outside),
+        "lowest": values.min(),
+        "highest": values.max(),
+        "largest_bulk": max(float(high), 0.0),
+        "largest_negative_bulk": max(-float(low), 0.0),
+        "got_lowest": got.min(),
+        "got_highest": got.max(),
+    }
+    return found if own is None else {**found, **_affine_statistics(wanted, own)}
+
+
+def _affine_statistics(wanted: np.ndarray, own: np.ndarray) -> dict[str, Any]:
+    """Sums for a straight line from float to artifact values, a channel each (last axis)."""
+    x = wanted.reshape(-1, wanted.shape[-1]).astype(np.float64)
+    y = own.reshape(x.shape).astype(np.float64)
+    return {
+        "count": np.int64(len(x)),
+        "x": x.sum(axis=0),
+        "y": y.sum(axis=0),
+        "xx": np.square(x).sum(axis=0),
+        "yy": np.square(y).sum(axis=0),
+        "xy": (x * y).sum(axis=0),
+    }
+
+
+def range_figures(total: Statistics, limits: tuple[float, float] | None) -> dict[str, Any]:
+    """The range keys of a `LayerDiff` from summed statistics."""
+    low, high = float(total["lowest"]), float(total["highest"])
+    figures: dict[str, Any] = {
+        "observed": (low, high),
+        "range_used": None,
+        "bulk_used": None,
+        "saturation": None,
+        "dead": bool(total["got_lowest"] == total["got_highest"] and low < high),
+        "affine_share": _affine_share(total) if "xy" in total else None,
+    }
+    if limits is not None:
+        width = max(limits[1] - limits[0], TINY)
+        bulk = float(total["largest_bulk"] + total["largest_negative_bulk"])
+        figures |= {
+            "range_used": min(1.0, (max(high, 0.0) - min(low, 0.0)) / width),
+            "bulk_used": min(1.0, bulk / width),
+            "saturation": int(total["outside"]) / int(total["values"]),
+        }
+    return figures
+
+
+def _affine_share(total: Statistics) -> float | None:
+    """Share of the squared error that is gone once each channel is scaled and shifted at best."""
+    n = int(total["count"])
+    error = (total["yy"] - 2 * total["xy"] + total["xx"]).sum()
+    if n < 2 or error <= TINY:
+        return None
+    spread_x = total["xx"] - total["x"] ** 2 / n
+    spread_y = total["yy"] - total["y"] ** 2 / n
+    common = total["xy"] - total["x"] * total["y"] / n
+    explained = np.where(spread_y > TINY, common**2 / np.maximum(spread_y, TINY), 0.0)
+    left = np.maximum(spread_x - explained, 0.0).sum()  # of the float values, given the artifact's
+    return float(1 - min(1.0, left / error))

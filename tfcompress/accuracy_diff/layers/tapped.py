@@ -1,0 +1,154 @@
+"""A .tflite whose layers can be watched: the same operators, with every layer's output made an output of the file.
+
+`tapped` leaves the graph as it is, so a layer shows the errors that it inherits.  `teacher_forced` also cuts the graph
+at every layer: each operator reads the layers before it from inputs of the file, which are fed with the float model's
+values, so a layer shows its own error alone.  Either is one file and one run for all layers.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tfcompress.layer_names import layers_of
+from tfcompress.tflite import Operator, Tensor, TfliteFile, pack, unpack
+
+__all__ = [
+    "LayerTensor",
+    "Tapped",
+    "find_layer_tensors",
+    "output_tensor",
+    "tapped",
+    "teacher_forced",
+    "tensor_range",
+]
+
+# They change the form of a value, not what it is.
+CONVERSIONS = frozenset({"QUANTIZE", "DEQUANTIZE"})
+
+
+@dataclass(frozen=True)
+class LayerTensor:
+    """The tensor of a .tflite that holds a layer's output.
+
+    Attributes:
+        layer: the Keras layer, the last of those fused.
+        fused: the other layers fused into the same operators.
+        leaves: last parts of the names of the TensorFlow operators that it stands for.
+        tensor: as the file has it.
+        operator: that computes it.
+    """
+
+    layer: str
+    fused: tuple[str, ...]
+    leaves: tuple[str, ...]
+    tensor: Tensor
+    operator: Operator
+
+    @property
+    def port(self) -> str:
+        """Name of the tensor among the outputs of a tapped file."""
+        return f"t{self.tensor.index}"
+
+    @property
+    def real_range(self) -> tuple[float, float] | None:
+        """Lowest and highest real value that the tensor can hold; None for a float tensor."""
+        return tensor_range(self.tensor)
+
+
+def tensor_range(tensor: Tensor) -> tuple[float, float] | None:
+    """Lowest and highest real value that a quantized tensor can hold; None for a float tensor."""
+    if tensor.quantization is None or tensor.dtype not in ("int8", "uint8", "int16"):
+        return None
+    limits = np.iinfo(tensor.dtype)
+    scale, zero = float(tensor.quantization.scales[0]), int(tensor.quantization.zero_points[0])
+    return (limits.min - zero) * scale, (limits.max - zero) * scale
+
+
+@dataclass(frozen=True)
+class Tapped:
+    """An edited file.
+
+    Attributes:
+        content: the .tflite.
+        fed: {input name: port} of the inputs that take a tensor's float values; empty for `tapped`.
+    """
+
+    content: bytes
+    fed: dict[str, str]
+
+
+def find_layer_tensors(file: TfliteFile, layer_names: Collection[str]) -> list[LayerTensor]:
+    """The tensor of each layer, the last one that bears its name first, in the order of execution."""
+    graph = file.main
+    found: dict[str, LayerTensor] = {}
+    for operator in graph.operators:
+        for index in operator.outputs:
+            tensor = graph.tensors[index]
+            layers = layers_of(tensor.name, layer_names)
+            if operator.name in CONVERSIONS or not layers or not _is_real(tensor):
+                continue
+            earlier = found.pop(layers[0]).fused if layers[0] in found else ()
+            fused = tuple(dict.fromkeys((*layers[1:], *earlier)))
+            found[layers[0]] = LayerTensor(layers[0], fused, _leaves(tensor.name, layers[0]), tensor, operator)
+    return list(found.values())
+
+
+def output_tensor(file: TfliteFile, index: int, layer: str) -> LayerTensor | None:
+    """The tensor of an output of the file, before a conversion to float; None for an output that nothing computes."""
+    graph = file.main
+    producer = graph.producer(index)
+    while producer is not None and producer.name in CONVERSIONS:
+        index = producer.inputs[0]
+        producer = graph.producer(index)
+    return None if producer is None else LayerTensor(layer, (), (), graph.tensors[index], producer)
+
+
+def _leaves(tensor_name: str, layer: str) -> tuple[str, ...]:
+    parts = [part.split("/") for part in tensor_name.split(";")]
+    return tuple(part[-1] for part in parts if layer in part)
+
+
+def _is_real(tensor: Tensor) -> bool:
+    return len(tensor.shape) > 0 and (tensor.dtype.startswith("float") or tensor.quantization is not None)
+
+
+def tapped(content: bytes, tensors: Collection[LayerTensor]) -> Tapped:
+    """The file with every layer's tensor as an output."""
+    model = unpack(content)
+    _expose(model, tensors)
+    return Tapped(pack(model), {})
+
+
+def teacher_forced(content: bytes, tensors: Collection[LayerTensor]) -> Tapped:
+    """The file with every layer reading float values instead of the layers before it."""
+    model = unpack(content)
+    graph = model.subgraphs[0]
+    fed: dict[str, str] = {}
+    twins: dict[int, int] = {}
+    for item in tensors:
+        twin = copy.copy(graph.tensors[item.tensor.index])
+        graph.tensors.append(twin)
+        twins[item.tensor.index] = len(graph.tensors) - 1
+        fed[f"t{len(graph.tensors) - 1}"] = item.port
+    for operator in graph.operators:
+        operator.inputs = [twins.get(int(index), int(index)) for index in operator.inputs]
+    graph.inputs = [int(index) for index in graph.inputs] + list(twins.values())
+    _expose(model, tensors)
+    used = {int(index) for operator in graph.operators for index in operator.inputs}
+    idle = [index for index in twins.values() if index not in used]
+    graph.inputs = [index for index in graph.inputs if index not in idle]
+    return Tapped(pack(model), {name: port for name, port in fed.items() if int(name[1:]) not in idle})
+
+
+def _expose(model: Any, tensors: Collection[LayerTensor]) -> None:
+    """Make the tensors outputs, name every tensor after its index, and drop what would contradict that."""
+    graph = model.subgraphs[0]
+    for index, tensor in enumerate(graph.tensors):
+        tensor.name = f"t{index}".encode()
+    graph.outputs = [item.tensor.index for item in tensors]
+    model.signatureDefs = []
