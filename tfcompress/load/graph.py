@@ -24,7 +24,9 @@ __all__ = [
     "input_structure",
     "is_graph",
     "is_keras3",
+    "is_symbolic",
     "map_structure",
+    "nested_tensors",
     "output_structure",
     "producer",
     "subclassed_structures",
@@ -81,6 +83,11 @@ def is_keras3(model_or_layer: Any) -> bool:
     return isinstance(model_or_layer, keras.Operation)
 
 
+def is_symbolic(value: Any) -> bool:
+    """Whether a value is a tensor of a functional graph, of either library."""
+    return hasattr(value, "_keras_history")
+
+
 def flatten(nested: Any, *, keras3: bool) -> list[Any]:
     """The leaves of a nest, in the library's order (dictionaries by sorted key)."""
     return list(keras.tree.flatten(nested) if keras3 else tf.nest.flatten(nested))
@@ -133,18 +140,22 @@ def producer(tensor: Any) -> Any:
     return getattr(history, "operation", None) or getattr(history, "layer", None)
 
 
+def nested_tensors(model: Any) -> tuple[Any, Any]:
+    """The symbolic inputs and outputs of a sequential or functional model, nested as it takes and returns them."""
+    network = _network(model)
+    if is_keras3(model):
+        return network._inputs_struct, network._outputs_struct
+    return network._nested_inputs, network._nested_outputs
+
+
 def input_structure(model: Any) -> Structure:
     """The inputs of a sequential or functional model, named after its input layers or dictionary keys."""
-    network = _network(model)
-    nested = network._inputs_struct if is_keras3(model) else network._nested_inputs
-    return _symbolic_structure(nested, keras3=is_keras3(model))
+    return _symbolic_structure(nested_tensors(model)[0], keras3=is_keras3(model))
 
 
 def output_structure(model: Any) -> Structure:
     """The outputs of a sequential or functional model, named after the layers they come from or dictionary keys."""
-    network = _network(model)
-    nested = network._outputs_struct if is_keras3(model) else network._nested_outputs
-    return _symbolic_structure(nested, keras3=is_keras3(model))
+    return _symbolic_structure(nested_tensors(model)[1], keras3=is_keras3(model))
 
 
 def _symbolic_structure(nested: Any, *, keras3: bool) -> Structure:

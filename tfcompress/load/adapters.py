@@ -1,0 +1,138 @@
+"""Layers that carry a piece of one Keras inside a model of the other.
+
+Both Kerases compute with TensorFlow here, so a layer or an operation that has no counterpart runs where it is.  What
+an adapter holds is part of its configuration: a model with adapters can be cloned, saved and loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tfcompress.runtime import keras, tf_keras
+
+__all__ = ["Keras3Graph", "Keras3Layer", "TfKerasGraph", "TfKerasLayer", "is_adapter"]
+
+_PACKAGE = "tfcompress"
+
+
+@tf_keras.saving.register_keras_serializable(_PACKAGE)
+class Keras3Graph(tf_keras.layers.Layer):
+    """One call of a Keras 3 operation without weights, as a tf_keras layer."""
+
+    def __init__(self, graph: Any, **kwargs: Any) -> None:
+        """`graph` is a Keras 3 functional model of that one call, or its serialized form."""
+        super().__init__(autocast=False, **kwargs)
+        self.graph = keras.saving.deserialize_keras_object(graph) if isinstance(graph, Mapping) else graph
+        self.supports_masking = True
+
+    def call(self, inputs: Any) -> Any:
+        """Run the operation on the list of its tensors."""
+        return self.graph(inputs)
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> None:
+        """An operation of `keras.ops` drops the mask of its inputs."""
+
+    def get_config(self) -> dict[str, Any]:
+        """The settings, with the operation in Keras 3's serialized form."""
+        return {**super().get_config(), "graph": keras.saving.serialize_keras_object(self.graph)}
+
+
+@tf_keras.saving.register_keras_serializable(_PACKAGE)
+class Keras3Layer(tf_keras.layers.Layer):
+    """A Keras 3 layer, built in or the user's own, as a tf_keras layer that owns its weights."""
+
+    def __init__(self, layer: Any, **kwargs: Any) -> None:
+        """`layer` is a Keras 3 layer or its serialized form."""
+        super().__init__(**kwargs)
+        self.layer = keras.saving.deserialize_keras_object(layer) if isinstance(layer, Mapping) else layer
+        self.supports_masking = bool(self.layer.supports_masking)
+        self._adopt_weights()
+
+    def _adopt_weights(self) -> None:
+        # tf_keras finds variables among an object's attributes; a Keras 3 variable keeps a TensorFlow one.
+        if self.layer.built and not getattr(self, "_adopted", None):
+            self._adopted = [weight.value for weight in self.layer.weights]
+
+    def build(self, input_shape: Any) -> None:
+        """Create the weights of a layer that has none yet."""
+        if not self.layer.built:
+            self.layer.build(input_shape)
+        self._adopt_weights()
+        super().build(input_shape)
+
+    def call(self, inputs: Any, *args: Any, training: Any = None, **kwargs: Any) -> Any:
+        """Run the Keras 3 layer."""
+        if self.layer._call_has_training_arg:
+            kwargs["training"] = training
+        return self.layer(inputs, *args, **kwargs)
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        """The mask that the Keras 3 layer passes on."""
+        return self.layer.compute_mask(inputs, mask) if self.supports_masking else None
+
+    def get_config(self) -> dict[str, Any]:
+        """The settings, with the layer in Keras 3's serialized form."""
+        return {**super().get_config(), "layer": keras.saving.serialize_keras_object(self.layer)}
+
+
+@keras.saving.register_keras_serializable(_PACKAGE)
+class TfKerasGraph(keras.layers.Layer):
+    """One call of a tf_keras layer without weights (such as ``tf.math.add``), as a Keras 3 layer."""
+
+    def __init__(self, graph: Any, **kwargs: Any) -> None:
+        """`graph` is a tf_keras functional model of that one call, or its serialized form."""
+        super().__init__(autocast=False, **kwargs)
+        self.graph = tf_keras.saving.deserialize_keras_object(graph) if isinstance(graph, Mapping) else graph
+
+    def call(self, inputs: Any) -> Any:
+        """Run the operation on the list of its tensors."""
+        return self.graph(inputs)
+
+    def get_config(self) -> dict[str, Any]:
+        """The settings, with the operation in tf_keras's serialized form."""
+        return {**super().get_config(), "graph": tf_keras.saving.serialize_keras_object(self.graph)}
+
+
+@keras.saving.register_keras_serializable(_PACKAGE)
+class TfKerasLayer(keras.layers.Layer):
+    """A tf_keras layer, built in or the user's own, as a Keras 3 layer that owns its weights."""
+
+    def __init__(self, layer: Any, **kwargs: Any) -> None:
+        """`layer` is a built tf_keras layer or its serialized form."""
+        super().__init__(**kwargs)
+        self.layer = tf_keras.saving.deserialize_keras_object(layer) if isinstance(layer, Mapping) else layer
+        self.supports_masking = bool(self.layer.supports_masking)
+        self._adopted: list[Any] = []
+        if self.layer.built:
+            self._adopt_weights()
+
+    def _adopt_weights(self) -> None:
+        for weight in self.layer.weights:
+            variable = self.add_weight(
+                shape=weight.shape, dtype=weight.dtype.name, trainable=weight.trainable, name=weight.name.split(":")[0]
+            )
+            variable.assign(weight)
+            variable._value = weight  # from here on both Kerases read and write one and the same variable
+            self._adopted.append(variable)
+
+    def build(self, input_shape: Any) -> None:
+        """Create the weights of a layer that has none yet."""
+        if not self.layer.built:
+            self.layer.build(input_shape)
+            self._adopt_weights()
+
+    def call(self, inputs: Any, *args: Any, training: Any = None, **kwargs: Any) -> Any:
+        """Run the tf_keras layer."""
+        if "training" in self.layer._call_spec.arg_names:
+            kwargs["training"] = training
+        return self.layer(inputs, *args, **kwargs)
+
+    def get_config(self) -> dict[str, Any]:
+        """The settings, with the layer in tf_keras's serialized form."""
+        return {**super().get_config(), "layer": tf_keras.saving.serialize_keras_object(self.layer)}
+
+
+def is_adapter(layer: Any) -> bool:
+    """Whether a layer carries a piece of the other Keras."""
+    return isinstance(layer, Keras3Graph | Keras3Layer | TfKerasGraph | TfKerasLayer)

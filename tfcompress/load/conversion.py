@@ -1,0 +1,237 @@
+"""Models carried from one Keras to the other: rebuilt call by call, weights copied, and proven equal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tfcompress.chatter import silenced
+from tfcompress.errors import ModelError, TfCompressError, one_line
+from tfcompress.load.adapters import Keras3Graph, Keras3Layer, TfKerasGraph, TfKerasLayer
+from tfcompress.load.compile_state import copy_compile_state
+from tfcompress.load.equivalence import prove_equal
+from tfcompress.load.graph import (
+    Call,
+    calls,
+    dtype_name,
+    flatten,
+    is_graph,
+    is_keras3,
+    is_symbolic,
+    map_structure,
+    nested_tensors,
+)
+from tfcompress.load.layer_copies import call_arguments, copy_of
+from tfcompress.load.native_layers import native_layer
+from tfcompress.load.native_operations import native_operation
+from tfcompress.load.weights import copy_weights
+from tfcompress.runtime import keras, tf_keras
+
+__all__ = ["to_keras3", "to_tf_keras"]
+
+
+def to_tf_keras(keras_model: Any) -> Any:
+    """A tf_keras (Keras 2) model that computes what `keras_model` computes; tfmot takes only such models.
+
+    Args:
+        keras_model: a sequential or functional Keras 3 model.  A tf_keras model is returned as it is.
+
+    Returns:
+        A functional tf_keras model with its own copies of the weights and, where it is compiled, the compile state.
+
+    Raises:
+        ModelError: a subclassed model, or the two differ by more than 1e-5 relative on random inputs.
+    """
+    return keras_model if isinstance(keras_model, tf_keras.Model) else _convert(keras_model, to_keras3=False)
+
+
+def to_keras3(tf_keras_model: Any) -> Any:
+    """A Keras 3 model that computes what `tf_keras_model` computes; the way back from `to_tf_keras`.
+
+    Args:
+        tf_keras_model: a sequential or functional tf_keras model without tfmot's wrappers.  A Keras 3 model is
+            returned as it is.
+
+    Raises:
+        ModelError: a subclassed model, a wrapped one, or the two differ by more than 1e-5 relative.
+    """
+    return tf_keras_model if isinstance(tf_keras_model, keras.Model) else _convert(tf_keras_model, to_keras3=True)
+
+
+def _convert(source: Any, *, to_keras3: bool) -> Any:
+    _require_convertible(source, to_keras3=to_keras3)
+    rebuilding = _Rebuilding(to_keras3=to_keras3)
+    with silenced():
+        result = rebuilding.model(source)
+        for old, new in rebuilding.pairs:
+            copy_weights(old, new)
+    prove_equal(source, result, rebuilding.tensor_pairs)
+    with silenced():
+        copy_compile_state(source, result)
+    return result
+
+
+def _require_convertible(model: Any, *, to_keras3: bool) -> None:
+    library = "Keras 3" if to_keras3 else "tf_keras"
+    if not isinstance(model, keras.Model | tf_keras.Model):
+        raise ModelError(
+            f"expected a keras.Model or a tf_keras.Model to turn into {library}, got {type(model).__name__}"
+        )
+    if not is_graph(model):
+        raise ModelError(
+            f"{model.name!r} is a subclassed (or unbuilt) model, whose layers' calls cannot be seen, so it cannot be "
+            "wrapped for fine-tuning. Build it as a functional model: inputs = keras.Input(...); "
+            "keras.Model(inputs, model.call(inputs)). Converting it without fine-tuning works as it is"
+        )
+    wrapped = [layer.name for layer in model.layers if type(layer).__name__ in _TRAINING_WRAPPERS]
+    if wrapped and to_keras3:
+        raise ModelError(
+            f"{model.name!r} still has tfmot's wrappers (such as {wrapped[0]!r}): remove them first with "
+            "tfcompress.wrappers.strip(model)"
+        )
+
+
+_TRAINING_WRAPPERS = frozenset(
+    {"QuantizeWrapper", "QuantizeWrapperV2", "QuantizeLayer", "QuantizeAnnotate", "PruneLowMagnitude", "ClusterWeights"}
+)
+
+
+@dataclass
+class _Rebuilding:
+    """One conversion: which layer became which, so that shared layers stay shared."""
+
+    to_keras3: bool
+    layers: dict[int, Any] = field(default_factory=dict)
+    names: dict[str, int] = field(default_factory=dict)
+    pairs: list[tuple[Any, Any]] = field(default_factory=list)
+    # One row a call of the outermost model: its name, the source's symbolic tensors and the result's.
+    tensor_pairs: list[tuple[str, tuple[Any, ...], tuple[Any, ...]]] = field(default_factory=list)
+
+    @property
+    def library(self) -> Any:
+        return keras if self.to_keras3 else tf_keras
+
+    def model(self, source: Any, *, outermost: bool = True) -> Any:
+        """The model rebuilt: its inputs, its calls in order, its outputs."""
+        tensors: dict[int, Any] = {}
+        for call in calls(source):
+            results = [self._input(call)] if call.is_input else self._call(call, self._replacer(tensors))
+            tensors.update({id(old): new for old, new in zip(call.outputs, results, strict=True)})
+            if outermost:
+                self.tensor_pairs.append((call.layer.name, call.outputs, tuple(results)))
+        inputs, outputs = nested_tensors(source)
+        keras3 = is_keras3(source)
+        replace = self._replacer(tensors)
+        made = self.library.Model(
+            map_structure(replace, inputs, keras3=keras3),
+            map_structure(replace, outputs, keras3=keras3),
+            name=source.name,
+        )
+        if not source.trainable:
+            made.trainable = False
+        return made
+
+    @staticmethod
+    def _replacer(tensors: Mapping[int, Any]) -> Callable[[Any], Any]:
+        return lambda value: tensors.get(id(value), value)
+
+    def _input(self, call: Call) -> Any:
+        (tensor,) = call.outputs
+        shape = tuple(tensor.shape)
+        return self.library.Input(
+            shape=shape[1:], batch_size=shape[0], dtype=dtype_name(tensor.dtype), name=call.layer.name
+        )
+
+    def _call(self, call: Call, replace: Callable[[Any], Any]) -> list[Any]:
+        try:
+            outputs = self._run(call, replace)
+        except TfCompressError:
+            raise
+        except Exception as error:  # the other Keras may refuse a combination in any way
+            raise ModelError(
+                f"the layer {call.layer.name!r} ({type(call.layer).__name__}) cannot be rebuilt in "
+                f"{self.library.__name__}: {type(error).__name__}: {one_line(error, 300)}"
+            ) from error
+        return flatten(outputs, keras3=self.to_keras3)
+
+    def _run(self, call: Call, replace: Callable[[Any], Any]) -> Any:
+        layer = call.layer
+        keras3 = is_keras3(layer)
+        args = map_structure(replace, call.args, keras3=keras3)
+        kwargs = map_structure(replace, dict(call.kwargs), keras3=keras3)
+        if isinstance(layer, Keras3Graph | TfKerasGraph):
+            return _unfolded(layer.graph, flatten(args, keras3=keras3))
+        if _is_plain_operation(layer):
+            made = None if self.to_keras3 else native_operation(call, args)
+            return self._adapted(call, replace) if made is None else made
+        counterpart = self._layer(layer)
+        positional, named = call_arguments(layer, counterpart, args, kwargs)
+        return counterpart(*positional, **named)
+
+    def _layer(self, layer: Any) -> Any:
+        """The counterpart of a layer, made at its first call."""
+        if id(layer) not in self.layers:
+            self.layers[id(layer)] = self._make(layer)
+        return self.layers[id(layer)]
+
+    def _make(self, layer: Any) -> Any:
+        if isinstance(layer, Keras3Layer | TfKerasLayer):
+            return copy_of(layer.layer)
+        if isinstance(layer, keras.Model | tf_keras.Model) and is_graph(layer):
+            return self.model(layer, outermost=False)
+        made = native_layer(layer)
+        if made is not None:
+            self.pairs.append((layer, made))
+            return made
+        adapter = TfKerasLayer if self.to_keras3 else Keras3Layer
+        return adapter(copy_of(layer), name=layer.name)
+
+    def _adapted(self, call: Call, replace: Callable[[Any], Any]) -> Any:
+        """An operation that stays in its own Keras: one adapter for each call."""
+        keras3 = is_keras3(call.layer)
+        leaves = flatten((call.args, dict(call.kwargs)), keras3=keras3)
+        tensors = list({id(leaf): leaf for leaf in leaves if is_symbolic(leaf)}.values())
+        library = keras if keras3 else tf_keras
+        inputs = [library.Input(batch_shape=tuple(tensor.shape), dtype=dtype_name(tensor.dtype)) for tensor in tensors]
+        fresh = self._replacer({id(old): new for old, new in zip(tensors, inputs, strict=True)})
+        operation = copy_of(call.layer)
+        outputs = operation(
+            *map_structure(fresh, call.args, keras3=keras3), **map_structure(fresh, dict(call.kwargs), keras3=keras3)
+        )
+        adapter = TfKerasGraph if self.to_keras3 else Keras3Graph
+        name = self._unused(call.layer.name)
+        return adapter(library.Model(inputs, outputs), name=name)([replace(tensor) for tensor in tensors])
+
+    def _unused(self, name: str) -> str:
+        """A layer name for an operation's call: tf_keras calls one such layer several times."""
+        count = self.names.get(name, 0)
+        self.names[name] = count + 1
+        return f"{name}_{count}" if count else name
+
+
+def _is_plain_operation(layer: Any) -> bool:
+    """Whether something that was called is no layer: an operation of `keras.ops`, or of `tf` inside tf_keras."""
+    if is_keras3(layer):
+        return not isinstance(layer, keras.layers.Layer)
+    return type(layer).__name__ in {
+        "TFOpLambda",
+        "SlicingOpLambda",
+        "ClassMethod",
+        "InstanceMethod",
+        "InstanceProperty",
+    }
+
+
+def _unfolded(graph: Any, inputs: Sequence[Any]) -> Any:
+    """The one call inside an adapter, made again on `inputs` in the Keras that it came from."""
+    starts = {id(old): new for old, new in zip(graph.inputs, inputs, strict=True)}
+    (call,) = [call for call in calls(graph) if not call.is_input]
+    keras3 = is_keras3(graph)
+
+    def replace(value: Any) -> Any:
+        return starts.get(id(value), value)
+
+    return copy_of(call.layer)(
+        *map_structure(replace, call.args, keras3=keras3), **map_structure(replace, dict(call.kwargs), keras3=keras3)
+    )

@@ -1,0 +1,50 @@
+"""A layer copied within its own Keras, and the arguments of a call in the other's terms."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tfcompress.errors import ModelError, one_line
+
+__all__ = ["call_arguments", "copy_of"]
+
+
+def copy_of(layer: Any) -> Any:
+    """A second layer or operation with the same settings and its own copies of the weights.
+
+    Raises:
+        ModelError: the layer, one of the user's own, does not describe itself by `get_config`.
+    """
+    try:
+        made = type(layer).from_config(layer.get_config())
+    except (NotImplementedError, TypeError, ValueError) as error:
+        raise ModelError(
+            f"the layer {layer.name!r} of class {type(layer).__name__} cannot be copied: {one_line(error, 200)}; "
+            "give the class a get_config() that returns all arguments of its constructor"
+        ) from error
+    values = layer.get_weights() if hasattr(layer, "get_weights") else []
+    if values:
+        made.build_from_config(layer.get_build_config())
+        made.set_weights(values)
+    return made
+
+
+def call_arguments(
+    source: Any, target: Any, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> tuple[list[Any], dict[str, Any]]:
+    """The arguments of a call of `source` as `target`, its counterpart, takes them.
+
+    The two libraries order the arguments of some layers differently (the `initial_state` of an LSTM), so all but the
+    first go by name; None, which is every optional argument's default, is left out.
+    """
+    if len(args) <= 1:
+        return list(args), {key: value for key, value in kwargs.items() if value is not None}
+    bound = inspect.signature(source.call).bind_partial(*args, **kwargs)
+    names = list(bound.arguments)
+    if any(p.kind is p.VAR_POSITIONAL for p in bound.signature.parameters.values()):
+        return list(args), dict(kwargs)
+    named = {name: bound.arguments[name] for name in names[1:] if bound.arguments[name] is not None}
+    named.update(named.pop("kwargs", {}))
+    return [bound.arguments[names[0]]], named
