@@ -1,6 +1,6 @@
 """``python -m benchmarks bench|tables [NAME...]``: run the measurements and write their committed results.
 
-``bench_NAME.py`` has ``measure() -> list[dict]`` and fills ``results.json``; ``table_NAME.py`` has ``rows() -> list[dict]``
+``bench_NAME.py`` has ``measure() -> list[dict]`` and fills ``results.json``; ``table_NAME.py`` has ``rows()`` likewise
 and fills ``tables/NAME.json`` and ``TABLES.md``.  Each runs in a process of its own, so that none inherits another's
 memory or warm caches.  Without names, all run; with names, only their part of the results is replaced.
 """

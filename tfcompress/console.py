@@ -26,8 +26,8 @@ def _console() -> Console:
 
 
 def note(message: str) -> None:
-    """One line of progress, unless quiet."""
-    if not _quiet:
+    """One line of progress; like a progress bar it is for a person who waits: only on a terminal, unless quiet."""
+    if not _quiet and chatter.err().isatty():
         _console().print(message, markup=False)
 
 

@@ -65,7 +65,7 @@ def test_the_installed_wheel_converts_a_model_outside_the_checkout(wheel: Path, 
 @pytest.mark.slow
 def test_the_wheel_installs_in_an_empty_environment_and_converts(wheel: Path, tmp_path: Path) -> None:
     venv.create(tmp_path / "venv", with_pip=True)
-    python = tmp_path / "venv/bin/python"
+    python = str(tmp_path / "venv/bin/python")
     install = [python, "-m", "pip", "install", "--quiet", "--constraint", str(ROOT / "constraints.txt"), str(wheel)]
     subprocess.run(install, check=True, capture_output=True)
     done = subprocess.run([python, "-c", CONVERT, str(tmp_path)], cwd=tmp_path, capture_output=True, text=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import NoReturn
 
@@ -21,7 +22,8 @@ class _Parser(argparse_flags.ArgumentParser):
     """Says what is wrong in one line, as every other error of ours."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(InputError.exit_code, f"{self.prog}: error: {message}; see {self.prog} --help\n")
+        print(f"{self.prog}: error: {message}; see {self.prog} --help", file=sys.stderr)
+        raise SystemExit(InputError.exit_code)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -1,0 +1,47 @@
+"""Fixtures that every part of the tests shares: one trained model, and the folder of real models and data."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SHARED = ROOT.parent / "shared"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Real pretrained models and labelled data; tests that need them are skipped where they are absent."""
+    if not (SHARED / "INDEX.csv").exists():
+        pytest.skip("../shared with real models and data is absent")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def cnn_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a trained CNN (model.keras) and its data (train.npz, test.npz)."""
+    folder = tmp_path_factory.mktemp("cnn")
+    subprocess.run(
+        [sys.executable, "-m", "tfcompress.example_models", "cnn", str(folder)], check=True, capture_output=True
+    )
+    return folder
+
+
+CommandLine = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def tfcompress_command(tmp_path: Path) -> CommandLine:
+    """Runs ``tfcompress ARGUMENTS...`` in a fresh process and an empty folder."""
+
+    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "tfcompress", *map(str, arguments)]
+        environment = {**os.environ, "COLUMNS": "120"}
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600)
+
+    return run

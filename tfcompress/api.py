@@ -1,0 +1,140 @@
+"""`compress` and `diff`: the two jobs besides `convert`, as functions."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tfcompress.accuracy_diff import compare, runner_for
+from tfcompress.chatter import silenced
+from tfcompress.data import Data, open_data
+from tfcompress.data.preprocess import Preprocess
+from tfcompress.errors import InputError
+from tfcompress.load import load_model, to_keras3
+from tfcompress.recipe import Recipe
+from tfcompress.runtime import keras, tf_keras
+from tfcompress.wrappers import finetune
+
+__all__ = ["compress", "diff"]
+
+
+def compress(
+    model: Any,
+    *,
+    recipe: Recipe,
+    train: Data,
+    output: str | Path,
+    preprocess: str | Preprocess | None = None,
+    label_column: str | None = None,
+    checkpoints: str | Path | None = None,
+    seed: int = 0,
+    custom_objects: str | Mapping[str, Any] | None = None,
+    allow_unsafe_deserialization: bool = False,
+) -> dict[str, Any]:
+    """Wrap, fine-tune, strip and save a model, without converting it.
+
+    Args:
+        model: path of a .keras, .h5 or SavedModel, or a model in memory.
+        recipe: must have a section that trains.
+        train: training data, see `tfcompress.data.open_data`.
+        output: a .keras file; the model comes back in the Keras that it was made with.
+        preprocess: what happens to raw values before the model.
+        label_column: of `.csv` data.
+        checkpoints: folder of checkpoints; a run that was killed resumes from the last epoch saved there.
+        seed: of everything random.
+        custom_objects: {name: class}, or ``package.module:dict``.
+        allow_unsafe_deserialization: let code that the model file carries run.
+
+    Returns:
+        {"output", "notes": what was done, a line each}.
+
+    Raises:
+        InputError: anything about the input is wrong; nothing was written.
+    """
+    path = Path(output)
+    _check_file(path)
+    if not recipe.trains:
+        raise InputError("--recipe: has none of pruning, clustering, quantization, distillation; nothing to do")
+    with silenced():
+        tf_keras.utils.set_random_seed(seed)
+        loaded = load_model(
+            model, custom_objects=custom_objects, allow_unsafe_deserialization=allow_unsafe_deserialization
+        )
+        if loaded.keras_model is None:
+            raise InputError(f"{model}: a SavedModel without Keras layers cannot be wrapped; give the .keras or .h5")
+        data = open_data(
+            train, loaded.inputs, loaded.outputs, preprocess=preprocess, label_column=label_column, flag="train"
+        )
+        folder = None if checkpoints is None else Path(checkpoints)
+        done = finetune(loaded.keras_model, recipe, data, seed=seed, checkpoint_dir=folder)
+        plain = to_keras3(done.plain) if isinstance(loaded.keras_model, keras.Model) else done.plain
+        _save_whole(plain, path)
+    return {"output": str(path), "notes": list(done.notes)}
+
+
+def _check_file(path: Path) -> None:
+    if path.suffix != ".keras":
+        raise InputError(f"--output={path}: expected a file name that ends in .keras")
+    if path.is_dir() or not path.absolute().parent.is_dir() or not os.access(path.absolute().parent, os.W_OK):
+        raise InputError(f"--output={path}: cannot be written; its folder must exist and be writable")
+
+
+def _save_whole(model: Any, path: Path) -> None:
+    """Save to a temporary sibling and rename, so that the file is never half-written."""
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.absolute().parent) as folder:
+        temporary = Path(folder) / path.name
+        model.save(temporary)
+        os.replace(temporary, path)
+
+
+def diff(
+    reference: Any,
+    candidate: Any,
+    *,
+    evaluation: Data,
+    preprocess: str | Preprocess | None = None,
+    label_column: str | None = None,
+    samples: int | None = None,
+    task: str | None = None,
+    max_accuracy_drop: float = 0.01,
+    seed: int = 0,
+    custom_objects: str | Mapping[str, Any] | None = None,
+    allow_unsafe_deserialization: bool = False,
+) -> dict[str, Any]:
+    """Compare any two of .keras, .h5, SavedModel, .tflite, a Keras model or a Python callable on the same data.
+
+    Args:
+        reference: what is taken as right.
+        candidate: what is measured.
+        evaluation: data, with labels or without, see `tfcompress.data.open_data`.
+        preprocess: what happens to raw values before both models.
+        label_column: of `.csv` data.
+        samples: use only the first so many; None means all.
+        task: what the outputs mean; None finds it from the outputs.
+        max_accuracy_drop: the gate, absolute.
+        seed: of everything random.
+        custom_objects: {name: class}, or ``package.module:dict``.
+        allow_unsafe_deserialization: let code that a model file carries run.
+
+    Returns:
+        {"reference": {...}, "candidate": {"status", "reason", "metrics", "diff", "layers", ...}}.
+
+    Raises:
+        InputError: anything about the input is wrong.
+    """
+    with silenced():
+        first, second = (
+            runner_for(model, custom_objects=custom_objects, allow_unsafe_deserialization=allow_unsafe_deserialization)
+            for model in (reference, candidate)
+        )
+        data = open_data(
+            evaluation, first.inputs, first.outputs, preprocess=preprocess, label_column=label_column, flag="evaluation"
+        )
+        data = data if samples is None else data.take(samples)
+        compared = compare(
+            first, {"candidate": second}, data, task=task, max_accuracy_drop=max_accuracy_drop, seed=seed, layers=True
+        ).to_json()
+    return {"reference": compared["reference"], "candidate": compared["candidates"]["candidate"]}
