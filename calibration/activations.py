@@ -51,7 +51,7 @@ def activation_limits(graph: Subgraph) -> dict[int, tuple[float, float]]:
     """{tensor index: (low, high)} where the operator's own function cannot leave these limits."""
     limits = {}
     for operator in graph.operators:
-        fused = getattr(operator.options, "FusedActivationFunction", lambda: None)()
+        fused = getattr(operator.options, "FusedActivationFunction", lambda: schema.ActivationFunctionType.NONE)()
         known = _OPERATOR_LIMITS.get(operator.name) or _FUSED_LIMITS.get(fused)
         if known is not None:
             limits.update(dict.fromkeys(operator.outputs, known))

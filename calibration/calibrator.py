@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-import math
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from tfcompress.calibration.activations import ActivationRunner, activation_limits
-from tfcompress.calibration.estimators import MinMax, RangeEstimator
+from tfcompress.calibration.estimators import ANYTHING, EstimatorName, estimator_factory
 from tfcompress.calibration.result import Calibration
 from tfcompress.console import progress
 from tfcompress.data import Samples
 
 __all__ = ["calibrate"]
 
-ANYTHING = (-math.inf, math.inf)
-
 
 def calibrate(
     content: bytes,
     samples: Samples,
     *,
-    estimator: Callable[[tuple[float, float]], RangeEstimator] = MinMax,
-    name: str = "min_max",
+    estimator: EstimatorName = "min_max",
+    percentile: float = 99.99,
     hash_data: bool = True,
 ) -> Calibration:
     """Estimate the range of every float activation of a .tflite.
@@ -33,8 +29,8 @@ def calibrate(
     Args:
         content: a float .tflite whose first signature names its inputs as `samples` does.
         samples: representative inputs, preprocessed as the model wants them.
-        estimator: makes one estimator a tensor, given the limits that its values cannot leave.
-        name: of the estimator, for the result.
+        estimator: how ranges are estimated.
+        percentile: share of values inside the range in percent, for `percentile`.
         hash_data: record the samples' hash, so that the result can be refused for other data later.
 
     Raises:
@@ -43,7 +39,8 @@ def calibrate(
     """
     runner = ActivationRunner(content)
     limits = activation_limits(runner.graph)
-    estimators = {index: estimator(limits.get(index, ANYTHING)) for index in runner.tensors.values()}
+    make = estimator_factory(estimator, percentile=percentile)
+    estimators = {index: make(limits.get(index, ANYTHING)) for index in runner.tensors.values()}
     count = 0
 
     def update(index: int) -> None:
@@ -56,6 +53,8 @@ def calibrate(
             list(pool.map(update, estimators))  # NumPy's reductions release the interpreter lock
             count += size
             advance(size)
-    ranges = {tensor: estimators[index].range() for tensor, index in runner.tensors.items()}
+        found = dict(zip(estimators, pool.map(lambda one: one.range(), estimators.values()), strict=True))
+    ranges = {tensor: found[index] for tensor, index in runner.tensors.items()}
     data_sha256 = samples.sha256 if hash_data else None
+    name = f"percentile {percentile}" if estimator == "percentile" else estimator
     return Calibration(hashlib.sha256(content).hexdigest(), data_sha256, count, name, ranges)
