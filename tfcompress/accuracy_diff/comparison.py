@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tfcompress.accuracy_diff.causes import Cause
 from tfcompress.accuracy_diff.flips import Flip
 from tfcompress.accuracy_diff.gate import Gate
 from tfcompress.accuracy_diff.layers import LayerDiff
@@ -49,6 +50,7 @@ class CandidateResult:
         flipped: number of samples with different answers on the first labelled output.
         flips: the most telling of them.
         layers: one row a Keras layer, in the model's order; empty where they were not asked for or cannot be told.
+        causes: what costs accuracy, found from the layers.
     """
 
     metrics: Metrics
@@ -57,6 +59,7 @@ class CandidateResult:
     flipped: int = 0
     flips: tuple[Flip, ...] = field(default=(), repr=False)
     layers: tuple[LayerDiff, ...] = field(default=(), repr=False)
+    causes: tuple[Cause, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The candidate's keys of report.json: `status`, `reason`, `metrics`, `diff`, `layers`, `gate`, `flipped`."""
@@ -85,6 +88,7 @@ class CandidateResult:
                 "metrics": dict(self.metrics),
                 "diff": dict(self.diff),
                 "layers": [row.to_json() for row in self.layers],
+                "causes": [cause.to_json() for cause in self.causes],
                 "gate": gate,
                 "flipped": {"total": self.flipped, "samples": rows},
             }

@@ -2,89 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from tfcompress import console
+from tfcompress.accuracy_diff.causes import Cause, find_causes
 from tfcompress.accuracy_diff.comparison import CandidateResult, Comparison, ReferenceResult
 from tfcompress.accuracy_diff.gate import worst
 from tfcompress.accuracy_diff.judge import OutputJudge
 from tfcompress.accuracy_diff.labels import is_text
 from tfcompress.accuracy_diff.layers import LayerDiff, compare_layers
+from tfcompress.accuracy_diff.litert_runner import LiteRtRunner
 from tfcompress.accuracy_diff.matching import labels_for, outputs_as
 from tfcompress.accuracy_diff.runners import (
-    CallableRunner,
     FloatModelRunner,
     Runner,
-    SavedModelRunner,
-    is_plain_callable,
 )
 from tfcompress.accuracy_diff.stream import Answered, answered_batches, batch_size_for
 from tfcompress.accuracy_diff.tasks import Metrics, choose_task
 from tfcompress.chatter import silenced
 from tfcompress.data import Samples
-from tfcompress.errors import DataError, ModelError, RecipeError
-from tfcompress.model import FloatModel
+from tfcompress.errors import DataError, RecipeError
 
-__all__ = ["compare", "runner_for"]
+__all__ = ["compare"]
+
+_Found = dict[str, tuple[tuple[LayerDiff, ...], tuple[Cause, ...]]]
 
 LAYER_SAMPLES = 64  # enough for a layer's mean error: it has thousands of values a sample
 REFERENCE = ""  # the reference's name among the models of a pass
-
-
-def runner_for(
-    model: str | Path | FloatModel | Runner | Callable[..., Any],
-    *,
-    name: str | None = None,
-    signature: str | None = None,
-    custom_objects: str | Mapping[str, Any] | None = None,
-    allow_unsafe_deserialization: bool = False,
-) -> Runner:
-    """What runs `model`.
-
-    Args:
-        model: a loaded float model; the path of a `.tflite`, `.onnx`, `.keras` or `.h5` file or of a SavedModel folder;
-            a Python function of the input arrays; or a runner, which is given back.
-        name: of a Python function, for messages.
-        signature: of a SavedModel; None takes `serving_default`.
-        custom_objects: for a Keras file; see `tfcompress.load.load_model`.
-        allow_unsafe_deserialization: for a Keras file that carries code.
-
-    Raises:
-        ModelError: the path is no model, or one that cannot be loaded.
-    """
-    if isinstance(model, FloatModel):
-        return FloatModelRunner(model)
-    if isinstance(model, str | Path):
-        return _runner_for_path(Path(model), signature, custom_objects, allow_unsafe_deserialization)
-    if isinstance(model, Runner):
-        return model
-    if is_plain_callable(model):
-        return CallableRunner(model, name=name)
-    raise ModelError(f"cannot run {type(model).__name__}, expected a path, a loaded model or a function")
-
-
-def _runner_for_path(
-    path: Path, signature: str | None, custom_objects: str | Mapping[str, Any] | None, unsafe: bool
-) -> Runner:
-    if not path.exists():
-        raise ModelError(f"{path}: no such file or folder")
-    if path.is_dir():
-        return SavedModelRunner(path, signature=signature)
-    if path.suffix == ".tflite":
-        from tfcompress.accuracy_diff.litert_runner import LiteRtRunner
-
-        return LiteRtRunner(path)
-    if path.suffix == ".onnx":
-        from tfcompress.accuracy_diff.onnx_runner import OnnxRunner
-
-        return OnnxRunner(path)
-    from tfcompress.load import load_model
-
-    return FloatModelRunner(load_model(path, custom_objects=custom_objects, allow_unsafe_deserialization=unsafe))
 
 
 def compare(
@@ -129,21 +75,24 @@ def compare(
         for answered in answered_batches(runners, data, batch_size=size, workers=workers):
             run.count(answered)
             advance(len(answered.batch))
-        rows = _layer_rows(reference, candidates, data, seed) if layers else {}
-    return run.result(max_accuracy_drop, rows)
+        found = _layers_and_causes(reference, candidates, data, seed) if layers else {}
+    return run.result(max_accuracy_drop, found)
 
 
-def _layer_rows(
-    reference: Runner, candidates: Mapping[str, Runner], data: Samples, seed: int
-) -> dict[str, tuple[LayerDiff, ...]]:
-    """{candidate: its layers}, on a random few of the samples."""
+def _layers_and_causes(reference: Runner, candidates: Mapping[str, Runner], data: Samples, seed: int) -> _Found:
+    """{candidate: (its layers, causes of its error)}, on a random few of the samples."""
     if not isinstance(reference, FloatModelRunner):
         return {}
     few = data.take(LAYER_SAMPLES)
     if data.count is not None and data.indices is None and data.count > LAYER_SAMPLES:
         chosen = np.random.default_rng(seed).choice(data.count, LAYER_SAMPLES, replace=False)
         few = data.select([int(index) for index in chosen])
-    return {name: compare_layers(reference, candidate, few) for name, candidate in candidates.items()}
+    found = {}
+    for name, candidate in candidates.items():
+        rows = compare_layers(reference, candidate, few)
+        causes = find_causes(reference, candidate, rows, few) if rows and isinstance(candidate, LiteRtRunner) else ()
+        found[name] = rows, causes
+    return found
 
 
 class _Pass:
@@ -202,14 +151,14 @@ class _Pass:
             )
         return sorted(found)
 
-    def result(self, limit: float, layers: Mapping[str, tuple[LayerDiff, ...]]) -> Comparison:
+    def result(self, limit: float, found: _Found) -> Comparison:
         """The figures of the whole pass."""
         judges = list(self._judges.values())
         primary = next((judge for judge in judges if judge.labelled), judges[0])
         reference = ReferenceResult(self._metrics(primary, REFERENCE), primary.samples, primary.task.name)
-        return Comparison(
-            reference, {name: self._candidate(primary, name, limit, layers.get(name, ())) for name in self._candidates}
-        )
+        nothing: tuple[tuple[LayerDiff, ...], tuple[Cause, ...]] = ((), ())
+        results = {name: self._candidate(primary, name, limit, *found.get(name, nothing)) for name in self._candidates}
+        return Comparison(reference, results)
 
     def _metrics(self, primary: OutputJudge, model: str) -> Metrics:
         found = dict(primary.metrics(model))
@@ -219,11 +168,11 @@ class _Pass:
         return found
 
     def _candidate(
-        self, primary: OutputJudge, model: str, limit: float, layers: tuple[LayerDiff, ...]
+        self, primary: OutputJudge, model: str, limit: float, layers: tuple[LayerDiff, ...], causes: tuple[Cause, ...]
     ) -> CandidateResult:
         diff = primary.diff(model)
         if len(self._judges) > 1:
             diff["outputs"] = {name: judge.diff(model) for name, judge in self._judges.items()}
         gate = worst([judge.gate(model, limit) for judge in [primary, *self._judges.values()]])
         flipped, flips = primary.flips(model)
-        return CandidateResult(self._metrics(primary, model), diff, gate, flipped, flips, layers)
+        return CandidateResult(self._metrics(primary, model), diff, gate, flipped, flips, layers, causes)

@@ -39,6 +39,7 @@ class LayerDiff:
         type: the Keras class.
         operator: of the .tflite that computes it; None for a SavedModel.
         fused: names of the other layers fused with it.
+        tensor: index of the .tflite's tensor; None for a SavedModel.
         dtype: of the .tflite's tensor; None for a SavedModel.
         sqnr_db: signal to quantization noise ratio of its output; None for an output that is all zero.
         own_sqnr_db: the same when the artifact's layer gets the float model's values; None where it cannot be fed.
@@ -52,12 +53,14 @@ class LayerDiff:
         dead: the artifact's output is constant and the float one is not.
         affine_share: share of the own error that a scale and a shift of each channel explain; None without an own
             error.
+        channel_sqnr_db: the own SQNR that nine in ten channels reach; None without an own error.
     """
 
     layer: str
     type: str
     operator: str | None
     fused: tuple[str, ...]
+    tensor: int | None
     dtype: str | None
     sqnr_db: float | None
     own_sqnr_db: float | None
@@ -70,6 +73,7 @@ class LayerDiff:
     saturation: float | None
     dead: bool
     affine_share: float | None
+    channel_sqnr_db: float | None
 
     def to_json(self) -> dict[str, Any]:
         """The layer's row in report.json."""
@@ -227,6 +231,7 @@ def _row(layer: str, kind: str, item: LayerTensor | None, total: Mapping[str, St
         type=kind,
         operator=item.operator.name if item else None,
         fused=item.fused if item else (),
+        tensor=item.tensor.index if item else None,
         dtype=item.tensor.dtype if item else None,
         sqnr_db=whole["sqnr_db"],
         own_sqnr_db=own["sqnr_db"],

@@ -68,6 +68,7 @@ def range_figures(total: Statistics, limits: tuple[float, float] | None) -> dict
         "saturation": None,
         "dead": bool(total["got_lowest"] == total["got_highest"] and low < high),
         "affine_share": _affine_share(total) if "xy" in total else None,
+        "channel_sqnr_db": _channel_sqnr(total) if "xy" in total else None,
     }
     if limits is not None:
         width = max(limits[1] - limits[0], TINY)
@@ -92,3 +93,13 @@ def _affine_share(total: Statistics) -> float | None:
     explained = np.where(spread_y > TINY, common**2 / np.maximum(spread_y, TINY), 0.0)
     left = np.maximum(spread_x - explained, 0.0).sum()  # of the float values, given the artifact's
     return float(1 - min(1.0, left / error))
+
+
+def _channel_sqnr(total: Statistics) -> float | None:
+    """SQNR in dB of the channel at the lowest tenth; None where all channels are zero."""
+    power = total["xx"]
+    error = np.maximum(total["yy"] - 2 * total["xy"] + power, TINY * np.maximum(power, TINY))
+    live = power > TINY
+    if not live.any():
+        return None
+    return float(np.quantile(10 * np.log10(power[live] / error[live]), 0.1))

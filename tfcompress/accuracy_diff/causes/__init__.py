@@ -1,0 +1,7 @@
+"""Why accuracy was lost, and the flag that repairs it."""
+
+from tfcompress.accuracy_diff.causes.cause import Cause, CauseKind
+from tfcompress.accuracy_diff.causes.find import find_causes
+from tfcompress.accuracy_diff.causes.suggest import Suggestion, suggest, try_suggestions
+
+__all__ = ["Cause", "CauseKind", "Suggestion", "find_causes", "suggest", "try_suggestions"]

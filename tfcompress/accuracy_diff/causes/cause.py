@@ -1,0 +1,66 @@
+"""The causes that are recognised, and what repairs each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+__all__ = ["Cause", "CauseKind"]
+
+CauseKind = Literal[
+    "batch_norm",
+    "clusters_lost",
+    "dead_activation",
+    "needs_more_bits",
+    "per_tensor_weights",
+    "pooling_rescaled",
+    "preprocessing",
+    "range_too_narrow",
+    "range_too_wide",
+    "softmax_tail",
+    "sparsity_lost",
+    "too_few_calibration_samples",
+    "unequal_ranges",
+]
+
+_REPAIRS: dict[CauseKind, str] = {
+    "batch_norm": "set quantization.freeze_batch_norm in the recipe, and convert the model in inference mode",
+    "clusters_lost": "compress and convert in one run with the recipe's clustering section, so that clusters are kept",
+    "dead_activation": "keep the layer in float: keep_float={layer!r} in the recipe",
+    "needs_more_bits": "give the layer 16-bit activations: keep_int16={layer!r} in the recipe",
+    "per_tensor_weights": "quantize weights per channel: --engine=litert",
+    "pooling_rescaled": "quantize with an engine that keeps a pooling layer's scale: --engine=litert",
+    "preprocessing": "give calibration and evaluation the same --preprocess={advice}",
+    "range_too_narrow": "take the whole range of the calibration data: --estimator=min_max",
+    "range_too_wide": "leave outliers out of the range: --estimator=mse",
+    "softmax_tail": "keep the last layer in float: keep_float={layer!r} in the recipe",
+    "sparsity_lost": "set clustering.preserve_sparsity in the recipe and prune before the other stages",
+    "too_few_calibration_samples": "calibrate on more data: --calibration_samples=500",
+    "unequal_ranges": "give the layer 16-bit activations: keep_int16={layer!r} in the recipe",
+}
+
+
+@dataclass(frozen=True)
+class Cause:
+    """One reason for an error.
+
+    Attributes:
+        kind: which of the known causes.
+        layer: the Keras layer to which it belongs; None for the whole model.
+        text: one line with the figures that gave it away.
+        advice: a value for the repair that the figures point to, where there is one.
+    """
+
+    kind: CauseKind
+    layer: str | None
+    text: str
+    advice: str | None = None
+
+    @property
+    def repair(self) -> str:
+        """One line: the flag or the recipe key to set."""
+        return _REPAIRS[self.kind].format(layer=self.layer, advice=self.advice or "unit")
+
+    def to_json(self) -> dict[str, Any]:
+        """The cause's row in report.json."""
+        return {"cause": self.kind, "layer": self.layer, "text": self.text, "repair": self.repair}

@@ -1,0 +1,50 @@
+"""The search for causes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tfcompress.accuracy_diff.causes.cause import Cause
+from tfcompress.accuracy_diff.causes.evidence import FIXED_SCALE, SAME_SCALE, Evidence
+from tfcompress.accuracy_diff.causes.layer_causes import layer_causes
+from tfcompress.accuracy_diff.causes.model_causes import compression_causes, input_causes, output_causes
+from tfcompress.accuracy_diff.layers import LayerDiff
+from tfcompress.accuracy_diff.litert_runner import LiteRtRunner
+from tfcompress.accuracy_diff.runners import FloatModelRunner
+from tfcompress.data import Samples
+from tfcompress.tflite import read_tflite
+
+__all__ = ["find_causes"]
+
+MANY = 0.5  # share of the layers that clip, from which on the calibration as a whole is to blame
+CLIPS = 1e-4  # share of values outside the range: calibration on hundreds of samples leaves less
+
+
+def find_causes(
+    reference: FloatModelRunner, candidate: LiteRtRunner, layers: Sequence[LayerDiff], data: Samples
+) -> tuple[Cause, ...]:
+    """What costs the artifact accuracy; empty for a sound one.
+
+    Args:
+        reference: the float Keras model.
+        candidate: the `.tflite` made from it.
+        layers: of `compare_layers`.
+        data: the samples that the layers were compared on.
+    """
+    evidence = Evidence.of(layers, read_tflite(candidate.content), reference.model.keras_model)
+    at_input = list(input_causes(evidence, data))
+    if at_input:  # every layer behind it sees values that its range was not made for
+        return tuple(at_input)
+    found = _one_for_many(evidence, list(layer_causes(evidence)))
+    return (*found, *output_causes(evidence, reference, candidate, data), *compression_causes(evidence))
+
+
+def _one_for_many(evidence: Evidence, found: list[Cause]) -> list[Cause]:
+    """Clipping in most layers is one cause, not many: the calibration saw too little."""
+    narrow = [cause for cause in found if cause.kind == "range_too_narrow"]
+    free = [row for row in evidence.rows if row.integer and row.operator.name not in SAME_SCALE | FIXED_SCALE]
+    clipping = [row for row in free if (row.diff.saturation or 0.0) > CLIPS]
+    if len(narrow) < 2 or len(clipping) < MANY * len(free):
+        return found
+    text = f"{len(clipping)} of {len(free)} layers have values outside their range"
+    return [Cause("too_few_calibration_samples", None, text), *(cause for cause in found if cause not in narrow)]

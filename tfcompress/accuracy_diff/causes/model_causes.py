@@ -1,0 +1,122 @@
+"""Causes that belong to the whole model: the input, the last layer's 8 bits, what compression had gained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from tfcompress.accuracy_diff.causes.cause import Cause
+from tfcompress.accuracy_diff.causes.evidence import Evidence, Row
+from tfcompress.accuracy_diff.layers.tapped import tensor_range
+from tfcompress.accuracy_diff.runners import Runner
+from tfcompress.data import Samples
+
+__all__ = ["compression_causes", "input_causes", "output_causes"]
+
+OUTSIDE = 0.05  # share of input values outside the artifact's range
+UNUSED = 0.05  # share of the artifact's range that the inputs take up
+TIED = 0.05  # share of samples whose best two answers are equal in the artifact only
+SPARSE, LOST = 0.3, 0.05  # a pruned kernel's share of zeros; how much of it may go
+MOST_CLUSTERS = 256
+
+
+def input_causes(evidence: Evidence, data: Samples) -> Iterator[Cause]:
+    """Inputs that are not what the artifact was calibrated with."""
+    values: dict[str, list[np.ndarray]] = {}
+    for batch in data.batches(32):
+        for name, array in batch.inputs.items():
+            values.setdefault(name, []).append(array.ravel())
+    for (name, parts), index in zip(values.items(), evidence.graph.inputs, strict=False):
+        limits = _input_range(evidence, index)
+        seen = np.concatenate(parts)
+        if limits is None or seen.dtype.kind != "f":
+            continue
+        text = f"input {name!r} has values {seen.min():.3g} to {seen.max():.3g}, the artifact was made for "
+        text += f"{limits[0]:.3g} to {limits[1]:.3g}"
+        step = (limits[1] - limits[0]) / 255
+        outside = float(((seen < limits[0] - step) | (seen > limits[1] + step)).mean())
+        used = float(np.ptp(seen)) / max(limits[1] - limits[0], 1e-12)
+        if outside > OUTSIDE or 0 < used < UNUSED:
+            yield Cause("preprocessing", None, text, _preprocess_for(limits))
+
+
+def _input_range(evidence: Evidence, index: int) -> tuple[float, float] | None:
+    """What the input tensor can hold, or the tensor behind its QUANTIZE."""
+    limits = tensor_range(evidence.graph.tensors[index])
+    first = next(iter(evidence.graph.consumers(index)), None)
+    if limits is None and first is not None and first.name == "QUANTIZE":
+        return tensor_range(evidence.graph.tensors[first.outputs[0]])
+    return limits
+
+
+def _preprocess_for(limits: tuple[float, float]) -> str:
+    """The preprocessing whose result has about these limits, for values that are stored as 0..255."""
+    low, high = limits
+    if high > 20:
+        return "none"
+    return "signed_unit" if low < -0.5 else "unit"
+
+
+def output_causes(evidence: Evidence, reference: Runner, candidate: Runner, data: Samples) -> Iterator[Cause]:
+    """A softmax or sigmoid whose 8 bits cannot tell the answers apart."""
+    last = [row for row in evidence.rows if row.operator.name in ("SOFTMAX", "LOGISTIC") and row.integer]
+    if len(last) != 1 or last[0].diff.tensor not in _results(evidence):
+        return
+    tied = samples = 0
+    for batch in data.batches(32):
+        wanted, got = reference.run(batch.inputs), candidate.run(_renamed(candidate, batch.inputs))
+        first, second = next(iter(wanted.values())), next(iter(got.values()))
+        if second.ndim != 2 or second.shape[1] < 2 or first.shape != second.shape:
+            return
+        tied += int((_best_two_equal(second) & ~_best_two_equal(first)).sum())
+        samples += len(second)
+    if samples and tied / samples > TIED:
+        text = f"8-bit outputs tie the best two answers of {100 * tied / samples:.0f} % of the samples"
+        yield Cause("softmax_tail", last[0].layer, text)
+
+
+def _results(evidence: Evidence) -> set[int]:
+    """The graph's outputs, before a conversion to float."""
+    found = set(evidence.graph.outputs)
+    for index in evidence.graph.outputs:
+        producer = evidence.graph.producer(index)
+        if producer is not None and producer.name == "DEQUANTIZE":
+            found.add(producer.inputs[0])
+    return found
+
+
+def _renamed(runner: Runner, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {info.name: inputs.get(info.name, value) for info, value in zip(runner.inputs, inputs.values(), strict=True)}
+
+
+def _best_two_equal(outputs: np.ndarray) -> np.ndarray:
+    best = np.sort(outputs, axis=1)[:, -2:]
+    return best[:, 0] == best[:, 1]
+
+
+def compression_causes(evidence: Evidence) -> Iterator[Cause]:
+    """Zeros or clusters that the float kernels have and the artifact's have not."""
+    for row in evidence.rows:
+        found = evidence.weights(row)
+        if found is None:
+            continue
+        values, _, axis = found
+        kernel = evidence.kernel(row, values.size)
+        if kernel is not None:
+            yield from _lost(row, kernel, values, axis)
+
+
+def _lost(row: Row, kernel: np.ndarray, values: np.ndarray, axis: int) -> Iterator[Cause]:
+    before, after = float((kernel == 0).mean()), float((values == 0).mean())
+    if before > SPARSE and after < before - LOST:
+        yield Cause(
+            "sparsity_lost", row.layer, f"{100 * before:.0f} % of its weights were zero, {100 * after:.0f} % are"
+        )
+        return
+    clusters = len(np.unique(kernel))
+    # Each channel has a scale of its own, so clusters are counted within a channel.
+    channels = np.moveaxis(values, axis, 0).reshape(values.shape[axis], -1)
+    most = max(len(np.unique(channel)) for channel in channels)
+    if clusters <= MOST_CLUSTERS and clusters < kernel.size / 4 and most > clusters:
+        yield Cause("clusters_lost", row.layer, f"its weights had {clusters} values, now up to {most} in a channel")

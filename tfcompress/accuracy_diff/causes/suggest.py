@@ -1,0 +1,118 @@
+"""Repairs as changes of the recipe, and their trial."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from tfcompress.accuracy_diff.causes.cause import Cause
+from tfcompress.accuracy_diff.gate import Gate
+from tfcompress.recipe import PostTraining, Recipe
+
+__all__ = ["Suggestion", "Trial", "suggest", "try_suggestions"]
+
+ENOUGH_SAMPLES = 500
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """What to do differently in the next run.
+
+    Attributes:
+        causes: that it answers.
+        flag: for the command line or the recipe, one line.
+        recipe: the whole recipe with the change.
+        calibration_samples: at least so many; None leaves the number.
+        preprocess: what happens to raw values; None leaves it.
+    """
+
+    causes: tuple[Cause, ...]
+    flag: str
+    recipe: Recipe
+    calibration_samples: int | None = None
+    preprocess: str | None = None
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A suggestion and the gate's verdict on what came of it."""
+
+    suggestion: Suggestion
+    gate: Gate
+
+
+def suggest(causes: Sequence[Cause], recipe: Recipe) -> tuple[Suggestion, ...]:
+    """One suggestion for each kind of cause, those of the whole model first; each builds on those before it.
+
+    Args:
+        causes: of `find_causes`.
+        recipe: with which the artifact was made.
+    """
+    found: list[Suggestion] = []
+    kinds = dict.fromkeys(cause.kind for cause in sorted(causes, key=lambda cause: cause.layer is not None))
+    for kind in kinds:
+        same = tuple(cause for cause in causes if cause.kind == kind)
+        suggestion = _suggestion(same, recipe)
+        if suggestion is not None:
+            recipe = suggestion.recipe
+            found.append(suggestion)
+    return tuple(found)
+
+
+def _suggestion(causes: tuple[Cause, ...], recipe: Recipe) -> Suggestion | None:
+    kind = causes[0].kind
+    layers = tuple(dict.fromkeys(cause.layer for cause in causes if cause.layer is not None))
+    if kind == "preprocessing":
+        return Suggestion(causes, causes[0].repair, recipe, preprocess=causes[0].advice)
+    if kind == "too_few_calibration_samples":
+        return Suggestion(causes, causes[0].repair, recipe, calibration_samples=ENOUGH_SAMPLES)
+    if kind in ("needs_more_bits", "unequal_ranges"):
+        changed = dataclasses.replace(recipe, keep_int16=_joined(recipe.keep_int16, layers))
+        return Suggestion(causes, f"keep_int16={', '.join(layers)} in the recipe", changed)
+    if kind in ("dead_activation", "softmax_tail"):
+        changed = dataclasses.replace(recipe, keep_float=_joined(recipe.keep_float, layers))
+        return Suggestion(causes, f"keep_float={', '.join(layers)} in the recipe", changed)
+    changed_recipe = _changed(kind, recipe)
+    return None if changed_recipe is None else Suggestion(causes, causes[0].repair, changed_recipe)
+
+
+def _joined(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*first, *second)))
+
+
+def _changed(kind: str, recipe: Recipe) -> Recipe | None:
+    """The recipe with the section changed that the cause points to; None where it has no such section."""
+    changes: dict[str, PostTraining] = {
+        "range_too_narrow": dataclasses.replace(recipe.post_training, estimator="min_max"),
+        "range_too_wide": dataclasses.replace(recipe.post_training, estimator="mse"),
+        "per_tensor_weights": dataclasses.replace(recipe.post_training, engine="litert"),
+        "pooling_rescaled": dataclasses.replace(recipe.post_training, engine="litert"),
+    }
+    if kind in changes:
+        return dataclasses.replace(recipe, post_training=changes[kind])
+    if kind == "batch_norm" and recipe.quantization is not None:
+        frozen = dataclasses.replace(recipe.quantization, freeze_batch_norm=True)
+        return dataclasses.replace(recipe, quantization=frozen)
+    if kind == "sparsity_lost" and recipe.clustering is not None:
+        kept = dataclasses.replace(recipe.clustering, preserve_sparsity=True)
+        return dataclasses.replace(recipe, clustering=kept)
+    return None
+
+
+def try_suggestions(suggestions: Sequence[Suggestion], retry: Callable[[Suggestion], Gate]) -> tuple[Trial, ...]:
+    """Try suggestions in order until the gate no longer fails.
+
+    Args:
+        suggestions: of `suggest`; each holds the changes of those before it.
+        retry: converts and compares anew with a suggestion, and gives the verdict.
+
+    Returns:
+        What was tried; the last one is the one to keep if its gate did not fail.
+    """
+    trials: list[Trial] = []
+    for suggestion in suggestions:
+        trials.append(Trial(suggestion, retry(suggestion)))
+        if not trials[-1].gate.failed:
+            break
+    return tuple(trials)
