@@ -11,7 +11,7 @@ field of a table, counted from 0, has its entry at byte 4 + 2n of the vtable.
 from __future__ import annotations
 
 import struct
-from collections.abc import Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,6 @@ from flatbuffers import number_types as numbers
 
 from tfcompress.converters.edgetpu.mapping import Mapping, OperatorMapping
 from tfcompress.errors import ModelError
-from tfcompress.layer_names import layers_of
 from tfcompress.tflite import Operator, Subgraph
 from tfcompress.tflite.flatbuffer import BAD_BYTES
 
@@ -159,10 +158,14 @@ def _executable(table: Any) -> Executable:
     )
 
 
-def compiled_mapping(graph: Subgraph, layer_names: Collection[str]) -> Mapping:
+def compiled_mapping(graph: Subgraph, layer_of: Callable[[str], str | None]) -> Mapping:
     """The mapping of a file that the compiler has written: a fact, not a forecast.
 
     Each compiled operator stands for all the operators that it replaced.
+
+    Args:
+        graph: the main subgraph.
+        layer_of: the Keras layer of a tensor's name, or None.
 
     Raises:
         ModelError: a compiled operator holds no whole package.
@@ -170,7 +173,7 @@ def compiled_mapping(graph: Subgraph, layer_names: Collection[str]) -> Mapping:
     compiled = [op for op in graph.operators if op.custom and op.name == CUSTOM_OPERATOR]
     packages = [read_package(operator) for operator in compiled]
     return Mapping(
-        operators=tuple(_compiled_row(graph, operator, layer_names) for operator in graph.operators),
+        operators=tuple(_compiled_row(graph, operator, layer_of) for operator in graph.operators),
         subgraphs=len(compiled),
         on_chip_bytes=sum(package.cached_bytes for package in packages),
         off_chip_bytes=sum(package.streamed_bytes for package in packages),
@@ -180,10 +183,9 @@ def compiled_mapping(graph: Subgraph, layer_names: Collection[str]) -> Mapping:
     )
 
 
-def _compiled_row(graph: Subgraph, operator: Operator, layer_names: Collection[str]) -> OperatorMapping:
+def _compiled_row(graph: Subgraph, operator: Operator, layer_of: Callable[[str], str | None]) -> OperatorMapping:
     mapped = operator.custom and operator.name == CUSTOM_OPERATOR
     result = graph.tensors[operator.outputs[0]] if operator.outputs else None
-    layers = layers_of(result.name, layer_names) if result is not None else ()
     return OperatorMapping(
         index=operator.index,
         operator=operator.name,
@@ -196,6 +198,6 @@ def _compiled_row(graph: Subgraph, operator: Operator, layer_names: Collection[s
         source="the file itself",
         tensor="" if result is None else result.name,
         shape=() if result is None else result.shape,
-        keras_layer=layers[0] if layers else None,
+        keras_layer=None if result is None else layer_of(result.name),
         fix="" if mapped else "inspect the uncompiled model for the reason",
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+import functools
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 from tfcompress.converters.edgetpu.compiled import CUSTOM_OPERATOR, compiled_mapping
@@ -18,23 +19,26 @@ from tfcompress.tflite import Subgraph, Tensor, TfliteFile, read_tflite
 
 __all__ = ["forecast"]
 
+LayerOf = Callable[[str], str | None]
 _Broken = dict[int, tuple[Rule, Tensor]]
 
 
-def forecast(model: str | Path | TfliteFile, *, layer_names: Collection[str] = ()) -> Mapping:
+def forecast(model: str | Path | TfliteFile, *, layer_names: Collection[str] = (), keras3: bool = False) -> Mapping:
     """Where each operator of a .tflite will run, with the reason and the fix.
 
     Args:
         model: path of a .tflite, compiled or not, or one that is read already.
         layer_names: names of the Keras layers, to say which layer an operator belongs to.
+        keras3: they are layers of a Keras 3 model.
 
     Raises:
         ModelError: the file cannot be read or is damaged.
     """
+    layer_of = functools.partial(_layer_of, layer_names=layer_names, keras3=keras3)
     file = model if isinstance(model, TfliteFile) else read_tflite(model)
     graph = file.main
     if any(operator.custom and operator.name == CUSTOM_OPERATOR for operator in graph.operators):
-        return compiled_mapping(graph, layer_names)
+        return compiled_mapping(graph, layer_of)
     broken = {
         operator.index: found
         for operator in graph.operators
@@ -45,7 +49,7 @@ def forecast(model: str | Path | TfliteFile, *, layer_names: Collection[str] = (
     failure = expected_failure(graph, mapped)
     if failure is not None:
         mapped = frozenset()
-    rows = tuple(_row(graph, index, broken, mapped, failure, layer_names) for index in range(len(graph.operators)))
+    rows = tuple(_row(graph, index, broken, mapped, failure, layer_of) for index in range(len(graph.operators)))
     views = [OperatorView(graph, graph.operators[index]) for index in sorted(mapped)]
     memory = parameter_bytes(views) if failure is None else ParameterBytes(0, 0)
     return Mapping(
@@ -60,28 +64,32 @@ def forecast(model: str | Path | TfliteFile, *, layer_names: Collection[str] = (
     )
 
 
+def _layer_of(tensor_name: str, *, layer_names: Collection[str], keras3: bool) -> str | None:
+    return next(iter(layers_of(tensor_name, layer_names, keras3=keras3)), None)
+
+
 def _row(
     graph: Subgraph,
     index: int,
     broken: _Broken,
     mapped: Collection[int],
     failure: Failure | None,
-    layer_names: Collection[str],
+    layer_of: LayerOf,
 ) -> OperatorMapping:
     if index in broken:
         rule, tensor = broken[index]
-        return _refused(graph, index, rule, tensor, layer_names)
+        return _refused(graph, index, rule, tensor, layer_of)
     if failure is not None:
-        return _aborted(graph, index, failure, layer_names)
+        return _aborted(graph, index, failure, layer_of)
     if index in mapped:
-        return _mapped(graph, index, layer_names)
-    return _stranded(graph, index, broken, layer_names)
+        return _mapped(graph, index, layer_of)
+    return _stranded(graph, index, broken, layer_of)
 
 
 def _make_row(
     graph: Subgraph,
     index: int,
-    layer_names: Collection[str],
+    layer_of: LayerOf,
     *,
     tensor: Tensor | None = None,
     mapped: bool = False,
@@ -90,7 +98,6 @@ def _make_row(
     operator = graph.operators[index]
     result = graph.tensors[operator.outputs[0]] if operator.outputs else None
     shown = tensor if tensor is not None else result
-    layers = layers_of(result.name, layer_names) if result is not None else ()
     return OperatorMapping(
         index=index,
         operator=operator.name,
@@ -98,18 +105,24 @@ def _make_row(
         mapped=mapped,
         tensor="" if shown is None else shown.name,
         shape=() if shown is None else shown.shape,
-        keras_layer=layers[0] if layers else None,
+        keras_layer=_keras_layer(OperatorView(graph, operator), layer_of),
         **texts,  # type: ignore[arg-type]
     )
 
 
-def _refused(graph: Subgraph, index: int, rule: Rule, tensor: Tensor, layer_names: Collection[str]) -> OperatorMapping:
+def _keras_layer(view: OperatorView, layer_of: LayerOf) -> str | None:
+    """The layer of the first result; where its name does not tell, as at the model's outputs, that of an input."""
+    names = (tensor.name for tensor in (*view.outputs, *view.inputs))
+    return next((layer for name in names if (layer := layer_of(name)) is not None), None)
+
+
+def _refused(graph: Subgraph, index: int, rule: Rule, tensor: Tensor, layer_of: LayerOf) -> OperatorMapping:
     name = graph.operators[index].name
     fix = UNSUPPORTED_FIXES.get(name, rule.fix) if rule.name in ("operator", "data_type") else rule.fix
     return _make_row(
         graph,
         index,
-        layer_names,
+        layer_of,
         tensor=tensor,
         status=rule.status.value,
         explanation=f"{rule.why}; here {tensor.name!r} is {tensor.dtype} {list(tensor.shape)}",
@@ -120,11 +133,11 @@ def _refused(graph: Subgraph, index: int, rule: Rule, tensor: Tensor, layer_name
     )
 
 
-def _aborted(graph: Subgraph, index: int, failure: Failure, layer_names: Collection[str]) -> OperatorMapping:
+def _aborted(graph: Subgraph, index: int, failure: Failure, layer_of: LayerOf) -> OperatorMapping:
     return _make_row(
         graph,
         index,
-        layer_names,
+        layer_of,
         status=failure.message,
         explanation=f"the compiler aborts: {failure.explanation}",
         certainty=failure.certainty,
@@ -134,12 +147,12 @@ def _aborted(graph: Subgraph, index: int, failure: Failure, layer_names: Collect
     )
 
 
-def _mapped(graph: Subgraph, index: int, layer_names: Collection[str]) -> OperatorMapping:
+def _mapped(graph: Subgraph, index: int, layer_of: LayerOf) -> OperatorMapping:
     known = SUPPORTED[graph.operators[index].name]
     return _make_row(
         graph,
         index,
-        layer_names,
+        layer_of,
         mapped=True,
         status=Status.MAPPED.value,
         explanation="",
@@ -150,13 +163,13 @@ def _mapped(graph: Subgraph, index: int, layer_names: Collection[str]) -> Operat
     )
 
 
-def _stranded(graph: Subgraph, index: int, broken: _Broken, layer_names: Collection[str]) -> OperatorMapping:
+def _stranded(graph: Subgraph, index: int, broken: _Broken, layer_of: LayerOf) -> OperatorMapping:
     cause = first_cause(graph, index, broken)
     blocker = "an operator on the CPU" if cause is None else f"operator {cause} {graph.operators[cause].name}"
     return _make_row(
         graph,
         index,
-        layer_names,
+        layer_of,
         status=Status.SECOND_SUBGRAPH.value,
         explanation=f"it could map, but needs the result of {blocker}, and only the first Edge TPU subgraph is kept",
         certainty="observed",

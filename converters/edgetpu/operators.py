@@ -109,7 +109,7 @@ UNSUPPORTED_FIXES: dict[str, str] = {
     "ELU": "use ReLU or ReLU6 and fine-tune",
     "EXP": "move it behind the model, or express it with LOGISTIC",
     "GATHER": "use slices with constant positions",
-    "GELU": "--rewrite=safe writes the tanh form with mapped operators; else use ReLU6 and fine-tune",
+    "GELU": "use approximate=True, which --rewrite=safe writes with mapped operators, or --rewrite=all",
     "HARD_SWISH": "--rewrite=safe writes x * relu6(x + 3) / 6 with mapped operators",
     "LEAKY_RELU": "--rewrite=safe writes it as maximum(x, alpha * x)",
     "MIRROR_PAD": "pad with zeros, or outside the model",

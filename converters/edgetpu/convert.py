@@ -1,0 +1,111 @@
+"""From a float model to an int8 .tflite that maps to the Edge TPU, with the forecast beside it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tfcompress.console import note
+from tfcompress.converters.artifact import Artifact
+from tfcompress.converters.edgetpu.compiler import compile_model, find_compiler, with_measurement
+from tfcompress.converters.edgetpu.forecast import forecast
+from tfcompress.converters.edgetpu.mapping import Mapping
+from tfcompress.converters.edgetpu.repairs import repair_int8_file
+from tfcompress.converters.edgetpu.rewriting import AppliedRewrite, rewrite_float_graph
+from tfcompress.converters.phone import Int8Model, describe, quantize_int8, to_float_tflite
+from tfcompress.data import Samples
+from tfcompress.layer_names import all_layers
+from tfcompress.model import FloatModel
+from tfcompress.recipe import Recipe
+from tfcompress.targets import Target
+
+__all__ = ["convert"]
+
+FILE_NAME = "model.tflite"
+MAPPING_NAME = "mapping.json"
+
+
+def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, output: Path) -> Artifact:
+    """Convert a model for the Edge TPU.
+
+    Args:
+        model: the float (or quantization-aware) model.
+        calibration: representative inputs; None is allowed for a quantization-aware model.
+        recipe: `edgetpu` and `post_training` are used.
+        output: existing empty folder; gets `model.tflite`, `mapping.json`, and `model_edgetpu.tflite` where the
+            compiler is on PATH.
+
+    Raises:
+        ConversionError: the model cannot be converted; the message names the operator and what to do.
+        DataError: calibration data is missing or bad.
+    """
+    names = [layer.name for layer in all_layers(model.keras_model)]
+    result, rewrites = _quantized(model, calibration, recipe, names)
+    content, repairs = repair_int8_file(result.content)
+    path = output / FILE_NAME
+    path.write_bytes(content)
+    mapping = _measured(path, forecast(path, layer_names=names, keras3=model.flavor == "keras3"))
+    (output / MAPPING_NAME).write_text(json.dumps(mapping.to_json(), indent=1) + "\n", encoding="utf-8")
+    facts = {
+        **describe(path),
+        "engine": {"name": result.engine, "reason": result.reason},
+        "rewrites": [rewrite.to_json() for rewrite in rewrites],
+        "mapping": mapping.to_json(),
+    }
+    return Artifact(Target.EDGETPU, output, path, facts, _notes(result, rewrites, repairs, mapping))
+
+
+def _quantized(
+    model: FloatModel, calibration: Samples | None, recipe: Recipe, names: list[str]
+) -> tuple[Int8Model, tuple[AppliedRewrite, ...]]:
+    integer_io = not recipe.edgetpu.float_io
+    if model.quantization_aware:  # ranges sit at the trained graph's own operators, which must stay
+        return quantize_int8(model, calibration, recipe, integer_io=integer_io), ()
+    content, rewrites = rewrite_float_graph(
+        to_float_tflite(model), recipe.edgetpu.rewrite, layer_names=names, keras3=model.flavor == "keras3"
+    )
+    result = quantize_int8(
+        model, calibration, recipe, integer_io=integer_io, float_content=content, dense_per_channel=False
+    )
+    return result, rewrites
+
+
+def _measured(path: Path, mapping: Mapping) -> Mapping:
+    """The forecast with the compiler's own word, where the compiler is installed."""
+    compiler = find_compiler()
+    if compiler is None:
+        return mapping
+    note(f"edgetpu: compiling with {compiler}")
+    _, log, reason = compile_model(path, compiler=compiler)
+    return with_measurement(mapping, log, reason)
+
+
+def _notes(
+    result: Int8Model, rewrites: tuple[AppliedRewrite, ...], repairs: tuple[str, ...], mapping: Mapping
+) -> tuple[str, ...]:
+    notes = [f"engine: {result.engine} ({result.reason})", *(rewrite.note() for rewrite in rewrites), *repairs]
+    notes.append(f"{mapping.mapped_ops} of {len(mapping.operators)} operators map to the Edge TPU (forecast)")
+    if mapping.failure is not None:
+        notes.append(f"the compiler is expected to fail: {mapping.failure.explanation}; {mapping.failure.fix}")
+    notes += [_tail_note(mapping)] if 0 < mapping.mapped_ops < len(mapping.operators) else []
+    notes += mapping.warnings
+    notes += _measurement_notes(mapping)
+    return tuple(notes)
+
+
+def _tail_note(mapping: Mapping) -> str:
+    refused = [row for row in mapping.operators if not row.mapped and row.rule != "partition"]
+    named = ", ".join(dict.fromkeys(row.operator for row in refused))
+    return f"on the CPU for their own sake: {named}; {refused[0].operator}: {refused[0].fix}"
+
+
+def _measurement_notes(mapping: Mapping) -> list[str]:
+    measured: Any = mapping.measured
+    if measured is None:
+        return []
+    if measured["reason"] is not None:
+        return [str(measured["reason"])]
+    differences = measured["differences"]
+    told = f"compiled with edgetpu_compiler {measured['compiler_version']}"
+    return [f"{told}; the forecast was right" if not differences else f"{told}; {len(differences)} rows differ from it"]

@@ -1,0 +1,116 @@
+"""Resizing, means and dilated convolutions as operators that the compiler maps; see `activations` for the form."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from tfcompress.converters.edgetpu.rewriting.graph import GraphEditor, options
+
+__all__ = ["dilated_convolution", "drop_softmax", "large_mean", "resize_identity", "resize_one_pixel"]
+
+_LARGE_MEAN = 32_768  # positions that were refused; a quarter of them maps (google-coral/edgetpu issue 461)
+_LARGE_SOFTMAX = 16_384
+
+
+def resize_one_pixel(graph: GraphEditor, operator: Any) -> list[Any] | None:
+    """Resizing a single pixel repeats it: RESIZE from 1x1 is TILE."""
+    source, result = operator.inputs[0], operator.outputs[0]
+    if graph.shape(source)[1:3] != (1, 1) or graph.shape(result)[1:3] == (1, 1):
+        return None
+    _, rows, columns, _ = graph.shape(result)
+    times = graph.add_constant(np.array([1, rows, columns, 1], np.int32), result, "times")
+    return [graph.operator("TILE", [source, times], [result], options("TileOptions"))]
+
+
+def resize_identity(graph: GraphEditor, operator: Any) -> list[Any] | None:
+    """Resizing to the same size does nothing."""
+    source, result = operator.inputs[0], operator.outputs[0]
+    if graph.shape(source) != graph.shape(result) or graph.is_output(result):
+        return None
+    graph.redirect(result, source)
+    return []
+
+
+def large_mean(graph: GraphEditor, operator: Any) -> list[Any] | None:
+    """A mean over many positions: of equal bands of rows first, then of their means."""
+    source, result = operator.inputs[0], operator.outputs[0]
+    shape, axes = graph.shape(source), graph.constant(operator.inputs[1], "int32")
+    if axes is None or len(shape) != 4 or sorted(axis % 4 for axis in axes.ravel().tolist()) != [1, 2]:
+        return None
+    rows, columns = shape[1:3]
+    if rows * columns < _LARGE_MEAN:
+        return None
+    parts = next((n for n in range(2, rows + 1) if rows % n == 0 and rows // n * columns <= _LARGE_MEAN // 4), None)
+    return None if parts is None else _mean_of_bands(graph, source, result, operator.inputs[1], parts)
+
+
+def _mean_of_bands(graph: GraphEditor, source: int, result: int, axes: int, parts: int) -> list[Any]:
+    batch, rows, columns, channels = graph.shape(source)
+    bands = [graph.add_tensor((batch, rows // parts, columns, channels), result, f"band{n}") for n in range(parts)]
+    means = [graph.add_tensor((batch, 1, 1, channels), result, f"mean{n}") for n in range(parts)]
+    joined = graph.add_tensor((batch, parts, 1, channels), result, "means")
+    axis = graph.add_constant(np.array(1, np.int32), result, "axis")
+    keep = options("ReducerOptions", keepDims=True)
+    final = options("ReducerOptions", keepDims=len(graph.shape(result)) == 4)
+    return [
+        graph.operator("SPLIT", [axis, source], bands, options("SplitOptions", numSplits=parts)),
+        *(graph.operator("MEAN", [band, axes], [mean], keep) for band, mean in zip(bands, means, strict=True)),
+        graph.operator("CONCATENATION", means, [joined], options("ConcatenationOptions", axis=1)),
+        graph.operator("MEAN", [joined, axes], [result], final),
+    ]
+
+
+def dilated_convolution(graph: GraphEditor, operator: Any) -> list[Any] | None:
+    """SPACE_TO_BATCH_ND, convolution, BATCH_TO_SPACE_ND is one dilated convolution; `operator` is the last of them.
+
+    TFLiteConverter does this where it sees the pattern; what it leaves has a batch above 1, which does not map.
+    """
+    inner = graph.producer(operator.inputs[0])
+    outer = None if inner is None else graph.producer(inner.inputs[0])
+    if inner is None or outer is None or graph.name_of(outer) != "SPACE_TO_BATCH_ND":
+        return None
+    if graph.name_of(inner) not in ("CONV_2D", "DEPTHWISE_CONV_2D"):
+        return None
+    block, pads = (graph.constant(outer.inputs[position], "int32") for position in (1, 2))
+    crops = graph.constant(operator.inputs[2], "int32")
+    made = inner.builtinOptions
+    strided = (made.strideH, made.strideW) != (1, 1) or made.padding != schema.Padding.VALID
+    if block is None or pads is None or crops is None or strided or len(graph.consumers(inner.outputs[0])) > 1:
+        return None
+    # Rows and columns that are padded to fill the last block and cropped again are not part of the convolution.
+    margins = [[int(before), int(after) - int(crop[1])] for (before, after), crop in zip(pads, crops, strict=True)]
+    if any(crop[0] for crop in crops.tolist()) or min(min(margin) for margin in margins) < 0:
+        return None
+    return _one_convolution(graph, outer.inputs[0], inner, operator.outputs[0], block.tolist(), margins)
+
+
+def _one_convolution(
+    graph: GraphEditor, source: int, inner: Any, result: int, block: list[int], margins: list[list[int]]
+) -> list[Any]:
+    made = inner.builtinOptions
+    made.dilationHFactor, made.dilationWFactor = block
+    batch, rows, columns, channels = graph.shape(source)
+    inner.outputs = [result]
+    if not any(map(any, margins)):
+        inner.inputs = [source, *inner.inputs[1:]]
+        return [inner]
+    shape = (batch, rows + sum(margins[0]), columns + sum(margins[1]), channels)
+    padded = graph.add_tensor(shape, result, "padded")
+    amounts = graph.add_constant(np.array([[0, 0], *margins, [0, 0]], np.int32), result, "pads")
+    inner.inputs = [padded, *inner.inputs[1:]]
+    return [graph.operator("PAD", [source, amounts], [padded], options("PadOptions")), inner]
+
+
+def drop_softmax(graph: GraphEditor, operator: Any) -> list[Any] | None:
+    """A large softmax at the end of the model is left out, to be done by the caller: the outputs are logits then."""
+    source, result = operator.inputs[0], operator.outputs[0]
+    if int(np.prod(graph.shape(result))) <= _LARGE_SOFTMAX or not graph.is_output(result) or graph.consumers(result):
+        return None
+    producer = graph.producer(source)
+    if producer is None or len(graph.consumers(source)) > 1:
+        return None
+    producer.outputs = [result if tensor == source else tensor for tensor in producer.outputs]
+    return []
