@@ -34,8 +34,8 @@ def runner_for(
     """What runs `model`.
 
     Args:
-        model: a Keras model or a loaded float model; the path of a `.tflite`, `.onnx`, `.keras` or `.h5` file or of a SavedModel folder;
-            a Python function of the input arrays; or a runner, which is given back.
+        model: a Keras model or a loaded float model; the path of a `.tflite`, `.onnx`, `.keras` or `.h5` file or of a
+            SavedModel folder; a Python function of the input arrays; or a runner, which is given back.
         name: of a Python function, for messages.
         signature: of a SavedModel; None takes `serving_default`.
         custom_objects: for a Keras file; see `tfcompress.load.load_model`.
