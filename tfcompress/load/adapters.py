@@ -24,6 +24,7 @@ class Keras3Graph(tf_keras.layers.Layer):
         """`graph` is a Keras 3 functional model of that one call, or its serialized form."""
         super().__init__(autocast=False, **kwargs)
         self.graph = keras.saving.deserialize_keras_object(graph) if isinstance(graph, Mapping) else graph
+        self.graph.supports_masking = True  # it drops a mask by design: no warning
         self.supports_masking = True
 
     def call(self, inputs: Any) -> Any:
@@ -110,7 +111,10 @@ class TfKerasLayer(keras.layers.Layer):
     def _adopt_weights(self) -> None:
         for weight in self.layer.weights:
             variable = self.add_weight(
-                shape=weight.shape, dtype=weight.dtype.name, trainable=weight.trainable, name=weight.name.split(":")[0]
+                shape=weight.shape,
+                dtype=weight.dtype.name,
+                trainable=weight.trainable,
+                name=weight.name.split(":")[0].rpartition("/")[2],
             )
             variable.assign(weight)
             variable._value = weight  # from here on both Kerases read and write one and the same variable

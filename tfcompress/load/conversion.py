@@ -11,6 +11,7 @@ from tfcompress.errors import ModelError, TfCompressError, one_line
 from tfcompress.load.adapters import Keras3Graph, Keras3Layer, TfKerasGraph, TfKerasLayer
 from tfcompress.load.compile_state import copy_compile_state
 from tfcompress.load.equivalence import prove_equal
+from tfcompress.load.frozen_lambda import FrozenLambda, FrozenLambda3
 from tfcompress.load.graph import (
     Call,
     calls,
@@ -178,6 +179,8 @@ class _Rebuilding:
     def _make(self, layer: Any) -> Any:
         if isinstance(layer, Keras3Layer | TfKerasLayer):
             return copy_of(layer.layer)
+        if isinstance(layer, FrozenLambda | FrozenLambda3):
+            return (FrozenLambda3 if self.to_keras3 else FrozenLambda)(layer.serialized, name=layer.name)
         if isinstance(layer, keras.Model | tf_keras.Model) and is_graph(layer):
             return self.model(layer, outermost=False)
         made = native_layer(layer)

@@ -11,16 +11,17 @@ from tfcompress.model import FloatModel, TensorInfo
 
 __all__ = ["call_macs", "inspect_model", "model_macs"]
 
-# Layers that multiply no weights with activations: a Rescaling or a batch normalization scales, and is not counted, as
-# in the usual tables of MACs (a converter folds it away).
-_NO_MACS = frozenset(
-    {"InputLayer", "Activation", "Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concatenate",
-     "BatchNormalization", "LayerNormalization", "GroupNormalization", "UnitNormalization", "Rescaling", "Normalization",
-     "Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "GaussianNoise", "GaussianDropout",
-     "Flatten", "Reshape", "Permute", "RepeatVector", "Masking", "Embedding", "Cropping1D", "Cropping2D", "Cropping3D",
-     "ZeroPadding1D", "ZeroPadding2D", "ZeroPadding3D", "UpSampling1D", "UpSampling2D", "UpSampling3D", "Resizing",
-     "ReLU", "LeakyReLU", "ELU", "PReLU", "Softmax", "ThresholdedReLU", "ActivityRegularization", "Identity",
-     "CenterCrop", "RandomFlip", "RandomRotation", "RandomZoom", "RandomTranslation", "RandomContrast", "RandomCrop"}
+# Layers with weights that are not multiplied with activations by a kernel.  A batch normalization scales, and is not
+# counted, as in the usual tables of MACs: a converter folds it away.
+_SCALING = frozenset(
+    {"BatchNormalization", "LayerNormalization", "GroupNormalization", "RMSNormalization", "Normalization", "PReLU",
+     "Embedding"}
+)  # fmt: skip
+# Calls without weights that may still multiply matrices, or do anything.
+_PRODUCTS = frozenset(
+    {"Dot", "Matmul", "Einsum", "Tensordot", "Inner", "Outer", "Vdot", "Conv", "DepthwiseConv", "SeparableConv",
+     "ConvTranspose", "Attention", "AdditiveAttention", "DotProductAttention", "Lambda", "TFOpLambda", "ClassMethod",
+     "TfKerasGraph", "Keras3Graph", "FrozenLambda"}
 )  # fmt: skip
 _RECURRENT = frozenset({"LSTM", "GRU", "SimpleRNN"})
 
@@ -64,10 +65,8 @@ def call_macs(call: Call) -> int | None:
     layer at each position of all but the last axis, a recurrent one both its kernels at each step.
     """
     layer, kind = call.layer, type(call.layer).__name__
-    if kind in _NO_MACS or "Pooling" in kind:
-        return 0
-    if not hasattr(layer, "weights"):
-        return None
+    if kind in _SCALING or not getattr(layer, "weights", None):
+        return None if kind in _PRODUCTS else 0
     output = _fixed(call.outputs[0].shape[1:])
     inputs = _first_input(call)
     if inputs is None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tfcompress.errors import ModelError, one_line
+from tfcompress.runtime import tf_keras
 
 __all__ = ["call_arguments", "copy_of"]
 
@@ -39,6 +40,10 @@ def call_arguments(
     The two libraries order the arguments of some layers differently (the `initial_state` of an LSTM), so all but the
     first go by name; None, which is every optional argument's default, is left out.
     """
+    if isinstance(source, tf_keras.layers.RNN | tf_keras.layers.Bidirectional) and isinstance(args[0], list | tuple):
+        # tf_keras joins the initial states of a recurrent layer to its input.
+        sequence, *states = args[0]
+        return [sequence], {"initial_state": list(states), **dict(kwargs)}
     if len(args) <= 1:
         return list(args), {key: value for key, value in kwargs.items() if value is not None}
     bound = inspect.signature(source.call).bind_partial(*args, **kwargs)

@@ -10,7 +10,9 @@ from tfcompress.load.archive import read_keras_archive
 from tfcompress.load.custom_objects import parse_custom_objects
 from tfcompress.load.float_model import float_model_from_keras
 from tfcompress.load.hdf5 import read_h5
+from tfcompress.load.isolation import load_in_child
 from tfcompress.load.restore import restore
+from tfcompress.load.safety import code_findings
 from tfcompress.load.saved_model import load_saved_model
 from tfcompress.load.source import file_kind
 from tfcompress.model import FloatModel
@@ -46,5 +48,7 @@ def load_model(
     if kind == "saved_model":
         return load_saved_model(path, objects, trusted=allow_unsafe_deserialization)
     file = read_h5(path) if kind == "hdf5" else read_keras_archive(path)
+    if allow_unsafe_deserialization and list(code_findings(file.config, objects)):
+        return load_in_child(file, custom_objects)
     model = restore(file, objects)
     return float_model_from_keras(model, name=path.stem, format=file.format, sha256=file.sha256)

@@ -19,7 +19,7 @@ _RENAMED = {("LeakyReLU", "negative_slope"): "alpha"}
 # Settings that only choose between equal implementations, or repeat what the graph says.
 _INERT = frozenset(
     {"autocast", "use_cudnn", "implementation", "batch_input_shape", "input_length", "build_config", "input_spec",
-     "quantization_config", "flash_attention"}
+     "quantization_config", "flash_attention", "query_shape", "key_shape", "value_shape"}
 )  # fmt: skip
 _FUNCTIONS = frozenset({"activation", "recurrent_activation"})
 

@@ -25,27 +25,39 @@ __all__ = ["reads_with_keras3", "restore", "strip_leftover_wrappers"]
 _SPARSITY_WRAPPERS = frozenset({"PruneLowMagnitude", "ClusterWeights"})
 
 
-def restore(file: ModelFile, custom_objects: Mapping[str, Any]) -> Any:
-    """The Keras 3 or tf_keras model in a file, uncompiled.  Nothing from the file is run.
+def restore(
+    file: ModelFile,
+    custom_objects: Mapping[str, Any],
+    *,
+    config: Mapping[str, Any] | None = None,
+    trusted: bool = False,
+) -> Any:
+    """The Keras 3 or tf_keras model in a file, uncompiled.
 
     Args:
         file: of format `keras_v3`, `keras_v2` or `h5`.
         custom_objects: {name in the file: the user's class or function}.
+        config: to use in the place of the file's own; None takes the file's.
+        trusted: run the code that the file carries; only ever true in a process of its own.
 
     Raises:
         UnsafeModelError: the file carries code, or asks for more memory than it can fill.
         ModelError: it names objects that nobody supplies, or Keras refuses it.
     """
-    assert file.config is not None
-    config = {key: value for key, value in file.config.items() if key != "compile_config"}
+    config = _without_compile_state(config or file.config or {})
     require_json_names(file.path, config)
-    refuse_code(file.path, config, custom_objects)
+    if not trusted:
+        refuse_code(file.path, config, custom_objects)
     keras3 = reads_with_keras3(file, custom_objects)
     repaired = repaired_config(config, keras3=keras3)
     require_known_objects(file.path, repaired, custom_objects, keras3=keras3)
-    model = _read(file, repaired, custom_objects, keras3=keras3)
+    model = _read(file, repaired, custom_objects, keras3=keras3, trusted=trusted)
     refuse_absurd_activations(file.path, model)
     return strip_leftover_wrappers(model)
+
+
+def _without_compile_state(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in config.items() if key != "compile_config"}
 
 
 def reads_with_keras3(file: ModelFile, custom_objects: Mapping[str, Any]) -> bool:
@@ -71,7 +83,9 @@ def _library_of(custom_object: Any) -> str | None:
     return None
 
 
-def _read(file: ModelFile, config: Mapping[str, Any], custom_objects: Mapping[str, Any], *, keras3: bool) -> Any:
+def _read(
+    file: ModelFile, config: Mapping[str, Any], custom_objects: Mapping[str, Any], *, keras3: bool, trusted: bool
+) -> Any:
     library = keras if keras3 else tf_keras
     with contextlib.ExitStack() as stack:
         stack.enter_context(silenced())
@@ -81,7 +95,7 @@ def _read(file: ModelFile, config: Mapping[str, Any], custom_objects: Mapping[st
         stack.enter_context(library.saving.custom_object_scope(scope))
         stack.enter_context(weight_budget(file.path, file.stored))
         try:
-            return library.models.load_model(str(path), custom_objects=scope, compile=False)
+            return library.models.load_model(str(path), custom_objects=scope, compile=False, safe_mode=not trusted)
         except Exception as error:  # Keras raises anything for a configuration that it did not expect
             raise _explained(file, error, keras3=keras3) from error
 
@@ -95,8 +109,11 @@ def _explained(file: ModelFile, error: BaseException, *, keras3: bool) -> TfComp
         cause = cause.__cause__ or cause.__context__
     library = "Keras 3" if keras3 else "tf_keras (Keras 2)"
     version = f"saved by Keras {file.keras_version}, " if file.keras_version else ""
+    hint = ""
+    if isinstance(error, EOFError) or "marshal" in str(error):
+        hint = "; its bytecode was made by another Python version: load it there, and save it without Lambda layers"
     return ModelError(
-        f"{file.path}: {version}{library} cannot restore it: {type(error).__name__}: {one_line(error, 300)}"
+        f"{file.path}: {version}{library} cannot restore it: {type(error).__name__}: {one_line(error, 300)}{hint}"
     )
 
 
@@ -117,8 +134,10 @@ def tfmot_objects(config: Mapping[str, Any]) -> dict[str, Any]:
 def _readable_copy(file: ModelFile, config: Mapping[str, Any], folder: Path) -> Path:
     """The file itself, or a copy with the name that Keras insists on and the repaired configuration."""
     suffix = ".h5" if file.format == "h5" else ".keras"
-    original = {key: value for key, value in (file.config or {}).items() if key != "compile_config"}
-    if config == original and file.path.suffix in {suffix, ".hdf5" if suffix == ".h5" else suffix}:
+    if config == _without_compile_state(file.config or {}) and file.path.suffix in {
+        suffix,
+        ".hdf5" if suffix == ".h5" else suffix,
+    }:
         return file.path
     copy = folder / f"model{suffix}"
     if suffix == ".h5":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ from tfcompress.errors import ModelError, UnsafeModelError, one_line
 from tfcompress.load.budget import weight_budget
 from tfcompress.load.float_model import float_model_from_keras
 from tfcompress.load.graph import dtype_name
-from tfcompress.load.safety import refuse_code
+from tfcompress.load.graph_operations import CODE_OPERATIONS, FILE_OPERATIONS
+from tfcompress.load.safety import code_findings
 from tfcompress.load.source import sha256_of
 from tfcompress.load.vocabulary import missing_objects
 from tfcompress.model import FloatModel, TensorInfo
@@ -22,15 +23,6 @@ from tfcompress.runtime import tf, tf_keras
 
 __all__ = ["load_saved_model"]
 
-# Operations that call back into Python, or reach files other than the model's own checkpoint.
-_CODE_OPS = frozenset({"PyFunc", "PyFuncStateless", "EagerPyFunc"})
-_FILE_OPS = frozenset(
-    {"WriteFile", "ReadFile", "WholeFileReader", "WholeFileReaderV2", "MatchingFiles", "TextLineReader",
-     "TFRecordReader", "TextLineReaderV2", "TFRecordReaderV2", "FixedLengthRecordReader",
-     "FixedLengthRecordReaderV2", "TextLineDataset",
-     "TFRecordDataset", "FixedLengthRecordDataset", "FixedLengthRecordDatasetV2", "DebugIdentity", "DebugIdentityV2",
-     "DebugNumericSummary", "DebugNumericSummaryV2", "WriteSummary", "WriteGraphSummary", "CreateSummaryFileWriter"}
-)  # fmt: skip
 _DEFAULT_SIGNATURE = "serving_default"
 
 
@@ -42,23 +34,18 @@ def load_saved_model(path: Path, custom_objects: Mapping[str, Any], *, trusted: 
     Args:
         path: the folder.
         custom_objects: {name in the file: the user's class or function}.
-        trusted: code in it may run.
+        trusted: its graph may reach files.
 
     Raises:
-        UnsafeModelError: its graph calls back into Python or reaches files, or its Keras metadata carries code.
+        UnsafeModelError: its graph calls back into Python or reaches files.
         ModelError: damaged, or without a usable signature.
     """
     graph = _read_proto(path)
-    if not trusted:
-        _refuse_unsafe_operations(path, graph)
+    _refuse_unsafe_operations(path, graph, trusted=trusted)
     sha256 = sha256_of(path)
     nodes = list(_keras_nodes(path))
-    for node in nodes:
-        if not trusted:
-            refuse_code(path, node, custom_objects)
-    missing = [name for node in nodes for name in missing_objects(node, custom_objects, keras3=False)]
-    if nodes and _is_model(nodes[0]) and not missing:
-        model = _restore_keras(path, custom_objects)
+    if nodes and _is_model(nodes[0]):
+        model = _restore_keras(path, nodes, custom_objects)
         if model is not None:
             return float_model_from_keras(model, name=path.name, format="saved_model", sha256=sha256)
     return _signature_model(path, sha256)
@@ -80,17 +67,17 @@ def _read_proto(path: Path) -> Any:
     return message
 
 
-def _refuse_unsafe_operations(path: Path, message: Any) -> None:
+def _refuse_unsafe_operations(path: Path, message: Any, *, trusted: bool) -> None:
     for graph in message.meta_graphs:
         functions = [(function.signature.name, function.node_def) for function in graph.graph_def.library.function]
         for where, nodes in [("the main graph", graph.graph_def.node), *functions]:
             for node in nodes:
-                if node.op in _CODE_OPS:
+                if node.op in CODE_OPERATIONS:
                     raise UnsafeModelError(
                         f"{path}: the graph calls Python code: the operation {node.name!r} in {where} is a {node.op} "
                         "(tf.py_function), which also cannot run outside the program that made it. Nothing was run"
                     )
-                if node.op in _FILE_OPS:
+                if node.op in FILE_OPERATIONS and not trusted:
                     raise UnsafeModelError(
                         f"{path}: the graph reaches files: the operation {node.name!r} in {where} is a {node.op}. "
                         "Nothing was run. --allow_unsafe_deserialization allows it"
@@ -117,8 +104,17 @@ def _is_model(node: Mapping[str, Any]) -> bool:
     return "class_name" in node and "config" in node
 
 
-def _restore_keras(path: Path, custom_objects: Mapping[str, Any]) -> Any:
-    """The tf_keras model, or None where the metadata does not lead to one: the signature remains."""
+def _restore_keras(path: Path, nodes: Sequence[Mapping[str, Any]], custom_objects: Mapping[str, Any]) -> Any:
+    """The tf_keras model, or None where the metadata does not lead to one: the signature remains.
+
+    Code in the metadata is never run, not even when the user allows it: the signature computes the same without it.
+    """
+    code = [finding for node in nodes for finding in code_findings(node, custom_objects)]
+    missing = sorted({name for node in nodes for name in missing_objects(node, custom_objects, keras3=False)})
+    if code or missing:
+        reason = f"{code[0].where} holds {code[0].what}" if code else f"it names custom objects: {', '.join(missing)}"
+        console.note(f"{path}: only the signature is used, not the Keras model: {reason}")
+        return None
     try:
         with silenced(), weight_budget(path, None):
             return tf_keras.models.load_model(str(path), custom_objects=dict(custom_objects), compile=False)

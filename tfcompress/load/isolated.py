@@ -1,0 +1,97 @@
+"""The process in which code from a model file runs; started by `tfcompress.load.isolation`.
+
+It loads the model, code and all, predicts with it, and leaves what the parent needs to rebuild the model without the
+code: each Lambda layer as a recorded graph or, where the code sits elsewhere, the whole model as a SavedModel.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfcompress.errors import TfCompressError, one_line
+from tfcompress.load.archive import read_keras_archive
+from tfcompress.load.custom_objects import parse_custom_objects
+from tfcompress.load.equivalence import random_inputs
+from tfcompress.load.float_model import float_model_from_keras
+from tfcompress.load.frozen_lambda import freeze_call
+from tfcompress.load.graph import calls, is_graph
+from tfcompress.load.hdf5 import read_h5
+from tfcompress.load.restore import restore
+from tfcompress.load.source import file_kind
+from tfcompress.model import FloatModel
+from tfcompress.runtime import keras, tf
+
+__all__ = ["main"]
+
+
+def main(folder: Path) -> None:
+    """Do what ``request.json`` in `folder` asks, and write ``result.json`` beside it."""
+    request = json.loads((folder / "request.json").read_text())
+    try:
+        result = _load(Path(request["path"]), request["custom_objects"], folder)
+    except TfCompressError as error:
+        result = {"error": str(error)}
+    except Exception as error:  # the file's code may raise anything
+        result = {"error": f"{request['path']}: its code failed: {type(error).__name__}: {one_line(error, 300)}"}
+    (folder / "result.json").write_text(json.dumps(result))
+
+
+def _load(path: Path, spec: str | None, folder: Path) -> dict[str, Any]:
+    pickled = folder / "custom_objects.pickle"
+    objects = pickle.loads(pickled.read_bytes()) if pickled.exists() else parse_custom_objects(spec)
+    keras.config.enable_unsafe_deserialization()
+    file = read_h5(path) if file_kind(path) == "hdf5" else read_keras_archive(path)
+    model = float_model_from_keras(restore(file, objects, trusted=True))
+    _predict(model, folder / "expected.npz")
+    try:
+        return {"lambdas": dict(_frozen_lambdas(model.keras_model))}
+    except _CodeElsewhereError as elsewhere:
+        _export(model, folder / "saved_model")
+        return {"saved_model": str(elsewhere)}
+
+
+def _predict(model: FloatModel, path: Path) -> None:
+    """Run the code eagerly and traced, and keep the outputs for the parent to compare."""
+    values = random_inputs(model.inputs)
+    inputs = {info.name: np.asarray(value) for info, value in zip(model.inputs, values, strict=True)}
+    outputs: dict[str, Any] = {f"output_{i}": value for i, value in enumerate(model.predict(inputs).values())}
+    model.concrete_function(None)
+    np.savez(path, **outputs)
+
+
+class _CodeElsewhereError(Exception):
+    """Code sits where it cannot be replaced by a recorded graph."""
+
+
+def _frozen_lambdas(model: Any, prefix: str = "") -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """(path of the layer, its recorded calls) for each Lambda layer, those in nested models too."""
+    if not is_graph(model):
+        raise _CodeElsewhereError(f"{model.name!r} is a subclassed model")
+    found: dict[str, list[dict[str, Any]]] = {}
+    for call in calls(model):
+        name = f"{prefix}{call.layer.name}"
+        if type(call.layer).__name__ == "Lambda":
+            found.setdefault(name, []).append(freeze_call(call.layer, call.args[0]))
+        elif hasattr(call.layer, "layers"):
+            found.update(_frozen_lambdas(call.layer, f"{name}/"))
+        elif type(getattr(call.layer, "layer", None)).__name__ == "Lambda":
+            raise _CodeElsewhereError(f"{name!r} wraps a Lambda layer")
+    yield from found.items()
+
+
+def _export(model: FloatModel, folder: Path) -> None:
+    """The whole model as a SavedModel with one signature."""
+    module = tf.Module()
+    module.model = model.keras_model
+    tf.saved_model.save(module, str(folder), signatures={"serving_default": model.concrete_function(None)})
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
