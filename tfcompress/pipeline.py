@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tfcompress import console
-from tfcompress.accuracy_diff import Comparison, compare, runner_for
 from tfcompress.chatter import silenced
-from tfcompress.converters import converter_for
-from tfcompress.converters.artifact import Artifact
-from tfcompress.data import Data, Samples, open_data
+from tfcompress.conversion_job import Job
+from tfcompress.data import Data
 from tfcompress.data.preprocess import Preprocess
-from tfcompress.errors import ConversionError, InputError, MissingExtraError
-from tfcompress.load import float_model_from_keras, load_model
+from tfcompress.data_sets import DataSets
+from tfcompress.errors import InputError, MissingExtraError
+from tfcompress.load import load_model
 from tfcompress.manifest import write_manifest
 from tfcompress.model import FloatModel
 from tfcompress.output_folder import check_output, published
@@ -64,6 +62,7 @@ def convert(
     calibration_samples: int = 500,
     max_accuracy_drop: float = 0.01,
     task: str | None = None,
+    suggest: bool = False,
     seed: int = 0,
     custom_objects: str | Mapping[str, Any] | None = None,
     allow_unsafe_deserialization: bool = False,
@@ -83,6 +82,7 @@ def convert(
         calibration_samples: how many samples calibrate, spread evenly over the data.
         max_accuracy_drop: the gate, absolute: 0.01 is one point.
         task: see `accuracy_diff.compare`; None finds it from the outputs.
+        suggest: where an artifact fails the gate, try the repairs of the causes found and keep one that passes.
         seed: of everything random.
         custom_objects: {name: class}, or ``package.module:dict``.
         allow_unsafe_deserialization: let code that the model file carries run.
@@ -102,77 +102,27 @@ def convert(
         original = load_model(
             model, custom_objects=custom_objects, allow_unsafe_deserialization=allow_unsafe_deserialization
         )
-        data = _Data.open(original, calibration, evaluation, train, preprocess, label_column)
+        data = DataSets.open(original, calibration, evaluation, train, preprocess, label_column)
         data.require_for(wanted, plan)
-        representative = data.calibration.spread(calibration_samples) if data.calibration else None
         compressed = _compress(original, plan, data, seed)
-        artifacts = {
-            target: _artifact(target, original, compressed, representative, plan, work / target) for target in wanted
-        }
-        comparison = _compare(original, artifacts, data.evaluation, task, max_accuracy_drop, seed)
-        notes = compressed.notes if compressed else ()
+        job = Job(original, compressed, data.evaluation, task, max_accuracy_drop, seed)
+        representative = None if data.calibration is None else data.calibration.spread(calibration_samples)
+        attempt = job.attempt(wanted, representative, plan, work)
+        if suggest:
+            attempt = job.repaired(attempt, data.calibration, calibration_samples, plan, work)
         report = build_report(
-            original, plan, artifacts, comparison, notes=notes, max_accuracy_drop=max_accuracy_drop, seed=seed
+            original,
+            plan,
+            attempt,
+            notes=compressed.notes if compressed else (),
+            max_accuracy_drop=max_accuracy_drop,
+            seed=seed,
         )
         _write(work, report, data)
     return Conversion(folder, report)
 
 
-@dataclass(frozen=True)
-class _Data:
-    """The three data sets, opened for one model."""
-
-    calibration: Samples | None
-    evaluation: Samples | None
-    train: Samples | None
-
-    @classmethod
-    def open(
-        cls,
-        model: FloatModel,
-        calibration: Data | None,
-        evaluation: Data | None,
-        train: Data | None,
-        preprocess: str | Preprocess | None,
-        label_column: str | None,
-    ) -> _Data:
-        """Open what is given, and read a first sample of each: a mistake in the data shows at once."""
-
-        def opened(data: Data | None, flag: str) -> Samples | None:
-            if data is None:
-                return None
-            samples = open_data(
-                data, model.inputs, model.outputs, preprocess=preprocess, label_column=label_column, flag=flag
-            )
-            next(samples.take(1).batches(1))
-            return samples
-
-        representative = opened(calibration, "calibration")
-        return cls(
-            representative, opened(evaluation, "evaluation") or representative, opened(train, "train") or representative
-        )
-
-    def hashes(self) -> dict[str, dict[str, Any] | None]:
-        """Name and hash of each set, for the manifest."""
-        sets = {"calibration": self.calibration, "evaluation": self.evaluation, "train": self.train}
-        return {
-            key: None if samples is None else {"name": samples.name, "sha256": samples.sha256}
-            for key, samples in sets.items()
-        }
-
-    def require_for(self, targets: Sequence[Target], recipe: Recipe) -> None:
-        """Refuse a job that has not the data it needs."""
-        needs_ranges = recipe.post_training.scheme in ("int8", "int8_float_io", "int16x8")
-        integer = Target.EDGETPU in targets or (Target.PHONE in targets and needs_ranges)
-        if integer and self.calibration is None:
-            raise InputError(
-                "--calibration: integer targets need representative data, a few hundred inputs; none given"
-            )
-        if recipe.trains and self.train is None:
-            raise InputError("--train: the recipe trains, which needs data; none given")
-
-
-def _compress(original: FloatModel, recipe: Recipe, data: _Data, seed: int) -> Compressed | None:
+def _compress(original: FloatModel, recipe: Recipe, data: DataSets, seed: int) -> Compressed | None:
     if not recipe.trains:
         return None
     if original.keras_model is None:
@@ -184,45 +134,7 @@ def _compress(original: FloatModel, recipe: Recipe, data: _Data, seed: int) -> C
     return finetune(original.keras_model, recipe, data.train, seed=seed)
 
 
-def _artifact(
-    target: Target,
-    original: FloatModel,
-    compressed: Compressed | None,
-    calibration: Samples | None,
-    recipe: Recipe,
-    folder: Path,
-) -> Artifact | ConversionError:
-    """The target's artifact, or why there is none: one target's failure does not take the others with it."""
-    console.note(f"converting for {target}")
-    model = original
-    if compressed is not None:
-        # The TPU computes in bfloat16: it takes the trained weights without the integer simulation.
-        keras_model = compressed.plain if target is Target.CLOUD_TPU else compressed.trained
-        model = float_model_from_keras(keras_model, name=original.name)
-    folder.mkdir()
-    try:
-        return converter_for(target)(model, calibration, recipe, folder)
-    except ConversionError as error:
-        shutil.rmtree(folder)
-        return error
-
-
-def _compare(
-    original: FloatModel,
-    artifacts: Mapping[Target, Artifact | ConversionError],
-    evaluation: Samples | None,
-    task: str | None,
-    max_accuracy_drop: float,
-    seed: int,
-) -> Comparison | None:
-    made = {str(target): runner_for(item.runnable) for target, item in artifacts.items() if isinstance(item, Artifact)}
-    if evaluation is None or not made:
-        return None
-    console.note("comparing with the float model")
-    return compare(runner_for(original), made, evaluation, task=task, max_accuracy_drop=max_accuracy_drop, seed=seed)
-
-
-def _write(work: Path, report: Mapping[str, Any], data: _Data) -> None:
+def _write(work: Path, report: Mapping[str, Any], data: DataSets) -> None:
     """report.json, report.html and manifest.json."""
     text = json.dumps(report, indent=2, allow_nan=False) + "\n"
     (work / "report.json").write_text(text, encoding="utf-8")

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tfcompress.accuracy_diff import Comparison
+from tfcompress.conversion_job import Attempt
 from tfcompress.converters.artifact import Artifact
 from tfcompress.errors import ConversionError
 from tfcompress.load import inspect_model
@@ -33,8 +33,7 @@ _EMPTY_DIFF = {
 def build_report(
     model: FloatModel,
     recipe: Recipe,
-    artifacts: Mapping[Target, Artifact | ConversionError],
-    comparison: Comparison | None,
+    attempt: Attempt,
     *,
     notes: tuple[str, ...],
     max_accuracy_drop: float,
@@ -45,21 +44,18 @@ def build_report(
     Args:
         model: the float model.
         recipe: what was asked.
-        artifacts: what each asked target came to.
-        comparison: of every artifact that there is, or None without data to compare on.
+        attempt: what each asked target came to, and how it compares.
         notes: what compression did, a line each.
         max_accuracy_drop: the gate.
         seed: of everything random.
     """
-    compared: dict[str, Any] = {"reference": {"metrics": {}, "samples": 0}, "candidates": {}}
-    if comparison is not None:
-        compared = comparison.to_json()
-    candidates = compared["candidates"]
+    reference = attempt.reference.to_json() if attempt.reference else {"metrics": {}, "samples": 0}
+    compared = {target: result.to_json() for target, result in attempt.results.items()}
     report = {
         "schema_version": SCHEMA_VERSION,
         "model": inspect_model(model)["model"],
-        "reference": compared["reference"],
-        "targets": {str(target): _target(artifacts.get(target), candidates.get(str(target), {})) for target in Target},
+        "reference": reference,
+        "targets": {str(target): _target(attempt.artifacts.get(target), compared.get(target, {})) for target in Target},
         "compression": {"notes": list(notes)},
         "gate": {"max_accuracy_drop": max_accuracy_drop},
         "recipe": dataclasses.asdict(recipe),

@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 
 import tfcompress
-from tfcompress import chatter, console
+from tfcompress import chatter
 from tfcompress.errors import GateError, InputError, ModelError
 from tfcompress.recipe import Recipe
 from tfcompress.report import render_terminal
@@ -35,6 +35,7 @@ def convert(options: argparse.Namespace) -> int:
         calibration_samples=options.calibration_samples,
         max_accuracy_drop=options.max_accuracy_drop,
         task=options.task,
+        suggest=options.suggest,
         seed=options.seed,
         custom_objects=options.custom_objects,
         allow_unsafe_deserialization=options.allow_unsafe_deserialization,
@@ -47,7 +48,7 @@ def _finish(result: tfcompress.Conversion, options: argparse.Namespace) -> int:
         _print_json(result.report)
     else:
         _print(render_terminal(dict(result.report)))
-        console.note(f"wrote {result.output}: report.html, report.json, manifest.json")
+        _print(f"wrote {result.output}: report.html, report.json, manifest.json and a folder a target")
     return result.exit_code
 
 

@@ -113,6 +113,9 @@ def _convert(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--calibration_samples", type=_positive, default=500, metavar="N", help="how many calibrate (default: 500)"
     )
+    parser.add_argument(
+        "--suggest", action="store_true", help="where the gate fails, try the repairs of the causes found"
+    )
     _add_recipe(parser)
     _add_data(parser)
     _add_gate(parser)

@@ -1,0 +1,175 @@
+"""Converting one model for several targets, comparing what came of it, and repairing what lost too much."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tfcompress import console
+from tfcompress.accuracy_diff import (
+    CandidateResult,
+    Comparison,
+    Gate,
+    Suggestion,
+    compare,
+    runner_for,
+    suggest,
+    try_suggestions,
+)
+from tfcompress.accuracy_diff.comparison import ReferenceResult
+from tfcompress.converters import converter_for
+from tfcompress.converters.artifact import Artifact
+from tfcompress.data import Samples
+from tfcompress.data.preprocess import preprocess_for
+from tfcompress.errors import ConversionError
+from tfcompress.load import float_model_from_keras
+from tfcompress.model import FloatModel
+from tfcompress.recipe import Recipe
+from tfcompress.targets import Target
+from tfcompress.wrappers import Compressed
+
+__all__ = ["Attempt", "Job"]
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What came of converting.
+
+    Attributes:
+        artifacts: an artifact a target, or why there is none.
+        reference: the float model's figures; None without data to compare on.
+        results: how each artifact compares.
+    """
+
+    artifacts: Mapping[Target, Artifact | ConversionError]
+    reference: ReferenceResult | None
+    results: Mapping[Target, CandidateResult]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A model, what it became by training, and what its artifacts are compared on.
+
+    Attributes:
+        original: the float model.
+        compressed: what fine-tuning made of it; None where nothing was trained.
+        evaluation: compared on; None compares nothing.
+        task: see `accuracy_diff.compare`.
+        max_accuracy_drop: the gate.
+        seed: of the samples drawn for the layers.
+    """
+
+    original: FloatModel
+    compressed: Compressed | None
+    evaluation: Samples | None
+    task: str | None
+    max_accuracy_drop: float
+    seed: int
+
+    def attempt(self, targets: Sequence[Target], calibration: Samples | None, recipe: Recipe, folder: Path) -> Attempt:
+        """Convert for each target into ``folder/TARGET`` and compare all that came of it in one pass over the data."""
+        artifacts = {target: self._artifact(target, calibration, recipe, folder / target) for target in targets}
+        compared = self._compare({t: item for t, item in artifacts.items() if isinstance(item, Artifact)})
+        if compared is None:
+            return Attempt(artifacts, None, {})
+        results = {Target(name): result for name, result in compared.candidates.items()}
+        return Attempt(artifacts, compared.reference, results)
+
+    def _artifact(
+        self, target: Target, calibration: Samples | None, recipe: Recipe, folder: Path
+    ) -> Artifact | ConversionError:
+        """The target's artifact, or why there is none: one target's failure does not take the others with it."""
+        console.note(f"converting for {target}")
+        folder.mkdir()
+        try:
+            return converter_for(target)(self._model_for(target), calibration, recipe, folder)
+        except ConversionError as error:
+            shutil.rmtree(folder)
+            return error
+
+    def _model_for(self, target: Target) -> FloatModel:
+        if self.compressed is None:
+            return self.original
+        # The TPU computes in bfloat16: it takes the trained weights without the integer simulation.
+        trained = self.compressed.plain if target is Target.CLOUD_TPU else self.compressed.trained
+        return float_model_from_keras(trained, name=self.original.name)
+
+    def _compare(self, made: Mapping[Target, Artifact]) -> Comparison | None:
+        if self.evaluation is None or not made:
+            return None
+        console.note("comparing with the float model")
+        return compare(
+            runner_for(self.original),
+            {str(target): runner_for(artifact.runnable) for target, artifact in made.items()},
+            self.evaluation,
+            task=self.task,
+            max_accuracy_drop=self.max_accuracy_drop,
+            layers=True,
+            seed=self.seed,
+        )
+
+    def repaired(
+        self, attempt: Attempt, calibration: Samples | None, calibration_samples: int, recipe: Recipe, folder: Path
+    ) -> Attempt:
+        """The attempt with each artifact that failed the gate replaced by one that does not, where a repair is found.
+
+        Args:
+            attempt: with the causes of what was lost.
+            calibration: the whole calibration data.
+            calibration_samples: how many of them were used.
+            recipe: with which the attempt was made.
+            folder: holds the attempt's artifacts.
+        """
+        artifacts, results = dict(attempt.artifacts), dict(attempt.results)
+        for target, result in attempt.results.items():
+            if not result.gate.failed or calibration is None:
+                continue
+            better = self._better(target, result, calibration, calibration_samples, recipe, folder / f".{target}")
+            if better is not None:
+                shutil.rmtree(folder / target)
+                artifact, results[target], note = better
+                artifact.folder.rename(folder / target)
+                artifacts[target] = _moved(artifact, folder / target, note)
+            shutil.rmtree(folder / f".{target}", ignore_errors=True)
+        return Attempt(artifacts, attempt.reference, results)
+
+    def _better(
+        self,
+        target: Target,
+        result: CandidateResult,
+        calibration: Samples,
+        calibration_samples: int,
+        recipe: Recipe,
+        scratch: Path,
+    ) -> tuple[Artifact, CandidateResult, str] | None:
+        """The first artifact that passes the gate, with a line that says what was changed; None if there is none."""
+        last: list[tuple[Artifact, CandidateResult]] = []
+
+        def retry(suggestion: Suggestion) -> Gate:
+            console.note(f"{target}: trying {suggestion.flag}")
+            number = max(calibration_samples, suggestion.calibration_samples or 0)
+            samples = calibration.spread(number)
+            if suggestion.preprocess is not None:
+                samples = dataclasses.replace(samples, preprocess=preprocess_for(suggestion.preprocess))
+            shutil.rmtree(scratch, ignore_errors=True)
+            scratch.mkdir()
+            tried = self.attempt([target], samples, suggestion.recipe, scratch)
+            artifact = tried.artifacts[target]
+            if not isinstance(artifact, Artifact):
+                return result.gate
+            last[:] = [(artifact, tried.results[target])]
+            return tried.results[target].gate
+
+        trials = try_suggestions(suggest(result.causes, recipe), retry)
+        if not trials or trials[-1].gate.failed or not last:
+            return None
+        flags = "; ".join(trial.suggestion.flag for trial in trials)
+        return *last[0], f"repaired after the gate failed: {flags}"
+
+
+def _moved(artifact: Artifact, folder: Path, note: str) -> Artifact:
+    runnable = folder / artifact.runnable.relative_to(artifact.folder)
+    return dataclasses.replace(artifact, folder=folder, runnable=runnable, notes=(*artifact.notes, note))

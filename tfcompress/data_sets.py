@@ -1,0 +1,76 @@
+"""The data sets of a conversion: for calibration, evaluation and training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tfcompress.data import Data, Samples, open_data
+from tfcompress.data.preprocess import Preprocess
+from tfcompress.errors import InputError
+from tfcompress.model import FloatModel
+from tfcompress.recipe import Recipe
+from tfcompress.targets import Target
+
+__all__ = ["DataSets"]
+
+
+@dataclass(frozen=True)
+class DataSets:
+    """Opened for one model.
+
+    Attributes:
+        calibration: representative data; None where none was given.
+        evaluation: what artifacts are compared on: the calibration data where nothing else was given.
+        train: for fine-tuning: the calibration data where nothing else was given.
+    """
+
+    calibration: Samples | None
+    evaluation: Samples | None
+    train: Samples | None
+
+    @classmethod
+    def open(
+        cls,
+        model: FloatModel,
+        calibration: Data | None,
+        evaluation: Data | None,
+        train: Data | None,
+        preprocess: str | Preprocess | None,
+        label_column: str | None,
+    ) -> DataSets:
+        """Open what is given, and read a first sample of each: a mistake in the data shows at once."""
+
+        def opened(data: Data | None, flag: str) -> Samples | None:
+            if data is None:
+                return None
+            samples = open_data(
+                data, model.inputs, model.outputs, preprocess=preprocess, label_column=label_column, flag=flag
+            )
+            next(samples.take(1).batches(1))
+            return samples
+
+        representative = opened(calibration, "calibration")
+        return cls(
+            representative, opened(evaluation, "evaluation") or representative, opened(train, "train") or representative
+        )
+
+    def hashes(self) -> dict[str, dict[str, Any] | None]:
+        """Name and hash of each set, for the manifest."""
+        sets = {"calibration": self.calibration, "evaluation": self.evaluation, "train": self.train}
+        return {
+            key: None if samples is None else {"name": samples.name, "sha256": samples.sha256}
+            for key, samples in sets.items()
+        }
+
+    def require_for(self, targets: Sequence[Target], recipe: Recipe) -> None:
+        """Refuse a job that has not the data it needs."""
+        needs_ranges = recipe.post_training.scheme in ("int8", "int8_float_io", "int16x8")
+        integer = Target.EDGETPU in targets or (Target.PHONE in targets and needs_ranges)
+        if integer and self.calibration is None:
+            raise InputError(
+                "--calibration: integer targets need representative data, a few hundred inputs; none given"
+            )
+        if recipe.trains and self.train is None:
+            raise InputError("--train: the recipe trains, which needs data; none given")
