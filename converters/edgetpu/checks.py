@@ -15,6 +15,7 @@ __all__ = [
     "axis_is_batch",
     "bilinear_too_uneven",
     "concatenates_constant",
+    "custom",
     "dilation_unequal",
     "flat_elements_at_least",
     "fused_activation",
@@ -61,6 +62,11 @@ def _first(tensors: Iterable[Tensor]) -> Tensor | None:
 def _from_end(axis: int, rank: int) -> int:
     """1 for the innermost axis; `axis` may be negative."""
     return -axis if axis < 0 else rank - axis
+
+
+def custom(view: OperatorView) -> Tensor | None:
+    """The operator is not one of TensorFlow Lite's own."""
+    return _first(view.outputs + view.inputs) or _NO_TENSOR if view.operator.custom else None
 
 
 def not_supported(view: OperatorView) -> Tensor | None:

@@ -104,6 +104,16 @@ RULES: tuple[Rule, ...] = (
         "coral.ai models-intro, model requirements",
     ),
     Rule(
+        "custom_operator",
+        (),
+        checks.custom,
+        Status.DATA_TYPE,
+        "custom operators never map",
+        "replace it by builtin operators, or end the model before it",
+        "observed",
+        "Coral table of supported operations; all custom operators of 238 public pairs stayed on the CPU",
+    ),
+    Rule(
         "operator",
         (),
         checks.not_supported,
