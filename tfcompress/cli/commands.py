@@ -165,24 +165,36 @@ def demo(options: argparse.Namespace) -> int:
     return _finish(run_demo(Path(options.output), seed=options.seed), options)
 
 
+# Where each flag lands in the recipe: {section: {flag: key}}; the empty section is the recipe itself.
+_FLAGS = {
+    "": {"keep_float": "keep_float", "keep_int16": "keep_int16"},
+    "post_training": {
+        "scheme": "scheme",
+        "engine": "engine",
+        "estimator": "estimator",
+        "quality": "quality",
+        "allow_select_ops": "allow_select_ops",
+    },
+    "edgetpu": {"rewrite": "rewrite"},
+    "cloud_tpu": {
+        "batch_sizes": "batch_sizes",
+        "topologies": "topologies",
+        "tpu_precision": "precision",
+        "keep_float32": "keep_float32",
+        "freeze": "freeze",
+    },
+    "training": {"strategy": "strategy"},
+}
+
+
 def _recipe(options: argparse.Namespace) -> Recipe:
     """The recipe file with the flags on top: a flag that was given wins."""
     recipe = Recipe.load(options.recipe) if options.recipe else Recipe()
-    sections = {
-        "post_training": ("scheme", "engine", "estimator", "quality", "allow_select_ops"),
-        "edgetpu": ("rewrite",),
-        "cloud_tpu": ("batch_sizes", "topologies", ("tpu_precision", "precision")),
-        "training": ("strategy",),
-    }
-    for section, names in sections.items():
-        given = {}
-        for name in names:
-            flag, key = name if isinstance(name, tuple) else (name, name)
-            if getattr(options, flag, None) is not None:
-                given[key] = getattr(options, flag)
+    for section, flags in _FLAGS.items():
+        given = {key: getattr(options, flag) for flag, key in flags.items() if getattr(options, flag, None) is not None}
         if given:
-            changed = dataclasses.replace(getattr(recipe, section), **given)
-            recipe = dataclasses.replace(recipe, **{section: changed})
+            changed = given if not section else {section: dataclasses.replace(getattr(recipe, section), **given)}
+            recipe = dataclasses.replace(recipe, **changed)
     return recipe
 
 

@@ -133,6 +133,8 @@ def _convert(parser: argparse.ArgumentParser) -> None:
     phone.add_argument("--rewrite", help="edgetpu graph rewrites: none, safe or all (default: safe)")
     tpu = parser.add_argument_group("cloud_tpu")
     tpu.add_argument("--tpu_precision", help="bfloat16, float32 or mixed (default: bfloat16)")
+    tpu.add_argument("--keep_float32", type=_names, metavar="P,P", help="layer name patterns computed in float32")
+    tpu.add_argument("--freeze", action="store_const", const=True, help="store weights as constants, not variables")
     tpu.add_argument("--batch_sizes", type=_sizes, metavar="N,N", help="one signature each (default: 1,8,32,128)")
     tpu.add_argument(
         "--topologies", type=_names, metavar="T,T", help=f"to compile for (default: {','.join(DEFAULT_TOPOLOGIES)})"
