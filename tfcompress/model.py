@@ -9,25 +9,11 @@ from typing import Any, Literal
 import numpy as np
 
 from tfcompress.runtime import tf
+from tfcompress.tensor_info import TensorInfo
 
 __all__ = ["Flavor", "FloatModel", "TensorInfo"]
 
 Flavor = Literal["keras3", "tf_keras", "saved_model"]
-
-
-@dataclass(frozen=True)
-class TensorInfo:
-    """One input or output of a model.
-
-    Attributes:
-        name: the Keras name, unique among the model's inputs (or outputs).
-        shape: with the batch dimension first; None where a size is not fixed.
-        dtype: a numpy dtype name such as ``float32``.
-    """
-
-    name: str
-    shape: tuple[int | None, ...]
-    dtype: str
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 
 from tfcompress.data.samples import Sample, Samples
 from tfcompress.errors import DataError
-from tfcompress.model import TensorInfo
+from tfcompress.tensor_info import TensorInfo
 
 __all__ = ["ArraySource", "named_sample", "samples_from_arrays"]
 

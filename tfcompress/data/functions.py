@@ -13,7 +13,7 @@ import numpy as np
 
 from tfcompress.data.samples import Sample
 from tfcompress.errors import DataError, InputError
-from tfcompress.model import TensorInfo
+from tfcompress.tensor_info import TensorInfo
 
 __all__ = ["FunctionSource", "import_attribute"]
 

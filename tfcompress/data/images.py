@@ -19,7 +19,7 @@ import numpy as np
 from tfcompress.data.files import sha256_of_file, sha256_of_files
 from tfcompress.data.samples import Sample
 from tfcompress.errors import DataError, one_line
-from tfcompress.model import TensorInfo
+from tfcompress.tensor_info import TensorInfo
 
 __all__ = ["ImageSource", "open_image_folder", "open_image_zip"]
 

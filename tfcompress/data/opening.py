@@ -18,7 +18,7 @@ from tfcompress.data.records import open_records
 from tfcompress.data.samples import Samples, Source
 from tfcompress.data.tables import open_csv
 from tfcompress.errors import DataError
-from tfcompress.model import TensorInfo
+from tfcompress.tensor_info import TensorInfo
 
 __all__ = ["Data", "open_data"]
 

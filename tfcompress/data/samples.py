@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from tfcompress.errors import DataError
-from tfcompress.model import TensorInfo
+from tfcompress.tensor_info import TensorInfo
 
 __all__ = ["Batch", "Sample", "Samples", "Source"]
 

@@ -15,7 +15,7 @@ import numpy as np
 from tfcompress.data.files import sha256_of_file
 from tfcompress.data.samples import Sample
 from tfcompress.errors import DataError
-from tfcompress.model import TensorInfo
+from tfcompress.tensor_info import TensorInfo
 
 __all__ = ["CsvSource", "open_csv"]
 
