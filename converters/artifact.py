@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from tfcompress.data import Samples
-from tfcompress.model import FloatModel
-from tfcompress.recipe import Recipe
 from tfcompress.targets import Target
+
+if TYPE_CHECKING:  # these bring TensorFlow, which inspecting a .tflite does not need
+    from tfcompress.data import Samples
+    from tfcompress.model import FloatModel
+    from tfcompress.recipe import Recipe
 
 __all__ = ["Artifact", "Converter"]
 
@@ -35,4 +38,4 @@ class Artifact:
 
 # (model, calibration samples, recipe, empty existing folder to fill) -> artifact
 # Raises ConversionError, leaving the folder for the caller to remove.
-Converter = Callable[[FloatModel, Samples | None, Recipe, Path], Artifact]
+Converter = Callable[["FloatModel", "Samples | None", "Recipe", Path], Artifact]

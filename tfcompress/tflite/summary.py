@@ -6,7 +6,6 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from tfcompress.data.files import sha256_of_file
 from tfcompress.tflite.reader import Operator, Subgraph, Tensor, TfliteFile, read_tflite
 
 __all__ = ["inspect_tflite"]
@@ -26,6 +25,8 @@ def inspect_tflite(path: Path) -> dict[str, Any]:
     Raises:
         ModelError: the file cannot be read or is not a whole .tflite.
     """
+    from tfcompress.data.files import sha256_of_file  # brings TensorFlow, which reading a .tflite does not need
+
     file = read_tflite(path)
     main = file.main
     return {
