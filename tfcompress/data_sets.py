@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tfcompress import console
 from tfcompress.data import Data, Samples, open_data
 from tfcompress.data.preprocess import Preprocess
 from tfcompress.errors import InputError
@@ -55,6 +56,17 @@ class DataSets:
         return cls(
             representative, opened(evaluation, "evaluation") or representative, opened(train, "train") or representative
         )
+
+    def warnings(self) -> tuple[str, ...]:
+        """What a reader of the figures must know about the data."""
+        found = []
+        if self.evaluation is None:
+            found.append("no data was given to compare on: the artifacts are not proven; give --evaluation")
+        elif self.evaluation is self.calibration:
+            found.append("compared on the calibration data, which flatters an artifact; give --evaluation")
+        for line in found:
+            console.warn(line)
+        return tuple(found)
 
     def hashes(self) -> dict[str, dict[str, Any] | None]:
         """Name and hash of each set, for the manifest."""

@@ -115,6 +115,7 @@ def convert(
             plan,
             attempt,
             notes=compressed.notes if compressed else (),
+            warnings=data.warnings(),
             max_accuracy_drop=max_accuracy_drop,
             seed=seed,
         )

@@ -36,6 +36,7 @@ def build_report(
     attempt: Attempt,
     *,
     notes: tuple[str, ...],
+    warnings: tuple[str, ...],
     max_accuracy_drop: float,
     seed: int,
 ) -> dict[str, Any]:
@@ -46,6 +47,7 @@ def build_report(
         recipe: what was asked.
         attempt: what each asked target came to, and how it compares.
         notes: what compression did, a line each.
+        warnings: what a reader of the figures must know, a line each.
         max_accuracy_drop: the gate.
         seed: of everything random.
     """
@@ -57,6 +59,7 @@ def build_report(
         "reference": reference,
         "targets": {str(target): _target(attempt.artifacts.get(target), compared.get(target, {})) for target in Target},
         "compression": {"notes": list(notes)},
+        "warnings": list(warnings),
         "gate": {"max_accuracy_drop": max_accuracy_drop},
         "recipe": dataclasses.asdict(recipe),
         "seed": seed,

@@ -100,10 +100,12 @@ def diff(options: argparse.Namespace) -> int:
 
 def inspect(options: argparse.Namespace) -> int:
     """``tfcompress inspect``."""
-    path = Path(options.artifact)
-    if not path.exists():
-        raise ModelError(f"{path}: no such file or folder")
-    facts = _inspected(path, options)
+    first, *more = options.artifact
+    if more and not options.edgetpu_log:
+        raise InputError(f"got {len(options.artifact)} artifacts, expected one; only logs can be several")
+    if not Path(first).exists():
+        raise ModelError(f"{first}: no such file or folder")
+    facts = _inspected(Path(first), options)
     if options.json:
         _print_json(facts)
     else:
@@ -115,14 +117,14 @@ def _inspected(path: Path, options: argparse.Namespace) -> dict[str, Any]:
     if options.edgetpu_log:
         from tfcompress.converters.edgetpu import parse_compiler_log
 
-        return {"log": parse_compiler_log(path).to_json()}
+        return {"logs": [parse_compiler_log(log).to_json() for log in options.artifact]}
     if path.suffix == ".tflite":
         return _inspected_tflite(path, options.target)
     if options.target == Target.CLOUD_TPU:
         from tfcompress.converters.cloud_tpu import prove
 
         topologies = options.topologies or Recipe().cloud_tpu.topologies
-        return {"compile": prove(path, topologies)}
+        return {"compile": [row.to_json() for row in prove(path, topologies)]}
     if options.target is not None:
         raise InputError(f"--target={options.target}: needs a .tflite, got {path}; convert the model first")
     model = tfcompress.load_model(

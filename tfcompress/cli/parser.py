@@ -167,10 +167,10 @@ def _diff(parser: argparse.ArgumentParser) -> None:
 
 
 def _inspect(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("artifact", metavar="ARTIFACT", help=".keras, .h5, SavedModel folder or .tflite")
+    parser.add_argument("artifact", nargs="+", metavar="ARTIFACT", help=".keras, .h5, SavedModel folder or .tflite")
     parser.add_argument("--target", choices=[target.value for target in Target], help="say how it would run there")
     parser.add_argument("--topologies", type=_names, metavar="T,T", help="for cloud_tpu: what to compile for")
-    parser.add_argument("--edgetpu_log", action="store_true", help="ARTIFACT is a log of the Edge TPU compiler")
+    parser.add_argument("--edgetpu_log", action="store_true", help="the ARTIFACTs are logs of the Edge TPU compiler")
     _add_loading(parser)
 
 
