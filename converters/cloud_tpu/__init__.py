@@ -8,20 +8,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tfcompress import console
 from tfcompress.converters.artifact import Artifact
-from tfcompress.converters.cloud_tpu.graph import trace
+from tfcompress.converters.cloud_tpu.folding import fold_batch_norms, fold_constants
+from tfcompress.converters.cloud_tpu.graph import InferenceGraph, trace
+from tfcompress.converters.cloud_tpu.precheck import check_graph, check_model
 from tfcompress.converters.cloud_tpu.precision import apply_precision
 from tfcompress.converters.cloud_tpu.proof import CompileRow, check_topologies, compile_all
 from tfcompress.converters.cloud_tpu.saved_model import write_saved_model
-from tfcompress.converters.cloud_tpu.stablehlo import lower_saved_model
+from tfcompress.converters.cloud_tpu.serving import write_batching_parameters, write_readme, write_warmup_requests
+from tfcompress.converters.cloud_tpu.stablehlo import lower_graph, lower_saved_model
 from tfcompress.data import Samples
 from tfcompress.layer_names import all_layers
 from tfcompress.model import FloatModel
-from tfcompress.recipe import Recipe
+from tfcompress.recipe import CloudTpu, Recipe
 from tfcompress.targets import DEFAULT_TOPOLOGIES, Target
 
 __all__ = ["CompileRow", "convert", "prove"]
@@ -34,12 +39,15 @@ def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, outp
 
     Args:
         model: in float; a quantization-aware one is taken with its fake quantization as it is.
-        calibration: real samples, for the warm-up requests; None leaves those out.
+        calibration: real samples, for the warm-up requests and for sizes that the model leaves open; None leaves the
+            requests out.
         recipe: `recipe.cloud_tpu` is used.
-        output: gets ``saved_model/1`` and ``compile.json``.
+        output: gets ``saved_model/1``, ``compile.json``, ``model.stablehlo``, ``batching_parameters.txt`` and
+            ``README.txt``.
 
     Returns:
-        Facts: bytes, batch_sizes, compile, input_dtypes, output_dtypes.
+        Facts: bytes (of the SavedModel without the warm-up requests), batch_sizes, compile, input_dtypes,
+        output_dtypes.
 
     Raises:
         ConversionError: the model cannot be traced, or XLA cannot take it.
@@ -47,17 +55,16 @@ def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, outp
     """
     options = recipe.cloud_tpu
     check_topologies(options.topologies)
-    layer_names = [layer.name for layer in all_layers(model.keras_model)] if model.keras_model is not None else []
-    graphs = [
-        apply_precision(
-            trace(model, size), options.precision, layer_names=layer_names, keep_float32=options.keep_float32
-        )
-        for size in options.batch_sizes
-    ]
+    model = _with_sizes_of(model, calibration)
+    check_model(model)
+    layers = _layer_names(model)
+    graphs = [_inference_graph(model, size, options, layers) for size in options.batch_sizes]
     folder = output / VERSION_FOLDER
     folder.parent.mkdir()
     write_saved_model(graphs, folder, freeze=options.freeze)
-    rows = prove(folder, options.topologies)
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    notes = _write_companions(model, calibration, graphs, output)
+    rows = prove(folder, options.topologies, layer_names=layers)
     compile_rows = [row.to_json() for row in rows]
     (output / "compile.json").write_text(json.dumps(compile_rows, indent=2) + "\n", encoding="utf-8")
     return Artifact(
@@ -65,18 +72,22 @@ def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, outp
         folder=output,
         runnable=folder,
         facts={
-            "bytes": sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()),
+            "bytes": size,
             "batch_sizes": list(options.batch_sizes),
             "input_dtypes": [info.dtype for info in model.inputs],
             "output_dtypes": [info.dtype for info in model.outputs],
             "compile": compile_rows,
         },
-        notes=_notes(rows),
+        notes=(*notes, *_compile_notes(rows)),
     )
 
 
 def prove(
-    saved_model: Path, topologies: Sequence[str] = DEFAULT_TOPOLOGIES, *, batch_sizes: Sequence[int] = (1, 8)
+    saved_model: Path,
+    topologies: Sequence[str] = DEFAULT_TOPOLOGIES,
+    *,
+    batch_sizes: Sequence[int] = (1, 8),
+    layer_names: Collection[str] = (),
 ) -> list[CompileRow]:
     """Compile every signature of a SavedModel for `topologies`.
 
@@ -84,6 +95,7 @@ def prove(
         saved_model: the folder that holds ``saved_model.pb``; need not be made by tfcompress.
         topologies: written ``chip:XxY``.
         batch_sizes: where a signature leaves the batch open, compile it at these sizes.
+        layer_names: of the Keras layers, for messages and advice; may be unknown.
 
     Returns:
         One row a topology and signature.
@@ -94,10 +106,55 @@ def prove(
     """
     check_topologies(topologies)
     console.note(f"compiling for {', '.join(topologies)}")
-    return compile_all(lower_saved_model(saved_model, batch_sizes), topologies)
+    return compile_all(lower_saved_model(saved_model, batch_sizes, layer_names), topologies, layer_names)
 
 
-def _notes(rows: Sequence[CompileRow]) -> tuple[str, ...]:
+def _with_sizes_of(model: FloatModel, calibration: Samples | None) -> FloatModel:
+    """`model` with sizes that it leaves open beyond the batch taken from the first calibration sample."""
+    if calibration is None or not any(None in info.shape[1:] for info in model.inputs):
+        return model
+    first = next(calibration.batches(1)).inputs
+    inputs = tuple(replace(info, shape=(info.shape[0], *first[info.name].shape[1:])) for info in model.inputs)
+    return replace(model, inputs=inputs)
+
+
+def _layer_names(model: FloatModel) -> list[str]:
+    return [layer.name for layer in all_layers(model.keras_model)] if model.keras_model is not None else []
+
+
+def _inference_graph(
+    model: FloatModel, batch_size: int, options: CloudTpu, layer_names: Collection[str]
+) -> InferenceGraph:
+    graph = trace(model, batch_size)
+    check_graph(graph, layer_names)
+    if options.precision == "float32":
+        return graph  # as the model was trained, operator for operator
+    return apply_precision(
+        fold_batch_norms(fold_constants(graph)),
+        options.precision,
+        layer_names=layer_names,
+        keep_float32=options.keep_float32,
+    )
+
+
+def _write_companions(
+    model: FloatModel, calibration: Samples | None, graphs: Sequence[InferenceGraph], output: Path
+) -> list[str]:
+    """Write what stands beside the SavedModel; notes on what was left out."""
+    sizes = [graph.batch_size for graph in graphs]
+    name = re.sub(r"\W+", "_", model.name).strip("_") or "model"
+    exported = graphs[(len(graphs) - 1) // 2]
+    (output / "model.stablehlo").write_bytes(lower_graph(exported))
+    write_batching_parameters(output / "batching_parameters.txt", sizes)
+    write_readme(output / "README.txt", model, sizes, model_name=name, exported=exported.batch_size)
+    if calibration is None:
+        return ["no calibration samples: no warm-up requests"]
+    warmed = write_warmup_requests(output / VERSION_FOLDER, calibration, sizes, model_name=name)
+    left_out = [str(size) for size in sizes if size not in warmed]
+    return [f"no warm-up request above 16 MiB: batch size {', '.join(left_out)}"] if left_out else []
+
+
+def _compile_notes(rows: Sequence[CompileRow]) -> tuple[str, ...]:
     unproven = next((row.error for row in rows if row.ok is None and row.error), None)
     if unproven:
         return (unproven,)

@@ -7,7 +7,7 @@ only a signature is known take one and the same way.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ __all__ = ["InferenceGraph", "constant_value", "make_constant", "trace"]
 
 @dataclass(frozen=True)
 class InferenceGraph:
-    """A graph without variables.
+    """A graph without variables and without control edges.
 
     Attributes:
         graph_def: nodes and library functions; weights are `Const` nodes.
@@ -38,6 +38,25 @@ class InferenceGraph:
     placeholders: Mapping[str, str]
     outputs: Mapping[str, str]
     batch_size: int
+
+    def specs(self) -> list[Any]:
+        """A `tf.TensorSpec` of static shape for each input."""
+        return [tf.TensorSpec(info.shape, info.dtype, name=info.name) for info in self.inputs]
+
+    def pruned(self) -> InferenceGraph:
+        """This graph without the nodes that neither an output nor an input needs."""
+        nodes = {node.name: node for node in self.graph_def.node}
+        needed: set[str] = set()
+        pending = [tensor.partition(":")[0] for tensor in self.outputs.values()]
+        pending += self.placeholders.values()
+        while pending:
+            name = pending.pop()
+            if name not in needed:
+                needed.add(name)
+                pending += [source.partition(":")[0] for source in nodes[name].input]
+        kept = tf.compat.v1.GraphDef(library=self.graph_def.library, versions=self.graph_def.versions)
+        kept.node.extend(node for node in self.graph_def.node if node.name in needed)
+        return replace(self, graph_def=kept)
 
     def operations(self) -> list[Any]:
         """The graph's `tf.Operation` objects, in graph order, for their dtypes and shapes."""
@@ -64,8 +83,10 @@ def trace(model: FloatModel, batch_size: int) -> InferenceGraph:
         ) from None
     inputs = tuple(TensorInfo(info.name, (batch_size, *info.shape[1:]), info.dtype) for info in model.inputs)
     by_spec = {tensor.name.partition(":")[0] for tensor in frozen.inputs}
+    graph_def = frozen.graph.as_graph_def()
+    _drop_control_edges(graph_def)
     return InferenceGraph(
-        graph_def=frozen.graph.as_graph_def(),
+        graph_def=graph_def,
         inputs=inputs,
         placeholders=dict(
             zip(
@@ -76,7 +97,16 @@ def trace(model: FloatModel, batch_size: int) -> InferenceGraph:
         ),
         outputs=dict(zip(sorted(concrete.structured_outputs), (t.name for t in frozen.outputs), strict=True)),
         batch_size=batch_size,
-    )
+    ).pruned()
+
+
+def _drop_control_edges(graph_def: Any) -> None:
+    """Order only matters between side effects (assertions, prints, variable reads), and inference has none."""
+    for nodes in (graph_def.node, *(function.node_def for function in graph_def.library.function)):
+        for node in nodes:
+            node.input[:] = [source for source in node.input if not source.startswith("^")]
+    for function in graph_def.library.function:
+        function.control_ret.clear()
 
 
 def _in_argument_order(concrete: Any, present: set[str]) -> Iterator[str]:

@@ -9,8 +9,8 @@ lose too much in 8 bits.  The model's inputs and outputs keep their dtypes.
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 from tfcompress.converters.cloud_tpu.graph import InferenceGraph, constant_value, make_constant
@@ -40,27 +40,8 @@ MOVING_OPS = _ops(
     Pack Unpack Split SplitV GatherV2 GatherNd BroadcastTo SpaceToBatchND BatchToSpaceND SpaceToDepth DepthToSpace
     ReverseV2 ResizeNearestNeighbor ZerosLike OnesLike"""
 )
-LOW_PRECISION_OPS = MATRIX_OPS | ELEMENTWISE_OPS | MOVING_OPS
-
 # Below this many elements a constant is a scalar of a formula (an epsilon, a slope), not a weight.
 SMALLEST_WEIGHT = 8
-
-
-@dataclass(frozen=True)
-class _Rules:
-    """What may go to bfloat16: see `apply_precision`."""
-
-    layer_names: Collection[str]
-    keep_float32: Collection[str]
-    norms: frozenset[str]
-
-    def reducible(self, operation: Any) -> bool:
-        """Whether this operator computes in bfloat16."""
-        if operation.type not in LOW_PRECISION_OPS or not _takes_bfloat16(operation):
-            return False
-        if stays_float32(operation.name, self.layer_names, self.keep_float32):
-            return False
-        return operation.type in MATRIX_OPS or _home(operation.name, self.layer_names) not in self.norms
 
 
 def apply_precision(
@@ -80,16 +61,63 @@ def apply_precision(
     """
     if precision == "float32":
         return graph
-    operations = {operation.name: operation for operation in graph.operations()}
-    norms = frozenset(_home(name, layer_names) for name, op in operations.items() if op.type == "Rsqrt")
-    rules = _Rules(layer_names, keep_float32, norms)
-    reduced = frozenset(name for name, op in operations.items() if rules.reducible(op))
-    stored = frozenset(
-        name
-        for name, op in operations.items()
-        if precision == "bfloat16" and _is_weight(op) and not stays_float32(name, layer_names, keep_float32)
-    )
-    return _rewrite(graph, operations, reduced, stored)
+    plan = _Plan(graph.operations(), layer_names, keep_float32, store=precision == "bfloat16")
+    return _rewrite(graph, plan)
+
+
+class _Plan:
+    """Which operators of a graph compute in bfloat16, and which weights are stored so.
+
+    Attributes:
+        operations: by name, in the order of computation.
+        reduced: names of operators that compute in bfloat16.
+        stored: names of constants stored in bfloat16.
+        raw: names of operators that only prepare the model's inputs.  They stay float32, and so does a convolution
+            that reads them: the TPU compiler casts while it copies the input into its own layout, and a cast of ours
+            would be one more pass over it (6 % of the bytes of MobileNetV2's first layers).
+    """
+
+    def __init__(
+        self, operations: Sequence[Any], layer_names: Collection[str], keep_float32: Collection[str], *, store: bool
+    ) -> None:
+        self.operations = {operation.name: operation for operation in operations}
+        self.layer_names = layer_names
+        self.keep_float32 = keep_float32
+        self.norms = {_home(op.name, layer_names) for op in operations if op.type == "Rsqrt"}
+        self.reduced: set[str] = set()
+        self.stored: set[str] = set()
+        self.raw: set[str] = set()
+        for operation in operations:
+            self._decide(operation, store=store)
+
+    def _decide(self, operation: Any, *, store: bool) -> None:
+        name = operation.name
+        kept = stays_float32(name, self.layer_names, self.keep_float32)
+        if operation.type == "Const":
+            if store and not kept and _is_weight(operation):
+                self.stored.add(name)
+        elif self._only_prepares(operation):
+            self.raw.add(name)
+        elif not kept and _takes_bfloat16(operation) and self._gains(operation):
+            self.reduced.add(name)
+
+    def _only_prepares(self, operation: Any) -> bool:
+        if operation.type == "Placeholder":
+            return True
+        if operation.type not in ELEMENTWISE_OPS | MOVING_OPS | {"Cast"}:
+            return False
+        sources = [tensor.op for tensor in operation.inputs]
+        return any(op.name in self.raw for op in sources) and all(
+            op.name in self.raw or op.type == "Const" for op in sources
+        )
+
+    def _gains(self, operation: Any) -> bool:
+        kind = operation.type
+        if kind in MATRIX_OPS:
+            return not (kind.startswith("Conv") and operation.inputs[0].op.name in self.raw)
+        if kind in MOVING_OPS:  # what only moves data keeps the dtype of the data
+            return any(tensor.op.name in self.reduced | self.stored for tensor in operation.inputs)
+        return kind in ELEMENTWISE_OPS and _home(operation.name, self.layer_names) not in self.norms
 
 
 def stays_float32(name: str, layer_names: Collection[str], patterns: Collection[str]) -> bool:
@@ -151,60 +179,56 @@ def _argument_dtypes(arguments: Any, operation: Any, attributes: Mapping[str, An
     return dtypes
 
 
-def _rewrite(
-    graph: InferenceGraph, operations: Mapping[str, Any], reduced: frozenset[str], stored: frozenset[str]
-) -> InferenceGraph:
-    result = tf.compat.v1.GraphDef()
-    result.library.CopyFrom(graph.graph_def.library)
-    result.versions.CopyFrom(graph.graph_def.versions)
+def _rewrite(graph: InferenceGraph, plan: _Plan) -> InferenceGraph:
+    result = tf.compat.v1.GraphDef(library=graph.graph_def.library, versions=graph.graph_def.versions)
     changes: dict[str, dict[str, Any]] = {
-        name: dict.fromkeys(_data_attributes(operations[name]), tf.bfloat16) for name in reduced
+        name: dict.fromkeys(_data_attributes(plan.operations[name]), tf.bfloat16) for name in plan.reduced
     }
-    produced: dict[str, list[Any]] = {}
-    for name, operation in operations.items():
-        produced[name] = _argument_dtypes(operation.op_def.output_arg, operation, changes.get(name, {}))
-    for name in stored:
-        produced[name] = [tf.bfloat16]
-    casts: dict[tuple[str, Any], str] = {}
+    produced: dict[str, list[Any]] = {
+        name: _argument_dtypes(operation.op_def.output_arg, operation, changes.get(name, {}))
+        for name, operation in plan.operations.items()
+    }
+    produced |= {name: [tf.bfloat16] for name in plan.stored}
+    casts = _Casts(result, produced)
     for node in graph.graph_def.node:
-        operation = operations[node.name]
-        wanted = _argument_dtypes(operation.op_def.input_arg, operation, changes.get(node.name, {}))
-        inputs = list(node.input)
-        for index, dtype in enumerate(wanted):
-            inputs[index] = _cast(result, casts, inputs[index], produced, dtype)
-        copy = result.node.add()
+        change = changes.get(node.name, {})
+        operation = plan.operations[node.name]
+        copy = tf.compat.v1.NodeDef()
         copy.CopyFrom(node)
-        copy.input[:] = inputs
-        for attribute, dtype in changes.get(node.name, {}).items():
+        for index, dtype in enumerate(_argument_dtypes(operation.op_def.input_arg, operation, change)):
+            copy.input[index] = casts.name(node.input[index], dtype)
+        for attribute, dtype in change.items():
             copy.attr[attribute].type = dtype.as_datatype_enum
-        if node.name in stored:
+        if node.name in plan.stored:
             make_constant(copy, constant_value(node), tf.bfloat16)
+        result.node.append(copy)
     outputs = {}
     for name, tensor in graph.outputs.items():
-        source, _, position = tensor.partition(":")
-        original = operations[source].outputs[int(position)].dtype
-        cast = _cast(result, casts, _short(source, int(position)), produced, original)
-        outputs[name] = cast if ":" in cast else f"{cast}:0"
+        node_name, _, position = tensor.partition(":")
+        original = plan.operations[node_name].outputs[int(position)].dtype
+        source = casts.name(node_name if position == "0" else tensor, original)
+        outputs[name] = source if ":" in source else f"{source}:0"
     return replace(graph, graph_def=result, outputs=outputs)
 
 
-def _short(node: str, index: int) -> str:
-    return node if index == 0 else f"{node}:{index}"
+class _Casts:
+    """`Cast` nodes added to `graph_def`: one for each tensor that is wanted in the other float dtype."""
 
+    def __init__(self, graph_def: Any, produced: Mapping[str, Sequence[Any]]) -> None:
+        self.graph_def = graph_def
+        self.produced = produced
+        self._known: dict[str, str] = {}
 
-def _cast(
-    result: Any, casts: dict[tuple[str, Any], str], source: str, produced: Mapping[str, list[Any]], dtype: Any
-) -> str:
-    """The name of tensor `source` as `dtype`, through one shared `Cast` where it is of the other float dtype."""
-    node, _, index = source.partition(":")
-    have: Any = produced[node][int(index or 0)]
-    if {have, dtype} != {tf.float32, tf.bfloat16}:
-        return source
-    key = (source, dtype)
-    if key not in casts:
-        cast = result.node.add(name=f"{node}/as_{dtype.name}" + (f"_{index}" if index else ""), op="Cast")
-        cast.input.append(source)
-        cast.attr["SrcT"].type = have.as_datatype_enum
-        cast.attr["DstT"].type = dtype.as_datatype_enum
-        casts[key] = cast.name
-    return casts[key]
+    def name(self, source: str, dtype: Any) -> str:
+        """The name of tensor `source` as `dtype`."""
+        node, _, index = source.partition(":")
+        have: Any = self.produced[node][int(index or 0)]
+        if {have, dtype} != {tf.float32, tf.bfloat16}:
+            return source
+        if source not in self._known:
+            name = f"{node}/as_{dtype.name}" + (f"_{index}" if index else "")
+            cast = self.graph_def.node.add(name=name, op="Cast", input=[source])
+            cast.attr["SrcT"].type = have.as_datatype_enum
+            cast.attr["DstT"].type = dtype.as_datatype_enum
+            self._known[source] = name
+        return self._known[source]

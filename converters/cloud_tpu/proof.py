@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import importlib.metadata
 import json
@@ -10,7 +11,8 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+import zlib
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,8 +20,10 @@ from typing import Any
 
 from tfcompress import console
 from tfcompress.converters.cloud_tpu.cache import CompileCache
+from tfcompress.converters.cloud_tpu.findings import read_findings
+from tfcompress.converters.cloud_tpu.precheck import with_layer
 from tfcompress.converters.cloud_tpu.stablehlo import Lowered
-from tfcompress.errors import RecipeError, one_line
+from tfcompress.errors import RecipeError
 from tfcompress.targets import CHIPS
 
 __all__ = ["CompileRow", "check_topologies", "compile_all", "compiler_version"]
@@ -40,10 +44,13 @@ class CompileRow:
         ok: whether it compiles and fits the chip; None when that was not tried.
         error: the compiler's own message in one line, or why there is no proof.
         hbm_bytes: peak memory on the chip: arguments, results, temporaries and code.
+        hbm_limit_bytes: memory of one chip (`targets.CHIPS`).
+        argument_bytes: weights and inputs on the chip, in the compiler's layouts.
         flops: floating-point operations of one call, by the compiler's count.
         bytes_accessed: bytes moved in one call, by the compiler's count.
         optimal_seconds: the compiler's estimate of one call's time.
         compiler_version: of libtpu and jaxlib.
+        time_share: see `findings.Findings`; so for the rest.
     """
 
     topology: str
@@ -52,11 +59,15 @@ class CompileRow:
     ok: bool | None
     error: str | None
     hbm_bytes: int | None = None
-    parameter_bytes: int | None = None
+    hbm_limit_bytes: int | None = None
+    argument_bytes: int | None = None
     flops: float | None = None
     bytes_accessed: float | None = None
     optimal_seconds: float | None = None
     compiler_version: str | None = None
+    time_share: Mapping[str, float] | None = None
+    padding_waste: float | None = None
+    advice: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, object]:
         """The row of ``compile.json`` and of report.json's ``compile``."""
@@ -89,11 +100,18 @@ def check_topologies(topologies: Sequence[str]) -> None:
             )
 
 
-def compile_all(lowered: Sequence[Lowered], topologies: Sequence[str]) -> list[CompileRow]:
+def compile_all(
+    lowered: Sequence[Lowered], topologies: Sequence[str], layer_names: Collection[str] = ()
+) -> list[CompileRow]:
     """Compile every module for every topology.
 
     Topologies run side by side, one process each and no more than there are processors.  A compiler that is missing,
     dies, or takes too long gives rows that say so; nothing is raised for it.
+
+    Args:
+        lowered: what to compile.
+        topologies: what for.
+        layer_names: of the Keras layers, for messages and advice.
 
     Raises:
         RecipeError: a topology is misspelt.
@@ -107,7 +125,7 @@ def compile_all(lowered: Sequence[Lowered], topologies: Sequence[str]) -> list[C
     with console.progress("TPU compile", len(topologies)) as advance, ThreadPoolExecutor(workers) as pool:
 
         def job(topology: str) -> list[CompileRow]:
-            rows = _compile_topology(lowered, topology, version)
+            rows = _compile_topology(lowered, topology, version, layer_names)
             advance(1)
             return rows
 
@@ -118,7 +136,9 @@ def _row(one: Lowered, topology: str, **facts: Any) -> CompileRow:
     return CompileRow(topology=topology, signature=one.signature, batch_size=one.batch_size, **facts)
 
 
-def _compile_topology(lowered: Sequence[Lowered], topology: str, version: str) -> list[CompileRow]:
+def _compile_topology(
+    lowered: Sequence[Lowered], topology: str, version: str, layer_names: Collection[str]
+) -> list[CompileRow]:
     cache = CompileCache()
     keys = {id(one): _key(one.artifact, topology, version) for one in lowered if not one.error}
     replies = {key: cache.get(key) for key in keys.values()}
@@ -134,7 +154,7 @@ def _compile_topology(lowered: Sequence[Lowered], topology: str, version: str) -
         if one.error:
             rows.append(_row(one, topology, ok=False, error=one.error, compiler_version=version))
         else:
-            rows.append(_row_from_reply(one, topology, version, replies[keys[id(one)]] or {}))
+            rows.append(_row_from_reply(one, topology, version, replies[keys[id(one)]] or {}, layer_names))
     return rows
 
 
@@ -157,9 +177,16 @@ def _run_worker(modules: Mapping[str, Lowered], topology: str) -> dict[str, dict
         ending = _run(request, len(modules))
         lines = [json.loads(line) for line in reply.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
         failed = next((line["failed"] for line in lines if "failed" in line), None)
-        done = {line["id"]: line | {"cacheable": True} for line in lines if "id" in line}
+        done = {line["id"]: _with_hlo(line, folder) for line in lines if "id" in line}
         lost = {"ok": False, "error": failed or ending or "the TPU compiler gave no answer"}
         return {key: done.get(key, lost) for key in modules}
+
+
+def _with_hlo(line: dict[str, Any], folder: str) -> dict[str, Any]:
+    """A reply with the compressed text of the optimised HLO, which findings are read off later."""
+    path = Path(folder, f"{line['id']}.hlo")
+    packed = base64.b64encode(zlib.compress(path.read_bytes())).decode() if path.exists() else None
+    return line | {"cacheable": True, "hlo": packed}
 
 
 def _run(request: Path, modules: int) -> str | None:
@@ -183,21 +210,33 @@ def _run(request: Path, modules: int) -> str | None:
     return None if code == 0 else f"the TPU compiler ended with exit code {code}"
 
 
-def _row_from_reply(one: Lowered, topology: str, version: str, reply: Mapping[str, Any]) -> CompileRow:
+def _row_from_reply(
+    one: Lowered, topology: str, version: str, reply: Mapping[str, Any], layer_names: Collection[str]
+) -> CompileRow:
     if not reply["ok"]:
-        return _row(one, topology, ok=False, error=one_line(reply["error"]), compiler_version=version)
+        error = with_layer(reply["error"], layer_names)
+        return _row(one, topology, ok=False, error=error, compiler_version=version)
     stats, cost = reply["stats"], reply["cost"]
+    limit = CHIPS[topology.partition(":")[0]].hbm_bytes
+    needed = stats["peak_memory_in_bytes"]
+    findings = read_findings(zlib.decompress(base64.b64decode(reply["hlo"])).decode(), layer_names)
     return _row(
         one,
         topology,
-        ok=True,
-        error=None,
-        hbm_bytes=stats["peak_memory_in_bytes"],
-        parameter_bytes=stats["argument_size_in_bytes"],
+        ok=needed <= limit,
+        error=None
+        if needed <= limit
+        else f"needs {needed} bytes of HBM, and the chip has {limit}; use a smaller batch",
+        hbm_bytes=needed,
+        hbm_limit_bytes=limit,
+        argument_bytes=stats["argument_size_in_bytes"],
         flops=_known(cost.get("flops")),
         bytes_accessed=_known(cost.get("bytes accessed")),
         optimal_seconds=_known(cost.get("optimal_seconds")),
         compiler_version=version,
+        time_share=findings.time_share,
+        padding_waste=findings.padding_waste,
+        advice=findings.advice,
     )
 
 

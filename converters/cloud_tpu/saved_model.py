@@ -20,7 +20,7 @@ from tfcompress.converters.cloud_tpu.precision import SMALLEST_WEIGHT
 from tfcompress.errors import ConversionError
 from tfcompress.runtime import tf
 
-__all__ = ["signature_name", "write_saved_model"]
+__all__ = ["WeightStore", "compiled_function", "signature_name", "write_saved_model"]
 
 Tensors = Mapping[str, Any]
 
@@ -42,13 +42,13 @@ def write_saved_model(graphs: Sequence[InferenceGraph], folder: Path, *, freeze:
         ConversionError: an output does not have the batch as its first dimension.
     """
     with silenced():
-        store = _WeightStore(freeze=freeze)
-        functions = {graph.batch_size: _compiled(graph, store) for graph in graphs}
+        store = WeightStore(freeze=freeze)
+        functions = {graph.batch_size: compiled_function(graph, store) for graph in graphs}
         _check_batch_first(functions)
         module = tf.Module()
         module.weights_ = store.variables
         module.functions_ = list(functions.values())
-        specs = _specs(graphs[-1], batch_size=None)
+        specs = [tf.TensorSpec([None, *spec.shape[1:]], spec.dtype, name=spec.name) for spec in graphs[-1].specs()]
         default = tf.function(_any_batch(functions), input_signature=specs, autograph=False)
         signatures = {signature_name(size): function for size, function in functions.items()}
         signatures["serving_default"] = default.get_concrete_function()
@@ -57,7 +57,7 @@ def write_saved_model(graphs: Sequence[InferenceGraph], folder: Path, *, freeze:
     make_canonical(folder)
 
 
-class _WeightStore:
+class WeightStore:
     """Weights shared by the graphs of all batch sizes, each content once."""
 
     def __init__(self, *, freeze: bool) -> None:
@@ -83,11 +83,7 @@ class _WeightStore:
         return self._by_content[key]
 
 
-def _specs(graph: InferenceGraph, *, batch_size: int | None) -> list[Any]:
-    return [tf.TensorSpec([batch_size, *info.shape[1:]], info.dtype, name=info.name) for info in graph.inputs]
-
-
-def _compiled(graph: InferenceGraph, store: _WeightStore) -> Any:
+def compiled_function(graph: InferenceGraph, store: WeightStore) -> Any:
     """A concrete, XLA-compiled function of `graph`: arguments in input order, result {output name: tensor}."""
     graph_def = tf.compat.v1.GraphDef()
     graph_def.library.CopyFrom(graph.graph_def.library)
@@ -108,9 +104,7 @@ def _compiled(graph: InferenceGraph, store: _WeightStore) -> Any:
         )
         return {name: tf.identity(result, name=name) for name, result in zip(graph.outputs, results, strict=True)}
 
-    specs = _specs(graph, batch_size=graph.batch_size)
-    function = tf.function(infer, input_signature=specs, jit_compile=True, autograph=False)
-    return function.get_concrete_function()
+    return tf.function(infer, input_signature=graph.specs(), jit_compile=True, autograph=False).get_concrete_function()
 
 
 def _check_batch_first(functions: Mapping[int, Any]) -> None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tfcompress.chatter import silenced
+from tfcompress.converters.cloud_tpu.graph import InferenceGraph
+from tfcompress.converters.cloud_tpu.precheck import with_layer
+from tfcompress.converters.cloud_tpu.saved_model import WeightStore, compiled_function
 from tfcompress.converters.cloud_tpu.tf_internals import stablehlo
 from tfcompress.errors import ConversionError, ModelError, one_line
 from tfcompress.runtime import tf
 
-__all__ = ["Lowered", "lower", "lower_saved_model"]
+__all__ = ["Lowered", "lower", "lower_graph", "lower_saved_model"]
 
 # Readable by every StableHLO since 1.0 (compatibility guarantee: github.com/openxla/stablehlo, docs/compatibility.md).
 TARGET_VERSION = "1.0.0"
@@ -26,23 +29,37 @@ class Lowered:
     Attributes:
         signature: its name in the SavedModel.
         batch_size: of the first dimension; None for a signature without inputs.
-        artifact: portable StableHLO (VHLO bytecode); empty where lowering failed.
-        captures: the weights in the order of the trailing arguments.
+        artifact: portable StableHLO (VHLO bytecode), weights as trailing arguments; empty where lowering failed.
         error: why XLA refuses to lower it, or None.
     """
 
     signature: str
     batch_size: int | None
     artifact: bytes
-    captures: tuple[Any, ...] = ()
     error: str | None = None
 
 
-def lower_saved_model(folder: Path, batch_sizes: Sequence[int]) -> list[Lowered]:
+def lower_graph(graph: InferenceGraph) -> bytes:
+    """`graph`, weights included, as one portable artifact: arguments in input order, results in order of their names.
+
+    Raises:
+        ConversionError: XLA refuses an operator.
+    """
+    with silenced():
+        function = compiled_function(graph, WeightStore(freeze=True))
+    return lower(function, graph.specs())
+
+
+def lower_saved_model(folder: Path, batch_sizes: Sequence[int], layer_names: Collection[str] = ()) -> list[Lowered]:
     """Every signature of the SavedModel in `folder`; one with an open batch dimension at each of `batch_sizes`.
 
     A signature with an open batch is left out where static signatures of the same inputs exist: it only pads and
     calls those.
+
+    Args:
+        folder: holds ``saved_model.pb``.
+        batch_sizes: for signatures with an open batch dimension.
+        layer_names: of the Keras layers, to name the one that XLA refuses.
 
     Raises:
         ModelError: the folder holds no loadable SavedModel, or no signature.
@@ -62,7 +79,7 @@ def lower_saved_model(folder: Path, batch_sizes: Sequence[int]) -> list[Lowered]
             jobs.append((name, function, None))
         elif not static:
             jobs += [(name, function, size) for size in batch_sizes]
-    lowered = [_lower_signature(name, function, size) for name, function, size in jobs]
+    lowered = [_lower_signature(name, function, size, layer_names) for name, function, size in jobs]
     return sorted(lowered, key=lambda one: (one.batch_size or 0, one.signature))
 
 
@@ -70,7 +87,7 @@ def _is_static(function: Any) -> bool:
     return all(spec.shape.is_fully_defined() for spec in function.structured_input_signature[1].values())
 
 
-def _lower_signature(name: str, function: Any, batch_size: int | None) -> Lowered:
+def _lower_signature(name: str, function: Any, batch_size: int | None, layer_names: Collection[str]) -> Lowered:
     specs = function.structured_input_signature[1]
     static = []
     for key, spec in specs.items():
@@ -82,13 +99,13 @@ def _lower_signature(name: str, function: Any, batch_size: int | None) -> Lowere
     size = static[0].shape[0] if static and static[0].shape.rank else None
     names = list(specs)
     try:
-        artifact, captures = lower(lambda *tensors: function(**dict(zip(names, tensors, strict=True))), static)
+        artifact = lower(lambda *tensors: function(**dict(zip(names, tensors, strict=True))), static)
     except ConversionError as error:
-        return Lowered(name, size, b"", error=str(error))
-    return Lowered(name, size, artifact, captures)
+        return Lowered(name, size, b"", error=with_layer(str(error), layer_names))
+    return Lowered(name, size, artifact)
 
 
-def lower(function: Any, specs: Sequence[Any]) -> tuple[bytes, tuple[Any, ...]]:
+def lower(function: Any, specs: Sequence[Any]) -> bytes:
     """`function` lowered to a portable StableHLO artifact.
 
     Args:
@@ -96,7 +113,7 @@ def lower(function: Any, specs: Sequence[Any]) -> tuple[bytes, tuple[Any, ...]]:
         specs: `tf.TensorSpec` of static shape.
 
     Returns:
-        The artifact, and the variables that are its trailing arguments, in order.
+        The artifact; variables of the function are its trailing arguments.
 
     Raises:
         ConversionError: XLA refuses an operator.
@@ -105,10 +122,9 @@ def lower(function: Any, specs: Sequence[Any]) -> tuple[bytes, tuple[Any, ...]]:
     try:
         with silenced():
             text = compiled.experimental_get_compiler_ir(*specs)(stage="stablehlo")
-            captures = tuple(compiled.get_concrete_function(*specs).captured_inputs)
     except (ValueError, TypeError, tf.errors.OpError) as error:
         raise ConversionError(f"XLA refuses the graph: {one_line(error)}") from None
     # The module is named after a counter of traced functions: equal graphs must give equal artifacts.
     text = re.sub(r"^module @\S+", "module @tfcompress", text, count=1, flags=re.MULTILINE)
     with silenced():
-        return stablehlo.serialize_portable_artifact_str(text, TARGET_VERSION), captures
+        return stablehlo.serialize_portable_artifact_str(text, TARGET_VERSION)

@@ -1,0 +1,186 @@
+"""Work that needs no input done once, at conversion: constant folding, and batch norms folded into the layer before.
+
+Folding a batch norm is the rewrite of Jacob et al. 2018 ("Quantization and Training of Neural Networks for Efficient
+Integer-Arithmetic-Only Inference", section 3.2): with scale s = gamma / sqrt(variance + epsilon), the kernel becomes
+kernel * s and the bias (bias - mean) * s + beta.  It leaves one vector of a batch norm's four.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from tfcompress.chatter import silenced
+from tfcompress.converters.cloud_tpu.graph import InferenceGraph, constant_value, make_constant
+from tfcompress.runtime import tf
+
+__all__ = ["fold_batch_norms", "fold_constants"]
+
+# A constant may be computed ahead of time only if that does not make the file larger by more than this.
+FREE_ELEMENTS = 1024
+
+
+def fold_constants(graph: InferenceGraph) -> InferenceGraph:
+    """`graph` with every operator that depends on constants alone replaced by its value."""
+    operations = graph.operations()
+    size = {op.name: _elements(op) for op in operations if op.type == "Const"}
+    constant = set(size)
+    for operation in operations:
+        if _is_pure(operation) and operation.inputs and all(t.op.name in constant for t in operation.inputs):
+            sources = sum(size[tensor.op.name] for tensor in operation.inputs)
+            if _elements(operation) <= max(sources, FREE_ELEMENTS):
+                constant.add(operation.name)
+                size[operation.name] = _elements(operation)
+    used = {t.op.name for op in operations if op.name not in constant for t in op.inputs}
+    used |= {tensor.partition(":")[0] for tensor in graph.outputs.values()}
+    wanted = [op.name for op in operations if op.name in constant & used and op.type != "Const"]
+    if not wanted:
+        return graph
+    values = _evaluate(graph.graph_def, wanted)
+    editor = _Editor(graph)
+    for name, value in values.items():
+        make_constant(editor.nodes[name], value, tf.dtypes.as_dtype(value.dtype))
+    return editor.result()
+
+
+def _elements(operation: Any) -> int:
+    """Elements of the only output; more than any limit where that is not known."""
+    count = operation.outputs[0].shape.num_elements() if operation.outputs[0].shape.rank is not None else None
+    return 2**62 if count is None else int(count)
+
+
+def _is_pure(operation: Any) -> bool:
+    if len(operation.outputs) != 1 or operation.op_def.is_stateful:
+        return False
+    return not any(attribute.type in ("func", "list(func)") for attribute in operation.op_def.attr)
+
+
+def _evaluate(graph_def: Any, names: Iterable[str]) -> dict[str, np.ndarray]:
+    names = list(names)
+    with silenced():
+        whole = tf.compat.v1.wrap_function(lambda: tf.graph_util.import_graph_def(graph_def, name=""), [])
+        fetches = [whole.graph.get_tensor_by_name(f"{name}:0") for name in names]
+        results = whole.prune([], fetches)()
+    return {name: result.numpy() for name, result in zip(names, results, strict=True)}
+
+
+class _Editor:
+    """A graph's nodes by name, to be changed in place."""
+
+    def __init__(self, graph: InferenceGraph) -> None:
+        self.graph = graph
+        self.graph_def = tf.compat.v1.GraphDef()
+        self.graph_def.CopyFrom(graph.graph_def)
+        self.nodes = {node.name: node for node in self.graph_def.node}
+        self.uses = Counter(source.partition(":")[0] for node in self.graph_def.node for source in node.input)
+        self.uses.update(tensor.partition(":")[0] for tensor in graph.outputs.values())
+
+    def constant(self, source: str) -> np.ndarray | None:
+        """The value behind the tensor name `source`, also through identities; None when it is not constant."""
+        node = self.nodes.get(source)
+        while node is not None and node.op == "Identity":
+            node = self.nodes.get(node.input[0])
+        return constant_value(node) if node is not None and node.op == "Const" else None
+
+    def add(self, name: str, op: str, inputs: Iterable[str] = ()) -> Any:
+        """A new float32 node."""
+        node = self.graph_def.node.add(name=name, op=op)
+        node.input.extend(inputs)
+        self.nodes[name] = node
+        return node
+
+    def add_constant(self, name: str, value: np.ndarray) -> str:
+        """A new float32 constant; its name."""
+        make_constant(self.add(name, "Const"), value, tf.float32)
+        return name
+
+    def result(self) -> InferenceGraph:
+        """The changed graph, without the nodes that are no longer used."""
+        return replace(self.graph, graph_def=self.graph_def).pruned()
+
+
+def fold_batch_norms(graph: InferenceGraph) -> InferenceGraph:
+    """`graph` with multiplications by a constant per channel folded into the kernel of the layer before.
+
+    Expects `fold_constants` to have run.  A batch norm without such a layer before it becomes one multiplication and
+    one addition.
+    """
+    editor = _Editor(graph)
+    for node in list(editor.graph_def.node):
+        if node.op == "FusedBatchNormV3" and not node.attr["is_training"].b:
+            _split_fused_norm(editor, node)
+    for node in list(editor.graph_def.node):
+        if node.op == "Mul":
+            _fold_scale(editor, node)
+    return editor.result()
+
+
+def _split_fused_norm(editor: _Editor, node: Any) -> None:
+    """``FusedBatchNormV3`` as ``x * scale + offset``, where its four vectors are constants."""
+    gamma, beta, mean, variance = (editor.constant(source) for source in node.input[1:])
+    if gamma is None or beta is None or mean is None or variance is None or node.attr["data_format"].s != b"NHWC":
+        return
+    scale = gamma / np.sqrt(variance.astype(np.float64) + node.attr["epsilon"].f)
+    source = node.input[0]
+    product = editor.add(f"{node.name}/mul", "Mul", [source, editor.add_constant(f"{node.name}/scale", scale)])
+    product.attr["T"].type = tf.float32.as_datatype_enum
+    node.op = "AddV2"
+    node.input[:] = [product.name, editor.add_constant(f"{node.name}/offset", beta - mean * scale)]
+    node.attr.clear()
+    node.attr["T"].type = tf.float32.as_datatype_enum
+    editor.uses[product.name] += 1
+
+
+def _fold_scale(editor: _Editor, node: Any) -> None:
+    """Fold ``Mul(layer, scale)`` into the layer's kernel and bias, leaving an identity."""
+    for source, other in (node.input, reversed(node.input)):
+        scale = _per_channel(editor.constant(other))
+        if scale is not None and editor.uses[source] == 1 and _scale_layer(editor, source, scale):
+            node.op = "Identity"
+            node.input[:] = [source]
+            return
+
+
+def _per_channel(value: np.ndarray | None) -> np.ndarray | None:
+    """`value` as a float vector over the last axis; None when it is anything else."""
+    if value is None or value.dtype != np.float32 or value.ndim == 0 or value.size != value.shape[value.ndim - 1]:
+        return None
+    return value.reshape(-1)
+
+
+def _scale_layer(editor: _Editor, name: str, scale: np.ndarray) -> bool:
+    """Multiply what node `name` (a kernel operator, or the bias after one) gives by `scale`; whether that was done."""
+    node = editor.nodes.get(name)
+    if node is None:
+        return False
+    if node.op in ("BiasAdd", "AddV2"):
+        bias = _per_channel(editor.constant(node.input[1]))
+        if bias is None or editor.uses[node.input[0]] != 1 or not _scale_layer(editor, node.input[0], scale):
+            return False
+        node.input[1] = editor.add_constant(f"{name}/folded_bias", np.broadcast_to(bias, scale.shape) * scale)
+        return True
+    if node.op in ("Identity", "Squeeze"):
+        return editor.uses[node.input[0]] == 1 and _scale_layer(editor, node.input[0], scale)
+    return _scale_kernel(editor, node, scale)
+
+
+def _scale_kernel(editor: _Editor, node: Any, scale: np.ndarray) -> bool:
+    kernel = editor.constant(node.input[1]) if len(node.input) == 2 else None
+    if kernel is None or not _scales_along_last_axis(node.op, node.attr):
+        return False
+    depthwise = node.op == "DepthwiseConv2dNative"
+    factors = scale.reshape(kernel.shape[2:]) if depthwise and scale.size == np.prod(kernel.shape[2:]) else scale
+    if factors.shape[-1] != kernel.shape[-1]:
+        return False
+    node.input[1] = editor.add_constant(f"{node.name}/folded_kernel", kernel * factors)
+    return True
+
+
+def _scales_along_last_axis(op: str, attributes: Mapping[str, Any]) -> bool:
+    if op in ("Conv2D", "DepthwiseConv2dNative", "Conv3D"):
+        return attributes["data_format"].s in (b"NHWC", b"NDHWC")
+    return op == "MatMul" and not attributes["transpose_b"].b
