@@ -41,4 +41,4 @@ def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, outp
     path = output / FILE_NAME
     path.write_bytes(result.content)
     facts = {**describe(path), "engine": {"name": result.engine, "reason": result.reason}}
-    return Artifact(Target.PHONE, output, path, facts, (f"engine: {result.engine} ({result.reason})",))
+    return Artifact(Target.PHONE, output, path, facts, (f"engine: {result.engine} ({result.reason})", *result.notes))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Collection
 from typing import Any
 
 from ai_edge_litert import schema_py_generated as schema
@@ -20,14 +19,7 @@ from tfcompress.tflite import pack, unpack
 __all__ = ["quantize", "quantize_trained"]
 
 
-def quantize(
-    content: bytes,
-    calibration: Calibration,
-    *,
-    keep_float: Collection[str] = (),
-    integer_io: bool,
-    dense_per_channel: bool = True,
-) -> bytes:
+def quantize(content: bytes, calibration: Calibration, limits: Limits) -> bytes:
     """A float .tflite quantized to int8 by the quantizer inside TFLiteConverter, fed with our own calibration.
 
     The ranges are written where TFLiteConverter's own calibrator writes them: `quantization.min` and `max`.
@@ -35,19 +27,19 @@ def quantize(
     Args:
         content: the float .tflite.
         calibration: ranges of its tensors.
-        keep_float: names of tensors whose operators stay float.
-        integer_io: int8 inputs and outputs; else float32 ones.
-        dense_per_channel: one weight scale an output of FULLY_CONNECTED; runtimes older than 2024 know one in all only.
+        limits: what the result has to look like.
 
     Raises:
-        ConversionError: the quantizer cannot handle the model.
+        ConversionError: the quantizer cannot handle the model, or 16-bit activations are asked for.
     """
+    if limits.int16 or limits.keep_int16:
+        raise ConversionError("TFLiteConverter's quantizer has no 16-bit activations here; use engine=litert or int8")
     # Not public: the public TFLiteConverter insists on its own calibrator, which is ten times slower than ours.
     mlir_quantize = importlib.import_module("tensorflow.lite.python.convert").mlir_quantize
     tree = unpack(content)
     for tensor in tree.subgraphs[0].tensors:
         _write_range(tensor, calibration)
-    io_type = tf.int8 if integer_io else tf.float32
+    io_type = tf.int8 if limits.integer_io else tf.float32
     try:
         with silenced():
             return bytes(
@@ -55,8 +47,8 @@ def quantize(
                     pack(tree),
                     input_data_type=io_type,
                     output_data_type=io_type,
-                    denylisted_nodes=set(keep_float),
-                    disable_per_channel_for_dense_layers=not dense_per_channel,
+                    denylisted_nodes=set(limits.keep_float),
+                    disable_per_channel_for_dense_layers=not limits.dense_per_channel,
                 )
             )
     except Exception as error:  # its passes raise RuntimeError, ValueError and ConverterError alike

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from tfcompress.converters.phone.latency import measure_latency
@@ -14,16 +14,22 @@ _FLOAT = ("float32", "float16", "bfloat16", "float64")
 _AT_THE_EDGE = ("QUANTIZE", "DEQUANTIZE")
 
 
-def float_operators(file: TfliteFile) -> tuple[str, ...]:
+def float_operators(file: TfliteFile, except_for: Collection[str] = ()) -> tuple[str, ...]:
     """Names of the operators that compute in float, each once, in order of execution.
 
     QUANTIZE and DEQUANTIZE are not named: they are there because of a float neighbour, or of float inputs or outputs.
+
+    Args:
+        file: the quantized file.
+        except_for: names of output tensors whose operators are not looked at.
     """
     names = (
         operator.name
         for graph in file.subgraphs
         for operator in graph.operators
-        if operator.name not in _AT_THE_EDGE and _touches_float(operator, graph)
+        if operator.name not in _AT_THE_EDGE
+        and _touches_float(operator, graph)
+        and not any(graph.tensors[index].name in except_for for index in operator.outputs)
     )
     return tuple(dict.fromkeys(names))
 

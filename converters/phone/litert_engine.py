@@ -12,44 +12,46 @@ from litert_quantizer.qtyping import TFLOperationName
 
 from tfcompress.calibration import Calibration
 from tfcompress.chatter import silenced
+from tfcompress.converters.phone.limits import Limits
 from tfcompress.errors import ConversionError, one_line
 
-__all__ = ["quantize"]
+__all__ = ["quantize", "run"]
 
 _EVERYTHING = ".*"
 
 
-def quantize(
-    content: bytes,
-    calibration: Calibration,
-    *,
-    integer_io: bool = True,
-    keep_float: Collection[str] = (),
-    keep_int16: Collection[str] = (),
-) -> bytes:
-    """A float .tflite quantized to int8, weights per channel.
+def quantize(content: bytes, calibration: Calibration, limits: Limits) -> bytes:
+    """A float .tflite quantized to int8 weights per channel and int8 (or int16) activations.
 
     Operators that litert-quantizer does not know are left in float.
 
     Args:
         content: the float .tflite.
         calibration: ranges of its tensors.
-        integer_io: int8 inputs and outputs; else float32 ones.
-        keep_float: names of operator output tensors whose operators stay float.
-        keep_int16: names of operator output tensors whose operators compute with 16-bit activations.
+        limits: what the result has to look like.
 
     Raises:
         ConversionError: litert-quantizer cannot handle the model.
     """
-    plan = recipe.static_wi8_ai8()
-    plan += _override(keep_int16, recipe.static_wi8_ai16())
-    plan += _override(keep_float, _no_quantization(TFLOperationName.ALL_SUPPORTED))
-    if not integer_io:
+    plan = recipe.static_wi8_ai16() if limits.int16 else recipe.static_wi8_ai8()
+    plan += _override(limits.keep_int16, recipe.static_wi8_ai16())
+    plan += _override(limits.keep_float, _no_quantization(TFLOperationName.ALL_SUPPORTED))
+    if not limits.integer_io:
         plan += _no_quantization(TFLOperationName.INPUT) + _no_quantization(TFLOperationName.OUTPUT)
+    return run(content, plan, calibration)
+
+
+def run(content: bytes, plan: list[dict[str, Any]], calibration: Calibration | None) -> bytes:
+    """litert-quantizer with a recipe of its own.
+
+    Raises:
+        ConversionError: it cannot handle the model.
+    """
+    ranges = None if calibration is None else _ranges(calibration)
     try:
         with silenced():
             engine = quantizer.Quantizer(bytearray(content), plan)
-            result = engine.quantize(_ranges(calibration), enable_progress_report=False, enable_progress_bar=False)
+            result = engine.quantize(ranges, enable_progress_report=False, enable_progress_bar=False)
     except (ValueError, RuntimeError, KeyError, IndexError, NotImplementedError, TypeError) as error:
         raise ConversionError(f"litert-quantizer failed: {type(error).__name__}: {one_line(error)}") from error
     if result.quantized_model is None:

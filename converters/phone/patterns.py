@@ -1,0 +1,46 @@
+"""From Keras layer patterns of a recipe to the tensors of a .tflite."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from tfcompress.errors import RecipeError
+from tfcompress.layer_names import all_layers, layers_of, patterns_match
+from tfcompress.model import FloatModel
+from tfcompress.tflite import TfliteFile
+
+__all__ = ["tensors_of_layers"]
+
+
+def tensors_of_layers(model: FloatModel, file: TfliteFile, patterns: Collection[str], key: str) -> tuple[str, ...]:
+    """Output tensors of the operators that compute the layers a recipe names.
+
+    Args:
+        model: whose layers are meant; one without a Keras model has only the scopes in its tensors' names.
+        file: the float .tflite.
+        patterns: shell patterns over layer names.
+        key: of the recipe, for messages.
+
+    Raises:
+        RecipeError: a pattern matches no layer.
+    """
+    if not patterns:
+        return ()
+    names = [layer.name for layer in all_layers(model.keras_model)] or _scopes(file)
+    for pattern in patterns:
+        if not any(patterns_match(name, [pattern]) for name in names):
+            raise RecipeError(
+                f"recipe: {key}: {pattern!r} matches no layer; the model has {', '.join(names[:12])}, ..."
+            )
+    graph = file.main
+    outputs = (graph.tensors[index] for operator in graph.operators for index in operator.outputs)
+    return tuple(
+        tensor.name
+        for tensor in outputs
+        if any(patterns_match(layer, patterns) for layer in layers_of(tensor.name, names))
+    )
+
+
+def _scopes(file: TfliteFile) -> list[str]:
+    parts = (scope for tensor in file.main.tensors for part in tensor.name.split(";") for scope in part.split("/"))
+    return list(dict.fromkeys(parts))

@@ -1,0 +1,169 @@
+"""What `quality` means, and how candidates are compared: by their output error on unlabelled calibration data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+
+from tfcompress.calibration.activations import ActivationRunner
+from tfcompress.chatter import silenced
+from tfcompress.converters.phone.rounding import adapt_rounding, correct_biases, equalize, weighted_layers
+from tfcompress.converters.phone.rounding.moments import collect_moments
+from tfcompress.data import Samples
+from tfcompress.recipe import PostTraining
+from tfcompress.tflite import TfliteFile, pack, read_tflite, unpack
+
+__all__ = ["QualityPlan", "improve_weights", "output_error", "plan_for", "tail_tensors"]
+
+COMPARED_SAMPLES = 256
+TAIL_SHARE = 0.1  # of all activations: what may become 16 bit
+_CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "CONV_3D")
+
+
+@dataclass(frozen=True)
+class QualityPlan:
+    """Which improvements run.
+
+    Attributes:
+        equalize: cross-layer equalization; None does it for models with depthwise layers, whose channels differ most.
+        bias_correction: biases make up for the mean error of rounding.
+        adaptive_rounding: rounding that keeps each layer's output (and its bias to match).
+        search: try several estimators, and 16-bit activations after the last convolution; keep the closest to float.
+    """
+
+    equalize: bool | None
+    bias_correction: bool
+    adaptive_rounding: bool
+    search: bool
+
+
+_BY_QUALITY = {
+    "fast": QualityPlan(False, False, False, False),
+    "balanced": QualityPlan(False, True, False, False),
+    "best": QualityPlan(None, True, True, True),
+}
+
+
+def plan_for(options: PostTraining) -> QualityPlan:
+    """The plan of a recipe: its explicit switches, else what its `quality` picks."""
+    default = _BY_QUALITY[options.quality]
+
+    def choose(asked: bool | None, otherwise: bool) -> bool:
+        return otherwise if asked is None else asked
+
+    return QualityPlan(
+        default.equalize if options.cross_layer_equalization is None else options.cross_layer_equalization,
+        choose(options.bias_correction, default.bias_correction),
+        choose(options.adaptive_rounding, default.adaptive_rounding),
+        default.search,
+    )
+
+
+def improve_weights(content: bytes, samples: Samples, plan: QualityPlan) -> tuple[bytes, tuple[str, ...]]:
+    """The float .tflite with weights and biases that quantize better, and one note for each thing done.
+
+    Raises:
+        ConversionError: LiteRT cannot run the model.
+    """
+    tree, notes = unpack(content), []
+    graph = read_tflite(content).main
+    depthwise = any(operator.name == "DEPTHWISE_CONV_2D" for operator in graph.operators)
+    if depthwise if plan.equalize is None else plan.equalize:
+        pairs = equalize(tree, graph, weighted_layers(tree, graph))
+        notes.append(f"cross-layer equalization of {pairs} pairs of layers")
+        content = pack(tree)
+        tree = unpack(content)
+    layers = weighted_layers(tree, graph)
+    if not layers or not (plan.adaptive_rounding or plan.bias_correction):
+        return content, tuple(notes)
+    moments = collect_moments(content, layers, samples)
+    if plan.adaptive_rounding:
+        adapt_rounding(tree, layers, moments)
+        notes.append(f"adaptive rounding of {len(layers)} layers")
+    else:
+        correct_biases(tree, layers, moments)
+        notes.append(f"bias correction of {len(layers)} layers")
+    return pack(tree), tuple(notes)
+
+
+def tail_tensors(file: TfliteFile) -> tuple[str, ...]:
+    """Output tensors of the operators behind the last convolution; empty when there is none.
+
+    They cost next to nothing, and what is lost there nothing makes up for: two logits closer than one step of the 8-bit
+    scale come out equal.
+    """
+    graph = file.main
+    last = max((operator.index for operator in graph.operators if operator.name in _CONVOLUTIONS), default=None)
+    if last is None:
+        return ()
+    reached = {index for operator in graph.operators[last : last + 1] for index in operator.outputs}
+    tail = []
+    for operator in graph.operators[last + 1 :]:
+        if reached.intersection(operator.inputs):
+            reached.update(operator.outputs)
+            tail.append(graph.tensors[operator.outputs[0]].name)
+    names = tuple(tail[1:] if _is_sum(file, tail[:1]) else tail)
+    return names if _elements(file, names) <= TAIL_SHARE * _elements(file) else ()
+
+
+def _elements(file: TfliteFile, names: tuple[str, ...] | None = None) -> int:
+    """Elements of the computed tensors with these names; None means all."""
+    graph = file.main
+    computed = [graph.tensors[index] for operator in graph.operators for index in operator.outputs]
+    return sum(tensor.elements for tensor in computed if names is None or tensor.name in names)
+
+
+def _is_sum(file: TfliteFile, names: list[str]) -> bool:
+    """A residual sum right behind the convolution reads an 8-bit tensor that is large: it stays 8 bit."""
+    return any(op.name == "ADD" and file.main.tensors[op.outputs[0]].name in names for op in file.main.operators)
+
+
+def output_error(float_content: bytes, content: bytes, samples: Samples) -> float:
+    """Mean squared error of all outputs against the float model's, each output relative to its own power.
+
+    Args:
+        float_content: the float .tflite.
+        content: a quantized .tflite of the same model.
+        samples: the first `COMPARED_SAMPLES` are used.
+    """
+    runner = ActivationRunner(float_content)
+    interpreter = Interpreter(model_content=content)
+    wrong, power = 0.0, 0.0
+    for _ in runner.over(samples.take(COMPARED_SAMPLES)):
+        inputs = [runner.value(index).copy() for index in runner.graph.inputs]
+        wanted = [runner.value(index).astype(np.float64) for index in runner.graph.outputs]
+        for value, truth in zip(_run(interpreter, inputs), wanted, strict=True):
+            scale = 1.0 / max(1, truth.size)
+            wrong += float(np.sum((value - truth) ** 2)) * scale
+            power += float(np.sum(truth**2)) * scale
+    return wrong / max(power, 1e-30)
+
+
+def _run(interpreter: Interpreter, inputs: list[np.ndarray]) -> list[np.ndarray]:
+    details = interpreter.get_input_details()
+    with silenced():
+        if any(tuple(detail["shape"]) != value.shape for detail, value in zip(details, inputs, strict=True)):
+            for detail, value in zip(details, inputs, strict=True):
+                interpreter.resize_tensor_input(detail["index"], value.shape)
+        interpreter.allocate_tensors()
+        for detail, value in zip(details, inputs, strict=True):
+            interpreter.set_tensor(detail["index"], _to_integers(value, detail))
+        interpreter.invoke()
+    return [_to_real(interpreter.get_tensor(item["index"]), item) for item in interpreter.get_output_details()]
+
+
+def _to_integers(value: np.ndarray, detail: dict[str, object]) -> np.ndarray:
+    dtype = np.dtype(detail["dtype"])  # type: ignore[call-overload]
+    scale, zero_point = detail["quantization"]  # type: ignore[misc]
+    if dtype.kind != "i" or scale == 0.0:  # type: ignore[has-type]
+        return value
+    limits = np.iinfo(dtype)
+    return np.clip(np.round(value / scale) + zero_point, limits.min, limits.max).astype(dtype)  # type: ignore[has-type]
+
+
+def _to_real(value: np.ndarray, detail: dict[str, object]) -> np.ndarray:
+    scale, zero_point = detail["quantization"]  # type: ignore[misc]
+    real = value.astype(np.float64)
+    return real if scale == 0.0 else (real - zero_point) * scale  # type: ignore[has-type]

@@ -1,0 +1,12 @@
+"""Better integers for the weights of a float .tflite, without training.
+
+Each part takes the unpacked flatbuffer and rewrites float weights and biases in place such that the plain quantizer,
+which rounds to nearest with scale = max|w| / 127 per output channel, arrives at the chosen integers.  So both engines
+can be used unchanged, and a float runtime sees nearly the same function.
+"""
+
+from tfcompress.converters.phone.rounding.equalization import equalize
+from tfcompress.converters.phone.rounding.layers import WeightedLayer, weighted_layers
+from tfcompress.converters.phone.rounding.weights import adapt_rounding, correct_biases
+
+__all__ = ["WeightedLayer", "adapt_rounding", "correct_biases", "equalize", "weighted_layers"]

@@ -1,0 +1,99 @@
+"""Rounding weights with regard to what they are multiplied with, and biases that make up for the mean error."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tfcompress.converters.phone.rounding.layers import WeightedLayer
+from tfcompress.converters.phone.rounding.moments import Moments
+
+__all__ = ["adapt_rounding", "correct_biases", "round_rows", "round_to_nearest"]
+
+LARGEST = 127  # int8 weights are symmetric (LiteRT quantization specification)
+DAMPING = 0.01  # of the mean diagonal, as in GPTQ
+
+
+def adapt_rounding(tree: Any, layers: Sequence[WeightedLayer], moments: Mapping[int, Moments]) -> None:
+    """Replace each layer's weights by the integers that keep its output closest, and its bias to match.
+
+    The objective is AdaRound's (Nagel et al. 2020, equation 13): the expected squared change of the layer's output on
+    unlabelled data, E[(dw x)^2] = dw H dw^T.  It is minimised without gradients, one column after the other, each time
+    spreading the rounding error over the columns that are still free (Frantar et al. 2023, "GPTQ", algorithm 1).
+    """
+    for layer in layers:
+        rows = layer.as_rows()
+        known = moments[layer.weight_tensor]
+        rounded = _round_layer(layer, rows, known)
+        _store(tree, layer, rounded, layer.bias + _mean_error(layer, rows - rounded, known))
+
+
+def correct_biases(tree: Any, layers: Sequence[WeightedLayer], moments: Mapping[int, Moments]) -> None:
+    """Shift each bias by the mean error that rounding to nearest causes (Nagel et al. 2019, section 4.2)."""
+    for layer in layers:
+        rows = layer.as_rows()
+        error = rows - round_to_nearest(rows)
+        _store(tree, layer, rows, layer.bias + _mean_error(layer, error, moments[layer.weight_tensor]))
+
+
+def round_to_nearest(rows: np.ndarray) -> np.ndarray:
+    """float64 [out, patch]: the weights as the plain quantizer would represent them."""
+    scales = _scales(rows)
+    return np.round(rows / scales) * scales
+
+
+def round_rows(rows: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Weights rounded such that the output changes least.
+
+    Args:
+        rows: float64 [out, patch].
+        second: float64 [patch, patch], second moments (or the covariance) of the input, positive semi-definite.
+
+    Returns:
+        float64 [out, patch], each a whole multiple of its row's scale max|row| / 127; the largest weight of each row
+        keeps its value, so that the scale stays.
+    """
+    scales = _scales(rows)
+    diagonal = np.diag(second)
+    damped = second + np.eye(len(second)) * max(DAMPING * float(diagonal.mean()), 1e-12)
+    order = np.argsort(-diagonal, kind="stable")
+    factor = np.linalg.cholesky(np.linalg.inv(damped[np.ix_(order, order)])).T
+    left = rows[:, order].copy()
+    fixed = np.abs(left) >= scales * (LARGEST - 1e-9)
+    result = np.empty_like(left)
+    for column in range(left.shape[1]):
+        integers = np.clip(np.round(left[:, column : column + 1] / scales), -LARGEST, LARGEST)
+        exact = np.where(fixed[:, column : column + 1], rows[:, order[column]][:, None], integers * scales)
+        result[:, column : column + 1] = exact
+        error = (left[:, column : column + 1] - exact) / factor[column, column]
+        left[:, column + 1 :] -= error * factor[column, column + 1 :]
+    return result[:, np.argsort(order, kind="stable")]
+
+
+def _scales(rows: np.ndarray) -> np.ndarray:
+    """float64 [out, 1]; 1 where all weights are zero."""
+    largest = np.abs(rows).max(axis=1, keepdims=True)
+    return np.where(largest > 0, largest / LARGEST, 1.0)
+
+
+def _round_layer(layer: WeightedLayer, rows: np.ndarray, known: Moments) -> np.ndarray:
+    if layer.kind != "DEPTHWISE_CONV_2D":
+        return round_rows(rows, known.covariance)
+    multiplier = len(rows) // len(known.second)
+    covariance = known.covariance
+    return np.concatenate([round_rows(rows[i : i + 1], covariance[i // multiplier]) for i in range(len(rows))])
+
+
+def _mean_error(layer: WeightedLayer, error: np.ndarray, known: Moments) -> np.ndarray:
+    """float64 [out]: E[error x]."""
+    if layer.kind != "DEPTHWISE_CONV_2D":
+        return error @ known.mean
+    return np.sum(error * np.repeat(known.mean, len(error) // len(known.mean), axis=0), axis=1)
+
+
+def _store(tree: Any, layer: WeightedLayer, rows: np.ndarray, bias: np.ndarray) -> None:
+    tensors = tree.subgraphs[0].tensors
+    for index, value in [(layer.weight_tensor, layer.from_rows(rows)), (layer.bias_tensor, bias.astype(np.float32))]:
+        tree.buffers[tensors[index].buffer].data = np.frombuffer(value.tobytes(), np.uint8)
