@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tfcompress.converters.edgetpu.compiler_log import CompilerLog, parse_compiler_log
 from tfcompress.converters.edgetpu.forecast import forecast
 from tfcompress.converters.edgetpu.mapping import Failure, Mapping, OperatorMapping
+from tfcompress.converters.edgetpu.picture import mapping_svg
 from tfcompress.converters.edgetpu.rules import RULES, Rule, Status
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ __all__ = [
     "Status",
     "convert",
     "forecast",
+    "mapping_svg",
     "parse_compiler_log",
 ]
 

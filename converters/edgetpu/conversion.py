@@ -11,6 +11,7 @@ from tfcompress.converters.artifact import Artifact
 from tfcompress.converters.edgetpu.compiler import compile_model, find_compiler, with_measurement
 from tfcompress.converters.edgetpu.forecast import forecast
 from tfcompress.converters.edgetpu.mapping import Mapping
+from tfcompress.converters.edgetpu.picture import mapping_svg
 from tfcompress.converters.edgetpu.repairs import repair_int8_file
 from tfcompress.converters.edgetpu.rewriting import AppliedRewrite, rewrite_float_graph
 from tfcompress.converters.phone import Int8Model, describe, quantize_int8, to_float_tflite
@@ -52,6 +53,7 @@ def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, outp
         "engine": {"name": result.engine, "reason": result.reason},
         "rewrites": [rewrite.to_json() for rewrite in rewrites],
         "mapping": mapping.to_json(),
+        "mapping_svg": mapping_svg(mapping),
     }
     return Artifact(Target.EDGETPU, output, path, facts, _notes(result, rewrites, repairs, mapping))
 

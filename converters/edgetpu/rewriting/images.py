@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -90,18 +91,19 @@ def dilated_convolution(graph: GraphEditor, operator: Any) -> list[Any] | None:
 def _one_convolution(
     graph: GraphEditor, source: int, inner: Any, result: int, block: list[int], margins: list[list[int]]
 ) -> list[Any]:
-    made = inner.builtinOptions
-    made.dilationHFactor, made.dilationWFactor = block
+    convolution = copy.copy(inner)  # the old one is dropped with the operators around it
+    convolution.builtinOptions = copy.copy(inner.builtinOptions)
+    convolution.builtinOptions.dilationHFactor, convolution.builtinOptions.dilationWFactor = block
+    convolution.outputs = [result]
     batch, rows, columns, channels = graph.shape(source)
-    inner.outputs = [result]
     if not any(map(any, margins)):
-        inner.inputs = [source, *inner.inputs[1:]]
-        return [inner]
+        convolution.inputs = [source, *inner.inputs[1:]]
+        return [convolution]
     shape = (batch, rows + sum(margins[0]), columns + sum(margins[1]), channels)
     padded = graph.add_tensor(shape, result, "padded")
     amounts = graph.add_constant(np.array([[0, 0], *margins, [0, 0]], np.int32), result, "pads")
-    inner.inputs = [padded, *inner.inputs[1:]]
-    return [graph.operator("PAD", [source, amounts], [padded], options("PadOptions")), inner]
+    convolution.inputs = [padded, *inner.inputs[1:]]
+    return [graph.operator("PAD", [source, amounts], [padded], options("PadOptions")), convolution]
 
 
 def drop_softmax(graph: GraphEditor, operator: Any) -> list[Any] | None:

@@ -62,7 +62,7 @@ class GraphBuilder:
         self.graph.inputs.append(index)
         return index
 
-    def integers(self, values: Sequence[int] | int) -> int:
+    def integers(self, values: Sequence[Any] | int) -> int:
         array = np.array(values, np.int32)
         return self.tensor(array.shape, "int32", data=array)
 

@@ -1,0 +1,119 @@
+"""The whole conversion of small Keras models."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tfcompress.converters.artifact import Artifact
+from tfcompress.converters.edgetpu import convert
+from tfcompress.data import samples_from_arrays
+from tfcompress.load import float_model_from_keras
+from tfcompress.recipe import EdgeTpu, Recipe
+from tfcompress.runtime import keras, tf_keras
+from tfcompress.tflite import read_tflite
+
+
+def hard_model(library: Any) -> Any:
+    """Layers of which most do not map as they are."""
+    layers = library.layers
+    inputs = layers.Input((16, 16, 3))
+    x = layers.Conv2D(8, 3, padding="same", name="stem")(inputs)
+    x = layers.LeakyReLU(name="leaky")(x)
+    x = layers.Conv2D(8, 3, padding="same", dilation_rate=2, activation="swish", name="dilated")(x)
+    x = layers.Conv2D(8, 3, name="conv2d_1")(x)
+    x = layers.PReLU(name="slopes")(x)
+    x = layers.Reshape((-1, 8))(x)
+    x = layers.Dense(8, activation="relu", name="dense_on_rank_three")(x)
+    x = layers.GlobalAveragePooling1D()(x)
+    return library.Model(inputs, layers.Dense(4, activation="softmax", name="classes")(x))
+
+
+def converted(library: Any, folder: Path, **options: Any) -> Artifact:
+    library.utils.set_random_seed(0)
+    model = float_model_from_keras(hard_model(library))
+    images = np.random.default_rng(0).normal(size=[16, 16, 16, 3]).astype(np.float32)
+    samples = samples_from_arrays(images, model_inputs=model.inputs, model_outputs=model.outputs)
+    return convert(model, samples, Recipe(edgetpu=EdgeTpu(**options)), folder)
+
+
+def mapping_of(artifact: Artifact) -> Any:
+    return artifact.facts["mapping"]
+
+
+@pytest.fixture(autouse=True)
+def no_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path_factory.mktemp("empty_path")))
+
+
+@pytest.mark.parametrize("library", [tf_keras, keras], ids=["tf_keras", "keras3"])
+def test_after_safe_rewrites_everything_maps(library: Any, tmp_path: Path) -> None:
+    artifact = converted(library, tmp_path)
+    mapping = mapping_of(artifact)
+    assert mapping["cpu_ops"] == 0
+    assert artifact.facts["fully_integer"]
+    assert artifact.facts["input_dtypes"] == ["int8"]
+    assert json.loads((tmp_path / "mapping.json").read_text()) == mapping
+    assert {path.name for path in tmp_path.iterdir()} == {"model.tflite", "mapping.json"}
+    assert any("LeakyReLU" in note for note in artifact.notes)
+
+
+@pytest.mark.parametrize("library", [tf_keras, keras], ids=["tf_keras", "keras3"])
+def test_operators_name_their_keras_layers(library: Any, tmp_path: Path) -> None:
+    rows = mapping_of(converted(library, tmp_path))["ops"]
+    layers = [row["keras_layer"] for row in rows]
+    assert layers[0] == "stem"
+    assert layers[-1] == "classes"
+    assert {"stem", "leaky", "dilated", "conv2d_1", "slopes", "dense_on_rank_three", "classes"} <= set(layers)
+
+
+def test_without_rewrites_the_first_leaky_relu_ends_the_mapping(tmp_path: Path) -> None:
+    artifact = converted(tf_keras, tmp_path, rewrite="none")
+    first = next(row for row in mapping_of(artifact)["ops"] if not row["mapped"])
+    assert (first["op"], first["keras_layer"], first["reason"]) == ("LEAKY_RELU", "leaky", "Operation not supported")
+    assert "--rewrite=safe" in first["fix"]
+    assert artifact.facts["rewrites"] == []
+
+
+def test_float_inputs_and_outputs_stay_at_the_edge(tmp_path: Path) -> None:
+    artifact = converted(tf_keras, tmp_path, float_io=True)
+    rows = mapping_of(artifact)["ops"]
+    assert artifact.facts["input_dtypes"] == ["float32"]
+    assert [row["op"] for row in rows if not row["mapped"]] == ["QUANTIZE", "DEQUANTIZE"]
+
+
+def test_no_operator_has_a_version_that_the_compiler_does_not_know(tmp_path: Path) -> None:
+    artifact = converted(tf_keras, tmp_path)
+    versions = {op.name: op.version for op in read_tflite(artifact.runnable).main.operators}
+    assert versions["FULLY_CONNECTED"] == 4
+    dense = [op for op in read_tflite(artifact.runnable).main.operators if op.name == "FULLY_CONNECTED"]
+    tensors = read_tflite(artifact.runnable).main.tensors
+    scales = [tensors[op.inputs[1]].quantization for op in dense]
+    assert all(quantization is not None and len(quantization.scales) == 1 for quantization in scales)
+
+
+def test_the_compiler_on_path_is_run_and_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    binaries = tmp_path / "bin"
+    binaries.mkdir()
+    compiler = binaries / "edgetpu_compiler"
+    compiler.write_text(
+        "#!/bin/sh\n"
+        'echo "Edge TPU Compiler version 16.0.384591198"; echo "Model compiled successfully in 9 ms."\n'
+        'echo "Input model: $4"; echo "Operator                       Count      Status"; echo\n'
+        'echo "CONV_2D                        3          Mapped to Edge TPU"\n'
+        ': > "$3/model_edgetpu.tflite"\n'
+    )
+    compiler.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{binaries}:/usr/bin:/bin")
+    output = tmp_path / "out"
+    output.mkdir()
+    artifact = converted(tf_keras, output)
+    measured = mapping_of(artifact)["measured"]
+    assert (measured["compiled"], measured["compiler_version"]) == (True, "16.0.384591198")
+    assert (output / "model_edgetpu.tflite").exists()
+    assert all(difference["op"] != "CONV_2D" for difference in measured["differences"])
+    assert any("compiled with edgetpu_compiler" in note for note in artifact.notes)

@@ -1,0 +1,254 @@
+"""Rewrites of the float graph: each leaves the function as it was, and each maps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.converters.edgetpu.graphs import GraphBuilder, single
+from tfcompress.converters.edgetpu.operators import SUPPORTED
+from tfcompress.converters.edgetpu.repairs import repair_int8_file
+from tfcompress.converters.edgetpu.rewriting import REWRITES, TOLERANCE, rewrite_float_graph
+from tfcompress.converters.edgetpu.rewriting.proof import largest_difference
+from tfcompress.tflite import read_tflite
+
+SHAPE = [1, 8, 8, 4]
+
+
+def floats(name: str, *constants: Any, **how: Any) -> bytes:
+    return single(name, how.pop("shape", SHAPE), how.pop("result", SHAPE), *constants, dtype="float32", **how)
+
+
+def with_constant(name: str, values: np.ndarray, options: str | None = None, **fields: Any) -> bytes:
+    graph = GraphBuilder()
+    source, result = graph.input(SHAPE, "float32"), graph.tensor(SHAPE, "float32")
+    constant = graph.tensor(values.shape, "float32", data=values.astype(np.float32))
+    graph.operator(name, [source, constant], [result], options, **fields)
+    return graph.content(result)
+
+
+def split_sizes() -> bytes:
+    graph = GraphBuilder()
+    source = graph.input(SHAPE, "float32")
+    parts = [graph.tensor([1, 8, 3, 4], "float32"), graph.tensor([1, 8, 5, 4], "float32")]
+    graph.operator("SPLIT_V", [source, graph.integers([3, 5]), graph.integers(2)], parts, "SplitVOptions", numSplits=2)
+    return graph.content(*parts)
+
+
+def unstack() -> bytes:
+    graph = GraphBuilder()
+    source = graph.input([1, 3, 4], "float32")
+    parts = [graph.tensor([1, 4], "float32") for _ in range(3)]
+    graph.operator("UNPACK", [source], parts, "UnpackOptions", num=3, axis=1)
+    return graph.content(*parts)
+
+
+def padding() -> bytes:
+    graph = GraphBuilder()
+    source, result = graph.input(SHAPE, "float32"), graph.tensor([1, 10, 9, 4], "float32")
+    zero = graph.tensor([], "float32", data=np.zeros([], np.float32))
+    pads = graph.integers([[0, 0], [1, 1], [1, 0], [0, 0]])
+    graph.operator("PADV2", [source, pads, zero], [result], "PadV2Options")
+    return graph.content(result)
+
+
+def dilated(kernel: str) -> bytes:
+    """SpaceToBatch, convolution, BatchToSpace with block 2, for a 3x3 kernel and SAME padding of 9 rows and columns."""
+    graph = GraphBuilder()
+    source = graph.input([1, 9, 9, 4], "float32")
+    block, pads, crops = graph.integers([2, 2]), graph.integers([[2, 3], [2, 3]]), graph.integers([[0, 1], [0, 1]])
+    batched, convolved = graph.tensor([4, 7, 7, 4], "float32"), graph.tensor([4, 5, 5, 4], "float32")
+    result = graph.tensor([1, 9, 9, 4], "float32")
+    values = np.random.default_rng(1).normal(size=[4, 3, 3, 4] if kernel == "CONV_2D" else [1, 3, 3, 4])
+    weights = graph.tensor(values.shape, "float32", data=values.astype(np.float32))
+    bias = graph.tensor([4], "float32", data=np.ones(4, np.float32))
+    graph.operator("SPACE_TO_BATCH_ND", [source, block, pads], [batched], "SpaceToBatchNDOptions")
+    made = {"padding": 1, "strideH": 1, "strideW": 1, "dilationHFactor": 1, "dilationWFactor": 1}
+    options = "Conv2DOptions" if kernel == "CONV_2D" else "DepthwiseConv2DOptions"
+    graph.operator(kernel, [batched, weights, bias], [convolved], options, **made)
+    graph.operator("BATCH_TO_SPACE_ND", [convolved, block, crops], [result], "BatchToSpaceNDOptions")
+    return graph.content(result)
+
+
+def resized_pixel() -> bytes:
+    return floats(
+        "RESIZE_BILINEAR",
+        [5, 7],
+        shape=[1, 1, 1, 4],
+        result=[1, 5, 7, 4],
+        options="ResizeBilinearOptions",
+        halfPixelCenters=True,
+    )
+
+
+def resized_to_the_same() -> bytes:
+    graph = GraphBuilder()
+    source, middle, result = (graph.input(SHAPE, "float32"), *(graph.tensor(SHAPE, "float32") for _ in range(2)))
+    graph.operator("RESIZE_BILINEAR", [source, graph.integers([8, 8])], [middle], "ResizeBilinearOptions")
+    graph.operator("RELU", [middle], [result])
+    return graph.content(result)
+
+
+SAFE: dict[str, Callable[[], bytes]] = {
+    "leaky_relu": lambda: floats("LEAKY_RELU", options="LeakyReluOptions", alpha=0.2),
+    "prelu": lambda: with_constant("PRELU", np.random.default_rng(0).normal(size=[8, 8, 4])),
+    "hard_swish": lambda: floats("HARD_SWISH", options="HardSwishOptions"),
+    "clip": lambda: floats("RELU_0_TO_1"),
+    "gelu_tanh": lambda: floats("GELU", options="GeluOptions", approximate=True),
+    "reshape": lambda: floats("SQUEEZE", shape=[5, 1, 10], result=[5, 10], options="SqueezeOptions", squeezeDims=[1]),
+    "reciprocal": lambda: with_constant("DIV", np.array([3.0, -0.7, 255.0, 1e-3]), "DivOptions"),
+    "negation": lambda: floats("NEG", options="NegOptions"),
+    "square": lambda: floats("SQUARE", options="SquareOptions"),
+    "zero_pad": padding,
+    "split_sizes": split_sizes,
+    "unstack": unstack,
+    "strided_slice": lambda: floats(
+        "STRIDED_SLICE",
+        [0, 0, 0, 0],
+        [1, 9, 8, 4],
+        [1, 2, 3, 1],
+        shape=[1, 9, 8, 4],
+        result=[1, 5, 3, 4],
+        options="StridedSliceOptions",
+    ),
+    "depth_to_space": lambda: floats(
+        "DEPTH_TO_SPACE", shape=[1, 3, 4, 12], result=[1, 6, 8, 3], options="DepthToSpaceOptions", blockSize=2
+    ),
+    "resize_pixel": resized_pixel,
+    "resize_identity": resized_to_the_same,
+    "large_mean": lambda: floats(
+        "MEAN", [1, 2], shape=[1, 256, 128, 3], result=[1, 3], options="ReducerOptions", keepDims=False
+    ),
+    "dilation": lambda: dilated("CONV_2D"),
+}
+
+
+def names(content: bytes) -> list[str]:
+    return [operator.name for operator in read_tflite(content).main.operators]
+
+
+def test_every_safe_rewrite_is_tested_here() -> None:
+    assert set(SAFE) == {rewrite.name for rewrite in REWRITES if rewrite.level == "safe"}
+
+
+@pytest.mark.parametrize("name", SAFE)
+def test_a_safe_rewrite_keeps_the_float_function_and_leaves_only_operators_that_map(name: str) -> None:
+    before = SAFE[name]()
+    after, applied = rewrite_float_graph(before, "safe")
+    assert [rewrite.name for rewrite in applied] == [name]
+    assert applied[0].max_abs_error <= TOLERANCE
+    assert largest_difference(before, after, seed=1) <= TOLERANCE
+    assert set(names(after)) <= set(SUPPORTED)
+
+
+@pytest.mark.parametrize("kernel", ["CONV_2D", "DEPTHWISE_CONV_2D"])
+def test_a_dilated_convolution_is_one_operator(kernel: str) -> None:
+    before = dilated(kernel)
+    after, _ = rewrite_float_graph(before, "safe")
+    assert names(after) == ["PAD", kernel]
+    assert largest_difference(before, after) <= TOLERANCE
+
+
+@pytest.mark.parametrize("alpha", [-0.5, 0.0, 1.0, 1.5])
+def test_leaky_relu_is_kept_for_every_slope(alpha: float) -> None:
+    before = floats("LEAKY_RELU", options="LeakyReluOptions", alpha=alpha)
+    assert largest_difference(before, rewrite_float_graph(before, "safe")[0]) <= TOLERANCE
+
+
+def test_the_proof_sees_a_function_that_changes() -> None:
+    slope = floats("LEAKY_RELU", options="LeakyReluOptions", alpha=0.2)
+    other = floats("LEAKY_RELU", options="LeakyReluOptions", alpha=0.2001)
+    assert largest_difference(slope, other) > TOLERANCE
+
+
+def gelu() -> bytes:
+    return floats("GELU", options="GeluOptions", approximate=False)
+
+
+def test_rewrites_that_change_the_function_are_done_only_when_asked_for() -> None:
+    assert rewrite_float_graph(gelu(), "safe") == (gelu(), ())
+    after, (applied,) = rewrite_float_graph(gelu(), "all")
+    assert (applied.name, applied.level) == ("gelu_sigmoid", "all")
+    assert TOLERANCE < applied.max_abs_error < 0.03
+    assert "fine-tune" in applied.note()
+    assert set(names(after)) <= set(SUPPORTED)
+
+
+def test_relu6_takes_silu_s_place_when_asked_for() -> None:
+    graph = GraphBuilder()
+    source, gate, result = graph.input(SHAPE, "float32"), graph.tensor(SHAPE, "float32"), graph.tensor(SHAPE, "float32")
+    graph.operator("LOGISTIC", [source], [gate])
+    graph.operator("MUL", [source, gate], [result], "MulOptions")
+    content = graph.content(result)
+    assert names(rewrite_float_graph(content, "safe")[0]) == ["LOGISTIC", "MUL"]
+    assert names(rewrite_float_graph(content, "all")[0]) == ["RELU6"]
+
+
+def test_a_large_last_softmax_is_left_to_the_caller_when_asked_for() -> None:
+    def model(classes: int) -> bytes:
+        graph = GraphBuilder()
+        source = graph.input([1, classes], "float32")
+        logits, result = (graph.tensor([1, classes], "float32") for _ in range(2))
+        graph.operator("RELU", [source], [logits])
+        graph.operator("SOFTMAX", [logits], [result], "SoftmaxOptions", beta=1.0)
+        return graph.content(result)
+
+    assert names(rewrite_float_graph(model(20_000), "all")[0]) == ["RELU"]
+    assert names(rewrite_float_graph(model(1_000), "all")[0]) == ["RELU", "SOFTMAX"]
+
+
+def test_none_rewrites_nothing() -> None:
+    content = SAFE["leaky_relu"]()
+    assert rewrite_float_graph(content, "none") == (content, ())
+
+
+def test_rewrites_name_the_keras_layer() -> None:
+    graph = GraphBuilder()
+    source, result = graph.input(SHAPE, "float32"), graph.tensor(SHAPE, "float32")
+    graph.graph.tensors[result].name = b"model/activation_3/LeakyRelu"
+    graph.operator("LEAKY_RELU", [source], [result], "LeakyReluOptions", alpha=0.1)
+    _, (applied,) = rewrite_float_graph(graph.content(result), "safe", layer_names=["activation_3"])
+    assert applied.keras_layers == ("activation_3",)
+
+
+def dense(*, keep: bool) -> bytes:
+    graph = GraphBuilder()
+    source = graph.input([1, 6, 5, 8])
+    result = graph.tensor([1, 6, 5, 16] if keep else [30, 16])
+    values = np.random.default_rng(0).integers(-127, 127, size=[16, 8]).astype(np.int8)
+    weights = graph.tensor([16, 8], data=values, scale=0.001)
+    made = {"keepNumDims": keep}
+    graph.operator("FULLY_CONNECTED", [source, weights, -1], [result], "FullyConnectedOptions", version=5, **made)
+    return graph.content(result)
+
+
+def test_dense_on_rank_four_becomes_version_four_bit_for_bit() -> None:
+    before = dense(keep=True)
+    after, notes = repair_int8_file(before)
+    assert [(op.name, op.version) for op in read_tflite(after).main.operators] == [
+        ("RESHAPE", 1),
+        ("FULLY_CONNECTED", 4),
+        ("RESHAPE", 1),
+    ]
+    assert largest_difference(before, after) == 0
+    assert len(notes) == 2
+
+
+def test_a_lifted_version_is_lowered_for_int8_operators_alone() -> None:
+    graph = GraphBuilder()
+    source, wide = graph.input([1, 8]), graph.input([1, 8], "int64")
+    result, index = graph.tensor([1, 8]), graph.tensor([1, 8], "int64")
+    graph.operator("ADD", [source, source], [result], "AddOptions", version=4)
+    graph.operator("ADD", [wide, wide], [index], "AddOptions", version=4)
+    before = graph.content(result, index)
+    after, _ = repair_int8_file(before)
+    assert [op.version for op in read_tflite(after).main.operators] == [2, 4]
+    assert largest_difference(before, after) == 0
+
+
+def test_a_file_without_need_is_left_as_it_is() -> None:
+    content = single("RELU", [1, 8], [1, 8], version=2)
+    assert repair_int8_file(content) == (content, ())
