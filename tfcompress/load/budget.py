@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from tfcompress.errors import UnsafeModelError
 from tfcompress.load.graph import calls, is_graph
 from tfcompress.load.limits import physical_memory
 from tfcompress.load.source import StoredWeights
-from tfcompress.runtime import tf
+from tfcompress.runtime import keras, tf
 
 __all__ = ["refuse_absurd_activations", "weight_budget"]
 
@@ -34,24 +34,47 @@ def weight_budget(path: Path, stored: StoredWeights | None) -> Iterator[None]:
         UnsafeModelError: a weight, or all of them together, is larger than the file can fill.
     """
     if stored is None:
-        allowed = physical_memory() // 2 // _BYTES_PER_ELEMENT
+        allowed, held = physical_memory() // 2 // _BYTES_PER_ELEMENT, "this machine's memory allows"
     else:
-        allowed = _SLACK_FACTOR * stored.total + _SLACK_ELEMENTS
+        allowed, held = _SLACK_FACTOR * stored.total + _SLACK_ELEMENTS, f"the {stored.total} that the file holds"
     created = 0
 
-    def create(next_creator: Any, **kwargs: Any) -> Any:
+    def take(name: Any, shape: Any) -> None:
         nonlocal created
-        created += _elements(kwargs.get("shape"))
+        created += _elements(shape)
         if created > allowed:
-            held = "this machine's memory allows" if stored is None else f"the {stored.total} that the file holds"
             raise UnsafeModelError(
-                f"{path}: refused: its configuration asks for a weight {kwargs.get('name')!r} of shape "
-                f"{list(kwargs['shape'])}, {created} elements in all, more than {held}"
+                f"{path}: refused: its configuration asks for a weight {name!r} of shape {list(shape)}, "
+                f"{created} elements in all, more than {held}"
             )
+
+    def create(next_creator: Any, **kwargs: Any) -> Any:
+        take(kwargs.get("name"), kwargs.get("shape"))
         return next_creator(**kwargs)
 
-    with tf.variable_creator_scope(create):
+    with tf.variable_creator_scope(create), _watched_keras3_weights(take):
         yield
+
+
+@contextlib.contextmanager
+def _watched_keras3_weights(take: Callable[[Any, Any], None]) -> Iterator[None]:
+    """Call `take` before each `add_weight` of a Keras 3 layer.
+
+    Keras 3 hands TensorFlow an initializer without a shape, so a variable creator comes too late; it has no hook of
+    its own, hence the method itself is replaced for the time being.
+    """
+    base = keras.layers.Layer
+    original = base.add_weight
+
+    def add_weight(self: Any, *args: Any, **kwargs: Any) -> Any:
+        take(kwargs.get("name"), kwargs.get("shape"))
+        return original(self, *args, **kwargs)
+
+    base.add_weight = add_weight
+    try:
+        yield
+    finally:
+        base.add_weight = original
 
 
 def _elements(shape: Any) -> int:

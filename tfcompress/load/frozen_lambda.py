@@ -74,8 +74,8 @@ class FrozenLambda(tf_keras.layers.Layer):
         self.serialized = list(recordings)
         self.recordings = [_Recording.from_json(value) for value in recordings]
 
-    def call(self, inputs: Any) -> Any:
-        """Run the recorded graph."""
+    def call(self, inputs: Any, mask: Any = None) -> Any:
+        """Run the recorded graph; the mask, which a Lambda layer may be called with, is not used."""
         return _call(self.recordings, tf.nest.flatten(inputs))
 
     def get_config(self) -> dict[str, Any]:
@@ -93,8 +93,8 @@ class FrozenLambda3(keras.layers.Layer):
         self.serialized = list(recordings)
         self.recordings = [_Recording.from_json(value) for value in recordings]
 
-    def call(self, inputs: Any) -> Any:
-        """Run the recorded graph."""
+    def call(self, inputs: Any, mask: Any = None) -> Any:
+        """Run the recorded graph; the mask, which a Lambda layer may be called with, is not used."""
         return _call(self.recordings, keras.tree.flatten(inputs))
 
     def get_config(self) -> dict[str, Any]:

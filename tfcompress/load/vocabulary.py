@@ -13,11 +13,12 @@ from tfcompress.runtime import keras, tf_keras
 __all__ = ["missing_objects", "require_known_objects"]
 
 # Class names that a configuration may hold and that are not public names of either library: kinds of models and cells,
-# what functional graphs of `tf.*` and `keras.ops` calls are stored as, tfmot's wrappers, and serialized values.
+# what functional graphs of `tf.*` and `keras.ops` calls are stored as, tfmot's wrappers, and serialized values (whether
+# a lambda may be restored is not asked here).
 _INTERNAL_CLASSES = frozenset(
     {"Functional", "Model", "Network", "Sequential", "function", "TFOpLambda", "SlicingOpLambda", "ClassMethod",
      "InstanceMethod", "InstanceProperty", "TensorFlowOpLayer", "DTypePolicy", "Policy", "PolicyV1",
-     "__tensor__", "__numpy__", "__bytes__", "__ellipsis__", "__slice__", "__tuple__", "__keras_tensor__",
+     "__lambda__", "__tensor__", "__numpy__", "__bytes__", "__ellipsis__", "__slice__", "__tuple__", "__keras_tensor__",
      "__typespec__", "TensorShape", "NoDependency", "CudnnLSTM", "CuDNNLSTM", "CuDNNGRU"}
 )  # fmt: skip
 
