@@ -10,6 +10,7 @@ from ai_edge_litert import schema_py_generated as schema
 from tfcompress.calibration import Calibration
 from tfcompress.chatter import silenced
 from tfcompress.converters.phone.float_tflite import convert_with, new_converter
+from tfcompress.converters.phone.limits import Limits
 from tfcompress.converters.phone.rewrites import order_inputs_and_outputs
 from tfcompress.errors import ConversionError, one_line
 from tfcompress.model import FloatModel

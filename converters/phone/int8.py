@@ -79,6 +79,7 @@ def quantize_int8(
     if samples is None:
         raise DataError(f"{model.name}: scheme={recipe.post_training.scheme} needs samples; give --calibration=DATA")
     options = recipe.post_training
+    allow_int16 = allow_int16 and dense_per_channel  # the engine for the one cannot do the other
     if float_content is None:
         float_content = to_float_tflite(model, allow_select_ops=options.allow_select_ops)
     file = read_tflite(float_content)
@@ -89,7 +90,7 @@ def quantize_int8(
         int16=options.scheme == "int16x8" and allow_int16,
         dense_per_channel=dense_per_channel,
     )
-    improved, notes = improve_weights(float_content, samples, plan_for(options))
+    improved, notes = improve_weights(float_content, samples, plan_for(options), dense_per_channel=dense_per_channel)
     result = _quantize(improved, samples, options, limits)
     if plan_for(options).search:
         result = _search(float_content, result, samples, options, limits, allow_int16)

@@ -61,8 +61,16 @@ def plan_for(options: PostTraining) -> QualityPlan:
     )
 
 
-def improve_weights(content: bytes, samples: Samples, plan: QualityPlan) -> tuple[bytes, tuple[str, ...]]:
+def improve_weights(
+    content: bytes, samples: Samples, plan: QualityPlan, *, dense_per_channel: bool = True
+) -> tuple[bytes, tuple[str, ...]]:
     """The float .tflite with weights and biases that quantize better, and one note for each thing done.
+
+    Args:
+        content: the float .tflite.
+        samples: representative inputs; no labels are used.
+        plan: what to do.
+        dense_per_channel: FULLY_CONNECTED will get one weight scale an output, not one in all.
 
     Raises:
         ConversionError: LiteRT cannot run the model.
@@ -80,10 +88,10 @@ def improve_weights(content: bytes, samples: Samples, plan: QualityPlan) -> tupl
         return content, tuple(notes)
     moments = collect_moments(content, layers, samples)
     if plan.adaptive_rounding:
-        adapt_rounding(tree, layers, moments)
+        adapt_rounding(tree, layers, moments, dense_per_channel=dense_per_channel)
         notes.append(f"adaptive rounding of {len(layers)} layers")
     else:
-        correct_biases(tree, layers, moments)
+        correct_biases(tree, layers, moments, dense_per_channel=dense_per_channel)
         notes.append(f"bias correction of {len(layers)} layers")
     return pack(tree), tuple(notes)
 

@@ -16,7 +16,9 @@ LARGEST = 127  # int8 weights are symmetric (LiteRT quantization specification)
 DAMPING = 0.01  # of the mean diagonal, as in GPTQ
 
 
-def adapt_rounding(tree: Any, layers: Sequence[WeightedLayer], moments: Mapping[int, Moments]) -> None:
+def adapt_rounding(
+    tree: Any, layers: Sequence[WeightedLayer], moments: Mapping[int, Moments], *, dense_per_channel: bool = True
+) -> None:
     """Replace each layer's weights by the integers that keep its output closest, and its bias to match.
 
     The objective is AdaRound's (Nagel et al. 2020, equation 13): the expected squared change of the layer's output on
@@ -26,64 +28,67 @@ def adapt_rounding(tree: Any, layers: Sequence[WeightedLayer], moments: Mapping[
     for layer in layers:
         rows = layer.as_rows()
         known = moments[layer.weight_tensor]
-        rounded = _round_layer(layer, rows, known)
+        rounded = _round_layer(layer, rows, known, _scales(layer, rows, dense_per_channel))
         _store(tree, layer, rounded, layer.bias + _mean_error(layer, rows - rounded, known))
 
 
-def correct_biases(tree: Any, layers: Sequence[WeightedLayer], moments: Mapping[int, Moments]) -> None:
+def correct_biases(
+    tree: Any, layers: Sequence[WeightedLayer], moments: Mapping[int, Moments], *, dense_per_channel: bool = True
+) -> None:
     """Shift each bias by the mean error that rounding to nearest causes (Nagel et al. 2019, section 4.2)."""
     for layer in layers:
         rows = layer.as_rows()
-        error = rows - round_to_nearest(rows)
+        error = rows - round_to_nearest(rows, _scales(layer, rows, dense_per_channel))
         _store(tree, layer, rows, layer.bias + _mean_error(layer, error, moments[layer.weight_tensor]))
 
 
-def round_to_nearest(rows: np.ndarray) -> np.ndarray:
-    """float64 [out, patch]: the weights as the plain quantizer would represent them."""
-    scales = _scales(rows)
+def round_to_nearest(rows: np.ndarray, scales: np.ndarray) -> np.ndarray:
+    """float64 [out, patch]: the weights as the plain quantizer would represent them with scales [out, 1]."""
     return np.round(rows / scales) * scales
 
 
-def round_rows(rows: np.ndarray, second: np.ndarray) -> np.ndarray:
+def round_rows(rows: np.ndarray, second: np.ndarray, scales: np.ndarray) -> np.ndarray:
     """Weights rounded such that the output changes least.
 
     Args:
         rows: float64 [out, patch].
         second: float64 [patch, patch], second moments (or the covariance) of the input, positive semi-definite.
+        scales: float64 [out, 1], at least max|row| / 127.
 
     Returns:
-        float64 [out, patch], each a whole multiple of its row's scale max|row| / 127; the largest weight of each row
-        keeps its value, so that the scale stays.
+        float64 [out, patch], each a whole multiple of its row's scale; weights at the end of the range keep theirs,
+        so that the plain quantizer finds the same scale again.
     """
-    scales = _scales(rows)
     diagonal = np.diag(second)
     damped = second + np.eye(len(second)) * max(DAMPING * float(diagonal.mean()), 1e-12)
     order = np.argsort(-diagonal, kind="stable")
     factor = np.linalg.cholesky(np.linalg.inv(damped[np.ix_(order, order)])).T
-    left = rows[:, order].copy()
-    fixed = np.abs(left) >= scales * (LARGEST - 1e-9)
+    original, left = rows[:, order], rows[:, order].copy()
+    at_the_end = np.abs(original) >= scales * (LARGEST - 1e-9)
     result = np.empty_like(left)
     for column in range(left.shape[1]):
-        integers = np.clip(np.round(left[:, column : column + 1] / scales), -LARGEST, LARGEST)
-        exact = np.where(fixed[:, column : column + 1], rows[:, order[column]][:, None], integers * scales)
-        result[:, column : column + 1] = exact
-        error = (left[:, column : column + 1] - exact) / factor[column, column]
-        left[:, column + 1 :] -= error * factor[column, column + 1 :]
+        integers = np.clip(np.round(left[:, column] / scales[:, 0]), -LARGEST, LARGEST)
+        result[:, column] = np.where(at_the_end[:, column], original[:, column], integers * scales[:, 0])
+        error = (left[:, column] - result[:, column]) / factor[column, column]
+        left[:, column + 1 :] -= error[:, None] * factor[column, column + 1 :]
     return result[:, np.argsort(order, kind="stable")]
 
 
-def _scales(rows: np.ndarray) -> np.ndarray:
+def _scales(layer: WeightedLayer, rows: np.ndarray, dense_per_channel: bool) -> np.ndarray:
     """float64 [out, 1]; 1 where all weights are zero."""
     largest = np.abs(rows).max(axis=1, keepdims=True)
+    if layer.kind == "FULLY_CONNECTED" and not dense_per_channel:
+        largest = np.full_like(largest, largest.max())
     return np.where(largest > 0, largest / LARGEST, 1.0)
 
 
-def _round_layer(layer: WeightedLayer, rows: np.ndarray, known: Moments) -> np.ndarray:
-    if layer.kind != "DEPTHWISE_CONV_2D":
-        return round_rows(rows, known.covariance)
-    multiplier = len(rows) // len(known.second)
+def _round_layer(layer: WeightedLayer, rows: np.ndarray, known: Moments, scales: np.ndarray) -> np.ndarray:
     covariance = known.covariance
-    return np.concatenate([round_rows(rows[i : i + 1], covariance[i // multiplier]) for i in range(len(rows))])
+    if layer.kind != "DEPTHWISE_CONV_2D":
+        return round_rows(rows, covariance, scales)
+    multiplier = len(rows) // len(covariance)
+    each = [slice(i, i + 1) for i in range(len(rows))]
+    return np.concatenate([round_rows(rows[i], covariance[i.start // multiplier], scales[i]) for i in each])
 
 
 def _mean_error(layer: WeightedLayer, error: np.ndarray, known: Moments) -> np.ndarray:
