@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from tfcompress import console
 from tfcompress.accuracy_diff import (
@@ -70,8 +71,15 @@ class Job:
     seed: int
 
     def attempt(self, targets: Sequence[Target], calibration: Samples | None, recipe: Recipe, folder: Path) -> Attempt:
-        """Convert for each target into ``folder/TARGET`` and compare all that came of it in one pass over the data."""
+        """Convert for each target into ``folder/TARGET`` and compare all that came of it in one pass over the data.
+
+        Raises:
+            ConversionError: every target failed; a failure beside an artifact is in the result instead.
+        """
         artifacts = {target: self._artifact(target, calibration, recipe, folder / target) for target in targets}
+        failures = [f"{target}: {error}" for target, error in artifacts.items() if isinstance(error, ConversionError)]
+        if len(failures) == len(targets):
+            raise ConversionError("; ".join(failures))
         compared = self._compare({t: item for t, item in artifacts.items() if isinstance(item, Artifact)})
         if compared is None:
             return Attempt(artifacts, None, {})
@@ -156,11 +164,11 @@ class Job:
                 samples = dataclasses.replace(samples, preprocess=preprocess_for(suggestion.preprocess))
             shutil.rmtree(scratch, ignore_errors=True)
             scratch.mkdir()
-            tried = self.attempt([target], samples, suggestion.recipe, scratch)
-            artifact = tried.artifacts[target]
-            if not isinstance(artifact, Artifact):
+            try:
+                tried = self.attempt([target], samples, suggestion.recipe, scratch)
+            except ConversionError:
                 return result.gate
-            last[:] = [(artifact, tried.results[target])]
+            last[:] = [(cast(Artifact, tried.artifacts[target]), tried.results[target])]
             return tried.results[target].gate
 
         trials = try_suggestions(suggest(result.causes, recipe), retry)

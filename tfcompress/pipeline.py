@@ -92,7 +92,7 @@ def convert(
 
     Raises:
         InputError: anything about the input is wrong; nothing was written.
-        ConversionError: the model cannot be compressed; nothing was written.
+        ConversionError: the model cannot be compressed, or no target could be made; nothing was written.
     """
     wanted, plan, folder = parse_targets(targets), recipe or Recipe(), Path(output)
     check_output(folder)

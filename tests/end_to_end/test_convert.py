@@ -16,6 +16,7 @@ import pytest
 
 import tfcompress
 from tests.conftest import CommandLine
+from tfcompress.runtime import keras
 
 TARGET_KEYS = {"status", "reason", "files", "bytes", "metrics", "diff", "input_dtypes", "output_dtypes", "latency_ms"}
 DIFF_KEYS = {"accuracy_drop", "accuracy_drop_ci95", "top1_agreement", "sqnr_db", "max_abs_error", "p_value"}
@@ -156,6 +157,28 @@ def test_a_failed_gate_is_exit_code_3_and_the_folder_is_written(
     report = json.loads((tmp_path / "out/report.json").read_text())
     assert report["targets"]["phone"]["status"] == "gate_failed"
     assert report["targets"]["edgetpu"]["status"] == "skipped"
+
+
+def test_when_no_target_can_be_made_the_operator_is_named_and_nothing_is_written(tmp_path: Path) -> None:
+    matrix = keras.Input((4, 4), name="matrix")
+    model = keras.Model(matrix, keras.layers.Dense(2)(keras.ops.reshape(keras.ops.det(matrix), (-1, 1))))
+    data = np.random.default_rng(0).normal(size=(32, 4, 4)).astype(np.float32)
+    with pytest.raises(tfcompress.ConversionError, match="TFLite has no builtin operator for MatrixDeterminant"):
+        tfcompress.convert(model, calibration=data, output=tmp_path / "out", targets="phone")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_target_that_fails_does_not_take_another_with_it(tmp_path: Path) -> None:
+    matrix = keras.Input((3, 3), name="matrix")
+    model = keras.Model(matrix, keras.ops.cholesky(matrix))
+    data = np.broadcast_to(np.eye(3, dtype=np.float32), (8, 3, 3))
+    recipe = tfcompress.Recipe(cloud_tpu=tfcompress.CloudTpu(batch_sizes=(1,), topologies=("v5e:2x2",)))
+    flags = {"targets": "phone,cloud_tpu", "calibration": data, "recipe": recipe, "output": tmp_path / "out"}
+    result = tfcompress.convert(model, **flags)
+    assert result.exit_code == 1
+    assert "Cholesky" in result.report["targets"]["phone"]["reason"]
+    assert result.report["targets"]["cloud_tpu"]["status"] == "ok"
+    assert tfcompress.verify(tmp_path / "out") == []
 
 
 @pytest.mark.parametrize("seconds", [2.0, 6.0])
