@@ -21,6 +21,7 @@ from tfcompress.model import FloatModel
 from tfcompress.output_folder import check_output, published
 from tfcompress.recipe import Recipe
 from tfcompress.report import render_html
+from tfcompress.reproduce import convert_command
 from tfcompress.results import build_report
 from tfcompress.runtime import tf_keras
 from tfcompress.targets import Target, parse_targets
@@ -116,6 +117,9 @@ def convert(
             attempt,
             notes=compressed.notes if compressed else (),
             warnings=data.warnings(),
+            command=convert_command(
+                model, wanted, calibration, evaluation, train, preprocess, label_column, recipe, folder
+            ),
             max_accuracy_drop=max_accuracy_drop,
             seed=seed,
         )

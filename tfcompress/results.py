@@ -16,6 +16,7 @@ from tfcompress.manifest import versions
 from tfcompress.model import FloatModel
 from tfcompress.recipe import Recipe
 from tfcompress.targets import Target
+from tfcompress.tflite.weights import count_weights
 
 __all__ = ["build_report"]
 
@@ -37,6 +38,7 @@ def build_report(
     *,
     notes: tuple[str, ...],
     warnings: tuple[str, ...],
+    command: str | None,
     max_accuracy_drop: float,
     seed: int,
 ) -> dict[str, Any]:
@@ -48,6 +50,7 @@ def build_report(
         attempt: what each asked target came to, and how it compares.
         notes: what compression did, a line each.
         warnings: what a reader of the figures must know, a line each.
+        command: that does the same again; None where data or model came from memory.
         max_accuracy_drop: the gate.
         seed: of everything random.
     """
@@ -63,6 +66,7 @@ def build_report(
         "gate": {"max_accuracy_drop": max_accuracy_drop},
         "recipe": dataclasses.asdict(recipe),
         "seed": seed,
+        "command": command,
         "versions": versions(),
     }
     return json.loads(json.dumps(report, default=str))
@@ -77,6 +81,8 @@ def _target(artifact: Artifact | ConversionError | None, compared: Mapping[str, 
     if isinstance(artifact, ConversionError):
         return base | {"status": "failed", "reason": str(artifact)}
     facts = dict(artifact.facts)
+    if artifact.runnable.suffix == ".tflite":
+        facts["weights"] = count_weights(artifact.runnable).to_json()
     return {
         **base,
         "bytes": _bytes(artifact.runnable),

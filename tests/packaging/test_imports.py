@@ -31,7 +31,7 @@ LAYERS = [  # each may import those before it, never those after
     {"data", "load", "tflite", "output_folder", "manifest"},
     {"calibration", "accuracy_diff", "wrappers"},
     {"converters", "report"},
-    {"conversion_job", "data_sets", "results", "pipeline", "api"},
+    {"conversion_job", "data_sets", "reproduce", "results", "pipeline", "api"},
     {"example_models"},
     {"cli"},
 ]
