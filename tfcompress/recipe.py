@@ -174,7 +174,9 @@ class Training(_Section):
     Attributes:
         epochs: passes over the training data.
         batch_size: samples a step.
-        learning_rate: of the optimizer.
+        learning_rate: size of the first steps.  For adam, adamw and rmsprop it is relative: in units of the root mean
+            square of each variable, so that small weights are not overrun; for sgd it is the factor of the gradient.
+        decay: whether the learning rate falls to zero along half a cosine (Loshchilov & Hutter 2017) or stays.
         optimizer: a Keras optimizer name.
         loss: a Keras loss name; None takes the model's own, or one that fits its outputs.
         strategy: the `tf.distribute` strategy.
@@ -182,7 +184,8 @@ class Training(_Section):
 
     epochs: int = 2
     batch_size: int = 32
-    learning_rate: float = 1e-4
+    learning_rate: float = 2e-3
+    decay: Literal["cosine", "constant"] = "cosine"
     optimizer: Literal["adam", "sgd", "rmsprop", "adamw"] = "adam"
     loss: str | None = None
     strategy: Literal["none", "mirrored", "multi_worker", "tpu"] = "none"

@@ -50,9 +50,15 @@ def samples_for(model: Any, count: int = 64, *, labels: bool = True, seed: int =
         TensorInfo(name, tuple(t.shape), t.dtype.name)
         for name, t in zip(model.output_names, model.outputs, strict=True)
     )
-    x = {info.name: random.normal(size=(count, *_sizes(info.shape[1:]))).astype(info.dtype) for info in infos}
+    x = {info.name: _values(random, info.dtype, (count, *_sizes(info.shape[1:]))) for info in infos}
     y = random.integers(0, outputs[0].shape[-1] or 2, count) if labels else None
     return samples_from_arrays(x, y, model_inputs=infos, model_outputs=outputs)
+
+
+def _values(random: np.random.Generator, dtype: str, shape: tuple[int, ...]) -> np.ndarray:
+    if dtype.startswith("int"):
+        return random.integers(0, 3, shape).astype(dtype)
+    return random.normal(size=shape).astype(dtype)
 
 
 def _sizes(shape: Sequence[int | None]) -> list[int]:
@@ -63,7 +69,7 @@ class Int8File:
     """A quantization-aware model converted by TFLiteConverter to a fully integer file, and run by LiteRT."""
 
     def __init__(self, model: Any, *, float_io: bool = False) -> None:
-        specs = [tf.TensorSpec([1, *_sizes(tensor.shape[1:])], tensor.dtype) for tensor in model.inputs]
+        specs = [tf.TensorSpec((1, *_sizes(tensor.shape[1:])), tensor.dtype) for tensor in model.inputs]
 
         @tf.function(input_signature=specs, autograph=False)
         def serve(*inputs: Any) -> Any:

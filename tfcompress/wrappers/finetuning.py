@@ -114,6 +114,9 @@ def finetune(
     trained = current
     with deterministic(seed):
         teacher = lower(current) if recipe.distillation is not None else None
+        section = recipe.quantization
+        if teacher is not None and _stages(recipe) == ["quantization"] and section and section.freeze_batch_norm:
+            current = teacher  # lowering once is enough
         for stage in _stages(recipe):
 
             def make(stage: str = stage, current: Any = current) -> Any:
@@ -144,13 +147,13 @@ def _wrapped(stage: str, model: Any, teacher: Any, recipe: Recipe, samples: Samp
     if stage == "pruning":
         return wrapping.wrap_for_pruning(flatten(model), teacher, recipe, steps=steps)
     if stage == "distillation":
-        return wrapping.wrap_for_distillation(flatten(model), teacher, recipe)
+        return wrapping.wrap_for_distillation(flatten(model), teacher, recipe, steps=steps)
     section = recipe.quantization
     # Folded before clustering: a batch normalization folded after it would scale the clusters of each channel apart.
     current = flatten(model) if section is None else lower(model, freeze_batch_norm=section.freeze_batch_norm)
     if stage == "clustering":
-        return wrapping.wrap_for_clustering(current, teacher, recipe)
-    return wrapping.wrap_for_quantization(current, teacher, recipe, samples)
+        return wrapping.wrap_for_clustering(current, teacher, recipe, steps=steps)
+    return wrapping.wrap_for_quantization(current, teacher, recipe, samples, steps=steps)
 
 
 def _at_once(model: Any) -> Any:

@@ -12,9 +12,11 @@ from enum import Enum, auto
 from typing import Any
 
 from tfcompress.runtime import tf_keras
+from tfcompress.wrappers.activations import activation_name
+from tfcompress.wrappers.operators import symbol_of
 from tfcompress.wrappers.quantizers import Axis
 
-__all__ = ["SIGMOID_RANGE", "TANH_RANGE", "Placement", "Rule", "fuses", "has_kernel", "rule_for", "symbol_of"]
+__all__ = ["SIGMOID_RANGE", "TANH_RANGE", "Placement", "Rule", "fuses", "joins", "rule_for"]
 
 # Scales 1/256 and 1/128, zero points -128 and 0 (LiteRT quantization specification: LOGISTIC, SOFTMAX and TANH).
 SIGMOID_RANGE = (0.0, 255 / 256)
@@ -40,6 +42,7 @@ class Rule:
         weights: {attribute of the layer: what has a scale of its own}.
         fixed: lowest and highest value, for `FIXED`.
         fuses_relu: a ReLU that follows becomes part of the operator, so that nothing is quantized between them.
+        adds_bias: the operator adds the layer's bias to its int32 accumulator.
         reason: why the layer stays in float, for `FLOAT`.
     """
 
@@ -47,6 +50,7 @@ class Rule:
     weights: Mapping[str, Axis]
     fixed: tuple[float, float] | None = None
     fuses_relu: bool = False
+    adds_bias: bool = False
     reason: str = ""
 
 
@@ -61,13 +65,14 @@ _TANH = Rule(Placement.FIXED, {}, fixed=TANH_RANGE)
 
 
 def _kernel(attribute: str, axis: Axis) -> Rule:
-    return Rule(Placement.OWN, {attribute: axis}, fuses_relu=True)
+    return Rule(Placement.OWN, {attribute: axis}, fuses_relu=True, adds_bias=True)
 
 
 def _float(reason: str) -> Rule:
     return Rule(Placement.FLOAT, {}, reason=reason)
 
 
+# Activations that are one operator; `activations` writes the others out.
 _ACTIVATIONS: dict[str, Rule] = {
     "linear": _MOVED,
     "relu": _OWN,
@@ -75,30 +80,56 @@ _ACTIVATIONS: dict[str, Rule] = {
     "softmax": _SIGMOID,
     "sigmoid": _SIGMOID,
     "tanh": _TANH,
-    "elu": _OWN,
     "gelu": _OWN,
-    "leaky_relu": _OWN,
+    "exponential": _OWN,
 }
 
 
 def _activation(layer: Any) -> Rule:
-    name = getattr(layer.activation, "__name__", type(layer.activation).__name__)
-    return _ACTIVATIONS.get(name, _float(f"activation {name} has no int8 kernel"))
+    name = activation_name(layer.activation)
+    return _ACTIVATIONS.get(name, _float(f"activation {name} has no int8 kernel in LiteRT"))
 
+
+# Tensor operators of a functional graph, by the symbol that tf_keras gives them.
+_BY_SYMBOL: dict[str, Rule] = {
+    **dict.fromkeys(("__operators__.add", "math.add", "math.subtract", "math.multiply"), _ARITHMETIC),
+    **dict.fromkeys(
+        ("clip_by_value", "math.maximum", "math.minimum", "math.reduce_mean", "math.reduce_sum", "math.rsqrt",
+         "math.abs", "math.exp",
+         "linalg.matmul", "nn.relu", "nn.relu6", "nn.gelu", "nn.leaky_relu"), _OWN
+    ),
+    **dict.fromkeys(("concat", "stack"), _OWN),
+    **dict.fromkeys(("math.sigmoid", "nn.softmax"), _SIGMOID),
+    "math.tanh": _TANH,
+    **dict.fromkeys(("image.resize", "nn.avg_pool"), _SAME),
+    **dict.fromkeys(
+        ("reshape", "transpose", "squeeze", "expand_dims", "split", "unstack", "pad", "tile", "gather", "identity",
+         "repeat", "reverse", "slice", "strided_slice", "math.reduce_max", "math.reduce_min", "stop_gradient",
+         "cast", "space_to_depth", "nn.space_to_depth", "nn.depth_to_space", "broadcast_to", "roll"), _MOVED
+    ),
+}  # fmt: skip
+
+
+_RECURRENT_REASON = "recurrent layers are quantized up to 128 steps, with sigmoid, tanh or relu and without state"
 
 _BY_CLASS: dict[Any, Rule | Callable[[Any], Rule]] = {
     _L.Dense: _kernel("kernel", "tensor"),
-    _L.Conv1D: _kernel("kernel", "last"),
     _L.Conv2D: _kernel("kernel", "last"),
-    _L.DepthwiseConv1D: _kernel("depthwise_kernel", "last_two"),
     _L.DepthwiseConv2D: _kernel("depthwise_kernel", "last_two"),
     _L.Conv2DTranspose: _kernel("kernel", "tensor"),
-    _L.Conv1DTranspose: _kernel("kernel", "tensor"),
     _L.Conv3D: _float("CONV_3D has no int8 kernel in LiteRT"),
     _L.Conv3DTranspose: _float("CONV_3D_TRANSPOSE has no int8 kernel in LiteRT"),
-    _L.EinsumDense: _kernel("kernel", "tensor"),
+    _L.EinsumDense: Rule(Placement.OWN, {"kernel": "tensor"}),
+    _L.Rescaling: _ARITHMETIC,
     _L.Embedding: Rule(Placement.MOVED, {"embeddings": "tensor"}),
-    _L.PReLU: Rule(Placement.OWN, {"alpha": "tensor"}),
+    _L.PReLU: _float("slopes that differ from place to place have no int8 kernel in LiteRT"),
+    _L.MaxPooling3D: _float("LiteRT has no MAX_POOL_3D"),
+    _L.AveragePooling3D: _float("LiteRT has no AVERAGE_POOL_3D"),
+    _L.Lambda: _float("a Lambda can compute anything"),
+    _L.LSTM: _float(_RECURRENT_REASON),
+    _L.GRU: _float(_RECURRENT_REASON),
+    _L.SimpleRNN: _float(_RECURRENT_REASON),
+    _L.MultiHeadAttention: _float("attention with a mask: its large negative number would take the whole int8 range"),
     _L.BatchNormalization: _ARITHMETIC,
     _L.Add: _ARITHMETIC,
     _L.Subtract: _ARITHMETIC,
@@ -111,7 +142,6 @@ _BY_CLASS: dict[Any, Rule | Callable[[Any], Rule]] = {
     _L.Activation: _activation,
     _L.ReLU: _OWN,
     _L.LeakyReLU: _OWN,
-    _L.ELU: _OWN,
     _L.Softmax: _SIGMOID,
     _L.AveragePooling1D: _SAME,
     _L.AveragePooling2D: _SAME,
@@ -144,22 +174,22 @@ _BY_CLASS: dict[Any, Rule | Callable[[Any], Rule]] = {
 }
 
 
-def symbol_of(layer: Any) -> str | None:
-    """The symbol, such as ``math.add``, of a tensor operator in a functional graph; None for any other layer."""
-    return getattr(layer, "symbol", None) if type(layer).__name__ == "TFOpLambda" else None
+def joins(layer: Any) -> bool:
+    """Whether a layer joins tensors without computing: its inputs are rescaled to its own range as they are made."""
+    return type(layer) is _L.Concatenate or symbol_of(layer) in ("concat", "stack")
 
 
 def rule_for(layer: Any) -> Rule:
     """The rule of a layer; of placement `FLOAT`, with a reason, where the table has none."""
+    symbol = symbol_of(layer)
+    if symbol is not None:
+        return _BY_SYMBOL.get(symbol, _float(f"tensor operator tf.{symbol} is not known to have an int8 kernel"))
+    if type(layer).__name__ == "SlicingOpLambda":
+        return _MOVED
     found = _BY_CLASS.get(type(layer))
     if found is None:
         return _float(f"{type(layer).__name__} is not known to have int8 kernels")
     return found if isinstance(found, Rule) else found(layer)
-
-
-def has_kernel(layer: Any) -> bool:
-    """Whether a layer has weights that are quantized."""
-    return bool(rule_for(layer).weights)
 
 
 def fuses(layer: Any) -> bool:
@@ -167,5 +197,5 @@ def fuses(layer: Any) -> bool:
     if type(layer) is _L.ReLU:
         return bool(layer.max_value in (None, 6.0) and not layer.negative_slope and not layer.threshold)
     if type(layer) is _L.Activation:
-        return getattr(layer.activation, "__name__", "") in ("relu", "relu6")
-    return False
+        return activation_name(layer.activation) in ("relu", "relu6")
+    return symbol_of(layer) in ("nn.relu", "nn.relu6")

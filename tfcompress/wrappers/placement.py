@@ -8,7 +8,7 @@ from typing import Any
 
 from tfcompress.runtime import tf_keras
 from tfcompress.wrappers.graph import Call, calls_of, consumers_of
-from tfcompress.wrappers.layer_rules import Placement, Rule, fuses, rule_for
+from tfcompress.wrappers.layer_rules import Placement, Rule, fuses, joins, rule_for
 
 __all__ = ["Plan", "Quantized", "place"]
 
@@ -36,10 +36,12 @@ class Plan:
 
     Attributes:
         tensors: {id of a tensor: how it is quantized}, in the order in which they are computed.
+        grid: {id of a tensor: the quantized tensor on whose grid its values lie}, itself or one whose values it holds.
         left_float: {layer name: why it stays in float}.
     """
 
     tensors: Mapping[int, Quantized]
+    grid: Mapping[int, Any]
     left_float: Mapping[str, str]
 
 
@@ -60,7 +62,6 @@ class _Placing:
         self.consumers = consumers_of(model)
         self.tensors: dict[int, Quantized] = {}
         self.left_float: dict[str, str] = {}
-        # id of a tensor: the quantized tensor whose grid its values lie on, itself or, through MOVED layers, another.
         self.grid: dict[int, Any] = {}
 
     def plan(self) -> Plan:
@@ -68,7 +69,7 @@ class _Placing:
             self._own_if_read_by_integer(tensor)
         for call in calls_of(self.model):
             self._place_call(call)
-        return Plan(self.tensors, self.left_float)
+        return Plan(self.tensors, self.grid, self.left_float)
 
     def _rule(self, call: Call) -> Rule:
         if self.skip(call.layer.name):
@@ -107,7 +108,7 @@ class _Placing:
             return False
         reader = readers[0].layer
         batch_norm = type(reader) is tf_keras.layers.BatchNormalization and bool(rule.weights)
-        return (rule.fuses_relu and fuses(reader)) or type(reader) is tf_keras.layers.Concatenate or batch_norm
+        return (rule.fuses_relu and (fuses(reader) or joins(reader))) or batch_norm
 
     def _own_if_read_by_integer(self, tensor: Any) -> None:
         readers = [call for call in self.consumers.get(id(tensor), []) if call is not None]

@@ -10,9 +10,10 @@ import numpy as np
 from tfcompress.errors import RecipeError
 from tfcompress.runtime import tf, tf_keras, tfmot
 from tfcompress.wrappers.graph import Call, Copies, rebuild
-from tfcompress.wrappers.layer_rules import Placement, rule_for
+from tfcompress.wrappers.layer_rules import Placement, Rule, rule_for
+from tfcompress.wrappers.operators import symbol_of
 from tfcompress.wrappers.placement import Plan, Quantized
-from tfcompress.wrappers.quantizers import ActivationRange, Axis, FixedRange, KernelQuantizer, SameRange
+from tfcompress.wrappers.quantizers import ActivationRange, Axis, BiasQuantizer, FixedRange, KernelQuantizer, SameRange
 from tfcompress.wrappers.ranges import Ranges
 
 __all__ = [
@@ -66,15 +67,15 @@ class KernelConfig(tfmot.quantization.keras.QuantizeConfig):
     """tfmot's description of how a layer is quantized: here its weights alone, `FakeQuantize` does the outputs.
 
     Attributes:
-        quantizers: {attribute of the layer: quantizer of that weight}.
+        quantizers: {attribute of the layer: quantizer of that weight}, kernel before bias.
         variables: all the layer's variables in its own order; the layer forgets those that are replaced by tensors.
     """
 
-    def __init__(self, quantizers: Mapping[str, KernelQuantizer], variables: Sequence[Any]) -> None:
+    def __init__(self, quantizers: Mapping[str, KernelQuantizer | BiasQuantizer], variables: Sequence[Any]) -> None:
         self.quantizers = dict(quantizers)
         self.variables = tuple(variables)
 
-    def get_weights_and_quantizers(self, layer: Any) -> list[tuple[Any, KernelQuantizer]]:
+    def get_weights_and_quantizers(self, layer: Any) -> list[tuple[Any, KernelQuantizer | BiasQuantizer]]:
         """The weights, as variables, each with its quantizer."""
         return [(getattr(layer, attribute), quantizer) for attribute, quantizer in self.quantizers.items()]
 
@@ -141,7 +142,15 @@ def wrap_kernels(model: Any, make_quantizer: MakeKernelQuantizer, *, make_model:
         make_quantizer: how a weight is constrained.
         make_model: see `graph.rebuild`.
     """
-    return _Inserting(model, Plan({}, {}), {}, make_quantizer).model(make_model)
+    return _Inserting(model, Plan({}, {}, {}), {}, make_quantizer).model(make_model)
+
+
+def _constant_on_grid(value: Any) -> Any:
+    """A constant operand as the file holds it: int8, with a range of its own."""
+    if not isinstance(value, np.ndarray) or value.dtype.kind != "f" or value.size < 2:
+        return value
+    low, high = min(float(value.min()), 0.0), max(float(value.max()), 0.0)
+    return tf.quantization.fake_quant_with_min_max_args(value, low, high).numpy()
 
 
 class _Inserting:
@@ -162,32 +171,40 @@ class _Inserting:
         return new
 
     def _emit(self, call: Call) -> Any:
-        layer = self._layer(call.layer)
-        outputs = tf.nest.flatten(layer(*call.args, **call.kwargs))
+        layer = self._layer(call)
+        args, kwargs = call.args, call.kwargs
+        if symbol_of(call.layer) is not None and id(call.old_outputs[0]) in self.plan.tensors:
+            args, kwargs = tf.nest.map_structure(_constant_on_grid, (args, kwargs))
+        outputs = tf.nest.flatten(layer(*args, **kwargs))
         return [
             self._quantized(old, new, call.layer.name if index == 0 else f"{call.layer.name}/output_{index}")
             for index, (old, new) in enumerate(zip(call.old_outputs, outputs, strict=True))
         ]
 
-    def _layer(self, layer: Any) -> Any:
-        rule = rule_for(layer)
+    def _layer(self, call: Call) -> Any:
+        layer, rule = call.layer, rule_for(call.layer)
         if rule.weights and layer.name not in self.plan.left_float:
-            return self.copies.get((layer, "wrapped"), lambda: self._wrapper(layer, rule.weights))
+            return self.copies.get((layer, "wrapped"), lambda: self._wrapper(call, rule))
         # The quantizer behind it takes the layer's name, so that a model output keeps its own.
         quantized = any(
             id(tensor) in self.plan.tensors for node in layer.inbound_nodes for tensor in tf.nest.flatten(node.outputs)
         )
         return self.copies.plain(layer, prefix=PREFIX if quantized else "")
 
-    def _wrapper(self, layer: Any, weights: Mapping[str, Axis]) -> Any:
-        quantizers = {
+    def _wrapper(self, call: Call, rule: Rule) -> Any:
+        layer = call.layer
+        quantizers: dict[str, KernelQuantizer | BiasQuantizer] = {
             attribute: self.make_quantizer(layer, np.asarray(getattr(layer, attribute)), axis)
-            for attribute, axis in weights.items()
+            for attribute, axis in rule.weights.items()
         }
         inner = type(layer).from_config(layer.get_config())
         with tf.name_scope(layer.name):
             inner.build_from_config(layer.get_build_config())
         inner.set_weights(layer.get_weights())
+        source = self.plan.grid.get(id(call.old_inputs[0]))
+        if rule.adds_bias and layer.use_bias and source is not None:
+            attribute, kernel = next((a, q) for a, q in quantizers.items() if isinstance(q, KernelQuantizer))
+            quantizers["bias"] = BiasQuantizer(getattr(inner, attribute), kernel, self.quantizers[id(source)])
         return tfmot.quantization.keras.QuantizeWrapperV2(inner, KernelConfig(quantizers, inner.weights))
 
     def _quantized(self, old: Any, new: Any, name: str) -> Any:

@@ -13,7 +13,7 @@ import numpy as np
 
 from tfcompress.runtime import tf, tf_keras, tfmot
 
-__all__ = ["ActivationRange", "FixedRange", "KernelQuantizer", "SameRange"]
+__all__ = ["ActivationRange", "Axis", "BiasQuantizer", "FixedRange", "KernelQuantizer", "SameRange"]
 
 Axis = Literal["tensor", "last", "last_two", "before_last"]
 
@@ -58,6 +58,10 @@ class ActivationRange(_quantizers.Quantizer):
             high = high.assign(self._moved(high, tf.maximum(tf.reduce_max(inputs), _SMALLEST_RANGE)))
         return tf.quantization.fake_quant_with_min_max_vars(inputs, low, high)
 
+    def scale(self) -> Any:
+        """Step of the grid, a scalar."""
+        return (self.variables["high"] - self.variables["low"]) / 255
+
     def _moved(self, old: Any, seen: Any) -> Any:
         return self.decay * old + (1 - self.decay) * seen
 
@@ -69,8 +73,12 @@ class ActivationRange(_quantizers.Quantizer):
 class SameRange(_quantizers.Quantizer):
     """The range of another tensor: kernels such as AVERAGE_POOL_2D keep the scale of their input."""
 
-    def __init__(self, source: ActivationRange | FixedRange) -> None:
-        self.source = source
+    def __init__(self, source: ActivationRange | FixedRange | SameRange) -> None:
+        self.source: ActivationRange | FixedRange = source.source if isinstance(source, SameRange) else source
+
+    def scale(self) -> Any:
+        """Scale of the other tensor, a scalar."""
+        return self.source.scale()
 
     def build(self, tensor_shape: Any, name: str, layer: Any) -> dict[str, Any]:
         """The variables of the other quantizer; nothing new."""
@@ -98,6 +106,10 @@ class FixedRange(_quantizers.Quantizer):
     def __call__(self, inputs: Any, training: bool, weights: Mapping[str, Any], **kwargs: Any) -> Any:
         """`inputs` on the fixed grid."""
         return tf.quantization.fake_quant_with_min_max_args(inputs, self.low, self.high)
+
+    def scale(self) -> Any:
+        """Step of the grid."""
+        return (self.high - self.low) / 255
 
     def get_config(self) -> dict[str, Any]:
         """Constructor arguments."""
@@ -130,11 +142,12 @@ class KernelQuantizer(_quantizers.Quantizer):
         self.int8 = int8
         self.mask = mask
         self.cluster_ids = cluster_ids
+        self.variables: dict[str, Any] = {}
 
     def build(self, tensor_shape: Any, name: str, layer: Any) -> dict[str, Any]:
         """The variables `mask` and `cluster_ids`, those that are kept."""
         kept = {"mask": self.mask, "cluster_ids": self.cluster_ids}
-        return {
+        self.variables = {
             key: layer.add_weight(
                 f"{name}_{key}",
                 shape=values.shape,
@@ -145,11 +158,16 @@ class KernelQuantizer(_quantizers.Quantizer):
             for key, values in kept.items()
             if values is not None
         }
+        return self.variables
 
     def __call__(self, inputs: Any, training: bool, weights: Mapping[str, Any], **kwargs: Any) -> Any:
         """The weights that the layer computes with."""
         values = self.constrained(inputs, weights)
         return _symmetric_int8(values, self.axis) if self.int8 else values
+
+    def scale(self, values: Any) -> Any:
+        """Step of the grid for these weights: a scalar, or one for each output channel."""
+        return _bound(self.constrained(values, self.variables), self.axis) / 127
 
     def constrained(self, values: Any, weights: Mapping[str, Any]) -> Any:
         """Float weights with zeros and clusters kept: what the model without wrappers holds.
@@ -169,13 +187,64 @@ class KernelQuantizer(_quantizers.Quantizer):
         return {"axis": self.axis, "int8": self.int8, "mask": self.mask, "cluster_ids": self.cluster_ids}
 
 
+class BiasQuantizer(_quantizers.Quantizer):
+    """A bias on the grid of the int32 accumulator: input scale times weight scale (quantization specification).
+
+    tfmot leaves biases in float.  A first layer whose input is an image in 0..255 has a coarse accumulator, and then
+    the difference is enough to make simulation and file part.
+
+    Args:
+        kernel: the variable of the same layer's kernel.
+        kernel_quantizer: of that kernel.
+        source: the quantizer of the layer's input.
+    """
+
+    def __init__(
+        self,
+        kernel: Any,
+        kernel_quantizer: KernelQuantizer,
+        source: ActivationRange | FixedRange | SameRange,
+    ) -> None:
+        self.kernel = kernel
+        self.kernel_quantizer = kernel_quantizer
+        self.source = source
+
+    def build(self, tensor_shape: Any, name: str, layer: Any) -> dict[str, Any]:
+        """No variables."""
+        return {}
+
+    def __call__(self, inputs: Any, training: bool, weights: Mapping[str, Any], **kwargs: Any) -> Any:
+        """The bias, rounded; the gradient passes as if it were not."""
+        scale = self.source.scale() * self.kernel_quantizer.scale(self.kernel)
+        return inputs + tf.stop_gradient(tf.round(inputs / scale) * scale - inputs)
+
+    def constrained(self, values: Any, weights: Mapping[str, Any]) -> Any:
+        """The float bias."""
+        return values
+
+    def get_config(self) -> dict[str, Any]:
+        """Constructor arguments."""
+        return {"kernel": self.kernel, "kernel_quantizer": self.kernel_quantizer, "source": self.source}
+
+
+def _bound(values: Any, axis: Axis) -> Any:
+    """Largest magnitude: a scalar for `tensor`, else one for each output channel."""
+    if axis == "before_last":
+        order = [*range(len(values.shape) - 2), len(values.shape) - 1, len(values.shape) - 2]
+        values = tf.transpose(values, order)
+    if axis == "last_two":
+        values = tf.reshape(values, [*values.shape[:-2], values.shape[-2] * values.shape[-1]])
+    axes = None if axis == "tensor" else list(range(len(values.shape) - 1))
+    return tf.maximum(tf.reduce_max(tf.abs(values), axis=axes), _SMALLEST_RANGE)
+
+
 def _initially(values: np.ndarray) -> Any:
     return lambda shape, dtype=None, **kwargs: tf.constant(values, dtype)
 
 
 def _symmetric_int8(values: Any, axis: Axis) -> Any:
     if axis == "tensor":
-        bound = tf.maximum(tf.reduce_max(tf.abs(values)), _SMALLEST_RANGE)
+        bound = _bound(values, axis)
         return tf.quantization.fake_quant_with_min_max_vars(values, -bound, bound, narrow_range=True)
     if axis == "last_two":
         folded = tf.reshape(values, [*values.shape[:-2], values.shape[-2] * values.shape[-1]])
@@ -183,6 +252,5 @@ def _symmetric_int8(values: Any, axis: Axis) -> Any:
     if axis == "before_last":
         order = [*range(len(values.shape) - 2), len(values.shape) - 1, len(values.shape) - 2]
         return tf.transpose(_symmetric_int8(tf.transpose(values, order), "last"), order)
-    bound = tf.reduce_max(tf.abs(values), axis=list(range(len(values.shape) - 1)))
-    bound = tf.maximum(bound, _SMALLEST_RANGE)
+    bound = _bound(values, axis)
     return tf.quantization.fake_quant_with_min_max_vars_per_channel(values, -bound, bound, narrow_range=True)

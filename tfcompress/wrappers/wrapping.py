@@ -43,20 +43,25 @@ class Wrapped:
     notes: tuple[str, ...]
 
 
-def _optimizer(training: Training) -> Any:
-    """The recipe's optimizer."""
+def _optimizer(training: Training, steps: int) -> Any:
+    """The recipe's optimizer, with its learning-rate schedule over so many steps."""
     classes = {
         "adam": tf_keras.optimizers.Adam,
         "sgd": tf_keras.optimizers.SGD,
         "rmsprop": tf_keras.optimizers.RMSprop,
         "adamw": tf_keras.optimizers.AdamW,
     }
-    return classes[training.optimizer](training.learning_rate)
+    rate = training.learning_rate
+    if training.decay == "cosine":
+        rate = tf_keras.optimizers.schedules.CosineDecay(rate, steps)
+    return classes[training.optimizer](rate)
 
 
-def _aimed(model: Any, teacher: Any, recipe: Recipe) -> Any:
+def _aimed(model: Any, teacher: Any, recipe: Recipe, steps: int) -> Any:
     objective = Objective.of(model, teacher, recipe.distillation, recipe.training.loss)
-    model.aim_at(objective, _optimizer(recipe.training))
+    optimizer = _optimizer(recipe.training, steps)
+    # The steps of plain gradient descent have the size of the gradient already.
+    model.aim_at(objective, optimizer, relative=recipe.training.optimizer != "sgd")
     return model
 
 
@@ -73,25 +78,28 @@ def wrap_for_pruning(model: Any, teacher: Any, recipe: Recipe, *, steps: int) ->
     wrapped = wrap_pruning(model, recipe.pruning, steps=steps, make_model=WrappedModel)
     _, left = layers_to_compress(model, recipe.pruning.skip)
     notes = (f"not pruned: {', '.join(left)}",) if left else ()
-    return Wrapped(_aimed(wrapped, teacher, recipe), notes)
+    return Wrapped(_aimed(wrapped, teacher, recipe, steps), notes)
 
 
-def wrap_for_clustering(model: Any, teacher: Any, recipe: Recipe) -> Wrapped:
+def wrap_for_clustering(model: Any, teacher: Any, recipe: Recipe, *, steps: int) -> Wrapped:
     """A flat model whose kernels are clustered now and whose clusters train as one weight each.
 
     Args:
         model: flat tf_keras model; its kernels are clustered in place.
         teacher: the lowered float model, or None without distillation.
         recipe: with a clustering section.
+        steps: of the whole training.
     """
     assert recipe.clustering is not None
     left = cluster_kernels(model, recipe.clustering)
     wrapped = wrap_kernels(model, _keeping(model, recipe, int8=False), make_model=WrappedModel)
     notes = (f"not clustered: {', '.join(left)}",) if left else ()
-    return Wrapped(_aimed(wrapped, teacher, recipe), notes)
+    return Wrapped(_aimed(wrapped, teacher, recipe, steps), notes)
 
 
-def wrap_for_quantization(model: Any, teacher: Any, recipe: Recipe, calibration: Samples | None) -> Wrapped:
+def wrap_for_quantization(
+    model: Any, teacher: Any, recipe: Recipe, calibration: Samples | None, *, steps: int
+) -> Wrapped:
     """A quantization-aware model; zeros are kept where the recipe prunes, equal weights where it clusters.
 
     Args:
@@ -99,6 +107,7 @@ def wrap_for_quantization(model: Any, teacher: Any, recipe: Recipe, calibration:
         teacher: the lowered float model, or None without distillation.
         recipe: with a quantization section.
         calibration: sets the initial activation ranges; None lets the first steps find them.
+        steps: of the whole training.
 
     Raises:
         RecipeError: `strict`, and a layer would stay in float.
@@ -114,16 +123,16 @@ def wrap_for_quantization(model: Any, teacher: Any, recipe: Recipe, calibration:
         ranges = dict(measure_ranges(model, tensors, calibration.take(CALIBRATION_SAMPLES)))
     wrapped = insert_quantizers(model, plan, ranges, _keeping(model, recipe, int8=True), make_model=WrappedModel)
     notes = tuple(f"left in float: {name}: {reason}" for name, reason in plan.left_float.items())
-    return Wrapped(_aimed(wrapped, teacher, recipe), notes)
+    return Wrapped(_aimed(wrapped, teacher, recipe, steps), notes)
 
 
-def wrap_for_distillation(model: Any, teacher: Any, recipe: Recipe) -> Wrapped:
+def wrap_for_distillation(model: Any, teacher: Any, recipe: Recipe, *, steps: int) -> Wrapped:
     """A model without wrappers that trains towards the recipe's objective."""
 
     def identity(layer: Any, values: np.ndarray, axis: Axis) -> KernelQuantizer:
         return KernelQuantizer(axis, int8=False)
 
-    return Wrapped(_aimed(wrap_kernels(model, identity, make_model=WrappedModel), teacher, recipe), ())
+    return Wrapped(_aimed(wrap_kernels(model, identity, make_model=WrappedModel), teacher, recipe, steps), ())
 
 
 def _keeping(model: Any, recipe: Recipe, *, int8: bool) -> MakeKernelQuantizer:
