@@ -1,0 +1,45 @@
+"""What native code prints never reaches the user; what we print always does."""
+
+import os
+import subprocess
+import sys
+
+PROGRAM = """
+import os, sys, warnings, logging
+from tfcompress import chatter
+with chatter.silenced():
+    os.write(1, b"native out\\n")
+    os.write(2, b"native err\\n")
+    warnings.warn("a library warns")
+    logging.getLogger("library").warning("a library logs")
+    with chatter.silenced():
+        os.write(2, b"nested\\n")
+    print("result", file=chatter.out())
+    print("note", file=chatter.err())
+print("after")
+os.write(2, b"native after\\n")
+"""
+
+
+def test_only_our_own_output_is_seen() -> None:
+    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
+    assert done.stdout == "result\nafter\n"
+    assert done.stderr == "note\nnative after\n"
+
+
+def test_everything_is_seen_when_asked_for() -> None:
+    program = PROGRAM.replace("with chatter", "chatter.keep_chatter()\nwith chatter", 1)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "native out\nresult\nafter\n"
+    assert "native err" in done.stderr
+    assert "a library warns" in done.stderr
+
+
+def test_descriptors_are_not_leaked() -> None:
+    from tfcompress.chatter import silenced
+
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(20):
+        with silenced():
+            pass
+    assert len(os.listdir("/proc/self/fd")) == before
