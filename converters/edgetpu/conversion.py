@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from tfcompress.converters.edgetpu.repairs import repair_int8_file
 from tfcompress.converters.edgetpu.rewriting import AppliedRewrite, rewrite_float_graph
 from tfcompress.converters.phone import Int8Model, describe, quantize_int8, to_float_tflite
 from tfcompress.data import Samples
+from tfcompress.errors import ConversionError
 from tfcompress.layer_names import all_layers
 from tfcompress.model import FloatModel
 from tfcompress.recipe import Recipe
@@ -41,6 +43,7 @@ def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, outp
         ConversionError: the model cannot be converted; the message names the operator and what to do.
         DataError: calibration data is missing or bad.
     """
+    model = _with_fixed_sizes(model, calibration)
     names = [layer.name for layer in all_layers(model.keras_model)]
     result, rewrites = _quantized(model, calibration, recipe, names)
     content, repairs = repair_int8_file(result.content)
@@ -58,6 +61,21 @@ def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, outp
     return Artifact(Target.EDGETPU, output, path, facts, _notes(result, rewrites, repairs, mapping))
 
 
+def _with_fixed_sizes(model: FloatModel, calibration: Samples | None) -> FloatModel:
+    """The model with input sizes that are open taken from the calibration data: the Edge TPU has static shapes only."""
+    if all(size is not None for info in model.inputs for size in info.shape[1:]):
+        return model
+    if calibration is None:
+        raise ConversionError(
+            f"{model.name}: input sizes are open and the Edge TPU needs fixed ones: give --calibration=DATA of one size"
+        )
+    first = next(calibration.batches(1)).inputs
+    inputs = tuple(
+        dataclasses.replace(info, shape=(info.shape[0], *first[info.name].shape[1:])) for info in model.inputs
+    )
+    return dataclasses.replace(model, inputs=inputs)
+
+
 def _quantized(
     model: FloatModel, calibration: Samples | None, recipe: Recipe, names: list[str]
 ) -> tuple[Int8Model, tuple[AppliedRewrite, ...]]:
@@ -68,7 +86,13 @@ def _quantized(
         to_float_tflite(model), recipe.edgetpu.rewrite, layer_names=names, keras3=model.flavor == "keras3"
     )
     result = quantize_int8(
-        model, calibration, recipe, integer_io=integer_io, float_content=content, dense_per_channel=False
+        model,
+        calibration,
+        recipe,
+        integer_io=integer_io,
+        float_content=content,
+        dense_per_channel=False,
+        allow_int16=False,
     )
     return result, rewrites
 
@@ -86,7 +110,8 @@ def _measured(path: Path, mapping: Mapping) -> Mapping:
 def _notes(
     result: Int8Model, rewrites: tuple[AppliedRewrite, ...], repairs: tuple[str, ...], mapping: Mapping
 ) -> tuple[str, ...]:
-    notes = [f"engine: {result.engine} ({result.reason})", *(rewrite.note() for rewrite in rewrites), *repairs]
+    notes = [f"engine: {result.engine} ({result.reason})", *(rewrite.note() for rewrite in rewrites)]
+    notes += [*result.notes, *repairs]
     notes.append(f"{mapping.mapped_ops} of {len(mapping.operators)} operators map to the Edge TPU (forecast)")
     if mapping.failure is not None:
         notes.append(f"the compiler is expected to fail: {mapping.failure.explanation}; {mapping.failure.fix}")

@@ -117,3 +117,17 @@ def test_the_compiler_on_path_is_run_and_compared(tmp_path: Path, monkeypatch: p
     assert (output / "model_edgetpu.tflite").exists()
     assert all(difference["op"] != "CONV_2D" for difference in measured["differences"])
     assert any("compiled with edgetpu_compiler" in note for note in artifact.notes)
+
+
+def test_open_input_sizes_are_taken_from_the_calibration_data(tmp_path: Path) -> None:
+    layers = tf_keras.layers
+    inputs = layers.Input((None, None, 3))
+    x = layers.LeakyReLU()(layers.Conv2D(4, 3)(inputs))
+    model = float_model_from_keras(tf_keras.Model(inputs, layers.GlobalAveragePooling2D()(x)))
+    images = np.random.default_rng(0).normal(size=[4, 20, 24, 3]).astype(np.float32)
+    samples = samples_from_arrays(images, model_inputs=model.inputs, model_outputs=model.outputs)
+    artifact = convert(model, samples, Recipe(), tmp_path)
+    file = read_tflite(artifact.runnable)
+    assert file.main.tensors[file.main.inputs[0]].shape == (1, 20, 24, 3)
+    assert mapping_of(artifact)["failure"] is None
+    assert mapping_of(artifact)["cpu_ops"] == 0
