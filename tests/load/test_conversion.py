@@ -291,6 +291,9 @@ def test_custom_keras3_layer_trains_inside_tf_keras_and_comes_back() -> None:
     assert any(isinstance(layer, Keras3Layer) for layer in there.layers)
     there.compile("sgd", "mse")
     there.fit(np.ones((8, 4)), np.ones((8, 2)), epochs=2, verbose=0)
+    clone = tf_keras.models.clone_model(there)
+    clone.set_weights(there.get_weights())
+    assert_close(outputs_of(clone), outputs_of(there))
     back = to_keras3(there)
     assert isinstance(back.layers[1], Doubler)
     assert back.layers[1].factor == 3.0
@@ -330,8 +333,8 @@ def test_operation_without_a_layer_runs_in_an_adapter() -> None:
 class Subclassed(keras.Model):
     """A model whose calls nobody can list."""
 
-    def __init__(self) -> None:
-        super().__init__(name="mine")
+    def __init__(self, name: str = "mine", **kwargs: Any) -> None:
+        super().__init__(name=name, **kwargs)
         self.dense = layers.Dense(2)
 
     def call(self, inputs: Any) -> Any:

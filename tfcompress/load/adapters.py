@@ -16,6 +16,28 @@ __all__ = ["Keras3Graph", "Keras3Layer", "TfKerasGraph", "TfKerasLayer", "is_ada
 _PACKAGE = "tfcompress"
 
 
+class _Serialized(dict[str, Any]):
+    """A serialized layer that still knows its classes, so that a clone needs no registration of the user's own.
+
+    Written to a file and read back it is a plain dictionary, and the custom objects have to be given again.
+    """
+
+    def __init__(self, library: Any, layer: Any) -> None:
+        super().__init__(library.saving.serialize_keras_object(layer))
+        kinds = {type(inner) for inner in layer._flatten_layers()}
+        self.classes = {
+            name: kind for kind in kinds for name in (kind.__name__, library.saving.get_registered_name(kind))
+        }
+
+
+def _restored(library: Any, layer: Any) -> Any:
+    """The layer itself, from its serialized form or as it is."""
+    if not isinstance(layer, Mapping):
+        return layer
+    classes = layer.classes if isinstance(layer, _Serialized) else None
+    return library.saving.deserialize_keras_object(dict(layer), custom_objects=classes)
+
+
 @tf_keras.saving.register_keras_serializable(_PACKAGE)
 class Keras3Graph(tf_keras.layers.Layer):
     """One call of a Keras 3 operation without weights, as a tf_keras layer."""
@@ -46,7 +68,7 @@ class Keras3Layer(tf_keras.layers.Layer):
     def __init__(self, layer: Any, **kwargs: Any) -> None:
         """`layer` is a Keras 3 layer or its serialized form."""
         super().__init__(**kwargs)
-        self.layer = keras.saving.deserialize_keras_object(layer) if isinstance(layer, Mapping) else layer
+        self.layer = _restored(keras, layer)
         self.supports_masking = bool(self.layer.supports_masking)
         self._adopt_weights()
 
@@ -74,7 +96,7 @@ class Keras3Layer(tf_keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """The settings, with the layer in Keras 3's serialized form."""
-        return {**super().get_config(), "layer": keras.saving.serialize_keras_object(self.layer)}
+        return {**super().get_config(), "layer": _Serialized(keras, self.layer)}
 
 
 @keras.saving.register_keras_serializable(_PACKAGE)
@@ -102,7 +124,7 @@ class TfKerasLayer(keras.layers.Layer):
     def __init__(self, layer: Any, **kwargs: Any) -> None:
         """`layer` is a built tf_keras layer or its serialized form."""
         super().__init__(**kwargs)
-        self.layer = tf_keras.saving.deserialize_keras_object(layer) if isinstance(layer, Mapping) else layer
+        self.layer = _restored(tf_keras, layer)
         self.supports_masking = bool(self.layer.supports_masking)
         self._adopted: list[Any] = []
         if self.layer.built:
@@ -134,7 +156,7 @@ class TfKerasLayer(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """The settings, with the layer in tf_keras's serialized form."""
-        return {**super().get_config(), "layer": tf_keras.saving.serialize_keras_object(self.layer)}
+        return {**super().get_config(), "layer": _Serialized(tf_keras, self.layer)}
 
 
 def is_adapter(layer: Any) -> bool:

@@ -16,6 +16,8 @@ from tfcompress.load.source import ModelFile, StoredWeights, sha256_of
 
 __all__ = ["Probe", "parse_json", "probe", "read_h5"]
 
+# A busy machine gives a process this much less of its time, at worst.
+_PATIENCE = 4
 _PROBE_SCRIPT = Path(__file__).with_name("hdf5_probe.py")
 
 
@@ -45,9 +47,11 @@ def probe(path: Path) -> Probe:
     limit = time_limit(path)
     command = [sys.executable, "-P", str(_PROBE_SCRIPT), str(path), str(expanded_limit(path)), str(limit)]
     try:
-        child = subprocess.run(command, capture_output=True, timeout=2 * limit, check=False)
+        child = subprocess.run(command, capture_output=True, timeout=_PATIENCE * limit, check=False)
     except subprocess.TimeoutExpired as error:
-        raise ModelError(f"{path}: corrupt: the HDF5 library did not finish reading it in {2 * limit} s") from error
+        raise ModelError(
+            f"{path}: corrupt: the HDF5 library did not finish reading it in {_PATIENCE * limit} s"
+        ) from error
     if child.returncode:
         raise ModelError(f"{path}: corrupt: reading it crashed the HDF5 library (exit status {child.returncode})")
     report = json.loads(child.stdout)

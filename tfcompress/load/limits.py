@@ -13,7 +13,7 @@ _ALWAYS_ALLOWED = 64 << 20
 JSON_LIMIT = 128 << 20
 """Bytes of configuration text; the largest of keras.applications has under 1 MiB."""
 
-_SECONDS = 20
+_SECONDS = 10
 _BYTES_PER_SECOND = 50 << 20
 
 
@@ -28,5 +28,5 @@ def expanded_limit(path: Path) -> int:
 
 
 def time_limit(path: Path) -> int:
-    """Seconds after which a process that only reads `path` must be hanging."""
+    """Seconds of processor time after which a process that only reads `path` must be hanging."""
     return _SECONDS + path.stat().st_size // _BYTES_PER_SECOND

@@ -50,8 +50,9 @@ def restore(
         refuse_code(file.path, config, custom_objects)
     keras3 = reads_with_keras3(file, custom_objects)
     repaired = repaired_config(config, keras3=keras3)
-    require_known_objects(file.path, repaired, custom_objects, keras3=keras3)
-    model = _read(file, repaired, custom_objects, keras3=keras3, trusted=trusted)
+    with tfmot_scopes(repaired):
+        require_known_objects(file.path, repaired, custom_objects, keras3=keras3)
+        model = _read(file, repaired, custom_objects, keras3=keras3, trusted=trusted)
     refuse_absurd_activations(file.path, model)
     return strip_leftover_wrappers(model)
 
@@ -63,11 +64,13 @@ def _without_compile_state(config: Mapping[str, Any]) -> dict[str, Any]:
 def reads_with_keras3(file: ModelFile, custom_objects: Mapping[str, Any]) -> bool:
     """Whether Keras 3 is the one to read a file: it wrote it, or the user's layers are Keras 3 layers.
 
-    A configuration that does not name its version is Keras 3's when its objects carry a ``module`` and its inputs a
-    ``batch_shape``, which Keras 2 calls ``batch_input_shape``.
+    Our own adapters hold layers of the other Keras, so there the user's layers say nothing.  A configuration that does
+    not name its version is Keras 3's when an input in it has a ``batch_shape``, which Keras 2 calls
+    ``batch_input_shape``.
     """
     kinds = {_library_of(value) for value in custom_objects.values()} - {None}
-    if len(kinds) == 1:
+    adapted = any(str(value.get("registered_name")).startswith("tfcompress>") for _, value in walk_objects(file.config))
+    if len(kinds) == 1 and not adapted:
         return kinds == {"keras"}
     if file.keras_major is not None:
         return file.keras_major == 3
@@ -91,11 +94,12 @@ def _read(
         stack.enter_context(silenced())
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tfcompress_")))
         path = _readable_copy(file, config, folder)
-        scope = {**tfmot_objects(config), **custom_objects}
-        stack.enter_context(library.saving.custom_object_scope(scope))
+        objects = dict(custom_objects)
+        for either in (keras, tf_keras):  # an adapter holds a layer of the other one
+            stack.enter_context(either.saving.custom_object_scope(objects))
         stack.enter_context(weight_budget(file.path, file.stored))
         try:
-            return library.models.load_model(str(path), custom_objects=scope, compile=False, safe_mode=not trusted)
+            return library.models.load_model(str(path), custom_objects=objects, compile=False, safe_mode=not trusted)
         except Exception as error:  # Keras raises anything for a configuration that it did not expect
             raise _explained(file, error, keras3=keras3) from error
 
@@ -117,18 +121,20 @@ def _explained(file: ModelFile, error: BaseException, *, keras3: bool) -> TfComp
     )
 
 
-def tfmot_objects(config: Mapping[str, Any]) -> dict[str, Any]:
-    """tfmot's own classes, where a configuration still holds its wrappers."""
+@contextlib.contextmanager
+def tfmot_scopes(config: Mapping[str, Any]) -> Iterator[None]:
+    """Makes tfmot's classes known to tf_keras, where a configuration still holds its wrappers."""
     names = {str(value.get("class_name")).rpartition(">")[2] for _, value in walk_objects(config)}
-    found: dict[str, Any] = {}
-    if names & _SPARSITY_WRAPPERS:
-        found.update({"PruneLowMagnitude": tfmot.sparsity.keras.pruning_wrapper.PruneLowMagnitude})
-        with tfmot.clustering.keras.cluster_scope():
-            found["ClusterWeights"] = tf_keras.saving.get_registered_object("ClusterWeights")
-    if any(name.startswith("Quantize") for name in names):
-        with tfmot.quantization.keras.quantize_scope():
-            found.update(tf_keras.saving.get_custom_objects())
-    return found
+    with contextlib.ExitStack() as stack:
+        if names & _SPARSITY_WRAPPERS:
+            stack.enter_context(tfmot.sparsity.keras.prune_scope())
+            stack.enter_context(tfmot.clustering.keras.cluster_scope())
+            # The pruning wrapper restores its own schedule, but the names have to be known.
+            schedules = {name: getattr(tfmot.sparsity.keras, name) for name in ("ConstantSparsity", "PolynomialDecay")}
+            stack.enter_context(tf_keras.saving.custom_object_scope(schedules))
+        if any(name.startswith("Quantize") for name in names):
+            stack.enter_context(tfmot.quantization.keras.quantize_scope())
+        yield
 
 
 def _readable_copy(file: ModelFile, config: Mapping[str, Any], folder: Path) -> Path:
