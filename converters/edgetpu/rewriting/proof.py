@@ -24,9 +24,16 @@ def largest_difference(first: bytes, second: bytes, *, seed: int = 0) -> float:
         seed: of the inputs; floats are normal, 8-bit integers take all values, wider ones 0 and 1.
 
     Returns:
-        max |a - b| / max(1, max |a|) over all outputs; infinity when one has NaN where the other has not, or when
-        shapes differ.
+        max |a - b| / max(1, max |a|) over all outputs; infinity when one has NaN where the other has not, when shapes
+        differ, or when one of the files cannot be run.
     """
+    try:
+        return _largest_difference(first, second, seed)
+    except (RuntimeError, ValueError):  # what the interpreter raises for a graph that it cannot prepare
+        return float("inf")
+
+
+def _largest_difference(first: bytes, second: bytes, seed: int) -> float:
     with silenced():
         one, other = _interpreter(first), _interpreter(second)
     random = np.random.default_rng(seed)
