@@ -31,7 +31,8 @@ class WrappedModel(tf_keras.Model):
             optimizer: a tf_keras optimizer.
             relative: the learning rate is in units of each variable's root mean square.  Folding batch normalization
                 leaves kernels whose sizes differ by orders of magnitude (a first layer that reads 0..255 has weights
-                near 0.004), and an optimizer such as Adam, whose steps are as large as its rate, would undo them (the reasoning of You et al. 2020, LAMB, section 3).
+                near 0.004), and an optimizer such as Adam, whose steps are as large as its rate, would undo
+                them (the reasoning of You et al. 2020, LAMB, section 3).
         """
         super().compile(optimizer=optimizer)
         self._step_sizes: dict[Any, float] = {}
