@@ -71,7 +71,8 @@ def save_keras3_export(folder: Path) -> tuple[Path, Any]:
     return folder / "c_saved", model
 
 
-SAVERS = {
+Saver = Callable[[Path], tuple[Path, Any]]
+SAVERS: dict[Saver, tuple[str, str]] = {
     save_keras3: ("keras_v3", "keras3"),
     save_keras3_h5: ("h5", "keras3"),
     save_keras2: ("keras_v2", "tf_keras"),
@@ -82,9 +83,7 @@ SAVERS = {
 
 
 @pytest.mark.parametrize("save", SAVERS, ids=lambda save: save.__name__)
-def test_every_format_loads_with_the_keras_that_wrote_it(
-    save: Callable[[Path], tuple[Path, Any]], tmp_path: Path
-) -> None:
+def test_every_format_loads_with_the_keras_that_wrote_it(save: Saver, tmp_path: Path) -> None:
     path, original = save(tmp_path)
     model = load_model(path)
     assert (model.format, model.flavor) == SAVERS[save]
@@ -99,7 +98,7 @@ def test_every_format_loads_with_the_keras_that_wrote_it(
 
 
 @pytest.mark.parametrize("save", [save_keras3, save_keras2, save_keras2_h5], ids=lambda save: save.__name__)
-def test_content_decides_and_not_the_name(save: Callable[[Path], tuple[Path, Any]], tmp_path: Path) -> None:
+def test_content_decides_and_not_the_name(save: Saver, tmp_path: Path) -> None:
     path, _ = save(tmp_path)
     wrong = ".h5" if path.suffix == ".keras" else ".keras"
     for name in (f"renamed{wrong}", "without_a_suffix", "model.bin"):
@@ -132,7 +131,7 @@ def write(name: str, content: bytes) -> Callable[[Path], Path]:
     return make
 
 
-def truncated(save: Callable[[Path], tuple[Path, Any]]) -> Callable[[Path], Path]:
+def truncated(save: Saver) -> Callable[[Path], Path]:
     def make(folder: Path) -> Path:
         path, _ = save(folder)
         victim = path / "saved_model.pb" if path.is_dir() else path
