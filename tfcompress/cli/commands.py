@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from tfcompress import chatter
 from tfcompress.errors import GateError, InputError, ModelError
 from tfcompress.recipe import Recipe
 from tfcompress.report import render_terminal
+from tfcompress.report.ci import render_junit, render_markdown
 from tfcompress.targets import Target
 
 __all__ = ["compress", "convert", "demo", "diff", "inspect", "verify"]
@@ -43,7 +45,19 @@ def convert(options: argparse.Namespace) -> int:
     return _finish(result, options)
 
 
+def _write_summaries(report: Mapping[str, Any], options: argparse.Namespace) -> None:
+    """The files that ``--junit_xml`` and ``--markdown`` name."""
+    for flag, render in [("junit_xml", render_junit), ("markdown", render_markdown)]:
+        name = getattr(options, flag, None)
+        if name is not None:
+            try:
+                Path(name).write_text(render(report), encoding="utf-8")
+            except OSError as error:
+                raise InputError(f"--{flag}={name}: cannot be written: {error.strerror}") from None
+
+
 def _finish(result: tfcompress.Conversion, options: argparse.Namespace) -> int:
+    _write_summaries(result.report, options)
     if options.json:
         _print_json(result.report)
     else:
@@ -95,6 +109,7 @@ def diff(options: argparse.Namespace) -> int:
         _print_json(report)
     else:
         _print(render_terminal(report))
+    _write_summaries(report, options)
     return GateError.exit_code if report["candidate"]["status"] == "gate_failed" else 0
 
 

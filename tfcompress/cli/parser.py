@@ -95,6 +95,11 @@ def _share(text: str) -> float:
     return number
 
 
+def _add_summaries(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--junit_xml", metavar="FILE", help="write the gate's verdict for a CI server")
+    parser.add_argument("--markdown", metavar="FILE", help="write a summary in GitHub-flavoured markdown")
+
+
 def _sizes(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in text.split(","))
 
@@ -160,6 +165,7 @@ def _diff(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("reference", metavar="REFERENCE", help=".keras, .h5, SavedModel or .tflite")
     parser.add_argument("candidate", metavar="CANDIDATE", help="the same")
     parser.add_argument("--evaluation", required=True, metavar="DATA", help=_DATA_HELP)
+    _add_summaries(parser)
     parser.add_argument("--samples", type=_positive, metavar="N", help="use the first N samples only")
     _add_data(parser)
     _add_gate(parser)

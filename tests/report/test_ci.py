@@ -1,0 +1,50 @@
+"""Summaries for continuous integration."""
+
+import xml.etree.ElementTree as ET
+from typing import Any
+
+from tfcompress.report.ci import render_junit, render_markdown
+
+
+def section(status: str, reason: str | None = None) -> dict[str, Any]:
+    diff = {"accuracy_drop": 0.02, "accuracy_drop_ci95": [0.01, 0.03], "top1_agreement": 0.97, "sqnr_db": 20.0}
+    return {"status": status, "reason": reason, "bytes": 1000, "diff": diff}
+
+
+REPORT = {
+    "reference": {"samples": 500},
+    "targets": {
+        "phone": section("gate_failed", "drop 0.02 is above 0.01"),
+        "edgetpu": section("ok"),
+        "cloud_tpu": section("failed", "XLA refuses <Cholesky>"),
+    },
+}
+
+
+def test_junit_counts_a_failed_gate_as_failure_and_a_failed_conversion_as_error() -> None:
+    suite = ET.fromstring(render_junit(REPORT))
+    assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("3", "1", "1")
+    cases = {case.get("name"): case for case in suite}
+    assert cases["phone"].find("failure").get("message") == "drop 0.02 is above 0.01"  # type: ignore[union-attr]
+    assert cases["cloud_tpu"].find("error").get("message") == "XLA refuses <Cholesky>"  # type: ignore[union-attr]
+    assert cases["edgetpu"].find("failure") is None
+
+
+def test_a_diff_is_one_test_case() -> None:
+    suite = ET.fromstring(render_junit({"reference": {"samples": 5}, "candidate": section("ok")}))
+    assert [case.get("name") for case in suite] == ["candidate"]
+
+
+def test_markdown_has_a_row_an_artifact_and_says_why_one_failed() -> None:
+    text = render_markdown(REPORT)
+    assert text.startswith("### tfcompress: 500 samples\n")
+    rows = [line for line in text.splitlines() if line.startswith("| ") and "drop" not in line]
+    assert [row.split("|")[1].strip() for row in rows] == ["phone", "edgetpu", "cloud_tpu"]
+    assert "❌ failed" in rows[0]
+    assert "- **phone**: drop 0.02 is above 0.01" in text
+
+
+def test_a_target_that_was_not_asked_for_is_left_out() -> None:
+    report = {**REPORT, "targets": {"phone": section("ok"), "edgetpu": section("skipped")}}
+    assert "edgetpu" not in render_markdown(report)
+    assert "edgetpu" not in render_junit(report)
