@@ -47,8 +47,7 @@ def seeded(build: Callable[[], Any], seed: int = 0) -> FloatModel:
     rng = np.random.default_rng(seed)
     for layer in model.layers:
         if isinstance(layer, tf_keras.layers.BatchNormalization):
-            gamma, beta, mean, variance = layer.get_weights()
-            size = len(gamma)
+            size = layer.get_weights()[0].size
             layer.set_weights(
                 [
                     rng.uniform(0.8, 1.2, size).astype(np.float32),
@@ -57,7 +56,37 @@ def seeded(build: Callable[[], Any], seed: int = 0) -> FloatModel:
                     rng.uniform(0.5, 1.5, size).astype(np.float32),
                 ]
             )
+    _balance(model, rng)
     return float_model_from_keras(model, name=model.name)
+
+
+def _balance(model: Any, rng: np.random.Generator) -> None:
+    """Make an untrained model tell the tints apart: its last layer compares with each tint's mean features."""
+    head = next((layer for layer in model.layers if layer.name == "logits"), None)
+    if head is None:
+        return
+    before = tf_keras.Model(model.inputs, head.input)
+    means = np.stack(
+        [before(pictures_like(model.input_shape, 100, rng, tint=tint)).numpy().mean(axis=0) for tint in TINTS]
+    )
+    centre = means.mean(axis=0)
+    means -= centre
+    distances = np.square(means[:, None] - means[None]).sum(axis=-1)
+    scale = 8 / np.median(distances[distances > 0])
+    # The nearest mean is where m.(f - centre) - |m|^2 / 2 is largest.
+    head.set_weights([scale * means.T, -scale * (means @ centre + np.square(means).sum(axis=1) / 2)])
+
+
+TINTS = np.array([[0.6, -0.6, -0.6], [-0.6, 0.6, -0.6], [-0.6, -0.6, 0.6], [0.5, 0.5, 0.5]])
+
+
+def pictures_like(
+    shape: tuple[int | None, ...], count: int, rng: np.random.Generator, tint: np.ndarray | None = None
+) -> np.ndarray:
+    """Noisy pictures in [-1, 1], each of one of four tints, or all of the given one."""
+    sizes = [size or 1 for size in shape[1:]]
+    tints = TINTS[rng.integers(0, len(TINTS), count)] if tint is None else np.tile(tint, (count, 1))
+    return np.clip(tints[:, None, None, :] + rng.normal(0, 0.25, (count, *sizes)), -1, 1).astype(np.float32)
 
 
 def plain_cnn() -> Any:
@@ -84,10 +113,11 @@ def branched_cnn() -> Any:
     layers = tf_keras.layers
     image = layers.Input((16, 16, 3), name="image")
     stem = layers.Conv2D(8, 3, strides=2, padding="same", activation="relu", name="stem")(image)
-    deep = layers.DepthwiseConv2D(3, padding="same", name="depthwise")(stem)
+    strong = tf.keras.initializers.RandomNormal(stddev=1.0, seed=3)
+    deep = layers.DepthwiseConv2D(3, padding="same", name="depthwise", depthwise_initializer=strong)(stem)
     deep = layers.BatchNormalization(name="norm")(deep)
     deep = layers.ReLU(name="relu")(deep)
-    point = layers.Conv2D(8, 1, name="pointwise")(deep)
+    point = layers.Conv2D(8, 1, name="pointwise", kernel_initializer=strong)(deep)
     total = layers.Add(name="sum")([stem, point])
     left = layers.Conv2D(6, 1, activation="relu", name="left")(total)
     right = layers.Conv2D(6, 3, padding="same", activation="relu", name="right")(total)
@@ -99,17 +129,13 @@ def branched_cnn() -> Any:
     return tf_keras.Model(image, layers.Softmax(name="answer")(logits), name="branched_cnn")
 
 
-def pictures(model: FloatModel, count: int = 200, seed: int = 0) -> np.ndarray:
-    """Smooth random pictures in [-1, 1], of one brightness and one colour each, so that answers differ."""
-    rng = np.random.default_rng(seed)
-    shape = [size or 1 for size in model.inputs[0].shape[1:]]
-    tint = rng.normal(0, 0.6, (count, 1, 1, shape[-1]))
-    return np.clip(tint + rng.normal(0, 0.4, (count, *shape)), -1, 1).astype(np.float32)
-
-
 def samples_with_own_answers(model: FloatModel, count: int = 200, seed: int = 0) -> Samples:
-    """Pictures labelled with what the float model says: any other answer is an error of the artifact."""
-    images = pictures(model, count, seed)
-    outputs = model.predict({model.inputs[0].name: images})
-    labels = next(iter(outputs.values())).argmax(axis=-1)
-    return samples_from_arrays(images, labels, model_inputs=model.inputs, model_outputs=model.outputs)
+    """Pictures labelled with what the float model says, and says clearly: another answer is an artifact's error."""
+    images = pictures_like(model.inputs[0].shape, 4 * count, np.random.default_rng(seed))
+    outputs = next(iter(model.predict({model.inputs[0].name: images}).values()))
+    answers, best = outputs.argmax(axis=-1), np.sort(outputs, axis=-1)
+    doubt = best[:, -2] - best[:, -1]
+    each = count // outputs.shape[-1]
+    chosen = [np.flatnonzero(answers == k)[np.argsort(doubt[answers == k])[:each]] for k in range(outputs.shape[-1])]
+    clear = np.sort(np.concatenate(chosen))
+    return samples_from_arrays(images[clear], answers[clear], model_inputs=model.inputs, model_outputs=model.outputs)

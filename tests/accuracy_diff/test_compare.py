@@ -1,6 +1,7 @@
 """Comparing two models on the same samples: labels in all forms, ties, NaN, constants, single samples."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -69,9 +70,8 @@ def test_string_labels_follow_the_given_class_names() -> None:
     ],
 )
 def test_labels_that_do_not_fit_are_refused_in_one_line(labels: np.ndarray, said: str) -> None:
-    with pytest.raises(DataError, match=".") as caught:
+    with pytest.raises(DataError, match=re.escape(said)):
         _compared(labels)
-    assert said in str(caught.value)
 
 
 def test_without_labels_there_is_no_accuracy_but_an_agreement() -> None:
@@ -206,9 +206,7 @@ def test_outputs_with_other_names_are_matched_by_position() -> None:
 def test_another_number_of_outputs_is_refused() -> None:
     a = probabilities(REFERENCE, 4)
     with pytest.raises(ModelError, match="int8: has 2 outputs"):
-        compare(
-            table_runner("float", a), {"int8": table_runner("int8", a, a, names=("one", "two"))}, rows(400, LABELS)
-        )
+        compare(table_runner("float", a), {"int8": table_runner("int8", a, a, names=("one", "two"))}, rows(400, LABELS))
 
 
 def test_the_figures_do_not_depend_on_the_batch_size() -> None:

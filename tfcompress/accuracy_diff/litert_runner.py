@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ai_edge_litert.interpreter import Interpreter
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from tfcompress.accuracy_diff.runners import Arrays, as_float32, in_fixed_batches
 from tfcompress.chatter import silenced
@@ -102,13 +102,18 @@ class LiteRtRunner:
         self._batches: bool | None = None  # None until the first batch was tried
 
     def _interpreter(self) -> Interpreter:
-        try:
-            with silenced():
-                interpreter = Interpreter(model_content=self.content, num_threads=1)
-                interpreter.allocate_tensors()
-        except (ValueError, RuntimeError) as error:
-            raise ModelError(f"{self.name}: LiteRT cannot run it: {one_line(error)}") from None
-        return interpreter
+        # XNNPACK refuses some ratios of scales that LiteRT's own kernels compute.
+        for resolver in (OpResolverType.AUTO, OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES):
+            try:
+                with silenced():
+                    interpreter = Interpreter(
+                        model_content=self.content, num_threads=1, experimental_op_resolver_type=resolver
+                    )
+                    interpreter.allocate_tensors()
+                return interpreter
+            except (ValueError, RuntimeError) as error:
+                cause = one_line(error)
+        raise ModelError(f"{self.name}: LiteRT cannot run it: {cause}")
 
     @property
     def output_indices(self) -> tuple[int, ...]:

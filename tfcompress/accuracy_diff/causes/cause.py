@@ -26,17 +26,17 @@ CauseKind = Literal[
 _REPAIRS: dict[CauseKind, str] = {
     "batch_norm": "set quantization.freeze_batch_norm in the recipe, and convert the model in inference mode",
     "clusters_lost": "compress and convert in one run with the recipe's clustering section, so that clusters are kept",
-    "dead_activation": "keep the layer in float: keep_float={layer!r} in the recipe",
-    "needs_more_bits": "give the layer 16-bit activations: keep_int16={layer!r} in the recipe",
+    "dead_activation": "keep the layer in float: keep_float={layers} in the recipe",
+    "needs_more_bits": "give the layer 16-bit activations: keep_int16={layers} in the recipe",
     "per_tensor_weights": "quantize weights per channel: --engine=litert",
     "pooling_rescaled": "quantize with an engine that keeps a pooling layer's scale: --engine=litert",
     "preprocessing": "give calibration and evaluation the same --preprocess={advice}",
     "range_too_narrow": "take the whole range of the calibration data: --estimator=min_max",
     "range_too_wide": "leave outliers out of the range: --estimator=mse",
-    "softmax_tail": "keep the last layer in float: keep_float={layer!r} in the recipe",
+    "softmax_tail": "keep the output in float: --scheme=int8_float_io, and keep_float={layers} in the recipe",
     "sparsity_lost": "set clustering.preserve_sparsity in the recipe and prune before the other stages",
     "too_few_calibration_samples": "calibrate on more data: --calibration_samples=500",
-    "unequal_ranges": "give the layer 16-bit activations: keep_int16={layer!r} in the recipe",
+    "unequal_ranges": "give the layer 16-bit activations: keep_int16={layers} in the recipe",
 }
 
 
@@ -49,17 +49,26 @@ class Cause:
         layer: the Keras layer to which it belongs; None for the whole model.
         text: one line with the figures that gave it away.
         advice: a value for the repair that the figures point to, where there is one.
+        layers: those to which the repair applies, where they are more than `layer`.
     """
 
     kind: CauseKind
     layer: str | None
     text: str
     advice: str | None = None
+    layers: tuple[str, ...] = ()
 
     @property
     def repair(self) -> str:
         """One line: the flag or the recipe key to set."""
-        return _REPAIRS[self.kind].format(layer=self.layer, advice=self.advice or "unit")
+        names = ", ".join(self.repair_layers)
+        advice = self.advice or "none, unit or signed_unit, whichever the model was trained with"
+        return _REPAIRS[self.kind].format(layers=names, advice=advice)
+
+    @property
+    def repair_layers(self) -> tuple[str, ...]:
+        """The layers to which the repair applies; empty for the whole model."""
+        return self.layers or ((self.layer,) if self.layer is not None else ())
 
     def to_json(self) -> dict[str, Any]:
         """The cause's row in report.json."""

@@ -13,7 +13,7 @@ from tfcompress.accuracy_diff.layers import LayerDiff
 from tfcompress.layer_names import all_layers
 from tfcompress.tflite import Operator, Subgraph, Tensor, TfliteFile
 
-__all__ = ["Evidence", "Row"]
+__all__ = ["FIXED_SCALE", "SAME_SCALE", "WEIGHTED", "Evidence", "Row"]
 
 # Their output has the scale of their input, or a fixed one: their range says nothing about themselves.
 SAME_SCALE = frozenset(

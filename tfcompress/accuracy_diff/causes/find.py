@@ -35,8 +35,14 @@ def find_causes(
     at_input = list(input_causes(evidence, data))
     if at_input:  # every layer behind it sees values that its range was not made for
         return tuple(at_input)
-    found = _one_for_many(evidence, list(layer_causes(evidence)))
-    return (*found, *output_causes(evidence, reference, candidate, data), *compression_causes(evidence))
+    by_layer = list(layer_causes(evidence))
+    norms = tuple(cause for cause in by_layer if cause.kind == "batch_norm")
+    if norms:  # the ranges behind it were calibrated on other values
+        return norms
+    found = _one_for_many(evidence, by_layer)
+    if not found:  # equal outputs may come from a fault before them
+        found = list(output_causes(evidence, reference, candidate, data))
+    return (*found, *compression_causes(evidence))
 
 
 def _one_for_many(evidence: Evidence, found: list[Cause]) -> list[Cause]:

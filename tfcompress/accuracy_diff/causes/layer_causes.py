@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from tfcompress.accuracy_diff.causes.cause import Cause
-from tfcompress.accuracy_diff.causes.evidence import FIXED_SCALE, SAME_SCALE, Evidence, Row
+from tfcompress.accuracy_diff.causes.evidence import FIXED_SCALE, SAME_SCALE, WEIGHTED, Evidence, Row
+from tfcompress.tflite import Operator
 
 __all__ = ["layer_causes"]
 
@@ -18,7 +19,7 @@ LOST_CHANNEL_DB = 12.0
 SATURATED = 0.002  # share of values outside the range
 BULK_TOO_SMALL = 0.2  # share of the range that the middle 99.8 % of the values take up
 UNEQUAL = 16.0  # ratio of two ranges
-AFFINE = 0.9  # share of an error that a scale and a shift of each channel explain
+AFFINE = 0.95  # share of an error that a scale and a shift of each channel explain
 POOLING = frozenset({"AVERAGE_POOL_2D", "MAX_POOL_2D"})
 JOINING = frozenset({"ADD", "CONCATENATION", "SUB"})
 
@@ -33,18 +34,18 @@ def layer_causes(evidence: Evidence) -> Iterator[Cause]:
     for row in evidence.rows:
         tensor = row.diff.tensor
         assert tensor is not None  # the evidence holds no others
-        fed_by_guilty = any(source.diff.tensor in guilty for source in evidence.rows_into(row.operator))
-        if fed_by_guilty and (row.operator.name in SAME_SCALE or not row.own_below(POOR_DB)):
-            guilty |= {tensor} if row.operator.name in SAME_SCALE else set()
+        if any(source.diff.tensor in guilty for source in evidence.rows_into(row.operator)):
+            if row.operator.name not in WEIGHTED:  # what it passes on is still marked by the range before it
+                guilty.add(tensor)
             continue
-        cause = None if fed_by_guilty else _cause(evidence, row)
+        cause = _cause(evidence, row)
         if cause is not None:
             guilty.add(tensor)
             yield cause
 
 
 def _cause(evidence: Evidence, row: Row) -> Cause | None:
-    for check in (_dead, _rescaled_pool, _batch_norm, _unequal, _too_narrow, _too_wide, _per_tensor, _more_bits):
+    for check in (_unequal, _dead, _rescaled_pool, _batch_norm, _too_narrow, _too_wide, _per_tensor, _more_bits):
         cause = check(evidence, row)
         if cause is not None:
             return cause
@@ -52,7 +53,7 @@ def _cause(evidence: Evidence, row: Row) -> Cause | None:
 
 
 def _dead(evidence: Evidence, row: Row) -> Cause | None:
-    if not row.diff.dead:
+    if not row.diff.dead or row.operator.name in FIXED_SCALE:
         return None
     low, high = row.diff.observed
     return Cause("dead_activation", row.layer, f"gives one value only, the float layer {low:.3g} to {high:.3g}")
@@ -78,8 +79,6 @@ def _batch_norm(evidence: Evidence, row: Row) -> Cause | None:
     share = row.diff.affine_share
     if "BatchNormalization" not in kinds or share is None or share < AFFINE or not row.own_below(POOR_DB):
         return None
-    if (row.diff.saturation or 0.0) >= SATURATED:
-        return None
     text = f"{100 * share:.0f} % of its error is a scale and a shift of each channel: other batch-norm statistics"
     return Cause("batch_norm", row.layer, text)
 
@@ -95,11 +94,25 @@ def _unequal(evidence: Evidence, row: Row) -> Cause | None:
             continue
         narrow = sources[int(np.argmin(widths))]
         judged = narrow if join.name == "CONCATENATION" else row
-        if judged.integer and judged.own_below(POOR_DB):
+        if judged is row and row.integer and row.own_below(POOR_DB):
             name = evidence.by_tensor[join.outputs[0]].layer if join.outputs[0] in evidence.by_tensor else row.layer
             text = f"joins values up to {min(widths):.3g} ({narrow.layer}) with values up to {max(widths):.3g}"
-            return Cause("unequal_ranges", name, text)
+            return Cause("unequal_ranges", name, text, layers=_down_to_weights(evidence, join))
     return None
+
+
+def _down_to_weights(evidence: Evidence, operator: Operator) -> tuple[str, ...]:
+    """The layers from an operator down to the first ones with weights: only there do the joined values part again."""
+    found: dict[str, None] = {}
+    waiting = [operator]
+    while waiting:
+        now = waiting.pop(0)
+        row = evidence.by_tensor.get(now.outputs[0])
+        if row is not None:
+            found.setdefault(row.layer)
+        if now is operator or now.name not in WEIGHTED:
+            waiting += evidence.graph.consumers(now.outputs[0])
+    return tuple(found)
 
 
 def _too_narrow(evidence: Evidence, row: Row) -> Cause | None:

@@ -37,8 +37,10 @@ def input_causes(evidence: Evidence, data: Samples) -> Iterator[Cause]:
         step = (limits[1] - limits[0]) / 255
         outside = float(((seen < limits[0] - step) | (seen > limits[1] + step)).mean())
         used = float(np.ptp(seen)) / max(limits[1] - limits[0], 1e-12)
-        if outside > OUTSIDE or 0 < used < UNUSED:
-            yield Cause("preprocessing", None, text, _preprocess_for(limits))
+        if outside > OUTSIDE or (used < UNUSED and _preprocess_for(limits) is not None):
+            yield Cause("preprocessing", None, text, _preprocess_for((float(seen.min()), float(seen.max()))))
+        elif 0 < used < UNUSED:
+            yield Cause("range_too_wide", None, text)
 
 
 def _input_range(evidence: Evidence, index: int) -> tuple[float, float] | None:
@@ -50,12 +52,12 @@ def _input_range(evidence: Evidence, index: int) -> tuple[float, float] | None:
     return limits
 
 
-def _preprocess_for(limits: tuple[float, float]) -> str:
-    """The preprocessing whose result has about these limits, for values that are stored as 0..255."""
-    low, high = limits
-    if high > 20:
-        return "none"
-    return "signed_unit" if low < -0.5 else "unit"
+def _preprocess_for(limits: tuple[float, float]) -> str | None:
+    """The preprocessing whose result has about these limits, for values that are stored as 0..255; None for others."""
+    for name, (low, high) in {"none": (0, 255), "unit": (0, 1), "signed_unit": (-1, 1)}.items():
+        if np.allclose(limits, (low, high), rtol=0.0, atol=0.15 * (high - low)):
+            return name
+    return None
 
 
 def output_causes(evidence: Evidence, reference: Runner, candidate: Runner, data: Samples) -> Iterator[Cause]:

@@ -62,17 +62,21 @@ def suggest(causes: Sequence[Cause], recipe: Recipe) -> tuple[Suggestion, ...]:
 
 def _suggestion(causes: tuple[Cause, ...], recipe: Recipe) -> Suggestion | None:
     kind = causes[0].kind
-    layers = tuple(dict.fromkeys(cause.layer for cause in causes if cause.layer is not None))
+    layers = tuple(dict.fromkeys(layer for cause in causes for layer in cause.repair_layers))
     if kind == "preprocessing":
         return Suggestion(causes, causes[0].repair, recipe, preprocess=causes[0].advice)
     if kind == "too_few_calibration_samples":
         return Suggestion(causes, causes[0].repair, recipe, calibration_samples=ENOUGH_SAMPLES)
     if kind in ("needs_more_bits", "unequal_ranges"):
         changed = dataclasses.replace(recipe, keep_int16=_joined(recipe.keep_int16, layers))
-        return Suggestion(causes, f"keep_int16={', '.join(layers)} in the recipe", changed)
+        return Suggestion(causes, f"16-bit activations: keep_int16={', '.join(layers)} in the recipe", changed)
     if kind in ("dead_activation", "softmax_tail"):
         changed = dataclasses.replace(recipe, keep_float=_joined(recipe.keep_float, layers))
-        return Suggestion(causes, f"keep_float={', '.join(layers)} in the recipe", changed)
+        if kind == "softmax_tail":  # a float layer behind which the output is 8 bits again would gain nothing
+            changed = dataclasses.replace(
+                changed, post_training=dataclasses.replace(recipe.post_training, scheme="int8_float_io")
+            )
+        return Suggestion(causes, causes[0].repair, changed)
     changed_recipe = _changed(kind, recipe)
     return None if changed_recipe is None else Suggestion(causes, causes[0].repair, changed_recipe)
 

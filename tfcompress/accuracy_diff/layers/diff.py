@@ -50,7 +50,7 @@ class LayerDiff:
         range_used: share of `range` that the float values take up; None for float.
         bulk_used: share of `range` that the middle 99.8 % of them take up; None for float.
         saturation: share of the float values that lie outside `range`; None for float.
-        dead: the artifact's output is constant and the float one is not.
+        dead: the artifact's output is constant and the float one is not; with float inputs where it can be fed them.
         affine_share: share of the own error that a scale and a shift of each channel explain; None without an own
             error.
         channel_sqnr_db: the own SQNR that nine in ten channels reach; None without an own error.

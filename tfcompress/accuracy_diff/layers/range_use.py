@@ -38,18 +38,30 @@ def range_statistics(
         "highest": values.max(),
         "largest_bulk": max(float(high), 0.0),
         "largest_negative_bulk": max(-float(low), 0.0),
-        "got_lowest": got.min(),
-        "got_highest": got.max(),
+        "got_lowest": (got if own is None else own).min(),
+        "got_highest": (got if own is None else own).max(),
     }
-    return found if own is None else {**found, **_affine_statistics(wanted, own)}
-
-
-def _affine_statistics(wanted: np.ndarray, own: np.ndarray) -> dict[str, Any]:
-    """Sums for a straight line from float to artifact values, a channel each (last axis)."""
+    if own is None:
+        return found
     x = wanted.reshape(-1, wanted.shape[-1]).astype(np.float64)
     y = own.reshape(x.shape).astype(np.float64)
+    error = {"power": np.square(x).sum(axis=0), "noise": np.square(y - x).sum(axis=0)}
+    return {**found, **error, **_affine_statistics(x, y, limits)}
+
+
+def _affine_statistics(x: np.ndarray, y: np.ndarray, limits: tuple[float, float] | None) -> dict[str, np.ndarray]:
+    """Sums for a straight line from float values `x` to the artifact's `y`, a channel each (last axis).
+
+    Values at an end of the artifact's range, and zeros behind a ReLU, lie on no line: they are left out.
+    """
+    low, high = limits if limits is not None else (-np.inf, np.inf)
+    step = (high - low) / 255 if limits is not None else 0.0
+    inside = (y > low + step / 2) & (y < high - step / 2)
+    if x.min(initial=0.0) >= 0:
+        inside &= (x > 0) & (y > 0)
+    x, y = np.where(inside, x, 0.0), np.where(inside, y, 0.0)
     return {
-        "count": np.int64(len(x)),
+        "count": inside.sum(axis=0),
         "x": x.sum(axis=0),
         "y": y.sum(axis=0),
         "xx": np.square(x).sum(axis=0),
@@ -67,8 +79,8 @@ def range_figures(total: Statistics, limits: tuple[float, float] | None) -> dict
         "bulk_used": None,
         "saturation": None,
         "dead": bool(total["got_lowest"] == total["got_highest"] and low < high),
-        "affine_share": _affine_share(total) if "xy" in total else None,
-        "channel_sqnr_db": _channel_sqnr(total) if "xy" in total else None,
+        "affine_share": _affine_share(total) if "noise" in total else None,
+        "channel_sqnr_db": _channel_sqnr(total) if "noise" in total else None,
     }
     if limits is not None:
         width = max(limits[1] - limits[0], TINY)
@@ -83,9 +95,9 @@ def range_figures(total: Statistics, limits: tuple[float, float] | None) -> dict
 
 def _affine_share(total: Statistics) -> float | None:
     """Share of the squared error that is gone once each channel is scaled and shifted at best."""
-    n = int(total["count"])
+    n = np.maximum(total["count"], 1)
     error = (total["yy"] - 2 * total["xy"] + total["xx"]).sum()
-    if n < 2 or error <= TINY:
+    if total["count"].max() < 2 or error <= TINY:
         return None
     spread_x = total["xx"] - total["x"] ** 2 / n
     spread_y = total["yy"] - total["y"] ** 2 / n
@@ -97,9 +109,8 @@ def _affine_share(total: Statistics) -> float | None:
 
 def _channel_sqnr(total: Statistics) -> float | None:
     """SQNR in dB of the channel at the lowest tenth; None where all channels are zero."""
-    power = total["xx"]
-    error = np.maximum(total["yy"] - 2 * total["xy"] + power, TINY * np.maximum(power, TINY))
-    live = power > TINY
+    live = total["power"] > TINY
     if not live.any():
         return None
-    return float(np.quantile(10 * np.log10(power[live] / error[live]), 0.1))
+    power, noise = total["power"][live], np.maximum(total["noise"][live], TINY * total["power"][live])
+    return float(np.quantile(10 * np.log10(power / noise), 0.1))

@@ -1,0 +1,168 @@
+"""Artifacts with one fault each, made on purpose, and sound ones made of the same model."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+from tensorflow.lite.python.convert import mlir_quantize
+
+from tests.accuracy_diff.models import samples_with_own_answers
+from tfcompress.accuracy_diff import CandidateResult, compare, runner_for
+from tfcompress.accuracy_diff.causes import Suggestion
+from tfcompress.accuracy_diff.litert_runner import LiteRtRunner
+from tfcompress.calibration import Calibration, Range, calibrate
+from tfcompress.chatter import silenced
+from tfcompress.converters.phone import quantize_int8, to_float_tflite
+from tfcompress.data import Samples
+from tfcompress.load import float_model_from_keras
+from tfcompress.model import FloatModel
+from tfcompress.recipe import Recipe
+from tfcompress.runtime import tf, tf_keras
+from tfcompress.tflite import pack, unpack
+
+SAMPLES = 400
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A float model with its data and everything to make artifacts from it."""
+
+    model: FloatModel
+
+    @cached_property
+    def evaluation(self) -> Samples:
+        """Labelled with the model's own clear answers."""
+        return samples_with_own_answers(self.model, SAMPLES)
+
+    @cached_property
+    def calibration_data(self) -> Samples:
+        """Other samples of the same kind."""
+        return samples_with_own_answers(self.model, 100, seed=1)
+
+    @cached_property
+    def float_content(self) -> bytes:
+        """The float .tflite."""
+        return to_float_tflite(self.model)
+
+    @cached_property
+    def calibration(self) -> Calibration:
+        """Sound ranges."""
+        return calibrate(self.float_content, self.calibration_data, hash_data=False)
+
+    @cached_property
+    def sound(self) -> bytes:
+        """A sound int8 .tflite."""
+        return self.with_ranges(lambda name, known: known)
+
+    def with_ranges(self, change: Callable[[str, Range], Range], data: Samples | None = None) -> bytes:
+        """Quantized with every range put through `change`."""
+        known = self.calibration if data is None else calibrate(self.float_content, data, hash_data=False)
+        ranges = {name: change(name, item) for name, item in known.ranges.items()}
+        return quantized(self.float_content, ranges)
+
+    def judged(self, content: bytes) -> CandidateResult:
+        """The diff of an artifact, with its layers and causes."""
+        return self.judge(LiteRtRunner(content))
+
+    def judge(self, runner: Any) -> CandidateResult:
+        """The diff of a runner, with its layers and causes."""
+        reference = runner_for(self.model)
+        return compare(reference, {"it": runner}, self.evaluation, layers=True).candidates["it"]
+
+    def repaired(self, suggestion: Suggestion) -> CandidateResult:
+        """The diff of what the converter makes with a suggestion."""
+        integer_io = suggestion.recipe.post_training.scheme != "int8_float_io"
+        made = quantize_int8(self.model, self.calibration_data, suggestion.recipe, integer_io=integer_io)
+        return self.judged(made.content)
+
+
+def quantized(content: bytes, ranges: Mapping[str, Range]) -> bytes:
+    """A float .tflite in int8 with these ranges, by TensorFlow's own quantizer: what is tested here is not ours."""
+    tree = unpack(content)
+    for tensor in tree.subgraphs[0].tensors:
+        known = ranges.get(tensor.name.decode())
+        if known is not None:
+            tensor.quantization = schema.QuantizationParametersT()
+            tensor.quantization.min, tensor.quantization.max = [known.low], [known.high]
+    with silenced():
+        return bytes(mlir_quantize(pack(tree), input_data_type=tf.int8, output_data_type=tf.int8))
+
+
+def of_layer(layer: str) -> Callable[[str], bool]:
+    """Whether a tensor's name begins with the layer's operators."""
+    return lambda name: layer in name.split(";")[0].split("/")
+
+
+def scaled(layer: str, factor: float) -> Callable[[str, Range], Range]:
+    """The layer's range times `factor`."""
+    mine = of_layer(layer)
+    return lambda name, known: Range(known.low * factor, known.high * factor) if mine(name) else known
+
+
+def edited(content: bytes, layer: str, edit: Callable[[Any, Any, Any], None]) -> bytes:
+    """A file after `edit(tree, graph, operator)` of the operator whose output is the layer's."""
+    tree = unpack(content)
+    graph = tree.subgraphs[0]
+    mine = of_layer(layer)
+    operator = next(op for op in graph.operators if mine(graph.tensors[op.outputs[0]].name.decode()))
+    edit(tree, graph, operator)
+    return pack(tree)
+
+
+def coarse_weights(tree: Any, graph: Any, operator: Any) -> None:
+    """Weights of which only the largest are left, all of one size."""
+    _set_constant(tree, graph, operator.inputs[1], "int8", lambda w: np.clip(np.round(w / 150.0) * 150, -127, 127))
+
+
+def drowned_bias(tree: Any, graph: Any, operator: Any) -> None:
+    """Biases so low that nothing comes through the ReLU."""
+    _set_constant(tree, graph, operator.inputs[2], "int32", lambda b: np.full_like(b, -(2**28)))
+
+
+def rescaled_output(tree: Any, graph: Any, operator: Any) -> None:
+    """An output whose scale is another than the operator computes with."""
+    parameters = graph.tensors[operator.outputs[0]].quantization
+    parameters.scale = [np.float32(parameters.scale[0] * 25)]
+
+
+def _set_constant(tree: Any, graph: Any, index: int, dtype: str, change: Callable[[Any], Any]) -> None:
+    buffer = copy.copy(tree.buffers[graph.tensors[index].buffer])  # equal constants share a buffer
+    values = np.frombuffer(bytes(buffer.data), dtype)
+    buffer.data = np.frombuffer(change(values).astype(dtype).tobytes(), np.uint8)
+    tree.buffers.append(buffer)
+    graph.tensors[index].buffer = len(tree.buffers) - 1
+
+
+def per_tensor(bench: Bench) -> bytes:
+    """Converted by TFLiteConverter with one weight scale for all channels."""
+    model = bench.model
+    with silenced():
+        concrete = model.concrete_function(1)
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], concrete)
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter._experimental_disable_per_channel = True
+        converter.representative_dataset = lambda: (
+            [next(iter(batch.inputs.values()))] for batch in bench.calibration_data.batches(1)
+        )
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.inference_input_type = converter.inference_output_type = tf.int8
+        return bytes(converter.convert())
+
+
+def changed(model: FloatModel, change: Callable[[Any], None]) -> FloatModel:
+    """A copy of the model after `change(keras_model)`."""
+    twin = tf_keras.models.clone_model(model.keras_model)
+    twin.set_weights(model.keras_model.get_weights())
+    change(twin)
+    return float_model_from_keras(twin, name=model.name)
+
+
+def converted(model: FloatModel, data: Samples) -> bytes:
+    """What the phone converter makes of a model."""
+    return quantize_int8(model, data, Recipe()).content
