@@ -34,10 +34,15 @@ def tensors_of_layers(model: FloatModel, file: TfliteFile, patterns: Collection[
             )
     graph = file.main
     outputs = (graph.tensors[index] for operator in graph.operators for index in operator.outputs)
+    # The converter gives an output of the model a name of its own; its layer has the name of the signature's output.
+    last = {index: name for signature in file.signatures[:1] for name, index in signature.outputs.items()}
     return tuple(
         tensor.name
         for tensor in outputs
-        if any(patterns_match(layer, patterns) for layer in layers_of(tensor.name, names))
+        if any(
+            patterns_match(layer, patterns)
+            for layer in layers_of(tensor.name, names) or {last.get(tensor.index, "")} & set(names)
+        )
     )
 
 
