@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from tfcompress import console
 from tfcompress.chatter import silenced
 from tfcompress.conversion_job import Job
+from tfcompress.converters.edgetpu.trainable import with_mappable_activations
 from tfcompress.data import Data
 from tfcompress.data.preprocess import Preprocess
 from tfcompress.data_sets import DataSets
@@ -105,7 +106,7 @@ def convert(
         )
         data = DataSets.open(original, calibration, evaluation, train, preprocess, label_column)
         data.require_for(wanted, plan)
-        compressed = _compress(original, plan, data, seed)
+        compressed = _compress(original, plan, data, seed, wanted)
         job = Job(original, compressed, data.evaluation, task, max_accuracy_drop, seed)
         representative = None if data.calibration is None else data.calibration.spread(calibration_samples)
         attempt = job.attempt(wanted, representative, plan, work)
@@ -127,7 +128,9 @@ def convert(
     return Conversion(folder, report)
 
 
-def _compress(original: FloatModel, recipe: Recipe, data: DataSets, seed: int) -> Compressed | None:
+def _compress(
+    original: FloatModel, recipe: Recipe, data: DataSets, seed: int, wanted: Sequence[Target]
+) -> Compressed | None:
     if not recipe.trains:
         return None
     if original.keras_model is None:
@@ -136,7 +139,11 @@ def _compress(original: FloatModel, recipe: Recipe, data: DataSets, seed: int) -
         )
     assert data.train is not None  # require_for has seen to it
     console.note("compressing and fine-tuning")
-    return finetune(original.keras_model, recipe, data.train, seed=seed)
+    if Target.EDGETPU not in wanted or recipe.edgetpu.rewrite != "all":
+        return finetune(original.keras_model, recipe, data.train, seed=seed)
+    mappable, notes = with_mappable_activations(original.keras_model)
+    compressed = finetune(mappable, recipe, data.train, seed=seed, distil_from=original.keras_model)
+    return replace(compressed, notes=(*notes, *compressed.notes))
 
 
 def _write(work: Path, report: Mapping[str, Any], data: DataSets) -> None:

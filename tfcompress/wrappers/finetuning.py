@@ -86,6 +86,7 @@ def finetune(
     *,
     seed: int = 0,
     checkpoint_dir: Path | None = None,
+    distil_from: Any = None,
 ) -> Compressed:
     """Compress a model by training: each training section of the recipe in turn, `training.epochs` epochs each.
 
@@ -98,6 +99,7 @@ def finetune(
         train: streamed; labels are needed unless the recipe distils with weight 1.
         seed: of shuffling, dropout and clustering.
         checkpoint_dir: training state is kept here after each epoch; None keeps none.
+        distil_from: the teacher of distillation; None means `model` as it is before training.
 
     Raises:
         ModelError: the model has no graph of layers.
@@ -113,9 +115,11 @@ def finetune(
     notes: list[str] = []
     trained = current
     with deterministic(seed):
-        teacher = lower(current) if recipe.distillation is not None else None
+        source = current if distil_from is None else _tf_keras_model(distil_from)
+        teacher = lower(source) if recipe.distillation is not None else None
         section = recipe.quantization
-        if teacher is not None and _stages(recipe) == ["quantization"] and section and section.freeze_batch_norm:
+        only_quantized = _stages(recipe) == ["quantization"] and section and section.freeze_batch_norm
+        if source is current and teacher is not None and only_quantized:
             current = teacher  # lowering once is enough
         for stage in _stages(recipe):
 
