@@ -104,7 +104,7 @@ def float_row(name: str, load: Any) -> dict[str, Any]:
     started = time.perf_counter()
     row: dict[str, Any] = {"model": name, "status": "ok", "reason": None}
     try:
-        model = load()
+        model = _with_fixed_sizes(load())
         content = to_float_tflite(model)
         if not _is_convolutional(model):
             return {**row, "status": "not convolutional"}
@@ -122,6 +122,15 @@ def float_row(name: str, load: Any) -> dict[str, Any]:
         "agreement": agreement,
         "seconds": round(time.perf_counter() - started, 1),
     }
+
+
+def _with_fixed_sizes(model: FloatModel) -> FloatModel:
+    """The model with `OPEN_SIZE` where an input size is open."""
+    inputs = (
+        dataclasses.replace(info, shape=(info.shape[0], *(size or OPEN_SIZE for size in info.shape[1:])))
+        for info in model.inputs
+    )
+    return dataclasses.replace(model, inputs=tuple(inputs))
 
 
 def _is_convolutional(model: FloatModel) -> bool:

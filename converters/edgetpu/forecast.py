@@ -28,7 +28,8 @@ def forecast(model: str | Path | TfliteFile, *, layer_names: Collection[str] = (
 
     Args:
         model: path of a .tflite, compiled or not, or one that is read already.
-        layer_names: names of the Keras layers, to say which layer an operator belongs to.
+        layer_names: names of the Keras layers, to say which layer an operator belongs to; without them the scope of a
+            tensor's name is taken for the layer.
         keras3: they are layers of a Keras 3 model.
 
     Raises:
@@ -65,7 +66,12 @@ def forecast(model: str | Path | TfliteFile, *, layer_names: Collection[str] = (
 
 
 def _layer_of(tensor_name: str, *, layer_names: Collection[str], keras3: bool) -> str | None:
-    return next(iter(layers_of(tensor_name, layer_names, keras3=keras3)), None)
+    if layer_names:
+        return next(iter(layers_of(tensor_name, layer_names, keras3=keras3)), None)
+    scopes = [
+        scope for scope in tensor_name.split(";")[0].split("/") if not scope.startswith("StatefulPartitionedCall")
+    ]
+    return scopes[1] if len(scopes) >= 3 else None  # model/layer/operator, as Keras names them
 
 
 def _row(

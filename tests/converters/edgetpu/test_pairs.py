@@ -80,3 +80,9 @@ def test_a_compiled_file_tells_what_it_contains(fact: dict[str, Any]) -> None:
     assert mapping.min_runtime == fact["min_runtime"]
     assert [row.operator for row in mapping.operators if row.mapped] == [CUSTOM_OPERATOR]
     assert mapping.cpu_ops == len(fact["cpu_op_indices"])
+
+
+@needs_pairs
+def test_a_file_without_its_keras_model_still_names_layers_by_their_scopes() -> None:
+    rows = forecast(file_of("markusmein-mnist.v2")).operators
+    assert [row.keras_layer for row in rows][1:4] == ["conv2d", "conv2d_1", "max_pooling2d"]
