@@ -141,13 +141,16 @@ class Quantization(_Section):
         strict: a layer that cannot be quantized is an error instead of being left in float with a reason.
         skip: layer patterns that stay in float while training.
         freeze_batch_norm: keep batch-norm statistics as they are while fine-tuning.
-        calibrate: set the initial activation ranges from the training data instead of tfmot's +-6.
+        calibrate: set the initial activation ranges from the training data instead of tfmot's +-6, and correct biases
+            for the rounding of weights.
+        estimator: how a range follows from that data: `min_max`, or the range of least squared error.
     """
 
     strict: bool = False
     skip: tuple[str, ...] = ()
     freeze_batch_norm: bool = True
     calibrate: bool = True
+    estimator: Literal["min_max", "mse"] = "mse"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tfcompress.runtime import tf_keras
-from tfcompress.wrappers.activations import activation_layers, elu_layer, fused_activation
+from tfcompress.wrappers.activations import activation_layers, activation_name, elu_layer, fused_activation
 from tfcompress.wrappers.attention import ATTENTION
 from tfcompress.wrappers.composites import COMPOSITES
 from tfcompress.wrappers.convolutions import CONVOLUTIONS
@@ -53,7 +53,7 @@ def _kernel_layer(call: Call, state: Rewrite) -> Any:
     if batch_norm is not None and can_fold_into(layer, batch_norm):
         state.folded.add(id(batch_norm))
         return state.variant(call, fold(layer, batch_norm), use_bias=True)
-    if fused_activation(layer.activation):
+    if activation_name(layer.activation) == "linear":
         return None
     part = "linear" if state.is_output(call) else ""
     tensor = state.variant(call, layer.get_weights(), part=part, activation="linear")

@@ -23,8 +23,10 @@ _SMALLEST_RANGE = 1e-6
 _quantizers: Any = tfmot.quantization.keras.quantizers
 
 
-def _constant(value: float) -> Any:
-    return tf_keras.initializers.Constant(value)
+def _scalar(value: float) -> dict[str, Any]:
+    """Arguments of `add_weight` for a range's end; replicas that move it agree on the mean."""
+    start = tf_keras.initializers.Constant(value)
+    return {"shape": (), "initializer": start, "trainable": False, "aggregation": tf.VariableAggregation.MEAN}
 
 
 class ActivationRange(_quantizers.Quantizer):
@@ -45,7 +47,7 @@ class ActivationRange(_quantizers.Quantizer):
     def build(self, tensor_shape: Any, name: str, layer: Any) -> dict[str, Any]:
         """The variables `low` and `high` of the layer that quantizes."""
         self.variables = {
-            end: layer.add_weight(f"{name}_{end}", shape=(), initializer=_constant(value), trainable=False)
+            end: layer.add_weight(f"{name}_{end}", **_scalar(value))
             for end, value in (("low", self.low), ("high", self.high))
         }
         return self.variables

@@ -9,11 +9,12 @@ import numpy as np
 
 from tfcompress.data import Samples
 from tfcompress.layer_names import patterns_match
-from tfcompress.recipe import Recipe, Training
-from tfcompress.runtime import tf_keras
+from tfcompress.recipe import Recipe
+from tfcompress.wrappers.bias_correction import correct_biases
 from tfcompress.wrappers.clustering import cluster_ids, cluster_kernels
 from tfcompress.wrappers.layer_rules import Placement
 from tfcompress.wrappers.objective import Objective
+from tfcompress.wrappers.optimizers import make_optimizer
 from tfcompress.wrappers.placement import place
 from tfcompress.wrappers.pruning import layers_to_compress, wrap_pruning
 from tfcompress.wrappers.quantize import MakeKernelQuantizer, check_strict, insert_quantizers, wrap_kernels
@@ -43,25 +44,9 @@ class Wrapped:
     notes: tuple[str, ...]
 
 
-def _optimizer(training: Training, steps: int) -> Any:
-    """The recipe's optimizer, with its learning-rate schedule over so many steps."""
-    classes = {
-        "adam": tf_keras.optimizers.Adam,
-        "sgd": tf_keras.optimizers.SGD,
-        "rmsprop": tf_keras.optimizers.RMSprop,
-        "adamw": tf_keras.optimizers.AdamW,
-    }
-    rate = training.learning_rate
-    if training.decay == "cosine":
-        rate = tf_keras.optimizers.schedules.CosineDecay(rate, steps)
-    return classes[training.optimizer](rate)
-
-
 def _aimed(model: Any, teacher: Any, recipe: Recipe, steps: int) -> Any:
     objective = Objective.of(model, teacher, recipe.distillation, recipe.training.loss)
-    optimizer = _optimizer(recipe.training, steps)
-    # The steps of plain gradient descent have the size of the gradient already.
-    model.aim_at(objective, optimizer, relative=recipe.training.optimizer != "sgd")
+    model.aim_at(objective, make_optimizer(recipe.training, model.trainable_variables, steps=steps))
     return model
 
 
@@ -120,8 +105,11 @@ def wrap_for_quantization(
     ranges = {}
     if calibration is not None and section.calibrate:
         tensors = [item.tensor for item in plan.tensors.values() if item.placement is Placement.OWN]
-        ranges = dict(measure_ranges(model, tensors, calibration.take(CALIBRATION_SAMPLES)))
+        few = calibration.take(CALIBRATION_SAMPLES)
+        ranges = dict(measure_ranges(model, tensors, few, estimator=section.estimator))
     wrapped = insert_quantizers(model, plan, ranges, _keeping(model, recipe, int8=True), make_model=WrappedModel)
+    if ranges and calibration is not None:
+        correct_biases(model, wrapped, calibration.take(CALIBRATION_SAMPLES))
     notes = tuple(f"left in float: {name}: {reason}" for name, reason in plan.left_float.items())
     return Wrapped(_aimed(wrapped, teacher, recipe, steps), notes)
 
