@@ -15,8 +15,8 @@ from tfcompress.runtime import keras
 # (family, side of the smallest useful picture)
 FAMILIES = [
     ("Xception", 96), ("VGG16", 64), ("ResNet50", 64), ("ResNet50V2", 64), ("InceptionV3", 96),
-    ("InceptionResNetV2", 96), ("MobileNet", 64), ("MobileNetV2", 64), ("MobileNetV3Small", 64), ("DenseNet121", 64), ("NASNetMobile", 64),
-    ("EfficientNetB0", 64), ("EfficientNetV2B0", 64), ("ConvNeXtTiny", 64),
+    ("InceptionResNetV2", 96), ("MobileNet", 64), ("MobileNetV2", 64), ("MobileNetV3Small", 64), ("DenseNet121", 64),
+    ("NASNetMobile", 64), ("EfficientNetB0", 64), ("EfficientNetV2B0", 64), ("ConvNeXtTiny", 64),
 ]  # fmt: skip
 
 

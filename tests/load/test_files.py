@@ -292,6 +292,48 @@ def test_old_sequential_loads_in_tf_keras(tmp_path: Path) -> None:
     assert (model.flavor, model.parameters) == ("tf_keras", 23)
 
 
+KERAS1_LAYERS: list[tuple[str, dict[str, Any]]] = [
+    ("Convolution2D", {"name": "c", "nb_filter": 4, "nb_row": 3, "nb_col": 2, "init": "uniform",
+                       "subsample": [2, 1], "border_mode": "same", "dim_ordering": "tf", "activation": "linear", "bias": True,
+                       "W_regularizer": {"name": "WeightRegularizer", "l1": 0.0, "l2": 0.01}, "b_regularizer": None,
+                       "activity_regularizer": None, "W_constraint": None, "b_constraint": None, "trainable": True,
+                       "batch_input_shape": [None, 8, 6, 3], "input_dtype": "float32"}),
+    ("BatchNormalization", {"name": "n", "mode": 0, "axis": -1, "momentum": 0.9, "epsilon": 1e-5, "trainable": True,
+                            "gamma_regularizer": None, "beta_regularizer": None}),
+    ("Activation", {"name": "a", "activation": "relu", "trainable": True}),
+    ("MaxPooling2D", {"name": "m", "pool_size": [2, 2], "strides": [2, 2], "border_mode": "valid", "dim_ordering": "tf",
+                      "trainable": True}),
+    ("Dropout", {"name": "o", "p": 0.5, "trainable": True}),
+    ("Flatten", {"name": "f", "trainable": True}),
+    ("Dense", {"name": "d", "output_dim": 2, "init": "normal", "activation": "softmax", "bias": True, "input_dim": 24,
+               "W_regularizer": None, "b_regularizer": None, "activity_regularizer": None, "W_constraint": None,
+               "b_constraint": None, "trainable": True}),
+]  # fmt: skip
+
+
+def test_keras1_file_loads(tmp_path: Path) -> None:
+    layers = tf_keras.layers
+    modern = tf_keras.Sequential(
+        [
+            layers.Conv2D(4, (3, 2), strides=(2, 1), padding="same", name="c", input_shape=(8, 6, 3)),
+            layers.BatchNormalization(epsilon=1e-5, name="n"),
+            layers.Activation("relu", name="a"),
+            layers.MaxPooling2D(name="m"),
+            layers.Dropout(0.5, name="o"),
+            layers.Flatten(name="f"),
+            layers.Dense(2, activation="softmax", name="d"),
+        ]
+    )
+    modern.save(tmp_path / "m.h5", save_format="h5")
+    old = [{"class_name": class_name, "config": config} for class_name, config in KERAS1_LAYERS]
+    rewritten_h5(tmp_path / "m.h5", lambda config: config.update(config=old))
+    with h5py.File(tmp_path / "m.h5", "a") as file:
+        file.attrs["keras_version"] = file["model_weights"].attrs["keras_version"] = "1.2.1"
+    loaded = load_model(tmp_path / "m.h5")
+    assert_close(outputs_of(loaded.keras_model), outputs_of(modern))
+    assert loaded.keras_model.layers[0].kernel_regularizer.l2 == pytest.approx(0.01)
+
+
 class Keras3Marker(keras.layers.Layer):
     """A Keras 3 layer of the user's in a file that Keras 2 wrote."""
 

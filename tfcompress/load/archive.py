@@ -6,7 +6,6 @@ import stat
 import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from tfcompress.errors import ModelError, UnsafeModelError, one_line
 from tfcompress.load.hdf5 import parse_json, probe
@@ -41,14 +40,9 @@ def read_keras_archive(path: Path) -> ModelFile:
         format="keras_v2" if str(version).startswith("2.") else "keras_v3",
         keras_version=version if isinstance(version, str) else None,
         config=config,
-        training_config=_as_mapping(config.get("compile_config")),
         stored=probe(path).stored,
         sha256=sha256_of(path),
     )
-
-
-def _as_mapping(value: Any) -> dict[str, Any] | None:
-    return value if isinstance(value, dict) and value else None
 
 
 def _has(archive: zipfile.ZipFile, member: str) -> bool:

@@ -26,7 +26,7 @@ class Probe:
     """What a separate process found in an HDF5 file.
 
     Attributes:
-        attributes: of the root group, as text: `model_config`, `training_config`, `keras_version`, `backend`.
+        attributes: of the root group, as text: `model_config`, `keras_version`.
         groups: names at the root.
         stored: the weight arrays, without those of the optimizer.
     """
@@ -72,13 +72,11 @@ def read_h5(path: Path) -> ModelFile:
     if "model_config" not in found.attributes:
         raise ModelError(f"{path}: {_why_no_model(found)}")
     config = parse_json(path, "model_config", found.attributes["model_config"])
-    training = found.attributes.get("training_config")
     return ModelFile(
         path=path,
         format="h5",
         keras_version=found.attributes.get("keras_version"),
         config=config,
-        training_config=None if training is None else parse_json(path, "training_config", training),
         stored=found.stored,
         sha256=sha256_of(path),
     )

@@ -17,7 +17,7 @@ from typing import Any
 import h5py
 
 # What Keras writes at the root of an `.h5` model (keras legacy_h5_format.save_model_to_hdf5).
-_ATTRIBUTES = ("model_config", "training_config", "keras_version", "backend")
+_ATTRIBUTES = ("model_config", "keras_version")
 _OPTIMIZER_GROUPS = ("optimizer", "optimizer_weights")
 
 

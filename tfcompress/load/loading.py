@@ -28,6 +28,9 @@ def load_model(
 ) -> FloatModel:
     """A float model from a file or from memory, whichever Keras made it.
 
+    A model from a file comes without its optimizer: nothing here resumes its training, and the optimizer's state may
+    take twice the memory of the weights.
+
     Args:
         path_or_keras_model: a `.keras` of Keras 2 or 3, an `.h5` of Keras 1 to 3, a SavedModel folder, or a built
             Keras 3 or tf_keras model.  Files are told apart by their content.

@@ -10,6 +10,9 @@ import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from tfcompress.load.keras1 import is_keras1_config, keras2_config
+from tfcompress.load.safety import walk_objects
+
 __all__ = ["repaired_config"]
 
 
@@ -21,6 +24,8 @@ def repaired_config(config: Mapping[str, Any], *, keras3: bool) -> dict[str, Any
         keras3: which Keras is going to read it.
     """
     repairs: tuple[Callable[[dict[str, Any]], None], ...] = (_name_sequential_layers, _drop_initializer_dtype)
+    if any(is_keras1_config(item) for _, item in walk_objects(config)):
+        repairs = (_name_sequential_layers, keras2_config)
     if keras3:
         repairs += (_drop_single_group, _rename_batch_shape, _lift_input_shape)
     result = copy.deepcopy(dict(config))

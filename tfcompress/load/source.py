@@ -55,7 +55,6 @@ class ModelFile:
         format: of the content.
         keras_version: that wrote it, such as ``2.4.0``; None when the file does not say.
         config: the Keras configuration as parsed JSON; None for a SavedModel without Keras metadata.
-        training_config: what an `.h5` says of the compile state; None when it was saved without one.
         stored: what the weight arrays declare; None where that is not known before loading.
         sha256: of the file's bytes, or of a folder's names and bytes.
     """
@@ -64,7 +63,6 @@ class ModelFile:
     format: FileFormat
     keras_version: str | None
     config: Mapping[str, Any] | None = field(repr=False)
-    training_config: Mapping[str, Any] | None = field(repr=False)
     stored: StoredWeights | None
     sha256: str
 
