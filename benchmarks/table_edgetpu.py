@@ -8,6 +8,7 @@ random inputs on which the float graphs before and after have the same largest o
 from __future__ import annotations
 
 import csv
+import dataclasses
 import tempfile
 import time
 from collections.abc import Iterator
@@ -50,6 +51,7 @@ FAMILIES = (
 )
 CALIBRATION_SAMPLES = 2
 AGREEMENT_SAMPLES = 8
+OPEN_SIZE = 32
 
 
 def rows() -> list[dict[str, Any]]:
@@ -141,9 +143,7 @@ def _is_convolutional(model: FloatModel) -> bool:
 def _converted(model: FloatModel, level: Any) -> Any:
     random = np.random.default_rng(0)
     inputs = {
-        info.name: random.normal(size=[CALIBRATION_SAMPLES, *(size or 32 for size in info.shape[1:])]).astype(
-            info.dtype
-        )
+        info.name: random.normal(size=[CALIBRATION_SAMPLES, *info.shape[1:]]).astype(info.dtype)
         for info in model.inputs
     }
     samples = samples_from_arrays(inputs, model_inputs=model.inputs, model_outputs=model.outputs)

@@ -26,8 +26,8 @@ class OperatorMapping:
         source: where the rule is from.
         tensor: name of the tensor that breaks the rule, or of the first result.
         shape: of that tensor.
-        keras_layer: the layer that the operator computes, or None when the names do not tell; for a file without its Keras
-            model, the name scope that Keras gives a layer.
+        keras_layer: the layer that the operator computes, or None when the names do not tell; for a file without its
+            Keras model, the name scope that Keras gives a layer.
         fix: what to do; empty for a mapped operator.
     """
 
