@@ -137,4 +137,16 @@ def diff(
         compared = compare(
             first, {"candidate": second}, data, task=task, max_accuracy_drop=max_accuracy_drop, seed=seed, layers=True
         ).to_json()
-    return {"reference": compared["reference"], "candidate": compared["candidates"]["candidate"]}
+    return {
+        "reference": {"name": str(reference), **compared["reference"], "bytes": _size(reference)},
+        "candidate": {"name": str(candidate), **compared["candidates"]["candidate"], "bytes": _size(candidate)},
+    }
+
+
+def _size(model: Any) -> int | None:
+    """Bytes of the file, or of all files of the folder, that a model is; None for one in memory."""
+    if not isinstance(model, str | Path):
+        return None
+    path = Path(model)
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    return sum(file.stat().st_size for file in files)

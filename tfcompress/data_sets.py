@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tfcompress import console
 from tfcompress.data import Data, Samples, open_data
 from tfcompress.data.preprocess import Preprocess
 from tfcompress.errors import InputError
@@ -64,8 +63,6 @@ class DataSets:
             found.append("no data was given to compare on: the artifacts are not proven; give --evaluation")
         elif self.evaluation is self.calibration:
             found.append("compared on the calibration data, which flatters an artifact; give --evaluation")
-        for line in found:
-            console.warn(line)
         return tuple(found)
 
     def hashes(self) -> dict[str, dict[str, Any] | None]:

@@ -30,9 +30,9 @@ def render_junit(report: Mapping[str, Any]) -> str:
     failed = sum(section["status"] == "gate_failed" for section in sections.values())
     errors = sum(section["status"] == "failed" for section in sections.values())
     counts = {"tests": str(len(sections)), "failures": str(failed), "errors": str(errors)}
-    suite = ET.Element("testsuite", name="tfcompress", **counts)
+    suite = ET.Element("testsuite", {"name": "tfcompress", **counts})
     for name, section in sections.items():
-        case = ET.SubElement(suite, "testcase", classname="tfcompress.accuracy", name=name)
+        case = ET.SubElement(suite, "testcase", {"classname": "tfcompress.accuracy", "name": name})
         reason = str(section.get("reason") or "")
         if section["status"] == "gate_failed":
             ET.SubElement(case, "failure", message=reason)

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from tfcompress.report import figures
 from tfcompress.report.page import TargetView, target_views
+from tfcompress.report.target_tables import compile_table, mapping_tables
 
 __all__ = ["render_terminal"]
 
@@ -29,12 +30,18 @@ def render_terminal(report: Mapping[str, Any]) -> RenderableType:
     if "candidate" in report:
         candidate = {**report["candidate"]}
         return Group(*_report_parts({"reference": report.get("reference"), "targets": {"candidate": candidate}}))
+    if "mapping" in report:
+        return Group(*mapping_tables(report["mapping"]))
+    if "compile" in report:
+        return compile_table(report["compile"])
     return Group(*[part for key, value in report.items() for part in _any(key, value)])
 
 
 def _report_parts(report: Mapping[str, Any]) -> list[RenderableType]:
     views = target_views(report)
     parts: list[RenderableType] = [_summary(report, views)]
+    parts += [Text(f"warning: {line}", style="yellow") for line in report.get("warnings") or ()]
+    parts += [Text(note, style="dim") for note in (report.get("compression") or {}).get("notes") or ()]
     for view in views:
         if view.reason and view.status != "skipped":
             parts.append(
@@ -50,6 +57,8 @@ def _report_parts(report: Mapping[str, Any]) -> list[RenderableType]:
         ]
         if len(views) == 1 and view.layers:
             parts.append(_layers(view))
+        if view.section.get("compile"):
+            parts.append(compile_table(view.section["compile"]))
     return parts
 
 

@@ -1,0 +1,129 @@
+"""`diff`, `inspect`, `verify` and `compress`: what they print, and their exit codes."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tfcompress
+from tfcompress.cli import main
+
+
+def printed(*arguments: object) -> tuple[int, str]:
+    """Exit code and standard output; what is on standard error must be warnings of ours."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = main([str(argument) for argument in arguments])
+    assert all(line.startswith(("warning: ", "tfcompress ")) for line in err.getvalue().splitlines()), err.getvalue()
+    return code, out.getvalue()
+
+
+def printed_json(*arguments: object) -> dict[str, Any]:
+    code, text = printed(*arguments, "--json")
+    assert code == 0
+    loaded: dict[str, Any] = json.loads(text)
+    return loaded
+
+
+@pytest.fixture(scope="module")
+def phone(cnn_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that convert made for the phone."""
+    output = tmp_path_factory.mktemp("phone") / "out"
+    tfcompress.convert(cnn_folder / "model.keras", targets="phone", calibration=cnn_folder / "train.npz", output=output)
+    return output
+
+
+def test_diff_prints_reference_and_candidate(cnn_folder: Path, phone: Path) -> None:
+    evaluation = f"--evaluation={cnn_folder / 'test.npz'}"
+    report = printed_json("diff", cnn_folder / "model.keras", phone / "phone/model.tflite", evaluation)
+    assert set(report) == {"reference", "candidate"}
+    assert report["reference"]["samples"] == 500
+    assert {"metrics", "diff", "layers", "status"} <= report["candidate"].keys()
+    assert {row["layer"] for row in report["candidate"]["layers"]} >= {"conv_1", "conv_2", "dense"}
+
+
+def test_a_model_does_not_differ_from_itself(cnn_folder: Path) -> None:
+    model = cnn_folder / "model.keras"
+    report = printed_json("diff", model, model, f"--evaluation={cnn_folder / 'test.npz'}")
+    assert report["candidate"]["diff"]["top1_agreement"] == 1.0
+    assert report["candidate"]["diff"]["max_abs_error"] == 0.0
+
+
+def test_a_failed_gate_is_exit_code_3_and_a_junit_failure(cnn_folder: Path, phone: Path, tmp_path: Path) -> None:
+    data = np.load(cnn_folder / "test.npz")
+    wrong = (data["y"] + 1) % 10  # by these labels the bad model below is perfect and the good one always wrong
+    np.savez(tmp_path / "wrong.npz", x=data["x"], y=wrong)
+    model = tfcompress.load_model(cnn_folder / "model.keras").keras_model
+    kernel, bias = (variable.numpy() for variable in model.layers[-1].weights)
+    model.layers[-1].set_weights([np.roll(kernel, 1, axis=1), np.roll(bias, 1)])
+    model.save(tmp_path / "rolled.keras")
+    files = [f"--junit_xml={tmp_path / 'junit.xml'}", f"--markdown={tmp_path / 'summary.md'}"]
+    evaluation = f"--evaluation={tmp_path / 'wrong.npz'}"
+    code, _ = printed("diff", tmp_path / "rolled.keras", cnn_folder / "model.keras", evaluation, *files)
+    assert code == 3
+    assert ET.parse(tmp_path / "junit.xml").getroot().get("failures") == "1"
+    assert "❌" in (tmp_path / "summary.md").read_text()
+
+
+def test_inspect_lists_the_layers_of_a_model(cnn_folder: Path) -> None:
+    facts = printed_json("inspect", cnn_folder / "model.keras")
+    assert set(facts) >= {"model", "inputs", "outputs", "layers"}
+    assert facts["model"]["parameters"] == 93322
+    # 26*26*32 * 3*3*1 for the first convolution
+    assert next(row for row in facts["layers"] if row["name"] == "conv_1")["macs"] == 194_688
+    assert facts["inputs"] == [{"name": "image", "shape": [None, 28, 28, 1], "dtype": "float32"}]
+
+
+def test_inspect_lists_the_operators_of_a_tflite(phone: Path) -> None:
+    facts = printed_json("inspect", phone / "phone/model.tflite")
+    assert facts["inputs"][0]["name"] == "image"
+    assert facts["inputs"][0]["dtype"] == "int8"
+    assert facts["model"]["operators"]["CONV_2D"] == 3
+
+
+def test_inspect_forecasts_the_edge_tpu(phone: Path) -> None:
+    facts = printed_json("inspect", phone / "phone/model.tflite", "--target=edgetpu")
+    assert list(facts) == ["mapping"]
+    assert {"mapped_ops", "cpu_ops", "subgraphs", "ops"} <= facts["mapping"].keys()
+
+
+@pytest.mark.parametrize("arguments", [(), ("--target=edgetpu",)])
+def test_inspect_prints_for_people_too(arguments: tuple[str, ...], phone: Path) -> None:
+    code, text = printed("inspect", phone / "phone/model.tflite", *arguments)
+    assert code == 0
+    assert "CONV_2D" in text
+
+
+def test_a_keras_model_cannot_be_inspected_for_the_edge_tpu(cnn_folder: Path) -> None:
+    assert printed("inspect", cnn_folder / "model.keras", "--target=edgetpu") == (2, "")
+
+
+def test_verify_finds_a_changed_file(phone: Path, tmp_path: Path) -> None:
+    assert printed("verify", phone)[0] == 0
+    import shutil
+
+    shutil.copytree(phone, tmp_path / "copy")
+    (tmp_path / "copy/report.html").write_text("")
+    code, text = printed("verify", tmp_path / "copy", "--json")
+    assert code == 2
+    assert json.loads(text) == {"intact": False, "problems": ["changed: report.html"]}
+
+
+def test_compress_prunes_and_saves_a_keras_3_model(cnn_folder: Path, tmp_path: Path) -> None:
+    recipe = tfcompress.Recipe(pruning=tfcompress.Pruning(sparsity=0.6), training=tfcompress.Training(epochs=1))
+    recipe.save(tmp_path / "recipe.json")
+    flags = [f"--recipe={tmp_path / 'recipe.json'}", f"--train={cnn_folder / 'test.npz'}"]
+    code, _ = printed("compress", cnn_folder / "model.keras", *flags, f"--output={tmp_path / 'small.keras'}")
+    assert code == 0
+    small = tfcompress.load_model(tmp_path / "small.keras")
+    assert small.flavor == "keras3"
+    kernel = small.keras_model.get_layer("conv_2").kernel.numpy()
+    assert np.mean(kernel == 0) == pytest.approx(0.6, abs=1 / kernel.size)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["recipe.json", "small.keras"]

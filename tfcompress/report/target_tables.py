@@ -1,0 +1,72 @@
+"""The terminal's tables of what a target's compiler does: Edge TPU operators, Cloud TPU compilations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from tfcompress.report import figures
+
+__all__ = ["compile_table", "mapping_tables"]
+
+
+def mapping_tables(mapping: Mapping[str, Any]) -> list[RenderableType]:
+    """A line of totals, and a row an operator: where it runs, and for one on the CPU why and what to change.
+
+    Args:
+        mapping: the `mapping` section of report.json.
+    """
+    ops = mapping.get("ops") or []
+    totals = (
+        f"{mapping.get('mapped_ops')} of {len(ops)} operators on the Edge TPU, {mapping.get('subgraphs')} subgraph(s); "
+        f"{figures.size(mapping.get('on_chip_bytes'))} of parameters on the chip, "
+        f"{figures.size(mapping.get('off_chip_bytes'))} streamed; runtime {mapping.get('min_runtime')} or newer"
+    )
+    parts: list[RenderableType] = [Text(totals)]
+    parts += [Text(str(mapping["failure"]), style="bold red")] if mapping.get("failure") else []
+    parts += [Text(str(warning), style="yellow") for warning in mapping.get("warnings") or ()]
+    table = Table()
+    for name in ("", "operator", "runs on", "layer", "why not, and the fix"):
+        table.add_column(name, overflow="fold", ratio=1 if name.startswith("why") else None)
+    for op in ops:
+        table.add_row(*_operator(op))
+    return [*parts, table]
+
+
+def _operator(op: Mapping[str, Any]) -> list[RenderableType]:
+    where = Text("Edge TPU", style="green") if op["mapped"] else Text("CPU", style="bold red")
+    layer = str(op.get("keras_layer") or op.get("tensor") or "").split(";")[0]
+    why = ""
+    if not op["mapped"]:
+        parts = (op.get("reason"), op.get("explanation"), op.get("fix"))
+        why = "; ".join(str(part) for part in parts if part) + f" ({op.get('certainty')})"
+    return [str(op["index"]), Text(str(op["op"])), where, Text(layer), Text(why)]
+
+
+def compile_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """A row a topology and batch size.
+
+    Args:
+        rows: the `compile` section of report.json.
+    """
+    table = Table(title="compiled by the TPU compiler", title_justify="left")
+    for name in ("topology", "batch", "result", "HBM", "flops", "bytes moved", "estimated time"):
+        table.add_column(name, justify="left" if name in ("topology", "result") else "right")
+    for row in rows:
+        seconds = row.get("optimal_seconds")
+        good = row.get("ok")
+        result = Text("compiles", style="green") if good else Text(str(row.get("error") or "fails"), style="bold red")
+        table.add_row(
+            str(row.get("topology")),
+            figures.value(row.get("batch_size")),
+            result if good is not None else Text("not proven", style="yellow"),
+            figures.size(row.get("hbm_bytes")),
+            figures.value(row.get("flops")),
+            figures.size(row.get("bytes_accessed")),
+            figures.milliseconds(None if seconds is None else seconds * 1000),
+        )
+    return table
