@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -38,8 +39,8 @@ class Flip:
     def weight(self) -> float:
         """How telling: a right answer lost counts first, then how sure both models are of different things."""
         lost = self.label is not None and self.reference == self.label
-        sure = np.nan_to_num([self.reference_confidence, self.candidate_confidence]).sum()
-        return float(sure) + (10.0 if lost else 0.0)
+        sure = (self.reference_confidence, self.candidate_confidence)
+        return sum(share for share in sure if math.isfinite(share)) + (10.0 if lost else 0.0)
 
 
 class FlipKeeper:
