@@ -143,7 +143,9 @@ def _is_convolutional(model: FloatModel) -> bool:
 def _converted(model: FloatModel, level: Any) -> Any:
     random = np.random.default_rng(0)
     inputs = {
-        info.name: random.normal(size=[CALIBRATION_SAMPLES, *info.shape[1:]]).astype(info.dtype)
+        info.name: random.normal(size=[CALIBRATION_SAMPLES, *(size or OPEN_SIZE for size in info.shape[1:])]).astype(
+            info.dtype
+        )
         for info in model.inputs
     }
     samples = samples_from_arrays(inputs, model_inputs=model.inputs, model_outputs=model.outputs)
