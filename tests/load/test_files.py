@@ -294,7 +294,8 @@ def test_old_sequential_loads_in_tf_keras(tmp_path: Path) -> None:
 
 KERAS1_LAYERS: list[tuple[str, dict[str, Any]]] = [
     ("Convolution2D", {"name": "c", "nb_filter": 4, "nb_row": 3, "nb_col": 2, "init": "uniform",
-                       "subsample": [2, 1], "border_mode": "same", "dim_ordering": "tf", "activation": "linear", "bias": True,
+                       "subsample": [2, 1], "border_mode": "same", "dim_ordering": "tf", "activation": "linear",
+                       "bias": True,
                        "W_regularizer": {"name": "WeightRegularizer", "l1": 0.0, "l2": 0.01}, "b_regularizer": None,
                        "activity_regularizer": None, "W_constraint": None, "b_constraint": None, "trainable": True,
                        "batch_input_shape": [None, 8, 6, 3], "input_dtype": "float32"}),

@@ -18,7 +18,7 @@ _CLASSES = {
     "Convolution3D": "Conv3D",
     "SeparableConvolution2D": "SeparableConv2D",
 }
-_SETTINGS = {
+_SETTINGS: dict[str, str] = {
     "output_dim": "units", "nb_filter": "filters", "subsample": "strides", "subsample_length": "strides",
     "border_mode": "padding", "bias": "use_bias", "p": "rate", "pool_length": "pool_size", "stride": "strides",
     "init": "kernel_initializer", "inner_init": "recurrent_initializer", "inner_activation": "recurrent_activation",
@@ -32,7 +32,14 @@ _DROPPED = frozenset(
     {"input_dtype", "consume_less", "mode", "forget_bias_init", "dim_ordering", "nb_row", "nb_col", "filter_length",
      "kernel_dim1", "kernel_dim2", "kernel_dim3", "input_dim", "create_input_layer", "batch_input_dtype"}
 )  # fmt: skip
-_MERGES = {"sum": "Add", "mul": "Multiply", "ave": "Average", "max": "Maximum", "concat": "Concatenate", "dot": "Dot"}
+_MERGES: dict[Any, str] = {
+    "sum": "Add",
+    "mul": "Multiply",
+    "ave": "Average",
+    "max": "Maximum",
+    "concat": "Concatenate",
+    "dot": "Dot",
+}
 _DATA_FORMATS = {"tf": "channels_last", "th": "channels_first"}
 _ONLY_KERAS1 = frozenset({"nb_filter", "border_mode", "dim_ordering", "W_regularizer", "inner_activation", "subsample"})
 
@@ -45,8 +52,9 @@ def is_keras1_config(item: Mapping[str, Any]) -> bool:
 
 def keras2_config(item: dict[str, Any]) -> None:
     """Rewrite one layer's configuration in place; a model's, which only lists layers, is left as it is."""
-    class_name, old = item["class_name"], item["config"]
-    if class_name in {"Sequential", "Model", "L1L2"} or not isinstance(old, Mapping):
+    class_name: str = item["class_name"]
+    old: dict[str, Any] = item["config"]
+    if class_name in {"Sequential", "Model", "L1L2"} or not isinstance(old, dict):
         return
     item["class_name"] = _CLASSES.get(class_name, class_name)
     if class_name == "Merge":
