@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
-from ai_edge_litert.interpreter import Interpreter
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from tfcompress.chatter import silenced
 from tfcompress.data import Samples
@@ -76,15 +76,22 @@ class ActivationRunner:
         self.tensors = float_activations(self.graph)
         self._inputs: Mapping[str, int] = parsed.signatures[0].inputs
         self._fixed_batch = len({tensor.shape[:1] for tensor in self._input_tensors()}) != 1
-        self._interpreter = self._new_interpreter()
+        self._interpreter = self._new_interpreter(delegate=True)
+        self._checked = False
 
     def _input_tensors(self) -> list[Any]:
         return [self.graph.tensors[index] for index in self._inputs.values()]
 
-    def _new_interpreter(self) -> Any:
+    def _new_interpreter(self, *, delegate: bool) -> Any:
+        self._delegate = delegate
         with silenced():
             return Interpreter(
-                model_content=self.content, num_threads=self.threads, experimental_preserve_all_tensors=True
+                model_content=self.content,
+                num_threads=self.threads,
+                experimental_preserve_all_tensors=True,
+                experimental_op_resolver_type=(
+                    OpResolverType.AUTO if delegate else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+                ),
             )
 
     def batch_size(self) -> int:
@@ -104,6 +111,11 @@ class ActivationRunner:
             with silenced():
                 self._feed(inputs)
                 self._interpreter.invoke()
+                if not self._checked and not self._all_readable():
+                    self._interpreter = self._new_interpreter(delegate=False)
+                    self._feed(inputs)
+                    self._interpreter.invoke()
+                self._checked = True
         except (RuntimeError, ValueError) as error:
             raise ConversionError(f"calibration: LiteRT cannot run the float model: {error}") from error
 
@@ -116,6 +128,15 @@ class ActivationRunner:
         self._interpreter.allocate_tensors()
         for name, index in self._inputs.items():
             self._interpreter.set_tensor(index, np.ascontiguousarray(inputs[name]))
+
+    def _all_readable(self) -> bool:
+        """XNNPACK does not write out what it computes from constants alone (the first step of an unrolled LSTM)."""
+        try:
+            for index in self.tensors.values():
+                self.value(index)
+        except ValueError:
+            return False
+        return True
 
     def value(self, index: int) -> np.ndarray:
         """A view of a tensor's value; only valid until the next `run`."""
@@ -130,7 +151,7 @@ class ActivationRunner:
             last = len(next(iter(inputs.values()))) - 1
             self.run({name: value[last:] for name, value in inputs.items()})
         except ConversionError:
-            self._interpreter = self._new_interpreter()
+            self._interpreter = self._new_interpreter(delegate=self._delegate)
             return False
         alone = [self.value(index) for index in outputs]
         return all(

@@ -11,6 +11,7 @@ from typing import Any
 
 from tfcompress.chatter import silenced
 from tfcompress.converters.phone import rewrites
+from tfcompress.converters.phone.recurrent import unrolled
 from tfcompress.errors import ConversionError, one_line
 from tfcompress.model import FloatModel
 from tfcompress.runtime import tf
@@ -24,7 +25,8 @@ def new_converter(model: FloatModel, *, allow_select_ops: bool) -> Any:
     sets = [tf.lite.OpsSet.TFLITE_BUILTINS]
     if allow_select_ops:
         sets.append(tf.lite.OpsSet.SELECT_TF_OPS)
-    function = model.concrete_function(1)
+    with unrolled(model):
+        function = model.concrete_function(1)
     # The converter writes a SavedModel first.  Given the Keras model it would trace and save every layer of it; given
     # just the variables it saves the one function, which takes a fifth of the time and gives the same bytes.
     holder = tf.Module()

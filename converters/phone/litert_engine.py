@@ -18,6 +18,9 @@ from tfcompress.errors import ConversionError, one_line
 __all__ = ["quantize", "run"]
 
 _EVERYTHING = ".*"
+# litert-quantizer keeps rules in the order in which their patterns first came, and the last match holds: a pattern of
+# its own, equal in meaning, puts a rule behind all others.
+_LAST_WORD = "^.*"
 
 
 def quantize(content: bytes, calibration: Calibration, limits: Limits) -> bytes:
@@ -36,8 +39,11 @@ def quantize(content: bytes, calibration: Calibration, limits: Limits) -> bytes:
     plan = recipe.static_wi8_ai16() if limits.int16 else recipe.static_wi8_ai8()
     plan += _override(limits.keep_int16, recipe.static_wi8_ai16())
     plan += _override(limits.keep_float, _no_quantization(TFLOperationName.ALL_SUPPORTED))
+    if not limits.int16:
+        plan += _only(TFLOperationName.OUTPUT, recipe.static_wi8_ai8())  # also behind an operator with 16 bits
     if not limits.integer_io:
-        plan += _no_quantization(TFLOperationName.INPUT) + _no_quantization(TFLOperationName.OUTPUT)
+        for end in (TFLOperationName.INPUT, TFLOperationName.OUTPUT):
+            plan += _only(end, _no_quantization(end))
     return run(content, plan, calibration)
 
 
@@ -70,6 +76,11 @@ def _no_quantization(operation: TFLOperationName) -> list[dict[str, Any]]:
     manager = recipe_manager.RecipeManager()
     manager.add_quantization_config(_EVERYTHING, operation, algorithm_key=recipe_manager.AlgorithmName.NO_QUANTIZE)
     return manager.get_quantization_recipe()
+
+
+def _only(operation: TFLOperationName, rules: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rules, limited to one kind of operator."""
+    return [{**rule, "operation": operation, "regex": _LAST_WORD} for rule in rules]
 
 
 def _override(names: Collection[str], rules: list[dict[str, Any]]) -> list[dict[str, Any]]:

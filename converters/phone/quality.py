@@ -86,7 +86,7 @@ def improve_weights(
     layers = weighted_layers(tree, graph)
     if not layers or not (plan.adaptive_rounding or plan.bias_correction):
         return content, tuple(notes)
-    moments = collect_moments(content, layers, samples)
+    moments = collect_moments(content, layers, samples, second=plan.adaptive_rounding)
     if plan.adaptive_rounding:
         adapt_rounding(tree, layers, moments, dense_per_channel=dense_per_channel)
         notes.append(f"adaptive rounding of {len(layers)} layers")

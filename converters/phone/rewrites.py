@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-from tfcompress.tflite.edit import add_constant, constant_of, opcode_index
+from tfcompress.chatter import silenced
+from tfcompress.tflite.edit import add_buffer, add_constant, constant_of, opcode_index, pack
 
-__all__ = ["SAFE", "mean_for_whole_map_pool", "open_batch_of_reshape", "order_inputs_and_outputs"]
+__all__ = ["SAFE", "fold_constants", "mean_for_whole_map_pool", "open_batch_of_reshape", "order_inputs_and_outputs"]
 
 
 def order_inputs_and_outputs(model: Any, inputs: Sequence[str], outputs: Sequence[str]) -> None:
@@ -86,4 +88,44 @@ def open_batch_of_reshape(model: Any) -> None:
         operator.builtinOptionsType, operator.builtinOptions = schema.BuiltinOptions.ReshapeOptions, options
 
 
-SAFE: tuple[Callable[[Any], None], ...] = (mean_for_whole_map_pool, open_batch_of_reshape)
+def fold_constants(model: Any) -> None:
+    """Operators that read nothing but constants become constants: an unrolled GRU's first step, from a state of zeros.
+
+    Neither engine has a range for what no sample ever changes, so such operators would stay in float.
+    """
+    graph = model.subgraphs[0]
+    known = {index for index, tensor in enumerate(graph.tensors) if _is_constant(model, tensor)}
+    folded = []
+    for operator in graph.operators:
+        foldable = all(index in known for index in operator.inputs if index >= 0) and len(operator.inputs) > 0
+        plain = all(graph.tensors[index].type == schema.TensorType.FLOAT32 for index in operator.outputs)
+        if foldable and plain:
+            known.update(operator.outputs)
+            folded.append(operator)
+    if not folded:
+        return
+    values = _values_of(pack(model), [index for operator in folded for index in operator.outputs])
+    for index, value in values.items():
+        graph.tensors[index].buffer = add_buffer(model, value)
+    graph.operators = [operator for operator in graph.operators if operator not in folded]
+
+
+def _is_constant(model: Any, tensor: Any) -> bool:
+    data = model.buffers[tensor.buffer].data
+    return data is not None and len(data) > 0
+
+
+def _values_of(content: bytes, indices: Sequence[int]) -> dict[int, np.ndarray]:
+    """What tensors hold after running on zeros."""
+    with silenced():
+        interpreter = Interpreter(
+            model_content=content,
+            experimental_preserve_all_tensors=True,
+            experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+        )
+        interpreter.allocate_tensors()
+        interpreter.invoke()
+        return {index: interpreter.get_tensor(index) for index in indices}
+
+
+SAFE: tuple[Callable[[Any], None], ...] = (fold_constants, mean_for_whole_map_pool, open_batch_of_reshape)

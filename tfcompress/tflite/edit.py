@@ -12,7 +12,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.tools import flatbuffer_utils
 
-__all__ = ["add_constant", "add_operator", "constant_of", "opcode_index", "pack", "unpack"]
+__all__ = ["add_buffer", "add_constant", "add_operator", "constant_of", "opcode_index", "pack", "unpack"]
 
 
 def unpack(content: bytes) -> Any:
@@ -40,16 +40,21 @@ def constant_of(model: Any, tensor: Any, dtype: str) -> np.ndarray | None:
     return np.frombuffer(bytes(data), dtype).reshape(shape)
 
 
-def add_constant(model: Any, subgraph: Any, name: str, value: np.ndarray) -> int:
-    """Add a constant tensor (float32 or int32) and return its index in the subgraph."""
+def add_buffer(model: Any, value: np.ndarray) -> int:
+    """Add a buffer with the bytes of an array and return its index."""
     buffer: Any = schema.BufferT()
     buffer.data = np.frombuffer(np.ascontiguousarray(value).tobytes(), np.uint8)
     model.buffers.append(buffer)
+    return len(model.buffers) - 1
+
+
+def add_constant(model: Any, subgraph: Any, name: str, value: np.ndarray) -> int:
+    """Add a constant tensor (float32 or int32) and return its index in the subgraph."""
     tensor: Any = schema.TensorT()
     tensor.name = name.encode()
     tensor.shape = list(value.shape)
     tensor.type = {"float32": schema.TensorType.FLOAT32, "int32": schema.TensorType.INT32}[value.dtype.name]
-    tensor.buffer = len(model.buffers) - 1
+    tensor.buffer = add_buffer(model, value)
     subgraph.tensors.append(tensor)
     return len(subgraph.tensors) - 1
 

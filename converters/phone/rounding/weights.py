@@ -84,6 +84,8 @@ def _scales(layer: WeightedLayer, rows: np.ndarray, dense_per_channel: bool) -> 
 
 def _round_layer(layer: WeightedLayer, rows: np.ndarray, known: Moments, scales: np.ndarray) -> np.ndarray:
     covariance = known.covariance
+    if covariance is None:
+        return round_to_nearest(rows, scales)
     if layer.kind != "DEPTHWISE_CONV_2D":
         return round_rows(rows, covariance, scales)
     multiplier = len(rows) // len(covariance)

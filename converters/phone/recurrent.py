@@ -1,0 +1,72 @@
+"""Recurrent layers without loops: every time step becomes operators of its own.
+
+TFLite has no integer loop, and what Keras makes of a loop needs TensorList operators, which only TensorFlow's Flex
+delegate has.  Unrolled, a layer is matrix products, sigmoids and products, which both engines quantize; its weights are
+stored once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from tfcompress.errors import ConversionError
+from tfcompress.layer_names import all_layers
+from tfcompress.model import FloatModel
+
+__all__ = ["MOST_STEPS", "recurrent_layers", "unrolled"]
+
+MOST_STEPS = 512  # beyond this the graph takes minutes to convert
+
+
+def recurrent_layers(model: FloatModel) -> list[Any]:
+    """The model's layers that step through time, those inside of `Bidirectional` too."""
+    found: list[Any] = []
+    for layer in all_layers(model.keras_model):
+        inner = [getattr(layer, name, None) for name in ("forward_layer", "backward_layer")]
+        found += [one for one in (layer, *inner) if one is not None and hasattr(one, "unroll") and hasattr(one, "cell")]
+    return list({id(layer): layer for layer in found}.values())
+
+
+@contextlib.contextmanager
+def unrolled(model: FloatModel) -> Iterator[None]:
+    """While inside, tracing the model unrolls its recurrent layers.
+
+    Raises:
+        ConversionError: the number of time steps is open, or too large.
+    """
+    layers = recurrent_layers(model)
+    for layer in layers:
+        _check_steps(model, layer)
+    before = [(layer, {name: getattr(layer, name) for name in _changes(layer)}) for layer in layers]
+    try:
+        for layer in layers:
+            for name, value in _changes(layer).items():
+                setattr(layer, name, value)
+        yield
+    finally:
+        for layer, values in before:
+            for name, value in values.items():
+                setattr(layer, name, value)
+
+
+def _changes(layer: Any) -> dict[str, bool]:
+    # tf_keras takes a fused loop, whatever `unroll` says, where it decided so when the layer was made.
+    fused = {"_could_use_gpu_kernel": False} if hasattr(layer, "_could_use_gpu_kernel") else {}
+    return {"unroll": True, **fused}
+
+
+def _check_steps(model: FloatModel, layer: Any) -> None:
+    shape = getattr(layer, "input_shape", None) or getattr(getattr(layer, "input", None), "shape", None)
+    steps = shape[1] if shape is not None and len(shape) > 1 else None
+    if shape is not None and steps is None:
+        raise ConversionError(
+            f"{model.name}: layer {layer.name!r} has an open number of time steps; phones need it fixed: "
+            "make the model with Input(shape=(steps, features))"
+        )
+    if steps is not None and steps > MOST_STEPS:
+        raise ConversionError(
+            f"{model.name}: layer {layer.name!r} has {steps} time steps, at most {MOST_STEPS} can be unrolled; "
+            "feed shorter windows"
+        )
