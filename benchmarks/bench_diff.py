@@ -136,7 +136,7 @@ class _Noise:
         """Pictures in a fixed order."""
         for index in range(self.count) if indices is None else indices:
             rng = np.random.default_rng(index)
-            yield Sample([rng.random(self.shape, np.float32) * 2 - 1], [np.int64(index % 10)])
+            yield Sample([rng.random(self.shape, np.float32) * 2 - 1], [np.asarray(index % 10)])
 
 
 def _noise(model: FloatModel | Any, count: int) -> Samples:

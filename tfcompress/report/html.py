@@ -23,14 +23,15 @@ def render_html(report: Mapping[str, Any]) -> str:
     Raises:
         MissingExtraError: jinja2 is not installed.
     """
-    known = _known(report)
+    known, rows = _known(report), _metric_rows(report)
     folder = resources.files("tfcompress.report") / "templates"
     template = _environment().from_string((folder / "report.html.jinja").read_text(encoding="utf-8"))
     return template.render(
         report=known,
         targets=target_views(known),
         nothing=_Known(),
-        metrics=_metric_rows(report),
+        metrics=[row for row in rows if "[" not in row[0]],
+        classes=[row for row in rows if "[" in row[0]],
         style=(folder / "style.css").read_text(encoding="utf-8"),
         figures=figures,
     )

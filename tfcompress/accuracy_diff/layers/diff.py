@@ -40,6 +40,7 @@ class LayerDiff:
         operator: of the .tflite that computes it; None for a SavedModel.
         fused: names of the other layers fused with it.
         tensor: index of the .tflite's tensor; None for a SavedModel.
+        tensor_name: its name in the .tflite, by which other tools know it; None for a SavedModel.
         dtype: of the .tflite's tensor; None for a SavedModel.
         sqnr_db: signal to quantization noise ratio of its output; None for an output that is all zero.
         own_sqnr_db: the same when the artifact's layer gets the float model's values; None where it cannot be fed.
@@ -61,6 +62,7 @@ class LayerDiff:
     operator: str | None
     fused: tuple[str, ...]
     tensor: int | None
+    tensor_name: str | None
     dtype: str | None
     sqnr_db: float | None
     own_sqnr_db: float | None
@@ -232,6 +234,7 @@ def _row(layer: str, kind: str, item: LayerTensor | None, total: Mapping[str, St
         operator=item.operator.name if item else None,
         fused=item.fused if item else (),
         tensor=item.tensor.index if item else None,
+        tensor_name=item.tensor.name if item else None,
         dtype=item.tensor.dtype if item else None,
         sqnr_db=whole["sqnr_db"],
         own_sqnr_db=own["sqnr_db"],
