@@ -79,11 +79,15 @@ def _with_fixed_sizes(model: FloatModel, calibration: Samples | None) -> FloatMo
 def _quantized(
     model: FloatModel, calibration: Samples | None, recipe: Recipe, names: list[str]
 ) -> tuple[Int8Model, tuple[AppliedRewrite, ...]]:
-    integer_io = not recipe.edgetpu.float_io
+    options = recipe.post_training
+    integer_io = not recipe.edgetpu.float_io and options.scheme != "int8_float_io"
     if model.quantization_aware:  # ranges sit at the trained graph's own operators, which must stay
         return quantize_int8(model, calibration, recipe, integer_io=integer_io), ()
     content, rewrites = rewrite_float_graph(
-        to_float_tflite(model), recipe.edgetpu.rewrite, layer_names=names, keras3=model.flavor == "keras3"
+        to_float_tflite(model, allow_select_ops=options.allow_select_ops),
+        recipe.edgetpu.rewrite,
+        layer_names=names,
+        keras3=model.flavor == "keras3",
     )
     result = quantize_int8(
         model,

@@ -15,7 +15,7 @@ from tfcompress.converters.edgetpu.rewriting.graph import GraphEditor
 from tfcompress.converters.edgetpu.rewriting.proof import TOLERANCE, largest_difference
 from tfcompress.converters.edgetpu.rewriting.table import REWRITES, Level, Rewrite
 from tfcompress.layer_names import layers_of
-from tfcompress.tflite import pack, unpack
+from tfcompress.tflite import pack, read_tflite, unpack
 
 __all__ = ["REWRITES", "TOLERANCE", "AppliedRewrite", "Rewrite", "rewrite_float_graph"]
 
@@ -68,8 +68,8 @@ def rewrite_float_graph(
         The new .tflite and what was done.
     """
     applied: list[AppliedRewrite] = []
-    for rewrite in REWRITES:
-        if level == "none" or (level == "safe" and rewrite.level != "safe"):
+    for rewrite in REWRITES if level != "none" else ():
+        if rewrite.level not in ("safe", level) or _operators(content).isdisjoint(rewrite.operators):
             continue
         changed, tensors = _apply(content, rewrite)
         if not tensors:
@@ -83,6 +83,11 @@ def rewrite_float_graph(
         applied.append(AppliedRewrite(rewrite.name, rewrite.level, rewrite.what, len(tensors), layers, error))
         content = changed
     return content, tuple(applied)
+
+
+def _operators(content: bytes) -> frozenset[str]:
+    """Names of the operators of the main graph; reading them costs far less than unpacking the file."""
+    return frozenset(operator.name for operator in read_tflite(content).main.operators)
 
 
 def _apply(content: bytes, rewrite: Rewrite) -> tuple[bytes, list[str]]:
