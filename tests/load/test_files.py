@@ -241,6 +241,16 @@ def test_custom_objects_are_given_by_name_or_as_a_dictionary(tmp_path: Path) -> 
 OBJECTS = {"Doubler": Doubler}
 
 
+def test_keras2_layer_for_a_keras3_file_is_explained(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"written by Keras 3.* derive them from keras.layers.Layer"):
+        load_model(custom_layer_file(tmp_path), custom_objects={"Doubler": Keras2Marker})
+
+
+def test_impossible_name_is_one_line() -> None:
+    with pytest.raises(ModelError, match="File name too long"):
+        load_model("x" * 5000)
+
+
 @pytest.mark.parametrize(
     ("spec", "message"),
     [

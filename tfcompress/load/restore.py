@@ -67,9 +67,17 @@ def reads_with_keras3(file: ModelFile, custom_objects: Mapping[str, Any]) -> boo
     Our own adapters hold layers of the other Keras, so there the user's layers say nothing.  A configuration that does
     not name its version is Keras 3's when an input in it has a ``batch_shape``, which Keras 2 calls
     ``batch_input_shape``.
+
+    Raises:
+        ModelError: the user's layers are of Keras 2 and the file is of Keras 3.
     """
     kinds = {_library_of(value) for value in custom_objects.values()} - {None}
     adapted = any(str(value.get("registered_name")).startswith("tfcompress>") for _, value in walk_objects(file.config))
+    if kinds == {"tf_keras"} and file.keras_major == 3 and not adapted:
+        raise ModelError(
+            f"{file.path}: written by Keras {file.keras_version}, but the custom layers given are tf_keras (Keras 2) "
+            "layers: derive them from keras.layers.Layer"
+        )
     if len(kinds) == 1 and not adapted:
         return kinds == {"keras"}
     if file.keras_major is not None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from tfcompress.errors import ModelError
+from tfcompress.errors import ModelError, one_line
 
 __all__ = ["FileFormat", "ModelFile", "StoredWeights", "file_kind", "sha256_of"]
 
@@ -79,7 +79,11 @@ def file_kind(path: Path) -> FileKind:
     Raises:
         ModelError: nothing is there, it is empty, or it is something else; the message says what.
     """
-    if not path.exists():
+    try:
+        exists = path.exists()
+    except OSError as error:  # a folder on the way that may not be read, or a name that no file can have
+        raise ModelError(f"{one_line(path, 200)}: cannot be read: {error.strerror}") from error
+    if not exists:
         raise ModelError(f"{path}: no such file or folder, expected a .keras, .h5 or SavedModel")
     if path.is_dir():
         return _folder_kind(path)
