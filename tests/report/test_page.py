@@ -22,13 +22,6 @@ DIFF = {
     "p_value": 0.03,
 }
 LAYER = {"layer": "conv<1>", "type": "Conv2D", "sqnr_db": 12.0, "own_sqnr_db": 30.0, "range_used": 0.5}
-    "layer": "conv<1>",
-    "type": "Conv2D",
-    "sqnr_db": 12.0,
-    "own_sqnr_db": 30.0,
-    "range_used": 0.5,
-    "saturation": 0.0,
-}
 CAUSE = {"cause": "range_too_narrow", "layer": "conv<1>", "text": "clips", "repair": "--estimator=min_max"}
 OPERATOR = {"index": 3, "op": "CUSTOM", "mapped": False, "reason": "why", "keras_layer": "l", "fix": "do"}
 REPORT: dict[str, Any] = {
