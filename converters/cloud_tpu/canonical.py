@@ -44,6 +44,35 @@ def _strip_debug_facts(meta: Any) -> None:
     for node in _nodes(meta):
         node.ClearField("experimental_debug_info")
         node.attr.pop("_gradient_op_type", None)  # a counter; there are no gradients in an inference artifact
+        _drop_counted_name(node.attr)
+    for function in meta.graph_def.library.function:
+        for argument in function.arg_attr.values():
+            _drop_counted_name(argument.attr)
+        _number_arguments_and_results(function)
+
+
+def _number_arguments_and_results(function: Any) -> None:
+    """Name a function's arguments and results by position: those of branches and loops are named after counters."""
+    taken = {node.name for node in function.node_def}
+    arguments, results = {}, {}
+    for index, argument in enumerate(function.signature.input_arg):
+        name = f"argument_{index}"
+        while name in taken:
+            name += "_"
+        arguments[argument.name] = argument.name = name
+    for index, result in enumerate(function.signature.output_arg):
+        results[result.name] = result.name = f"result_{index}"
+    for node in function.node_def:
+        node.input[:] = [arguments.get(source, source) for source in node.input]
+    returned = {results[key]: arguments.get(source, source) for key, source in function.ret.items()}
+    function.ret.clear()
+    function.ret.update(returned)
+
+
+def _drop_counted_name(attributes: Any) -> None:
+    """Captured tensors get their number in the process as a name that a user would have given."""
+    if "_user_specified_name" in attributes and attributes["_user_specified_name"].s.isdigit():
+        del attributes["_user_specified_name"]
 
 
 def _references(node: Any) -> Iterator[Any]:

@@ -56,6 +56,9 @@ def _elements(operation: Any) -> int:
 def _is_pure(operation: Any) -> bool:
     if len(operation.outputs) != 1 or operation.op_def.is_stateful:
         return False
+    dtype = operation.outputs[0].dtype
+    if not (dtype.is_floating or dtype.is_integer or dtype.is_bool):
+        return False  # a TensorList, a resource, text
     return not any(attribute.type in ("func", "list(func)") for attribute in operation.op_def.attr)
 
 
@@ -147,9 +150,10 @@ def _fold_scale(editor: _Editor, node: Any) -> None:
 
 def _per_channel(value: np.ndarray | None) -> np.ndarray | None:
     """`value` as a float vector over the last axis; None when it is anything else."""
-    if value is None or value.dtype != np.float32 or value.ndim == 0 or value.size != value.shape[value.ndim - 1]:
+    if value is None or value.dtype != np.float32:
         return None
-    return value.reshape(-1)
+    lengths = list(value.shape)
+    return value.reshape(-1) if lengths and value.size == lengths[-1] else None
 
 
 def _scale_layer(editor: _Editor, name: str, scale: np.ndarray) -> bool:

@@ -23,7 +23,7 @@ __all__ = ["InferenceGraph", "constant_value", "make_constant", "trace"]
 
 @dataclass(frozen=True)
 class InferenceGraph:
-    """A graph without variables and without control edges.
+    """A graph without variables, and without control edges between its nodes.
 
     Attributes:
         graph_def: nodes and library functions; weights are `Const` nodes.
@@ -101,12 +101,12 @@ def trace(model: FloatModel, batch_size: int) -> InferenceGraph:
 
 
 def _drop_control_edges(graph_def: Any) -> None:
-    """Order only matters between side effects (assertions, prints, variable reads), and inference has none."""
-    for nodes in (graph_def.node, *(function.node_def for function in graph_def.library.function)):
-        for node in nodes:
-            node.input[:] = [source for source in node.input if not source.startswith("^")]
-    for function in graph_def.library.function:
-        function.control_ret.clear()
+    """Order only matters between side effects (assertions, prints, variable reads), and inference has none.
+
+    The library's functions stay as they are: TensorFlow knows them by name in this process.
+    """
+    for node in graph_def.node:
+        node.input[:] = [source for source in node.input if not source.startswith("^")]
 
 
 def _in_argument_order(concrete: Any, present: set[str]) -> Iterator[str]:

@@ -27,6 +27,7 @@ DYNAMIC_RESULTS = {
     "DynamicPartition": "tf.dynamic_partition",
     "SparseToDense": "a sparse tensor",
 }
+TEXT_OPS = ("AsString", "String", "Regex", "UnicodeTranscode", "Decode", "ReadFile")
 UNSEEDED = frozenset({"RandomUniform", "RandomStandardNormal", "RandomUniformInt", "TruncatedNormal", "Multinomial"})
 BAD_DTYPES = ("string", "resource", "complex128")
 
@@ -78,6 +79,8 @@ def _refusal(node: Any) -> str | None:
         return "a random operator without a seed; inference should not draw random numbers, or give it a seed"
     if node.op.startswith(("LookupTable", "HashTable", "MutableHashTable")):
         return "a lookup table lives on the host; do the lookup before the model"
+    if node.op.startswith(TEXT_OPS):
+        return "it handles text or files (dtype string), which XLA has no dtype for; do it before the model"
     for name in ("T", "dtype", "DstT"):
         kind = node.attr[name].type if name in node.attr else 0
         if kind and tf.dtypes.as_dtype(kind).name in BAD_DTYPES:

@@ -20,6 +20,8 @@ __all__ = ["Lowered", "lower", "lower_graph", "lower_saved_model"]
 
 # Readable by every StableHLO since 1.0 (compatibility guarantee: github.com/openxla/stablehlo, docs/compatibility.md).
 TARGET_VERSION = "1.0.0"
+# Loop bodies and branches, and the places that speak of them, carry their function's number in the process.
+COUNTED_FUNCTION = re.compile(r"((?:while_body|while_cond|_frozen|__inference_\w*?))_\d+")
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,12 @@ def _lower_signature(name: str, function: Any, batch_size: int | None, layer_nam
     return Lowered(name, size, artifact)
 
 
+def _without_counters(text: str) -> str:
+    """A module's text without TensorFlow's process-wide counters of functions: equal graphs give equal artifacts."""
+    text = re.sub(r"^module @\S+", "module @tfcompress", text, count=1, flags=re.MULTILINE)
+    return COUNTED_FUNCTION.sub(r"\1", text)
+
+
 def lower(function: Any, specs: Sequence[Any]) -> bytes:
     """`function` lowered to a portable StableHLO artifact.
 
@@ -124,7 +132,8 @@ def lower(function: Any, specs: Sequence[Any]) -> bytes:
             text = compiled.experimental_get_compiler_ir(*specs)(stage="stablehlo")
     except (ValueError, TypeError, tf.errors.OpError) as error:
         raise ConversionError(f"XLA refuses the graph: {one_line(error)}") from None
-    # The module is named after a counter of traced functions: equal graphs must give equal artifacts.
-    text = re.sub(r"^module @\S+", "module @tfcompress", text, count=1, flags=re.MULTILINE)
-    with silenced():
-        return stablehlo.serialize_portable_artifact_str(text, TARGET_VERSION)
+    try:
+        with silenced():
+            return stablehlo.serialize_portable_artifact_str(_without_counters(text), TARGET_VERSION)
+    except ValueError as error:
+        raise ConversionError(f"no portable StableHLO {TARGET_VERSION}: {one_line(error)}") from None

@@ -1,0 +1,202 @@
+"""The whole target on a small model: files, facts, companions for serving, and the StableHLO artifact under JAX."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.converters.cloud_tpu import models
+from tfcompress.converters.artifact import Artifact
+from tfcompress.converters.cloud_tpu import convert, proof, serving
+from tfcompress.data import samples_from_arrays
+from tfcompress.recipe import CloudTpu, Recipe
+from tfcompress.runtime import keras, tf
+from tfcompress.targets import Target
+
+LEAST_SQNR_DB = 30.0
+RECIPE = Recipe(cloud_tpu=CloudTpu(batch_sizes=(1, 4), topologies=("v5e:2x2",)))
+needs_compiler = pytest.mark.skipif(proof.compiler_version() is None, reason="libtpu is not installed")
+
+
+@pytest.fixture(scope="module")
+def artifact(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    model = models.conv_net()
+    samples = samples_from_arrays(
+        models.random_inputs(model, 3), model_inputs=model.inputs, model_outputs=model.outputs, name="random"
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TFCOMPRESS_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        return convert(model, samples, RECIPE, tmp_path_factory.mktemp("cloud_tpu"))
+
+
+def test_the_folder_holds_what_the_design_says(artifact: Artifact) -> None:
+    files = {str(path.relative_to(artifact.folder)) for path in artifact.folder.rglob("*") if path.is_file()}
+    assert files == {
+        "README.txt",
+        "batching_parameters.txt",
+        "compile.json",
+        "model.stablehlo",
+        "saved_model/1/assets.extra/tf_serving_warmup_requests",
+        "saved_model/1/fingerprint.pb",
+        "saved_model/1/saved_model.pb",
+        "saved_model/1/variables/variables.data-00000-of-00001",
+        "saved_model/1/variables/variables.index",
+    }
+    assert (artifact.target, artifact.runnable) == (Target.CLOUD_TPU, artifact.folder / "saved_model/1")
+
+
+def test_facts_are_those_of_the_report(artifact: Artifact) -> None:
+    facts = artifact.facts
+    assert facts["batch_sizes"] == [1, 4]
+    assert (facts["input_dtypes"], facts["output_dtypes"]) == (["float32"], ["float32"])
+    assert facts["compile"] == json.loads((artifact.folder / "compile.json").read_text(encoding="utf-8"))
+
+
+@needs_compiler
+def test_every_signature_is_proven(artifact: Artifact) -> None:
+    rows = json.loads((artifact.folder / "compile.json").read_text(encoding="utf-8"))
+    assert [(row["topology"], row["signature"], row["ok"]) for row in rows] == [
+        ("v5e:2x2", "batch_1", True),
+        ("v5e:2x2", "batch_4", True),
+    ]
+
+
+def test_the_artifact_is_near_the_float_model_but_not_equal_to_it(artifact: Artifact) -> None:
+    model = models.conv_net()
+    inputs = models.random_inputs(model, 5)
+    (expected,) = model.predict(inputs).values()
+    (got,) = models.run_signature(artifact.runnable, "serving_default", inputs).values()
+    assert LEAST_SQNR_DB < models.sqnr_db(expected, got) < 100
+
+
+def test_a_wrong_result_would_be_below_the_least_sqnr() -> None:
+    model = models.conv_net()
+    (expected,) = model.predict(models.random_inputs(model, 5)).values()
+    assert models.sqnr_db(expected, expected * 1.05) < LEAST_SQNR_DB
+
+
+def test_batching_allows_exactly_the_sizes_of_the_signatures(artifact: Artifact) -> None:
+    text = (artifact.folder / "batching_parameters.txt").read_text(encoding="utf-8")
+    assert re.findall(r"allowed_batch_sizes: (\d+)", text) == ["1", "4"]
+    assert "max_batch_size { value: 4 }" in text
+
+
+def test_the_page_gives_the_server_command_with_the_files_that_are_there(artifact: Artifact) -> None:
+    text = (artifact.folder / "README.txt").read_text(encoding="utf-8")
+    assert "tensorflow_model_server" in text
+    assert '--batching_parameters_file="$PWD/batching_parameters.txt"' in text
+    assert '--model_base_path="$PWD/saved_model"' in text
+    assert "--model_name=conv_net" in text
+
+
+def warmup_records(artifact: Artifact) -> list[bytes]:
+    path = artifact.runnable / "assets.extra/tf_serving_warmup_requests"
+    return [record.numpy() for record in tf.data.TFRecordDataset(str(path))]
+
+
+def fields(message: bytes) -> list[tuple[int, bytes]]:
+    """(number, content) of the length-delimited fields of a protobuf message."""
+    found, position = [], 0
+
+    def varint() -> int:
+        nonlocal position
+        value = shift = 0
+        while True:
+            byte = message[position]
+            position += 1
+            value |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                return value
+
+    while position < len(message):
+        key, length = varint(), varint()
+        found.append((key >> 3, message[position : position + length]))
+        position += length
+    return found
+
+
+def test_warm_up_requests_hold_real_samples_that_run_on_their_signature(artifact: Artifact) -> None:
+    real = models.random_inputs(models.conv_net(), 3)["image"]
+    for record, size in zip(warmup_records(artifact), (1, 4), strict=True):
+        ((log_type, log),) = fields(record)
+        ((request_number, request),) = fields(log)
+        (_, spec), (_, entry) = fields(request)
+        assert (log_type, request_number) == (6, 1)
+        assert fields(spec) == [(1, b"conv_net"), (3, f"batch_{size}".encode())]
+        (_, name), (_, tensor) = fields(entry)
+        values = tf.make_ndarray(tf.compat.v1.TensorProto.FromString(tensor))
+        assert np.array_equal(values, np.resize(real, (size, 16, 16, 3)))
+        models.run_signature(artifact.runnable, f"batch_{size}", {name.decode(): values})
+
+
+def test_warm_up_requests_parse_with_tensorflow_servings_own_protos(artifact: Artifact) -> None:
+    prediction_log = pytest.importorskip("tensorflow_serving.apis.prediction_log_pb2", reason="tensorflow-serving-api")
+    for record, size in zip(warmup_records(artifact), (1, 4), strict=True):
+        request = prediction_log.PredictionLog.FromString(record).predict_log.request
+        assert request.model_spec.signature_name == f"batch_{size}"
+        assert tf.make_ndarray(request.inputs["image"]).shape == (size, 16, 16, 3)
+
+
+def test_a_request_that_is_too_large_is_left_out(
+    artifact: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = models.conv_net()
+    samples = samples_from_arrays(
+        models.random_inputs(model, 1), model_inputs=model.inputs, model_outputs=model.outputs, name="random"
+    )
+    monkeypatch.setattr(serving, "LARGEST_REQUEST_BYTES", 16 * 16 * 3 * 4)
+    assert serving.write_warmup_requests(tmp_path, samples, [1, 4], model_name="m") == [1]
+
+
+LOADER = """
+import sys
+import numpy as np
+{loader}
+np.savez(sys.argv[1], *map(np.asarray, arrays))
+"""
+
+
+def test_the_stablehlo_artifact_gives_the_same_numbers_under_jax(artifact: Artifact, tmp_path: Path) -> None:
+    pytest.importorskip("jax")
+    page = (artifact.folder / "README.txt").read_text(encoding="utf-8")
+    loader = page.partition("In JAX, without TensorFlow:")[2].replace("\n    ", "\n")
+    image = models.random_inputs(models.conv_net(), 1)["image"]
+    np.save(tmp_path / "image.npy", image)
+    loader = re.sub(
+        r"arguments = \[np\.zeros\(.*?\)\]", f"arguments = [np.load({str(tmp_path / 'image.npy')!r})]", loader
+    )
+    command = [sys.executable, "-c", LOADER.format(loader=loader), str(tmp_path / "out.npz")]
+    subprocess.run(command, check=True, cwd=artifact.folder, env={**os.environ, "JAX_PLATFORMS": "cpu"})
+    (got,) = np.load(tmp_path / "out.npz").values()
+    (expected,) = models.run_signature(artifact.runnable, "batch_1", {"image": image}).values()
+    assert models.sqnr_db(expected, got) > 50  # both are bfloat16, by two versions of XLA
+
+
+def test_sizes_that_the_model_leaves_open_are_those_of_the_calibration_samples(tmp_path: Path) -> None:
+    inputs = keras.Input((None, None, 3), name="picture")
+    pooled = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(4, 3)(inputs))
+    model = models.float_model_from_keras(keras.Model(inputs, pooled))
+    pictures = {"picture": np.ones((2, 12, 10, 3), "f")}
+    samples = samples_from_arrays(pictures, model_inputs=model.inputs, model_outputs=model.outputs, name="ones")
+    artifact = convert(model, samples, Recipe(cloud_tpu=CloudTpu(batch_sizes=(2,), topologies=())), tmp_path)
+    signature = tf.saved_model.load(str(artifact.runnable)).signatures["serving_default"]
+    assert signature.structured_input_signature[1]["picture"].shape.as_list() == [None, 12, 10, 3]
+
+
+def test_saved_model_cli_shows_and_runs_it(artifact: Artifact, tmp_path: Path) -> None:
+    np.save(tmp_path / "image.npy", models.random_inputs(models.conv_net(), 4)["image"])
+    cli = [sys.executable, "-m", "tensorflow.python.tools.saved_model_cli"]
+    folder = ["--dir", str(artifact.runnable), "--tag_set", "serve"]
+    show = subprocess.run([*cli, "show", *folder], check=True, capture_output=True, text=True)
+    assert all(name in show.stdout for name in ("batch_1", "batch_4", "serving_default"))
+    run = ["--signature_def", "batch_4", "--inputs", f"image={tmp_path / 'image.npy'}", "--outdir", str(tmp_path)]
+    subprocess.run([*cli, "run", *folder, *run], check=True, capture_output=True)
+    assert np.load(tmp_path / "scores.npy").shape == (4, 10)

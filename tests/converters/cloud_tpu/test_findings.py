@@ -1,0 +1,60 @@
+"""Findings are read off the text of optimised HLO; these are lines in libtpu's own form, shortened."""
+
+from __future__ import annotations
+
+import pytest
+
+from tfcompress.converters.cloud_tpu.findings import read_findings
+
+HLO = """HloModule tfcompress, is_scheduled=true
+
+%fused_computation.1 (param_0: bf16[8,56,56,96]) -> bf16[8,56,56,24] {
+  %param_0 = bf16[8,56,56,96]{3,0,2,1:T(8,128)(2,1)} parameter(0)
+  ROOT %convolution.1 = bf16[8,56,56,24]{3,0,2,1:T(8,128)(2,1)} convolution(%param_0, %param_1), window={size=1x1}, \
+metadata={op_name="model/project/Conv2D"}
+}
+
+%fused_computation.2 (param_0: f32[8,128]) -> f32[8] {
+  %param_0 = f32[8,128]{1,0:T(8,128)} parameter(0)
+  ROOT %reduce.1 = f32[8]{0:T(128)} reduce(%param_0, %c), dimensions={1}, to_apply=%add
+}
+
+%body (p: (s32[], f32[8,128])) -> (s32[], f32[8,128]) {
+  %dot.5 = f32[8,128]{1,0:T(8,128)} dot(%a, %b), metadata={op_name="model/lstm/while/MatMul"}, \
+backend_config={"window_config":{"estimated_cycles":"10"}}
+}
+
+ENTRY %main (x: bf16[8,56,56,96]) -> f32[8] {
+  %x = bf16[8,56,56,96]{3,0,2,1:T(8,128)(2,1)} parameter(0)
+  %fusion.1 = bf16[8,56,56,24]{3,0,2,1:T(8,128)(2,1)} fusion(%x), kind=kOutput, calls=%fused_computation.1, \
+backend_config={"window_config":{"estimated_cycles":"700"}}
+  %copy.1 = f32[8,128]{1,0:T(8,128)} copy(%y), backend_config={"window_config":{"estimated_cycles":"100"}}
+  %while.1 = (s32[], f32[8,128]{1,0:T(8,128)}) while(%t), condition=%cond, body=%body, \
+backend_config={"known_trip_count":{"n":"10"}}
+  ROOT %fusion.2 = f32[8]{0:T(128)} fusion(%z), kind=kLoop, calls=%fused_computation.2, \
+backend_config={"window_config":{"estimated_cycles":"100"}}
+}
+"""
+
+
+def test_time_is_shared_out_by_kind_and_a_loop_counts_as_often_as_it_runs() -> None:
+    shares = read_findings(HLO, []).time_share
+    assert shares == {"matrix unit": 0.8, "data movement": 0.1, "reduction": 0.1}
+
+
+def test_padding_waste_is_weighted_by_cycles() -> None:
+    # 24 of 128 lanes are used for 700 cycles, all of them for 100.
+    assert read_findings(HLO, []).padding_waste == pytest.approx((700 * (1 - 24 / 128)) / 800, abs=1e-4)
+
+
+def test_advice_names_the_layer_the_waste_and_a_better_size() -> None:
+    (line,) = read_findings(HLO, ["project"]).advice
+    assert line == (
+        "layer 'project': 81% of the matrix unit's result is padding (70% of the time): channels 24 is padded to 128; "
+        "choose a multiple of 128"
+    )
+
+
+def test_a_program_without_estimates_gives_no_findings() -> None:
+    findings = read_findings("ENTRY %main () -> f32[] {\n  ROOT %c = f32[] constant(0)\n}\n", [])
+    assert (findings.time_share, findings.padding_waste, findings.advice) == ({}, None, ())
