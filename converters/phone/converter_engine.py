@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from typing import Any
 
 from ai_edge_litert import schema_py_generated as schema
 
-from tfcompress.calibration import Calibration
+from tfcompress.calibration import Calibration, Range
 from tfcompress.chatter import silenced
 from tfcompress.converters.phone.float_tflite import convert_with, new_converter
 from tfcompress.converters.phone.limits import Limits
@@ -15,9 +16,11 @@ from tfcompress.converters.phone.rewrites import order_inputs_and_outputs
 from tfcompress.errors import ConversionError, one_line
 from tfcompress.model import FloatModel
 from tfcompress.runtime import tf
-from tfcompress.tflite import pack, unpack
+from tfcompress.tflite import pack, read_tflite, unpack
 
 __all__ = ["quantize", "quantize_trained"]
+
+_SPLITS = ("SPLIT", "SPLIT_V", "UNPACK")
 
 
 def quantize(content: bytes, calibration: Calibration, limits: Limits) -> bytes:
@@ -38,8 +41,9 @@ def quantize(content: bytes, calibration: Calibration, limits: Limits) -> bytes:
     # Not public: the public TFLiteConverter insists on its own calibrator, which is ten times slower than ours.
     mlir_quantize = importlib.import_module("tensorflow.lite.python.convert").mlir_quantize
     tree = unpack(content)
+    ranges = _with_shared_scales(content, calibration)
     for tensor in tree.subgraphs[0].tensors:
-        _write_range(tensor, calibration)
+        _write_range(tensor, ranges)
     io_type = tf.int8 if limits.integer_io else tf.float32
     try:
         with silenced():
@@ -56,8 +60,23 @@ def quantize(content: bytes, calibration: Calibration, limits: Limits) -> bytes:
         raise ConversionError(f"TFLiteConverter's quantizer failed: {one_line(error)}") from error
 
 
-def _write_range(tensor: Any, calibration: Calibration) -> None:
-    known = calibration.ranges.get(tensor.name.decode())
+def _with_shared_scales(content: bytes, calibration: Calibration) -> dict[str, Range]:
+    """The ranges, where parts of a split tensor have the whole's.
+
+    LiteRT's quantization specification wants one scale for all; given several, the quantizer now and then leaves
+    the operator in float.
+    """
+    graph, ranges = read_tflite(content).main, dict(calibration.ranges)
+    for operator in graph.operators:
+        if operator.name in _SPLITS:
+            whole = next((graph.tensors[i].name for i in operator.inputs if graph.tensors[i].dtype == "float32"), None)
+            if whole in ranges:
+                ranges.update({graph.tensors[index].name: ranges[whole] for index in operator.outputs})
+    return ranges
+
+
+def _write_range(tensor: Any, ranges: Mapping[str, Range]) -> None:
+    known = ranges.get(tensor.name.decode())
     if known is not None:
         tensor.quantization = schema.QuantizationParametersT()
         tensor.quantization.min, tensor.quantization.max = [known.low], [known.high]
