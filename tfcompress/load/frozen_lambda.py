@@ -64,9 +64,8 @@ def _call(recordings: Sequence[_Recording], tensors: Sequence[Any]) -> Any:
     return tf.function(lambda *values: recording.run(values), autograph=False)(*tensors)
 
 
-@tf_keras.saving.register_keras_serializable(_PACKAGE)
-class FrozenLambda(tf_keras.layers.Layer):
-    """The tf_keras form."""
+class _Recorded:
+    """What the two forms of the layer share; mixed in before the base layer of either Keras."""
 
     def __init__(self, recordings: Sequence[Mapping[str, Any]], **kwargs: Any) -> None:
         """`recordings` is what `freeze_call` returned, one for each way in which the layer is called."""
@@ -76,30 +75,22 @@ class FrozenLambda(tf_keras.layers.Layer):
 
     def call(self, inputs: Any, mask: Any = None) -> Any:
         """Run the recorded graph; the mask, which a Lambda layer may be called with, is not used."""
-        return _call(self.recordings, tf.nest.flatten(inputs))
+        return _call(self.recordings, flatten(inputs, keras3=is_keras3(self)))
 
     def get_config(self) -> dict[str, Any]:
         """The settings with the recorded graphs."""
-        return {**super().get_config(), "recordings": [dict(value) for value in self.serialized]}
+        base: dict[str, Any] = super().get_config()  # type: ignore[misc]
+        return {**base, "recordings": [dict(value) for value in self.serialized]}
+
+
+@tf_keras.saving.register_keras_serializable(_PACKAGE)
+class FrozenLambda(_Recorded, tf_keras.layers.Layer):
+    """The tf_keras form."""
 
 
 @keras.saving.register_keras_serializable(_PACKAGE)
-class FrozenLambda3(keras.layers.Layer):
+class FrozenLambda3(_Recorded, keras.layers.Layer):
     """The Keras 3 form."""
-
-    def __init__(self, recordings: Sequence[Mapping[str, Any]], **kwargs: Any) -> None:
-        """`recordings` is what `freeze_call` returned, one for each way in which the layer is called."""
-        super().__init__(**kwargs)
-        self.serialized = list(recordings)
-        self.recordings = [_Recording.from_json(value) for value in recordings]
-
-    def call(self, inputs: Any, mask: Any = None) -> Any:
-        """Run the recorded graph; the mask, which a Lambda layer may be called with, is not used."""
-        return _call(self.recordings, keras.tree.flatten(inputs))
-
-    def get_config(self) -> dict[str, Any]:
-        """The settings with the recorded graphs."""
-        return {**super().get_config(), "recordings": [dict(value) for value in self.serialized]}
 
 
 def frozen_class(*, keras3: bool) -> str:
