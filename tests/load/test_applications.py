@@ -32,7 +32,7 @@ def with_random_statistics(model: Any) -> Any:
 @pytest.mark.parametrize(
     ("family", "size"),
     [
-        pytest.param(family, size, marks=() if family in {"MobileNetV2", "MobileNetV3Small"} else pytest.mark.slow)
+        pytest.param(family, size, marks=() if family == "MobileNetV3Small" else pytest.mark.slow)
         for family, size in FAMILIES
     ],
 )

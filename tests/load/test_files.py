@@ -101,7 +101,7 @@ def test_every_format_loads_with_the_keras_that_wrote_it(save: Saver, tmp_path: 
 def test_content_decides_and_not_the_name(save: Saver, tmp_path: Path) -> None:
     path, _ = save(tmp_path)
     wrong = ".h5" if path.suffix == ".keras" else ".keras"
-    for name in (f"renamed{wrong}", "without_a_suffix", "model.bin"):
+    for name in (f"renamed{wrong}", "without_a_suffix"):
         shutil.copyfile(path, tmp_path / name)
         assert load_model(tmp_path / name).format == SAVERS[save][0]
 
@@ -395,6 +395,7 @@ def test_pruning_wrappers_left_in_a_file_are_taken_off(tmp_path: Path) -> None:
         assert_close(outputs_of(loaded.keras_model), outputs_of(plain))
 
 
+@pytest.mark.slow
 def test_clustering_wrappers_left_in_a_file_are_taken_off(tmp_path: Path) -> None:
     plain = small_model(tf_keras)
     cluster = tfmot.clustering.keras

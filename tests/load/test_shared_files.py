@@ -73,6 +73,7 @@ def test_old_model_computes_what_its_tflite_computes(shared: Path) -> None:
     np.testing.assert_allclose(actual, expected, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_lambda_model_computes_what_its_rebuilt_form_computes(shared: Path) -> None:
     folder = shared / "models/derived_pilotnet"
     trusted = load_model(folder / "pilotnet_lambda_tfkeras.h5", allow_unsafe_deserialization=True)
@@ -84,6 +85,7 @@ def test_lambda_model_computes_what_its_rebuilt_form_computes(shared: Path) -> N
     assert all(type(layer).__name__ != "Lambda" for layer in trusted.keras_model.layers)
 
 
+@pytest.mark.slow
 def test_python2_bytecode_is_refused_even_when_trusted(shared: Path) -> None:
     path = shared / "models/dl4j_sequential_lambda/sequential_lambda.h5"
     with pytest.raises(Exception, match="made by another Python version"):

@@ -350,6 +350,7 @@ def test_trusted_code_runs_in_another_process_and_not_in_this_one(
     assert not canary.exists()
 
 
+@pytest.mark.slow
 def test_trusted_code_that_crashes_python_is_an_error_and_not_a_crash(tmp_path: Path) -> None:
     crash = eval("lambda x: (__import__('ctypes').string_at(0), x)[1]")
     path = tmp_path / "model.keras"
