@@ -40,9 +40,12 @@ def phone(cnn_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return output
 
 
-def test_diff_prints_reference_and_candidate(cnn_folder: Path, phone: Path) -> None:
+def test_diff_prints_reference_and_candidate(cnn_folder: Path, phone: Path, tmp_path: Path) -> None:
     evaluation = f"--evaluation={cnn_folder / 'test.npz'}"
-    report = printed_json("diff", cnn_folder / "model.keras", phone / "phone/model.tflite", evaluation)
+    files = [f"--model_explorer={tmp_path / 'nodes.json'}", f"--tensorboard={tmp_path / 'logs'}"]
+    report = printed_json("diff", cnn_folder / "model.keras", phone / "phone/model.tflite", evaluation, *files)
+    assert "candidate sqnr_db" in json.loads((tmp_path / "nodes.json").read_text())
+    assert {path.name for path in (tmp_path / "logs").iterdir()} == {"float", "candidate"}
     assert set(report) == {"reference", "candidate"}
     assert report["reference"]["samples"] == 500
     assert {"metrics", "diff", "layers", "status"} <= report["candidate"].keys()

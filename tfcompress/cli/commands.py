@@ -15,8 +15,8 @@ import tfcompress
 from tfcompress import chatter
 from tfcompress.errors import GateError, InputError, ModelError
 from tfcompress.recipe import Recipe
-from tfcompress.report import render_terminal
-from tfcompress.report.ci import render_junit, render_markdown
+from tfcompress.report import node_data, render_terminal, write_tensorboard
+from tfcompress.report.ci import compared_sections, render_junit, render_markdown
 from tfcompress.targets import Target
 
 __all__ = ["compress", "convert", "demo", "diff", "inspect", "verify"]
@@ -45,15 +45,30 @@ def convert(options: argparse.Namespace) -> int:
     return _finish(result, options)
 
 
+def _model_explorer(report: Mapping[str, Any]) -> str:
+    """Node data of every artifact that was compared."""
+    merged: dict[str, Any] = {}
+    for name, section in compared_sections(report).items():
+        merged |= node_data(section, name)
+    return json.dumps(merged, indent=1) + "\n"
+
+
+_SUMMARIES = {"junit_xml": render_junit, "markdown": render_markdown, "model_explorer": _model_explorer}
+
+
 def _write_summaries(report: Mapping[str, Any], options: argparse.Namespace) -> None:
-    """The files that ``--junit_xml`` and ``--markdown`` name."""
-    for flag, render in [("junit_xml", render_junit), ("markdown", render_markdown)]:
-        name = getattr(options, flag, None)
-        if name is not None:
-            try:
-                Path(name).write_text(render(report), encoding="utf-8")
-            except OSError as error:
-                raise InputError(f"--{flag}={name}: cannot be written: {error.strerror}") from None
+    """What ``--junit_xml``, ``--markdown``, ``--model_explorer`` and ``--tensorboard`` name."""
+    asked = {flag: getattr(options, flag, None) for flag in (*_SUMMARIES, "tensorboard")}
+    for flag, name in asked.items():
+        if name is None:
+            continue
+        try:
+            if flag == "tensorboard":
+                write_tensorboard({**report, "targets": compared_sections(report)}, name)
+            else:
+                Path(name).write_text(_SUMMARIES[flag](report), encoding="utf-8")
+        except OSError as error:
+            raise InputError(f"--{flag}={name}: cannot be written: {error.strerror}") from None
 
 
 def _finish(result: tfcompress.Conversion, options: argparse.Namespace) -> int:

@@ -98,6 +98,8 @@ def _share(text: str) -> float:
 def _add_summaries(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--junit_xml", metavar="FILE", help="write the gate's verdict for a CI server")
     parser.add_argument("--markdown", metavar="FILE", help="write a summary in GitHub-flavoured markdown")
+    parser.add_argument("--model_explorer", metavar="FILE", help="write per-layer figures as Model Explorer node data")
+    parser.add_argument("--tensorboard", metavar="DIR", help="write metrics and per-layer figures as TensorBoard logs")
 
 
 def _sizes(text: str) -> tuple[int, ...]:

@@ -8,10 +8,10 @@ from typing import Any
 
 from tfcompress.report import figures
 
-__all__ = ["render_junit", "render_markdown"]
+__all__ = ["compared_sections", "render_junit", "render_markdown"]
 
 
-def _sections(report: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+def compared_sections(report: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     """{name: section} of a conversion's targets that were asked for, or of a diff's candidate."""
     sections = report["targets"] if "targets" in report else {"candidate": report["candidate"]}
     return {name: section for name, section in sections.items() if section["status"] != "skipped"}
@@ -26,7 +26,7 @@ def render_junit(report: Mapping[str, Any]) -> str:
     Returns:
         JUnit XML (the format of the Ant task, as CI servers read it).
     """
-    sections = _sections(report)
+    sections = compared_sections(report)
     failed = sum(section["status"] == "gate_failed" for section in sections.values())
     errors = sum(section["status"] == "failed" for section in sections.values())
     counts = {"tests": str(len(sections)), "failures": str(failed), "errors": str(errors)}
@@ -64,7 +64,7 @@ def render_markdown(report: Mapping[str, Any]) -> str:
         "| | gate | size | drop in points (95 %) | same answers | SQNR | p |",
         "|---|---|---:|---:|---:|---:|---:|",
     ]
-    for name, section in _sections(report).items():
+    for name, section in compared_sections(report).items():
         diff = section.get("diff") or {}
         bounds = diff.get("accuracy_drop_ci95")
         drop = figures.points(diff.get("accuracy_drop")) + (f" ({figures.interval(bounds)})" if bounds else "")
@@ -79,5 +79,7 @@ def render_markdown(report: Mapping[str, Any]) -> str:
             figures.value(diff.get("p_value")),
         ]
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-    reasons = [f"- **{name}**: {section['reason']}" for name, section in _sections(report).items() if section["reason"]]
+    reasons = [
+        f"- **{name}**: {section['reason']}" for name, section in compared_sections(report).items() if section["reason"]
+    ]
     return "\n".join([*lines, "", *reasons]).rstrip() + "\n"
