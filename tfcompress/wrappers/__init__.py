@@ -2,5 +2,6 @@
 
 from tfcompress.wrappers.finetuning import Compressed, finetune, wrap
 from tfcompress.wrappers.stripping import strip
+from tfcompress.wrappers.training import start_strategy
 
-__all__ = ["Compressed", "finetune", "strip", "wrap"]
+__all__ = ["Compressed", "finetune", "start_strategy", "strip", "wrap"]

@@ -23,7 +23,7 @@ from tfcompress.wrappers.graph import flatten
 from tfcompress.wrappers.lowering import lower
 from tfcompress.wrappers.pruning import PruneWrapper
 from tfcompress.wrappers.stripping import strip
-from tfcompress.wrappers.training import Run, deterministic, make_strategy, train_stage
+from tfcompress.wrappers.training import Run, deterministic, start_strategy, train_stage
 from tfcompress.wrappers.wrapping import Wrapped
 
 __all__ = ["Compressed", "finetune", "wrap"]
@@ -106,7 +106,7 @@ def finetune(
         RecipeError: nothing in the recipe trains, or a part of it fits no layer.
         DataError: no samples, bad samples, or labels are missing.
     """
-    strategy = make_strategy(recipe.training.strategy)
+    strategy = start_strategy(recipe.training.strategy)
     current = _tf_keras_model(model)
     count = count_of(train)
     steps = batches_of(count, recipe.training.batch_size)

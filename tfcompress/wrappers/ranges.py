@@ -6,17 +6,21 @@ ruin.  Here the first step already simulates what the file will compute.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 
 from tfcompress import console
-from tfcompress.calibration.estimators import ANYTHING, estimator_factory
+from tfcompress.calibration.estimators import ANYTHING, RangeEstimator, estimator_factory
+from tfcompress.calibration.result import Range
 from tfcompress.data import Samples
 from tfcompress.runtime import tf, tf_keras
+from tfcompress.wrappers.activations import activation_name
+from tfcompress.wrappers.graph import consumers_of
 
-__all__ = ["CALIBRATION_SAMPLES", "Estimator", "Ranges", "measure_ranges"]
+__all__ = ["CALIBRATION_SAMPLES", "Estimator", "LogitEstimator", "Ranges", "measure_ranges"]
 
 # {id of a tensor: (lowest, highest value)}
 Ranges = Mapping[int, tuple[float, float]]
@@ -25,6 +29,7 @@ Estimator = Literal["min_max", "mse"]
 
 CALIBRATION_SAMPLES = 512
 _BATCH = 32
+_SOFTMAX_SPAN = math.log(512)
 
 
 def measure_ranges(model: Any, tensors: Sequence[Any], samples: Samples, *, estimator: Estimator) -> Ranges:
@@ -40,7 +45,11 @@ def measure_ranges(model: Any, tensors: Sequence[Any], samples: Samples, *, esti
         return {}
     probe = tf_keras.Model(model.inputs, list(tensors))
 
-    estimators = [estimator_factory(estimator)(ANYTHING) for _ in tensors]
+    logits = _read_by_softmax_alone(model)
+    make = estimator_factory(estimator)
+    estimators: list[RangeEstimator] = [
+        LogitEstimator() if id(tensor) in logits else make(ANYTHING) for tensor in tensors
+    ]
     with console.progress("calibrating", samples.count) as advance:
         for batch in samples.batches(_BATCH):
             values = tf.nest.flatten(probe([batch.inputs[info.name] for info in samples.inputs], training=False))
@@ -49,3 +58,42 @@ def measure_ranges(model: Any, tensors: Sequence[Any], samples: Samples, *, esti
             advance(len(batch))
     found = [one.range() for one in estimators]
     return {id(tensor): (one.low, one.high) for tensor, one in zip(tensors, found, strict=True)}
+
+
+class LogitEstimator:
+    """The range of what goes into a softmax: no wider than its int8 output can show.
+
+    The output's step is 1/256.  A logit that is ln 512 below the largest of its row comes out as zero, and where the
+    largest is ln 512 above the second, the rest does; what lies beyond need not be told apart.  A range cut so has a
+    finer step, and classes whose logits are close do not fall on the same one.
+    """
+
+    def __init__(self) -> None:
+        self._low, self._high = math.inf, -math.inf
+
+    def update(self, values: np.ndarray) -> None:
+        """Take in one batch of logits, classes along the last axis."""
+        rows = np.sort(values.reshape(-1, values.shape[-1]), axis=-1)
+        largest = rows[:, -1]
+        second = rows[:, -2] if rows.shape[1] > 1 else largest
+        self._low = min(self._low, float(largest.min()) - _SOFTMAX_SPAN)
+        self._high = max(self._high, float(np.minimum(largest, second + _SOFTMAX_SPAN).max()))
+
+    def range(self) -> Range:
+        """After what was seen so far."""
+        return Range(self._low, self._high)
+
+
+def _read_by_softmax_alone(model: Any) -> set[int]:
+    """Ids of the tensors of a lowered model that nothing but softmax layers read."""
+    found = set()
+    for identity, readers in consumers_of(model).items():
+        if all(reader is not None and _is_softmax(reader.layer) for reader in readers):
+            found.add(identity)
+    return found
+
+
+def _is_softmax(layer: Any) -> bool:
+    if type(layer) is tf_keras.layers.Softmax:
+        return list(np.atleast_1d(layer.axis)) == [-1]
+    return type(layer) is tf_keras.layers.Activation and activation_name(layer.activation) == "softmax"

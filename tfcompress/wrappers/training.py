@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any
 from tfcompress import console
 from tfcompress.chatter import silenced
 from tfcompress.data import Samples
+from tfcompress.errors import InputError, one_line
 from tfcompress.recipe import Training
 from tfcompress.runtime import tf, tf_keras
 from tfcompress.wrappers.batches import training_batches
@@ -20,7 +22,7 @@ from tfcompress.wrappers.checkpoint import Checkpoint
 # `tf.config.experimental` exports the switch to turn determinism on, but neither off nor asking for it.
 _config: Any = importlib.import_module("tensorflow.python.framework.config")
 
-__all__ = ["Run", "deterministic", "make_strategy", "train_stage"]
+__all__ = ["Run", "deterministic", "start_strategy", "train_stage"]
 
 
 @dataclass(frozen=True)
@@ -46,15 +48,32 @@ class Run:
     fingerprint: str
 
 
-def make_strategy(name: str) -> Any:
-    """The `tf.distribute` strategy of a recipe's `training.strategy`."""
+@functools.cache
+def start_strategy(name: str) -> Any:
+    """The `tf.distribute` strategy of a recipe's `training.strategy`; made once for each name.
+
+    Several workers must find each other before TensorFlow computes anything, so call it with ``multi_worker`` before a
+    model is loaded; `finetune` uses what was started.
+
+    Raises:
+        InputError: TensorFlow has computed something already, or there is no TPU.
+    """
     with silenced():
         if name == "mirrored":
             return tf.distribute.MirroredStrategy()
         if name == "multi_worker":
-            return tf.distribute.MultiWorkerMirroredStrategy()
+            try:
+                return tf.distribute.MultiWorkerMirroredStrategy()
+            except RuntimeError:
+                raise InputError(
+                    "training.strategy=multi_worker: the workers must be started before TensorFlow computes anything; "
+                    "call tfcompress.wrappers.start_strategy('multi_worker') before loading a model"
+                ) from None
         if name == "tpu":
-            resolver = tf.distribute.cluster_resolver.TPUClusterResolver.connect()
+            try:
+                resolver = tf.distribute.cluster_resolver.TPUClusterResolver.connect()
+            except (ValueError, tf.errors.OpError) as error:
+                raise InputError(f"training.strategy=tpu: no TPU can be reached: {one_line(error, 120)}") from None
             return tf.distribute.TPUStrategy(resolver)
     return tf.distribute.get_strategy()
 
