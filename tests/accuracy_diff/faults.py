@@ -117,7 +117,7 @@ def edited(content: bytes, layer: str, edit: Callable[[Any, Any, Any], None]) ->
 
 def coarse_weights(tree: Any, graph: Any, operator: Any) -> None:
     """Weights of which only the largest are left, all of one size."""
-    _set_constant(tree, graph, operator.inputs[1], "int8", lambda w: np.clip(np.round(w / 150.0) * 150, -127, 127))
+    _set_constant(tree, graph, operator.inputs[1], "int8", lambda w: np.clip(np.round(w / 240.0) * 240, -127, 127))
 
 
 def drowned_bias(tree: Any, graph: Any, operator: Any) -> None:
@@ -128,7 +128,7 @@ def drowned_bias(tree: Any, graph: Any, operator: Any) -> None:
 def rescaled_output(tree: Any, graph: Any, operator: Any) -> None:
     """An output whose scale is another than the operator computes with."""
     parameters = graph.tensors[operator.outputs[0]].quantization
-    parameters.scale = [np.float32(parameters.scale[0] * 25)]
+    parameters.scale = [np.float32(parameters.scale[0] / 50)]
 
 
 def _set_constant(tree: Any, graph: Any, index: int, dtype: str, change: Callable[[Any], Any]) -> None:

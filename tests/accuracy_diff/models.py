@@ -77,7 +77,7 @@ def _balance(model: Any, rng: np.random.Generator) -> None:
     head.set_weights([scale * means.T, -scale * (means @ centre + np.square(means).sum(axis=1) / 2)])
 
 
-TINTS = np.array([[0.6, -0.6, -0.6], [-0.6, 0.6, -0.6], [-0.6, -0.6, 0.6], [0.5, 0.5, 0.5]])
+TINTS = np.array([[0.2, -0.2, -0.2], [-0.2, 0.2, -0.2], [-0.2, -0.2, 0.2], [0.2, 0.2, 0.2]])
 
 
 def pictures_like(

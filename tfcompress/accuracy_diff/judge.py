@@ -169,7 +169,8 @@ class OutputJudge:
             return drop_interval(table)
         if drop is None or self.task.name == "embedding":
             return None
-        left_out = [self._drop(model, without=group) for group in self._groups[""]]
+        groups = self._groups[""] if len(self._groups[""]) > 1 else {}
+        left_out = [self._drop(model, without=group) for group in groups]
         known = [value for value in left_out if value is not None]
         return jackknife_interval(drop, known) if len(known) == len(left_out) else None
 

@@ -1,0 +1,187 @@
+"""What each task counts, against references computed another way."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.accuracy_diff.models import rows, table_runner
+from tfcompress.accuracy_diff import compare
+from tfcompress.accuracy_diff.score_table import ScoreTable
+from tfcompress.accuracy_diff.tasks import choose_task
+from tfcompress.data import samples_from_arrays
+from tfcompress.errors import DataError
+from tfcompress.model import TensorInfo
+
+RNG = np.random.default_rng(0)
+
+
+def judged(reference: np.ndarray, candidate: np.ndarray, labels: Any, **options: Any) -> Any:
+    first, second = table_runner("float", reference), table_runner("int8", candidate)
+    return compare(first, {"it": second}, rows(len(reference), labels), **options)
+
+
+def area_by_pairs(scores: np.ndarray, truth: np.ndarray) -> float:
+    """Share of (positive, negative) pairs in the right order, ties as half."""
+    difference = scores[truth == 1][:, None] - scores[truth == 0][None, :]
+    return float(((difference > 0) + 0.5 * (difference == 0)).mean())
+
+
+@pytest.mark.parametrize("digits", [1, 8])
+def test_the_area_under_the_roc_curve_is_that_of_all_pairs(digits: int) -> None:
+    truth = RNG.integers(0, 2, 300)
+    scores = np.round(truth * 0.4 + RNG.random(300), digits)
+    parts = [ScoreTable.of(scores[i : i + 50], truth[i : i + 50]) for i in range(0, 300, 50)]
+    table = sum(parts[1:], start=parts[0])
+    assert table.auc() == pytest.approx(area_by_pairs(scores, truth), abs=1e-12)
+
+
+def test_the_area_stays_close_when_there_are_too_many_scores_to_keep() -> None:
+    truth = RNG.integers(0, 2, 200_000)
+    scores = truth + RNG.normal(size=len(truth))
+    table = sum((ScoreTable.of(s, t) for s, t in zip(np.split(scores, 10), np.split(truth, 10), strict=True)),
+                start=ScoreTable.of(np.empty(0), np.empty(0, int)))  # fmt: skip
+    exact = ScoreTable.of(scores, truth).auc()
+    assert len(table.scores) <= 1 << 16
+    assert table.auc() == pytest.approx(exact, abs=1e-4)
+
+
+def test_one_class_has_no_area() -> None:
+    assert ScoreTable.of(np.array([0.1, 0.9]), np.array([1, 1])).auc() is None
+
+
+def test_binary_outputs_have_accuracy_f1_and_area() -> None:
+    truth = RNG.integers(0, 2, 400)
+    scores = np.clip(truth * 0.3 + RNG.random(400) * 0.7, 0, 1).astype(np.float32)[:, None]
+    found = judged(scores, scores, truth)
+    answers = scores[:, 0] >= 0.5
+    hits = (answers & (truth == 1)).sum()
+    assert found.reference.task == "binary"
+    assert found.reference.metrics["accuracy"] == (answers == truth).mean()
+    assert found.reference.metrics["f1"] == pytest.approx(2 * hits / (answers.sum() + truth.sum()))
+    assert found.reference.metrics["auc"] == pytest.approx(area_by_pairs(scores[:, 0], truth), abs=1e-9)
+
+
+def test_binary_logits_say_yes_from_zero_up() -> None:
+    logits = np.array([[-2.0], [3.0], [0.5], [-0.1]], np.float32)
+    assert judged(logits, logits, np.array([0, 1, 1, 1])).reference.metrics["accuracy"] == 0.75
+
+
+def test_several_labels_a_sample_average_their_f1() -> None:
+    truth = RNG.integers(0, 2, (300, 3))
+    scores = np.clip(truth * 0.4 + RNG.random((300, 3)) * 0.6, 0, 1).astype(np.float32)
+    answers = scores >= 0.5
+    f1 = [2 * (answers[:, k] & (truth[:, k] == 1)).sum() / (answers[:, k].sum() + truth[:, k].sum()) for k in range(3)]
+    found = judged(scores, scores, truth)
+    assert found.reference.task == "multi_label"
+    assert found.reference.metrics["f1_macro"] == pytest.approx(np.mean(f1))
+
+
+def test_regression_has_mae_rmse_and_r2() -> None:
+    labels = RNG.normal(5, 2, (200, 2))
+    given = (labels + RNG.normal(0, 0.5, (200, 2))).astype(np.float32)
+    found = judged(given, given + 0.1, labels).reference
+    error = given - labels
+    residual, total = np.square(error).sum(), np.square(labels - labels.mean(axis=0)).sum()
+    assert found.task == "regression"
+    assert found.metrics["mae"] == pytest.approx(np.abs(error).mean())
+    assert found.metrics["rmse"] == pytest.approx(np.sqrt(np.square(error).mean()))
+    assert found.metrics["r2"] == pytest.approx(1 - residual / total)
+
+
+def test_a_regression_that_gets_worse_fails_the_gate_on_r2() -> None:
+    labels = RNG.normal(size=(2000, 1))
+    good = (labels + RNG.normal(0, 0.1, labels.shape)).astype(np.float32)
+    bad = (labels + RNG.normal(0, 0.5, labels.shape)).astype(np.float32)
+    result = judged(good, bad, labels, batch_size=50).candidates["it"]
+    assert result.diff["metric"] == "r2"
+    assert result.gate.failed
+    low, high = result.diff["accuracy_drop_ci95"]
+    assert low < result.diff["accuracy_drop"] < high
+
+
+def test_labels_of_a_constant_value_have_no_r2() -> None:
+    labels = np.full((50, 1), 3.5)
+    assert judged(np.ones((50, 1), np.float32), np.ones((50, 1), np.float32), labels).reference.metrics["r2"] is None
+
+
+def test_segmentation_has_the_mean_intersection_over_union() -> None:
+    truth = RNG.integers(0, 3, (20, 6, 5))
+    answers = np.where(RNG.random(truth.shape) < 0.8, truth, (truth + 1) % 3)
+    shares = [((answers == k) & (truth == k)).sum() / ((answers == k) | (truth == k)).sum() for k in range(3)]
+    outputs = np.eye(3, dtype=np.float32)[answers]
+    for labels in (truth, truth[..., None], np.eye(3)[truth]):
+        found = judged(outputs, outputs, labels).reference
+        assert found.task == "segmentation"
+        assert found.metrics["miou"] == pytest.approx(np.mean(shares))
+        assert found.metrics["pixel_accuracy"] == pytest.approx((answers == truth).mean())
+
+
+def test_a_sequence_is_right_step_by_step_and_as_a_whole() -> None:
+    truth = RNG.integers(0, 4, (30, 7))
+    answers = truth.copy()
+    answers[:5, 0] = (answers[:5, 0] + 1) % 4
+    outputs = np.eye(4, dtype=np.float32)[answers]
+    found = judged(outputs, outputs, truth).reference
+    assert found.task == "sequence"
+    assert found.metrics == {"accuracy": 1 - 5 / 210, "sequence_accuracy": 25 / 30}
+
+
+def test_an_autoencoder_is_judged_by_its_reconstruction_and_by_anomalies() -> None:
+    inputs = RNG.normal(size=(100, 8)).astype(np.float32)
+    odd = np.arange(100) % 4 == 0
+    rebuilt = inputs + np.where(odd, 1.0, 0.1)[:, None].astype(np.float32)
+    ports = (TensorInfo("x", (None, 8), "float32"),)
+    data = samples_from_arrays(inputs, odd.astype(int), model_inputs=ports, model_outputs=ports)
+    from tfcompress.accuracy_diff import runner_for
+
+    def rebuild(x: np.ndarray) -> np.ndarray:
+        return np.stack([rebuilt[np.flatnonzero((inputs == row).all(axis=1))[0]] for row in x])
+
+    found = compare(runner_for(rebuild), {"it": runner_for(rebuild)}, data).reference
+    assert found.task == "autoencoder"
+    assert found.metrics["auc"] == 1
+    assert found.metrics["reconstruction_mse"] == pytest.approx(0.25 * 1 + 0.75 * 0.01, rel=1e-5)
+
+
+def test_an_embedding_is_judged_by_its_direction() -> None:
+    vectors = RNG.normal(size=(60, 96)).astype(np.float32)
+    result = judged(vectors, vectors * 2, None).candidates["it"]
+    assert result.diff["metric"] == "cosine"
+    assert result.diff["cosine"] == pytest.approx(1)
+    assert result.diff["accuracy_drop"] == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "labels", "task"),
+    [
+        (np.full((4, 3), 1 / 3), np.array([0, 1, 2, 0]), "classification"),
+        (np.zeros((4, 3)), np.eye(3)[[0, 1, 2, 0]], "classification"),
+        (np.zeros((4, 3)), np.array([[1, 1, 0]] * 4), "multi_label"),
+        (np.zeros((4, 3)), RNG.normal(size=(4, 3)), "regression"),
+        (np.zeros((4, 1)), np.array([0, 1, 1, 0]), "binary"),
+        (np.zeros((4, 1)), np.array([0.5, 1.5, 1, 0]), "regression"),
+        (np.full((4, 3), 1 / 3), None, "classification"),
+    ],
+)
+def test_the_task_is_found_from_outputs_and_labels(outputs: np.ndarray, labels: np.ndarray | None, task: str) -> None:
+    assert choose_task(None, outputs, labels, np.zeros((4, 7, 7, 1))).name == task
+
+
+def test_labels_of_the_wrong_shape_are_refused() -> None:
+    with pytest.raises(DataError, match="labels have 3 values a sample"):
+        judged(np.zeros((10, 2), np.float32), np.zeros((10, 2), np.float32), RNG.normal(size=(10, 3)))
+
+
+def test_the_calibration_error_is_the_gap_between_confidence_and_accuracy() -> None:
+    answers = np.zeros(1000, int)
+    outputs = np.tile(np.array([[0.8, 0.1, 0.1]], np.float32), (1000, 1))
+    labels = np.where(np.arange(1000) < 600, 0, 1)
+    found = judged(outputs, outputs, labels).reference
+    assert found.metrics["calibration_error"] == pytest.approx(0.2, abs=1e-6)
+    assert found.metrics["accuracy"] == (answers == labels).mean() == 0.6
+
+
+def test_top5_counts_the_five_best() -> None:
+    outputs = np.tile(np.arange(10, dtype=np.float32)[::-1] / 45, (10, 1))
+    assert judged(outputs, outputs, np.arange(10)).reference.metrics["top5_accuracy"] == 0.5
