@@ -440,6 +440,18 @@ def test_converted_model_with_adapters_can_be_saved_and_loaded(tmp_path: Path) -
     )
 
 
+@pytest.mark.parametrize("family", ["ConvNeXtTiny", "InceptionResNetV2"])
+def test_layers_that_only_keras_applications_has_are_known(tmp_path: Path, family: str) -> None:
+    if family == "ConvNeXtTiny":
+        x = keras.Input((4, 4, 3))
+        model = keras.Model(x, keras.src.applications.convnext.LayerScale(0.5, 3)(x))
+    else:
+        x = keras.Input((4, 4, 3))
+        model = keras.Model(x, keras.src.applications.inception_resnet_v2.CustomScaleLayer(0.3)([x, x]))
+    model.save(tmp_path / "m.keras")
+    assert_close(outputs_of(load_model(tmp_path / "m.keras").keras_model), outputs_of(model))
+
+
 def test_adapter_cannot_smuggle_code(tmp_path: Path) -> None:
     x = keras.Input((8,))
     model = to_tf_keras(keras.Model(x, keras.ops.log_softmax(x[:, 1:])))

@@ -125,6 +125,21 @@ def reference_to_keras_utils(folder: Path, canary: Path) -> Path:
     return rewritten(saved_dense(folder), lambda config: _first_dense(config)["config"].update(activation=call))
 
 
+def function_of_python(folder: Path, canary: Path) -> Path:
+    call = {"module": "builtins", "class_name": "function", "config": "breakpoint", "registered_name": "function"}
+    return rewritten(saved_dense(folder), lambda config: _first_dense(config)["config"].update(activation=call))
+
+
+def function_of_ours(folder: Path, canary: Path) -> Path:
+    call = {"module": "tfcompress.chatter", "class_name": "function", "config": "keep_chatter", "registered_name": None}
+    return rewritten(saved_dense(folder), lambda config: _first_dense(config)["config"].update(activation=call))
+
+
+def function_inside_keras(folder: Path, canary: Path) -> Path:
+    call = {"module": "keras.src.backend.common.global_state", "class_name": "function", "config": "clear_session"}
+    return rewritten(saved_dense(folder), lambda config: _first_dense(config)["config"].update(activation=call))
+
+
 def class_of_another_module(folder: Path, canary: Path) -> Path:
     change = {
         "module": "subprocess",
@@ -286,6 +301,9 @@ MALICIOUS = [
     (lambda_as_an_initializer, "carries code: layer 'dense.*' holds marshalled"),
     (reference_to_a_function, "custom objects that it does not contain: system"),
     (reference_to_keras_utils, "a reference to keras.utils.get_file"),
+    (function_of_python, "custom objects that it does not contain: breakpoint"),
+    (function_of_ours, "custom objects that it does not contain: keep_chatter"),
+    (function_inside_keras, "a reference to keras.src.backend.common.global_state.clear_session"),
     (class_of_another_module, "custom objects that it does not contain: Popen"),
     (tensorflow_function_that_writes, "a call of tf.io.write_file"),
     (vocabulary_file, "the path of a file to read, '/etc/passwd'"),

@@ -24,7 +24,8 @@ __all__ = [
     "walk_objects",
 ]
 
-TRUSTED_PACKAGES = frozenset({"keras", "tf_keras", "tensorflow_model_optimization", "tfcompress", "builtins"})
+TRUSTED_PACKAGES = frozenset({"keras", "tf_keras", "tensorflow_model_optimization"})
+"""A class named with a module of these is no custom object; ours and the user's are known by registration."""
 
 # Layers that are a container for a program in another form, and what that form is.
 _CODE_CLASSES = {
@@ -34,6 +35,12 @@ _CODE_CLASSES = {
     "FlaxLayer": "a pickled Flax module",
 }
 _VOCABULARY_CLASSES = frozenset({"StringLookup", "IntegerLookup", "TextVectorization", "IndexLookup"})
+
+# Modules of Keras whose classes and functions do other things than compute, and those that hold a model's functions.
+_NO_PART_OF_A_MODEL = frozenset({"utils", "saving", "datasets", "export", "distribution", "callbacks", "wrappers"})
+_FUNCTION_MODULES = frozenset(
+    {"activations", "losses", "metrics", "initializers", "regularizers", "constraints", "ops", "nn"}
+)
 
 # `tf.*` symbols that a TFOpLambda layer may name: those that only compute.
 _SAFE_SYMBOL_ROOTS = frozenset(
@@ -167,8 +174,9 @@ def _code_of_reference(value: Mapping[str, Any], class_name: str, inner: Any) ->
     if not isinstance(module, str) or module.partition(".")[0] not in {"keras", "tf_keras"}:
         return None
     parts = set(module.split("."))
-    if parts & {"utils", "saving", "datasets", "applications", "export", "distribution", "callbacks", "wrappers"}:
-        return f"a reference to {module}.{inner if class_name == 'function' else class_name}"
+    is_function = class_name == "function"
+    if parts & _NO_PART_OF_A_MODEL or (is_function and not parts & _FUNCTION_MODULES):
+        return f"a reference to {module}.{inner if is_function else class_name}"
     return None
 
 

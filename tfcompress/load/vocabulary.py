@@ -69,14 +69,11 @@ def _missing_class(value: Mapping[str, Any], library: Any, custom_objects: Mappi
     if not isinstance(class_name, str) or ("config" not in value and "spec_name" not in value):
         return None
     if class_name == "function":
-        class_name = value["config"] if isinstance(value["config"], str) else class_name
-    if (
-        class_name in custom_objects
-        or registered in custom_objects
-        or _is_registered(library, registered or class_name)
-    ):
+        class_name = value["config"] if isinstance(value.get("config"), str) else class_name
+    if any(name in custom_objects or _is_registered(library, name) for name in (class_name, registered)):
         return None
-    if isinstance(module, str):
+    # What Keras calls builtins are its own functions: those of Python must not be reached that way.
+    if isinstance(module, str) and module != "builtins":
         return None if module.partition(".")[0] in TRUSTED_PACKAGES else class_name
     if class_name in _INTERNAL_CLASSES or _is_public(library, class_name):
         return None
