@@ -82,7 +82,7 @@ def row_of(case: str) -> dict[str, Any]:
                 return row | {"status": "failed", "reason": f"{step}: {last}"}
             row |= json.loads(done.stdout.splitlines()[-1])
     proven = not row["compile_errors"]
-    return row | {"status": "proven" if proven else "refused", "reason": "; ".join(row.pop("compile_errors"))}
+    return row | {"status": "ok" if proven else "refused", "reason": "; ".join(row.pop("compile_errors"))}
 
 
 def build(case: str) -> Any:

@@ -150,10 +150,9 @@ def _fold_scale(editor: _Editor, node: Any) -> None:
 
 def _per_channel(value: np.ndarray | None) -> np.ndarray | None:
     """`value` as a float vector over the last axis; None when it is anything else."""
-    if value is None or value.dtype != np.float32:
+    if value is None or value.dtype != np.float32 or value.ndim == 0 or np.prod(value.shape[:-1]) != 1:
         return None
-    lengths = list(value.shape)
-    return value.reshape(-1) if lengths and value.size == lengths[-1] else None
+    return value.reshape(-1)
 
 
 def _scale_layer(editor: _Editor, name: str, scale: np.ndarray) -> bool:

@@ -71,7 +71,7 @@ class CompileRow:
 
     def to_json(self) -> dict[str, object]:
         """The row of ``compile.json`` and of report.json's ``compile``."""
-        return asdict(self) | {"advice": list(self.advice)}
+        return {**asdict(self), "advice": list(self.advice)}
 
 
 def compiler_version() -> str | None:

@@ -13,6 +13,8 @@ from tfcompress.load import float_model_from_keras
 from tfcompress.model import FloatModel
 from tfcompress.runtime import keras, tf, tf_keras
 
+__all__ = ["float_model_from_keras", "keras", "tf_keras"]
+
 FLAVORS = {"keras3": keras, "tf_keras": tf_keras}
 
 
@@ -73,10 +75,11 @@ def two_inputs_two_outputs() -> FloatModel:
 def random_inputs(model: FloatModel, count: int, seed: int = 0) -> dict[str, np.ndarray]:
     """`count` samples for each input."""
     random = np.random.default_rng(seed)
+    shapes = {info.name: [count, *(size or 1 for size in info.shape[1:])] for info in model.inputs}
     return {
-        info.name: random.integers(0, 9, (count, *info.shape[1:])).astype(info.dtype)
+        info.name: random.integers(0, 9, shapes[info.name]).astype(info.dtype)
         if np.dtype(info.dtype).kind in "iu"
-        else random.normal(size=[count, *info.shape[1:]]).astype(info.dtype)
+        else random.normal(size=shapes[info.name]).astype(info.dtype)
         for info in model.inputs
     }
 
