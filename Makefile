@@ -13,7 +13,7 @@ demo: $(VENV)/.user-installed
 	$(BIN)/tfcompress demo $(DEMO_FLAGS)
 
 test: $(VENV)/.dev-installed
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 
 test_slow: $(VENV)/.dev-installed
 	$(BIN)/python -m pytest -m slow
