@@ -46,7 +46,7 @@ def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, outp
     model = _with_fixed_sizes(model, calibration)
     names = [layer.name for layer in all_layers(model.keras_model)]
     result, rewrites = _quantized(model, calibration, recipe, names)
-    content, repairs = repair_int8_file(result.content)
+    content, repairs = repair_int8_file(result.content, activations=recipe.edgetpu.rewrite != "none")
     path = output / FILE_NAME
     path.write_bytes(content)
     mapping = _measured(path, forecast(path, layer_names=names, keras3=model.flavor == "keras3"))

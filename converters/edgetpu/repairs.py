@@ -1,4 +1,4 @@
-"""Repairs of the quantized file that change no value: what compiler 16 would refuse for its form alone.
+"""Repairs of the quantized file: what compiler 16 would refuse for its form alone.
 
 A .tflite states one version for each entry of its operator table, and exporters make one entry a type: the highest
 version that any operator of the type needs.  So an addition of int64 indices in a post-processing tail lifts all int8
@@ -16,7 +16,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from tfcompress.converters.edgetpu.operators import SUPPORTED
-from tfcompress.converters.edgetpu.rewriting.graph import GraphEditor
+from tfcompress.converters.edgetpu.rewriting.graph import GraphEditor, options
 from tfcompress.tflite import pack, unpack
 
 __all__ = ["repair_int8_file"]
@@ -24,24 +24,59 @@ __all__ = ["repair_int8_file"]
 _EIGHT_BIT = (schema.TensorType.INT8, schema.TensorType.UINT8)
 
 
-def repair_int8_file(content: bytes) -> tuple[bytes, tuple[str, ...]]:
+def repair_int8_file(content: bytes, *, activations: bool = False) -> tuple[bytes, tuple[str, ...]]:
     """Give the file the form that the compiler accepts; every output stays the same, bit for bit.
 
     Args:
         content: a quantized .tflite.
+        activations: write LeakyReLU with operators that map too, which may move a value by one step.  Models with
+            trained ranges need it: their graph cannot be rewritten in float.
 
     Returns:
         The .tflite and a note for each kind of repair; the same bytes when there is none.
     """
     graph = GraphEditor(unpack(content))
+    leaky = _rewrite_leaky_relu(graph) if activations else 0
     flattened = _flatten_dense(graph)
     lowered = _lower_versions(graph)
     notes = []
+    if leaky:
+        notes.append(f"LeakyReLU as maximum(x, alpha * x) in int8: {leaky} operators, at most one step off")
     if flattened:
         notes.append(f"Dense on rank > 2 as reshape, Dense, reshape: {flattened} operators, bit for bit the same")
     if lowered:
         notes.append(f"operators with a version of their own, not lifted by others of their type: {', '.join(lowered)}")
     return (pack(graph.tree) if notes else content), tuple(notes)
+
+
+def _rewrite_leaky_relu(graph: GraphEditor) -> int:
+    """Replace every int8 LEAKY_RELU of a slope in (0, 1]; returns how many."""
+    found = [
+        operator
+        for operator in graph.operators
+        if graph.name_of(operator) == "LEAKY_RELU"
+        and graph.graph.tensors[operator.outputs[0]].type == schema.TensorType.INT8
+        and 0 < operator.builtinOptions.alpha <= 1
+    ]
+    for operator in found:
+        graph.replace([operator], _leaky_relu(graph, operator))
+    return len(found)
+
+
+def _leaky_relu(graph: GraphEditor, operator: Any) -> list[Any]:
+    """QUANTIZE to the result's scale, MUL, MAXIMUM, which needs one scale for all.
+
+    The quantized input may saturate at the lower end of the result, where alpha * x is the larger one anyway.
+    """
+    (source,), (result,) = operator.inputs, operator.outputs
+    shape = graph.shape(result)
+    aligned, scaled = (graph.add_tensor(shape, result, part) for part in ("aligned", "scaled"))
+    alpha = graph.add_int8_number(operator.builtinOptions.alpha, result, "alpha")
+    return [
+        graph.operator("QUANTIZE", [source], [aligned], options("QuantizeOptions"), version=2),
+        graph.operator("MUL", [source, alpha], [scaled], options("MulOptions"), version=2),
+        graph.operator("MAXIMUM", [aligned, scaled], [result], options("MaximumMinimumOptions"), version=2),
+    ]
 
 
 def _flatten_dense(graph: GraphEditor) -> int:

@@ -102,12 +102,29 @@ class GraphEditor:
         self.graph.tensors.append(tensor)
         return len(self.graph.tensors) - 1
 
+    def add_int8_number(self, value: float, near: int, suffix: str) -> int:
+        """A new int8 constant of one number above 0, stored as 127; returns its index."""
+        index = self.add_tensor((), near, suffix)
+        tensor, buffer = self.graph.tensors[index], schema.BufferT()
+        buffer.data = np.array([127], np.uint8)
+        self.tree.buffers.append(buffer)
+        tensor.type, tensor.buffer = schema.TensorType.INT8, len(self.tree.buffers) - 1
+        tensor.quantization = schema.QuantizationParametersT()
+        tensor.quantization.scale, tensor.quantization.zeroPoint = [value / 127], [0]
+        return index
+
     def operator(
-        self, name: str, inputs: Sequence[int], outputs: Sequence[int], made: tuple[int, Any] | None = None
+        self,
+        name: str,
+        inputs: Sequence[int],
+        outputs: Sequence[int],
+        made: tuple[int, Any] | None = None,
+        *,
+        version: int = 1,
     ) -> Any:
-        """A new operator, not yet in the graph."""
+        """A new operator, not yet in the graph; `version` is the lowest one that knows the types."""
         operator: Any = schema.OperatorT()
-        operator.opcodeIndex = opcode_index(self.tree, name)
+        operator.opcodeIndex = opcode_index(self.tree, name, version)
         operator.inputs, operator.outputs = list(inputs), list(outputs)
         operator.builtinOptionsType, operator.builtinOptions = made or (schema.BuiltinOptions.NONE, None)
         return operator

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from ai_edge_litert.interpreter import Interpreter
 
 from tests.converters.edgetpu.graphs import GraphBuilder, single
 from tfcompress.converters.edgetpu.operators import SUPPORTED
@@ -247,6 +248,29 @@ def test_a_lifted_version_is_lowered_for_int8_operators_alone() -> None:
     after, _ = repair_int8_file(before)
     assert [op.version for op in read_tflite(after).main.operators] == [2, 4]
     assert largest_difference(before, after) == 0
+
+
+def run(content: bytes, values: np.ndarray) -> np.ndarray:
+    interpreter = Interpreter(model_content=content)
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], values)
+    interpreter.invoke()
+    return interpreter.get_tensor(interpreter.get_output_details()[0]["index"]).astype(int)
+
+
+@pytest.mark.parametrize(("scale", "zero_point"), [(0.1, 0), (0.05, -60), (0.07, 40)])
+def test_an_int8_leaky_relu_is_off_by_one_step_at_most(scale: float, zero_point: int) -> None:
+    graph = GraphBuilder()
+    source, result = graph.input([1, 256], scale=0.1), graph.tensor([1, 256], scale=scale)
+    graph.graph.tensors[result].quantization.zeroPoint = [zero_point]
+    graph.operator("LEAKY_RELU", [source], [result], "LeakyReluOptions", alpha=0.3, version=2)
+    before = graph.content(result)
+    assert repair_int8_file(before) == (before, ())
+    after, notes = repair_int8_file(before, activations=True)
+    assert names(after) == ["QUANTIZE", "MUL", "MAXIMUM"]
+    assert len(notes) == 1
+    values = np.arange(-128, 128, dtype=np.int8)[None]
+    assert np.abs(run(before, values) - run(after, values)).max() <= 1
 
 
 def test_a_file_without_need_is_left_as_it_is() -> None:
