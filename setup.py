@@ -31,7 +31,7 @@ PACKAGE_DIR = {
 }
 
 TPU = ["jax>=0.6,<0.12", "libtpu>=0.0.20,<0.1"]
-REPORT = ["jinja2>=3.1,<4", "matplotlib>=3.9,<4"]
+REPORT = ["jinja2>=3.1,<4"]  # charts are SVG of our own, so no matplotlib
 EXAMPLES = ["scikit-learn>=1.5,<2"]
 DEV = ["pytest>=8,<10", "pytest-xdist>=3.6,<4", "hypothesis>=6.100,<7", "ruff>=0.9", "mypy>=1.14", "pyright>=1.1.390"]
 

@@ -1,9 +1,11 @@
 """Recipes: checked when made, read back equal, typos refused."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tfcompress.errors import RecipeError
-from tfcompress.recipe import Clustering, Pruning, Quantization, Recipe, Training
+from tfcompress.recipe import CloudTpu, Clustering, Pruning, Quantization, Recipe, Training
 
 
 def test_a_recipe_reads_back_equal() -> None:
@@ -40,3 +42,29 @@ def test_a_bad_recipe_is_refused_in_one_line(text: str, said: str) -> None:
 
 def test_an_integer_is_accepted_where_a_share_is_expected() -> None:
     assert Recipe.from_json('{"pruning": {"sparsity": 0}}').pruning == Pruning(sparsity=0.0)
+
+
+@given(
+    sparsity=st.floats(0, 0.999),
+    clusters=st.integers(2, 256),
+    patterns=st.lists(st.text(min_size=1), max_size=3).map(tuple),
+    sizes=st.sets(st.integers(1, 10_000), min_size=1).map(lambda found: tuple(sorted(found))),
+)
+def test_any_allowed_values_survive_the_round_trip(
+    sparsity: float, clusters: int, patterns: tuple[str, ...], sizes: tuple[int, ...]
+) -> None:
+    recipe = Recipe(
+        pruning=Pruning(sparsity=sparsity, layers=tuple((pattern, sparsity) for pattern in patterns)),
+        clustering=Clustering(clusters=clusters, skip=patterns),
+        cloud_tpu=CloudTpu(batch_sizes=sizes),
+        keep_int16=patterns,
+    )
+    assert Recipe.from_json(recipe.to_json()) == recipe
+
+
+@given(st.text() | st.integers().map(str) | st.lists(st.integers()).map(str))
+def test_any_other_text_is_refused_without_a_traceback(text: str) -> None:
+    try:
+        Recipe.from_json(text)
+    except RecipeError as error:
+        assert "\n" not in str(error)
