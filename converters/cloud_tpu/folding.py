@@ -7,6 +7,7 @@ kernel * s and the bias (bias - mean) * s + beta.  It leaves one vector of a bat
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -175,11 +176,11 @@ def _scale_kernel(editor: _Editor, node: Any, scale: np.ndarray) -> bool:
     kernel = editor.constant(node.input[1]) if len(node.input) == 2 else None
     if kernel is None or not _scales_along_last_axis(node.op, node.attr):
         return False
-    depthwise = node.op == "DepthwiseConv2dNative"
-    factors = scale.reshape(kernel.shape[2:]) if depthwise and scale.size == np.prod(kernel.shape[2:]) else scale
-    if factors.shape[-1] != kernel.shape[-1]:
+    channels = kernel.shape[2:] if node.op == "DepthwiseConv2dNative" else kernel.shape[-1:]
+    if math.prod(channels) != scale.size:
         return False
-    node.input[1] = editor.add_constant(f"{node.name}/folded_kernel", kernel * factors)
+    folded = kernel * scale.reshape(channels)
+    node.input[1] = editor.add_constant(f"{node.name}/folded_kernel", folded)
     return True
 
 
