@@ -110,9 +110,10 @@ def float_row(name: str, load: Any) -> dict[str, Any]:
         content = to_float_tflite(model)
         if not _is_convolutional(model):
             return {**row, "status": "not convolutional"}
-        before, after = (_converted(model, level) for level in ("none", "safe"))
         rewritten, rewrites = rewrite_float_graph(content, "safe")
-        agreement = _agreement(content, rewritten)
+        after = _converted(model, "safe")
+        before = _converted(model, "none") if rewrites else after
+        agreement = _agreement(content, rewritten) if rewrites else 1.0
     except TfCompressError as error:
         return {**row, "status": "failed", "reason": str(error).replace(f"{SHARED}/models/", "")}
     return {

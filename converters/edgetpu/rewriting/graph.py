@@ -105,7 +105,8 @@ class GraphEditor:
     def add_int8_number(self, value: float, near: int, suffix: str) -> int:
         """A new int8 constant of one number above 0, stored as 127; returns its index."""
         index = self.add_tensor((), near, suffix)
-        tensor, buffer = self.graph.tensors[index], schema.BufferT()
+        tensor: Any = self.graph.tensors[index]
+        buffer: Any = schema.BufferT()
         buffer.data = np.array([127], np.uint8)
         self.tree.buffers.append(buffer)
         tensor.type, tensor.buffer = schema.TensorType.INT8, len(self.tree.buffers) - 1
