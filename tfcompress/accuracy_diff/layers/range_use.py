@@ -29,8 +29,9 @@ def range_statistics(
     low, high = np.quantile(values, [BULK_TAIL, 1 - BULK_TAIL])
     outside = 0
     if limits is not None:
-        step = (limits[1] - limits[0]) / 255  # half a step beyond the limit is rounding, not saturation
-        outside = int(((values < limits[0] - step / 2) | (values > limits[1] + step / 2)).sum())
+        # Up to a step beyond the limit is rounding: 1.0 behind a softmax, whose 8 bits end at 255/256.
+        step = 1.001 * (limits[1] - limits[0]) / 255
+        outside = int(((values < limits[0] - step) | (values > limits[1] + step)).sum())
     found = {
         "values": np.int64(values.size),
         "outside": np.int64(outside),

@@ -1,0 +1,132 @@
+"""Layer by layer: the artifact's tensors under the Keras layers' names, and a layer's own error."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.accuracy_diff import faults
+from tests.accuracy_diff.faults import Bench
+from tests.accuracy_diff.models import branched_cnn, pictures_like, seeded
+from tfcompress.accuracy_diff import compare, runner_for
+from tfcompress.accuracy_diff.layers import LayerDiff, compare_layers
+from tfcompress.accuracy_diff.litert_runner import LiteRtRunner
+from tfcompress.chatter import silenced
+from tfcompress.data import Samples, samples_from_arrays
+from tfcompress.load import float_model_from_keras
+from tfcompress.model import FloatModel
+from tfcompress.runtime import keras, tf, tf_keras
+
+SOUND_DB = 25.0
+SAME_DB = 100.0
+
+
+@pytest.fixture(scope="module")
+def bench() -> Bench:
+    return Bench(seeded(branched_cnn))
+
+
+def layers_of(bench: Bench, content: bytes) -> dict[str, LayerDiff]:
+    reference = runner_for(bench.model)
+    return {row.layer: row for row in compare_layers(reference, LiteRtRunner(content), bench.evaluation.take(16))}  # type: ignore[arg-type]
+
+
+def test_every_layer_that_computes_has_a_row(bench: Bench) -> None:
+    rows = layers_of(bench, bench.sound)
+    expected = ["stem", "relu", "pointwise", "sum", "left", "right", "join", "pool", "logits", "answer"]
+    assert list(rows) == expected
+    assert {"norm", "depthwise"} <= set(rows["relu"].fused)
+    assert rows["join"].operator == "CONCATENATION"
+    assert rows["stem"].type == "Conv2D"
+
+
+def test_a_sound_layers_own_error_is_small(bench: Bench) -> None:
+    for row in layers_of(bench, bench.sound).values():
+        assert row.own_sqnr_db is not None
+        assert row.own_sqnr_db > SOUND_DB, row.layer
+        assert row.dtype == "int8"
+        assert row.saturation is not None
+        assert row.saturation < 0.05
+
+
+def test_a_float_files_layers_are_those_of_the_float_model(bench: Bench) -> None:
+    for row in layers_of(bench, bench.float_content).values():
+        assert row.sqnr_db is not None
+        assert row.sqnr_db > SAME_DB, row.layer
+        assert row.range is None
+
+
+def test_an_error_is_inherited_by_the_layers_behind_and_owned_by_one(bench: Bench) -> None:
+    rows = layers_of(bench, faults.edited(bench.sound, "pointwise", faults.coarse_weights))
+    sound = layers_of(bench, bench.sound)
+    assert (rows["pointwise"].own_sqnr_db or 0) < 15
+    for behind in ("sum", "left", "right"):
+        assert (rows[behind].sqnr_db or 0) < (sound[behind].sqnr_db or 0) - 10
+        assert rows[behind].own_sqnr_db == sound[behind].own_sqnr_db
+    assert rows["stem"] == sound["stem"]
+
+
+def test_ranges_are_those_of_the_tensors(bench: Bench) -> None:
+    row = layers_of(bench, bench.with_ranges(faults.scaled("pointwise", 4.0)))["pointwise"]
+    plain = layers_of(bench, bench.sound)["pointwise"]
+    assert row.range is not None
+    assert plain.range is not None
+    assert row.range[1] == pytest.approx(4 * plain.range[1], rel=0.02)
+    assert row.range_used == pytest.approx((plain.range_used or 0) / 4, rel=0.1)
+
+
+def _nested() -> FloatModel:
+    inner_input = tf_keras.layers.Input((8, 8, 4))
+    inner = tf_keras.Model(
+        inner_input, tf_keras.layers.Conv2D(4, 3, activation="relu", name="inner_conv")(inner_input), name="block"
+    )
+    image = tf_keras.layers.Input((8, 8, 4), name="image")
+    flat = tf_keras.layers.Flatten(name="flat")(inner(image))
+    return float_model_from_keras(tf_keras.Model(image, tf_keras.layers.Dense(3, name="head")(flat)), name="nested")
+
+
+def _keras_3() -> FloatModel:
+    keras.utils.set_random_seed(0)
+    image = keras.layers.Input((8, 8, 4), name="image")
+    flat = keras.layers.Flatten(name="flat")(keras.layers.Conv2D(4, 3, activation="relu", name="inner_conv")(image))
+    return float_model_from_keras(keras.Model(image, keras.layers.Dense(3, name="head")(flat)), name="keras_3")
+
+
+def _few(model: FloatModel) -> Samples:
+    images = pictures_like((*model.inputs[0].shape[:3], 4), 12, np.random.default_rng(0), np.full(4, 0.2))
+    return samples_from_arrays(images, model_inputs=model.inputs, model_outputs=model.outputs)
+
+
+@pytest.mark.parametrize("build", [_nested, _keras_3])
+def test_nested_and_keras_3_layers_are_found(build: Any) -> None:
+    model = build()
+    content = Bench(model).float_content
+    found = {row.layer: row for row in compare_layers(runner_for(model), LiteRtRunner(content), _few(model))}  # type: ignore[arg-type]
+    assert {"inner_conv", "head"} <= set(found)
+    assert all((row.sqnr_db or 0) > SAME_DB for row in found.values())
+
+
+def test_a_bfloat16_saved_model_has_rows_too(tmp_path: Path) -> None:
+    model = _nested()
+
+    @tf.function(input_signature=[tf.TensorSpec((None, 8, 8, 4), tf.float32, name="image")])
+    def serve(image: Any) -> dict[str, Any]:
+        coarse = tf.cast(tf.cast(image, tf.bfloat16), tf.float32)
+        return {"head": model.keras_model(coarse, training=False)}
+
+    with silenced():
+        tf.saved_model.save(model.keras_model, str(tmp_path / "saved"), signatures={"serving_default": serve})
+    candidate = runner_for(tmp_path / "saved")
+    found = {row.layer: row for row in compare_layers(runner_for(model), candidate, _few(model))}  # type: ignore[arg-type]
+    assert 30 < (found["inner_conv"].sqnr_db or 0) < 70  # eight bits of mantissa
+    assert found["inner_conv"].own_sqnr_db is None
+
+
+def test_a_function_has_no_layers() -> None:
+    model = _nested()
+    result = compare(
+        runner_for(model), {"it": runner_for(lambda x: model.keras_model(x, training=False))}, _few(model), layers=True
+    ).candidates["it"]
+    assert result.layers == ()
+    assert result.causes == ()
