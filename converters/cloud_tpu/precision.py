@@ -5,8 +5,8 @@ model's performance with bfloat16").  So matrix products and what moves or combi
 softmax and the statistics of a normalisation stay float32: there, sums of many squares and differences of near values
 lose too much in 8 bits.  The model's inputs and outputs keep their dtypes.
 
-Bodies of loops and branches (recurrent layers) stay float32, so that a state does not lose bits at each step; the weights
-they read are stored in bfloat16 all the same, and cast once before the loop.
+Bodies of loops and branches (recurrent layers) stay float32, so that a state does not lose bits at each step; the
+weights they read are stored in bfloat16 all the same, and cast once before the loop.
 """
 
 from __future__ import annotations

@@ -89,6 +89,14 @@ def test_names_and_dtypes_of_several_inputs_and_outputs_are_kept(tmp_path: Path)
     assert_equal_to_float(model.predict(inputs), models.run_signature(tmp_path / "1", "serving_default", inputs))
 
 
+@pytest.mark.parametrize("flavor", ["keras3", "tf_keras"])
+def test_a_loop_runs_after_a_load(tmp_path: Path, flavor: str) -> None:
+    model = models.recurrent(flavor)
+    write_saved_model([trace(model, size) for size in SIZES], tmp_path / "1")
+    inputs = models.random_inputs(model, 3)
+    assert_equal_to_float(model.predict(inputs), models.run_signature(tmp_path / "1", "serving_default", inputs))
+
+
 def test_frozen_weights_are_constants(tmp_path: Path) -> None:
     model = models.conv_net()
     write_saved_model([trace(model, 2)], tmp_path / "1", freeze=True)
