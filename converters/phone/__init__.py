@@ -68,6 +68,8 @@ def _advice(model: FloatModel, facts: dict[str, object]) -> list[str]:
         notes.append(f"needs TensorFlow's Flex delegate on the phone for {', '.join(_names(facts['select_ops']))}")
     if facts["float_ops"] and facts["input_dtypes"] != ["float32"]:
         notes.append(f"computed in float: {', '.join(_names(facts['float_ops']))}")
+    if facts["resizable_batch"] is False:
+        notes.append("runs one sample at a time: an operator or a recurrent state has its batch of 1 built in")
     size, float_size = facts["bytes"], model.float_bytes
     if isinstance(size, int) and float_size is not None and size > float_size:
         notes.append(f"larger than the float weights ({size} against {float_size} bytes): the graph outweighs them")

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
+from ai_edge_litert.interpreter import Interpreter
+
+from tfcompress.chatter import silenced
 from tfcompress.converters.phone.latency import measure_latency
 from tfcompress.tflite import Operator, Subgraph, TfliteFile, read_tflite
 
-__all__ = ["describe", "float_operators", "select_operators"]
+__all__ = ["batch_is_resizable", "describe", "float_operators", "select_operators"]
 
 _FLOAT = ("float32", "float16", "bfloat16", "float64")
 _AT_THE_EDGE = ("QUANTIZE", "DEQUANTIZE")
@@ -39,10 +42,33 @@ def _touches_float(operator: Operator, graph: Subgraph) -> bool:
     return any(tensor.dtype in _FLOAT for tensor in tensors)
 
 
+def _used_dtypes(graph: Subgraph) -> set[str]:
+    """dtypes of all that operators read or write; a rewrite may leave tensors behind that nothing uses."""
+    indices = {index for operator in graph.operators for index in (*operator.inputs, *operator.outputs) if index >= 0}
+    return {graph.tensors[index].dtype for index in (*indices, *graph.inputs, *graph.outputs)}
+
+
 def select_operators(file: TfliteFile) -> tuple[str, ...]:
     """Names of the TensorFlow (Flex) operators, which a plain LiteRT runtime does not have."""
     names = (op.name for graph in file.subgraphs for op in graph.operators if op.custom and op.name.startswith("Flex"))
     return tuple(dict.fromkeys(names))
+
+
+def batch_is_resizable(content: bytes) -> bool | None:
+    """Whether the file runs with a batch of 2; None where it does not even run with its own (Flex operators)."""
+    answer: bool | None = None
+    try:
+        with silenced():
+            interpreter = Interpreter(model_content=content)
+            interpreter.allocate_tensors()
+            answer = False
+            for detail in interpreter.get_input_details():
+                interpreter.resize_tensor_input(detail["index"], [2, *detail["shape"][1:]])
+            interpreter.allocate_tensors()
+            interpreter.invoke()
+            return all(list(item["shape"][:1]) == [2] for item in interpreter.get_output_details())
+    except (RuntimeError, ValueError):  # LiteRT's word for an operator that cannot be resized, or that it lacks
+        return answer
 
 
 def describe(path: Path) -> dict[str, object]:
@@ -52,7 +78,7 @@ def describe(path: Path) -> dict[str, object]:
     main = file.main
     inputs = [main.tensors[index].dtype for index in main.inputs]
     outputs = [main.tensors[index].dtype for index in main.outputs]
-    tensors = {tensor.dtype for graph in file.subgraphs for tensor in graph.tensors}
+    tensors = {dtype for graph in file.subgraphs for dtype in _used_dtypes(graph)}
     latency: Mapping[str, object] = measure_latency(content)
     return {
         "bytes": len(content),
@@ -61,5 +87,6 @@ def describe(path: Path) -> dict[str, object]:
         "output_dtypes": outputs,
         "float_ops": list(float_operators(file)),
         "select_ops": list(select_operators(file)),
+        "resizable_batch": batch_is_resizable(content),
         **latency,
     }

@@ -11,11 +11,19 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
+from ai_edge_litert.tools import flatbuffer_utils
 
 from tfcompress.chatter import silenced
 from tfcompress.tflite.edit import add_buffer, add_constant, constant_of, opcode_index, pack
 
-__all__ = ["SAFE", "fold_constants", "mean_for_whole_map_pool", "open_batch_of_reshape", "order_inputs_and_outputs"]
+__all__ = [
+    "SAFE",
+    "fold_constants",
+    "mean_for_whole_map_pool",
+    "open_batch_of_reshape",
+    "order_inputs_and_outputs",
+    "slices_for_split",
+]
 
 
 def order_inputs_and_outputs(model: Any, inputs: Sequence[str], outputs: Sequence[str]) -> None:
@@ -128,4 +136,55 @@ def _values_of(content: bytes, indices: Sequence[int]) -> dict[int, np.ndarray]:
         return {index: interpreter.get_tensor(index) for index in indices}
 
 
-SAFE: tuple[Callable[[Any], None], ...] = (fold_constants, mean_for_whole_map_pool, open_batch_of_reshape)
+def slices_for_split(model: Any) -> None:
+    """SPLIT and SPLIT_V become one SLICE for each part that is used.
+
+    litert-quantizer leaves SPLIT in float, and so does TFLiteConverter's quantizer where a part is not used (the forget
+    gate in an LSTM's first step); both quantize SLICE.
+    """
+    graph = model.subgraphs[0]
+    used = {index for operator in graph.operators for index in operator.inputs} | set(graph.outputs)
+    result = []
+    for operator in graph.operators:
+        name = flatbuffer_utils.opcode_to_name(model, operator.opcodeIndex)
+        axis = _split_axis(model, graph, operator) if name in ("SPLIT", "SPLIT_V") else None
+        if axis is None:
+            result.append(operator)
+        else:
+            result += _slices(model, graph, operator, axis, used, operator.inputs[1 if name == "SPLIT" else 0])
+    graph.operators = result
+
+
+def _split_axis(model: Any, graph: Any, operator: Any) -> int | None:
+    """The constant axis of SPLIT(axis, value) or SPLIT_V(value, sizes, axis), from the front; None when computed."""
+    place = 0 if len(operator.inputs) == 2 else 2
+    value = constant_of(model, graph.tensors[operator.inputs[place]], "int32")
+    rank = len(graph.tensors[operator.outputs[0]].shape)
+    return None if value is None else int(value.reshape(-1)[0]) % rank
+
+
+def _slices(model: Any, graph: Any, operator: Any, axis: int, used: set[int], source: int) -> list[Any]:
+    slices, start = [], 0
+    for index in operator.outputs:
+        target = graph.tensors[index]
+        begin, size = np.zeros(len(target.shape), np.int32), np.full(len(target.shape), -1, np.int32)
+        begin[axis], size[axis] = start, target.shape[axis]
+        start += target.shape[axis]
+        if index not in used:
+            continue
+        one: Any = schema.OperatorT()
+        one.opcodeIndex = opcode_index(model, "SLICE", version=2)
+        name = _text(target.name)
+        places = [add_constant(model, graph, f"{name}/{what}", v) for what, v in [("begin", begin), ("size", size)]]
+        one.inputs, one.outputs = [source, *places], [index]
+        one.builtinOptionsType, one.builtinOptions = schema.BuiltinOptions.SliceOptions, schema.SliceOptionsT()
+        slices.append(one)
+    return slices
+
+
+SAFE: tuple[Callable[[Any], None], ...] = (
+    fold_constants,
+    slices_for_split,
+    mean_for_whole_map_pool,
+    open_batch_of_reshape,
+)

@@ -1,0 +1,127 @@
+"""Calibration and int8 conversion of MobileNetV2-224, beside TFLiteConverter's and litert-quantizer's, in one run."""
+
+from __future__ import annotations
+
+import importlib
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from litert_quantizer import quantizer, recipe
+
+from tfcompress.calibration import calibrate
+from tfcompress.chatter import silenced
+from tfcompress.converters.phone import quantize_int8, to_float_tflite
+from tfcompress.data import samples_from_arrays
+from tfcompress.load import load_model
+from tfcompress.model import FloatModel
+from tfcompress.recipe import PostTraining, Recipe
+from tfcompress.runtime import tf, tf_keras
+
+SAMPLES = 200
+FAST = Recipe(post_training=PostTraining(quality="fast"))
+
+
+def measure() -> list[dict[str, Any]]:
+    """Seconds of calibration and conversion, and peak memory of two calibrations."""
+    images = np.random.default_rng(0).uniform(-1, 1, (SAMPLES, 224, 224, 3)).astype(np.float32)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "mobilenetv2.h5"
+        tf_keras.utils.set_random_seed(0)
+        with silenced():
+            tf_keras.applications.MobileNetV2(weights=None).save(path)
+        return [*_calibrations(load_model(path), images), _conversion(path, images), _memory()]
+
+
+def _entry(name: str, ours: float, other: float, other_name: str, unit: str = "s") -> dict[str, Any]:
+    return {
+        "name": name,
+        "ours": round(ours, 4),
+        "other": round(other, 4),
+        "other_name": other_name,
+        "unit": unit,
+        "ratio": round(ours / other, 4),
+    }
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    with silenced():
+        work()
+    return time.perf_counter() - started
+
+
+def _calibrations(model: FloatModel, images: np.ndarray) -> list[dict[str, Any]]:
+    content = to_float_tflite(model)
+    samples = samples_from_arrays(images, model_inputs=model.inputs, model_outputs=model.outputs)
+    name = model.inputs[0].name
+    litert = quantizer.Quantizer(bytearray(content), recipe.static_wi8_ai8())
+    calibrator = importlib.import_module("tensorflow.lite.python.optimize.calibrator")
+    converter = calibrator.Calibrator(calibrator.add_intermediate_tensors(content))
+    ours = _seconds(lambda: calibrate(content, samples))
+    by_litert = _seconds(lambda: litert.calibrate({"serving_default": [{name: one} for one in list(_single(images))]}))
+    by_converter = _seconds(lambda: converter.calibrate(lambda: ([one] for one in _single(images))))
+    return [
+        _entry("calibration_mobilenetv2_vs_tfliteconverter", ours, by_converter, "TFLiteConverter's calibrator"),
+        _entry("calibration_mobilenetv2_vs_litert_quantizer", ours, by_litert, "litert-quantizer"),
+    ]
+
+
+def _single(images: np.ndarray) -> Iterator[np.ndarray]:
+    return (images[i : i + 1] for i in range(len(images)))
+
+
+def _conversion(path: Path, images: np.ndarray) -> dict[str, Any]:
+    def ours() -> None:
+        model = load_model(path)
+        samples = samples_from_arrays(images, model_inputs=model.inputs, model_outputs=model.outputs)
+        path.with_suffix(".ours").write_bytes(quantize_int8(model, samples, FAST).content)
+
+    def theirs() -> None:
+        converter = tf.lite.TFLiteConverter.from_keras_model(tf_keras.models.load_model(path, compile=False))
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.representative_dataset = lambda: ([one] for one in _single(images))
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.inference_input_type = converter.inference_output_type = tf.int8
+        path.with_suffix(".theirs").write_bytes(converter.convert())
+
+    return _entry("int8_conversion_mobilenetv2", _seconds(ours), _seconds(theirs), "TFLiteConverter")
+
+
+def _memory() -> dict[str, Any]:
+    peaks = []
+    for count in (10_000, 100):
+        code = f"from benchmarks.bench_phone import peak_of; print(peak_of({count}))"
+        command = [sys.executable, "-c", code]
+        done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=Path(__file__).parents[1])
+        peaks.append(float(done.stdout.split()[-1]))
+    return _entry("calibration_memory_10000_vs_100", peaks[0], peaks[1], "the same with 100 samples", "MiB")
+
+
+def peak_of(count: int) -> float:
+    """Peak MiB of this process after calibrating a small network with `count` generated samples."""
+    from tfcompress.data import Sample, Samples
+    from tfcompress.load import float_model_from_keras
+
+    layers = tf_keras.layers
+    network = tf_keras.Sequential(
+        [tf_keras.Input((64, 64, 3)), layers.Conv2D(16, 3), layers.Flatten(), layers.Dense(4)]
+    )
+    model = float_model_from_keras(network)
+
+    class Generated:
+        name, count, sha256 = "generated", None, "0" * 64
+
+        def samples(self, indices: Sequence[int] | None = None) -> Iterator[Sample]:
+            assert indices is None, "this benchmark takes all of them"
+            random = np.random.default_rng(0)
+            return (Sample([random.random((64, 64, 3), np.float32)]) for _ in range(count))
+
+    calibrate(to_float_tflite(model), Samples(Generated(), model.inputs, model.outputs), estimator="mse")
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -1,0 +1,169 @@
+"""Real Keras files through the phone target: what converts, with which engine, and how close it stays to float.
+
+Where a vendor's own int8 file of the same model lies beside it, its closeness to the same float model is given too.
+Inputs are the CIFAR-10 images at hand, resized, for models of images; smooth random inputs for the others.
+"""
+
+from __future__ import annotations
+
+import csv
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+
+from tfcompress.chatter import silenced
+from tfcompress.converters.phone import convert
+from tfcompress.data import samples_from_arrays
+from tfcompress.errors import TfCompressError
+from tfcompress.layer_names import all_layers
+from tfcompress.load import load_model
+from tfcompress.model import FloatModel
+from tfcompress.recipe import PostTraining, Recipe
+
+SHARED = Path(__file__).parents[2] / "shared"
+CALIBRATION, EVALUATION = 64, 128
+OPEN_SIZE = 32
+RECIPE = Recipe(post_training=PostTraining(quality="balanced", estimator="min_max"))
+
+
+def rows() -> list[dict[str, Any]]:
+    """One row a Keras file of INDEX.csv that loads without custom objects; none where the files are absent."""
+    return [_row(item) for item in files()]
+
+
+def files() -> list[dict[str, str]]:
+    """The INDEX.csv rows of those files."""
+    if not (SHARED / "INDEX.csv").exists():
+        return []
+    with open(SHARED / "INDEX.csv", newline="", encoding="utf-8") as file:
+        return [
+            row
+            for row in csv.DictReader(file)
+            if row["format"] != "tflite"
+            and not row["loads_in"].startswith("NONE")
+            and "custom_objects" not in row["loads_in"]
+        ]
+
+
+def _row(item: dict[str, str]) -> dict[str, Any]:
+    path = SHARED / item["file"]
+    row: dict[str, Any] = {"model": f"{item['name']}/{path.name}"}
+    try:
+        with silenced():
+            model = load_model(path, allow_unsafe_deserialization=True)
+    except TfCompressError as error:
+        return row | {"status": "not_loaded", "reason": str(error)}
+    inputs = {info.name: _inputs(model, info.shape, info.dtype) for info in model.inputs}
+    try:
+        return row | _converted(model, inputs, path)
+    except TfCompressError as error:
+        return row | {"status": "failed", "reason": str(error)}
+
+
+def _converted(model: FloatModel, inputs: dict[str, np.ndarray], path: Path) -> dict[str, Any]:
+    calibration = {name: value[:CALIBRATION] for name, value in inputs.items()}
+    held_out = {name: value[CALIBRATION:] for name, value in inputs.items()}
+    samples = samples_from_arrays(calibration, model_inputs=model.inputs, model_outputs=model.outputs)
+    with tempfile.TemporaryDirectory() as folder:
+        artifact = convert(model, samples, RECIPE, Path(folder))
+        facts = dict(artifact.facts)
+        truth = model.predict(held_out)[model.outputs[0].name]
+        try:
+            ours = _closeness(truth, _run(artifact.runnable, list(held_out.values())))
+        except RuntimeError as error:  # LiteRT's only way to say that it cannot run a file
+            return {"status": "does_not_run", "reason": " ".join(str(error).split())}
+    engine: Any = facts["engine"]
+    result = {
+        "status": "fully_integer" if facts["fully_integer"] else "converted",
+        "reason": f"{engine['name']}: {engine['reason']}",
+        "bytes": facts["bytes"],
+        **{f"our_{key}": value for key, value in ours.items()},
+    }
+    published = _published(path)
+    if published is not None:
+        theirs = _closeness(truth, _run(published, list(held_out.values())))
+        result |= {f"published_{key}": value for key, value in theirs.items()}
+    return result
+
+
+def _inputs(model: FloatModel, shape: tuple[int | None, ...], dtype: str) -> np.ndarray:
+    """[CALIBRATION + EVALUATION, ...] inputs that a model with this input shape could have been made for."""
+    sizes = [OPEN_SIZE if size is None else size for size in shape[1:]]
+    count = CALIBRATION + EVALUATION
+    random = np.random.default_rng(0)
+    embeds = any(type(layer).__name__ == "Embedding" for layer in all_layers(model.keras_model))
+    if np.dtype(dtype).kind in "iu" or embeds:
+        return random.integers(0, 2, (count, *sizes)).astype(dtype)
+    images = _images()
+    if images is not None and len(sizes) == 3 and sizes[-1] in (1, 3) and min(sizes[:2]) >= 24:
+        return _resized(images[:count], sizes)
+    walk = np.cumsum(random.normal(size=(count, int(np.prod(sizes)))), axis=1)
+    walk = (walk - walk.mean(axis=1, keepdims=True)) / walk.std(axis=1, keepdims=True)
+    return walk.reshape(count, *sizes).astype(dtype)
+
+
+def _images() -> np.ndarray | None:
+    """uint8 [n, 32, 32, 3]: the first sheet of the lossless CIFAR-10 images."""
+    from PIL import Image
+
+    sheet = SHARED / "data/cifar10_lossless_train4000/cifar10_batch_0.png"
+    return np.asarray(Image.open(sheet).convert("RGB")).reshape(-1, 32, 32, 3) if sheet.exists() else None
+
+
+def _resized(images: np.ndarray, sizes: list[int]) -> np.ndarray:
+    rows = np.arange(sizes[0]) * images.shape[1] // sizes[0]
+    columns = np.arange(sizes[1]) * images.shape[2] // sizes[1]
+    resized = images[:, rows][:, :, columns].astype(np.float32)
+    if sizes[2] == 1:
+        resized = resized.mean(axis=-1, keepdims=True)
+    # The MLPerf and mltk classifiers of 32x32 images take raw pixels; the others want them scaled.
+    return resized if sizes == [32, 32, 3] else resized / 255
+
+
+def _published(path: Path) -> Path | None:
+    """The vendor's int8 file beside a float model."""
+    for name in (f"{path.stem}.tflite", f"{path.stem}_quant.tflite", f"{path.stem}_int8.tflite"):
+        beside = path.parent / name
+        if beside.exists() and (path.parent.name.startswith("mltk") or name != f"{path.stem}.tflite"):
+            return beside
+    return None
+
+
+def _run(path: Path, inputs: list[np.ndarray]) -> np.ndarray:
+    """Real values of the first output, sample by sample."""
+    interpreter = Interpreter(model_path=str(path))
+    interpreter.allocate_tensors()
+    details, output = interpreter.get_input_details(), interpreter.get_output_details()[0]
+    results = []
+    for index in range(len(inputs[0])):
+        for value, detail in zip(inputs, details, strict=True):
+            one = value[index : index + 1]
+            if list(detail["shape"]) != list(one.shape):
+                interpreter.resize_tensor_input(detail["index"], one.shape)
+                interpreter.allocate_tensors()
+            scale, zero = detail["quantization"]
+            if np.dtype(detail["dtype"]).kind == "i" and scale:
+                limits = np.iinfo(detail["dtype"])
+                one = np.clip(np.round(one / scale) + zero, limits.min, limits.max)
+            interpreter.set_tensor(detail["index"], one.astype(detail["dtype"]))
+        interpreter.invoke()
+        scale, zero = output["quantization"]
+        value = interpreter.get_tensor(output["index"]).astype(np.float64)
+        results.append((value - zero) * scale if scale else value)
+    return np.concatenate(results)
+
+
+def _closeness(truth: np.ndarray, value: np.ndarray) -> dict[str, float]:
+    """Top-1 agreement over the last axis, and SQNR in decibels."""
+    value = value.reshape(truth.shape)
+    noise = float(np.mean((truth - value) ** 2))
+    agreement = float(np.mean(truth.argmax(axis=-1) == value.argmax(axis=-1)))
+    return {
+        "agreement": round(agreement, 4),
+        "sqnr_db": round(
+            10 * float(np.log10(max(float(np.mean(truth.astype(np.float64) ** 2)), 1e-30) / max(noise, 1e-30))), 2
+        ),
+    }
