@@ -142,7 +142,7 @@ def bytes_written(folder: Path, *arguments: str, seed: str) -> dict[str, str]:
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-@pytest.mark.parametrize("kind", ["conv", "lstm"])
+@pytest.mark.parametrize("kind", ["conv", pytest.param("lstm", marks=pytest.mark.slow)])
 def test_two_processes_write_the_same_bytes(tmp_path: Path, kind: str) -> None:
     first = bytes_written(tmp_path / "a", kind, "first", seed="1")
     second = bytes_written(tmp_path / "another_folder", kind, "later", seed="2")
