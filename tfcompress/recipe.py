@@ -175,7 +175,7 @@ class Training(_Section):
     """How the wrapped model is fine-tuned.
 
     Attributes:
-        epochs: passes over the training data.
+        epochs: passes over the training data, for each of pruning, clustering and quantization.
         batch_size: samples a step.
         learning_rate: size of the first steps.  For adam, adamw and rmsprop it is relative: in units of the root mean
             square of each variable, so that small weights are not overrun; for sgd it is the factor of the gradient.

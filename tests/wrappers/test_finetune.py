@@ -37,6 +37,7 @@ def test_two_runs_give_identical_weights() -> None:
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
 def test_another_seed_gives_other_weights() -> None:
     recipe = Recipe(quantization=Quantization(), training=ONE_EPOCH)
     first, second = (finetune(small_cnn(), recipe, samples_for(small_cnn()), seed=seed) for seed in (3, 4))

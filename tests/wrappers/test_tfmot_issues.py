@@ -89,7 +89,7 @@ def test_issue_942_layer_normalization_is_quantized() -> None:
     check_quantized(functional((4, 8), lambda x: L.LayerNormalization()(x)), steps_apart=6.01)
 
 
-@pytest.mark.parametrize("kind", [L.LSTM, L.GRU])
+@pytest.mark.parametrize("kind", [L.LSTM, pytest.param(L.GRU, marks=pytest.mark.slow)])
 def test_issue_1114_recurrent_layers_are_quantized(kind: Any) -> None:
     check_quantized(functional((2, 3), lambda x: kind(3)(x)), steps_apart=6.01)
 

@@ -98,7 +98,7 @@ def finetune(
         recipe: with at least one training section.
         train: streamed; labels are needed unless the recipe distils with weight 1.
         seed: of shuffling, dropout and clustering.
-        checkpoint_dir: training state is kept here after each epoch; None keeps none.
+        checkpoint_dir: training state is kept here after each epoch, and logs for TensorBoard; None keeps none.
         distil_from: the teacher of distillation; None means `model` as it is before training.
 
     Raises:

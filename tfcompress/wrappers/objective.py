@@ -44,7 +44,13 @@ def _head(tensor: Any) -> Head:
     kind = _activation_kind(layer)
     if kind == "linear":
         return Head("linear", tensor)
-    return Head(kind, layer.inbound_nodes[index].keras_inputs[0])
+    # Before its quantization too: the range of logits is cut to what the softmax shows, and a teacher's logits are not.
+    return Head(kind, _unquantized(layer.inbound_nodes[index].keras_inputs[0]))
+
+
+def _unquantized(tensor: Any) -> Any:
+    layer, index, _ = tensor._keras_history
+    return layer.inbound_nodes[index].keras_inputs[0] if isinstance(layer, FakeQuantize) else tensor
 
 
 def _activation_kind(layer: Any) -> HeadKind:

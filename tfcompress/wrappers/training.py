@@ -18,6 +18,7 @@ from tfcompress.recipe import Training
 from tfcompress.runtime import tf, tf_keras
 from tfcompress.wrappers.batches import training_batches
 from tfcompress.wrappers.checkpoint import Checkpoint
+from tfcompress.wrappers.event_log import log_scalars
 
 # `tf.config.experimental` exports the switch to turn determinism on, but neither off nor asking for it.
 _config: Any = importlib.import_module("tensorflow.python.framework.config")
@@ -125,7 +126,10 @@ def _train_epoch(stage: str, model: Any, epoch: int, run: Run, *, forget: bool) 
     with console.progress(title, run.steps) as advance, silenced():
         step = tf_keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: advance(1))
         history = model.fit(data, epochs=epoch + 1, initial_epoch=epoch, verbose=0, callbacks=[step])
-    console.note(f"{title}: loss {history.history['loss'][-1]:.4g}")
+    loss = float(history.history["loss"][-1])
+    console.note(f"{title}: loss {loss:.4g}")
+    if run.checkpoint_dir is not None and _is_chief(run.strategy):
+        log_scalars(run.checkpoint_dir / "logs" / stage, epoch + 1, {"loss": loss})
 
 
 def _draws(layer: Any) -> bool:
