@@ -141,6 +141,25 @@ def several_outputs() -> Any:
     return keras.Model(x, [layers.Dense(2, name="zebra")(shared), layers.Dense(1, name="ant")(shared), shared])
 
 
+def python_lambda() -> Any:
+    x = keras.Input((4,))
+    return keras.Model(x, layers.Lambda(lambda value: value * 2.0 + 1.0)(x))
+
+
+def adapted_normalization() -> Any:
+    normalization = layers.Normalization()
+    normalization.adapt(np.random.default_rng(0).normal(3.0, 2.0, (50, 6, 6, 3)))
+    x = keras.Input((6, 6, 3))
+    return keras.Model(x, layers.Resizing(5, 5)(layers.RandomRotation(0.1)(normalization(x))))
+
+
+def spectral_normalization_of_frozen_layers() -> Any:
+    x = keras.Input((8,), name="x")
+    inner = keras.Sequential([keras.Input((8,)), layers.Dense(4), layers.BatchNormalization()])
+    inner.trainable = False
+    return keras.Model(x, [x, layers.SpectralNormalization(layers.Dense(4))(inner(x))])
+
+
 def only_in_keras3() -> Any:
     x = keras.Input((6, 8))
     y = layers.RMSNormalization()(x) if hasattr(layers, "RMSNormalization") else x
@@ -150,7 +169,8 @@ def only_in_keras3() -> Any:
 HARD_CASES = [
     siamese_encoder, three_levels, inputs_of_two_dtypes, dictionaries, called_with_different_arguments,
     residual_by_operator, operations_in_the_graph, masked_lstm, stateful_recurrent, initial_state, mixed_precision,
-    hard_activations, many_kinds, cells, several_outputs, only_in_keras3,
+    hard_activations, many_kinds, cells, several_outputs, python_lambda, adapted_normalization,
+    spectral_normalization_of_frozen_layers, only_in_keras3,
 ]  # fmt: skip
 
 

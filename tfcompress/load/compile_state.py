@@ -79,7 +79,9 @@ def _counterpart(value: Any, module: str, *, to_keras3: bool) -> Any:
         return value  # the user's own: any callable of (y_true, y_pred) is a loss or a metric in both
     if hasattr(value, "__name__"):
         return value.__name__
-    return _from_config(getattr(library, type(value).__name__), value.get_config())
+    # Neither library's `get_config` has all arguments (Keras 3.15 leaves out Huber's delta): the rest is kept aside.
+    config = {**value.get_config(), **getattr(value, "_fn_kwargs", {})}
+    return _from_config(getattr(library, type(value).__name__), config)
 
 
 def _from_config(target_class: Any, config: Mapping[str, Any]) -> Any:

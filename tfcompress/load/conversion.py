@@ -161,6 +161,9 @@ class _Rebuilding:
         keras3 = is_keras3(layer)
         args = map_structure(replace, call.args, keras3=keras3)
         kwargs = map_structure(replace, dict(call.kwargs), keras3=keras3)
+        if keras3 and kwargs.get("training") is True:
+            # Keras 3 notes a layer's default here and overrides it when the model runs; in tf_keras it would stick.
+            del kwargs["training"]
         if isinstance(layer, Keras3Graph | TfKerasGraph):
             return _unfolded(layer.graph, flatten(args, keras3=keras3))
         if _is_plain_operation(layer):

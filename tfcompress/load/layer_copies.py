@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tfcompress.errors import ModelError, one_line
+from tfcompress.load.weights import set_weights
 from tfcompress.runtime import tf_keras
 
 __all__ = ["call_arguments", "copy_of"]
@@ -28,7 +29,7 @@ def copy_of(layer: Any) -> Any:
     values = layer.get_weights() if hasattr(layer, "get_weights") else []
     if values:
         made.build_from_config(layer.get_build_config())
-        made.set_weights(values)
+        set_weights(made, values)
     return made
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from tfcompress.errors import ModelError
 
-__all__ = ["copy_weights", "read_states", "write_states"]
+__all__ = ["copy_weights", "read_states", "set_weights", "write_states"]
 
 
 def copy_weights(source: Any, target: Any) -> None:
@@ -21,15 +22,39 @@ def copy_weights(source: Any, target: Any) -> None:
     """
     values = source.get_weights()
     if values:
-        wanted = [tuple(weight.shape) for weight in target.weights]
-        given = [value.shape for value in values]
-        if wanted != given:
-            raise ModelError(
-                f"the layer {source.name!r} ({type(source).__name__}) has weights of shapes {given}, "
-                f"but its counterpart expects {wanted}"
-            )
-        target.set_weights(values)
+        set_weights(target, _in_order_of(target, source, values))
     write_states(target, read_states(source))
+
+
+def set_weights(layer: Any, values: Sequence[np.ndarray]) -> None:
+    """Set a layer's weights, and what a `Normalization` derives from them."""
+    layer.set_weights(list(values))
+    if hasattr(layer, "finalize_state"):
+        layer.finalize_state()
+
+
+def _in_order_of(target: Any, source: Any, values: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
+    """The source's weights in the target's order: the same, or that of their names where it is not."""
+    wanted = [tuple(weight.shape) for weight in target.weights]
+    given = [value.shape for value in values]
+    if wanted == given:
+        return values
+    by_name = {_last_name(weight): value for weight, value in zip(source.weights, values, strict=True)}
+    names = [_last_name(weight) for weight in target.weights]
+    if len(by_name) == len(values) and set(names) == set(by_name):
+        ordered = [by_name[name] for name in names]
+        if [value.shape for value in ordered] == wanted:
+            return ordered
+    raise ModelError(
+        f"the layer {source.name!r} ({type(source).__name__}) has weights of shapes {given}, "
+        f"but its counterpart expects {wanted}"
+    )
+
+
+def _last_name(weight: Any) -> str:
+    """``kernel`` for tf_keras's ``dense/kernel:0`` and for Keras 3's ``kernel``; `sn_u` is `vector_u` in Keras 3."""
+    name = str(weight.name).partition(":")[0].rpartition("/")[2]
+    return {"sn_u": "vector_u"}.get(name, name)
 
 
 def read_states(layer: Any) -> list[np.ndarray]:
