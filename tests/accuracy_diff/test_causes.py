@@ -21,7 +21,8 @@ def benches() -> dict[str, Bench]:
     return {"plain": Bench(seeded(plain_cnn)), "branched": Bench(seeded(branched_cnn))}
 
 
-BOTH = ["plain", "branched"]
+SLOW = pytest.mark.slow  # the second model of most faults
+BOTH = ["plain", pytest.param("branched", marks=SLOW)]
 
 
 def kinds(result: CandidateResult) -> set[str]:
@@ -39,7 +40,7 @@ def repaired(bench: Bench, result: CandidateResult, recipe: Recipe | None = None
     return bool(trials) and not trials[-1].gate.failed
 
 
-@pytest.mark.parametrize("name", BOTH)
+@pytest.mark.parametrize("name", ["plain", "branched"])
 def test_a_sound_artifact_has_no_cause(benches: dict[str, Bench], name: str) -> None:
     result = benches[name].judged(benches[name].sound)
     assert result.causes == ()
@@ -54,7 +55,7 @@ def test_a_float_file_has_no_cause(benches: dict[str, Bench], name: str) -> None
     assert min(row.sqnr_db or 0 for row in result.layers) > 90
 
 
-@pytest.mark.parametrize(("name", "layer"), [("plain", "conv_b"), ("branched", "pointwise")])
+@pytest.mark.parametrize(("name", "layer"), [("plain", "conv_b"), pytest.param("branched", "pointwise", marks=SLOW)])
 def test_a_range_too_narrow_is_found(benches: dict[str, Bench], name: str, layer: str) -> None:
     bench = benches[name]
     result = bench.judged(bench.with_ranges(faults.scaled(layer, 0.05)))
@@ -64,7 +65,7 @@ def test_a_range_too_narrow_is_found(benches: dict[str, Bench], name: str, layer
     assert repaired(bench, result)
 
 
-@pytest.mark.parametrize(("name", "layer"), [("plain", "conv_b"), ("branched", "pointwise")])
+@pytest.mark.parametrize(("name", "layer"), [("plain", "conv_b"), pytest.param("branched", "pointwise", marks=SLOW)])
 def test_a_range_blown_up_is_found(benches: dict[str, Bench], name: str, layer: str) -> None:
     bench = benches[name]
     result = bench.judged(bench.with_ranges(faults.scaled(layer, 150.0)))
@@ -112,7 +113,7 @@ def _with_a_huge_idle_filter(layer: str) -> Bench:
     return Bench(faults.changed(seeded(build), enlarge))
 
 
-@pytest.mark.parametrize("layer", ["relu_a", "stem"])
+@pytest.mark.parametrize("layer", ["relu_a", pytest.param("stem", marks=SLOW)])
 def test_one_scale_for_unequal_channels_is_found(layer: str) -> None:
     bench = _with_a_huge_idle_filter(layer)
     result = bench.judged(faults.per_tensor(bench))
@@ -122,7 +123,7 @@ def test_one_scale_for_unequal_channels_is_found(layer: str) -> None:
     assert "per_tensor_weights" not in kinds(bench.judged(bench.sound))
 
 
-@pytest.mark.parametrize(("name", "layer"), [("plain", "conv_b"), ("branched", "stem")])
+@pytest.mark.parametrize(("name", "layer"), [("plain", "conv_b"), pytest.param("branched", "stem", marks=SLOW)])
 def test_a_dead_activation_is_found(benches: dict[str, Bench], name: str, layer: str) -> None:
     bench = benches[name]
     result = bench.judged(faults.edited(bench.sound, layer, faults.drowned_bias))
@@ -131,7 +132,7 @@ def test_a_dead_activation_is_found(benches: dict[str, Bench], name: str, layer:
     assert repaired(bench, result)
 
 
-@pytest.mark.parametrize(("name", "layer"), [("plain", "conv_b"), ("branched", "stem")])
+@pytest.mark.parametrize(("name", "layer"), [("plain", "conv_b"), pytest.param("branched", "stem", marks=SLOW)])
 def test_a_layer_that_needs_more_bits_is_found(benches: dict[str, Bench], name: str, layer: str) -> None:
     bench = benches[name]
     result = bench.judged(faults.edited(bench.sound, layer, faults.coarse_weights))
@@ -140,7 +141,9 @@ def test_a_layer_that_needs_more_bits_is_found(benches: dict[str, Bench], name: 
     assert repaired(bench, result)
 
 
-@pytest.mark.parametrize(("name", "norm", "layer"), [("plain", "norm_a", "relu_a"), ("branched", "norm", "relu")])
+@pytest.mark.parametrize(
+    ("name", "norm", "layer"), [("plain", "norm_a", "relu_a"), pytest.param("branched", "norm", "relu", marks=SLOW)]
+)
 def test_other_batch_norm_statistics_are_found(benches: dict[str, Bench], name: str, norm: str, layer: str) -> None:
     bench = benches[name]
 
@@ -163,7 +166,7 @@ def _with_faint_logits(build: Any) -> Bench:
     return Bench(faults.changed(seeded(build), fade))
 
 
-@pytest.mark.parametrize("build", [plain_cnn, branched_cnn])
+@pytest.mark.parametrize("build", [plain_cnn, pytest.param(branched_cnn, marks=SLOW)])
 def test_answers_lost_in_the_softmaxs_8_bits_are_found(build: Any) -> None:
     bench = _with_faint_logits(build)
     result = bench.judged(bench.sound)
