@@ -91,8 +91,8 @@ def quantized(content: bytes, ranges: Mapping[str, Range]) -> bytes:
             tensor.quantization = schema.QuantizationParametersT()
             tensor.quantization.min, tensor.quantization.max = [known.low], [known.high]
     with silenced():
-        content: Any = mlir_quantize(pack(tree), input_data_type=tf.int8, output_data_type=tf.int8)
-    return bytes(content)
+        result: Any = mlir_quantize(pack(tree), input_data_type=tf.int8, output_data_type=tf.int8)
+    return bytes(result)
 
 
 def of_layer(layer: str) -> Callable[[str], bool]:
