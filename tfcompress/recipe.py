@@ -70,7 +70,7 @@ class Pruning(_Section):
         sparsity: share of each pruned kernel that is zero at the end, 0 <= s < 1.
         initial_sparsity: where a polynomial schedule starts.
         begin_step: first training step that prunes.
-        end_step: step at which `sparsity` is reached; None means at three quarters of the training.
+        end_step: step at which `sparsity` is reached; None means half way through the training.
         frequency: prune every so many steps; None chooses one that prunes at least ten times.
         power: exponent of the polynomial.
         pattern: `unstructured`, `n_m` (n non-zero of every m along the input axis, as 2:4) or `block`.
@@ -177,8 +177,10 @@ class Training(_Section):
     Attributes:
         epochs: passes over the training data, for each of pruning, clustering and quantization.
         batch_size: samples a step.
-        learning_rate: size of the first steps.  For adam, adamw and rmsprop it is relative: in units of the root mean
-            square of each variable, so that small weights are not overrun; for sgd it is the factor of the gradient.
+        learning_rate: size of the first steps; None takes 5e-3 while pruning and clustering, which must recover what
+            they removed, and 1e-4 while quantizing and distilling, where larger steps only stir the rounding.  For
+            adam, adamw and rmsprop it is relative: in units of the root mean square of each variable, so that small
+            weights are not overrun; for sgd it is the factor of the gradient.
         decay: whether the learning rate falls to zero along half a cosine (Loshchilov & Hutter 2017) or stays.
         optimizer: a Keras optimizer name.
         loss: a Keras loss name; None takes the model's own, or one that fits its outputs.
@@ -187,7 +189,7 @@ class Training(_Section):
 
     epochs: int = 2
     batch_size: int = 32
-    learning_rate: float = 2e-3
+    learning_rate: float | None = None
     decay: Literal["cosine", "constant"] = "cosine"
     optimizer: Literal["adam", "sgd", "rmsprop", "adamw"] = "adam"
     loss: str | None = None
@@ -196,7 +198,8 @@ class Training(_Section):
     def _check(self) -> None:
         _require(self.epochs >= 1, "training", "epochs", self.epochs, "at least 1")
         _require(self.batch_size >= 1, "training", "batch_size", self.batch_size, "at least 1")
-        _require(self.learning_rate > 0, "training", "learning_rate", self.learning_rate, "a number > 0")
+        if self.learning_rate is not None:
+            _require(self.learning_rate > 0, "training", "learning_rate", self.learning_rate, "a number > 0")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,15 +26,16 @@ _CLASSES: dict[str, Any] = {
 _SMALLEST_SIZE = 1e-6
 
 
-def make_optimizer(training: Training, variables: list[Any], *, steps: int) -> Any:
+def make_optimizer(training: Training, variables: list[Any], *, steps: int, default_rate: float) -> Any:
     """The optimizer of a recipe.
 
     Args:
         training: which one, its rate and decay.
         variables: that it will train, with the values from which training starts.
         steps: of the whole training.
+        default_rate: the learning rate where the recipe names none.
     """
-    rate = training.learning_rate
+    rate: Any = default_rate if training.learning_rate is None else training.learning_rate
     if training.decay == "cosine":
         rate = tf_keras.optimizers.schedules.CosineDecay(rate, steps)
     if training.optimizer == "sgd":

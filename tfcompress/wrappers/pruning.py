@@ -139,7 +139,7 @@ class Schedule(tfmot.sparsity.keras.PruningSchedule):
     def __init__(self, pruning: Pruning, sparsity: float, steps: int) -> None:
         self.pruning, self.sparsity, self.steps = pruning, sparsity, steps
         constant = pruning.schedule == "constant"
-        end = pruning.end_step or (pruning.begin_step + 1 if constant else max(1, steps * 3 // 4))
+        end = pruning.end_step or (pruning.begin_step + 1 if constant else max(1, steps // 2))
         self.end = max(1, min(end, steps))
         self.begin = min(pruning.begin_step, self.end - 1)
         self.frequency = pruning.frequency or max(1, (self.end - self.begin) // _PRUNINGS_AT_LEAST)

@@ -30,6 +30,10 @@ __all__ = [
     "wrap_for_quantization",
 ]
 
+# Learning rates, relative to the weights: to recover from what was removed, and to follow what is rounded.
+_REMOVING = 5e-3
+_ROUNDING = 1e-4
+
 
 @dataclass(frozen=True)
 class Wrapped:
@@ -44,9 +48,9 @@ class Wrapped:
     notes: tuple[str, ...]
 
 
-def _aimed(model: Any, teacher: Any, recipe: Recipe, steps: int) -> Any:
+def _aimed(model: Any, teacher: Any, recipe: Recipe, steps: int, rate: float) -> Any:
     objective = Objective.of(model, teacher, recipe.distillation, recipe.training.loss)
-    model.aim_at(objective, make_optimizer(recipe.training, model.trainable_variables, steps=steps))
+    model.aim_at(objective, make_optimizer(recipe.training, model.trainable_variables, steps=steps, default_rate=rate))
     return model
 
 
@@ -63,7 +67,7 @@ def wrap_for_pruning(model: Any, teacher: Any, recipe: Recipe, *, steps: int) ->
     wrapped = wrap_pruning(model, recipe.pruning, steps=steps, make_model=WrappedModel)
     _, left = layers_to_compress(model, recipe.pruning.skip)
     notes = (f"not pruned: {', '.join(left)}",) if left else ()
-    return Wrapped(_aimed(wrapped, teacher, recipe, steps), notes)
+    return Wrapped(_aimed(wrapped, teacher, recipe, steps, _REMOVING), notes)
 
 
 def wrap_for_clustering(model: Any, teacher: Any, recipe: Recipe, *, steps: int) -> Wrapped:
@@ -79,7 +83,7 @@ def wrap_for_clustering(model: Any, teacher: Any, recipe: Recipe, *, steps: int)
     left = cluster_kernels(model, recipe.clustering)
     wrapped = wrap_kernels(model, _keeping(model, recipe, int8=False), make_model=WrappedModel)
     notes = (f"not clustered: {', '.join(left)}",) if left else ()
-    return Wrapped(_aimed(wrapped, teacher, recipe, steps), notes)
+    return Wrapped(_aimed(wrapped, teacher, recipe, steps, _REMOVING), notes)
 
 
 def wrap_for_quantization(
@@ -111,7 +115,7 @@ def wrap_for_quantization(
     if ranges and calibration is not None:
         correct_biases(model, wrapped, calibration.take(CALIBRATION_SAMPLES))
     notes = tuple(f"left in float: {name}: {reason}" for name, reason in plan.left_float.items())
-    return Wrapped(_aimed(wrapped, teacher, recipe, steps), notes)
+    return Wrapped(_aimed(wrapped, teacher, recipe, steps, _ROUNDING), notes)
 
 
 def wrap_for_distillation(model: Any, teacher: Any, recipe: Recipe, *, steps: int) -> Wrapped:
@@ -120,7 +124,9 @@ def wrap_for_distillation(model: Any, teacher: Any, recipe: Recipe, *, steps: in
     def identity(layer: Any, values: np.ndarray, axis: Axis) -> KernelQuantizer:
         return KernelQuantizer(axis, int8=False)
 
-    return Wrapped(_aimed(wrap_kernels(model, identity, make_model=WrappedModel), teacher, recipe, steps), ())
+    return Wrapped(
+        _aimed(wrap_kernels(model, identity, make_model=WrappedModel), teacher, recipe, steps, _ROUNDING), ()
+    )
 
 
 def _keeping(model: Any, recipe: Recipe, *, int8: bool) -> MakeKernelQuantizer:
