@@ -29,8 +29,9 @@ def repair_int8_file(content: bytes, *, activations: bool = False) -> tuple[byte
 
     Args:
         content: a quantized .tflite.
-        activations: write LeakyReLU with operators that map too, which may move a value by one step.  Models with
-            trained ranges need it: their graph cannot be rewritten in float.
+        activations: write LeakyReLU as maximum(x, alpha * x) too, which may move a value by one step.  In the float
+            graph it would cost accuracy: quantizers give both sides of MAXIMUM one range, and the result's cuts the
+            input's.
 
     Returns:
         The .tflite and a note for each kind of repair; the same bytes when there is none.

@@ -20,7 +20,6 @@ __all__ = [
     "gelu_tanh",
     "gelu_to_sigmoid",
     "hard_swish",
-    "leaky_relu",
     "prelu",
     "silu_to_relu6",
 ]
@@ -43,32 +42,26 @@ def _like(graph: GraphEditor, tensor: int, suffix: str) -> int:
     return graph.add_tensor(graph.shape(tensor), tensor, suffix)
 
 
-def leaky_relu(graph: GraphEditor, operator: Any) -> list[Any]:
-    """LeakyReLU(x) = maximum(x, a x) for a <= 1, minimum(x, a x) above (google-coral/edgetpu issue 165)."""
-    (source,), (result,) = operator.inputs, operator.outputs
-    alpha = float(operator.builtinOptions.alpha)
-    scaled = _like(graph, result, "scaled")
-    slope = graph.add_constant(alpha, result, "alpha")
-    name = "MAXIMUM" if alpha <= 1 else "MINIMUM"
-    return [
-        _mul(graph, source, slope, scaled),
-        graph.operator(name, [source, scaled], [result], options("MaximumMinimumOptions")),
-    ]
-
-
 def prelu(graph: GraphEditor, operator: Any) -> list[Any] | None:
-    """PReLU(x) = relu(x) + a minimum(x, 0), where the slopes differ along rows or columns."""
+    """PReLU(x) = relu(x) - a relu(-x), where the slopes differ along rows or columns.
+
+    minimum(x, 0) would do for relu(-x), but int8 MINIMUM must have the scale of its input, which would cut the other
+    half.
+    """
     (source, alpha), (result,) = operator.inputs, operator.outputs
     slopes = graph.constant(alpha)
     if slopes is None or all(size == 1 for size in slopes.shape[:-1]):
         return None
-    positive, negative, scaled = (_like(graph, result, part) for part in ("positive", "negative", "scaled"))
-    zero = graph.add_constant(0.0, result, "zero")
+    positive, minus, negative, scaled = (
+        _like(graph, result, part) for part in ("positive", "minus", "negative", "scaled")
+    )
+    minus_one = graph.add_constant(-1.0, result, "minus_one")
     return [
         graph.operator("RELU", [source], [positive]),
-        graph.operator("MINIMUM", [source, zero], [negative], options("MaximumMinimumOptions")),
+        _mul(graph, source, minus_one, minus),
+        graph.operator("RELU", [minus], [negative]),
         _mul(graph, negative, alpha, scaled),
-        _add(graph, positive, scaled, result),
+        graph.operator("SUB", [positive, scaled], [result], options("SubOptions")),
     ]
 
 

@@ -35,8 +35,9 @@ class Rewrite:
 
 
 REWRITES: tuple[Rewrite, ...] = (
-    Rewrite("leaky_relu", ("LEAKY_RELU",), "safe", activations.leaky_relu, "LeakyReLU as maximum(x, alpha * x)"),
-    Rewrite("prelu", ("PRELU",), "safe", activations.prelu, "PReLU with slopes for each position as relu and minimum"),
+    Rewrite(
+        "prelu", ("PRELU",), "safe", activations.prelu, "PReLU with slopes for each position as relu(x) - a * relu(-x)"
+    ),
     Rewrite("hard_swish", ("HARD_SWISH",), "safe", activations.hard_swish, "hard-swish as x * (relu6(x + 3) / 6)"),
     Rewrite("clip", ("RELU_0_TO_1",), "safe", activations.clip_to_unit, "clip to [0, 1] as minimum(relu(x), 1)"),
     Rewrite("gelu_tanh", ("GELU",), "safe", activations.gelu_tanh, "GELU (tanh form) as x * sigmoid of a polynomial"),
