@@ -6,6 +6,8 @@ if __name__ != "tfcompress.calibration":
     )
 
 from tfcompress.calibration.calibrator import calibrate
+from tfcompress.calibration.diagnostics import diagnose
+from tfcompress.calibration.representative import select_representative
 from tfcompress.calibration.result import Calibration, Range
 
-__all__ = ["Calibration", "Range", "calibrate"]
+__all__ = ["Calibration", "Range", "calibrate", "diagnose", "select_representative"]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from tfcompress.calibration import Calibration, calibrate
+from tfcompress.calibration import Calibration, calibrate, diagnose
 from tfcompress.calibration.estimators import EstimatorName
+from tfcompress.console import warn
 from tfcompress.converters.phone import converter_engine, litert_engine
-from tfcompress.converters.phone.facts import float_operators
+from tfcompress.converters.phone.facts import batch_is_resizable, float_operators, select_operators
 from tfcompress.converters.phone.float_tflite import to_float_tflite
 from tfcompress.converters.phone.limits import Limits
 from tfcompress.converters.phone.patterns import tensors_of_layers
@@ -94,7 +95,10 @@ def quantize_int8(
     result = _quantize(improved, samples, options, limits)
     if plan_for(options).search:
         result = _search(float_content, result, samples, options, limits, allow_int16)
-    return replace(result, notes=(*notes, *result.notes))
+    warnings = diagnose(result.calibration, file.main) if result.calibration is not None else ()
+    for line in warnings:
+        warn(line)
+    return replace(result, notes=(*notes, *result.notes, *warnings))
 
 
 def _quantize(content: bytes, samples: Samples, options: PostTraining, limits: Limits) -> Int8Model:
@@ -153,6 +157,9 @@ def _choose(content: bytes, calibration: Calibration, forced: str, limits: Limit
     except ConversionError as error:
         return "tflite_converter", str(error), converter_engine.quantize(content, calibration, limits)
     left = _float_beyond(first, limits)
+    if batch_is_resizable(first) is None and not _needs_flex(first):
+        reason = "LiteRT cannot run what litert-quantizer makes of this model"
+        return "tflite_converter", reason, converter_engine.quantize(content, calibration, limits)
     if not left:
         return "litert", "it quantizes every operator", first
     names = ", ".join(left)
@@ -163,6 +170,11 @@ def _choose(content: bytes, calibration: Calibration, forced: str, limits: Limit
     if len(_float_beyond(second, limits)) < len(left):
         return "tflite_converter", f"litert-quantizer leaves {names} in float", second
     return "litert", f"both engines leave {names} in float", first
+
+
+def _needs_flex(content: bytes) -> bool:
+    """Whether a file needs the Flex delegate, without which it cannot be run here."""
+    return bool(select_operators(read_tflite(content)))
 
 
 def _float_beyond(content: bytes, limits: Limits) -> tuple[str, ...]:
