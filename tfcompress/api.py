@@ -16,7 +16,7 @@ from tfcompress.errors import InputError
 from tfcompress.load import load_model, to_keras3
 from tfcompress.recipe import Recipe
 from tfcompress.runtime import keras, tf_keras
-from tfcompress.wrappers import finetune
+from tfcompress.wrappers import finetune, start_strategy
 
 __all__ = ["compress", "diff"]
 
@@ -59,6 +59,7 @@ def compress(
     if not recipe.trains:
         raise InputError("--recipe: has none of pruning, clustering, quantization, distillation; nothing to do")
     with silenced():
+        start_strategy(recipe.training.strategy)
         tf_keras.utils.set_random_seed(seed)
         loaded = load_model(
             model, custom_objects=custom_objects, allow_unsafe_deserialization=allow_unsafe_deserialization

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 
-__all__ = ["all_layers", "layers_of", "patterns_match"]
+__all__ = ["NumberedLayers", "all_layers", "as_named_in", "layers_of", "patterns_match"]
 
 
 def all_layers(keras_model: Any) -> list[Any]:
@@ -26,30 +26,53 @@ def all_layers(keras_model: Any) -> list[Any]:
     return found
 
 
-def layers_of(tensor_name: str, layer_names: Collection[str], *, keras3: bool = False) -> tuple[str, ...]:
-    """The Keras layers fused into a tensor, the last computed first; empty when none is recognised.
+class NumberedLayers(tuple[str, ...]):
+    """Layer names of a model whose name scopes TensorFlow has numbered, as it does for Keras 3.
 
     Keras 3 opens a layer's scope twice, to build it and to call it, so TensorFlow numbers the second one: layer
     ``conv2d`` computes in scope ``conv2d_1``, and layer ``conv2d_1`` in ``conv2d_1_2``.
+    """
+
+
+def as_named_in(layer_names: Collection[str], tensor_names: Iterable[str]) -> Collection[str]:
+    """`layer_names`, marked as numbered where the tensors' names show that they are.
+
+    They do where a layer has no scope of its very name, but one of its name and a number that is no layer's.
+
+    Args:
+        layer_names: names of all the model's layers.
+        tensor_names: of all tensors of the file or graph.
+    """
+    known = frozenset(layer_names)
+    scopes = {scope for name in tensor_names for part in name.split(";") for scope in part.split("/")[:-1]}
+    strangers = {_unnumbered(scope) for scope in scopes - known}
+    return NumberedLayers(layer_names) if strangers & (known - scopes) else layer_names
+
+
+def layers_of(tensor_name: str, layer_names: Collection[str]) -> tuple[str, ...]:
+    """The Keras layers fused into a tensor, the last computed first; empty when none is recognised.
 
     Args:
         tensor_name: such as ``model/act/Relu;model/bn/FusedBatchNormV3;model/conv/Conv2D1``.
-        layer_names: names of all the model's layers.
-        keras3: the model is a Keras 3 one, so the last number of a scope is TensorFlow's.
+        layer_names: names of all the model's layers; `NumberedLayers` where scopes bear numbers.
     """
     known = frozenset(layer_names)
+    numbered = isinstance(layer_names, NumberedLayers)
     found: dict[str, None] = {}
     for part in tensor_name.split(";"):
         scopes = [re.sub(r"^quant_|^prune_low_magnitude_|^cluster_", "", scope) for scope in part.split("/")]
-        inner = next((layer for scope in reversed(scopes) if (layer := _layer_of(scope, known, keras3))), None)
+        inner = next((layer for scope in reversed(scopes) if (layer := _layer_of(scope, known, numbered))), None)
         if inner is not None:
             found.setdefault(inner)
     return tuple(found)
 
 
-def _layer_of(scope: str, known: Collection[str], keras3: bool) -> str | None:
-    unnumbered = re.sub(r"_\d+$", "", scope)
-    candidates = (unnumbered, scope) if keras3 else (scope, unnumbered)
+def _unnumbered(scope: str) -> str:
+    return re.sub(r"_\d+$", "", scope)
+
+
+def _layer_of(scope: str, known: Collection[str], numbered: bool) -> str | None:
+    candidates = (_unnumbered(scope), scope) if numbered else (scope, _unnumbered(scope))
     return next((name for name in candidates if name in known), None)
 
 

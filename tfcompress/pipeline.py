@@ -26,7 +26,7 @@ from tfcompress.reproduce import convert_command
 from tfcompress.results import build_report
 from tfcompress.runtime import tf_keras
 from tfcompress.targets import Target, parse_targets
-from tfcompress.wrappers import Compressed, finetune
+from tfcompress.wrappers import Compressed, finetune, start_strategy
 
 __all__ = ["Conversion", "convert"]
 
@@ -99,6 +99,8 @@ def convert(
     wanted, plan, folder = parse_targets(targets), recipe or Recipe(), Path(output)
     check_output(folder)
     with silenced(), published(folder) as work:
+        if plan.trains:
+            start_strategy(plan.training.strategy)
         tf_keras.utils.set_random_seed(seed)
         console.note("loading the model")
         original = load_model(

@@ -80,16 +80,20 @@ def _target(artifact: Artifact | ConversionError | None, compared: Mapping[str, 
         return base
     if isinstance(artifact, ConversionError):
         return base | {"status": "failed", "reason": str(artifact)}
-    facts = dict(artifact.facts)
+    facts: dict[str, Any] = dict(artifact.facts)
     if artifact.runnable.suffix == ".tflite":
         facts["weights"] = count_weights(artifact.runnable).to_json()
+    refused = next((row for row in facts.get("compile", []) if row["ok"] is False), None)
+    verdict = {"status": compared.get("status", "ok"), "reason": compared.get("reason")}
+    if refused is not None:
+        where = f"{refused['topology']}, batch {refused['batch_size']}"
+        verdict = {"status": "failed", "reason": f"the TPU compiler refuses it for {where}: {refused['error']}"}
     return {
         **base,
         "bytes": _bytes(artifact.runnable),
         **facts,
         **compared,
-        "status": compared.get("status", "ok"),
-        "reason": compared.get("reason"),
+        **verdict,
         "notes": list(artifact.notes),
         "files": [f"{artifact.target}/{name}" for name in _files(artifact.folder)],
     }

@@ -24,7 +24,7 @@ from tfcompress.converters.cloud_tpu.saved_model import write_saved_model
 from tfcompress.converters.cloud_tpu.serving import write_batching_parameters, write_readme, write_warmup_requests
 from tfcompress.converters.cloud_tpu.stablehlo import lower_graph, lower_saved_model
 from tfcompress.data import Samples
-from tfcompress.layer_names import all_layers
+from tfcompress.layer_names import NumberedLayers, all_layers
 from tfcompress.model import FloatModel
 from tfcompress.recipe import CloudTpu, Recipe
 from tfcompress.targets import DEFAULT_TOPOLOGIES, Target
@@ -118,8 +118,9 @@ def _with_sizes_of(model: FloatModel, calibration: Samples | None) -> FloatModel
     return replace(model, inputs=inputs)
 
 
-def _layer_names(model: FloatModel) -> list[str]:
-    return [layer.name for layer in all_layers(model.keras_model)] if model.keras_model is not None else []
+def _layer_names(model: FloatModel) -> Collection[str]:
+    names = tuple(layer.name for layer in all_layers(model.keras_model))
+    return NumberedLayers(names) if model.flavor == "keras3" else names
 
 
 def _inference_graph(

@@ -49,7 +49,7 @@ def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, outp
     content, repairs = repair_int8_file(result.content, activations=recipe.edgetpu.rewrite != "none")
     path = output / FILE_NAME
     path.write_bytes(content)
-    mapping = _measured(path, forecast(path, layer_names=names, keras3=model.flavor == "keras3"))
+    mapping = _measured(path, forecast(path, layer_names=names))
     (output / MAPPING_NAME).write_text(json.dumps(mapping.to_json(), indent=1) + "\n", encoding="utf-8")
     facts = {
         **describe(path),
@@ -87,7 +87,6 @@ def _quantized(
         to_float_tflite(model, allow_select_ops=options.allow_select_ops),
         recipe.edgetpu.rewrite,
         layer_names=names,
-        keras3=model.flavor == "keras3",
     )
     result = quantize_int8(
         model,

@@ -14,7 +14,7 @@ from tfcompress.converters.edgetpu.operators import NEWEST_RUNTIME, SUPPORTED, U
 from tfcompress.converters.edgetpu.partition import first_cause, first_partition
 from tfcompress.converters.edgetpu.rules import Rule, Status, broken_rule
 from tfcompress.converters.edgetpu.view import OperatorView
-from tfcompress.layer_names import layers_of
+from tfcompress.layer_names import as_named_in, layers_of
 from tfcompress.tflite import Subgraph, Tensor, TfliteFile, read_tflite
 
 __all__ = ["forecast"]
@@ -23,21 +23,21 @@ LayerOf = Callable[[str], str | None]
 _Broken = dict[int, tuple[Rule, Tensor]]
 
 
-def forecast(model: str | Path | TfliteFile, *, layer_names: Collection[str] = (), keras3: bool = False) -> Mapping:
+def forecast(model: str | Path | TfliteFile, *, layer_names: Collection[str] = ()) -> Mapping:
     """Where each operator of a .tflite will run, with the reason and the fix.
 
     Args:
         model: path of a .tflite, compiled or not, or one that is read already.
         layer_names: names of the Keras layers, to say which layer an operator belongs to; without them the scope of a
             tensor's name is taken for the layer.
-        keras3: they are layers of a Keras 3 model.
 
     Raises:
         ModelError: the file cannot be read or is damaged.
     """
-    layer_of = functools.partial(_layer_of, layer_names=layer_names, keras3=keras3)
     file = model if isinstance(model, TfliteFile) else read_tflite(model)
     graph = file.main
+    names = as_named_in(layer_names, (tensor.name for tensor in graph.tensors))
+    layer_of = functools.partial(_layer_of, layer_names=names)
     if any(operator.custom and operator.name == CUSTOM_OPERATOR for operator in graph.operators):
         return compiled_mapping(graph, layer_of)
     broken = {
@@ -65,9 +65,9 @@ def forecast(model: str | Path | TfliteFile, *, layer_names: Collection[str] = (
     )
 
 
-def _layer_of(tensor_name: str, *, layer_names: Collection[str], keras3: bool) -> str | None:
+def _layer_of(tensor_name: str, *, layer_names: Collection[str]) -> str | None:
     if layer_names:
-        return next(iter(layers_of(tensor_name, layer_names, keras3=keras3)), None)
+        return next(iter(layers_of(tensor_name, layer_names)), None)
     scopes = [
         scope for scope in tensor_name.split(";")[0].split("/") if not scope.startswith("StatefulPartitionedCall")
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from tfcompress.errors import RecipeError
-from tfcompress.layer_names import all_layers, layers_of, patterns_match
+from tfcompress.layer_names import all_layers, as_named_in, layers_of, patterns_match
 from tfcompress.model import FloatModel
 from tfcompress.tflite import TfliteFile
 
@@ -33,6 +33,7 @@ def tensors_of_layers(model: FloatModel, file: TfliteFile, patterns: Collection[
                 f"recipe: {key}: {pattern!r} matches no layer; the model has {', '.join(names[:12])}, ..."
             )
     graph = file.main
+    known = as_named_in(names, (tensor.name for tensor in graph.tensors))
     outputs = (graph.tensors[index] for operator in graph.operators for index in operator.outputs)
     # The converter gives an output of the model a name of its own; its layer has the name of the signature's output.
     last = {index: name for signature in file.signatures[:1] for name, index in signature.outputs.items()}
@@ -41,7 +42,7 @@ def tensors_of_layers(model: FloatModel, file: TfliteFile, patterns: Collection[
         for tensor in outputs
         if any(
             patterns_match(layer, patterns)
-            for layer in layers_of(tensor.name, names) or {last.get(tensor.index, "")} & set(names)
+            for layer in layers_of(tensor.name, known) or {last.get(tensor.index, "")} & set(names)
         )
     )
 

@@ -40,7 +40,7 @@ def truncated(folder: Path) -> Path:
     return path
 
 
-CASES = {
+CASES: dict[str, tuple[Callable[[Path], Path | str], str]] = {
     "a missing file": (lambda folder: folder / "none.npz", "no such file or folder"),
     "an empty file": (text("d.npz", ""), "is empty"),
     "a file of an unknown kind": (text("d.xyz", "1"), "unknown kind of file '.xyz'"),

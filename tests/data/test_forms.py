@@ -32,7 +32,7 @@ def from_npz(folder: Path) -> Samples:
 
 
 def from_compressed_npz_by_name(folder: Path) -> Samples:
-    np.savez_compressed(folder / "d.npz", **{"row": ROWS, "class": LABELS})
+    np.savez_compressed(folder / "d.npz", allow_pickle=False, **{"row": ROWS, "class": LABELS})
     return open_data(folder / "d.npz", ROW, CLASS)
 
 

@@ -173,8 +173,9 @@ def test_a_target_that_fails_does_not_take_another_with_it(tmp_path: Path) -> No
     model = keras.Model(matrix, keras.ops.cholesky(matrix))
     data = np.broadcast_to(np.eye(3, dtype=np.float32), (8, 3, 3))
     recipe = tfcompress.Recipe(cloud_tpu=tfcompress.CloudTpu(batch_sizes=(1,), topologies=("v5e:2x2",)))
-    flags = {"targets": "phone,cloud_tpu", "calibration": data, "recipe": recipe, "output": tmp_path / "out"}
-    result = tfcompress.convert(model, **flags)
+    result = tfcompress.convert(
+        model, targets="phone,cloud_tpu", calibration=data, recipe=recipe, output=tmp_path / "out"
+    )
     assert result.exit_code == 1
     assert "Cholesky" in result.report["targets"]["phone"]["reason"]
     assert result.report["targets"]["cloud_tpu"]["status"] == "ok"

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from tfcompress.converters.edgetpu.rewriting.graph import GraphEditor
 from tfcompress.converters.edgetpu.rewriting.proof import TOLERANCE, largest_difference
 from tfcompress.converters.edgetpu.rewriting.table import REWRITES, Level, Rewrite
-from tfcompress.layer_names import layers_of
+from tfcompress.layer_names import as_named_in, layers_of
 from tfcompress.tflite import pack, read_tflite, unpack
 
 __all__ = ["REWRITES", "TOLERANCE", "AppliedRewrite", "Rewrite", "rewrite_float_graph"]
@@ -52,7 +52,7 @@ class AppliedRewrite:
 
 
 def rewrite_float_graph(
-    content: bytes, level: Literal["none", "safe", "all"], *, layer_names: Collection[str] = (), keras3: bool = False
+    content: bytes, level: Literal["none", "safe", "all"], *, layer_names: Collection[str] = ()
 ) -> tuple[bytes, tuple[AppliedRewrite, ...]]:
     """Apply the rewrites to a float .tflite.
 
@@ -62,12 +62,12 @@ def rewrite_float_graph(
         content: the float .tflite, at batch 1.
         level: which rewrites; `none` returns the content as it is.
         layer_names: of the Keras model, to name the layers that were changed.
-        keras3: it is a Keras 3 model.
 
     Returns:
         The new .tflite and what was done.
     """
     applied: list[AppliedRewrite] = []
+    known = as_named_in(layer_names, (tensor.name for tensor in read_tflite(content).main.tensors))
     for rewrite in REWRITES if level != "none" else ():
         if rewrite.level not in ("safe", level) or _operators(content).isdisjoint(rewrite.operators):
             continue
@@ -77,9 +77,7 @@ def rewrite_float_graph(
         error = largest_difference(content, changed)
         if rewrite.level == "safe" and not error <= TOLERANCE:
             continue
-        layers = tuple(
-            dict.fromkeys(layer for name in tensors for layer in layers_of(name, layer_names, keras3=keras3)[:1])
-        )
+        layers = tuple(dict.fromkeys(layer for name in tensors for layer in layers_of(name, known)[:1]))
         applied.append(AppliedRewrite(rewrite.name, rewrite.level, rewrite.what, len(tensors), layers, error))
         content = changed
     return content, tuple(applied)

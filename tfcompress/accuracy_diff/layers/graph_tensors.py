@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tfcompress.accuracy_diff.runners import Arrays, as_float32
-from tfcompress.layer_names import layers_of
+from tfcompress.layer_names import as_named_in, layers_of
 from tfcompress.runtime import tf
 
 __all__ = ["GraphTensors"]
@@ -39,8 +39,10 @@ class GraphTensors:
         self._frozen = convert_to_constants.convert_variables_to_constants_v2(function)
         self._tensors: dict[str, Any] = {}
         self.operators: dict[str, list[str]] = {}
-        for operation in _fed_operations(self._frozen.graph.get_operations()):
-            layers = layers_of(operation.name, layer_names)
+        operations = self._frozen.graph.get_operations()
+        names = as_named_in(layer_names, (operation.name for operation in operations))
+        for operation in _fed_operations(operations):
+            layers = layers_of(operation.name, names)
             tensor = operation.outputs[0]
             if layers and tensor.dtype.is_floating and tensor.shape.rank != 0:
                 self.operators.setdefault(layers[0], []).append(operation.name)

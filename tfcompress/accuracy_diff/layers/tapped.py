@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from tfcompress.layer_names import layers_of
+from tfcompress.layer_names import as_named_in, layers_of
 from tfcompress.tflite import Operator, Tensor, TfliteFile, pack, unpack
 
 __all__ = [
@@ -86,10 +86,11 @@ def find_layer_tensors(file: TfliteFile, layer_names: Collection[str]) -> list[L
     """The tensor of each layer, the last one that bears its name first, in the order of execution."""
     graph = file.main
     found: dict[str, LayerTensor] = {}
+    names = as_named_in(layer_names, (tensor.name for tensor in graph.tensors))
     for operator in graph.operators:
         for index in operator.outputs:
             tensor = graph.tensors[index]
-            layers = layers_of(tensor.name, layer_names)
+            layers = layers_of(tensor.name, names)
             if operator.name in CONVERSIONS or not layers or not _is_real(tensor):
                 continue
             earlier = found.pop(layers[0]).fused if layers[0] in found else ()
