@@ -22,6 +22,7 @@ from tfcompress.layer_names import all_layers
 from tfcompress.load import load_model
 from tfcompress.model import FloatModel
 from tfcompress.recipe import PostTraining, Recipe
+from tfcompress.runtime import tf
 
 SHARED = Path(__file__).parents[2] / "shared"
 CALIBRATION, EVALUATION = 64, 128
@@ -107,10 +108,10 @@ def _inputs(model: FloatModel, shape: tuple[int | None, ...], dtype: str) -> np.
 
 def _images() -> np.ndarray | None:
     """uint8 [n, 32, 32, 3]: the first sheet of the lossless CIFAR-10 images."""
-    from PIL import Image
-
     sheet = SHARED / "data/cifar10_lossless_train4000/cifar10_batch_0.png"
-    return np.asarray(Image.open(sheet).convert("RGB")).reshape(-1, 32, 32, 3) if sheet.exists() else None
+    if not sheet.exists():
+        return None
+    return np.asarray(tf.io.decode_png(sheet.read_bytes(), channels=3)).reshape(-1, 32, 32, 3)
 
 
 def _resized(images: np.ndarray, sizes: list[int]) -> np.ndarray:

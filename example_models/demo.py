@@ -18,7 +18,7 @@ __all__ = ["RECIPE", "run_demo"]
 RECIPE = Recipe(
     pruning=Pruning(sparsity=0.5),
     quantization=Quantization(),
-    training=Training(epochs=3, batch_size=32, learning_rate=5e-4),
+    training=Training(epochs=3, batch_size=32),
     cloud_tpu=CloudTpu(batch_sizes=(1, 8), topologies=("v5e:2x2", "v6e:1x1")),
 )
 

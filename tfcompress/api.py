@@ -15,7 +15,7 @@ from tfcompress.data.preprocess import Preprocess
 from tfcompress.errors import InputError
 from tfcompress.load import load_model, to_keras3
 from tfcompress.recipe import Recipe
-from tfcompress.runtime import keras, tf_keras
+from tfcompress.runtime import keras
 from tfcompress.wrappers import finetune, start_strategy
 
 __all__ = ["compress", "diff"]
@@ -60,7 +60,6 @@ def compress(
         raise InputError("--recipe: has none of pruning, clustering, quantization, distillation; nothing to do")
     with silenced():
         start_strategy(recipe.training.strategy)
-        tf_keras.utils.set_random_seed(seed)
         loaded = load_model(
             model, custom_objects=custom_objects, allow_unsafe_deserialization=allow_unsafe_deserialization
         )

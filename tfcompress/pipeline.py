@@ -24,7 +24,6 @@ from tfcompress.recipe import Recipe
 from tfcompress.report import render_html
 from tfcompress.reproduce import convert_command
 from tfcompress.results import build_report
-from tfcompress.runtime import tf_keras
 from tfcompress.targets import Target, parse_targets
 from tfcompress.wrappers import Compressed, finetune, start_strategy
 
@@ -101,7 +100,6 @@ def convert(
     with silenced(), published(folder) as work:
         if plan.trains:
             start_strategy(plan.training.strategy)
-        tf_keras.utils.set_random_seed(seed)
         console.note("loading the model")
         original = load_model(
             model, custom_objects=custom_objects, allow_unsafe_deserialization=allow_unsafe_deserialization

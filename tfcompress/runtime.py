@@ -25,6 +25,7 @@ def _import_all() -> tuple[Any, Any, Any, Any]:
             importlib.import_module(name)
             for name in ("tensorflow", "tf_keras", "keras", "tensorflow_model_optimization")
         ]
+        modules[0].config.list_physical_devices()  # looks for GPUs, and complains of missing drivers, now
     # tfmot sets this variable when it is imported; left in place it would turn every later `tf.keras` of the
     # user's own code into Keras 2.
     if legacy is None:
