@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -51,7 +52,7 @@ def digits(seed: int = 0) -> Split:
         from sklearn.datasets import load_digits
     except ImportError:
         raise MissingExtraError("scikit-learn", "examples", "the digits data") from None
-    raw = load_digits()
+    raw: Any = load_digits()
     images = raw.images.astype(np.float32) / np.float32(16)
     return _split(_centred(_enlarged(images, 20), 28)[..., None], raw.target.astype(np.int64), 500, seed)
 

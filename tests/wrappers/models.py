@@ -73,7 +73,7 @@ class Int8File:
 
         @tf.function(input_signature=specs, autograph=False)
         def serve(*inputs: Any) -> Any:
-            return model(list(inputs) if len(inputs) > 1 else inputs[0], training=False)
+            return model(list(inputs) if len(specs) > 1 else inputs[0], training=False)
 
         with silenced():
             converter = tf.lite.TFLiteConverter.from_concrete_functions([serve.get_concrete_function()], model)
