@@ -75,7 +75,7 @@ def test_models_without_labels_are_compared_by_agreement(
         images = np.frombuffer(stream.read(), np.uint8, offset=16).reshape(-1, 28, 28)[:256] / np.float32(255)
     x = np.stack([np.resize(np.kron(image, np.ones((4, 4))), shape) for image in images]).astype(np.float32)
     result = tfcompress.convert(path, calibration=x[:128], evaluation=x[128:], output=tmp_path / "out")
-    assert result.report["reference"]["metrics"] == {} or "accuracy" not in result.report["reference"]["metrics"]
+    assert result.report["reference"]["metrics"]["accuracy"] is None
     for target in result.report["targets"].values():
         assert target["status"] == "ok"
         assert target["diff"]["accuracy_drop"] is None
