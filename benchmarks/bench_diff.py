@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
+from benchmarks.entry import entry
 from tfcompress.accuracy_diff import compare, runner_for
 from tfcompress.accuracy_diff.litert_runner import LiteRtRunner
 from tfcompress.chatter import silenced
@@ -35,17 +36,6 @@ def measure() -> list[dict[str, Any]]:
     return [_resnet8(), _mobilenetv2(), _memory()]
 
 
-def _row(name: str, ours: float, other: float, other_name: str, unit: str) -> dict[str, Any]:
-    return {
-        "name": name,
-        "ours": round(ours, 4),
-        "other": round(other, 4),
-        "other_name": other_name,
-        "unit": unit,
-        "ratio": round(ours / other, 4),
-    }
-
-
 def _best_seconds(run: Callable[[], object]) -> float:
     seconds = []
     for _ in range(REPEATS):
@@ -64,7 +54,7 @@ def _resnet8() -> dict[str, Any]:
     keras_model = tf_keras.models.load_model(RESNET8 / "pretrainedResnet.h5", compile=False)
     other = _best_seconds(lambda: _plain_loop(keras_model, images))
     name = "a loop over samples: tf.function of the Keras model, then Interpreter.invoke"
-    return _row("diff_resnet8_5000", ours, other, name, "s")
+    return entry("diff_resnet8_5000", ours, other, name, "s")
 
 
 def _resnet8_int8() -> Path:
@@ -114,7 +104,7 @@ def _mobilenetv2() -> dict[str, Any]:
     for _ in range(2):  # by turns, so that other load on the machine meets both
         all_cores.append(_seconds(lambda: diff(None)))
         one.append(_seconds(lambda: diff(1)))
-    return _row("diff_mobilenetv2_500", min(all_cores), min(one), "the same diff on one thread", "s")
+    return entry("diff_mobilenetv2_500", min(all_cores), min(one), "the same diff on one thread", "s")
 
 
 def _seconds(run: Callable[[], object]) -> float:
@@ -147,7 +137,7 @@ def _noise(model: FloatModel | Any, count: int) -> Samples:
 def _memory() -> dict[str, Any]:
     """Peak memory of a process that compares 50,000 samples, against one that compares 1,000."""
     small, large = (_peak_of_process(count) for count in (1_000, 50_000))
-    return _row("diff_memory_50000_vs_1000", large, small, "the same diff on 1,000 samples", "MB")
+    return entry("diff_memory_50000_vs_1000", large, small, "the same diff on 1,000 samples", "MB")
 
 
 def _peak_of_process(count: int) -> float:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from litert_quantizer import quantizer, recipe
 
+from benchmarks.entry import entry
 from tfcompress.calibration import calibrate
 from tfcompress.chatter import silenced
 from tfcompress.converters.phone import quantize_int8, to_float_tflite
@@ -38,17 +39,6 @@ def measure() -> list[dict[str, Any]]:
         return [*_calibrations(load_model(path), images), _conversion(path, images), _memory()]
 
 
-def _entry(name: str, ours: float, other: float, other_name: str, unit: str = "s") -> dict[str, Any]:
-    return {
-        "name": name,
-        "ours": round(ours, 4),
-        "other": round(other, 4),
-        "other_name": other_name,
-        "unit": unit,
-        "ratio": round(ours / other, 4),
-    }
-
-
 def _seconds(work: Callable[[], object]) -> float:
     started = time.perf_counter()
     with silenced():
@@ -68,8 +58,8 @@ def _calibrations(model: FloatModel, images: np.ndarray) -> list[dict[str, Any]]
     by_litert = _seconds(lambda: litert.calibrate({"serving_default": [{name: one} for one in list(_single(images))]}))
     by_converter = _seconds(lambda: converter.calibrate(lambda: ([one] for one in _single(images))))
     return [
-        _entry("calibration_mobilenetv2_vs_tfliteconverter", ours, by_converter, "TFLiteConverter's calibrator"),
-        _entry("calibration_mobilenetv2_vs_litert_quantizer", ours, by_litert, "litert-quantizer"),
+        entry("calibration_mobilenetv2_vs_tfliteconverter", ours, by_converter, "TFLiteConverter's calibrator", "s"),
+        entry("calibration_mobilenetv2_vs_litert_quantizer", ours, by_litert, "litert-quantizer", "s"),
     ]
 
 
@@ -91,7 +81,7 @@ def _conversion(path: Path, images: np.ndarray) -> dict[str, Any]:
         converter.inference_input_type = converter.inference_output_type = tf.int8
         path.with_suffix(".theirs").write_bytes(converter.convert())
 
-    return _entry("int8_conversion_mobilenetv2", _seconds(ours), _seconds(theirs), "TFLiteConverter")
+    return entry("int8_conversion_mobilenetv2", _seconds(ours), _seconds(theirs), "TFLiteConverter", "s")
 
 
 def _memory() -> dict[str, Any]:
@@ -101,7 +91,7 @@ def _memory() -> dict[str, Any]:
         command = [sys.executable, "-c", code]
         done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=Path(__file__).parents[1])
         peaks.append(float(done.stdout.split()[-1]))
-    return _entry("calibration_memory_10000_vs_100", peaks[0], peaks[1], "the same with 100 samples", "MiB")
+    return entry("calibration_memory_10000_vs_100", peaks[0], peaks[1], "the same with 100 samples", "MiB")
 
 
 def peak_of(count: int) -> float:
