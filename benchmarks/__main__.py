@@ -1,18 +1,22 @@
 """``python -m benchmarks bench|tables [NAME...]``: run the measurements and write their committed results.
 
-``bench_NAME.py`` has ``measure() -> list[dict]`` and fills ``results.json``; ``table_NAME.py`` has ``rows()`` likewise
-and fills ``tables/NAME.json`` and ``TABLES.md``.  Each runs in a process of its own, so that none inherits another's
-memory or warm caches.  Without names, all run; with names, only their part of the results is replaced.
+``bench_NAME.py`` has ``measure() -> list[dict]`` and fills ``results.json``.  ``table_NAME.py`` has ``names()`` of
+models, ``row(model) -> dict`` and ``SECONDS``, the time limit of a row, and fills ``tables/NAME.json`` and
+``TABLES.md``.  Each measurement and each row runs in a process of its own, so that none inherits another's memory or
+warm caches.  With names, only their part of the results is replaced; ``--models`` narrows a table to some rows.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import platform
 import subprocess
 import sys
+import tempfile
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -20,22 +24,26 @@ from tfcompress.manifest import versions
 
 HERE = Path(__file__).parent
 RESULTS, MACHINE = HERE / "results.json", HERE / "machine.json"
-FUNCTION = {"bench": "measure", "table": "rows"}
 
 
-def run(kind: str, name: str) -> list[dict[str, Any]]:
-    """The rows of one module, from a fresh process."""
-    code = (
-        f"import json, sys; from benchmarks.{kind}_{name} import {FUNCTION[kind]} as run; "
-        "rows = run(); json.dump(rows, open(sys.argv[1], 'w'))"
-    )
-    result = HERE / f".{kind}_{name}.json"
-    try:
-        subprocess.run([sys.executable, "-c", code, str(result)], check=True, cwd=HERE.parent)
-        rows: list[dict[str, Any]] = json.loads(result.read_text(encoding="utf-8"))
-        return rows
-    finally:
-        result.unlink(missing_ok=True)
+def child(code: str, *arguments: str, seconds: float | None = None) -> Any:
+    """What `code` writes as JSON to the file ``sys.argv[1]``, from a fresh process.
+
+    Raises:
+        subprocess.TimeoutExpired: it took more than `seconds`; None waits for ever.
+        subprocess.CalledProcessError: it ended with an error, whose text is `stderr`.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        result = Path(folder) / "result.json"
+        command = [sys.executable, "-c", f"import json, sys; {code}", str(result), *arguments]
+        subprocess.run(command, check=True, cwd=HERE.parent, timeout=seconds, stderr=subprocess.PIPE, text=True)
+        return json.loads(result.read_text(encoding="utf-8"))
+
+
+def read_json(path: Path) -> list[dict[str, Any]]:
+    """The rows in a file; none where it does not exist yet."""
+    rows: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    return rows
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -59,20 +67,41 @@ def machine() -> dict[str, Any]:
 
 def bench(names: list[str]) -> None:
     """Run bench modules and merge their rows, by name, into results.json."""
-    old = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else []
-    merged = {row["name"]: row for row in old}
+    merged = {row["name"]: row for row in read_json(RESULTS)}
     for name in names:
-        merged |= {row["name"]: row for row in run("bench", name)}
+        code = f"from benchmarks.bench_{name} import measure; json.dump(measure(), open(sys.argv[1], 'w'))"
+        merged |= {row["name"]: row for row in child(code)}
         write_json(RESULTS, list(merged.values()))
     write_json(MACHINE, machine())
 
 
-def tables(names: list[str]) -> None:
-    """Run table modules, then render all tables."""
+def tables(names: list[str], models: str) -> None:
+    """Measure the rows of every model whose name contains `models`, keep the others, and render all tables.
+
+    Each row is written as soon as it is there, so that a table can be made piece by piece.
+    """
     for name in names:
-        write_json(HERE / "tables" / f"{name}.json", run("table", name))
+        module = importlib.import_module(f"benchmarks.table_{name}")
+        path = HERE / "tables" / f"{name}.json"
+        for model in [model for model in module.names() if models in model]:
+            print(f"{name}: {model}", file=sys.stderr)
+            fresh = table_row(name, model, module.SECONDS)
+            rows = {row["model"]: row for row in read_json(path)} | {model: fresh}
+            write_json(path, [rows[model] for model in module.names() if model in rows])
     write_json(MACHINE, machine())
     (HERE / "TABLES.md").write_text(render(), encoding="utf-8")
+
+
+def table_row(table: str, model: str, seconds: float) -> dict[str, Any]:
+    """One row of a table; a model that kills its process, or takes more than `seconds`, is a failed one."""
+    code = f"from benchmarks.table_{table} import row; json.dump(row(sys.argv[2]), open(sys.argv[1], 'w'))"
+    try:
+        measured: dict[str, Any] = child(code, model, seconds=seconds)
+    except subprocess.TimeoutExpired:
+        measured = {"status": "failed", "reason": f"not done after {seconds:g} seconds"}
+    except subprocess.CalledProcessError as error:
+        measured = {"status": "failed", "reason": (error.stderr.strip().splitlines() or ["no message"])[-1]}
+    return {"model": model, **measured}
 
 
 def render() -> str:
@@ -82,8 +111,9 @@ def render() -> str:
     parts = ["# Tables", "", f"Made on {made_by['cpu']}, {made_by['cores']} cores; {packages}.", ""]
     for path in sorted((HERE / "tables").glob("*.json")):
         rows = json.loads(path.read_text(encoding="utf-8"))
-        good = sum(row["status"] == "ok" for row in rows)
-        parts += [f"## {path.stem}", "", f"{good} of {len(rows)} ok.", "", *markdown(rows), ""]
+        counts = Counter(row["status"] for row in rows)
+        summary = ", ".join(f"{count} {status}" for status, count in counts.most_common())
+        parts += [f"## {path.stem}", "", f"{len(rows)} models: {summary}.", "", *markdown(rows), ""]
     return "\n".join(parts)
 
 
@@ -112,13 +142,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("job", choices=["bench", "tables"])
     parser.add_argument("names", nargs="*")
+    parser.add_argument("--models", default="", help="only the rows of models whose name contains this")
     options = parser.parse_args()
     kind = "bench" if options.job == "bench" else "table"
     known = sorted(path.stem.removeprefix(f"{kind}_") for path in HERE.glob(f"{kind}_*.py"))
     unknown = set(options.names) - set(known)
     if unknown:
         parser.error(f"unknown {', '.join(sorted(unknown))}; there are {', '.join(known)}")
-    (bench if options.job == "bench" else tables)(options.names or known)
+    if options.job == "bench":
+        bench(options.names or known)
+    else:
+        tables(options.names or known, options.models)
 
 
 if __name__ == "__main__":

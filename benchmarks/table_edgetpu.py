@@ -7,122 +7,78 @@ random inputs on which the float graphs before and after have the same largest o
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
-from tests.load.custom_layers import custom_objects_for
+from benchmarks.models import SHARED, applications, index, keras_files, load
 from tfcompress.chatter import silenced
-from tfcompress.console import note
 from tfcompress.converters.edgetpu import convert, forecast
 from tfcompress.converters.edgetpu.rewriting import rewrite_float_graph
 from tfcompress.converters.phone import to_float_tflite
 from tfcompress.data import samples_from_arrays
 from tfcompress.errors import TfCompressError
-from tfcompress.load import float_model_from_keras, load_model
 from tfcompress.model import FloatModel
 from tfcompress.recipe import EdgeTpu, PostTraining, Recipe
-from tfcompress.runtime import keras
 
-SHARED = Path(__file__).parents[2] / "shared"
-# The smallest network of each family; NASNet and the ones with a preprocessing layer keep their own input size.
-FAMILIES = (
-    "MobileNet",
-    "MobileNetV2",
-    "MobileNetV3Small",
-    "EfficientNetB0",
-    "EfficientNetV2B0",
-    "NASNetMobile",
-    "DenseNet121",
-    "ResNet50",
-    "ResNet50V2",
-    "InceptionV3",
-    "Xception",
-    "InceptionResNetV2",
-    "ConvNeXtTiny",
-    "VGG16",
-)
+SECONDS = 1500
 CALIBRATION_SAMPLES = 2
 AGREEMENT_SAMPLES = 8
 OPEN_SIZE = 32
 
 
-def rows() -> list[dict[str, Any]]:
-    """One row a model."""
-    return [*map(application_row, FAMILIES), *index_rows()]
+def names() -> list[str]:
+    """Networks of keras.applications at their own input size, Keras files, and the .tflite files as they are."""
+    return [*applications(), *keras_files(), *tflite_files()]
 
 
-def application_row(name: str) -> dict[str, Any]:
-    """A network of keras.applications at its usual input size."""
-    keras.utils.set_random_seed(0)
-    model = getattr(keras.applications, name)(weights=None)
-    row = float_row(f"keras.applications.{name}", lambda: float_model_from_keras(model))
-    keras.backend.clear_session()
-    return row
-
-
-def index_rows() -> Iterator[dict[str, Any]]:
-    """The convolutional models of the index, and its .tflite files as they are."""
-    with (SHARED / "INDEX.csv").open(newline="", encoding="utf-8") as stream:
-        entries = list(csv.DictReader(stream))
-    for entry in entries:
-        name, path = entry["file"].removeprefix("models/"), SHARED / entry["file"]
-        if entry["format"] == "tflite":
-            yield tflite_row(name, path)
-            continue
-        row = float_row(name, lambda entry=entry, path=path: _load(entry, path))
-        if row["status"] != "not convolutional":
-            yield row
-
-
-def _load(entry: dict[str, str], path: Path) -> FloatModel:
-    return load_model(
-        path,
-        custom_objects=custom_objects_for(entry["loads_in"]),
-        allow_unsafe_deserialization="safe_mode" in entry["loads_in"],
-    )
-
-
-def tflite_row(name: str, path: Path) -> dict[str, Any]:
-    """The forecast of a file that is a .tflite already."""
-    row: dict[str, Any] = {"model": name, "status": "ok", "reason": None}
-    try:
-        mapping = forecast(path)
-    except TfCompressError as error:
-        return {**row, "status": "refused", "reason": str(error).replace(f"{SHARED}/models/", "")}
-    return {**row, **_figures(mapping.to_json(), "")}
-
-
-def float_row(name: str, load: Any) -> dict[str, Any]:
-    """A float model: converted without and with the safe rewrites."""
-    note(f"edgetpu: {name}")
-    started = time.perf_counter()
-    row: dict[str, Any] = {"model": name, "status": "ok", "reason": None}
-    try:
-        model = _with_fixed_sizes(load())
-        content = to_float_tflite(model)
-        if not _is_convolutional(model):
-            return {**row, "status": "not convolutional"}
-        rewritten, rewrites = rewrite_float_graph(content, "safe")
-        after = _converted(model, "safe")
-        before = _converted(model, "none") if rewrites else after
-        agreement = _agreement(content, rewritten) if rewrites else 1.0
-    except TfCompressError as error:
-        return {**row, "status": "failed", "reason": str(error).replace(f"{SHARED}/models/", "")}
+def tflite_files() -> dict[str, Path]:
+    """{name: path} of the index's .tflite files."""
     return {
-        **row,
+        entry["file"].removeprefix("models/"): SHARED / entry["file"]
+        for entry in index()
+        if entry["format"] == "tflite"
+    }
+
+
+def row(name: str) -> dict[str, Any]:
+    """The forecast of one model, before and after rewrites."""
+    path = tflite_files().get(name)
+    try:
+        return float_row(name) if path is None else tflite_row(path)
+    except TfCompressError as error:
+        status = "failed" if path is None else "refused"
+        return {"status": status, "reason": str(error).replace(f"{SHARED}/models/", "")}
+
+
+def tflite_row(path: Path) -> dict[str, Any]:
+    """The forecast of a file that is a .tflite already."""
+    return {"status": "ok", "reason": None, **_figures(forecast(path).to_json(), "")}
+
+
+def float_row(name: str) -> dict[str, Any]:
+    """A float model: converted without and with the safe rewrites."""
+    started = time.perf_counter()
+    model = _with_fixed_sizes(load(name))
+    content = to_float_tflite(model)
+    if not _is_convolutional(model):
+        return {"status": "not convolutional", "reason": None}
+    rewritten, rewrites = rewrite_float_graph(content, "safe")
+    after = _converted(model, "safe")
+    before = _converted(model, "none") if rewrites else after
+    return {
+        "status": "ok",
+        "reason": None,
         **_figures(before, "_before"),
         **_figures(after, ""),
         "rewrites": {rewrite.name: rewrite.operators for rewrite in rewrites},
         "max_abs_error": max((rewrite.max_abs_error for rewrite in rewrites), default=0.0),
-        "agreement": agreement,
+        "agreement": _agreement(content, rewritten) if rewrites else 1.0,
         "seconds": round(time.perf_counter() - started, 1),
     }
 

@@ -1,60 +1,48 @@
-"""Every real model of ../shared through `load_model`: what it became, or why not."""
+"""Every real Keras file of ../shared through `load_model`: what it became, or why not."""
 
 from __future__ import annotations
 
-import csv
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tests.load.custom_layers import custom_objects_for
+from benchmarks.models import SHARED, index, load_entry
 from tfcompress.errors import TfCompressError
-from tfcompress.load import load_model
 from tfcompress.load.equivalence import random_inputs
 from tfcompress.load.inspection import model_macs
 
-__all__ = ["SHARED", "load_row", "rows"]
+__all__ = ["SECONDS", "entries", "names", "row"]
 
-SHARED = Path(__file__).parents[2] / "shared"
-
-
-def index() -> list[dict[str, str]]:
-    """The rows of the index that are models to load, without the .tflite files."""
-    with (SHARED / "INDEX.csv").open(newline="", encoding="utf-8") as stream:
-        return [row for row in csv.DictReader(stream) if row["format"] != "tflite"]
+SECONDS = 300
 
 
-def load_row(entry: dict[str, str]) -> dict[str, Any]:
-    """Load one file of the index and predict with it.
+def entries() -> dict[str, dict[str, str]]:
+    """{name: row} of the index's models to load, which the .tflite files are not."""
+    return {row["file"].removeprefix("models/"): row for row in index() if row["format"] != "tflite"}
 
-    Code is allowed to run where the index says that the model needs it.
-    """
-    started = time.perf_counter()
-    row: dict[str, Any] = {"model": entry["file"].removeprefix("models/"), "status": "refused", "reason": None}
+
+def names() -> list[str]:
+    """One row a file."""
+    return list(entries())
+
+
+def row(name: str) -> dict[str, Any]:
+    """Load one file of the index and predict with it."""
+    started, entry = time.perf_counter(), entries()[name]
     try:
-        model = load_model(
-            SHARED / entry["file"],
-            custom_objects=custom_objects_for(entry["loads_in"]),
-            allow_unsafe_deserialization="safe_mode" in entry["loads_in"],
-        )
+        model = load_entry(entry)
         values = random_inputs(model.inputs)
         outputs = model.predict({info.name: np.asarray(x) for info, x in zip(model.inputs, values, strict=True)})
     except TfCompressError as error:
-        return {**row, "reason": str(error).replace(f"{SHARED}/models/", "")}
+        return {"status": "refused", "reason": str(error).replace(f"{SHARED}/models/", "")}
     finite = all(np.isfinite(value).all() for value in outputs.values())
     return {
-        **row,
         "status": "ok" if finite else "not finite",
+        "reason": None,
         "saved_with": entry["saved_with_keras"] or None,
         "loaded_as": model.flavor,
         "parameters": model.parameters,
         "macs": model_macs(model),
         "seconds": round(time.perf_counter() - started, 2),
     }
-
-
-def rows() -> list[dict[str, Any]]:
-    """One row a file."""
-    return [load_row(entry) for entry in index()]

@@ -6,7 +6,6 @@ Inputs are the CIFAR-10 images at hand, resized, for models of images; smooth ra
 
 from __future__ import annotations
 
-import csv
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -14,54 +13,39 @@ from typing import Any
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
+from benchmarks.models import SHARED, keras_files, load
 from tfcompress.chatter import silenced
 from tfcompress.converters.phone import convert
 from tfcompress.data import samples_from_arrays
 from tfcompress.errors import TfCompressError
 from tfcompress.layer_names import all_layers
-from tfcompress.load import load_model
 from tfcompress.model import FloatModel
 from tfcompress.recipe import PostTraining, Recipe
 from tfcompress.runtime import tf
 
-SHARED = Path(__file__).parents[2] / "shared"
+SECONDS = 600
 CALIBRATION, EVALUATION = 64, 128
 OPEN_SIZE = 32
 RECIPE = Recipe(post_training=PostTraining(quality="balanced", estimator="min_max"))
 
 
-def rows() -> list[dict[str, Any]]:
-    """One row a Keras file of INDEX.csv that loads without custom objects; none where the files are absent."""
-    return [_row(item) for item in files()]
+def names() -> list[str]:
+    """One row a Keras file of the index that loads."""
+    return list(keras_files())
 
 
-def files() -> list[dict[str, str]]:
-    """The INDEX.csv rows of those files."""
-    if not (SHARED / "INDEX.csv").exists():
-        return []
-    with open(SHARED / "INDEX.csv", newline="", encoding="utf-8") as file:
-        return [
-            row
-            for row in csv.DictReader(file)
-            if row["format"] != "tflite"
-            and not row["loads_in"].startswith("NONE")
-            and "custom_objects" not in row["loads_in"]
-        ]
-
-
-def _row(item: dict[str, str]) -> dict[str, Any]:
-    path = SHARED / item["file"]
-    row: dict[str, Any] = {"model": f"{item['name']}/{path.name}"}
+def row(name: str) -> dict[str, Any]:
+    """Convert one model and compare it, and the vendor's own int8 file, with the float model."""
     try:
         with silenced():
-            model = load_model(path, allow_unsafe_deserialization=True)
+            model = load(name)
     except TfCompressError as error:
-        return row | {"status": "not_loaded", "reason": str(error)}
+        return {"status": "not_loaded", "reason": str(error)}
     inputs = {info.name: _inputs(model, info.shape, info.dtype) for info in model.inputs}
     try:
-        return row | _converted(model, inputs, path)
+        return _converted(model, inputs, SHARED / "models" / name)
     except TfCompressError as error:
-        return row | {"status": "failed", "reason": str(error)}
+        return {"status": "failed", "reason": str(error)}
 
 
 def _converted(model: FloatModel, inputs: dict[str, np.ndarray], path: Path) -> dict[str, Any]:

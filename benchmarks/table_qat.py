@@ -1,68 +1,44 @@
 """Quantization-aware training of real models with no configuration: wrap, one training step, int8 file, agreement.
 
-Keras files of ../shared and one model of each keras.applications family at 96x96 with random weights.  Each runs in a
-process of its own with a time limit.  Inputs are smooth random arrays; the simulation and the file get the same.
+Keras files of ../shared and one model of each keras.applications family at 96x96 with random weights.  Inputs are
+smooth random arrays; the simulation and the file get the same.
 """
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.table_phone import SHARED, files
+from benchmarks.models import applications, keras_files, load
+from tfcompress.accuracy_diff import runner_for
+from tfcompress.converters.phone import convert
+from tfcompress.data import samples_from_arrays
+from tfcompress.errors import TfCompressError
+from tfcompress.load import float_model_from_keras
+from tfcompress.recipe import Distillation, Quantization, Recipe, Training
+from tfcompress.wrappers import finetune
 
-APPLICATIONS = (
-    "MobileNet", "MobileNetV2", "MobileNetV3Small", "EfficientNetB0", "EfficientNetV2B0", "ResNet50", "ResNet50V2",
-    "ResNetRS50", "RegNetX002", "DenseNet121", "InceptionV3", "InceptionResNetV2", "Xception", "VGG16", "NASNetMobile",
-    "ConvNeXtTiny",
-)  # fmt: skip
 SECONDS = 900
 CALIBRATION, STEP, EVALUATION = 32, 8, 256
 OPEN_SIZE = 32
+PICTURE_SIZE = 96  # of the keras.applications networks, in pixels
 
 
-def rows() -> list[dict[str, Any]]:
+def names() -> list[str]:
     """One row a model."""
-    names = [f"file:{item['file']}" for item in files()] + [f"application:{name}" for name in APPLICATIONS]
-    return [_row(name) for name in names]
+    return [*keras_files(), *applications()]
 
 
-def _row(name: str) -> dict[str, Any]:
-    """The row of one model, from a child process."""
-    with tempfile.TemporaryDirectory() as folder:
-        result = Path(folder) / "row.json"
-        command = [sys.executable, "-m", "benchmarks.table_qat", name, str(result)]
-        try:
-            done = subprocess.run(command, check=False, timeout=SECONDS, capture_output=True, text=True)
-        except subprocess.TimeoutExpired:
-            return {"model": name, "status": "failed", "reason": f"not done after {SECONDS} seconds"}
-        if result.exists():
-            row: dict[str, Any] = json.loads(result.read_text(encoding="utf-8"))
-            return row
-        return {"model": name, "status": "failed", "reason": (done.stderr.strip().splitlines() or ["died"])[-1][:300]}
-
-
-def measure(name: str) -> dict[str, Any]:
+def row(name: str) -> dict[str, Any]:
     """Wrap, train one step, convert and compare one model."""
-    from tfcompress.converters.phone import convert
-    from tfcompress.data import samples_from_arrays
-    from tfcompress.errors import TfCompressError
-    from tfcompress.load import float_model_from_keras
-    from tfcompress.recipe import Distillation, Quantization, Recipe, Training
-    from tfcompress.wrappers import finetune
-
     recipe = Recipe(
         quantization=Quantization(), distillation=Distillation(), training=Training(epochs=1, batch_size=STEP)
     )
-    row: dict[str, Any] = {"model": name.partition(":")[2].removeprefix("models/"), "status": "failed"}
     try:
-        model = _load(name)
+        model = load(name, size=PICTURE_SIZE)
         inputs = {info.name: _inputs(info.shape, info.dtype) for info in model.inputs}
 
         def part(start: int, stop: int) -> Any:
@@ -77,26 +53,12 @@ def measure(name: str) -> dict[str, Any]:
             held_out = {key: value[-EVALUATION:] for key, value in inputs.items()}
             agreement = _agreement(trained, artifact.runnable, held_out)
     except TfCompressError as error:
-        return {**row, "reason": str(error)}
+        return {"status": "failed", "reason": str(error)}
     return {
-        **row,
         "status": "fully_integer" if facts["fully_integer"] else "partly_float",
         "reason": "; ".join(done.notes)[:300] or None,
         **agreement,
     }
-
-
-def _load(name: str) -> Any:
-    from tfcompress.load import float_model_from_keras, load_model
-    from tfcompress.runtime import tf_keras
-
-    kind, _, what = name.partition(":")
-    if kind == "file":
-        return load_model(SHARED / what, allow_unsafe_deserialization=True)
-    tf_keras.utils.set_random_seed(0)
-    return float_model_from_keras(
-        getattr(tf_keras.applications, what)(weights=None, input_shape=(96, 96, 3), classes=100)
-    )
 
 
 def _inputs(shape: tuple[int | None, ...], dtype: str) -> np.ndarray:
@@ -114,8 +76,6 @@ def _inputs(shape: tuple[int | None, ...], dtype: str) -> np.ndarray:
 
 def _agreement(trained: Any, path: Path, inputs: dict[str, np.ndarray]) -> dict[str, Any]:
     """Of the first output: share of equal argmax, and the largest difference in quantization steps."""
-    from tfcompress.accuracy_diff import runner_for
-
     name = trained.outputs[0].name
     simulated = np.concatenate(
         [trained.predict({k: v[i : i + 32] for k, v in inputs.items()})[name] for i in range(0, EVALUATION, 32)]
@@ -134,7 +94,3 @@ def _agreement(trained: Any, path: Path, inputs: dict[str, np.ndarray]) -> dict[
     if flat.shape[1] > 1:
         result["top1_agreement"] = round(float((flat.argmax(1) == other.argmax(1)).mean()), 4)
     return result
-
-
-if __name__ == "__main__":
-    Path(sys.argv[2]).write_text(json.dumps(measure(sys.argv[1])), encoding="utf-8")

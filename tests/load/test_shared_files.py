@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 
-from benchmarks.table_load import index, load_row
+from benchmarks.table_load import entries, row
 from tests.load.custom_layers import CUSTOM_OBJECTS
 from tfcompress.load import load_model, to_keras3, to_tf_keras
 from tfcompress.runtime import keras
@@ -33,31 +33,32 @@ TRUE_CAUSES = {
 @pytest.fixture(scope="module")
 def table(shared: Path) -> list[tuple[dict[str, str], dict[str, Any]]]:
     """(entry of the index, what happened) for each file."""
-    return [(entry, load_row(entry)) for entry in index()]
+    return [(entry, row(name) | {"model": name}) for name, entry in entries().items()]
 
 
 def test_every_loadable_file_loads_and_predicts(
     table: list[tuple[dict[str, str], dict[str, Any]]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with capsys.disabled():
-        for _, row in table:
+        for _, found in table:
             print(
-                f"\n{row['status']:8} {row['model']:70} {row.get('loaded_as', '')} {row['reason'] or ''}"[:200], end=""
+                f"\n{found['status']:8} {found['model']:70} {found.get('loaded_as', '')} {found['reason'] or ''}"[:200],
+                end="",
             )
-    for entry, row in table:
+    for entry, found in table:
         if entry["loads_in"] != "NONE":
-            assert row["status"] == "ok", row
+            assert found["status"] == "ok", found
             if entry["params"]:
-                assert row["parameters"] == int(entry["params"])
+                assert found["parameters"] == int(entry["params"])
 
 
 def test_every_other_file_names_the_true_cause_in_one_line(table: list[tuple[dict[str, str], dict[str, Any]]]) -> None:
-    refused = [(entry, row) for entry, row in table if entry["loads_in"] == "NONE"]
+    refused = [(entry, found) for entry, found in table if entry["loads_in"] == "NONE"]
     assert len(refused) == 13
-    for entry, row in refused:
-        assert row["status"] == "refused"
-        assert re.search(TRUE_CAUSES[entry["name"]], row["reason"]), row["reason"]
-        assert "\n" not in row["reason"]
+    for entry, found in refused:
+        assert found["status"] == "refused"
+        assert re.search(TRUE_CAUSES[entry["name"]], found["reason"]), found["reason"]
+        assert "\n" not in found["reason"]
 
 
 def test_old_model_computes_what_its_tflite_computes(shared: Path) -> None:

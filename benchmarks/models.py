@@ -1,0 +1,93 @@
+"""Every model at hand, by name: the files of ../shared's index and one network of each keras.applications family.
+
+A name is the file's path below ``../shared/models``, or ``keras.applications.NAME``.  Tables take their models from
+here, so that a name means the same model in all of them.
+"""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tests.load.custom_layers import custom_objects_for
+from tfcompress.load import float_model_from_keras, load_model
+from tfcompress.model import FloatModel
+from tfcompress.runtime import keras
+
+__all__ = ["APPLICATIONS", "SHARED", "applications", "index", "keras_files", "load", "load_entry"]
+
+SHARED = Path(__file__).parents[2] / "shared"
+STATISTICS_SAMPLES = 4
+PREFIX = "keras.applications."
+# The smallest network of each family.
+APPLICATIONS = (
+    "MobileNet", "MobileNetV2", "MobileNetV3Small", "EfficientNetB0", "EfficientNetV2B0", "NASNetMobile", "DenseNet121",
+    "ResNet50", "ResNet50V2", "InceptionV3", "Xception", "InceptionResNetV2", "ConvNeXtTiny", "VGG16",
+)  # fmt: skip
+
+
+def index() -> list[dict[str, str]]:
+    """The rows of ``../shared/INDEX.csv``; none where it is absent."""
+    path = SHARED / "INDEX.csv"
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+def keras_files() -> dict[str, dict[str, str]]:
+    """{name: index row} of the files that Keras can load, with custom objects or the user's trust where they say so."""
+    return {_name(row): row for row in index() if row["format"] != "tflite" and not row["loads_in"].startswith("NONE")}
+
+
+def applications() -> list[str]:
+    """The names of the keras.applications networks."""
+    return [PREFIX + family for family in APPLICATIONS]
+
+
+def load(name: str, *, size: int | None = None) -> FloatModel:
+    """The model of a name; `size` is the side of a keras.applications network's picture, None for its own.
+
+    Those networks have random weights of a fixed seed, and batch normalization as after training (`_lived_in`).
+    """
+    if not name.startswith(PREFIX):
+        return load_entry(keras_files()[name])
+    keras.utils.set_random_seed(0)
+    family = name.removeprefix(PREFIX)
+    shape: dict[str, Any] = {} if size is None else {"input_shape": (size, size, 3)}
+    return float_model_from_keras(_lived_in(getattr(keras.applications, family)(weights=None, **shape)), name=family)
+
+
+def load_entry(row: dict[str, str]) -> FloatModel:
+    """The model of a row of the index; code runs only where the row says that the model needs it."""
+    return load_model(
+        SHARED / row["file"],
+        custom_objects=custom_objects_for(row["loads_in"]),
+        allow_unsafe_deserialization="safe_mode" in row["loads_in"],
+    )
+
+
+def _lived_in(model: Any) -> Any:
+    """`model` with batch normalization that does something, and whose statistics are those of noise pictures.
+
+    A fresh one is the identity: it would hide mistakes, and let the activations of a deep network die out.
+    """
+    random = np.random.default_rng(0)
+    layers = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    momenta = [layer.momentum for layer in layers]
+    for layer in layers:
+        for weight, low, high in ((layer.gamma, 0.5, 1.5), (layer.beta, -0.5, 0.5)):
+            if weight is not None:
+                weight.assign(random.uniform(low, high, weight.shape))
+        layer.momentum = 0.0  # takes the statistics of the next batch as they are
+    model(random.uniform(0, 255, (STATISTICS_SAMPLES, *model.input_shape[1:])).astype(np.float32), training=True)
+    for layer, momentum in zip(layers, momenta, strict=True):
+        layer.momentum = momentum
+    return model
+
+
+def _name(row: dict[str, str]) -> str:
+    return row["file"].removeprefix("models/")
