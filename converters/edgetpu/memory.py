@@ -1,16 +1,19 @@
 """How many parameter bytes the compiler caches on the chip and how many it streams.
 
 The compiler is closed; these formulas were fitted to the parameter sections of public compiled models (see
-`compiled.read_compiled`), where they are exact for single layers and within 15 % for networks:
+`compiled.read_package`).  They are exact for single layers and for MobileNet v1 and v2, within 3 % for other networks:
 
-* a convolution or Dense kernel: input channels padded to 4, output channels to 16, or to a multiple of 32 above 16;
-* for every output channel 8 bytes of bias and scale, or 64 bytes in all up to 16 channels;
+* a convolution or Dense kernel: input channels padded to 4, output channels to 16, 32 or a multiple of 64;
+* for every padded output channel a bias of 4 bytes, and for int8 a scale of 4 more above 16 channels;
 * a convolution with up to 4 output channels: those padded to 4, the whole to 64 bytes;
 * a depthwise kernel: a diagonal block of 4 x 4 for every 4 channels and position, so 4 bytes a weight;
-* flattening rows and columns into a vector moves data by a small matrix;
+* flattening an image of which the channels are no multiple of 4 is a multiplication by a whole matrix;
 * an LSTM is unrolled: each time step has parameters of its own;
 * a constant operand of an addition, multiplication and the like is not cached but streamed; a vector is repeated for
   each of the 16 tiles, and a single number is part of the instructions.
+
+What does not fit is streamed, and a layer that is larger than the room, whole: 8192 x 8192 weights leave the cache
+empty (ricardodeazambuja/LibrEdgeTPU, docs/HARDWARE_ANALYSIS.md, section 17).
 """
 
 from __future__ import annotations
@@ -28,8 +31,12 @@ CHIP_BYTES = 8 * 2**20  # SRAM of the Edge TPU, for executable, activations and 
 _TILES = 16
 _LEAST_CACHE = 2**20  # the smallest "used + remaining" in public logs is 1.09 MiB (google-coral/edgetpu issue 572)
 _ACTIVATION_SHARE = 0.75  # of the largest input plus output; fitted to "used + remaining" of 6.9 MiB for MobileNet v2
-_FLATTEN_BYTES = 640  # 64 for each of 3 x 3 positions and one more; 512 for 6 x 6
-_LSTM_STEP_BYTES = 976  # one pair only (28 steps of 20 units)
+# A layer that sums over very many inputs is streamed whole although it would fit, and twice its size is lost to the
+# cache: 49 x 576 inputs and 128 outputs leave 8 MiB - 2 x 3.45 MiB (google-coral/edgetpu issue 572); 57,600 inputs and
+# 64 outputs are streamed too.  16,384 inputs and 1 output are not.
+_LONG_SUM, _LONG_BYTES = 2**14, 2 * 2**20
+_FLATTEN_BYTES = 512  # of an image whose channels are a multiple of 4
+_LSTM_STEP_BYTES = 992  # one pair only (28 steps of 20 units)
 _ELEMENTWISE = frozenset({"ADD", "SUB", "MUL", "MAXIMUM", "MINIMUM", "SQUARED_DIFFERENCE"})
 
 
@@ -50,39 +57,54 @@ def _up(value: int, multiple: int) -> int:
     return -(-value // multiple) * multiple
 
 
-def _convolution_bytes(window: int, inputs: int, outputs: int) -> int:
+def _padded_outputs(outputs: int) -> int:
+    return 16 if outputs <= 16 else 32 if outputs <= 32 else _up(outputs, 64)
+
+
+def _kernel_bytes(window: int, inputs: int, outputs: int, scale_bytes: int) -> int:
+    padded = _padded_outputs(outputs)
+    return window * _up(inputs, 4) * padded + (4 if padded == 16 else scale_bytes) * padded
+
+
+def _scale_bytes(view: OperatorView) -> int:
+    """Bytes of bias and scale for an output channel."""
+    return 4 if view.outputs[0].dtype == "uint8" else 8
+
+
+def _convolution_bytes(view: OperatorView, kernel: Tensor) -> int:
+    outputs, rows, columns, inputs = kernel.shape
     if outputs <= 4:
-        return _up(window * _up(inputs, 4) * 4, 64)
-    return _kernel_bytes(window, inputs, outputs)
-
-
-def _kernel_bytes(window: int, inputs: int, outputs: int) -> int:
-    padded = 16 if outputs <= 16 else _up(outputs, 32)
-    scales = 64 if padded == 16 else 8 * padded
-    return window * _up(inputs, 4) * padded + scales
+        return _up(rows * columns * _up(inputs, 4) * 4, 64)
+    return _kernel_bytes(rows * columns, inputs, outputs, _scale_bytes(view))
 
 
 def _depthwise_bytes(view: OperatorView, kernel: Tensor) -> int:
     _, rows, columns, channels = kernel.shape
     source = view.input(0)
-    if source is not None and source.shape[-1] == 1:
-        return _kernel_bytes(rows * columns, 1, channels)  # one input channel: an ordinary convolution
-    return (4 * rows * columns + 8) * _up(channels, 4)
+    if source is not None and source.shape[-1] == 1:  # one input channel: an ordinary convolution
+        return _kernel_bytes(rows * columns, 1, channels, _scale_bytes(view))
+    return (4 * rows * columns + _scale_bytes(view)) * _up(channels, 4)
 
 
 def _lstm_bytes(view: OperatorView) -> int:
     matrices = [view.input(position) for position in range(1, 9)]
-    kernels = sum(_kernel_bytes(1, m.shape[1], m.shape[0]) for m in matrices if m is not None and len(m.shape) == 2)
+    kernels = sum(_kernel_bytes(1, m.shape[1], m.shape[0], 4) for m in matrices if m is not None and len(m.shape) == 2)
     source = view.input(0)
     steps = source.shape[-2] if source is not None and len(source.shape) >= 2 else 1
     return kernels + steps * _LSTM_STEP_BYTES
 
 
 def _flatten_bytes(view: OperatorView) -> int:
+    """Of [1, 180, 27] to [1, 4860]: 23.4 MiB in a public log; of [1, 30, 27] to [1, 810]: 0.7 MiB."""
     source, result = view.input(0), view.outputs[0]
-    if source is None or len(source.shape) < 3 or math.prod(source.shape[-3:-1]) == 1:
+    if source is None or len(source.shape) < 3 or result.shape[-1:] != (source.elements,):
         return 0
-    return _FLATTEN_BYTES if result.shape and result.shape[-1] == source.elements else 0
+    rows, (columns, channels) = math.prod(source.shape[:-2]), source.shape[-2:]
+    if rows * columns == 1:
+        return 0
+    if channels % 4 and (channels > 1 or columns % 4):
+        return _kernel_bytes(rows * columns, channels, source.elements, 4)
+    return _FLATTEN_BYTES if rows > 1 and channels > 1 else 0
 
 
 def _cached(view: OperatorView) -> int:
@@ -98,12 +120,11 @@ def _cached(view: OperatorView) -> int:
     if name == "PRELU":
         return kernel.elements
     if name in ("CONV_2D", "TRANSPOSE_CONV") and len(kernel.shape) == 4:
-        outputs, rows, columns, inputs = kernel.shape
-        return _convolution_bytes(rows * columns, inputs, outputs)
+        return _convolution_bytes(view, kernel)
     if name == "DEPTHWISE_CONV_2D" and len(kernel.shape) == 4:
         return _depthwise_bytes(view, kernel)
     if name == "FULLY_CONNECTED" and len(kernel.shape) == 2:
-        return _kernel_bytes(1, kernel.shape[1], kernel.shape[0])
+        return _kernel_bytes(1, kernel.shape[1], kernel.shape[0], _scale_bytes(view))
     return 0
 
 
@@ -127,17 +148,29 @@ def largest_activation(views: Iterable[OperatorView]) -> int:
     return max((sum(t.bytes for t in view.activations) for view in views), default=0)
 
 
+def _is_long(view: OperatorView, size: int) -> bool:
+    """Whether a layer sums over so many inputs that it is streamed whatever the room."""
+    kernel = view.input(1)
+    return kernel is not None and size >= _LONG_BYTES and math.prod(kernel.shape[1:]) >= _LONG_SUM
+
+
+def _room(views: list[OperatorView], long_layers: list[int]) -> int:
+    """Bytes left for cached parameters.  Not documented: the chip's memory less a share of the largest activations."""
+    taken = math.ceil(_ACTIVATION_SHARE * largest_activation(views))
+    buffers = [2 * size for size in long_layers if 2 * size < CHIP_BYTES]
+    return max(_LEAST_CACHE, CHIP_BYTES - max([taken, *buffers]))
+
+
 def parameter_bytes(views: Iterable[OperatorView]) -> ParameterBytes:
     """Cached and streamed bytes of the mapped operators.
-
-    What does not fit beside the activations is streamed.  How much fits is not documented; it is estimated as the
-    chip's 8 MiB less a share of the largest activations.
 
     Args:
         views: the mapped operators.
     """
     views = list(views)
-    wanted = sum(_cached(view) for view in views)
-    streamed = sum(_streamed(view) for view in views)
-    room = max(_LEAST_CACHE, CHIP_BYTES - math.ceil(_ACTIVATION_SHARE * largest_activation(views)))
+    sizes = [_cached(view) for view in views]
+    long_layers = [size for view, size in zip(views, sizes, strict=True) if _is_long(view, size)]
+    room = _room(views, long_layers)
+    wanted = sum(size for view, size in zip(views, sizes, strict=True) if size <= room and not _is_long(view, size))
+    streamed = sum(sizes) - wanted + sum(_streamed(view) for view in views)
     return ParameterBytes(min(wanted, room), streamed + max(0, wanted - room))

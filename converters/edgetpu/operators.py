@@ -26,7 +26,7 @@ class SupportedOperator:
     Attributes:
         name: TFLite builtin operator.
         newest_version: highest operator version that is accepted; newer ones are refused whatever they compute.
-        min_runtime: oldest Edge TPU runtime that can run it.
+        min_runtime: oldest Edge TPU runtime that can run it: as documented, or older where a public package shows so.
         certainty: how sure it is that the operator maps at all.
         source: where that is from.
     """
@@ -64,7 +64,7 @@ SUPPORTED: dict[str, SupportedOperator] = {
         SupportedOperator("PACK", 2, 13, "observed", "Coral release notes, January 2020; mapped in public pairs"),
         SupportedOperator("PAD", 2, 10, "observed", _TABLE),
         SupportedOperator("PRELU", 1, 13, "observed", "google-coral/edgetpu issue 147; mapped in public pairs"),
-        SupportedOperator("QUANTIZE", 2, 13, "observed", "Coral release notes, January 2020; mapped in public pairs"),
+        SupportedOperator("QUANTIZE", 2, 12, "observed", "mapped in public pairs whose packages name runtime 12"),
         SupportedOperator("REDUCE_MAX", 2, 14, "inferred", _MEMORY),
         SupportedOperator("REDUCE_MIN", 2, 14, "inferred", _MEMORY),
         SupportedOperator("RELU", 2, 10, "observed", _TABLE),
@@ -92,7 +92,7 @@ SUPPORTED: dict[str, SupportedOperator] = {
             "TRANSPOSE_CONV", 3, 13, "observed", "Coral release notes, January 2020; mapped in compiler logs"
         ),
         SupportedOperator(
-            "UNIDIRECTIONAL_SEQUENCE_LSTM", 1, 14, "observed", "google-coral/edgetpu issue 156; mapped in a public pair"
+            "UNIDIRECTIONAL_SEQUENCE_LSTM", 1, 12, "observed", "mapped in a public pair whose package names runtime 12"
         ),
     )
 }

@@ -398,29 +398,6 @@ def test_an_infinite_scale_crashes_the_compiler() -> None:
     assert mapping_of(graph.content(result)).failure is not None
 
 
-def test_constant_operands_are_streamed_and_single_numbers_are_not() -> None:
-    def addition(shape: list[int]) -> int | None:
-        graph = GraphBuilder()
-        source, result = graph.input([1, 8, 8, 32]), graph.tensor([1, 8, 8, 32])
-        graph.operator("ADD", [source, graph.weights(shape)], [result], "AddOptions", version=2)
-        return mapping_of(graph.content(result)).off_chip_bytes
-
-    assert addition([]) == 0
-    assert addition([32]) == 16 * 32
-    assert addition([8, 8, 32]) == 8 * 8 * 32
-
-
-def test_parameters_that_do_not_fit_are_streamed() -> None:
-    graph = GraphBuilder()
-    source, result = graph.input([1, 4096]), graph.tensor([1, 4096])
-    weights = graph.weights([4096, 4096])
-    graph.operator("FULLY_CONNECTED", [source, weights, -1], [result], "FullyConnectedOptions", version=4)
-    mapping = mapping_of(graph.content(result))
-    assert mapping.on_chip_bytes is not None
-    assert mapping.off_chip_bytes is not None
-    assert 0 < mapping.on_chip_bytes < 8 * 2**20 < mapping.off_chip_bytes
-
-
 def test_the_report_has_every_key_of_the_contract() -> None:
     section: dict[str, Any] = mapping_of(REFUSED["operator"][0]).to_json()
     assert {"mapped_ops", "cpu_ops", "subgraphs", "on_chip_bytes", "off_chip_bytes", "ops"} <= set(section)
