@@ -127,7 +127,8 @@ class ActivationRunner:
                 self._interpreter.resize_tensor_input(index, shape)
         self._interpreter.allocate_tensors()
         for name, index in self._inputs.items():
-            self._interpreter.set_tensor(index, np.ascontiguousarray(inputs[name]))
+            dtype = self.graph.tensors[index].dtype  # indices may be float in Keras and int32 in the file
+            self._interpreter.set_tensor(index, np.ascontiguousarray(inputs[name], dtype))
 
     def _all_readable(self) -> bool:
         """XNNPACK does not write out what it computes from constants alone (the first step of an unrolled LSTM)."""

@@ -13,6 +13,9 @@ from tfcompress.data import Samples
 
 __all__ = ["calibrate"]
 
+# Elements of one sample: handing a tensor of an unrolled LSTM to a thread takes longer than reading it.
+LEAST_TASK = 4096
+
 
 def calibrate(
     content: bytes,
@@ -43,14 +46,17 @@ def calibrate(
     estimators = {index: make(limits.get(index, ANYTHING)) for index in runner.tensors.values()}
     count = 0
 
-    def update(index: int) -> None:
-        value = runner.value(index)
-        if value.size:
-            estimators[index].update(value)
+    def update(indices: list[int]) -> None:
+        for index in indices:
+            value = runner.value(index)
+            if value.size:
+                estimators[index].update(value)
+
+    tasks = _tasks(runner)
 
     with ThreadPoolExecutor(runner.threads) as pool, progress("calibrating", samples.count) as advance:
         for size in runner.over(samples):
-            list(pool.map(update, estimators))  # NumPy's reductions release the interpreter lock
+            list(pool.map(update, tasks))  # NumPy's reductions release the interpreter lock
             count += size
             advance(size)
         found = dict(zip(estimators, pool.map(lambda one: one.range(), estimators.values()), strict=True))
@@ -58,3 +64,16 @@ def calibrate(
     data_sha256 = samples.sha256 if hash_data else None
     name = f"percentile {percentile}" if estimator == "percentile" else estimator
     return Calibration(hashlib.sha256(content).hexdigest(), data_sha256, count, name, ranges)
+
+
+def _tasks(runner: ActivationRunner) -> list[list[int]]:
+    """All tensors, small ones together, so that each list is worth a thread's while."""
+    tasks: list[list[int]] = [[]]
+    elements = 0
+    for index in runner.tensors.values():
+        if elements >= LEAST_TASK:
+            tasks.append([])
+            elements = 0
+        tasks[-1].append(index)
+        elements += runner.graph.tensors[index].elements
+    return tasks

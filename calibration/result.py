@@ -27,6 +27,10 @@ class Range:
         if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low <= self.high):
             raise DataError(f"calibration: a range from {self.low} to {self.high}, expected finite values, low <= high")
 
+    def with_a_scale(self) -> Range:
+        """The range, or [0, 1] for a tensor that was always 0, of which no scale can be made."""
+        return Range(0.0, 1.0) if self.low == self.high == 0.0 else self
+
 
 @dataclass(frozen=True)
 class Calibration:

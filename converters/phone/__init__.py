@@ -12,14 +12,14 @@ from pathlib import Path
 from tfcompress.converters.artifact import Artifact
 from tfcompress.converters.phone import schemes
 from tfcompress.converters.phone.facts import describe
-from tfcompress.converters.phone.float_tflite import to_float_tflite
+from tfcompress.converters.phone.float_tflite import to_float_tflite, with_fixed_sizes
 from tfcompress.converters.phone.int8 import Int8Model, quantize_int8
 from tfcompress.data import Samples
 from tfcompress.model import FloatModel
 from tfcompress.recipe import Recipe
 from tfcompress.targets import Target
 
-__all__ = ["Int8Model", "convert", "describe", "quantize_int8", "to_float_tflite"]
+__all__ = ["Int8Model", "convert", "describe", "quantize_int8", "to_float_tflite", "with_fixed_sizes"]
 
 FILE_NAME = "model.tflite"
 # Schemes that need no calibration: from the float .tflite to the file.
@@ -56,7 +56,7 @@ def _converted(
         result = quantize_int8(model, calibration, recipe, integer_io=integer_io)
         facts: dict[str, object] = {"engine": {"name": result.engine, "reason": result.reason}}
         return result.content, facts, (f"engine: {result.engine} ({result.reason})", *result.notes)
-    float_content = to_float_tflite(model, allow_select_ops=options.allow_select_ops)
+    float_content = to_float_tflite(with_fixed_sizes(model, calibration), allow_select_ops=options.allow_select_ops)
     reason = f"scheme {options.scheme} is made by it alone"
     return SCHEMES[options.scheme](float_content), {"engine": {"name": "litert", "reason": reason}}, (reason,)
 

@@ -11,6 +11,7 @@ from ai_edge_litert import schema_py_generated as schema
 from tfcompress.calibration import Calibration, Range
 from tfcompress.chatter import silenced
 from tfcompress.converters.phone.float_tflite import convert_with, new_converter
+from tfcompress.converters.phone.integer_islands import without_islands
 from tfcompress.converters.phone.limits import Limits
 from tfcompress.converters.phone.rewrites import order_inputs_and_outputs
 from tfcompress.errors import ConversionError, one_line
@@ -47,7 +48,7 @@ def quantize(content: bytes, calibration: Calibration, limits: Limits) -> bytes:
     io_type = tf.int8 if limits.integer_io else tf.float32
     try:
         with silenced():
-            return bytes(
+            quantized = bytes(
                 mlir_quantize(
                     pack(tree),
                     input_data_type=io_type,
@@ -58,6 +59,7 @@ def quantize(content: bytes, calibration: Calibration, limits: Limits) -> bytes:
             )
     except Exception as error:  # its passes raise RuntimeError, ValueError and ConverterError alike
         raise ConversionError(f"TFLiteConverter's quantizer failed: {one_line(error)}") from error
+    return without_islands(quantized, limits.keep_float)
 
 
 def _with_shared_scales(content: bytes, calibration: Calibration) -> dict[str, Range]:
@@ -76,8 +78,9 @@ def _with_shared_scales(content: bytes, calibration: Calibration) -> dict[str, R
 
 
 def _write_range(tensor: Any, ranges: Mapping[str, Range]) -> None:
-    known = ranges.get(tensor.name.decode())
-    if known is not None:
+    name = tensor.name.decode()
+    if name in ranges:
+        known = ranges[name].with_a_scale()
         tensor.quantization = schema.QuantizationParametersT()
         tensor.quantization.min, tensor.quantization.max = [known.low], [known.high]
 

@@ -10,15 +10,16 @@ from tfcompress.calibration.estimators import EstimatorName
 from tfcompress.console import warn
 from tfcompress.converters.phone import converter_engine, litert_engine
 from tfcompress.converters.phone.facts import batch_is_resizable, float_operators, select_operators
-from tfcompress.converters.phone.float_tflite import to_float_tflite
+from tfcompress.converters.phone.float_tflite import to_float_tflite, with_fixed_sizes
 from tfcompress.converters.phone.limits import Limits
 from tfcompress.converters.phone.patterns import tensors_of_layers
 from tfcompress.converters.phone.quality import improve_weights, output_error, plan_for, tail_tensors
+from tfcompress.converters.phone.rewrites import indices_as_integers
 from tfcompress.data import Samples
 from tfcompress.errors import ConversionError, DataError
 from tfcompress.model import FloatModel
 from tfcompress.recipe import PostTraining, Recipe
-from tfcompress.tflite import read_tflite
+from tfcompress.tflite import pack, read_tflite, unpack
 
 __all__ = ["EngineName", "Int8Model", "quantize_int8"]
 
@@ -74,6 +75,7 @@ def quantize_int8(
         DataError: there are no samples, or one is bad.
         RecipeError: `keep_float` or `keep_int16` names no layer.
     """
+    model = with_fixed_sizes(model, samples)
     if model.quantization_aware:
         content = converter_engine.quantize_trained(model, integer_io=integer_io)
         return Int8Model(content, "tflite_converter", "the model carries trained ranges", None, None)
@@ -83,6 +85,8 @@ def quantize_int8(
     allow_int16 = allow_int16 and dense_per_channel  # the engine for the one cannot do the other
     if float_content is None:
         float_content = to_float_tflite(model, allow_select_ops=options.allow_select_ops)
+    if integer_io:
+        float_content = _with_integer_indices(float_content)
     file = read_tflite(float_content)
     limits = Limits(
         integer_io=integer_io,
@@ -99,6 +103,12 @@ def quantize_int8(
     for line in warnings:
         warn(line)
     return replace(result, notes=(*notes, *result.notes, *warnings))
+
+
+def _with_integer_indices(content: bytes) -> bytes:
+    tree = unpack(content)
+    indices_as_integers(tree)
+    return pack(tree)
 
 
 def _quantize(content: bytes, samples: Samples, options: PostTraining, limits: Limits) -> Int8Model:

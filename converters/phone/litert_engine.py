@@ -12,6 +12,7 @@ from litert_quantizer.qtyping import TFLOperationName
 
 from tfcompress.calibration import Calibration
 from tfcompress.chatter import silenced
+from tfcompress.converters.phone.integer_islands import without_islands
 from tfcompress.converters.phone.limits import Limits
 from tfcompress.errors import ConversionError, one_line
 
@@ -44,7 +45,7 @@ def quantize(content: bytes, calibration: Calibration, limits: Limits) -> bytes:
     if not limits.integer_io:
         for end in (TFLOperationName.INPUT, TFLOperationName.OUTPUT):
             plan += _only(end, _no_quantization(end))
-    return run(content, plan, calibration)
+    return without_islands(run(content, plan, calibration), limits.keep_float)
 
 
 def run(content: bytes, plan: list[dict[str, Any]], calibration: Calibration | None) -> bytes:
@@ -68,7 +69,7 @@ def run(content: bytes, plan: list[dict[str, Any]], calibration: Calibration | N
 def _ranges(calibration: Calibration) -> dict[str, Any]:
     return {
         name: {"min": np.array([[item.low]], np.float32), "max": np.array([[item.high]], np.float32)}
-        for name, item in calibration.ranges.items()
+        for name, item in ((name, one.with_a_scale()) for name, one in calibration.ranges.items())
     }
 
 

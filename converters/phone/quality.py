@@ -166,7 +166,7 @@ def _to_integers(value: np.ndarray, detail: dict[str, object]) -> np.ndarray:
     dtype = np.dtype(detail["dtype"])  # type: ignore[call-overload]
     scale, zero_point = detail["quantization"]  # type: ignore[misc]
     if dtype.kind != "i" or scale == 0.0:  # type: ignore[has-type]
-        return value
+        return value.astype(dtype, copy=False)
     limits = np.iinfo(dtype)
     return np.clip(np.round(value / scale) + zero_point, limits.min, limits.max).astype(dtype)  # type: ignore[has-type]
 

@@ -8,6 +8,8 @@ stored once.
 from __future__ import annotations
 
 import contextlib
+import functools
+import importlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -39,16 +41,32 @@ def unrolled(model: FloatModel) -> Iterator[None]:
     layers = recurrent_layers(model)
     for layer in layers:
         _check_steps(model, layer)
+    if not layers:
+        yield
+        return
     before = [(layer, {name: getattr(layer, name) for name in _changes(layer)}) for layer in layers]
     try:
         for layer in layers:
             for name, value in _changes(layer).items():
                 setattr(layer, name, value)
-        yield
+        with _unrolled_convolutional_loops():
+            yield
     finally:
         for layer, values in before:
             for name, value in values.items():
                 setattr(layer, name, value)
+
+
+@contextlib.contextmanager
+def _unrolled_convolutional_loops() -> Iterator[None]:
+    """tf_keras' ConvLSTM refuses `unroll`, but runs `backend.rnn`, which knows it."""
+    backend = importlib.import_module("tf_keras.src.backend")
+    plain = backend.rnn
+    backend.rnn = functools.partial(plain, unroll=True)
+    try:
+        yield
+    finally:
+        backend.rnn = plain
 
 
 def _changes(layer: Any) -> dict[str, bool]:
@@ -60,10 +78,11 @@ def _changes(layer: Any) -> dict[str, bool]:
 def _check_steps(model: FloatModel, layer: Any) -> None:
     shape = getattr(layer, "input_shape", None) or getattr(getattr(layer, "input", None), "shape", None)
     steps = shape[1] if shape is not None and len(shape) > 1 else None
-    if shape is not None and steps is None:
+    open_inputs = any(None in info.shape[1:] for info in model.inputs)
+    if shape is not None and steps is None and open_inputs:
         raise ConversionError(
             f"{model.name}: layer {layer.name!r} has an open number of time steps; phones need it fixed: "
-            "make the model with Input(shape=(steps, features))"
+            "give --calibration=DATA of the wanted length, or make the model with Input(shape=(steps, features))"
         )
     if steps is not None and steps > MOST_STEPS:
         raise ConversionError(

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
-from ai_edge_litert.tools import flatbuffer_utils
 
 from tfcompress.chatter import silenced
-from tfcompress.tflite.edit import add_buffer, add_constant, constant_of, opcode_index, pack
+from tfcompress.tflite.edit import add_buffer, add_constant, constant_of, opcode_index, operator_name, pack
 
 __all__ = [
     "SAFE",
     "fold_constants",
+    "indices_as_integers",
     "mean_for_whole_map_pool",
     "open_batch_of_reshape",
     "order_inputs_and_outputs",
@@ -146,7 +146,7 @@ def slices_for_split(model: Any) -> None:
     used = {index for operator in graph.operators for index in operator.inputs} | set(graph.outputs)
     result = []
     for operator in graph.operators:
-        name = flatbuffer_utils.opcode_to_name(model, operator.opcodeIndex)
+        name = operator_name(model, operator)
         axis = _split_axis(model, graph, operator) if name in ("SPLIT", "SPLIT_V") else None
         if axis is None:
             result.append(operator)
@@ -180,6 +180,29 @@ def _slices(model: Any, graph: Any, operator: Any, axis: int, used: set[int], so
         one.builtinOptionsType, one.builtinOptions = schema.BuiltinOptions.SliceOptions, schema.SliceOptionsT()
         slices.append(one)
     return slices
+
+
+def indices_as_integers(model: Any) -> None:
+    """An input that is only ever cast to int32 (what an Embedding does with float indices) becomes an int32 input.
+
+    As an int8 input it would have a scale, and indices rounded to its steps; and neither engine quantizes CAST.
+    """
+    graph = model.subgraphs[0]
+    for index in graph.inputs:
+        readers = [operator for operator in graph.operators if index in operator.inputs]
+        if not readers or not all(_casts_to_int32(model, graph, operator) for operator in readers):
+            continue
+        graph.tensors[index].type = schema.TensorType.INT32
+        same = {operator.outputs[0]: index for operator in readers}
+        graph.operators = [operator for operator in graph.operators if operator not in readers]
+        for operator in graph.operators:
+            operator.inputs = [same.get(one, one) for one in operator.inputs]
+
+
+def _casts_to_int32(model: Any, graph: Any, operator: Any) -> bool:
+    source, target = graph.tensors[operator.inputs[0]], graph.tensors[operator.outputs[0]]
+    types = (source.type, target.type) == (schema.TensorType.FLOAT32, schema.TensorType.INT32)
+    return types and operator_name(model, operator) == "CAST" and operator.outputs[0] not in graph.outputs
 
 
 SAFE: tuple[Callable[[Any], None], ...] = (

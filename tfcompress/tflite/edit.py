@@ -12,7 +12,16 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.tools import flatbuffer_utils
 
-__all__ = ["add_buffer", "add_constant", "add_operator", "constant_of", "opcode_index", "pack", "unpack"]
+__all__ = [
+    "add_buffer",
+    "add_constant",
+    "add_operator",
+    "constant_of",
+    "opcode_index",
+    "operator_name",
+    "pack",
+    "unpack",
+]
 
 
 def unpack(content: bytes) -> Any:
@@ -71,6 +80,11 @@ def opcode_index(model: Any, name: str, version: int = 1) -> int:
     added.version = version
     model.operatorCodes.append(added)
     return len(model.operatorCodes) - 1
+
+
+def operator_name(model: Any, operator: Any) -> str:
+    """An operator's builtin name such as ``MEAN``."""
+    return str(flatbuffer_utils.opcode_to_name(model, operator.opcodeIndex))
 
 
 def add_operator(
