@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -99,21 +99,25 @@ def diff(
     label_column: str | None = None,
     samples: int | None = None,
     task: str | None = None,
+    metrics: Sequence[str] = (),
+    resume: str | Path | None = None,
     max_accuracy_drop: float = 0.01,
     seed: int = 0,
     custom_objects: str | Mapping[str, Any] | None = None,
     allow_unsafe_deserialization: bool = False,
 ) -> dict[str, Any]:
-    """Compare any two of .keras, .h5, SavedModel, .tflite, a Keras model or a Python callable on the same data.
+    """Compare any two of .keras, .h5, SavedModel, .tflite, .onnx, a Keras model or a Python callable on the same data.
 
     Args:
-        reference: what is taken as right.
-        candidate: what is measured.
+        reference: what is taken as right; ``package.module:function`` names a callable.
+        candidate: what is measured; the same.
         evaluation: data, with labels or without, see `tfcompress.data.open_data`.
         preprocess: what happens to raw values before both models.
         label_column: of `.csv` data.
         samples: use only the first so many; None means all.
         task: what the outputs mean; None finds it from the outputs.
+        metrics: names of Keras metrics to count as well, or ``package.module:function`` of one that makes a metric.
+        resume: a file that holds the state meanwhile, from which a diff that was killed continues; None keeps nothing.
         max_accuracy_drop: the gate, absolute.
         seed: of everything random.
         custom_objects: {name: class}, or ``package.module:dict``.
@@ -130,12 +134,23 @@ def diff(
             runner_for(model, custom_objects=custom_objects, allow_unsafe_deserialization=allow_unsafe_deserialization)
             for model in (reference, candidate)
         )
+        known = first if first.inputs else second  # a function takes what the other model takes
+        if not known.inputs:
+            raise InputError(f"{first.name} and {second.name}: two functions; one of the two must be a model")
         data = open_data(
-            evaluation, first.inputs, first.outputs, preprocess=preprocess, label_column=label_column, flag="evaluation"
+            evaluation, known.inputs, known.outputs, preprocess=preprocess, label_column=label_column, flag="evaluation"
         )
         data = data if samples is None else data.take(samples)
         compared = compare(
-            first, {"candidate": second}, data, task=task, max_accuracy_drop=max_accuracy_drop, seed=seed, layers=True
+            first,
+            {"candidate": second},
+            data,
+            task=task,
+            metrics=metrics,
+            resume=None if resume is None else Path(resume),
+            max_accuracy_drop=max_accuracy_drop,
+            seed=seed,
+            layers=True,
         ).to_json()
     return {
         "reference": {"name": str(reference), **compared["reference"], "bytes": _size(reference)},

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 
+import tfcompress
 from tests.accuracy_diff.faults import Bench
 from tests.accuracy_diff.models import pictures_like, plain_cnn, seeded
 from tfcompress.accuracy_diff import compare, runner_for
 from tfcompress.accuracy_diff.litert_runner import LiteRtRunner, dequantize, quantize
 from tfcompress.chatter import silenced
 from tfcompress.data import samples_from_arrays
-from tfcompress.errors import ModelError
+from tfcompress.errors import InputError, ModelError
 from tfcompress.runtime import keras, tf, tf_keras
 
 FLOAT_TOLERANCE = 1e-5  # two float32 runtimes on outputs of about 1
@@ -159,3 +160,29 @@ def test_two_models_of_different_input_are_refused(bench: Bench) -> None:
     )
     with pytest.raises(ModelError, match="are these two forms of the same model"):
         compare(runner_for(lambda x: x.reshape(4, -1)[:, :4]), {"it": LiteRtRunner(bench.sound)}, data)
+
+
+def half_right(images: np.ndarray) -> np.ndarray:
+    return np.stack([images.mean(axis=(1, 2, 3)) > 0, images.mean(axis=(1, 2, 3)) <= 0], axis=1)
+
+
+def test_a_plain_function_can_be_either_side_of_a_diff(bench: Bench, images: np.ndarray) -> None:
+    def function(x: np.ndarray) -> Any:
+        return bench.model.keras_model(x, training=False)
+
+    for reference, candidate in ((function, bench.model), (bench.model, function)):
+        found = tfcompress.diff(reference, candidate, evaluation=images)
+        assert found["candidate"]["diff"]["top1_agreement"] == 1
+        assert found["reference"]["bytes"] is None
+    named = "tests.accuracy_diff.test_runners:half_right"
+    assert tfcompress.diff(named, half_right_model(), evaluation=images)["candidate"]["diff"]["top1_agreement"] == 1
+    with pytest.raises(InputError, match="two functions; one of the two must be a model"):
+        tfcompress.diff(function, named, evaluation=images)
+    with pytest.raises(InputError, match=r"--model=no\.module:there: cannot import it"):
+        tfcompress.diff("no.module:there", bench.model, evaluation=images)
+
+
+def half_right_model() -> Any:
+    image = tf_keras.layers.Input((12, 12, 3))
+    mean = tf_keras.layers.Lambda(lambda x: tf.reduce_mean(x, axis=(1, 2, 3), keepdims=False))(image)
+    return tf_keras.Model(image, tf_keras.layers.Lambda(lambda x: tf.stack([x, -x], axis=1))(mean))

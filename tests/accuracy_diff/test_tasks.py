@@ -185,3 +185,34 @@ def test_the_calibration_error_is_the_gap_between_confidence_and_accuracy() -> N
 def test_top5_counts_the_five_best() -> None:
     outputs = np.tile(np.arange(10, dtype=np.float32)[::-1] / 45, (10, 1))
     assert judged(outputs, outputs, np.arange(10)).reference.metrics["top5_accuracy"] == 0.5
+
+
+def nearest_by_hand(vectors: np.ndarray) -> list[int]:
+    """Index of the most alike other vector, one pair at a time."""
+    unit = [row / np.linalg.norm(row) for row in vectors.astype(np.float64)]
+    return [max((j for j in range(len(unit)) if j != i), key=lambda j: unit[i] @ unit[j]) for i in range(len(unit))]
+
+
+def test_an_embedding_is_judged_by_the_neighbours_that_it_retrieves() -> None:
+    vectors = RNG.normal(size=(80, 96)).astype(np.float32)
+    noisy = (vectors + RNG.normal(0, 0.7, vectors.shape)).astype(np.float32)
+    diff = judged(vectors, noisy, None, batch_size=16).candidates["it"].diff
+    same = np.equal(nearest_by_hand(vectors), nearest_by_hand(noisy)).mean()
+    assert 0.1 < same < 0.9
+    assert diff["retrieval_agreement"] == pytest.approx(same, abs=1e-12)
+    assert 0 < diff["retrieval_overlap"] < 1
+    again = judged(vectors, vectors * 3, None).candidates["it"].diff
+    assert again["retrieval_agreement"] == again["retrieval_overlap"] == 1
+
+
+def test_retrieval_looks_at_evenly_spread_samples_of_a_long_stream() -> None:
+    vectors = RNG.normal(size=(5000, 64)).astype(np.float32)
+    half = vectors.copy()
+    half[2500:] = RNG.normal(size=(2500, 64))  # the second half of the data is retrieved wrongly
+    diff = judged(vectors, half, None, task="embedding").candidates["it"].diff
+    assert 0.1 < diff["retrieval_agreement"] < 0.5
+
+
+def test_one_embedding_has_no_neighbour() -> None:
+    vectors = RNG.normal(size=(1, 96)).astype(np.float32)
+    assert judged(vectors, vectors, None).candidates["it"].diff["retrieval_agreement"] is None

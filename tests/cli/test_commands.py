@@ -52,9 +52,12 @@ def test_diff_prints_reference_and_candidate(cnn_folder: Path, phone: Path, tmp_
     assert {row["layer"] for row in report["candidate"]["layers"]} >= {"conv_1", "conv_2", "dense"}
 
 
-def test_a_model_does_not_differ_from_itself(cnn_folder: Path) -> None:
+def test_a_model_does_not_differ_from_itself(cnn_folder: Path, tmp_path: Path) -> None:
     model = cnn_folder / "model.keras"
-    report = printed_json("diff", model, model, f"--evaluation={cnn_folder / 'test.npz'}")
+    flags = [f"--evaluation={cnn_folder / 'test.npz'}", "--metrics=AUC,mse", f"--resume={tmp_path / 'state'}"]
+    report = printed_json("diff", model, model, *flags)
+    assert 0.9 < report["reference"]["metrics"]["AUC"] == report["candidate"]["metrics"]["AUC"]
+    assert not (tmp_path / "state").exists()
     assert report["candidate"]["diff"]["top1_agreement"] == 1.0
     assert report["candidate"]["diff"]["max_abs_error"] == 0.0
 

@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Statistics", "added", "total"]
+from tfcompress.accuracy_diff.score_table import ScoreTable
+
+__all__ = ["Statistics", "added", "as_tree", "from_tree", "total"]
 
 # Values are numpy numbers or arrays, or a type with `+` of its own (`ScoreTable`).
 Statistics = Mapping[str, Any]
@@ -36,3 +38,13 @@ def total(parts: Iterable[Statistics]) -> dict[str, Any]:
     if result is None:
         raise ValueError("no statistics to add up")
     return result
+
+
+def as_tree(statistics: Statistics) -> dict[str, Any]:
+    """The same as nested arrays, to be kept in a file."""
+    return {name: vars(value) if isinstance(value, ScoreTable) else value for name, value in statistics.items()}
+
+
+def from_tree(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """The statistics of which `as_tree` made `tree`."""
+    return {name: ScoreTable(**value) if isinstance(value, Mapping) else value for name, value in tree.items()}

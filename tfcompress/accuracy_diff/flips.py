@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from tfcompress.accuracy_diff.progress import Tree
+
 __all__ = ["Flip", "FlipKeeper"]
 
 MOST_FLIPS = 1000
@@ -93,6 +95,31 @@ class FlipKeeper:
         self._drop_pictures()
         return tuple(self._kept)
 
+    def state(self) -> Tree:
+        """For `restore`."""
+        pictures = {str(i): flip.input for i, flip in enumerate(self._kept) if _storable(flip.input)}
+        figures = [
+            (flip.index, flip.reference, flip.candidate, -1 if flip.label is None else flip.label)
+            for flip in self._kept
+        ]
+        return {
+            "total": self.total,
+            "figures": np.array(figures, np.int64).reshape(-1, 4),
+            "unlabelled": np.array([flip.label is None for flip in self._kept], bool),
+            "sure": np.array([(flip.reference_confidence, flip.candidate_confidence) for flip in self._kept], float),
+            "pictures": pictures,
+        }
+
+    def restore(self, state: Tree) -> None:
+        """Be as the keeper was whose `state` this is."""
+        self.total = int(state["total"])
+        pictures = state.get("pictures", {})
+        self._kept = []
+        for i, (index, reference, candidate, label) in enumerate(state["figures"].tolist()):
+            known = None if state["unlabelled"][i] else label
+            sure = state["sure"].reshape(-1, 2)[i].tolist()
+            self._kept.append(Flip(index, known, reference, candidate, sure[0], sure[1], pictures.get(str(i))))
+
 
 def _without_picture(flip: Flip) -> Flip:
     if flip.input is None:
@@ -100,3 +127,8 @@ def _without_picture(flip: Flip) -> Flip:
     return Flip(
         flip.index, flip.label, flip.reference, flip.candidate, flip.reference_confidence, flip.candidate_confidence
     )
+
+
+def _storable(picture: np.ndarray | None) -> bool:
+    """Whether an input can be kept in a file of arrays: not a text."""
+    return picture is not None and picture.dtype.kind != "O"

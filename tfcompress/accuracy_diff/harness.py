@@ -3,34 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
 from tfcompress import console
-from tfcompress.accuracy_diff.causes import Cause, find_causes
-from tfcompress.accuracy_diff.comparison import CandidateResult, Comparison, ReferenceResult
-from tfcompress.accuracy_diff.gate import worst
-from tfcompress.accuracy_diff.judge import OutputJudge
-from tfcompress.accuracy_diff.labels import is_text
-from tfcompress.accuracy_diff.layers import LayerDiff, compare_layers
+from tfcompress.accuracy_diff.causes import find_causes
+from tfcompress.accuracy_diff.comparison import Comparison
+from tfcompress.accuracy_diff.layers import compare_layers
 from tfcompress.accuracy_diff.litert_runner import LiteRtRunner
-from tfcompress.accuracy_diff.matching import labels_for, outputs_as
-from tfcompress.accuracy_diff.runners import (
-    FloatModelRunner,
-    Runner,
-)
-from tfcompress.accuracy_diff.stream import Answered, answered_batches, batch_size_for
-from tfcompress.accuracy_diff.tasks import Metrics, choose_task
+from tfcompress.accuracy_diff.one_pass import REFERENCE, Found, Pass
+from tfcompress.accuracy_diff.progress import Progress, fingerprint
+from tfcompress.accuracy_diff.runners import FloatModelRunner, Runner
+from tfcompress.accuracy_diff.stream import answered_batches, batch_size_for
 from tfcompress.chatter import silenced
 from tfcompress.data import Samples
-from tfcompress.errors import DataError, RecipeError
+from tfcompress.errors import RecipeError
 
 __all__ = ["compare"]
 
-_Found = dict[str, tuple[tuple[LayerDiff, ...], tuple[Cause, ...]]]
-
 LAYER_SAMPLES = 64  # enough for a layer's mean error: it has thousands of values a sample
-REFERENCE = ""  # the reference's name among the models of a pass
 
 
 def compare(
@@ -43,6 +35,8 @@ def compare(
     seed: int = 0,
     layers: bool = False,
     class_names: Sequence[str] | None = None,
+    metrics: Sequence[str] = (),
+    resume: Path | None = None,
     batch_size: int | None = None,
     workers: int | None = None,
 ) -> Comparison:
@@ -58,29 +52,41 @@ def compare(
         layers: compare layer by layer too, where the reference is a Keras model and the candidate a `.tflite`.
         class_names: what the classes are called, in the model's order; needed for string labels only when their sorted
             order is not the model's.
+        metrics: names of Keras metrics to count as well; see `KerasMetrics`.
+        resume: a file that holds the state while the data stream by: a pass that was killed continues from there, and
+            comes to the same figures; None keeps nothing.
         batch_size: samples a batch; None chooses by the input's size.
         workers: threads; None means one a core and one more.
 
     Raises:
         DataError: labels that do not fit the model, or no samples.
         ModelError: a candidate whose inputs or outputs do not fit the reference's.
-        RecipeError: `task` or `max_accuracy_drop` is not allowed.
+        InputError: `resume` cannot be written, or is a file of something else.
+        RecipeError: `task`, `metrics` or `max_accuracy_drop` is not allowed.
     """
     if not 0 <= max_accuracy_drop < 1:
         raise RecipeError(f"--max_accuracy_drop is {max_accuracy_drop}, expected a share in [0, 1)")
-    run = _Pass(list(candidates), data, task, class_names)
     runners = {REFERENCE: reference, **candidates}
     size = batch_size or batch_size_for(data)
+    settings = {"task": task, "class_names": class_names and list(class_names), "metrics": list(metrics)}
+    progress = Progress(resume, fingerprint(runners, data, size, settings) if resume is not None else "")
+    run = Pass(list(candidates), data, task=task, class_names=class_names, metrics=metrics, state=progress.load())
     with silenced(), console.progress("accuracy diff", data.count) as advance:
-        for answered in answered_batches(runners, data, batch_size=size, workers=workers):
+        for answered in answered_batches(runners, data, batch_size=size, done=run.batches, workers=workers):
+            before = run.samples
             run.count(answered)
-            advance(len(answered.batch))
+            advance(run.samples - before)
+            if progress.due:
+                progress.save(run.state())
+        if layers and resume is not None:
+            progress.save(run.state())
         found = _layers_and_causes(reference, candidates, data, seed) if layers else {}
+    progress.remove()
     return run.result(max_accuracy_drop, found)
 
 
-def _layers_and_causes(reference: Runner, candidates: Mapping[str, Runner], data: Samples, seed: int) -> _Found:
-    """{candidate: (its layers, causes of its error)}, on a random few of the samples."""
+def _layers_and_causes(reference: Runner, candidates: Mapping[str, Runner], data: Samples, seed: int) -> Found:
+    """Layers and causes of every candidate, on a random few of the samples."""
     if not isinstance(reference, FloatModelRunner):
         return {}
     few = data.take(LAYER_SAMPLES)
@@ -93,86 +99,3 @@ def _layers_and_causes(reference: Runner, candidates: Mapping[str, Runner], data
         causes = find_causes(reference, candidate, rows, few) if rows and isinstance(candidate, LiteRtRunner) else ()
         found[name] = rows, causes
     return found
-
-
-class _Pass:
-    """What is known while the data stream by."""
-
-    def __init__(
-        self, candidates: list[str], data: Samples, task: str | None, class_names: Sequence[str] | None
-    ) -> None:
-        self._candidates = candidates
-        self._data = data
-        self._task = task
-        self._class_names = class_names
-        self._judges: dict[str, OutputJudge] = {}
-        self._names: dict[str, dict[str, str]] = {}  # {model: {reference output: its own output}}
-        self._number = 0
-
-    def count(self, answered: Answered) -> None:
-        """Add a batch."""
-        batch = answered.batch
-        reference = answered.outputs[REFERENCE]
-        labels = labels_for(list(reference), batch.labels, self._data.outputs, where=self._data.name)
-        first_input = next(iter(batch.inputs.values()))
-        if not self._judges:
-            self._begin(answered, labels, first_input)
-        for name, judge in self._judges.items():
-            if judge.labelled != (name in labels):
-                raise DataError(f"{self._data.name}: sample {batch.start}: some samples have labels and some have none")
-            outputs = {model: own[self._names[model][name]] for model, own in answered.outputs.items()}
-            judge.count(self._number, batch.start, outputs, labels.get(name), first_input, self._data.name)
-        self._number += 1
-
-    def _begin(self, answered: Answered, labels: Mapping[str, np.ndarray], first_input: np.ndarray) -> None:
-        reference = answered.outputs[REFERENCE]
-        shapes = [value.shape[1:] for value in reference.values()]
-        for model, own in answered.outputs.items():
-            self._names[model] = outputs_as(list(reference), shapes, own, who=model or "the reference")
-        for name, values in reference.items():
-            given = labels.get(name)
-            names = self._class_names
-            if names is None and given is not None and is_text(given):
-                names = self._sorted_names(values.shape[-1])
-            task = choose_task(self._task, values, given, first_input, class_names=names)
-            self._judges[name] = OutputJudge(name, task, self._candidates, labelled=given is not None)
-
-    def _sorted_names(self, classes: int) -> list[str]:
-        """The different string labels in sorted order, as class folders are numbered; a pass of its own."""
-        found: set[str] = set()
-        for batch in self._data.batches(256):
-            for values in batch.labels.values():
-                if is_text(values):
-                    found |= {v.decode() if isinstance(v, bytes) else str(v) for v in values.ravel()}
-        if len(found) != classes:
-            raise DataError(
-                f"{self._data.name}: {len(found)} different string labels, the model has {classes} classes; "
-                "say what the classes are called, in the model's order"
-            )
-        return sorted(found)
-
-    def result(self, limit: float, found: _Found) -> Comparison:
-        """The figures of the whole pass."""
-        judges = list(self._judges.values())
-        primary = next((judge for judge in judges if judge.labelled), judges[0])
-        reference = ReferenceResult(self._metrics(primary, REFERENCE), primary.samples, primary.task.name)
-        nothing: tuple[tuple[LayerDiff, ...], tuple[Cause, ...]] = ((), ())
-        results = {name: self._candidate(primary, name, limit, *found.get(name, nothing)) for name in self._candidates}
-        return Comparison(reference, results)
-
-    def _metrics(self, primary: OutputJudge, model: str) -> Metrics:
-        found = dict(primary.metrics(model))
-        for name, judge in self._judges.items():
-            if judge is not primary:
-                found |= {f"{name}/{key}": value for key, value in judge.metrics(model).items()}
-        return found
-
-    def _candidate(
-        self, primary: OutputJudge, model: str, limit: float, layers: tuple[LayerDiff, ...], causes: tuple[Cause, ...]
-    ) -> CandidateResult:
-        diff = primary.diff(model)
-        if len(self._judges) > 1:
-            diff["outputs"] = {name: judge.diff(model) for name, judge in self._judges.items()}
-        gate = worst([judge.gate(model, limit) for judge in [primary, *self._judges.values()]])
-        flipped, flips = primary.flips(model)
-        return CandidateResult(self._metrics(primary, model), diff, gate, flipped, flips, layers, causes)

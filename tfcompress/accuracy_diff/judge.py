@@ -7,9 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from tfcompress.accuracy_diff.additive import Statistics, added, total
+from tfcompress.accuracy_diff.additive import Statistics, added, as_tree, from_tree, total
 from tfcompress.accuracy_diff.flips import Flip, FlipKeeper
 from tfcompress.accuracy_diff.gate import Gate, judge_drop, judge_unlabelled
+from tfcompress.accuracy_diff.keras_metrics import KerasMetrics
+from tfcompress.accuracy_diff.progress import Tree
+from tfcompress.accuracy_diff.retrieval import Gallery
 from tfcompress.accuracy_diff.signal_error import is_constant, signal_metrics, signal_statistics
 from tfcompress.accuracy_diff.statistics import (
     PairedTable,
@@ -34,9 +37,18 @@ class OutputJudge:
         task: how it is judged.
         candidates: their names.
         labelled: whether the data have labels for this output.
+        keras_metrics: {model: further metrics}, the reference under the empty name.
     """
 
-    def __init__(self, name: str, task: Task, candidates: list[str], *, labelled: bool) -> None:
+    def __init__(
+        self,
+        name: str,
+        task: Task,
+        candidates: list[str],
+        *,
+        labelled: bool,
+        keras_metrics: Mapping[str, KerasMetrics],
+    ) -> None:
         self.name = name
         self.task = task
         self.labelled = labelled
@@ -44,6 +56,8 @@ class OutputJudge:
         self._signals: dict[str, Statistics] = {}
         self._pairs: dict[str, Statistics] = {}
         self._flips = {candidate: FlipKeeper() for candidate in candidates}
+        self._galleries = {candidate: Gallery() for candidate in candidates if task.name == "embedding"}
+        self._keras = keras_metrics
 
     def count(
         self,
@@ -70,6 +84,7 @@ class OutputJudge:
             new = self.task.statistics(values, truth, inputs)
             known = group.get(number % GROUPS)
             group[number % GROUPS] = new if known is None else added(known, new)
+            self._keras[model].update(values, truth, inputs)
         for model, values in outputs.items():
             if model:
                 self._count_pair(model, start, outputs[""], values, truth, inputs)
@@ -84,6 +99,8 @@ class OutputJudge:
         inputs: np.ndarray,
     ) -> None:
         self._signals[model] = _plus(self._signals.get(model), signal_statistics(reference, candidate))
+        if model in self._galleries:
+            self._galleries[model].add(start, reference, candidate)
         answers = self._answers(reference), self._answers(candidate)
         if answers[0] is None or answers[1] is None:
             return
@@ -106,7 +123,7 @@ class OutputJudge:
 
     def metrics(self, model: str = "") -> Metrics:
         """The task's figures of a candidate, or of the reference under the empty name."""
-        return self.task.metrics(total(self._groups[model].values()))
+        return {**self.task.metrics(total(self._groups[model].values())), **self._keras[model].results()}
 
     def diff(self, model: str) -> dict[str, Any]:
         """The `diff` section of report.json for this output."""
@@ -125,6 +142,7 @@ class OutputJudge:
             **signal_metrics(signal),
             "not_finite": int(signal["not_finite"]),
             "constant_output": is_constant(signal),
+            **(self._galleries[model].figures() if model in self._galleries else {}),
         }
 
     def gate(self, model: str, limit: float) -> Gate:
@@ -144,6 +162,36 @@ class OutputJudge:
     def flips(self, model: str) -> tuple[int, tuple[Flip, ...]]:
         """Number of samples with different answers, and the most telling of them."""
         return self._flips[model].total, self._flips[model].flips()
+
+    @property
+    def _kept(self) -> Mapping[str, Mapping[str, Any]]:
+        """What keeps a state of its own, by model."""
+        return {"flips": self._flips, "galleries": self._galleries, "keras": self._keras}
+
+    def state(self) -> Tree:
+        """Everything counted so far, for `restore`."""
+        groups = {
+            model: {str(number): as_tree(part) for number, part in parts.items()}
+            for model, parts in self._groups.items()
+        }
+        return {
+            "groups": groups,
+            "signals": {model: as_tree(part) for model, part in self._signals.items()},
+            "pairs": {model: as_tree(part) for model, part in self._pairs.items()},
+            **{key: {model: item.state() for model, item in items.items()} for key, items in self._kept.items()},
+        }
+
+    def restore(self, state: Tree) -> None:
+        """Be as the judge of the same output was whose `state` this is."""
+        self._groups = {
+            model: {int(number): from_tree(part) for number, part in parts.items()}
+            for model, parts in state["groups"].items()
+        }
+        self._signals = {model: from_tree(part) for model, part in state["signals"].items()}
+        self._pairs = {model: from_tree(part) for model, part in state.get("pairs", {}).items()}
+        for key, items in self._kept.items():
+            for model, item in items.items():
+                item.restore(state.get(key, {}).get(model, {}))
 
     def _score(self, model: str, without: int | None = None) -> float | None:
         parts = [part for group, part in self._groups[model].items() if group != without]

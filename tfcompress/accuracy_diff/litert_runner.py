@@ -6,10 +6,12 @@ better on small models than threads inside one operator do.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import queue
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +22,17 @@ from tfcompress.accuracy_diff.runners import Arrays, as_float32, in_fixed_batche
 from tfcompress.chatter import silenced
 from tfcompress.errors import ModelError, one_line
 from tfcompress.model import TensorInfo
+from tfcompress.tflite import read_tflite
 
 __all__ = ["LiteRtRunner", "dequantize", "quantize"]
 
 # The same kernel may sum in another order in a larger batch: relative to the largest output.  A batch that is not
 # supported by the file gives errors of the order of 1.
 BATCH_TOLERANCE = 1e-3
+
+# Of the largest activation in one call: what stays in a core's cache runs up to twice as fast as what does not
+# (MobileNetV2-224 in int8: 1.9 ms an image two at a time, 4.4 ms eight at a time).
+CACHED_BYTES = 1 << 19
 
 
 @dataclass(frozen=True)
@@ -116,6 +123,11 @@ class LiteRtRunner:
         raise ModelError(f"{self.name}: LiteRT cannot run it: {cause}")
 
     @property
+    def sha256(self) -> str:
+        """Of the file's content."""
+        return hashlib.sha256(self.content).hexdigest()
+
+    @property
     def output_indices(self) -> tuple[int, ...]:
         """Tensor index of each output, in the order of `outputs`."""
         return tuple(port.index for port in self._outputs)
@@ -126,20 +138,23 @@ class LiteRtRunner:
         rows = len(next(iter(stored.values())))
         interpreter = self._idle.get()
         try:
-            fixed = self._fixed_batch()
-            if fixed > 1:
-                raw = in_fixed_batches(lambda piece: self._invoke(interpreter, piece), stored, fixed)
-            elif rows > 1 and self._can_batch(interpreter, stored):
-                raw = self._invoke(interpreter, stored)
-            else:
-                raw = in_fixed_batches(lambda piece: self._invoke(interpreter, piece), stored, 1)
+            size = self._fixed_batch()
+            if size == 1 and rows > 1 and self._can_batch(interpreter, stored):
+                size = min(rows, self._cached_batch)
+            raw = in_fixed_batches(lambda piece: self._invoke(interpreter, piece), stored, size)
         finally:
             self._idle.put(interpreter)
         return {port.name: _to_real(port, raw[port.name]) for port in self._outputs}
 
     def _fixed_batch(self) -> int:
         """The batch size written into the file; 1 also where it is open."""
-        return max((port.shape[0] for port in self._inputs if port.shape), default=1)
+        return max([1, *(port.shape[0] for port in self._inputs if port.shape)])
+
+    @cached_property
+    def _cached_batch(self) -> int:
+        """How many samples a call may have for its largest activation to stay in the cache: a power of two."""
+        largest = max(tensor.bytes for tensor in read_tflite(self.content).main.tensors if tensor.data is None)
+        return 1 << (max(1, CACHED_BYTES // max(1, largest)).bit_length() - 1)
 
     def _can_batch(self, interpreter: Interpreter, stored: Mapping[str, np.ndarray]) -> bool:
         """Whether a resized batch gives what one sample at a time gives; tried once, on real samples."""

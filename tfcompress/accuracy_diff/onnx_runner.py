@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tfcompress.accuracy_diff.runners import Arrays, as_float32, in_fixed_batches
+from tfcompress.data.files import sha256_of_file
 from tfcompress.errors import ModelError, one_line
 from tfcompress.model import TensorInfo
 
@@ -43,11 +44,16 @@ class OnnxRunner:
             ) from None
         try:
             self._session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-        except (RuntimeError, ValueError) as error:  # every error of onnxruntime's C++ side is a RuntimeError
+        except _errors(runtime) as error:
             raise ModelError(f"{path}: ONNX Runtime cannot load it: {one_line(error)}") from None
         self.inputs = tuple(_info(port) for port in self._session.get_inputs())
         self.outputs = tuple(_info(port) for port in self._session.get_outputs())
         self._batch = self.inputs[0].shape[0] if self.inputs and self.inputs[0].shape else None
+
+    @property
+    def sha256(self) -> str:
+        """Of the file."""
+        return sha256_of_file(Path(self.name))
 
     def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
         """Outputs of one batch; see `Runner.run`."""
@@ -59,6 +65,16 @@ class OnnxRunner:
         feed = {info.name: inputs[info.name].astype(info.dtype) for info in self.inputs}
         names = [info.name for info in self.outputs]
         return {name: as_float32(value) for name, value in zip(names, self._session.run(names, feed), strict=True)}
+
+
+def _errors(runtime: Any) -> tuple[type[Exception], ...]:
+    """What ONNX Runtime's native side raises: classes of its own, without a common base."""
+    native = vars(runtime.capi.onnxruntime_pybind11_state).values()
+    return (
+        RuntimeError,
+        ValueError,
+        *(kind for kind in native if isinstance(kind, type) and issubclass(kind, Exception)),
+    )
 
 
 def _info(port: Any) -> TensorInfo:

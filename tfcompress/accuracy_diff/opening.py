@@ -15,6 +15,7 @@ from tfcompress.accuracy_diff.runners import (
     SavedModelRunner,
     is_plain_callable,
 )
+from tfcompress.data.functions import import_attribute
 from tfcompress.errors import ModelError
 from tfcompress.load import float_model_from_keras, load_model
 from tfcompress.model import FloatModel
@@ -35,7 +36,8 @@ def runner_for(
 
     Args:
         model: a Keras model or a loaded float model; the path of a `.tflite`, `.onnx`, `.keras` or `.h5` file or of a
-            SavedModel folder; a Python function of the input arrays; or a runner, which is given back.
+            SavedModel folder; a Python function of the input arrays, or ``package.module:function``; or a runner, which
+            is given back.
         name: of a Python function, for messages.
         signature: of a SavedModel; None takes `serving_default`.
         custom_objects: for a Keras file; see `tfcompress.load.load_model`.
@@ -46,6 +48,8 @@ def runner_for(
     """
     if isinstance(model, FloatModel):
         return FloatModelRunner(model)
+    if isinstance(model, str) and ":" in model and not Path(model).exists():
+        return runner_for(import_attribute(model, "--model"), name=model)
     if isinstance(model, str | Path):
         return _runner_for_path(Path(model), signature, custom_objects, allow_unsafe_deserialization)
     if isinstance(model, keras.Model | tf_keras.Model):

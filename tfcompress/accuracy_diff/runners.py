@@ -6,6 +6,7 @@ It is called from several threads at a time.
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from tfcompress.chatter import silenced
+from tfcompress.data.files import sha256_of_files
 from tfcompress.errors import ModelError, one_line
 from tfcompress.model import FloatModel, TensorInfo
 from tfcompress.runtime import tf
@@ -39,6 +41,7 @@ class Runner(Protocol):
         name: for messages and reports.
         inputs: in the model's order; empty when the runner takes whatever the data has.
         outputs: in the model's order; empty when only a run would tell.
+        sha256: of the model; None for a function, whose code cannot be hashed.
     """
 
     @property
@@ -49,6 +52,9 @@ class Runner(Protocol):
 
     @property
     def outputs(self) -> tuple[TensorInfo, ...]: ...  # noqa: D102
+
+    @property
+    def sha256(self) -> str | None: ...  # noqa: D102
 
     def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
         """Outputs of one batch, real values in float32 (integers of an integer output are dequantized)."""
@@ -82,6 +88,13 @@ def _cut_back(outputs: Mapping[str, np.ndarray], rows: int) -> dict[str, np.ndar
     return {name: value[:rows] for name, value in outputs.items()}
 
 
+def _hash_of_weights(model: FloatModel) -> str:
+    digest = hashlib.sha256(model.name.encode())
+    for weight in () if model.keras_model is None else model.keras_model.get_weights():
+        digest.update(np.ascontiguousarray(weight).tobytes())
+    return digest.hexdigest()
+
+
 def _fixed_batch(infos: Sequence[TensorInfo]) -> int | None:
     """The batch size that the inputs demand; None when it is open."""
     return next((info.shape[0] for info in infos if info.shape and info.shape[0] is not None), None)
@@ -98,6 +111,11 @@ class FloatModelRunner:
         self._batch = _fixed_batch(model.inputs)
         with silenced():
             self.function = model.concrete_function(self._batch)
+
+    @property
+    def sha256(self) -> str:
+        """Of the file; of the weights for a model that came from memory."""
+        return self.model.sha256 or _hash_of_weights(self.model)
 
     def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
         """Outputs of one batch; see `Runner.run`."""
@@ -133,6 +151,12 @@ class SavedModelRunner:
         self.inputs = tuple(_info(name, spec) for name, spec in self._specs.items())
         self.outputs = tuple(_info(name, spec) for name, spec in self.function.structured_outputs.items())
         self._batch = _fixed_batch(self.inputs)
+
+    @property
+    def sha256(self) -> str:
+        """Of all files of the folder."""
+        root = Path(self.name)
+        return sha256_of_files(root, [path for path in root.rglob("*") if path.is_file()])
 
     def _choose(self, wanted: str | None) -> Any:
         signatures = dict(self._loaded.signatures)
@@ -182,6 +206,7 @@ class CallableRunner:
         self.name = name or str(getattr(function, "__name__", type(function).__name__))
         self.inputs = inputs or ()
         self.outputs = outputs or ()
+        self.sha256 = None
 
     def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
         """Outputs of one batch; see `Runner.run`."""

@@ -41,7 +41,7 @@ def batch_size_for(data: Samples) -> int:
 
 
 def answered_batches(
-    runners: Mapping[str, Runner], data: Samples, *, batch_size: int, skip: int = 0, workers: int | None = None
+    runners: Mapping[str, Runner], data: Samples, *, batch_size: int, done: int = 0, workers: int | None = None
 ) -> Iterator[Answered]:
     """Batches in order, with the outputs of all runners.
 
@@ -49,14 +49,14 @@ def answered_batches(
         runners: by the names under which the outputs come back.
         data: read once.
         batch_size: samples a batch.
-        skip: leave out so many batches from the start (a pass that is resumed).
+        done: how many batches an earlier pass has counted: they are left out, but for the first, which always comes.
         workers: threads; None means one a core and one more, which feeds them.
     """
     threads = workers or (os.cpu_count() or 1) + 1
     with ThreadPoolExecutor(threads, thread_name_prefix="diff") as pool:
         waiting: deque[tuple[Batch, dict[str, Future[dict[str, np.ndarray]]]]] = deque()
         for number, batch in enumerate(data.batches(batch_size)):
-            if number < skip:
+            if 0 < number < done:
                 continue
             started = {name: pool.submit(_run, runner, batch.inputs, data.name) for name, runner in runners.items()}
             waiting.append((batch, started))

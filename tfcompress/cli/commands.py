@@ -115,6 +115,8 @@ def diff(options: argparse.Namespace) -> int:
         label_column=options.label_column,
         samples=options.samples,
         task=options.task,
+        metrics=options.metrics,
+        resume=options.resume,
         max_accuracy_drop=options.max_accuracy_drop,
         seed=options.seed,
         custom_objects=options.custom_objects,

@@ -162,11 +162,19 @@ def _compress(parser: argparse.ArgumentParser) -> None:
 
 
 def _diff(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("reference", metavar="REFERENCE", help=".keras, .h5, SavedModel or .tflite")
+    parser.add_argument(
+        "reference", metavar="REFERENCE", help=".keras, .h5, SavedModel, .tflite, .onnx or package.module:function"
+    )
     parser.add_argument("candidate", metavar="CANDIDATE", help="the same")
     parser.add_argument("--evaluation", required=True, metavar="DATA", help=_DATA_HELP)
     _add_summaries(parser)
     parser.add_argument("--samples", type=_positive, metavar="N", help="use the first N samples only")
+    parser.add_argument(
+        "--metrics", type=_names, default=(), metavar="M,M", help="Keras metrics to count as well (AUC, mse, ...)"
+    )
+    parser.add_argument(
+        "--resume", metavar="FILE", help="keep the state here, and continue from it after the diff was killed"
+    )
     _add_data(parser)
     _add_gate(parser)
     _add_loading(parser)

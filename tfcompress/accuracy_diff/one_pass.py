@@ -1,0 +1,148 @@
+"""One pass over the data: what is known of every output of every model while the batches stream by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from tfcompress.accuracy_diff.causes import Cause
+from tfcompress.accuracy_diff.comparison import CandidateResult, Comparison, ReferenceResult
+from tfcompress.accuracy_diff.gate import worst
+from tfcompress.accuracy_diff.judge import OutputJudge
+from tfcompress.accuracy_diff.keras_metrics import KerasMetrics
+from tfcompress.accuracy_diff.labels import is_text
+from tfcompress.accuracy_diff.layers import LayerDiff
+from tfcompress.accuracy_diff.matching import labels_for, outputs_as
+from tfcompress.accuracy_diff.progress import Tree
+from tfcompress.accuracy_diff.stream import Answered
+from tfcompress.accuracy_diff.tasks import Metrics, choose_task
+from tfcompress.data import Samples
+from tfcompress.errors import DataError
+
+__all__ = ["REFERENCE", "Found", "Pass"]
+
+REFERENCE = ""  # the reference's name among the models of a pass
+Found = Mapping[str, tuple[tuple[LayerDiff, ...], tuple[Cause, ...]]]  # {candidate: (its layers, causes of its error)}
+
+
+class Pass:
+    """What is counted while the data stream by.
+
+    Args:
+        candidates: their names.
+        data: what streams by.
+        task: of every output; None finds it out for each.
+        class_names: what the classes are called; None for labels that are no strings, or in sorted order.
+        metrics: names of Keras metrics.
+        state: of an earlier pass over the same data, which this one continues; None starts anew.
+    """
+
+    def __init__(
+        self,
+        candidates: list[str],
+        data: Samples,
+        *,
+        task: str | None,
+        class_names: Sequence[str] | None,
+        metrics: Sequence[str],
+        state: Tree | None,
+    ) -> None:
+        self._candidates = candidates
+        self._data = data
+        self._task = task
+        self._class_names = class_names
+        self._metrics_asked = metrics
+        self._state = state
+        self._judges: dict[str, OutputJudge] = {}
+        self._names: dict[str, dict[str, str]] = {}  # {model: {reference output: its own output}}
+        self.batches = 0 if state is None else int(state["batches"])
+
+    @property
+    def samples(self) -> int:
+        """Number of samples counted."""
+        return next((judge.samples for judge in self._judges.values()), 0)
+
+    def count(self, answered: Answered) -> None:
+        """Add a batch.  The first one always comes; a pass that is continued takes only its form from it."""
+        batch = answered.batch
+        labels = labels_for(list(answered.outputs[REFERENCE]), batch.labels, self._data.outputs, where=self._data.name)
+        first_input = next(iter(batch.inputs.values()))
+        if not self._judges:
+            self._begin(answered, labels, first_input)
+            if self._state is not None:
+                self._restore(self._state)
+                return
+        for name, judge in self._judges.items():
+            if judge.labelled != (name in labels):
+                raise DataError(f"{self._data.name}: sample {batch.start}: some samples have labels and some have none")
+            outputs = {model: own[self._names[model][name]] for model, own in answered.outputs.items()}
+            judge.count(self.batches, batch.start, outputs, labels.get(name), first_input, self._data.name)
+        self.batches += 1
+
+    def state(self) -> Tree:
+        """For a pass that continues this one."""
+        outputs = {str(position): judge.state() for position, judge in enumerate(self._judges.values())}
+        return {"batches": self.batches, "outputs": outputs}
+
+    def _restore(self, state: Tree) -> None:
+        for position, judge in enumerate(self._judges.values()):
+            judge.restore(state["outputs"][str(position)])
+
+    def _begin(self, answered: Answered, labels: Mapping[str, np.ndarray], first_input: np.ndarray) -> None:
+        reference = answered.outputs[REFERENCE]
+        shapes = [value.shape[1:] for value in reference.values()]
+        for model, own in answered.outputs.items():
+            self._names[model] = outputs_as(list(reference), shapes, own, who=model or "the reference")
+        for name, values in reference.items():
+            given = labels.get(name)
+            names = self._class_names
+            if names is None and given is not None and is_text(given):
+                names = self._sorted_names(values.shape[-1])
+            task = choose_task(self._task, values, given, first_input, class_names=names)
+            classes = values.shape[-1] if values.ndim > 1 else 1
+            models = (REFERENCE, *self._candidates)
+            further = {model: KerasMetrics(self._metrics_asked, task, classes) for model in models}
+            self._judges[name] = OutputJudge(
+                name, task, self._candidates, labelled=given is not None, keras_metrics=further
+            )
+
+    def _sorted_names(self, classes: int) -> list[str]:
+        """The different string labels in sorted order, as class folders are numbered; a pass of its own."""
+        found: set[str] = set()
+        for batch in self._data.batches(256):
+            for values in batch.labels.values():
+                if is_text(values):
+                    found |= {v.decode() if isinstance(v, bytes) else str(v) for v in values.ravel()}
+        if len(found) != classes:
+            raise DataError(
+                f"{self._data.name}: {len(found)} different string labels, the model has {classes} classes; "
+                "say what the classes are called, in the model's order"
+            )
+        return sorted(found)
+
+    def result(self, limit: float, found: Found) -> Comparison:
+        """The figures of the whole pass."""
+        judges = list(self._judges.values())
+        primary = next((judge for judge in judges if judge.labelled), judges[0])
+        reference = ReferenceResult(self._metrics(primary, REFERENCE), primary.samples, primary.task.name)
+        nothing: tuple[tuple[LayerDiff, ...], tuple[Cause, ...]] = ((), ())
+        results = {name: self._candidate(primary, name, limit, *found.get(name, nothing)) for name in self._candidates}
+        return Comparison(reference, results)
+
+    def _metrics(self, primary: OutputJudge, model: str) -> Metrics:
+        found = dict(primary.metrics(model))
+        for name, judge in self._judges.items():
+            if judge is not primary:
+                found |= {f"{name}/{key}": value for key, value in judge.metrics(model).items()}
+        return found
+
+    def _candidate(
+        self, primary: OutputJudge, model: str, limit: float, layers: tuple[LayerDiff, ...], causes: tuple[Cause, ...]
+    ) -> CandidateResult:
+        diff = primary.diff(model)
+        if len(self._judges) > 1:
+            diff["outputs"] = {name: judge.diff(model) for name, judge in self._judges.items()}
+        gate = worst([judge.gate(model, limit) for judge in [primary, *self._judges.values()]])
+        flipped, flips = primary.flips(model)
+        return CandidateResult(self._metrics(primary, model), diff, gate, flipped, flips, layers, causes)

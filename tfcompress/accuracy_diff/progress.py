@@ -1,0 +1,135 @@
+"""The state of a pass over the data in a file, so that a diff that was killed continues where it was.
+
+The file holds arrays under nested names in numpy's own format, without pickles: reading it runs nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfcompress.accuracy_diff.runners import Runner
+from tfcompress.data import Samples
+from tfcompress.errors import InputError
+
+__all__ = ["Progress", "Tree", "fingerprint"]
+
+Tree = Mapping[str, Any]  # {name: array or Tree}
+
+FORMAT = "tfcompress diff progress 1"
+SECONDS = 20.0  # between two writes: what a kill costs at most
+SEPARATOR = "\x1f"
+
+
+class Progress:
+    """Where a pass has come to.
+
+    Args:
+        path: the file; None keeps nothing.
+        key: what the pass is of; a file with another key is of another diff, and is replaced.
+
+    Raises:
+        InputError: the path cannot be written, or is a file of something else.
+    """
+
+    def __init__(self, path: Path | None, key: str) -> None:
+        self._path = path
+        self._key = key
+        self._written = time.monotonic()
+        if path is not None:
+            _check(path)
+
+    def load(self) -> Tree | None:
+        """What `save` wrote last for the same key; None where there is nothing."""
+        if self._path is None or not self._path.exists():
+            return None
+        with np.load(self._path, allow_pickle=False) as file:
+            if str(file["key"]) != self._key:
+                return None
+            return _nested({str(name): file[f"{i}"][()] for i, name in enumerate(file["names"])})
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time to write again."""
+        return self._path is not None and time.monotonic() - self._written >= SECONDS
+
+    def save(self, state: Tree) -> None:
+        """Replace the file in one step, so that a kill leaves the old one or the new one."""
+        if self._path is None:
+            return
+        flat = _flat(state)
+        arrays = {f"{i}": np.asarray(value) for i, value in enumerate(flat.values())}
+        temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}")
+        with temporary.open("wb") as stream:
+            np.savez(stream, format=FORMAT, key=self._key, names=np.array(list(flat)), **arrays)  # type: ignore[arg-type]
+        os.replace(temporary, self._path)
+        self._written = time.monotonic()
+
+    def remove(self) -> None:
+        """The pass is done."""
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
+
+
+def _check(path: Path) -> None:
+    if path.is_dir() or not os.access(path.absolute().parent, os.W_OK):
+        raise InputError(f"--resume={path}: cannot be written; expected a file name in a folder that is writable")
+    if path.exists() and not _is_ours(path):
+        raise InputError(f"--resume={path}: is not a progress file of tfcompress diff; name another file")
+
+
+def _is_ours(path: Path) -> bool:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return str(file["format"]) == FORMAT
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile):
+        return False
+
+
+def _flat(tree: Tree, above: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in tree.items():
+        path = f"{above}{SEPARATOR}{name}" if above else name
+        found |= _flat(value, path) if isinstance(value, Mapping) else {path: value}
+    return found
+
+
+def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for path, value in flat.items():
+        *parents, name = path.split(SEPARATOR)
+        place = tree
+        for parent in parents:
+            place = place.setdefault(parent, {})
+        place[name] = value
+    return tree
+
+
+def fingerprint(runners: Mapping[str, Runner], data: Samples, batch_size: int, settings: Mapping[str, Any]) -> str:
+    """A hash of all that the figures of a pass depend on.
+
+    Args:
+        runners: by name; a function counts by its name alone, as its code cannot be hashed.
+        data: the source's bytes count, and the first batch as the model sees it, so that other preprocessing shows.
+        batch_size: figures are summed a batch at a time.
+        settings: JSON values.
+    """
+    first = next(data.batches(batch_size))
+    digest = hashlib.sha256()
+    for values in (*first.inputs.values(), *first.labels.values()):
+        digest.update(np.ascontiguousarray(values).tobytes())
+    facts = {
+        "models": {name: [runner.name, runner.sha256] for name, runner in runners.items()},
+        "data": [data.sha256, data.limit, data.indices, digest.hexdigest()],
+        "batch_size": batch_size,
+        **settings,
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
