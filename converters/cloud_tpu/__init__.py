@@ -23,6 +23,7 @@ from tfcompress.converters.cloud_tpu.proof import CompileRow, check_topologies, 
 from tfcompress.converters.cloud_tpu.saved_model import write_saved_model
 from tfcompress.converters.cloud_tpu.serving import write_batching_parameters, write_readme, write_warmup_requests
 from tfcompress.converters.cloud_tpu.stablehlo import lower_graph, lower_saved_model
+from tfcompress.converters.cloud_tpu.strides import move_strides_back
 from tfcompress.data import Samples
 from tfcompress.layer_names import NumberedLayers, all_layers
 from tfcompress.model import FloatModel
@@ -131,7 +132,7 @@ def _inference_graph(
     if options.precision == "float32":
         return graph  # as the model was trained, operator for operator
     return apply_precision(
-        fold_batch_norms(fold_constants(graph)),
+        move_strides_back(fold_batch_norms(fold_constants(graph))),
         options.precision,
         layer_names=layer_names,
         keep_float32=options.keep_float32,

@@ -1,26 +1,23 @@
 """Where a compiled program spends its time, and where the matrix unit is wasted, read off the compiler's optimised HLO.
 
-libtpu writes its estimate of cycles beside each fused operator, and for each array a layout such as
-``bf16[8,56,56,24]{3,0,2,1:T(8,128)}``: dimension 3 lies along the 128 lanes and dimension 0 along the 8 sublanes, each
-padded up to a multiple.
+libtpu writes its estimate of cycles beside each fused operator, and a layout beside each array (see `layouts`).
 Source: Google Cloud documentation, "Cloud TPU performance guide" (XLA efficiencies, tensor dimensions and padding).
 """
 
 from __future__ import annotations
 
-import math
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from tfcompress.converters.cloud_tpu.layouts import Array, read_array
 from tfcompress.layer_names import layers_of
 
 __all__ = ["Findings", "read_findings"]
 
 INSTRUCTION = re.compile(r"^\s+(?:ROOT )?%(?P<name>\S+) = (?P<shape>\(.*?\)|\S+) (?P<op>[\w\-]+)\((?P<rest>.*)$")
 COMPUTATION = re.compile(r"^(?:ENTRY )?%(?P<name>\S+) \(.*\{$")
-ARRAY = re.compile(r"^(?P<dtype>\w+)\[(?P<sizes>[\d,]*)\]\{(?P<order>[\d,]+):T\((?P<tile>\d+),(?P<lanes>\d+)\)")
 MATRIX_OPS = frozenset({"convolution", "dot"})
 KINDS = {
     "copy": "data movement", "transpose": "data movement", "reshape": "data movement", "pad": "data movement",
@@ -57,6 +54,19 @@ class _Instruction:
     source: str
 
 
+@dataclass(frozen=True)
+class _Product:
+    """A product on the matrix unit: its estimated cycles, its result, and the TensorFlow operator it comes from."""
+
+    cycles: int
+    result: Array
+    source: str
+
+    @property
+    def wasted_cycles(self) -> float:
+        return self.cycles * self.result.padding
+
+
 def read_findings(hlo: str, layer_names: Collection[str]) -> Findings:
     """Findings in the text of an optimised HLO module.
 
@@ -66,20 +76,21 @@ def read_findings(hlo: str, layer_names: Collection[str]) -> Findings:
     """
     computations, entry = _parse(hlo)
     cycles: Counter[str] = Counter()
-    wasted: list[tuple[float, float, _Instruction, _Instruction]] = []
+    products: list[_Product] = []
     for instruction, times in _walk(computations, entry, 1):
         spent = instruction.cycles * times
         inner = [one for name in instruction.called for one, _ in _walk(computations, name, 1)] or [instruction]
         matrix = next((one for one in inner if one.op in MATRIX_OPS), None)
         cycles[_kind(instruction, matrix, inner)] += spent
-        if matrix and spent:
-            wasted.append((spent, _waste(matrix.shape), matrix, instruction))
+        result = read_array(matrix.shape) if matrix else None
+        if matrix and result and spent:
+            products.append(_Product(spent, result, matrix.source or instruction.source))
     total = sum(cycles.values())
-    matrix_cycles = sum(spent for spent, *_ in wasted)
+    matrix_cycles = sum(product.cycles for product in products)
     return Findings(
         time_share={kind: round(spent / total, 4) for kind, spent in cycles.most_common() if spent} if total else {},
-        padding_waste=round(sum(s * w for s, w, *_ in wasted) / matrix_cycles, 4) if matrix_cycles else None,
-        advice=_advice(wasted, total, layer_names),
+        padding_waste=round(sum(one.wasted_cycles for one in products) / matrix_cycles, 4) if matrix_cycles else None,
+        advice=_advice(products, total, layer_names),
     )
 
 
@@ -136,43 +147,18 @@ def _kind(instruction: _Instruction, matrix: _Instruction | None, inner: list[_I
     return "elementwise"
 
 
-def _tiled(shape: str) -> list[tuple[int, int, int]]:
-    """(dimension, its size, its tile) of the two tiled dimensions, lanes first; empty for an unusual layout."""
-    match = ARRAY.match(shape)
-    if not match or not match["sizes"]:
-        return []
-    sizes = [int(size) for size in match["sizes"].split(",")]
-    order = [int(dimension) for dimension in match["order"].split(",")]
-    tiles = [int(match["lanes"]), int(match["tile"])]
-    return [(dimension, sizes[dimension], tile) for dimension, tile in zip(order, tiles, strict=False)]
-
-
-def _waste(shape: str) -> float:
-    """Share of an array in its layout that is padding."""
-    used = 1.0
-    for _, size, tile in _tiled(shape):
-        used *= size / (math.ceil(size / tile) * tile)
-    return 1 - used
-
-
-def _advice(
-    wasted: list[tuple[float, float, _Instruction, _Instruction]], total: int, layer_names: Collection[str]
-) -> tuple[str, ...]:
+def _advice(products: Sequence[_Product], total: int, layer_names: Collection[str]) -> tuple[str, ...]:
     lines: dict[str, None] = {}
-    costly = sorted((entry for entry in wasted if entry[1] >= LEAST_WASTE), key=lambda entry: -entry[0] * entry[1])
-    for spent, waste, matrix, instruction in costly[:MOST_ADVICE]:
-        layers = layers_of(matrix.source or instruction.source, layer_names)
-        where = f"layer {layers[0]!r}" if layers else matrix.source.rpartition("/")[2] or matrix.op
-        dimension, size, tile = max(_tiled(matrix.shape), key=lambda part: _padded(part) / part[1])
-        last = matrix.shape.partition("]")[0].count(",")
-        what = "channels" if dimension == last else "batch size" if dimension == 0 else f"size of axis {dimension}"
+    mostly_padding = [product for product in products if product.result.padding >= LEAST_WASTE]
+    for product in sorted(mostly_padding, key=lambda product: -product.wasted_cycles)[:MOST_ADVICE]:
+        layers = layers_of(product.source, layer_names)
+        where = f"layer {layers[0]!r}" if layers else product.source.rpartition("/")[2] or "a matrix product"
+        worst = max(product.result.tiled, key=lambda part: part.padded / part.size)
+        last = len(product.result.sizes) - 1
+        what = {last: "channels", 0: "batch size"}.get(worst.index, f"size of axis {worst.index}")
         lines.setdefault(
-            f"{where}: {waste:.0%} of the matrix unit's result is padding ({spent / total:.0%} of the time): {what} "
-            f"{size} is padded to {_padded((dimension, size, tile))}; choose a multiple of {tile}"
+            f"{where}: {product.result.padding:.0%} of the matrix unit's result is padding "
+            f"({product.cycles / total:.0%} of the time): {what} {worst.size} is padded to {worst.padded}; "
+            f"choose a multiple of {worst.tile}"
         )
     return tuple(lines)
-
-
-def _padded(part: tuple[int, int, int]) -> int:
-    _, size, tile = part
-    return math.ceil(size / tile) * tile

@@ -8,15 +8,13 @@ kernel * s and the bias (bias - mean) * s + beta.  It leaves one vector of a bat
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from tfcompress.chatter import silenced
-from tfcompress.converters.cloud_tpu.graph import InferenceGraph, constant_value, make_constant
+from tfcompress.converters.cloud_tpu.graph import GraphEditor, InferenceGraph, make_constant
 from tfcompress.runtime import tf
 
 __all__ = ["fold_batch_norms", "fold_constants"]
@@ -42,7 +40,7 @@ def fold_constants(graph: InferenceGraph) -> InferenceGraph:
     if not wanted:
         return graph
     values = _evaluate(graph.graph_def, wanted)
-    editor = _Editor(graph)
+    editor = GraphEditor(graph)
     for name, value in values.items():
         make_constant(editor.nodes[name], value, tf.dtypes.as_dtype(value.dtype))
     return editor.result()
@@ -72,58 +70,26 @@ def _evaluate(graph_def: Any, names: Iterable[str]) -> dict[str, np.ndarray]:
     return {name: result.numpy() for name, result in zip(names, results, strict=True)}
 
 
-class _Editor:
-    """A graph's nodes by name, to be changed in place."""
-
-    def __init__(self, graph: InferenceGraph) -> None:
-        self.graph = graph
-        self.graph_def = tf.compat.v1.GraphDef()
-        self.graph_def.CopyFrom(graph.graph_def)
-        self.nodes = {node.name: node for node in self.graph_def.node}
-        self.uses = Counter(source.partition(":")[0] for node in self.graph_def.node for source in node.input)
-        self.uses.update(tensor.partition(":")[0] for tensor in graph.outputs.values())
-
-    def constant(self, source: str) -> np.ndarray | None:
-        """The value behind the tensor name `source`, also through identities; None when it is not constant."""
-        node = self.nodes.get(source)
-        while node is not None and node.op == "Identity":
-            node = self.nodes.get(node.input[0])
-        return constant_value(node) if node is not None and node.op == "Const" else None
-
-    def add(self, name: str, op: str, inputs: Iterable[str] = ()) -> Any:
-        """A new float32 node."""
-        node = self.graph_def.node.add(name=name, op=op)
-        node.input.extend(inputs)
-        self.nodes[name] = node
-        return node
-
-    def add_constant(self, name: str, value: np.ndarray) -> str:
-        """A new float32 constant; its name."""
-        make_constant(self.add(name, "Const"), value, tf.float32)
-        return name
-
-    def result(self) -> InferenceGraph:
-        """The changed graph, without the nodes that are no longer used."""
-        return replace(self.graph, graph_def=self.graph_def).pruned()
-
-
 def fold_batch_norms(graph: InferenceGraph) -> InferenceGraph:
     """`graph` with multiplications by a constant per channel folded into the kernel of the layer before.
 
     Expects `fold_constants` to have run.  A batch norm without such a layer before it becomes one multiplication and
     one addition.
     """
-    editor = _Editor(graph)
+    editor = GraphEditor(graph)
     for node in list(editor.graph_def.node):
         if node.op == "FusedBatchNormV3" and not node.attr["is_training"].b:
             _split_fused_norm(editor, node)
     for node in list(editor.graph_def.node):
         if node.op == "Mul":
             _fold_scale(editor, node)
+    for node in list(editor.graph_def.node):
+        if node.op in ("Add", "AddV2"):
+            _fold_offset(editor, node)
     return editor.result()
 
 
-def _split_fused_norm(editor: _Editor, node: Any) -> None:
+def _split_fused_norm(editor: GraphEditor, node: Any) -> None:
     """``FusedBatchNormV3`` as ``x * scale + offset``, where its four vectors are constants."""
     gamma, beta, mean, variance = (editor.constant(source) for source in node.input[1:])
     if gamma is None or beta is None or mean is None or variance is None or node.attr["data_format"].s != b"NHWC":
@@ -139,7 +105,7 @@ def _split_fused_norm(editor: _Editor, node: Any) -> None:
     editor.uses[product.name] += 1
 
 
-def _fold_scale(editor: _Editor, node: Any) -> None:
+def _fold_scale(editor: GraphEditor, node: Any) -> None:
     """Fold ``Mul(layer, scale)`` into the layer's kernel and bias, leaving an identity."""
     for source, other in (node.input, reversed(node.input)):
         scale = _per_channel(editor.constant(other))
@@ -149,6 +115,21 @@ def _fold_scale(editor: _Editor, node: Any) -> None:
             return
 
 
+def _fold_offset(editor: GraphEditor, node: Any) -> None:
+    """Join ``BiasAdd(layer, bias) + offset`` to one ``BiasAdd``, leaving an identity: one rounding less in bfloat16."""
+    source, offset = node.input[0], _per_channel(editor.constant(node.input[1]))
+    before = editor.nodes.get(source)
+    while before is not None and before.op == "Identity" and editor.uses[before.name] == 1:
+        before = editor.nodes.get(before.input[0])
+    if offset is None or before is None or before.op != "BiasAdd" or editor.uses[before.name] != 1:
+        return
+    bias = editor.constant(before.input[1])
+    if bias is not None and bias.shape == offset.shape:
+        before.input[1] = editor.add_constant(f"{before.name}/with_offset", bias + offset)
+        node.op = "Identity"
+        node.input[:] = [source]
+
+
 def _per_channel(value: np.ndarray | None) -> np.ndarray | None:
     """`value` as a float vector over the last axis; None when it is anything else."""
     if value is None or value.dtype != np.float32 or value.ndim == 0 or np.prod(value.shape[:-1]) != 1:
@@ -156,7 +137,7 @@ def _per_channel(value: np.ndarray | None) -> np.ndarray | None:
     return value.reshape(-1)
 
 
-def _scale_layer(editor: _Editor, name: str, scale: np.ndarray) -> bool:
+def _scale_layer(editor: GraphEditor, name: str, scale: np.ndarray) -> bool:
     """Multiply what node `name` (a kernel operator, or the bias after one) gives by `scale`; whether that was done."""
     node = editor.nodes.get(name)
     if node is None:
@@ -172,7 +153,7 @@ def _scale_layer(editor: _Editor, name: str, scale: np.ndarray) -> bool:
     return _scale_kernel(editor, node, scale)
 
 
-def _scale_kernel(editor: _Editor, node: Any, scale: np.ndarray) -> bool:
+def _scale_kernel(editor: GraphEditor, node: Any, scale: np.ndarray) -> bool:
     kernel = editor.constant(node.input[1]) if len(node.input) == 2 else None
     if kernel is None or not _scales_along_last_axis(node.op, node.attr):
         return False

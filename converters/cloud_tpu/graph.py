@@ -6,7 +6,8 @@ only a signature is known take one and the same way.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,7 +19,7 @@ from tfcompress.errors import ConversionError, one_line
 from tfcompress.model import FloatModel, TensorInfo
 from tfcompress.runtime import tf
 
-__all__ = ["InferenceGraph", "constant_value", "make_constant", "trace"]
+__all__ = ["GraphEditor", "InferenceGraph", "constant_value", "make_constant", "trace"]
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,42 @@ class InferenceGraph:
         return graph.get_operations()
 
 
+class GraphEditor:
+    """A graph's nodes by name, to be changed in place."""
+
+    def __init__(self, graph: InferenceGraph) -> None:
+        self.graph = graph
+        self.graph_def = tf.compat.v1.GraphDef()
+        self.graph_def.CopyFrom(graph.graph_def)
+        self.nodes = {node.name: node for node in self.graph_def.node}
+        self.uses = Counter(source.partition(":")[0] for node in self.graph_def.node for source in node.input)
+        self.uses.update(tensor.partition(":")[0] for tensor in graph.outputs.values())
+
+    def constant(self, source: str) -> np.ndarray | None:
+        """The value behind the tensor name `source`, also through identities; None when it is not constant."""
+        node = self.nodes.get(source)
+        while node is not None and node.op == "Identity":
+            node = self.nodes.get(node.input[0])
+        return constant_value(node) if node is not None and node.op == "Const" else None
+
+    def add(self, name: str, op: str, inputs: Iterable[str] = ()) -> Any:
+        """A new node, without attributes."""
+        node = self.graph_def.node.add(name=name, op=op)
+        node.input.extend(inputs)
+        self.nodes[name] = node
+        return node
+
+    def add_constant(self, name: str, value: np.ndarray) -> str:
+        """A new constant, its floats as float32; its name."""
+        dtype = tf.float32 if value.dtype.kind == "f" else tf.dtypes.as_dtype(value.dtype)
+        make_constant(self.add(name, "Const"), value, dtype)
+        return name
+
+    def result(self) -> InferenceGraph:
+        """The changed graph, without the nodes that are no longer used."""
+        return replace(self.graph, graph_def=self.graph_def).pruned()
+
+
 def trace(model: FloatModel, batch_size: int) -> InferenceGraph:
     """`model`'s inference pass at a fixed batch size.
 
@@ -85,6 +122,7 @@ def trace(model: FloatModel, batch_size: int) -> InferenceGraph:
     by_spec = {tensor.name.partition(":")[0] for tensor in frozen.inputs}
     graph_def = frozen.graph.as_graph_def()
     _drop_control_edges(graph_def)
+    outputs = dict(zip(sorted(concrete.structured_outputs), (t.name for t in frozen.outputs), strict=True))
     return InferenceGraph(
         graph_def=graph_def,
         inputs=inputs,
@@ -95,7 +133,7 @@ def trace(model: FloatModel, batch_size: int) -> InferenceGraph:
                 strict=True,
             )
         ),
-        outputs=dict(zip(sorted(concrete.structured_outputs), (t.name for t in frozen.outputs), strict=True)),
+        outputs=_without_gradient_marks(graph_def, outputs),
         batch_size=batch_size,
     ).pruned()
 
@@ -107,6 +145,29 @@ def _drop_control_edges(graph_def: Any) -> None:
     """
     for node in graph_def.node:
         node.input[:] = [source for source in node.input if not source.startswith("^")]
+
+
+def _without_gradient_marks(graph_def: Any, outputs: Mapping[str, str]) -> dict[str, str]:
+    """Connect around ``IdentityN``, which marks a function with a gradient of its own (SiLU has one).
+
+    Returns:
+        `outputs` as they are without those nodes.
+    """
+    around = {
+        f"{node.name}:{index}": source if ":" in source else f"{source}:0"
+        for node in graph_def.node
+        if node.op == "IdentityN"
+        for index, source in enumerate(node.input)
+    }
+
+    def resolved(tensor: str) -> str:
+        while tensor in around:
+            tensor = around[tensor]
+        return tensor
+
+    for node in graph_def.node:
+        node.input[:] = [resolved(s if ":" in s else f"{s}:0").removesuffix(":0") for s in node.input]
+    return {name: resolved(tensor) for name, tensor in outputs.items()}
 
 
 def _in_argument_order(concrete: Any, present: set[str]) -> Iterator[str]:

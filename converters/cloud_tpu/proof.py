@@ -21,6 +21,7 @@ from typing import Any
 from tfcompress import console
 from tfcompress.converters.cloud_tpu.cache import CompileCache
 from tfcompress.converters.cloud_tpu.findings import read_findings
+from tfcompress.converters.cloud_tpu.layouts import entry_arguments
 from tfcompress.converters.cloud_tpu.precheck import with_layer
 from tfcompress.converters.cloud_tpu.stablehlo import Lowered
 from tfcompress.errors import RecipeError
@@ -46,6 +47,7 @@ class CompileRow:
         hbm_bytes: peak memory on the chip: arguments, results, temporaries and code.
         hbm_limit_bytes: memory of one chip (`targets.CHIPS`).
         argument_bytes: weights and inputs on the chip, in the compiler's layouts.
+        weight_bytes: of these, the weights; 0 where they are constants of the program.
         flops: floating-point operations of one call, by the compiler's count.
         bytes_accessed: bytes moved in one call, by the compiler's count.
         optimal_seconds: the compiler's estimate of one call's time.
@@ -61,6 +63,7 @@ class CompileRow:
     hbm_bytes: int | None = None
     hbm_limit_bytes: int | None = None
     argument_bytes: int | None = None
+    weight_bytes: int | None = None
     flops: float | None = None
     bytes_accessed: float | None = None
     optimal_seconds: float | None = None
@@ -219,7 +222,8 @@ def _row_from_reply(
     stats, cost = reply["stats"], reply["cost"]
     limit = CHIPS[topology.partition(":")[0]].hbm_bytes
     needed = stats["peak_memory_in_bytes"]
-    findings = read_findings(zlib.decompress(base64.b64decode(reply["hlo"])).decode(), layer_names)
+    hlo = zlib.decompress(base64.b64decode(reply["hlo"])).decode()
+    findings = read_findings(hlo, layer_names)
     return _row(
         one,
         topology,
@@ -230,6 +234,7 @@ def _row_from_reply(
         hbm_bytes=needed,
         hbm_limit_bytes=limit,
         argument_bytes=stats["argument_size_in_bytes"],
+        weight_bytes=_weight_bytes(hlo, one.inputs, stats["argument_size_in_bytes"]),
         flops=_known(cost.get("flops")),
         bytes_accessed=_known(cost.get("bytes accessed")),
         optimal_seconds=_known(cost.get("optimal_seconds")),
@@ -238,6 +243,14 @@ def _row_from_reply(
         padding_waste=findings.padding_waste,
         advice=findings.advice,
     )
+
+
+def _weight_bytes(hlo: str, inputs: int, argument_bytes: int) -> int | None:
+    """Bytes of the program's arguments after the first `inputs`; None where all do not add up to `argument_bytes`."""
+    sizes = {index: array.bytes if array else 0 for index, array in entry_arguments(hlo).items()}
+    if sum(sizes.values()) != argument_bytes:
+        return None
+    return sum(size for index, size in sizes.items() if index >= inputs)
 
 
 def _known(value: float | None) -> float | None:

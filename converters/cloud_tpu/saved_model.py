@@ -52,7 +52,7 @@ def write_saved_model(graphs: Sequence[InferenceGraph], folder: Path, *, freeze:
         default = tf.function(_any_batch(functions), input_signature=specs, autograph=False)
         signatures = {signature_name(size): function for size, function in functions.items()}
         signatures["serving_default"] = default.get_concrete_function()
-        options = tf.saved_model.SaveOptions(experimental_debug_stripper=True)
+        options = tf.saved_model.SaveOptions(experimental_debug_stripper=True, experimental_custom_gradients=False)
         tf.saved_model.save(module, str(folder), signatures=signatures, options=options)
     make_canonical(folder)
 

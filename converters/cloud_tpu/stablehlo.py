@@ -33,12 +33,14 @@ class Lowered:
         batch_size: of the first dimension; None for a signature without inputs.
         artifact: portable StableHLO (VHLO bytecode), weights as trailing arguments; empty where lowering failed.
         error: why XLA refuses to lower it, or None.
+        inputs: how many of the artifact's arguments, the first ones, are inputs of the signature.
     """
 
     signature: str
     batch_size: int | None
     artifact: bytes
     error: str | None = None
+    inputs: int = 0
 
 
 def lower_graph(graph: InferenceGraph) -> bytes:
@@ -104,7 +106,7 @@ def _lower_signature(name: str, function: Any, batch_size: int | None, layer_nam
         artifact = lower(lambda *tensors: function(**dict(zip(names, tensors, strict=True))), static)
     except ConversionError as error:
         return Lowered(name, size, b"", error=with_layer(str(error), layer_names))
-    return Lowered(name, size, artifact)
+    return Lowered(name, size, artifact, inputs=len(static))
 
 
 def _without_counters(text: str) -> str:

@@ -11,7 +11,9 @@ from rich.text import Text
 
 from tfcompress.report import figures
 
-__all__ = ["compile_table", "mapping_tables"]
+__all__ = ["compile_tables", "mapping_tables"]
+
+MOST_KINDS = 2
 
 
 def mapping_tables(mapping: Mapping[str, Any]) -> list[RenderableType]:
@@ -47,15 +49,16 @@ def _operator(op: Mapping[str, Any]) -> list[RenderableType]:
     return [str(op["index"]), Text(str(op["op"])), where, Text(layer), Text(why)]
 
 
-def compile_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """A row a topology and batch size.
+def compile_tables(rows: Sequence[Mapping[str, Any]]) -> list[RenderableType]:
+    """A row a topology and batch size, and below them what to change about the model, for the largest batch.
 
     Args:
         rows: the `compile` section of report.json.
     """
     table = Table(title="compiled by the TPU compiler", title_justify="left")
-    for name in ("topology", "batch", "result", "HBM", "flops", "bytes moved", "estimated time"):
-        table.add_column(name, justify="left" if name in ("topology", "result") else "right")
+    words = ("topology", "result", "spent on")
+    for name in ("topology", "batch", "result", "HBM", "flops", "bytes moved", "estimated time", "spent on", "padding"):
+        table.add_column(name, justify="left" if name in words else "right")
     for row in rows:
         seconds = row.get("optimal_seconds")
         good = row.get("ok")
@@ -68,5 +71,14 @@ def compile_table(rows: Sequence[Mapping[str, Any]]) -> Table:
             figures.value(row.get("flops")),
             figures.size(row.get("bytes_accessed")),
             figures.milliseconds(None if seconds is None else seconds * 1000),
+            _shares(row.get("time_share") or {}),
+            figures.percent(row.get("padding_waste"), 0),
         )
-    return table
+    largest = max((row.get("batch_size") or 0 for row in rows), default=0)
+    advice = [line for row in rows if row.get("batch_size") == largest for line in row.get("advice") or ()]
+    return [table, *(Text(str(line), style="dim") for line in dict.fromkeys(advice))]
+
+
+def _shares(time_share: Mapping[str, float]) -> str:
+    """The kinds of operators that take most of the time, the largest first."""
+    return ", ".join(f"{kind} {figures.percent(share, 0)}" for kind, share in list(time_share.items())[:MOST_KINDS])

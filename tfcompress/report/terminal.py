@@ -11,7 +11,7 @@ from rich.text import Text
 
 from tfcompress.report import figures
 from tfcompress.report.page import TargetView, target_views
-from tfcompress.report.target_tables import compile_table, mapping_tables
+from tfcompress.report.target_tables import compile_tables, mapping_tables
 
 __all__ = ["render_terminal"]
 
@@ -33,7 +33,7 @@ def render_terminal(report: Mapping[str, Any]) -> RenderableType:
     if "mapping" in report:
         return Group(*mapping_tables(report["mapping"]))
     if "compile" in report:
-        return compile_table(report["compile"])
+        return Group(*compile_tables(report["compile"]))
     return Group(*[part for key, value in report.items() for part in _any(key, value)])
 
 
@@ -58,7 +58,7 @@ def _report_parts(report: Mapping[str, Any]) -> list[RenderableType]:
         if len(views) == 1 and view.layers:
             parts.append(_layers(view))
         if view.section.get("compile"):
-            parts.append(compile_table(view.section["compile"]))
+            parts += compile_tables(view.section["compile"])
     return parts
 
 

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
+from rich.console import Console
 
 from tfcompress.converters.cloud_tpu.findings import read_findings
+from tfcompress.converters.cloud_tpu.layouts import entry_arguments, read_array
+from tfcompress.converters.cloud_tpu.proof import CompileRow
+from tfcompress.report import render_terminal
 
 HLO = """HloModule tfcompress, is_scheduled=true
 
@@ -58,3 +64,45 @@ def test_advice_names_the_layer_the_waste_and_a_better_size() -> None:
 def test_a_program_without_estimates_gives_no_findings() -> None:
     findings = read_findings("ENTRY %main () -> f32[] {\n  ROOT %c = f32[] constant(0)\n}\n", [])
     assert (findings.time_share, findings.padding_waste, findings.advice) == ({}, None, ())
+
+
+def test_the_terminal_shows_where_time_goes_and_the_advice_once() -> None:
+    findings = read_findings(HLO, ["project"])
+    row = CompileRow(
+        "v5e:2x2",
+        "batch_8",
+        8,
+        True,
+        None,
+        time_share=findings.time_share,
+        padding_waste=0.71875,
+        advice=findings.advice,
+    ).to_json()
+    console = Console(file=io.StringIO(), width=200)
+    console.print(render_terminal({"compile": [row, row | {"topology": "v6e:1x1"}, row | {"batch_size": 1}]}))
+    assert isinstance(console.file, io.StringIO)
+    text = console.file.getvalue()
+    assert "matrix unit 80 %, data movement 10 %" in text
+    assert "72 %" in text
+    assert text.count("channels 24 is padded to 128") == 1
+
+
+def test_an_array_takes_the_memory_of_its_layout() -> None:
+    # 224 columns lie along the lanes and fill two tiles of 128, 224 rows fill 28 tiles of 8; 4 bytes a number.
+    assert bytes_of("f32[32,224,224,3]{2,1,3,0:T(8,128)}") == 32 * 3 * 224 * 256 * 4
+    # 64 channels are padded to 128 lanes, 3 of the kernel's rows to 8 sublanes; 2 bytes a number.
+    assert bytes_of("bf16[7,7,3,64]{3,2,1,0:T(8,128)(2,1)S(1)}") == 7 * 7 * 8 * 128 * 2
+    assert bytes_of("bf16[1000]{0:T(1024)(128)(2,1)}") == 1024 * 2
+    assert bytes_of("s32[]{:T(128)}") == 4
+    assert bytes_of("pred[5]{0}") == 5
+
+
+def bytes_of(text: str) -> int:
+    array = read_array(text)
+    assert array is not None
+    return array.bytes
+
+
+def test_arguments_of_the_program_are_those_of_its_entry() -> None:
+    arguments = entry_arguments(HLO)
+    assert {index: array.bytes if array else None for index, array in arguments.items()} == {0: 56 * 56 * 8 * 128 * 2}

@@ -97,6 +97,19 @@ def test_a_loop_runs_after_a_load(tmp_path: Path, flavor: str) -> None:
     assert_equal_to_float(model.predict(inputs), models.run_signature(tmp_path / "1", "serving_default", inputs))
 
 
+@pytest.mark.parametrize("flavor", ["keras3", "tf_keras"])
+def test_a_function_with_a_gradient_of_its_own_is_saved(tmp_path: Path, flavor: str) -> None:
+    layers = models.FLAVORS[flavor].layers
+    inputs = layers.Input((6,), name="x")
+    result = layers.Dense(3, activation="swish")(layers.Dense(4, activation="swish")(inputs))
+    model = models.float_model_from_keras(models.FLAVORS[flavor].Model(inputs, result))
+    graph = trace(model, 2)
+    assert "IdentityN" not in {node.op for node in graph.graph_def.node}
+    write_saved_model([graph], tmp_path / "1")
+    samples = models.random_inputs(model, 2)
+    assert_equal_to_float(model.predict(samples), models.run_signature(tmp_path / "1", "batch_2", samples))
+
+
 def test_frozen_weights_are_constants(tmp_path: Path) -> None:
     model = models.conv_net()
     write_saved_model([trace(model, 2)], tmp_path / "1", freeze=True)
