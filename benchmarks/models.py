@@ -27,6 +27,7 @@ APPLICATIONS = (
     "MobileNet", "MobileNetV2", "MobileNetV3Small", "EfficientNetB0", "EfficientNetV2B0", "NASNetMobile", "DenseNet121",
     "ResNet50", "ResNet50V2", "InceptionV3", "Xception", "InceptionResNetV2", "ConvNeXtTiny", "VGG16",
 )  # fmt: skip
+NATIVE_SIZES = {"MobileNetV3Small": 224}  # where Keras leaves the picture's side open unless told
 
 
 def index() -> list[dict[str, str]]:
@@ -57,6 +58,7 @@ def load(name: str, *, size: int | None = None) -> FloatModel:
         return load_entry(keras_files()[name])
     keras.utils.set_random_seed(0)
     family = name.removeprefix(PREFIX)
+    size = size or NATIVE_SIZES.get(family)
     shape: dict[str, Any] = {} if size is None else {"input_shape": (size, size, 3)}
     return float_model_from_keras(_lived_in(getattr(keras.applications, family)(weights=None, **shape)), name=family)
 
