@@ -167,8 +167,8 @@ class MeanSquaredErrorEstimator(_HistogramEstimator):
         return quantization_error(self.histogram.centers, self.histogram.counts, low, high)
 
 
-def quantization_error(values: np.ndarray, weights: np.ndarray, low: float, high: float) -> float:
-    """Weighted mean squared error of 8-bit affine quantization to a range that includes zero.
+def quantization_error(values: np.ndarray, weights: np.ndarray, low: float, high: float, levels: int = LEVELS) -> float:
+    """Weighted mean squared error of affine quantization to a range that includes zero.
 
     LiteRT quantization specification: real = scale * (q - zero_point), zero exactly representable.
 
@@ -177,10 +177,11 @@ def quantization_error(values: np.ndarray, weights: np.ndarray, low: float, high
         weights: how often each value occurs, [n].
         low: smallest representable value, <= 0.
         high: largest representable value, >= 0, above `low`.
+        levels: number of integers, 256 for 8 bits.
     """
-    scale = (high - low) / (LEVELS - 1)
+    scale = (high - low) / (levels - 1)
     zero_point = round(-low / scale)
-    integers = np.clip(np.round(values / scale) + zero_point, 0, LEVELS - 1)
+    integers = np.clip(np.round(values / scale) + zero_point, 0, levels - 1)
     errors = (integers - zero_point) * scale - values
     return float(np.dot(errors * errors, weights) / weights.sum())
 

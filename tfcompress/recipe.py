@@ -216,6 +216,8 @@ class PostTraining(_Section):
         cross_layer_equalization: even out channel ranges across layers (Nagel et al. 2019, section 4.1).
         adaptive_rounding: choose up or down for each weight on unlabelled data (Nagel et al. 2020, AdaRound).
         allow_select_ops: let TensorFlow (Flex) operators into the file.
+        calibration_ranges: the `calibration.json` that an earlier run left in its phone folder, reused by the phone
+            target instead of calibrating; refused where the model or the samples are others. None calibrates.
     """
 
     scheme: Literal["int8", "int8_float_io", "int16x8", "float16", "dynamic", "int4_weights"] = "int8"
@@ -227,6 +229,7 @@ class PostTraining(_Section):
     cross_layer_equalization: bool | None = None
     adaptive_rounding: bool | None = None
     allow_select_ops: bool = False
+    calibration_ranges: str | None = None
 
     def _check(self) -> None:
         _require(50 < self.percentile <= 100, "post_training", "percentile", self.percentile, "in (50, 100]")

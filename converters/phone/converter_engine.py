@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ai_edge_litert import schema_py_generated as schema
@@ -19,7 +19,7 @@ from tfcompress.model import FloatModel
 from tfcompress.runtime import tf
 from tfcompress.tflite import pack, read_tflite, unpack
 
-__all__ = ["quantize", "quantize_trained"]
+__all__ = ["quantize", "quantize_trained", "stored"]
 
 _SPLITS = ("SPLIT", "SPLIT_V", "UNPACK")
 
@@ -38,7 +38,10 @@ def quantize(content: bytes, calibration: Calibration, limits: Limits) -> bytes:
         ConversionError: the quantizer cannot handle the model, or 16-bit activations are asked for.
     """
     if limits.int16 or limits.keep_int16:
-        raise ConversionError("TFLiteConverter's quantizer has no 16-bit activations here; use engine=litert or int8")
+        raise ConversionError(
+            "TFLiteConverter's quantizer takes no 16-bit activations (int16x8, keep_int16); "
+            "use --engine=litert or --engine=auto"
+        )
     # Not public: the public TFLiteConverter insists on its own calibrator, which is ten times slower than ours.
     mlir_quantize = importlib.import_module("tensorflow.lite.python.convert").mlir_quantize
     tree = unpack(content)
@@ -91,12 +94,41 @@ def quantize_trained(model: FloatModel, *, integer_io: bool) -> bytes:
     Raises:
         ConversionError: TFLiteConverter cannot handle the model.
     """
+
+    def change(converter: Any) -> None:
+        if integer_io:
+            converter.inference_input_type = tf.int8
+            converter.inference_output_type = tf.int8
+
+    return _by_converter(model, change, allow_select_ops=False)
+
+
+def stored(model: FloatModel, scheme: str, allow_select_ops: bool) -> bytes:
+    """A model with weights of fewer bits and float32 inputs and outputs, as TFLiteConverter makes it.
+
+    Args:
+        model: the float model.
+        scheme: `float16` or `dynamic`.
+        allow_select_ops: let TensorFlow (Flex) operators in.
+
+    Raises:
+        ConversionError: TFLiteConverter cannot handle the model, or has no such scheme.
+    """
+    if scheme not in ("float16", "dynamic"):
+        raise ConversionError(f"TFLiteConverter has no scheme {scheme}; use --engine=litert or --engine=auto")
+
+    def change(converter: Any) -> None:
+        if scheme == "float16":
+            converter.target_spec.supported_types = [tf.float16]
+
+    return _by_converter(model, change, allow_select_ops=allow_select_ops)
+
+
+def _by_converter(model: FloatModel, change: Callable[[Any], None], *, allow_select_ops: bool) -> bytes:
     with silenced():
-        converter = new_converter(model, allow_select_ops=False)
+        converter = new_converter(model, allow_select_ops=allow_select_ops)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if integer_io:
-        converter.inference_input_type = tf.int8
-        converter.inference_output_type = tf.int8
+    change(converter)
     tree = unpack(convert_with(converter, model))
     order_inputs_and_outputs(tree, [item.name for item in model.inputs], [item.name for item in model.outputs])
     return pack(tree)

@@ -8,7 +8,7 @@ from pathlib import Path
 from ai_edge_litert.interpreter import Interpreter
 
 from tfcompress.chatter import silenced
-from tfcompress.converters.phone.latency import measure_latency
+from tfcompress.converters.phone.latency import measure_latency, xnnpack_share
 from tfcompress.tflite import Operator, Subgraph, TfliteFile, read_tflite
 
 __all__ = ["batch_is_resizable", "describe", "float_operators", "select_operators"]
@@ -71,15 +71,20 @@ def batch_is_resizable(content: bytes) -> bool | None:
         return answer
 
 
-def describe(path: Path) -> dict[str, object]:
-    """report.json facts of a .tflite: bytes, dtypes, what is float, and its latency here."""
+def describe(path: Path, float_content: bytes | None = None) -> dict[str, object]:
+    """report.json facts of a .tflite: bytes, dtypes, what is float, and its latency here beside the float file's.
+
+    Args:
+        path: the .tflite.
+        float_content: the float .tflite it was made from; None where there is none.
+    """
     content = path.read_bytes()
     file = read_tflite(content)
     main = file.main
     inputs = [main.tensors[index].dtype for index in main.inputs]
     outputs = [main.tensors[index].dtype for index in main.outputs]
     tensors = {dtype for graph in file.subgraphs for dtype in _used_dtypes(graph)}
-    latency: Mapping[str, object] = measure_latency(content)
+    latency: Mapping[str, object] = measure_latency(content, float_content)
     return {
         "bytes": len(content),
         "fully_integer": not tensors.intersection(_FLOAT),
@@ -88,5 +93,6 @@ def describe(path: Path) -> dict[str, object]:
         "float_ops": list(float_operators(file)),
         "select_ops": list(select_operators(file)),
         "resizable_batch": batch_is_resizable(content),
+        "xnnpack": xnnpack_share(content),
         **latency,
     }

@@ -1,9 +1,10 @@
-"""Latency where a phone would run it: LiteRT on the CPU, with XNNPACK."""
+"""Latency where a phone would run it, LiteRT on the CPU with XNNPACK, and what XNNPACK leaves to slower kernels."""
 
 from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -11,25 +12,67 @@ from ai_edge_litert.interpreter import Interpreter
 
 from tfcompress.chatter import silenced
 
-__all__ = ["measure_latency"]
+__all__ = ["measure_latency", "xnnpack_share"]
 
 WARM_UP_RUNS = 3
 RUNS = 30
-SECONDS = 1.0  # stop earlier than `RUNS` when a model is slow, but never below `LEAST_RUNS`
+SECONDS = 0.5  # stop earlier than `RUNS` when a model is slow, but never below `LEAST_RUNS`
 LEAST_RUNS = 5
+DELEGATE = "DELEGATE"
 
 
-def measure_latency(content: bytes) -> dict[str, object]:
-    """Latency of one inference at batch 1.
+def measure_latency(content: bytes, float_content: bytes | None) -> dict[str, object]:
+    """Latency of one inference at batch 1, of a file and of the float file that it was made from.
+
+    Args:
+        content: the .tflite.
+        float_content: the float .tflite; None where there is none (a quantization-aware model).
 
     Returns:
         `latency_ms`: {`median`, `p90`} on one thread; `latency_ms_all_threads`: the same with `threads` on all cores;
-        both None where LiteRT cannot run the file (TensorFlow operators without the Flex delegate).
+        `float_latency_ms` and `float_latency_ms_all_threads`: the float file's.  None where LiteRT cannot run a file
+        (TensorFlow operators without the Flex delegate) or there is none.
     """
     cores = os.cpu_count() or 1
-    single = _one(content, 1)
-    every = _one(content, cores)
-    return {"latency_ms": single, "latency_ms_all_threads": None if every is None else {**every, "threads": cores}}
+    result: dict[str, object] = {}
+    for prefix, file in (("", content), ("float_", float_content)):
+        single, every = (None, None) if file is None else (_one(file, 1), _one(file, cores))
+        result[f"{prefix}latency_ms"] = single
+        result[f"{prefix}latency_ms_all_threads"] = None if every is None else {**every, "threads": cores}
+    return result
+
+
+def xnnpack_share(content: bytes) -> dict[str, object] | None:
+    """How much of a file XNNPACK computes here, as LiteRT divided it.
+
+    Returns:
+        `operators` in the main graph; `taken` by XNNPACK; `left`: {operator name: how many} of the others.  None where
+        LiteRT cannot run the file.
+    """
+    try:
+        with silenced():
+            interpreter = Interpreter(model_content=content, num_threads=1)
+            interpreter.allocate_tensors()
+            details = interpreter._get_ops_details()  # no public call tells what a delegate took
+    except (RuntimeError, ValueError):
+        return None
+    nodes = [node for node in details if node["op_name"] != DELEGATE]
+    taken: set[int] = set()
+    for node in details:
+        if node["op_name"] == DELEGATE:
+            taken |= _behind(nodes, set(node["outputs"].tolist()), set(node["inputs"].tolist()))
+    left = Counter(node["op_name"] for node in nodes if node["index"] not in taken)
+    return {"operators": len(nodes), "taken": len(taken), "left": dict(sorted(left.items()))}
+
+
+def _behind(nodes: list[dict[str, Any]], outputs: set[int], inputs: set[int]) -> set[int]:
+    """The nodes that compute `outputs` from `inputs`: those that one delegate node stands for."""
+    wanted, found = set(outputs), set()
+    for node in reversed(nodes):
+        if wanted.intersection(node["outputs"].tolist()):
+            found.add(node["index"])
+            wanted.update(set(node["inputs"].tolist()) - inputs)
+    return found
 
 
 def _one(content: bytes, threads: int) -> dict[str, float] | None:

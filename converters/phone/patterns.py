@@ -9,7 +9,25 @@ from tfcompress.layer_names import all_layers, as_named_in, layers_of, patterns_
 from tfcompress.model import FloatModel
 from tfcompress.tflite import TfliteFile
 
-__all__ = ["tensors_of_layers"]
+__all__ = ["layers_by_tensor", "tensors_of_layers"]
+
+
+def layers_by_tensor(model: FloatModel, file: TfliteFile) -> dict[int, tuple[str, ...]]:
+    """{index of a computed tensor: names of the Keras layers fused into it, the last computed first}.
+
+    Args:
+        model: whose layers are meant; one without a Keras model has only the scopes in its tensors' names.
+        file: the float .tflite; only its main graph is looked at.
+    """
+    graph, names = file.main, _layer_names(model, file)
+    known = as_named_in(names, (tensor.name for tensor in graph.tensors))
+    # The converter gives an output of the model a name of its own; its layer has the name of the signature's output.
+    last = {index: name for signature in file.signatures[:1] for name, index in signature.outputs.items()}
+    computed = [index for operator in graph.operators for index in operator.outputs]
+    return {
+        index: layers_of(graph.tensors[index].name, known) or tuple({last.get(index, "")} & set(names))
+        for index in computed
+    }
 
 
 def tensors_of_layers(model: FloatModel, file: TfliteFile, patterns: Collection[str], key: str) -> tuple[str, ...]:
@@ -26,25 +44,21 @@ def tensors_of_layers(model: FloatModel, file: TfliteFile, patterns: Collection[
     """
     if not patterns:
         return ()
-    names = [layer.name for layer in all_layers(model.keras_model)] or _scopes(file)
+    names = _layer_names(model, file)
     for pattern in patterns:
         if not any(patterns_match(name, [pattern]) for name in names):
             raise RecipeError(
                 f"recipe: {key}: {pattern!r} matches no layer; the model has {', '.join(names[:12])}, ..."
             )
-    graph = file.main
-    known = as_named_in(names, (tensor.name for tensor in graph.tensors))
-    outputs = (graph.tensors[index] for operator in graph.operators for index in operator.outputs)
-    # The converter gives an output of the model a name of its own; its layer has the name of the signature's output.
-    last = {index: name for signature in file.signatures[:1] for name, index in signature.outputs.items()}
     return tuple(
-        tensor.name
-        for tensor in outputs
-        if any(
-            patterns_match(layer, patterns)
-            for layer in layers_of(tensor.name, known) or {last.get(tensor.index, "")} & set(names)
-        )
+        file.main.tensors[index].name
+        for index, layers in layers_by_tensor(model, file).items()
+        if any(patterns_match(layer, patterns) for layer in layers)
     )
+
+
+def _layer_names(model: FloatModel, file: TfliteFile) -> list[str]:
+    return [layer.name for layer in all_layers(model.keras_model)] or _scopes(file)
 
 
 def _scopes(file: TfliteFile) -> list[str]:

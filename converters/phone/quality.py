@@ -15,7 +15,7 @@ from tfcompress.data import Samples
 from tfcompress.recipe import PostTraining
 from tfcompress.tflite import TfliteFile, pack, read_tflite, unpack
 
-__all__ = ["QualityPlan", "improve_weights", "output_error", "plan_for", "tail_tensors"]
+__all__ = ["QualityPlan", "few_enough", "improve_weights", "output_error", "plan_for", "tail_tensors"]
 
 COMPARED_SAMPLES = 256
 TAIL_SHARE = 0.1  # of all activations: what may become 16 bit
@@ -113,7 +113,12 @@ def tail_tensors(file: TfliteFile) -> tuple[str, ...]:
             reached.update(operator.outputs)
             tail.append(graph.tensors[operator.outputs[0]].name)
     names = tuple(tail[1:] if _is_sum(file, tail[:1]) else tail)
-    return names if _elements(file, names) <= TAIL_SHARE * _elements(file) else ()
+    return names if few_enough(file, names) else ()
+
+
+def few_enough(file: TfliteFile, names: tuple[str, ...]) -> bool:
+    """Whether tensors are so small a part of all activations that computing them with 16 bits costs little."""
+    return _elements(file, names) <= TAIL_SHARE * _elements(file)
 
 
 def _elements(file: TfliteFile, names: tuple[str, ...] | None = None) -> int:

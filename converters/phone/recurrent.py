@@ -60,7 +60,7 @@ def unrolled(model: FloatModel) -> Iterator[None]:
 @contextlib.contextmanager
 def _unrolled_convolutional_loops() -> Iterator[None]:
     """tf_keras' ConvLSTM refuses `unroll`, but runs `backend.rnn`, which knows it."""
-    backend = importlib.import_module("tf_keras.src.backend")
+    backend: Any = importlib.import_module("tf_keras.src.backend")
     plain = backend.rnn
     backend.rnn = functools.partial(plain, unroll=True)
     try:

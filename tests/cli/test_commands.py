@@ -107,6 +107,33 @@ def test_inspect_prints_for_people_too(arguments: tuple[str, ...], phone: Path) 
     assert "CONV_2D" in text
 
 
+def test_inspect_says_what_each_bit_width_keeps_of_a_model(cnn_folder: Path) -> None:
+    model = cnn_folder / "model.keras"
+    weights = {row["layer"]: row for row in printed_json("inspect", model)["bit_widths"]}
+    assert set(weights) == {"conv_1", "conv_2", "conv_3", "dense", "digit"}
+    assert weights["dense"]["weights_4_bit_db"] < weights["dense"]["weights_8_bit_db"] < 60
+    assert weights["dense"]["activations_8_bit_db"] is None
+    flags = (f"--calibration={cnn_folder / 'train.npz'}", "--calibration_samples=50")
+    both = {row["layer"]: row for row in printed_json("inspect", model, *flags)["bit_widths"]}
+    assert both["conv_1"]["activations_8_bit_db"] > 25
+    code, text = printed("inspect", model)
+    assert code == 0
+    assert "weights_need_bits" in text
+
+
+def test_calibration_ranges_are_reused_and_refused_on_other_data(cnn_folder: Path, phone: Path, tmp_path: Path) -> None:
+    ranges = f"--calibration_ranges={phone / 'phone/calibration.json'}"
+    command = ["convert", cnn_folder / "model.keras", "--targets=phone", ranges]
+    same = f"--calibration={cnn_folder / 'train.npz'}"
+    code, _ = printed(*command, same, f"--output={tmp_path / 'again'}")
+    assert code == 0
+    again, first = ((folder / "phone/model.tflite").read_bytes() for folder in (tmp_path / "again", phone))
+    assert again == first
+    other = f"--calibration={cnn_folder / 'test.npz'}"
+    assert printed(*command, other, f"--output={tmp_path / 'other'}")[0] == 2
+    assert not (tmp_path / "other").exists()
+
+
 def test_a_keras_model_cannot_be_inspected_for_the_edge_tpu(cnn_folder: Path) -> None:
     assert printed("inspect", cnn_folder / "model.keras", "--target=edgetpu") == (2, "")
 

@@ -12,8 +12,10 @@ from typing import Any
 from rich.console import Console
 
 import tfcompress
-from tfcompress import chatter
-from tfcompress.errors import GateError, InputError, ModelError
+from tfcompress import chatter, console
+from tfcompress.data import open_data
+from tfcompress.errors import ConversionError, GateError, InputError, ModelError
+from tfcompress.model import FloatModel
 from tfcompress.recipe import Recipe
 from tfcompress.report import node_data, render_terminal, write_tensorboard
 from tfcompress.report.ci import compared_sections, render_junit, render_markdown
@@ -164,7 +166,29 @@ def _inspected(path: Path, options: argparse.Namespace) -> dict[str, Any]:
         custom_objects=options.custom_objects,
         allow_unsafe_deserialization=options.allow_unsafe_deserialization,
     )
-    return tfcompress.inspect_model(model)
+    return {**tfcompress.inspect_model(model), "bit_widths": _bit_widths(model, options)}
+
+
+def _bit_widths(model: FloatModel, options: argparse.Namespace) -> list[dict[str, object]] | None:
+    """What 4, 8 and 16 bits keep of each layer; None where the model has no .tflite to look at."""
+    from tfcompress.converters.phone import advise
+
+    samples = None
+    if options.calibration is not None:
+        samples = open_data(
+            options.calibration,
+            model.inputs,
+            model.outputs,
+            preprocess=options.preprocess,
+            label_column=options.label_column,
+            flag="calibration",
+        ).spread(options.calibration_samples)
+    try:
+        with chatter.silenced():
+            return [row.to_json() for row in advise(model, samples)]
+    except ConversionError as error:
+        console.warn(f"no advice on bit widths: {error}")
+        return None
 
 
 def _inspected_tflite(path: Path, target: str | None) -> dict[str, Any]:
@@ -208,6 +232,7 @@ _FLAGS = {
         "estimator": "estimator",
         "quality": "quality",
         "allow_select_ops": "allow_select_ops",
+        "calibration_ranges": "calibration_ranges",
     },
     "edgetpu": {"rewrite": "rewrite"},
     "cloud_tpu": {

@@ -72,6 +72,12 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_calibration_samples(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--calibration_samples", type=_positive, default=500, metavar="N", help="how many calibrate (default: 500)"
+    )
+
+
 def _add_gate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max_accuracy_drop", type=_share, default=0.01, metavar="DROP", help="the gate, absolute (default: 0.01)"
@@ -115,11 +121,9 @@ def _convert(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--evaluation", metavar="DATA", help="data to compare on (default: the calibration data)")
     parser.add_argument("--train", metavar="DATA", help="data to fine-tune on (default: the calibration data)")
     parser.add_argument("--output", required=True, metavar="DIR", help="folder to make")
+    _add_calibration_samples(parser)
     parser.add_argument(
-        "--calibration_samples", type=_positive, default=500, metavar="N", help="how many calibrate (default: 500)"
-    )
-    parser.add_argument(
-        "--suggest", action="store_true", help="where the gate fails, try the repairs of the causes found"
+        "--suggest", action="store_true", help="where the gate fails or compression is lost, try the causes' repairs"
     )
     _add_recipe(parser)
     _add_data(parser)
@@ -132,6 +136,11 @@ def _convert(parser: argparse.ArgumentParser) -> None:
     phone.add_argument("--engine", help="auto, litert or tflite_converter (default: auto)")
     phone.add_argument("--estimator", help="min_max, moving_average, percentile, entropy or mse (default: min_max)")
     phone.add_argument("--quality", help="fast, balanced or best (default: balanced)")
+    phone.add_argument("--keep_float", type=_names, metavar="P,P", help="layer name patterns left in float")
+    phone.add_argument("--keep_int16", type=_names, metavar="P,P", help="layer name patterns with 16-bit activations")
+    phone.add_argument(
+        "--calibration_ranges", metavar="FILE", help="reuse the phone/calibration.json of an earlier run"
+    )
     phone.add_argument(
         "--allow_select_ops", action="store_const", const=True, help="let TensorFlow (Flex) operators in"
     )
@@ -184,6 +193,9 @@ def _inspect(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("artifact", nargs="+", metavar="ARTIFACT", help=".keras, .h5, SavedModel folder or .tflite")
     parser.add_argument("--target", choices=[target.value for target in Target], help="say how it would run there")
     parser.add_argument("--topologies", type=_names, metavar="T,T", help="for cloud_tpu: what to compile for")
+    parser.add_argument("--calibration", metavar="DATA", help="for a model: look at its activations on this data too")
+    _add_calibration_samples(parser)
+    _add_data(parser)
     parser.add_argument("--edgetpu_log", action="store_true", help="the ARTIFACTs are logs of the Edge TPU compiler")
     _add_loading(parser)
 

@@ -52,7 +52,8 @@ def _pairs(graph: Subgraph, layers: Sequence[WeightedLayer]) -> list[tuple[int, 
         fits = second is not None and len(first.bias) == _inputs_of(second)
         scalable = first.operator.options.FusedActivationFunction() in _SCALABLE
         private = len(graph.consumers(first.output_tensor)) == 1 and first.output_tensor not in graph.outputs
-        if second is not None and fits and scalable and private:
+        free = second is not None and not (first.clustered or second.clustered)  # scaling would split the clusters
+        if second is not None and free and fits and scalable and private:
             pairs.append((first.weight_tensor, second.weight_tensor))
     return pairs
 

@@ -14,6 +14,8 @@ __all__ = ["WeightedLayer", "weighted_layers"]
 
 Kind = Literal["CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"]
 _WITH_WEIGHTS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
+MOST_CLUSTERS = 256  # as many as the recipe allows
+WEIGHTS_A_CLUSTER = 4
 _SAME_PADDING = 0  # schema.Padding.SAME
 
 
@@ -40,6 +42,12 @@ class WeightedLayer:
     bias_tensor: int
     input_tensor: int
     output_tensor: int
+
+    @property
+    def clustered(self) -> bool:
+        """Whether the weights share so few values that clustering must have made them so."""
+        distinct = len(np.unique(self.weights))
+        return distinct <= MOST_CLUSTERS and distinct * WEIGHTS_A_CLUSTER <= self.weights.size
 
     def as_rows(self) -> np.ndarray:
         """float64 [out, patch]: each output channel's weights."""

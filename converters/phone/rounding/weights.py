@@ -57,18 +57,18 @@ def round_rows(rows: np.ndarray, second: np.ndarray, scales: np.ndarray) -> np.n
 
     Returns:
         float64 [out, patch], each a whole multiple of its row's scale; weights at the end of the range keep theirs,
-        so that the plain quantizer finds the same scale again.
+        so that the plain quantizer finds the same scale again, and zeros stay zero, as pruning left them.
     """
     diagonal = np.diag(second)
     damped = second + np.eye(len(second)) * max(DAMPING * float(diagonal.mean()), 1e-12)
     order = np.argsort(-diagonal, kind="stable")
     factor = np.linalg.cholesky(np.linalg.inv(damped[np.ix_(order, order)])).T
     original, left = rows[:, order], rows[:, order].copy()
-    at_the_end = np.abs(original) >= scales * (LARGEST - 1e-9)
+    fixed = (np.abs(original) >= scales * (LARGEST - 1e-9)) | (original == 0)
     result = np.empty_like(left)
     for column in range(left.shape[1]):
         integers = np.clip(np.round(left[:, column] / scales[:, 0]), -LARGEST, LARGEST)
-        result[:, column] = np.where(at_the_end[:, column], original[:, column], integers * scales[:, 0])
+        result[:, column] = np.where(fixed[:, column], original[:, column], integers * scales[:, 0])
         error = (left[:, column] - result[:, column]) / factor[column, column]
         left[:, column + 1 :] -= error[:, None] * factor[column, column + 1 :]
     return result[:, np.argsort(order, kind="stable")]
@@ -84,7 +84,7 @@ def _scales(layer: WeightedLayer, rows: np.ndarray, dense_per_channel: bool) -> 
 
 def _round_layer(layer: WeightedLayer, rows: np.ndarray, known: Moments, scales: np.ndarray) -> np.ndarray:
     covariance = known.covariance
-    if covariance is None:
+    if covariance is None or layer.clustered:
         return round_to_nearest(rows, scales)
     if layer.kind != "DEPTHWISE_CONV_2D":
         return round_rows(rows, covariance, scales)

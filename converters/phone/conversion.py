@@ -1,0 +1,119 @@
+"""From a float model to a phone's .tflite, with its facts and what its user should know."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from tfcompress.calibration import Calibration
+from tfcompress.converters.artifact import Artifact
+from tfcompress.converters.phone import converter_engine, schemes
+from tfcompress.converters.phone.facts import describe
+from tfcompress.converters.phone.float_tflite import to_float_tflite, with_fixed_sizes
+from tfcompress.converters.phone.int8 import quantize_int8
+from tfcompress.data import Samples
+from tfcompress.model import FloatModel
+from tfcompress.recipe import Recipe
+from tfcompress.targets import Target
+
+__all__ = ["convert"]
+
+FILE_NAME = "model.tflite"
+RANGES_NAME = "calibration.json"
+# Schemes that need no calibration: from the float .tflite to the file.
+SCHEMES = {"float16": schemes.float16, "dynamic": schemes.dynamic, "int4_weights": schemes.int4_weights}
+
+
+@dataclass(frozen=True)
+class _Made:
+    """A file, the float one it was made from, its ranges, facts that are not in it, and notes."""
+
+    content: bytes
+    float_content: bytes | None
+    ranges: Calibration | None
+    facts: Mapping[str, object] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, output: Path) -> Artifact:
+    """Convert a model for phones.
+
+    Args:
+        model: the float (or quantization-aware) model.
+        calibration: representative inputs; None is allowed for schemes and models that need none.
+        recipe: `post_training`, `keep_float` and `keep_int16` are used.
+        output: existing empty folder; gets `model.tflite`, and the ranges it was made with as `calibration.json`.
+
+    Raises:
+        ConversionError: the model cannot be converted; the message names the operator and what to do.
+        DataError: calibration data is missing or bad, or the ranges to reuse were made for something else.
+    """
+    model = with_fixed_sizes(model, calibration)
+    made = (_stored if recipe.post_training.scheme in SCHEMES else _calibrated)(model, calibration, recipe)
+    path = output / FILE_NAME
+    path.write_bytes(made.content)
+    if made.ranges is not None and calibration is not None:
+        replace(made.ranges, data_sha256=calibration.sha256).save(output / RANGES_NAME)
+    facts = {**describe(path, made.float_content), **made.facts}
+    return Artifact(Target.PHONE, output, path, facts, (*made.notes, *_advice(model, facts)))
+
+
+def _calibrated(model: FloatModel, calibration: Samples | None, recipe: Recipe) -> _Made:
+    """Integers that compute: weights and activations."""
+    options = recipe.post_training
+    ranges = None if options.calibration_ranges is None else Calibration.load(options.calibration_ranges)
+    result = quantize_int8(model, calibration, recipe, integer_io=options.scheme != "int8_float_io", ranges=ranges)
+    facts: dict[str, object] = {"engine": {"name": result.engine, "reason": result.reason}}
+    if result.bit_widths:
+        facts["bit_widths"] = [row.to_json() for row in result.bit_widths]
+    notes = (f"engine: {result.engine} ({result.reason})", *result.notes)
+    return _Made(result.content, result.float_content, result.calibration, facts, notes)
+
+
+def _stored(model: FloatModel, calibration: Samples | None, recipe: Recipe) -> _Made:
+    """Numbers stored with fewer bits, which need no data."""
+    del calibration
+    options = recipe.post_training
+    float_content = to_float_tflite(model, allow_select_ops=options.allow_select_ops)
+    if options.engine == "tflite_converter":
+        content, reason = converter_engine.stored(model, options.scheme, options.allow_select_ops), "asked for"
+    else:
+        content, reason = SCHEMES[options.scheme](float_content), f"the default for scheme {options.scheme}"
+    engine = "tflite_converter" if options.engine == "tflite_converter" else "litert"
+    facts = {"engine": {"name": engine, "reason": reason}}
+    return _Made(content, float_content, None, facts, (f"engine: {engine} ({reason})",))
+
+
+def _advice(model: FloatModel, facts: Mapping[str, object]) -> list[str]:
+    """What a user should know about the file before shipping it."""
+    notes = []
+    if facts["select_ops"]:
+        notes.append(f"needs TensorFlow's Flex delegate on the phone for {', '.join(_names(facts['select_ops']))}")
+    if facts["float_ops"] and facts["input_dtypes"] != ["float32"]:
+        notes.append(f"computed in float: {', '.join(_names(facts['float_ops']))}")
+    if facts["resizable_batch"] is False:
+        notes.append("runs one sample at a time: an operator or a recurrent state has its batch of 1 built in")
+    left = facts["xnnpack"]["left"] if isinstance(facts["xnnpack"], dict) else {}
+    if left:
+        counted = ", ".join(f"{count} {name}" for name, count in left.items())
+        notes.append(f"XNNPACK does not take {counted}; they run on LiteRT's own, slower kernels")
+    notes += [line for line in (_latency_line(facts, ""), _latency_line(facts, "_all_threads")) if line]
+    size, float_size = facts["bytes"], model.float_bytes
+    if isinstance(size, int) and float_size is not None and size > float_size:
+        notes.append(f"larger than the float weights ({size} against {float_size} bytes): the graph outweighs them")
+    return notes
+
+
+def _latency_line(facts: Mapping[str, object], which: str) -> str | None:
+    ours, floats = facts[f"latency_ms{which}"], facts[f"float_latency_ms{which}"]
+    if not isinstance(ours, dict) or not isinstance(floats, dict):
+        return None
+    return (
+        f"latency here on {ours.get('threads', 1)} thread(s): median {ours['median']:.3g} ms, p90 {ours['p90']:.3g} ms; "
+        f"the float model's {floats['median']:.3g} ms and {floats['p90']:.3g} ms"
+    )
+
+
+def _names(value: object) -> list[str]:
+    return [str(item) for item in value] if isinstance(value, list) else []

@@ -1,0 +1,96 @@
+"""The two engines behind one interface: which one quantizes a model, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from tfcompress.calibration import Calibration
+from tfcompress.converters.phone import converter_engine, litert_engine
+from tfcompress.converters.phone.bit_widths import LayerBits
+from tfcompress.converters.phone.facts import batch_is_resizable, float_operators, select_operators
+from tfcompress.converters.phone.limits import Limits
+from tfcompress.errors import ConversionError
+from tfcompress.recipe import PostTraining
+from tfcompress.tflite import read_tflite
+
+__all__ = ["EngineName", "Int8Model", "quantize_calibrated"]
+
+EngineName = Literal["litert", "tflite_converter"]
+
+
+@dataclass(frozen=True)
+class Int8Model:
+    """An int8 .tflite and how it came to be.
+
+    Attributes:
+        content: the file.
+        engine: who quantized it.
+        reason: why that engine.
+        float_content: the float .tflite it was made from, rewrites included; None for a quantization-aware model.
+        calibration: the ranges; None for a quantization-aware model.
+        notes: what was done to weights and ranges, one line each.
+        bit_widths: what 4, 8 and 16 bits keep of each layer; empty where `quality` did not look.
+    """
+
+    content: bytes
+    engine: EngineName
+    reason: str
+    float_content: bytes | None
+    calibration: Calibration | None
+    notes: tuple[str, ...] = ()
+    bit_widths: tuple[LayerBits, ...] = ()
+
+
+def quantize_calibrated(content: bytes, calibration: Calibration, options: PostTraining, limits: Limits) -> Int8Model:
+    """A float .tflite quantized by the engine that fits.
+
+    Args:
+        content: the float .tflite.
+        calibration: ranges of its tensors.
+        options: its `engine` may force one.
+        limits: what the result has to look like.
+
+    Raises:
+        ConversionError: no allowed engine can quantize it.
+    """
+    engine, reason, result = _choose(content, calibration, options.engine, limits)
+    return Int8Model(result, engine, reason, content, calibration)
+
+
+def _choose(content: bytes, calibration: Calibration, forced: str, limits: Limits) -> tuple[EngineName, str, bytes]:
+    if not limits.dense_per_channel:
+        reason = "one weight scale for each Dense layer"
+        return "tflite_converter", reason, converter_engine.quantize(content, calibration, limits)
+    if forced == "litert":
+        return "litert", "asked for", litert_engine.quantize(content, calibration, limits)
+    if forced == "tflite_converter":
+        return "tflite_converter", "asked for", converter_engine.quantize(content, calibration, limits)
+    try:
+        first = litert_engine.quantize(content, calibration, limits)
+    except ConversionError as error:
+        return "tflite_converter", str(error), converter_engine.quantize(content, calibration, limits)
+    left = _float_beyond(first, limits)
+    if batch_is_resizable(first) is None and not _needs_flex(first):
+        reason = "LiteRT cannot run what litert-quantizer makes of this model"
+        return "tflite_converter", reason, converter_engine.quantize(content, calibration, limits)
+    if not left:
+        return "litert", "it quantizes every operator", first
+    names = ", ".join(left)
+    try:
+        second = converter_engine.quantize(content, calibration, limits)
+    except ConversionError as error:
+        return "litert", f"it leaves {names} in float, but {error}", first
+    if len(_float_beyond(second, limits)) < len(left):
+        return "tflite_converter", f"litert-quantizer leaves {names} in float", second
+    return "litert", f"both engines leave {names} in float", first
+
+
+def _needs_flex(content: bytes) -> bool:
+    """Whether a file needs the Flex delegate, without which it cannot be run here."""
+    return bool(select_operators(read_tflite(content)))
+
+
+def _float_beyond(content: bytes, limits: Limits) -> tuple[str, ...]:
+    """Float operators that nobody asked for."""
+    return float_operators(read_tflite(content), except_for=limits.keep_float)

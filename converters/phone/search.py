@@ -1,0 +1,116 @@
+"""What `quality=best` tries, and keeps where the outputs come closer to the float model's on unlabelled data."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+
+from tfcompress.calibration import ChannelRanges, calibrate, observe, outlier_tensors
+from tfcompress.calibration.estimators import EstimatorName
+from tfcompress.converters.phone.bit_widths import ENOUGH_DB, LayerBits, layer_bits
+from tfcompress.converters.phone.engines import Int8Model, quantize_calibrated
+from tfcompress.converters.phone.facts import float_operators
+from tfcompress.converters.phone.limits import Limits
+from tfcompress.converters.phone.quality import few_enough, output_error, tail_tensors
+from tfcompress.data import Samples
+from tfcompress.errors import ConversionError
+from tfcompress.model import FloatModel
+from tfcompress.recipe import PostTraining
+from tfcompress.tflite import Subgraph, read_tflite
+
+__all__ = ["closest"]
+
+SEARCHED_ESTIMATORS: tuple[EstimatorName, ...] = ("percentile", "mse")
+WORTH = 0.95  # of the error: 16-bit activations are slower, so they have to take more than this away
+
+
+def closest(
+    model: FloatModel,
+    float_content: bytes,
+    first: Int8Model,
+    samples: Samples,
+    options: PostTraining,
+    limits: Limits,
+    other_estimators: bool,
+    allow_int16: bool,
+) -> Int8Model:
+    """The candidate whose outputs are closest to the float model's on the calibration data.
+
+    Args:
+        model: what is quantized; names the layers.
+        float_content: its float .tflite, before its weights were improved.
+        first: the first candidate.
+        samples: representative inputs; no labels are used.
+        options: with which `first` was made.
+        limits: what the result has to look like.
+        other_estimators: try `SEARCHED_ESTIMATORS` too.
+        allow_int16: try 16-bit activations where 8 bits are likely to lose most.
+    """
+    content = first.float_content or float_content
+    names = [name for name in SEARCHED_ESTIMATORS if name != options.estimator and other_estimators]
+    candidates = [
+        first,
+        *(_with_estimator(content, samples, replace(options, estimator=name), limits) for name in names),
+    ]
+    errors = [output_error(float_content, one.content, samples) for one in candidates]
+    best, error = min(zip(candidates, errors, strict=True), key=lambda pair: pair[1])
+    notes = [f"estimator {best.calibration.estimator}: the closest of {len(candidates)}"] if best.calibration else []
+    rows = layer_bits(model, content, samples)
+    notes += _poor_weights(rows)
+    if allow_int16 and best.engine == "litert" and not limits.int16:
+        for tensors, what in _nominations(content, rows, samples):
+            limits = replace(limits, keep_int16=tuple(dict.fromkeys((*limits.keep_int16, *tensors))))
+            wider = _wider(best, options, limits)
+            found = error if wider is None else output_error(float_content, wider.content, samples)
+            if wider is not None and found < WORTH * error:
+                best, error = wider, found
+                notes.append(f"16-bit activations in {what}")
+    return replace(best, notes=tuple(notes), bit_widths=rows)
+
+
+def _with_estimator(content: bytes, samples: Samples, options: PostTraining, limits: Limits) -> Int8Model:
+    ranges = calibrate(content, samples, estimator=options.estimator, percentile=options.percentile, hash_data=False)
+    return quantize_calibrated(content, ranges, options, limits)
+
+
+def _nominations(content: bytes, rows: tuple[LayerBits, ...], samples: Samples) -> list[tuple[tuple[str, ...], str]]:
+    """(output tensors, what they are) of operators that 16-bit activations may help most."""
+    file = read_tflite(content)
+    tail = tail_tensors(file)
+    outliers = outlier_tensors(observe(content, samples, ChannelRanges)[0], file.main)
+    poor = [
+        row for row in rows if (row.activations.get(8) or ENOUGH_DB) < ENOUGH_DB or outliers.keys() & set(row.tensors)
+    ]
+    tensors = _with_readers(file.main, {name for row in poor for name in row.tensors})
+    found = [(tail, f"the {len(tail)} operators behind the last convolution")] if tail else []
+    if poor and few_enough(file, tensors):
+        found.append((tensors, f"layers of which 8 bits keep too little: {', '.join(row.layer for row in poor)}"))
+    return found
+
+
+def _with_readers(graph: Subgraph, names: Collection[str]) -> tuple[str, ...]:
+    """The tensors, and the outputs of the operators that read them: an 8-bit one would round its inputs again."""
+    wanted = {tensor.index for tensor in graph.tensors if tensor.name in names}
+    operators = [op for op in graph.operators if wanted.intersection((*op.inputs, *op.outputs))]
+    return tuple(graph.tensors[index].name for operator in operators for index in operator.outputs)
+
+
+def _poor_weights(rows: tuple[LayerBits, ...]) -> list[str]:
+    return [
+        f"8 bits keep only {decibels:.1f} dB of the weights of {row.layer}: a few are far larger than the rest; "
+        f"if accuracy suffers, give --keep_float={row.layer}"
+        for row in rows
+        if (decibels := row.weights.get(8)) is not None and decibels < ENOUGH_DB
+    ]
+
+
+def _wider(best: Int8Model, options: PostTraining, limits: Limits) -> Int8Model | None:
+    """`best` with the 16-bit activations of `limits`; None where that cannot be, or brings float operators."""
+    if best.calibration is None or best.float_content is None:
+        return None
+    try:
+        result = quantize_calibrated(best.float_content, best.calibration, replace(options, engine="litert"), limits)
+    except ConversionError:
+        return None
+    worse = len(float_operators(read_tflite(result.content))) > len(float_operators(read_tflite(best.content)))
+    return None if worse else replace(result, reason=best.reason)
