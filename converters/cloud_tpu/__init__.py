@@ -64,7 +64,7 @@ def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, outp
     folder.parent.mkdir()
     write_saved_model(graphs, folder, freeze=options.freeze)
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    notes = _write_companions(model, calibration, graphs, output)
+    notes = _write_companions(model, calibration, graphs, layers, output)
     rows = prove(folder, options.topologies, layer_names=layers)
     compile_rows = [row.to_json() for row in rows]
     (output / "compile.json").write_text(json.dumps(compile_rows, indent=2) + "\n", encoding="utf-8")
@@ -140,13 +140,17 @@ def _inference_graph(
 
 
 def _write_companions(
-    model: FloatModel, calibration: Samples | None, graphs: Sequence[InferenceGraph], output: Path
+    model: FloatModel,
+    calibration: Samples | None,
+    graphs: Sequence[InferenceGraph],
+    layer_names: Collection[str],
+    output: Path,
 ) -> list[str]:
     """Write what stands beside the SavedModel; notes on what was left out."""
     sizes = [graph.batch_size for graph in graphs]
     name = re.sub(r"\W+", "_", model.name).strip("_") or "model"
     exported = graphs[(len(graphs) - 1) // 2]
-    (output / "model.stablehlo").write_bytes(lower_graph(exported))
+    (output / "model.stablehlo").write_bytes(lower_graph(exported, layer_names))
     write_batching_parameters(output / "batching_parameters.txt", sizes)
     write_readme(output / "README.txt", model, sizes, model_name=name, exported=exported.batch_size)
     if calibration is None:

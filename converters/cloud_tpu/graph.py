@@ -45,7 +45,7 @@ class InferenceGraph:
         return [tf.TensorSpec(info.shape, info.dtype, name=info.name) for info in self.inputs]
 
     def pruned(self) -> InferenceGraph:
-        """This graph without the nodes that neither an output nor an input needs."""
+        """This graph without the nodes and functions that neither an output nor an input needs."""
         nodes = {node.name: node for node in self.graph_def.node}
         needed: set[str] = set()
         pending = [tensor.partition(":")[0] for tensor in self.outputs.values()]
@@ -55,8 +55,10 @@ class InferenceGraph:
             if name not in needed:
                 needed.add(name)
                 pending += [source.partition(":")[0] for source in nodes[name].input]
-        kept = tf.compat.v1.GraphDef(library=self.graph_def.library, versions=self.graph_def.versions)
+        kept = tf.compat.v1.GraphDef(versions=self.graph_def.versions)
         kept.node.extend(node for node in self.graph_def.node if node.name in needed)
+        called = _called(kept.node, {function.signature.name: function for function in self.graph_def.library.function})
+        kept.library.function.extend(f for f in self.graph_def.library.function if f.signature.name in called)
         return replace(self, graph_def=kept)
 
     def operations(self) -> list[Any]:
@@ -65,6 +67,18 @@ class InferenceGraph:
         with graph.as_default():
             tf.graph_util.import_graph_def(self.graph_def, name="")
         return graph.get_operations()
+
+
+def _called(nodes: Iterable[Any], library: Mapping[str, Any]) -> set[str]:
+    """Names of the functions that `nodes` call, and that those call."""
+    found: set[str] = set()
+    pending = list(nodes)
+    while pending:
+        for value in pending.pop().attr.values():
+            names = {value.func.name, *(function.name for function in value.list.func)} & library.keys() - found
+            found |= names
+            pending += [node for name in names for node in library[name].node_def]
+    return found
 
 
 class GraphEditor:

@@ -1,13 +1,16 @@
 """What XLA will refuse, said in one line with the Keras layer, before anything is compiled.
 
-Source of the rules: TensorFlow documentation, "Known issues" of XLA (dynamic shapes, random numbers, asserts), and the
-list of operators without an XLA kernel in tensorflow/compiler/tf2xla.
+Sizes and loops that depend on the data compile as long as the size has a bound that XLA sees and does not reach a
+result of the model: so do ``tf.where``, ``tf.unique``, and a loop until a condition holds.  What XLA refuses is a size
+without a bound, such as that of the results which such a loop collects.
+Source of the rules: TensorFlow documentation, "Known issues" of XLA (dynamic shapes, random numbers, TensorArrays), and
+the list of operators without an XLA kernel in tensorflow/compiler/tf2xla.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 from tfcompress.converters.cloud_tpu.graph import InferenceGraph
@@ -29,7 +32,23 @@ DYNAMIC_RESULTS = {
 }
 TEXT_OPS = ("AsString", "String", "Regex", "UnicodeTranscode", "Decode", "ReadFile")
 UNSEEDED = frozenset({"RandomUniform", "RandomStandardNormal", "RandomUniformInt", "TruncatedNormal", "Multinomial"})
-BAD_DTYPES = ("string", "resource", "complex128")
+BAD_DTYPES = {
+    "string": "it handles text or files (dtype string), which XLA has no dtype for; do it before the model",
+    "resource": "it reads a resource, such as a lookup table, which lives on the host; do the lookup before the model",
+    "complex128": "it computes in complex128, which XLA for TPU has no arithmetic for; use complex64",
+}
+# {operator: (index of an input that XLA must know while it compiles, what it is)}
+SIZES = {
+    "TensorListReserve": (1, "the number of results that a loop collects"),
+    "Range": (1, "the length of a range"),
+    "Fill": (0, "the shape of a filled tensor"),
+    "Reshape": (1, "the shape of a result"),
+    "BroadcastTo": (1, "the shape of a result"),
+    "Tile": (1, "the number of repetitions"),
+    "OneHot": (1, "the depth of a one-hot tensor"),
+    "Pad": (1, "the width of padding"),
+}
+STATIC_FACTS = frozenset({"Shape", "ShapeN", "Size", "Rank"})
 
 
 def check_model(model: FloatModel) -> None:
@@ -58,9 +77,21 @@ def check_graph(graph: InferenceGraph, layer_names: Collection[str]) -> None:
         ConversionError: an operator that XLA refuses; the message names the Keras layer.
     """
     for node in _all_nodes(graph.graph_def):
-        reason = _refusal(node)
-        if reason:
-            raise ConversionError(with_layer(f"XLA refuses operator {node.name!r} ({node.op}): {reason}", layer_names))
+        _raise_for(node.name, node.op, _refusal(node), layer_names)
+    operations = graph.operations()
+    for operation in _sized_by_data(operations):
+        what = f"{SIZES[operation.type][1]} depends on the data; make it fixed, and mask what is too much"
+        _raise_for(operation.name, operation.type, what, layer_names)
+    for operation in _sizing_a_result(operations, graph.outputs.values()):
+        what = (
+            f"a result of the model gets its size from the data ({DYNAMIC_RESULTS[operation.type]}); use a fixed size"
+        )
+        _raise_for(operation.name, operation.type, what, layer_names)
+
+
+def _raise_for(name: str, op: str, reason: str | None, layer_names: Collection[str]) -> None:
+    if reason:
+        raise ConversionError(with_layer(f"XLA refuses operator {name!r} ({op}): {reason}", layer_names))
 
 
 def _all_nodes(graph_def: Any) -> Iterator[Any]:
@@ -69,22 +100,54 @@ def _all_nodes(graph_def: Any) -> Iterator[Any]:
         yield from function.node_def
 
 
+def _sized_by_data(operations: Sequence[Any]) -> Iterator[Any]:
+    """Operators that need a size which XLA cannot know, as it follows from the values of an input."""
+    from_data: set[str] = set()
+    for operation in operations:  # in the order of computation
+        sources = [tensor for tensor in operation.inputs if tensor.op.name in from_data]
+        if operation.type in STATIC_FACTS:
+            sources = [tensor for tensor in sources if not tensor.shape.is_fully_defined()]
+        if operation.type == "Placeholder" or sources:
+            from_data.add(operation.name)
+        if operation.type in SIZES and operation.inputs[SIZES[operation.type][0]].op.name in from_data:
+            yield operation
+
+
+def _sizing_a_result(operations: Sequence[Any], results: Iterable[str]) -> Iterator[Any]:
+    """Operators of data-dependent size on the way to one of `results` (tensor names) whose size is not known."""
+    by_name = {operation.name: operation for operation in operations}
+    pending = []
+    for result in results:
+        name, _, index = result.partition(":")
+        if not by_name[name].outputs[int(index)].shape.is_fully_defined():
+            pending.append(name)
+    seen: set[str] = set()
+    while pending:
+        name = pending.pop()
+        if name not in seen:
+            seen.add(name)
+            pending += [tensor.op.name for tensor in by_name[name].inputs]
+            if by_name[name].type in DYNAMIC_RESULTS:
+                yield by_name[name]
+
+
 def _refusal(node: Any) -> str | None:
     """Why XLA refuses this node, and what to do; None where nothing is known against it."""
     if node.op in HOST_CALLBACKS:
         return "it calls back into Python on the host; express it with TensorFlow operators"
-    if node.op in DYNAMIC_RESULTS:
-        return f"the size of its result depends on the data ({DYNAMIC_RESULTS[node.op]}); use masks of a fixed size"
     if node.op in UNSEEDED and node.attr["seed"].i == 0 and node.attr["seed2"].i == 0:
         return "a random operator without a seed; inference should not draw random numbers, or give it a seed"
     if node.op.startswith(("LookupTable", "HashTable", "MutableHashTable")):
         return "a lookup table lives on the host; do the lookup before the model"
     if node.op.startswith(TEXT_OPS):
-        return "it handles text or files (dtype string), which XLA has no dtype for; do it before the model"
+        return BAD_DTYPES["string"]
+    if node.op == "TensorListSetItem" and node.attr["resize_if_index_out_of_bounds"].b:
+        return "the number of results that a loop collects grows with its rounds; give the TensorArray a fixed size"
     for name in ("T", "dtype", "DstT"):
         kind = node.attr[name].type if name in node.attr else 0
-        if kind and tf.dtypes.as_dtype(kind).name in BAD_DTYPES:
-            return f"it computes in {tf.dtypes.as_dtype(kind).name}, which XLA for TPU has no arithmetic for"
+        dtype = tf.dtypes.as_dtype(kind).name if kind else ""
+        if dtype in BAD_DTYPES:
+            return BAD_DTYPES[dtype]
     return None
 
 

@@ -6,7 +6,9 @@ softmax and the statistics of a normalisation stay float32: there, sums of many 
 lose too much in 8 bits.  The model's inputs and outputs keep their dtypes.
 
 Bodies of loops and branches (recurrent layers) stay float32, so that a state does not lose bits at each step; the
-weights they read are stored in bfloat16 all the same, and cast once before the loop.
+weights they read are stored in bfloat16 all the same, and cast once before the loop.  The TPU compiler undoes that cast
+where a matrix product reads it: for LSTMs of 128 and 1024 units it counts the same bytes and time, within 1 %, for a
+body in bfloat16.
 """
 
 from __future__ import annotations

@@ -48,9 +48,10 @@ class CompileRow:
         hbm_limit_bytes: memory of one chip (`targets.CHIPS`).
         argument_bytes: weights and inputs on the chip, in the compiler's layouts.
         weight_bytes: of these, the weights; 0 where they are constants of the program.
-        flops: floating-point operations of one call, by the compiler's count.
-        bytes_accessed: bytes moved in one call, by the compiler's count.
-        optimal_seconds: the compiler's estimate of one call's time.
+        flops: floating-point operations of one call, by the compiler's count, which takes a loop's body once; so for
+            the next two.
+        bytes_accessed: bytes moved in one call.
+        optimal_seconds: the compiler's estimate of one call's time; it gives none for some programs.
         compiler_version: of libtpu and jaxlib.
         time_share: see `findings.Findings`; so for the rest.
     """

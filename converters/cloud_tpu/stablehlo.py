@@ -43,15 +43,21 @@ class Lowered:
     inputs: int = 0
 
 
-def lower_graph(graph: InferenceGraph) -> bytes:
+def lower_graph(graph: InferenceGraph, layer_names: Collection[str] = ()) -> bytes:
     """`graph`, weights included, as one portable artifact: arguments in input order, results in order of their names.
+
+    Args:
+        layer_names: of the Keras layers, to name the one that XLA refuses.
 
     Raises:
         ConversionError: XLA refuses an operator.
     """
     with silenced():
         function = compiled_function(graph, WeightStore(freeze=True))
-    return lower(function, graph.specs())
+    try:
+        return lower(function, graph.specs())
+    except ConversionError as error:
+        raise ConversionError(with_layer(str(error), layer_names)) from None
 
 
 def lower_saved_model(folder: Path, batch_sizes: Sequence[int], layer_names: Collection[str] = ()) -> list[Lowered]:

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -101,48 +102,32 @@ def warmup_records(artifact: Artifact) -> list[bytes]:
     return [record.numpy() for record in tf.data.TFRecordDataset(str(path))]
 
 
-def fields(message: bytes) -> list[tuple[int, bytes]]:
-    """(number, content) of the length-delimited fields of a protobuf message."""
-    found, position = [], 0
-
-    def varint() -> int:
-        nonlocal position
-        value = shift = 0
-        while True:
-            byte = message[position]
-            position += 1
-            value |= (byte & 0x7F) << shift
-            shift += 7
-            if byte < 0x80:
-                return value
-
-    while position < len(message):
-        key, length = varint(), varint()
-        found.append((key >> 3, message[position : position + length]))
-        position += length
-    return found
+def predict_request(record: bytes) -> Any:
+    """The request in a record, read by tensorflow-serving-api's own protos."""
+    protos = pytest.importorskip("tensorflow_serving.apis.prediction_log_pb2", reason="tensorflow-serving-api")
+    log = protos.PredictionLog.FromString(record)
+    assert log.WhichOneof("log_type") == "predict_log"
+    return log.predict_log.request
 
 
 def test_warm_up_requests_hold_real_samples_that_run_on_their_signature(artifact: Artifact) -> None:
     real = models.random_inputs(models.conv_net(), 3)["image"]
     for record, size in zip(warmup_records(artifact), (1, 4), strict=True):
-        ((log_type, log),) = fields(record)
-        ((request_number, request),) = fields(log)
-        (_, spec), (_, entry) = fields(request)
-        assert (log_type, request_number) == (6, 1)
-        assert fields(spec) == [(1, b"conv_net"), (3, f"batch_{size}".encode())]
-        (_, name), (_, tensor) = fields(entry)
-        values = tf.io.parse_tensor(tensor, tf.float32).numpy()
-        assert np.array_equal(values, np.resize(real, (size, 16, 16, 3)))
-        models.run_signature(artifact.runnable, f"batch_{size}", {name.decode(): values})
+        request = predict_request(record)
+        assert (request.model_spec.name, request.model_spec.signature_name) == ("conv_net", f"batch_{size}")
+        inputs = {name: tf.make_ndarray(tensor) for name, tensor in request.inputs.items()}
+        assert inputs.keys() == {"image"}
+        assert np.array_equal(inputs["image"], np.resize(real, (size, 16, 16, 3)))
+        (result,) = models.run_signature(artifact.runnable, request.model_spec.signature_name, inputs).values()
+        assert result.shape == (size, 10)
 
 
-def test_warm_up_requests_parse_with_tensorflow_servings_own_protos(artifact: Artifact) -> None:
-    prediction_log = pytest.importorskip("tensorflow_serving.apis.prediction_log_pb2", reason="tensorflow-serving-api")
-    for record, size in zip(warmup_records(artifact), (1, 4), strict=True):
-        request = prediction_log.PredictionLog.FromString(record).predict_log.request
-        assert request.model_spec.signature_name == f"batch_{size}"
-        assert tf.make_ndarray(request.inputs["image"]).shape == (size, 16, 16, 3)
+def test_a_request_keeps_the_dtypes_of_several_inputs() -> None:
+    inputs = models.random_inputs(models.two_inputs_two_outputs(), 2)
+    request = predict_request(serving.predict_log("pair", "batch_2", inputs))
+    got = {name: tf.make_ndarray(tensor) for name, tensor in request.inputs.items()}
+    assert {name: value.dtype.name for name, value in got.items()} == {"tokens": "int32", "vector": "float32"}
+    assert all(np.array_equal(got[name], value) for name, value in inputs.items())
 
 
 def test_a_request_that_is_too_large_is_left_out(
