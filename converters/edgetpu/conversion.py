@@ -14,7 +14,7 @@ from tfcompress.converters.edgetpu.forecast import forecast
 from tfcompress.converters.edgetpu.mapping import Mapping
 from tfcompress.converters.edgetpu.picture import mapping_svg
 from tfcompress.converters.edgetpu.repairs import repair_int8_file
-from tfcompress.converters.edgetpu.rewriting import AppliedRewrite, rewrite_float_graph
+from tfcompress.converters.edgetpu.rewriting import REWRITES, AppliedRewrite, rewrite_float_graph
 from tfcompress.converters.phone import Int8Model, describe, quantize_int8, to_float_tflite
 from tfcompress.data import Samples
 from tfcompress.errors import ConversionError
@@ -22,6 +22,7 @@ from tfcompress.layer_names import all_layers
 from tfcompress.model import FloatModel
 from tfcompress.recipe import Recipe
 from tfcompress.targets import Target
+from tfcompress.tflite import read_tflite
 
 __all__ = ["convert"]
 
@@ -46,7 +47,7 @@ def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, outp
     model = _with_fixed_sizes(model, calibration)
     names = [layer.name for layer in all_layers(model.keras_model)]
     result, rewrites = _quantized(model, calibration, recipe, names)
-    content, repairs = repair_int8_file(result.content, activations=recipe.edgetpu.rewrite != "none")
+    content, repairs = repair_int8_file(result.content, leaky_relu=any(rewrite.in_int8 for rewrite in rewrites))
     path = output / FILE_NAME
     path.write_bytes(content)
     mapping = _measured(path, forecast(path, layer_names=names))
@@ -55,6 +56,7 @@ def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, outp
         **describe(path),
         "engine": {"name": result.engine, "reason": result.reason},
         "rewrites": [rewrite.to_json() for rewrite in rewrites],
+        "repairs": list(repairs),
         "mapping": mapping.to_json(),
         "mapping_svg": mapping_svg(mapping),
     }
@@ -82,7 +84,8 @@ def _quantized(
     options = recipe.post_training
     integer_io = not recipe.edgetpu.float_io and options.scheme != "int8_float_io"
     if model.quantization_aware:  # ranges sit at the trained graph's own operators, which must stay
-        return quantize_int8(model, calibration, recipe, integer_io=integer_io), ()
+        result = quantize_int8(model, calibration, recipe, integer_io=integer_io)
+        return result, _rewrites_in_int8(model, result, recipe, names)
     content, rewrites = rewrite_float_graph(
         to_float_tflite(model, allow_select_ops=options.allow_select_ops),
         recipe.edgetpu.rewrite,
@@ -98,6 +101,18 @@ def _quantized(
         allow_int16=False,
     )
     return result, rewrites
+
+
+def _rewrites_in_int8(
+    model: FloatModel, result: Int8Model, recipe: Recipe, names: list[str]
+) -> tuple[AppliedRewrite, ...]:
+    """The rewrites to do to the quantized file of a quantization-aware model, proven on its float graph."""
+    present = {operator.name for operator in read_tflite(result.content).main.operators}
+    if not any(rewrite.in_int8 and present.intersection(rewrite.operators) for rewrite in REWRITES):
+        return ()
+    content = to_float_tflite(model, allow_select_ops=recipe.post_training.allow_select_ops)
+    _, rewrites = rewrite_float_graph(content, recipe.edgetpu.rewrite, layer_names=names)
+    return tuple(rewrite for rewrite in rewrites if rewrite.in_int8)
 
 
 def _measured(path: Path, mapping: Mapping) -> Mapping:
@@ -118,16 +133,21 @@ def _notes(
     notes.append(f"{mapping.mapped_ops} of {len(mapping.operators)} operators map to the Edge TPU (forecast)")
     if mapping.failure is not None:
         notes.append(f"the compiler is expected to fail: {mapping.failure.explanation}; {mapping.failure.fix}")
-    notes += [_tail_note(mapping)] if 0 < mapping.mapped_ops < len(mapping.operators) else []
+    notes += _cpu_notes(mapping)
     notes += mapping.warnings
     notes += _measurement_notes(mapping)
     return tuple(notes)
 
 
-def _tail_note(mapping: Mapping) -> str:
+def _cpu_notes(mapping: Mapping) -> list[str]:
+    """What is refused and what to do, and what runs after the Edge TPU part."""
     refused = [row for row in mapping.operators if not row.mapped and row.rule != "partition"]
     named = ", ".join(dict.fromkeys(row.operator for row in refused))
-    return f"on the CPU for their own sake: {named}; {refused[0].operator}: {refused[0].fix}"
+    notes = [f"on the CPU for their own sake: {named}; {refused[0].operator}: {refused[0].fix}"] if refused else []
+    if mapping.tail is not None:
+        names, tensors = ", ".join(mapping.tail.names), ", ".join(mapping.tail.tensors)
+        notes.append(f"on the CPU after the Edge TPU part, in the same file: {names}, from {tensors}")
+    return notes
 
 
 def _measurement_notes(mapping: Mapping) -> list[str]:

@@ -13,6 +13,7 @@ from tfcompress.converters.edgetpu.memory import CHIP_BYTES, ParameterBytes, lar
 from tfcompress.converters.edgetpu.operators import NEWEST_RUNTIME, SUPPORTED, UNSUPPORTED_FIXES
 from tfcompress.converters.edgetpu.partition import first_cause, first_partition
 from tfcompress.converters.edgetpu.rules import Rule, Status, broken_rule
+from tfcompress.converters.edgetpu.tail import tail_of
 from tfcompress.converters.edgetpu.view import OperatorView
 from tfcompress.layer_names import as_named_in, layers_of
 from tfcompress.tflite import Subgraph, Tensor, TfliteFile, read_tflite
@@ -62,6 +63,7 @@ def forecast(model: str | Path | TfliteFile, *, layer_names: Collection[str] = (
         lowest_runtime=max((SUPPORTED[view.operator.name].min_runtime for view in views), default=None),
         failure=failure,
         warnings=tuple(_warnings(views)),
+        tail=tail_of(graph, mapped),
     )
 
 

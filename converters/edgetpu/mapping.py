@@ -6,6 +6,7 @@ from collections.abc import Mapping as JsonObject
 from dataclasses import dataclass
 
 from tfcompress.converters.edgetpu.operators import Certainty
+from tfcompress.converters.edgetpu.tail import Tail
 
 __all__ = ["Failure", "Mapping", "OperatorMapping"]
 
@@ -106,6 +107,7 @@ class Mapping:
         lowest_runtime: oldest runtime that has all the mapped operators (`edgetpu_compiler --min_runtime_version`).
         failure: the compiler is expected to abort; None when not.
         warnings: one line each.
+        tail: what runs on the CPU after the Edge TPU part; None when nothing does.
         compiled: what an already compiled file contains; None for any other.
         measured: what `edgetpu_compiler` itself said; None when it was not run.
     """
@@ -118,6 +120,7 @@ class Mapping:
     lowest_runtime: int | None
     failure: Failure | None = None
     warnings: tuple[str, ...] = ()
+    tail: Tail | None = None
     compiled: JsonObject[str, object] | None = None
     measured: JsonObject[str, object] | None = None
 
@@ -143,6 +146,7 @@ class Mapping:
             "lowest_runtime": self.lowest_runtime,
             "failure": None if self.failure is None else self.failure.to_json(),
             "warnings": list(self.warnings),
+            "tail": None if self.tail is None else self.tail.to_json(),
             "compiled": None if self.compiled is None else dict(self.compiled),
             "measured": None if self.measured is None else dict(self.measured),
             "ops": [operator.to_json() for operator in self.operators],

@@ -99,6 +99,7 @@ SUPPORTED: dict[str, SupportedOperator] = {
 
 # What to do about operators that no compiler knows; "--rewrite" names what our own converter does by itself.
 UNSUPPORTED_FIXES: dict[str, str] = {
+    "ABS": "--rewrite=safe writes it as relu(x) + relu(-x)",
     "ARG_MAX": "end the model before ArgMax and take it on the CPU, after the model",
     "BATCH_MATMUL": "use Dense or Conv2D with constant weights; two computed operands do not map",
     "BATCH_TO_SPACE_ND": "use dilation_rate in Conv2D itself, on an input of fixed height and width",
@@ -106,10 +107,10 @@ UNSUPPORTED_FIXES: dict[str, str] = {
     "DEPTH_TO_SPACE": "upsample with Conv2DTranspose or UpSampling2D instead",
     "DEQUANTIZE": "harmless at the end of the model; use integer outputs to drop it",
     "DIV": "multiply by the constant reciprocal",
-    "ELU": "use ReLU or ReLU6 and fine-tune",
+    "ELU": "--rewrite=safe writes it with sigmoid and rsqrt; ReLU takes fewer operators (--rewrite=all, and fine-tune)",
     "EXP": "move it behind the model, or express it with LOGISTIC",
     "GATHER": "use slices with constant positions",
-    "GELU": "use approximate=True, which --rewrite=safe writes with mapped operators, or --rewrite=all",
+    "GELU": "--rewrite=safe writes it as x * sigmoid of a polynomial; approximate=True takes fewer operators",
     "HARD_SWISH": "--rewrite=safe writes x * relu6(x + 3) / 6 with mapped operators",
     "LEAKY_RELU": "--rewrite=safe writes it as maximum(x, alpha * x)",
     "MIRROR_PAD": "pad with zeros, or outside the model",

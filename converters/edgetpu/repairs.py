@@ -24,30 +24,28 @@ __all__ = ["repair_int8_file"]
 _EIGHT_BIT = (schema.TensorType.INT8, schema.TensorType.UINT8)
 
 
-def repair_int8_file(content: bytes, *, activations: bool = False) -> tuple[bytes, tuple[str, ...]]:
-    """Give the file the form that the compiler accepts; every output stays the same, bit for bit.
+def repair_int8_file(content: bytes, *, leaky_relu: bool = False) -> tuple[bytes, tuple[str, ...]]:
+    """Give the file the form that the compiler accepts; without `leaky_relu` every output stays, bit for bit.
 
     Args:
         content: a quantized .tflite.
-        activations: write LeakyReLU as maximum(x, alpha * x) too, which may move a value by one step.  In the float
-            graph it would cost accuracy: quantizers give both sides of MAXIMUM one range, and the result's cuts the
-            input's.
+        leaky_relu: write LeakyReLU as maximum(x, alpha * x) too (the rewrite of that name), which may move a value by
+            one step.  In the float graph it would cost accuracy: quantizers give both sides of MAXIMUM one range, and
+            the result's cuts the input's.
 
     Returns:
-        The .tflite and a note for each kind of repair; the same bytes when there is none.
+        The .tflite and a note for each kind of repair; the same bytes when there is nothing to do.
     """
     graph = GraphEditor(unpack(content))
-    leaky = _rewrite_leaky_relu(graph) if activations else 0
+    rewritten = _rewrite_leaky_relu(graph) if leaky_relu else 0
     flattened = _flatten_dense(graph)
     lowered = _lower_versions(graph)
     notes = []
-    if leaky:
-        notes.append(f"LeakyReLU as maximum(x, alpha * x) in int8: {leaky} operators, at most one step off")
     if flattened:
         notes.append(f"Dense on rank > 2 as reshape, Dense, reshape: {flattened} operators, bit for bit the same")
     if lowered:
         notes.append(f"operators with a version of their own, not lifted by others of their type: {', '.join(lowered)}")
-    return (pack(graph.tree) if notes else content), tuple(notes)
+    return (pack(graph.tree) if notes or rewritten else content), tuple(notes)
 
 
 def _rewrite_leaky_relu(graph: GraphEditor) -> int:

@@ -1,8 +1,10 @@
 """Rewrites of the float graph, before quantization, so that more of it maps to the Edge TPU.
 
-They work on the float .tflite that the Keras graph becomes, not on the Keras layers: TFLiteConverter would fuse the
-mapped forms back into the operators that do not map, and so every model is covered, SavedModels too.  Each kind of
-rewrite is proven by running the graph before and after it.
+They work on the float .tflite that the Keras graph becomes, not on the Keras layers.  TFLiteConverter would fuse the
+mapped forms back into the operators that do not map: maximum(x, a * x) into LEAKY_RELU, x * relu6(x + 3) / 6 into
+HARD_SWISH, reshape and Dense into FULLY_CONNECTED with keep_num_dims.  So, too, SavedModels and layers of any class are
+covered, and what TFLite has no Keras layer for (SPLIT_V, UNPACK, BATCH_TO_SPACE_ND).  The layers are named all the
+same: from the tensors' names.  Each kind of rewrite is proven by running the graph before and after it.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ class AppliedRewrite:
         keras_layers: the layers that they belong to, as far as names tell.
         max_abs_error: largest difference of any float output before and after, relative to that output's largest value
             where that is above 1.
+        in_int8: done to the quantized file; the float graph was changed only for the proof.
     """
 
     name: str
@@ -40,10 +43,12 @@ class AppliedRewrite:
     operators: int
     keras_layers: tuple[str, ...]
     max_abs_error: float
+    in_int8: bool = False
 
     def note(self) -> str:
         """One line for people."""
-        warning = "" if self.level == "safe" else "; this changes the function: fine-tune the model"
+        warning = "; in int8 at most one step off" if self.in_int8 else ""
+        warning += "" if self.level == "safe" else "; this changes the function: fine-tune the model"
         return f"rewrote {self.operators}: {self.what} (float difference {self.max_abs_error:.1g}{warning})"
 
     def to_json(self) -> dict[str, object]:
@@ -78,8 +83,12 @@ def rewrite_float_graph(
         if rewrite.level == "safe" and not error <= TOLERANCE:
             continue
         layers = tuple(dict.fromkeys(layer for name in tensors for layer in layers_of(name, known)[:1]))
-        applied.append(AppliedRewrite(rewrite.name, rewrite.level, rewrite.what, len(tensors), layers, error))
-        content = changed
+        applied.append(
+            AppliedRewrite(
+                rewrite.name, rewrite.level, rewrite.what, len(tensors), layers, error, in_int8=rewrite.in_int8
+            )
+        )
+        content = content if rewrite.in_int8 else changed
     return content, tuple(applied)
 
 

@@ -15,6 +15,7 @@ __all__ = [
     "negate",
     "pad_with_zeros",
     "reshape_instead",
+    "slice_by_strides",
     "split_sizes",
     "square",
     "strided_slice_as_pooling",
@@ -47,7 +48,7 @@ def negate(graph: GraphEditor, operator: Any) -> list[Any] | None:
     if not graph.is_float(source):
         return None
     minus = graph.add_constant(-1.0, result, "minus_one")
-    return [graph.operator("MUL", [source, minus], [result], options("MulOptions"))]
+    return [graph.multiply(source, minus, result)]
 
 
 def square(graph: GraphEditor, operator: Any) -> list[Any] | None:
@@ -57,7 +58,7 @@ def square(graph: GraphEditor, operator: Any) -> list[Any] | None:
         exponent = graph.constant(operator.inputs[1])
         if exponent is None or not np.all(exponent == 2):
             return None
-    return [graph.operator("MUL", [source, source], [result], options("MulOptions"))]
+    return [graph.multiply(source, source, result)]
 
 
 def pad_with_zeros(graph: GraphEditor, operator: Any) -> list[Any] | None:
@@ -79,6 +80,15 @@ def _slice(graph: GraphEditor, source: int, begin: list[int], result: int, sizes
         )
     ]
     return graph.operator("STRIDED_SLICE", [source, *parts], [result], options("StridedSliceOptions"))
+
+
+def slice_by_strides(graph: GraphEditor, operator: Any) -> list[Any] | None:
+    """SLICE of constant position as STRIDED_SLICE of stride 1: the one is documented to map, the other was seen to."""
+    source, result = operator.inputs[0], operator.outputs[0]
+    begin = graph.constant(operator.inputs[1], "int32")
+    if begin is None or not graph.is_float(source):
+        return None
+    return [_slice(graph, source, begin.ravel().tolist(), result, list(graph.shape(result)))]
 
 
 def split_sizes(graph: GraphEditor, operator: Any) -> list[Any] | None:

@@ -130,6 +130,20 @@ class GraphEditor:
         operator.builtinOptionsType, operator.builtinOptions = made or (schema.BuiltinOptions.NONE, None)
         return operator
 
+    def like(self, tensor: int, suffix: str) -> int:
+        """A new computed tensor of the shape, type and scale of another; returns its index."""
+        return self.add_tensor(self.shape(tensor), tensor, suffix)
+
+    def multiply(self, left: int, right: int, result: int) -> Any:
+        """A MUL, not yet in the graph."""
+        return self.operator("MUL", [left, right], [result], options("MulOptions"))
+
+    def plus(self, left: int, right: int, result: int, *, relu6: bool = False) -> Any:
+        """An ADD, with or without a fused ReLU6, not yet in the graph."""
+        kinds = schema.ActivationFunctionType
+        made = options("AddOptions", fusedActivationFunction=kinds.RELU6 if relu6 else kinds.NONE)
+        return self.operator("ADD", [left, right], [result], made)
+
     def reshape(self, source: int, target: int) -> Any:
         """A RESHAPE of one tensor to the shape of another."""
         sizes = np.array(self.shape(target), np.int32)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from tfcompress.converters.edgetpu.rewriting import activations, arithmetic, images
+from tfcompress.converters.edgetpu.rewriting import activations, arithmetic, images, smooth
 from tfcompress.converters.edgetpu.rewriting.graph import GraphEditor
 
 __all__ = ["REWRITES", "Level", "Rewrite"]
@@ -25,6 +25,7 @@ class Rewrite:
             fine-tuned.
         apply: returns the operators that replace the given one, or None when it does not fit.
         what: a sentence for the notes.
+        in_int8: the float graph is only proven; the operator is replaced in the quantized file (see `repairs`).
     """
 
     name: str
@@ -32,15 +33,38 @@ class Rewrite:
     level: Level
     apply: Callable[[GraphEditor, Any], list[Any] | None]
     what: str
+    in_int8: bool = False
 
 
 REWRITES: tuple[Rewrite, ...] = (
+    Rewrite(
+        "leaky_relu",
+        ("LEAKY_RELU",),
+        "safe",
+        activations.leaky_relu,
+        "LeakyReLU as maximum(x, alpha * x)",
+        in_int8=True,
+    ),
     Rewrite(
         "prelu", ("PRELU",), "safe", activations.prelu, "PReLU with slopes for each position as relu(x) - a * relu(-x)"
     ),
     Rewrite("hard_swish", ("HARD_SWISH",), "safe", activations.hard_swish, "hard-swish as x * (relu6(x + 3) / 6)"),
     Rewrite("clip", ("RELU_0_TO_1",), "safe", activations.clip_to_unit, "clip to [0, 1] as minimum(relu(x), 1)"),
-    Rewrite("gelu_tanh", ("GELU",), "safe", activations.gelu_tanh, "GELU (tanh form) as x * sigmoid of a polynomial"),
+    Rewrite("absolute", ("ABS",), "safe", activations.absolute, "absolute values as relu(x) + relu(-x)"),
+    Rewrite("silu_relu6", ("MUL",), "all", smooth.silu_to_relu6, "ReLU6 for SiLU"),
+    Rewrite("elu_relu", ("ELU",), "all", smooth.elu_to_relu, "ReLU for ELU"),
+    Rewrite("elu", ("ELU",), "safe", smooth.elu, "ELU as relu(x) + 1 / sigmoid(relu(-x)) - 2"),
+    Rewrite(
+        "exponential",
+        ("EXP",),
+        "safe",
+        smooth.exponential_of_negative,
+        "exp(minimum(x, 0)) as 1 / sigmoid(relu(-x)) - 1",
+    ),
+    Rewrite("mish", ("TANH",), "safe", smooth.mish, "Mish as x * (2 / (1 + sigmoid(-x)^2) - 1)"),
+    Rewrite("gelu_tanh", ("GELU",), "safe", smooth.gelu_tanh, "GELU (tanh form) as x * sigmoid of a polynomial"),
+    Rewrite("gelu_sigmoid", ("GELU",), "all", smooth.gelu_to_sigmoid, "x * sigmoid(1.702 x) for GELU"),
+    Rewrite("gelu_erf", ("GELU",), "safe", smooth.gelu_erf, "GELU as x * sigmoid of a polynomial of degree 9"),
     Rewrite(
         "reshape", ("SQUEEZE", "EXPAND_DIMS"), "safe", arithmetic.reshape_instead, "squeeze and expand_dims as reshape"
     ),
@@ -48,6 +72,7 @@ REWRITES: tuple[Rewrite, ...] = (
     Rewrite("negation", ("NEG",), "safe", arithmetic.negate, "negation as multiplication by -1"),
     Rewrite("square", ("SQUARE", "POW"), "safe", arithmetic.square, "square as x * x"),
     Rewrite("zero_pad", ("PADV2",), "safe", arithmetic.pad_with_zeros, "padding with a given zero as PAD"),
+    Rewrite("slice", ("SLICE",), "safe", arithmetic.slice_by_strides, "slices as STRIDED_SLICE of stride 1"),
     Rewrite("split_sizes", ("SPLIT_V",), "safe", arithmetic.split_sizes, "split into unequal parts as slices"),
     Rewrite("unstack", ("UNPACK",), "safe", arithmetic.unstack, "unstack as slices"),
     Rewrite(
@@ -86,8 +111,5 @@ REWRITES: tuple[Rewrite, ...] = (
         images.dilated_convolution,
         "dilated convolution without SpaceToBatch",
     ),
-    Rewrite("silu_relu6", ("MUL",), "all", activations.silu_to_relu6, "ReLU6 for SiLU"),
-    Rewrite("gelu_sigmoid", ("GELU",), "all", activations.gelu_to_sigmoid, "x * sigmoid(1.702 x) for GELU"),
-    Rewrite("elu_relu", ("ELU",), "all", activations.elu_to_relu, "ReLU for ELU"),
     Rewrite("softmax_tail", ("SOFTMAX",), "all", images.drop_softmax, "a large last softmax left to the caller"),
 )

@@ -11,6 +11,7 @@ import pytest
 
 from tfcompress.converters.artifact import Artifact
 from tfcompress.converters.edgetpu import convert
+from tfcompress.converters.edgetpu.rewriting import TOLERANCE
 from tfcompress.data import samples_from_arrays
 from tfcompress.load import float_model_from_keras
 from tfcompress.recipe import EdgeTpu, Recipe
@@ -59,7 +60,12 @@ def test_after_safe_rewrites_everything_maps(library: Any, tmp_path: Path) -> No
     assert artifact.facts["input_dtypes"] == ["int8"]
     assert json.loads((tmp_path / "mapping.json").read_text()) == mapping
     assert {path.name for path in tmp_path.iterdir()} == {"model.tflite", "mapping.json"}
+    facts: Any = artifact.facts
+    leaky = next(rewrite for rewrite in facts["rewrites"] if rewrite["name"] == "leaky_relu")
+    assert (leaky["keras_layers"], leaky["in_int8"], leaky["max_abs_error"]) == (["leaky"], True, 0)
+    assert all(rewrite["max_abs_error"] <= TOLERANCE for rewrite in facts["rewrites"])
     assert any("LeakyReLU" in note for note in artifact.notes)
+    assert any("Dense on rank > 2" in repair for repair in facts["repairs"])
 
 
 @pytest.mark.parametrize("library", [tf_keras, keras], ids=["tf_keras", "keras3"])

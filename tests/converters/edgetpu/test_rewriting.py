@@ -74,6 +74,34 @@ def dilated(kernel: str) -> bytes:
     return graph.content(result)
 
 
+def mish() -> bytes:
+    """tanh(log(1 + exp(x))) x, as TFLiteConverter writes it."""
+    graph = GraphBuilder()
+    source = graph.input(SHAPE, "float32")
+    one = graph.tensor([], "float32", data=np.ones([], np.float32))
+    exponential, sum_, softplus, gate, result = (graph.tensor(SHAPE, "float32") for _ in range(5))
+    graph.operator("EXP", [source], [exponential], "ExpOptions")
+    graph.operator("ADD", [exponential, one], [sum_], "AddOptions")
+    graph.operator("LOG", [sum_], [softplus])
+    graph.operator("TANH", [softplus], [gate])
+    graph.operator("MUL", [source, gate], [result], "MulOptions")
+    return graph.content(result)
+
+
+def celu() -> bytes:
+    """relu(x) + exp(minimum(x, 0)) - 1, as TFLiteConverter writes it."""
+    graph = GraphBuilder()
+    source = graph.input(SHAPE, "float32")
+    zero, one = (graph.tensor([], "float32", data=np.full([], value, np.float32)) for value in (0, 1))
+    positive, negative, exponential, shifted, result = (graph.tensor(SHAPE, "float32") for _ in range(5))
+    graph.operator("RELU", [source], [positive])
+    graph.operator("MINIMUM", [source, zero], [negative], "MaximumMinimumOptions")
+    graph.operator("EXP", [negative], [exponential], "ExpOptions")
+    graph.operator("SUB", [exponential, one], [shifted], "SubOptions")
+    graph.operator("ADD", [positive, shifted], [result], "AddOptions")
+    return graph.content(result)
+
+
 def resized_pixel() -> bytes:
     return floats(
         "RESIZE_BILINEAR",
@@ -97,7 +125,13 @@ SAFE: dict[str, Callable[[], bytes]] = {
     "prelu": lambda: with_constant("PRELU", np.random.default_rng(0).normal(size=[8, 8, 4])),
     "hard_swish": lambda: floats("HARD_SWISH", options="HardSwishOptions"),
     "clip": lambda: floats("RELU_0_TO_1"),
+    "absolute": lambda: floats("ABS", options="AbsOptions"),
+    "elu": lambda: floats("ELU"),
+    "exponential": celu,
+    "mish": mish,
     "gelu_tanh": lambda: floats("GELU", options="GeluOptions", approximate=True),
+    "gelu_erf": lambda: floats("GELU", options="GeluOptions", approximate=False),
+    "slice": lambda: floats("SLICE", [0, 2, 1, 0], [1, 3, 4, 4], result=[1, 3, 4, 4], options="SliceOptions"),
     "reshape": lambda: floats("SQUEEZE", shape=[5, 1, 10], result=[5, 10], options="SqueezeOptions", squeezeDims=[1]),
     "reciprocal": lambda: with_constant("DIV", np.array([3.0, -0.7, 255.0, 1e-3]), "DivOptions"),
     "negation": lambda: floats("NEG", options="NegOptions"),
@@ -131,7 +165,7 @@ def names(content: bytes) -> list[str]:
 
 
 def test_every_safe_rewrite_is_tested_here() -> None:
-    assert set(SAFE) == {rewrite.name for rewrite in REWRITES if rewrite.level == "safe"}
+    assert {*SAFE, "leaky_relu"} == {rewrite.name for rewrite in REWRITES if rewrite.level == "safe"}
 
 
 @pytest.mark.parametrize("name", SAFE)
@@ -162,8 +196,29 @@ def gelu() -> bytes:
     return floats("GELU", options="GeluOptions", approximate=False)
 
 
+def test_a_leaky_relu_is_proven_in_float_and_left_for_the_quantized_file() -> None:
+    before = floats("LEAKY_RELU", options="LeakyReluOptions", alpha=0.2)
+    after, (applied,) = rewrite_float_graph(before, "safe")
+    assert after == before
+    assert (applied.name, applied.operators, applied.in_int8) == ("leaky_relu", 1, True)
+    assert applied.max_abs_error == 0
+    assert "in int8 at most one step off" in applied.note()
+    steep = floats("LEAKY_RELU", options="LeakyReluOptions", alpha=1.5)  # maximum(x, a x) would be another function
+    assert rewrite_float_graph(steep, "safe") == (steep, ())
+
+
+@pytest.mark.parametrize("reach", [0.5, 30.0])
+@pytest.mark.parametrize("name", ["elu", "exponential", "mish", "gelu_tanh", "gelu_erf"])
+def test_a_smooth_activation_keeps_its_function_for_small_and_for_large_inputs(name: str, reach: float) -> None:
+    before = SAFE[name]()
+    after, _ = rewrite_float_graph(before, "safe")
+    values = np.linspace(-reach, reach, 256, dtype=np.float32).reshape(SHAPE)
+    first, second = (run(content, values, kind=float) for content in (before, after))
+    assert np.abs(first - second).max() <= TOLERANCE * max(1, np.abs(first).max())
+
+
 def test_rewrites_that_change_the_function_are_done_only_when_asked_for() -> None:
-    assert rewrite_float_graph(gelu(), "safe") == (gelu(), ())
+    assert [applied.level for applied in rewrite_float_graph(gelu(), "safe")[1]] == ["safe"]
     after, (applied,) = rewrite_float_graph(gelu(), "all")
     assert (applied.name, applied.level) == ("gelu_sigmoid", "all")
     assert TOLERANCE < applied.max_abs_error < 0.03
@@ -243,12 +298,12 @@ def test_a_lifted_version_is_lowered_for_int8_operators_alone() -> None:
     assert largest_difference(before, after) == 0
 
 
-def run(content: bytes, values: np.ndarray) -> np.ndarray:
+def run(content: bytes, values: np.ndarray, *, kind: type = int) -> np.ndarray:
     interpreter = Interpreter(model_content=content)
     interpreter.allocate_tensors()
     interpreter.set_tensor(interpreter.get_input_details()[0]["index"], values)
     interpreter.invoke()
-    return interpreter.get_tensor(interpreter.get_output_details()[0]["index"]).astype(int)
+    return interpreter.get_tensor(interpreter.get_output_details()[0]["index"]).astype(kind)
 
 
 @pytest.mark.parametrize(("scale", "zero_point"), [(0.1, 0), (0.05, -60), (0.07, 40)])
@@ -259,9 +314,9 @@ def test_an_int8_leaky_relu_is_off_by_one_step_at_most(scale: float, zero_point:
     graph.operator("LEAKY_RELU", [source], [result], "LeakyReluOptions", alpha=0.3, version=2)
     before = graph.content(result)
     assert repair_int8_file(before) == (before, ())
-    after, notes = repair_int8_file(before, activations=True)
+    after, notes = repair_int8_file(before, leaky_relu=True)
     assert names(after) == ["QUANTIZE", "MUL", "MAXIMUM"]
-    assert len(notes) == 1
+    assert notes == ()
     values = np.arange(-128, 128, dtype=np.int8)[None]
     assert np.abs(run(before, values) - run(after, values)).max() <= 1
 

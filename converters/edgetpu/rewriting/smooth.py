@@ -1,0 +1,182 @@
+"""Smooth activations as operators that the Edge TPU compiler maps; see `activations` for the form.
+
+What the compiler has to build them of is sigmoid, tanh, rsqrt and arithmetic.  There is no EXP and no DIV, but
+exp(-n) = 1 / sigmoid(n) - 1, and 1 / y = rsqrt(y)^2 for y > 0.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from tfcompress.converters.edgetpu.rewriting.graph import GraphEditor
+
+__all__ = [
+    "elu",
+    "elu_to_relu",
+    "exponential_of_negative",
+    "gelu_erf",
+    "gelu_tanh",
+    "gelu_to_sigmoid",
+    "mish",
+    "silu_to_relu6",
+]
+
+_SQRT_2_OVER_PI = math.sqrt(2 / math.pi)
+_GELU_SIGMOID_SLOPE = 1.702  # Hendrycks & Gimpel 2016, "Gaussian Error Linear Units", section 2
+# The standard normal distribution as sigmoid(p(x)): p is the odd polynomial in x / 5, of degree 9, that makes
+# max |x sigmoid(p(x)) - x Phi(x)| least on [-5, 5] (reweighted least squares); that is 3.0e-6.
+_NORMAL_REACH = 5.0
+_NORMAL_LOGIT = (7.97828136, 9.1171978, -0.78038594, -4.77827925, 4.37141103)
+
+
+def _reciprocal(graph: GraphEditor, source: int, result: int) -> list[Any]:
+    """1 / y = rsqrt(y)^2, for y > 0."""
+    root = graph.like(result, "root")
+    return [graph.operator("RSQRT", [source], [root]), graph.multiply(root, root, result)]
+
+
+def elu(graph: GraphEditor, operator: Any) -> list[Any]:
+    """ELU(x) = relu(x) + exp(-n) - 1 = relu(x) + 1 / sigmoid(n) - 2, with n = relu(-x).
+
+    Clevert et al. 2015, "Fast and Accurate Deep Network Learning by Exponential Linear Units", equation 15.
+    """
+    (source,), (result,) = operator.inputs, operator.outputs
+    positive, inverse, exponential = (graph.like(result, part) for part in ("positive", "inverse", "exponential"))
+    return [
+        graph.operator("RELU", [source], [positive]),
+        *_one_and_exponential(graph, source, inverse),
+        graph.plus(inverse, graph.add_constant(-2.0, result, "minus_two"), exponential),
+        graph.plus(positive, exponential, result),
+    ]
+
+
+def _one_and_exponential(graph: GraphEditor, source: int, result: int) -> list[Any]:
+    """1 + exp(min(x, 0)) = 1 / sigmoid(relu(-x))."""
+    minus, negative, gate = (graph.like(result, part) for part in ("minus", "negative", "gate"))
+    return [
+        graph.multiply(source, graph.add_constant(-1.0, result, "minus_one"), minus),
+        graph.operator("RELU", [minus], [negative]),
+        graph.operator("LOGISTIC", [negative], [gate]),
+        *_reciprocal(graph, gate, result),
+    ]
+
+
+def exponential_of_negative(graph: GraphEditor, operator: Any) -> list[Any] | None:
+    """exp(min(x, 0)), as in CELU (Barron 2017, "Continuously Differentiable Exponential Linear Units")."""
+    (source,), (result,) = operator.inputs, operator.outputs
+    minimum = graph.producer(source)
+    if minimum is None or graph.name_of(minimum) != "MINIMUM":
+        return None
+    bound = graph.constant(minimum.inputs[1])
+    if bound is None or bound.any():
+        return None
+    inverse = graph.like(result, "inverse")
+    return [
+        *_one_and_exponential(graph, minimum.inputs[0], inverse),
+        graph.plus(inverse, graph.add_constant(-1.0, result, "minus_one"), result),
+    ]
+
+
+def mish(graph: GraphEditor, operator: Any) -> list[Any] | None:
+    """tanh(log(1 + exp(x))) = 2 / (1 + u^2) - 1, with u = sigmoid(-x) (Misra 2019, "Mish"); `operator` is the TANH."""
+    chain = [operator]
+    for name in ("LOG", "ADD", "EXP"):
+        producer = graph.producer(chain[-1].inputs[0])
+        if producer is None or graph.name_of(producer) != name:
+            return None
+        chain.append(producer)
+    one = graph.constant(chain[2].inputs[1])
+    if one is None or not (one == 1).all():
+        return None
+    source, result = chain[-1].inputs[0], operator.outputs[0]
+    minus, gate, square, sum_, inverse, twice = (
+        graph.like(result, part) for part in ("minus", "gate", "square", "sum", "inverse", "twice")
+    )
+    return [
+        graph.multiply(source, graph.add_constant(-1.0, result, "minus_one"), minus),
+        graph.operator("LOGISTIC", [minus], [gate]),
+        graph.multiply(gate, gate, square),
+        graph.plus(square, graph.add_constant(1.0, result, "one"), sum_),
+        *_reciprocal(graph, sum_, inverse),
+        graph.multiply(inverse, graph.add_constant(2.0, result, "two"), twice),
+        graph.plus(twice, graph.add_constant(-1.0, result, "minus_one"), result),
+    ]
+
+
+def gelu_tanh(graph: GraphEditor, operator: Any) -> list[Any] | None:
+    """GELU in its tanh form, as a sigmoid: 0.5 x (1 + tanh u) = x sigmoid(2 u), u = sqrt(2/pi) (x + 0.044715 x^3)."""
+    if not operator.builtinOptions.approximate:
+        return None
+    (source,), (result,) = operator.inputs, operator.outputs
+    square, slope, sum_, argument, gate = (
+        graph.like(result, part) for part in ("square", "slope", "sum", "argument", "gate")
+    )
+    return [
+        graph.multiply(source, source, square),
+        graph.multiply(square, graph.add_constant(2 * _SQRT_2_OVER_PI * 0.044715, result, "cubic"), slope),
+        graph.plus(slope, graph.add_constant(2 * _SQRT_2_OVER_PI, result, "linear"), sum_),
+        graph.multiply(sum_, source, argument),
+        graph.operator("LOGISTIC", [argument], [gate]),
+        graph.multiply(source, gate, result),
+    ]
+
+
+def gelu_erf(graph: GraphEditor, operator: Any) -> list[Any]:
+    """GELU in its exact form, x Phi(x), as x sigmoid(p(x)).
+
+    erf has no equal among the mapped operators, so this one is an approximation, within `_NORMAL_LOGIT`'s 3.0e-6 in
+    float.  The polynomial is of v = clip(3 x / 5, -3, 3), so that each of its values has a narrow int8 range.
+    """
+    (source,), (result,) = operator.inputs, operator.outputs
+    scaled, shifted, clipped, square, argument, gate = (
+        graph.like(result, part) for part in ("scaled", "shifted", "clipped", "square", "argument", "gate")
+    )
+    bound = 3.0  # relu6(y + 3) - 3 clips to [-3, 3]
+    lowest, *powers = (factor / bound ** (2 * n + 1) for n, factor in enumerate(_NORMAL_LOGIT))
+    made = [
+        graph.multiply(source, graph.add_constant(bound / _NORMAL_REACH, result, "scale"), scaled),
+        graph.plus(scaled, graph.add_constant(bound, result, "bound"), shifted, relu6=True),
+        graph.plus(shifted, graph.add_constant(-bound, result, "minus_bound"), clipped),
+        graph.multiply(clipped, clipped, square),
+    ]
+    value = graph.add_constant(powers[-1], result, "factor")
+    for factor in [*reversed(powers[:-1]), lowest]:  # Horner's scheme
+        product, value_, next_ = graph.like(result, "product"), value, graph.like(result, "polynomial")
+        made += [
+            graph.multiply(square, value_, product),
+            graph.plus(product, graph.add_constant(factor, result, "factor"), next_),
+        ]
+        value = next_
+    return [
+        *made,
+        graph.multiply(value, clipped, argument),
+        graph.operator("LOGISTIC", [argument], [gate]),
+        graph.multiply(source, gate, result),
+    ]
+
+
+def gelu_to_sigmoid(graph: GraphEditor, operator: Any) -> list[Any]:
+    """GELU(x) ~ x sigmoid(1.702 x): a different function, off by up to 0.02."""
+    (source,), (result,) = operator.inputs, operator.outputs
+    argument, gate = graph.like(result, "argument"), graph.like(result, "gate")
+    return [
+        graph.multiply(source, graph.add_constant(_GELU_SIGMOID_SLOPE, result, "slope"), argument),
+        graph.operator("LOGISTIC", [argument], [gate]),
+        graph.multiply(source, gate, result),
+    ]
+
+
+def silu_to_relu6(graph: GraphEditor, operator: Any) -> list[Any] | None:
+    """ReLU6 in place of SiLU, x sigmoid(x): a different function, for fine-tuning.  `operator` is the MUL."""
+    left, right = operator.inputs
+    for source, gate in ((left, right), (right, left)):
+        sigmoid = graph.producer(gate)
+        if sigmoid is not None and graph.name_of(sigmoid) == "LOGISTIC" and list(sigmoid.inputs) == [source]:
+            return [graph.operator("RELU6", [source], list(operator.outputs))]
+    return None
+
+
+def elu_to_relu(graph: GraphEditor, operator: Any) -> list[Any]:
+    """ReLU in place of ELU: a different function, for fine-tuning."""
+    return [graph.operator("RELU", list(operator.inputs), list(operator.outputs))]
