@@ -12,7 +12,7 @@ __all__ = ["ChannelRanges", "channel_warnings", "outlier_tensors"]
 
 # A tensor has one scale: beside a channel 16 times larger, an ordinary one is left with 16 of the 256 levels.
 OUTLIER = 16.0
-DEAD_SHARE = 0.1
+DEAD_SHARE = 0.5  # of a layer; healthy ReLU networks have some
 LEAST_CHANNELS = 4
 _WITH_CHANNELS = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED")
 

@@ -51,10 +51,8 @@ class LayerBits:
         """A row for ``inspect`` and report.json: decibels by kind and bits, and the fewest bits that are enough."""
         row: dict[str, object] = {"layer": self.layer}
         for kind, decibels in (("weights", self.weights), ("activations", self.activations)):
-            for bits in BITS:
-                value = decibels.get(bits)
-                row[f"{kind}_{bits}_bit_db"] = None if value is None else round(value, 1)
-            row[f"{kind}_need_bits"] = self.enough(decibels)
+            known = {str(bits): None if value is None else round(value, 1) for bits, value in decibels.items()}
+            row |= {f"{kind}_db": known or None, f"{kind}_need_bits": self.enough(decibels)}
         return row
 
 

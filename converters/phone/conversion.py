@@ -109,9 +109,10 @@ def _latency_line(facts: Mapping[str, object], which: str) -> str | None:
     ours, floats = facts[f"latency_ms{which}"], facts[f"float_latency_ms{which}"]
     if not isinstance(ours, dict) or not isinstance(floats, dict):
         return None
+    threads = ours.get("threads", 1)
     return (
-        f"latency here on {ours.get('threads', 1)} thread(s): median {ours['median']:.3g} ms, p90 {ours['p90']:.3g} ms; "
-        f"the float model's {floats['median']:.3g} ms and {floats['p90']:.3g} ms"
+        f"latency here on {threads} thread{'s' * (threads > 1)}: median {ours['median']:.3g} ms, p90 "
+        f"{ours['p90']:.3g} ms; the float model's {floats['median']:.3g} ms and {floats['p90']:.3g} ms"
     )
 
 

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
 from tests.converters.phone.models import images, samples_for, small_cnn
-from tfcompress.calibration import calibrate, diagnose, select_representative
+from tfcompress.calibration import (
+    ChannelRanges,
+    calibrate,
+    channel_warnings,
+    diagnose,
+    observe,
+    select_representative,
+)
 from tfcompress.converters.phone import to_float_tflite
 from tfcompress.errors import DataError
 from tfcompress.tflite import read_tflite
@@ -44,3 +53,32 @@ def test_a_chosen_subset_keeps_the_ranges_of_the_whole_and_is_the_same_each_time
     assert select_representative(content, everything, 40).indices == subset.indices
     with pytest.raises(DataError, match="at least 1"):
         select_representative(content, everything, 0)
+
+
+def channel_lines(change: Callable[[np.ndarray], np.ndarray]) -> str:
+    """Warnings about the channels of a network whose kernel of layer `first` was changed."""
+    model = small_cnn()
+    layer = model.keras_model.get_layer("first")
+    kernel, bias = layer.get_weights()
+    layer.set_weights([change(kernel), bias])
+    content = to_float_tflite(model)
+    seen, _ = observe(content, samples_for(model, images(64)), ChannelRanges)
+    return "\n".join(channel_warnings(seen, read_tflite(content).main))
+
+
+def test_ordinary_channels_raise_no_warning() -> None:
+    assert channel_lines(np.abs) == ""
+
+
+def test_a_channel_far_larger_than_the_others_is_warned_about() -> None:
+    found = channel_lines(lambda kernel: np.abs(kernel) * np.array([100.0, *[1.0] * 7]))
+    assert "outlier channels leave few levels to the others" in found
+    assert "--quality=best" in found
+    assert "outlier" not in channel_lines(lambda kernel: np.abs(kernel) * np.array([4.0, *[1.0] * 7]))
+
+
+def test_channels_that_no_sample_wakes_are_warned_about() -> None:
+    found = channel_lines(lambda kernel: np.abs(kernel) * np.array([*[-1.0] * 5, *[1.0] * 3]))
+    assert "5 of 8 of small_cnn/first/Relu" in found
+    assert "are the inputs scaled as in training" in found
+    assert "small_cnn/first" not in channel_lines(lambda kernel: np.abs(kernel) * np.array([*[-1.0] * 3, *[1.0] * 5]))

@@ -67,7 +67,7 @@ def test_a_weight_far_larger_than_the_others_costs_its_layer_bits() -> None:
     layer.set_weights([kernel, bias])
     row = by_layer(advise(model))["second"].to_json()
     plain = by_layer(advise(small_cnn()))["second"].to_json()
-    assert row["weights_4_bit_db"] != plain["weights_4_bit_db"]
+    assert row["weights_db"] != plain["weights_db"]
     assert plain["weights_need_bits"] == 8
 
 
