@@ -37,6 +37,7 @@ BAD_DTYPES = {
     "resource": "it reads a resource, such as a lookup table, which lives on the host; do the lookup before the model",
     "complex128": "it computes in complex128, which XLA for TPU has no arithmetic for; use complex64",
 }
+LARGEST_GRAPH_BYTES = 2**31 - 2**26  # a protobuf message ends at 2 GiB; the rest is for what is not weights
 # {operator: (index of an input that XLA must know while it compiles, what it is)}
 SIZES = {
     "TensorListReserve": (1, "the number of results that a loop collects"),
@@ -55,8 +56,13 @@ def check_model(model: FloatModel) -> None:
     """Check what can be told without tracing.
 
     Raises:
-        ConversionError: an input is text, or of a size that is open beyond the batch.
+        ConversionError: an input is text, or of a size that is open beyond the batch; or there are too many weights.
     """
+    if (model.float_bytes or 0) > LARGEST_GRAPH_BYTES:
+        raise ConversionError(
+            f"{model.name}: {model.float_bytes} bytes of weights, and a TensorFlow graph holds at most "
+            f"{LARGEST_GRAPH_BYTES}; split the model into parts that are served one after the other"
+        )
     for info in model.inputs:
         if info.dtype in ("string", "object"):
             raise ConversionError(

@@ -72,6 +72,16 @@ def two_inputs_two_outputs() -> FloatModel:
     return float_model_from_keras(keras.Model([tokens, vector], outputs, name="pair"))
 
 
+def named_inputs_and_outputs() -> FloatModel:
+    """A dictionary in, a dictionary out, neither in the order of its keys."""
+    keras.utils.set_random_seed(7)
+    layers = keras.layers
+    words, speed = keras.Input((4,), dtype="int32", name="words"), keras.Input((3,), name="speed")
+    x = layers.Concatenate()([layers.Flatten()(layers.Embedding(9, 5)(words)), speed])
+    outputs = {"sum": layers.Dense(2)(x), "kind": layers.Dense(3, activation="softmax")(x)}
+    return float_model_from_keras(keras.Model({"words": words, "speed": speed}, outputs, name="named"))
+
+
 def random_inputs(model: FloatModel, count: int, seed: int = 0) -> dict[str, np.ndarray]:
     """`count` samples for each input."""
     random = np.random.default_rng(seed)

@@ -22,6 +22,7 @@ from tfcompress.runtime import keras, tf
 from tfcompress.targets import Target
 
 LEAST_SQNR_DB = 30.0
+FLOAT32_TOLERANCE = 1e-5
 RECIPE = Recipe(cloud_tpu=CloudTpu(batch_sizes=(1, 4), topologies=("v5e:2x2",)))
 needs_compiler = pytest.mark.skipif(proof.compiler_version() is None, reason="libtpu is not installed")
 
@@ -164,6 +165,44 @@ def test_the_stablehlo_artifact_gives_the_same_numbers_under_jax(artifact: Artif
     assert models.sqnr_db(expected, got) > 50  # both are bfloat16, by two versions of XLA
 
 
+def converted(folder: Path, **options: Any) -> tuple[dict[tuple[int, ...], str], np.ndarray, np.ndarray]:
+    """({shape of a stored weight: its dtype}, what the float model says, what the artifact says) of 3 samples."""
+    model = models.conv_net()
+    recipe = Recipe(cloud_tpu=CloudTpu(batch_sizes=(1, 4), topologies=(), **options))
+    artifact = convert(model, None, recipe, folder)
+    inputs = models.random_inputs(model, 3)
+    (got,) = models.run_signature(artifact.runnable, "serving_default", inputs).values()
+    (expected,) = model.predict(inputs).values()
+    stored = tf.saved_model.load(str(artifact.runnable)).weights_
+    return {tuple(weight.shape): weight.dtype.name for weight in stored}, expected, got
+
+
+SCORES_KERNEL, SECOND_KERNEL = (24, 10), (1, 1, 16, 24)
+
+
+def test_by_default_weights_are_variables_in_bfloat16(tmp_path: Path) -> None:
+    stored, expected, got = converted(tmp_path)
+    assert (stored[SCORES_KERNEL], stored[SECOND_KERNEL]) == ("bfloat16", "bfloat16")
+    assert LEAST_SQNR_DB < models.sqnr_db(expected, got) < 100
+
+
+def test_a_layer_kept_in_float32_is_stored_so(tmp_path: Path) -> None:
+    stored, _, _ = converted(tmp_path, keep_float32=("sco*",))
+    assert (stored[SCORES_KERNEL], stored[SECOND_KERNEL]) == ("float32", "bfloat16")
+
+
+def test_mixed_computes_in_bfloat16_from_float32_weights(tmp_path: Path) -> None:
+    stored, expected, got = converted(tmp_path, precision="mixed")
+    assert set(stored.values()) == {"float32"}
+    assert LEAST_SQNR_DB < models.sqnr_db(expected, got) < 100
+
+
+def test_float32_frozen_equals_the_model_and_has_no_variables(tmp_path: Path) -> None:
+    stored, expected, got = converted(tmp_path, precision="float32", freeze=True)
+    assert not stored
+    assert np.abs(expected - got).max() <= FLOAT32_TOLERANCE * np.abs(expected).max()
+
+
 def test_sizes_that_the_model_leaves_open_are_those_of_the_calibration_samples(tmp_path: Path) -> None:
     inputs = keras.Input((None, None, 3), name="picture")
     pooled = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(4, 3)(inputs))
@@ -185,3 +224,27 @@ def test_saved_model_cli_shows_and_runs_it(artifact: Artifact, tmp_path: Path) -
     run = ["--signature_def", "batch_4", "--inputs", f"image={tmp_path / 'image.npy'}", "--outdir", str(tmp_path)]
     subprocess.run([*cli, "run", *folder, *run], check=True, capture_output=True)
     assert np.load(tmp_path / "scores.npy").shape == (4, 10)
+
+
+FRESH_RUN = """
+import sys
+import numpy as np
+import tensorflow as tf
+inputs = np.load(sys.argv[2])
+results = tf.saved_model.load(sys.argv[1]).signatures["serving_default"](image=tf.constant(inputs))
+np.save(sys.argv[3], next(iter(results.values())).numpy())
+"""
+
+
+@pytest.mark.slow
+def test_float32_equals_the_model_in_a_process_without_tfcompress(tmp_path: Path) -> None:
+    model = models.conv_net()
+    (tmp_path / "artifact").mkdir()
+    recipe = Recipe(cloud_tpu=CloudTpu(batch_sizes=(1, 4), topologies=(), precision="float32"))
+    artifact = convert(model, None, recipe, tmp_path / "artifact")
+    inputs = models.random_inputs(model, 3)
+    np.save(tmp_path / "in.npy", inputs["image"])
+    arguments = [str(artifact.runnable), str(tmp_path / "in.npy"), str(tmp_path / "out.npy")]
+    subprocess.run([sys.executable, "-c", FRESH_RUN, *arguments], check=True, cwd=tmp_path)
+    (expected,) = model.predict(inputs).values()
+    assert np.abs(expected - np.load(tmp_path / "out.npy")).max() <= FLOAT32_TOLERANCE * np.abs(expected).max()

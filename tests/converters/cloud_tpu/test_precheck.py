@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tests.converters.cloud_tpu import models
+from tfcompress.converters.cloud_tpu import precheck
 from tfcompress.converters.cloud_tpu.graph import trace
 from tfcompress.converters.cloud_tpu.precheck import check_graph, check_model, with_layer
 from tfcompress.converters.cloud_tpu.stablehlo import lower_graph
@@ -112,6 +113,12 @@ def test_text_inputs_are_refused_before_tracing() -> None:
     text = TensorInfo("words", (None, 3), "string")
     with pytest.raises(ConversionError, match="input 'words' is text"):
         check_model(dataclasses.replace(models.conv_net(), inputs=(text,)))
+
+
+def test_more_weights_than_a_graph_holds_are_refused_before_tracing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precheck, "LARGEST_GRAPH_BYTES", 1000)
+    with pytest.raises(ConversionError, match="bytes of weights, and a TensorFlow graph holds at most 1000"):
+        check_model(models.conv_net())
 
 
 def test_a_refusal_of_xla_itself_names_the_layer() -> None:

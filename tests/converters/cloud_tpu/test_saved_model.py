@@ -89,6 +89,16 @@ def test_names_and_dtypes_of_several_inputs_and_outputs_are_kept(tmp_path: Path)
     assert_equal_to_float(model.predict(inputs), models.run_signature(tmp_path / "1", "serving_default", inputs))
 
 
+def test_the_keys_of_dictionaries_are_the_names(tmp_path: Path) -> None:
+    model = models.named_inputs_and_outputs()
+    write_saved_model([trace(model, size) for size in SIZES], tmp_path / "1")
+    inputs = models.random_inputs(model, 3)  # padded to 4 and cut to 3
+    assert inputs.keys() == {"words", "speed"}
+    got = models.run_signature(tmp_path / "1", "serving_default", inputs)
+    assert {name: value.shape for name, value in got.items()} == {"sum": (3, 2), "kind": (3, 3)}
+    assert_equal_to_float(model.predict(inputs), got)
+
+
 @pytest.mark.parametrize("flavor", ["keras3", "tf_keras"])
 def test_a_loop_runs_after_a_load(tmp_path: Path, flavor: str) -> None:
     model = models.recurrent(flavor)
