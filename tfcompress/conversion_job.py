@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
@@ -26,6 +26,7 @@ from tfcompress.converters.artifact import Artifact
 from tfcompress.data import Samples
 from tfcompress.data.preprocess import preprocess_for
 from tfcompress.errors import ConversionError
+from tfcompress.layer_names import all_layers
 from tfcompress.load import float_model_from_keras
 from tfcompress.model import FloatModel
 from tfcompress.recipe import Recipe
@@ -33,6 +34,9 @@ from tfcompress.targets import Target
 from tfcompress.wrappers import Compressed
 
 __all__ = ["Attempt", "Job"]
+
+_LOSSES = ("clusters_lost", "sparsity_lost")
+_TRAINED = ("pruning", "clustering", "quantization", "distillation", "training")
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,7 @@ class Job:
         task: see `accuracy_diff.compare`.
         max_accuracy_drop: the gate.
         seed: of the samples drawn for the layers.
+        compress: fine-tunes `original` with another recipe, for a repair that changes the training.
     """
 
     original: FloatModel
@@ -69,6 +74,7 @@ class Job:
     task: str | None
     max_accuracy_drop: float
     seed: int
+    compress: Callable[[Recipe], Compressed | None] = field(repr=False)
 
     def attempt(self, targets: Sequence[Target], calibration: Samples | None, recipe: Recipe, folder: Path) -> Attempt:
         """Convert for each target into ``folder/TARGET`` and compare all that came of it in one pass over the data.
@@ -122,7 +128,7 @@ class Job:
     def repaired(
         self, attempt: Attempt, calibration: Samples | None, calibration_samples: int, recipe: Recipe, folder: Path
     ) -> Attempt:
-        """The attempt with each artifact that failed the gate replaced by one that does not, where a repair is found.
+        """The attempt with each artifact replaced that failed the gate or lost zeros or clusters, if a repair is found.
 
         Args:
             attempt: with the causes of what was lost.
@@ -133,7 +139,7 @@ class Job:
         """
         artifacts, results = dict(attempt.artifacts), dict(attempt.results)
         for target, result in attempt.results.items():
-            if not result.gate.failed or calibration is None:
+            if calibration is None or _is_good(result):
                 continue
             better = self._better(target, result, calibration, calibration_samples, recipe, folder / f".{target}")
             if better is not None:
@@ -153,8 +159,10 @@ class Job:
         recipe: Recipe,
         scratch: Path,
     ) -> tuple[Artifact, CandidateResult, str] | None:
-        """The first artifact that passes the gate, with a line that says what was changed; None if there is none."""
+        """The first good artifact, with a line that says what was changed; None if there is none."""
         last: list[tuple[Artifact, CandidateResult]] = []
+        keras_model = self.original.keras_model
+        names = [] if keras_model is None else [layer.name for layer in all_layers(keras_model)]
 
         def retry(suggestion: Suggestion) -> Gate:
             console.note(f"{target}: trying {suggestion.flag}")
@@ -165,17 +173,31 @@ class Job:
             shutil.rmtree(scratch, ignore_errors=True)
             scratch.mkdir()
             try:
-                tried = self.attempt([target], samples, suggestion.recipe, scratch)
+                tried = self._trained_for(suggestion.recipe, recipe).attempt(
+                    [target], samples, suggestion.recipe, scratch
+                )
             except ConversionError:
                 return result.gate
             last[:] = [(cast(Artifact, tried.artifacts[target]), tried.results[target])]
             return tried.results[target].gate
 
-        trials = try_suggestions(suggest(result.causes, recipe), retry)
-        if not trials or trials[-1].gate.failed or not last:
+        suggestions = suggest(result.causes, recipe, calibration_samples=calibration_samples, layer_names=names)
+        trials = try_suggestions(suggestions, retry)
+        if not last or not _is_good(last[0][1]):
             return None
         flags = "; ".join(trial.suggestion.flag for trial in trials)
-        return *last[0], f"repaired after the gate failed: {flags}"
+        return *last[0], f"repaired: {flags}"
+
+    def _trained_for(self, changed: Recipe, recipe: Recipe) -> Job:
+        """This job, fine-tuned anew where a changed recipe trains in another way."""
+        if all(getattr(changed, section) == getattr(recipe, section) for section in _TRAINED):
+            return self
+        return dataclasses.replace(self, compressed=self.compress(changed))
+
+
+def _is_good(result: CandidateResult) -> bool:
+    """Whether the gate did not fail, and nothing is lost that compression had gained."""
+    return not result.gate.failed and not any(cause.kind in _LOSSES for cause in result.causes)
 
 
 def _moved(artifact: Artifact, folder: Path, note: str) -> Artifact:

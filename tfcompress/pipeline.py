@@ -83,7 +83,8 @@ def convert(
         calibration_samples: how many samples calibrate, spread evenly over the data.
         max_accuracy_drop: the gate, absolute: 0.01 is one point.
         task: see `accuracy_diff.compare`; None finds it from the outputs.
-        suggest: where an artifact fails the gate, try the repairs of the causes found and keep one that passes.
+        suggest: where an artifact fails the gate, or lost zeros or clusters that the model had, try the repairs of the
+            causes found and keep one that does not.
         seed: of everything random.
         custom_objects: {name: class}, or ``package.module:dict``.
         allow_unsafe_deserialization: let code that the model file carries run.
@@ -107,7 +108,15 @@ def convert(
         data = DataSets.open(original, calibration, evaluation, train, preprocess, label_column)
         data.require_for(wanted, plan)
         compressed = _compress(original, plan, data, seed, wanted)
-        job = Job(original, compressed, data.evaluation, task, max_accuracy_drop, seed)
+        job = Job(
+            original,
+            compressed,
+            data.evaluation,
+            task,
+            max_accuracy_drop,
+            seed,
+            compress=lambda changed: _compress(original, changed, data, seed, wanted),
+        )
         representative = None if data.calibration is None else data.calibration.spread(calibration_samples)
         attempt = job.attempt(wanted, representative, plan, work)
         if suggest:

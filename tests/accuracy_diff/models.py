@@ -56,12 +56,12 @@ def seeded(build: Callable[[], Any], seed: int = 0) -> FloatModel:
                     rng.uniform(0.5, 1.5, size).astype(np.float32),
                 ]
             )
-    _balance(model, rng)
+    balance(model, rng)
     return float_model_from_keras(model, name=model.name)
 
 
-def _balance(model: Any, rng: np.random.Generator) -> None:
-    """Make an untrained model tell the tints apart: its last layer compares with each tint's mean features."""
+def balance(model: Any, rng: np.random.Generator) -> None:
+    """Give a model a head that tells the tints apart: its last layer compares with each tint's mean features."""
     head = next((layer for layer in model.layers if layer.name == "logits"), None)
     if head is None:
         return
@@ -127,6 +127,17 @@ def branched_cnn() -> Any:
     start = tf.keras.initializers.RandomNormal(stddev=1.5, seed=2)
     logits = layers.Dense(4, name="logits", kernel_initializer=start)(flat)
     return tf_keras.Model(image, layers.Softmax(name="answer")(logits), name="branched_cnn")
+
+
+def two_towers() -> Any:
+    """Two dense towers, joined: 8x8x3 to four classes."""
+    layers = tf_keras.layers
+    image = layers.Input((8, 8, 3), name="image")
+    flat = layers.Flatten(name="flat")(image)
+    left = layers.Dense(6, activation="relu", name="left")(flat)
+    right = layers.Dense(10, activation="relu", name="right")(flat)
+    logits = layers.Dense(4, name="logits")(layers.Concatenate(name="join")([left, right]))
+    return tf_keras.Model(image, layers.Softmax(name="answer")(logits), name="two_towers")
 
 
 def samples_with_own_answers(model: FloatModel, count: int = 200, seed: int = 0) -> Samples:

@@ -10,9 +10,9 @@ import pytest
 
 from tests.accuracy_diff import faults
 from tests.accuracy_diff.faults import Bench
-from tests.accuracy_diff.models import branched_cnn, pictures_like, plain_cnn, seeded
-from tfcompress.accuracy_diff import CandidateResult, suggest, try_suggestions
-from tfcompress.recipe import Quantization, Recipe
+from tests.accuracy_diff.models import balance, branched_cnn, pictures_like, plain_cnn, seeded, two_towers
+from tfcompress.accuracy_diff import CandidateResult, Cause, suggest, try_suggestions
+from tfcompress.recipe import Clustering, PostTraining, Pruning, Quantization, Recipe
 from tfcompress.runtime import tf_keras
 
 
@@ -21,6 +21,7 @@ def benches() -> dict[str, Bench]:
     return {"plain": Bench(seeded(plain_cnn)), "branched": Bench(seeded(branched_cnn))}
 
 
+CLIPPING = Recipe(post_training=PostTraining(estimator="percentile"))
 SLOW = pytest.mark.slow  # the second model of most faults
 BOTH = ["plain", pytest.param("branched", marks=SLOW)]
 
@@ -62,7 +63,7 @@ def test_a_range_too_narrow_is_found(benches: dict[str, Bench], name: str, layer
     assert blamed(result, "range_too_narrow") == [layer]
     assert kinds(result) == {"range_too_narrow"}
     assert "--estimator=min_max" in result.causes[0].repair
-    assert repaired(bench, result)
+    assert repaired(bench, result, CLIPPING)
 
 
 @pytest.mark.parametrize(("name", "layer"), [("plain", "conv_b"), pytest.param("branched", "pointwise", marks=SLOW)])
@@ -97,7 +98,9 @@ def test_too_few_calibration_samples_are_found(benches: dict[str, Bench], name: 
     result = bench.judged(bench.with_ranges(keep_input, dim))
     assert "too_few_calibration_samples" in kinds(result)
     assert "range_too_narrow" not in kinds(result)
-    assert suggest(result.causes, Recipe())[0].calibration_samples == 500
+    tried = suggest(result.causes, Recipe(), calibration_samples=20)
+    assert [one.calibration_samples for one in tried[:2]] == [80, 320]
+    assert tried[0].flag == "--calibration_samples=80"
     assert repaired(bench, result)
 
 
@@ -186,28 +189,63 @@ def test_a_pooling_layer_with_another_scale_is_found(name: str) -> None:
     assert repaired(bench, result)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("build", "layer"), [(plain_cnn, "conv_b"), (branched_cnn, "right")])
-def test_lost_sparsity_and_lost_clusters_are_found(build: Any, layer: str) -> None:
-    def prune(keras_model: Any) -> None:
-        kernel, bias = keras_model.get_layer(layer).get_weights()
-        kernel[np.abs(kernel) < np.quantile(np.abs(kernel), 0.6)] = 0
-        keras_model.get_layer(layer).set_weights([kernel, bias])
-
-    def cluster(keras_model: Any) -> None:
-        kernel, bias = keras_model.get_layer(layer).get_weights()
-        step = np.abs(kernel).max() / 4
-        keras_model.get_layer(layer).set_weights([np.round(kernel / step) * step, bias])
-
-    for change, kind, flag in [(prune, "sparsity_lost", "preserve_sparsity"), (cluster, "clusters_lost", "clustering")]:
-        bench = Bench(faults.changed(seeded(build), change))
-        assert kind not in kinds(bench.judged(bench.sound))
-        result = bench.judged(faults.converted(seeded(build), bench.calibration_data))
-        assert layer in blamed(result, kind)
-        assert any(flag in cause.repair for cause in result.causes if cause.kind == kind)
+def _pruned(keras_model: Any, layer: str) -> None:
+    kernel, bias = keras_model.get_layer(layer).get_weights()
+    kernel[np.abs(kernel) < np.quantile(np.abs(kernel), 0.6)] = 0
+    keras_model.get_layer(layer).set_weights([kernel, bias])
 
 
-def test_joined_tensors_of_unequal_range_are_found() -> None:
+def _clustered(keras_model: Any, layer: str) -> None:
+    kernel, bias = keras_model.get_layer(layer).get_weights()
+    step = np.abs(kernel).max() / 4
+    keras_model.get_layer(layer).set_weights([np.round(kernel / step) * step, bias])
+
+
+def _shaken(keras_model: Any, layer: str) -> None:
+    """As after training that knows nothing of zeros and clusters, and does not do the model good."""
+    kernel, bias = keras_model.get_layer(layer).get_weights()
+    noise = np.random.default_rng(0).normal(0, 1.5 * kernel.std(), kernel.shape)
+    keras_model.get_layer(layer).set_weights([kernel + noise, bias])
+
+
+@pytest.mark.parametrize(("build", "layer"), [(plain_cnn, "conv_b"), pytest.param(branched_cnn, "right", marks=SLOW)])
+@pytest.mark.parametrize(
+    ("change", "kind"), [(_pruned, "sparsity_lost"), pytest.param(_clustered, "clusters_lost", marks=SLOW)]
+)
+def test_lost_sparsity_and_lost_clusters_are_found(build: Any, layer: str, change: Any, kind: str) -> None:
+    def compress(keras_model: Any) -> None:
+        change(keras_model, layer)
+        balance(keras_model, np.random.default_rng(0))
+
+    bench = Bench(faults.changed(seeded(build), compress))
+    assert kind not in kinds(bench.judged(bench.sound))
+    shaken = faults.changed(bench.model, lambda model: _shaken(model, layer))
+    result = bench.judged(faults.converted(shaken, bench.calibration_data))
+    assert blamed(result, kind) == [layer]
+    assert kinds(result) == {kind}
+    assert "adaptive_rounding=false" in next(cause.repair for cause in result.causes if cause.kind == kind)
+    assert repaired(bench, result)
+
+
+def test_the_repair_of_lost_compression_trains_as_the_recipe_does() -> None:
+    sparse = Cause("sparsity_lost", "relu", "text", "0.6", ("conv",))
+    shared = Cause("clusters_lost", "head", "text", "9", ("head",))
+    plain = suggest([sparse, shared], Recipe(), layer_names=("stem", "conv", "head"))
+    assert all(one.recipe.pruning is None and one.recipe.clustering is None for one in plain)
+    assert plain[0].recipe.post_training.adaptive_rounding is False
+    trained = suggest([sparse, shared], Recipe(quantization=Quantization()), layer_names=("stem", "conv", "head"))[-1]
+    assert trained.recipe.pruning is not None
+    assert (trained.recipe.pruning.layers, trained.recipe.pruning.skip) == ((("conv", 0.6),), ("stem", "head"))
+    assert trained.recipe.clustering is not None
+    assert (trained.recipe.clustering.clusters, trained.recipe.clustering.skip) == (9, ("stem", "conv"))
+    forgetful = Recipe(pruning=Pruning(), clustering=Clustering(preserve_sparsity=False))
+    kept = suggest([sparse], forgetful)[0].recipe
+    assert kept.clustering == Clustering(preserve_sparsity=True)
+    assert kept.pruning == Pruning()
+
+
+@pytest.mark.parametrize("build", [branched_cnn, pytest.param(two_towers, marks=SLOW)])
+def test_joined_tensors_of_unequal_range_are_found(build: Any) -> None:
     def shrink(keras_model: Any) -> None:
         left, head = keras_model.get_layer("left"), keras_model.get_layer("logits")
         left.set_weights([weights / 500 for weights in left.get_weights()])
@@ -219,7 +257,7 @@ def test_joined_tensors_of_unequal_range_are_found() -> None:
         values = tf_keras.Model(keras_model.inputs, head.output)(pictures).numpy()
         head.set_weights([kernel, bias - values.mean(axis=0)])
 
-    bench = Bench(faults.changed(seeded(branched_cnn), shrink))
+    bench = Bench(faults.changed(seeded(build), shrink))
     result = bench.judged(bench.sound)
     assert blamed(result, "unequal_ranges") == ["join"]
     assert kinds(result) == {"unequal_ranges"}
@@ -231,7 +269,10 @@ def test_a_suggestion_builds_on_those_before_it() -> None:
     bench = Bench(seeded(plain_cnn))
     first = bench.judged(bench.with_ranges(faults.scaled("conv_b", 0.05))).causes
     second = bench.judged(faults.edited(bench.sound, "conv_b", faults.coarse_weights)).causes
-    both = suggest((*first, *second), Recipe())
+    both = suggest((*first, *second), CLIPPING)
     assert len(both) == 2
     assert both[-1].recipe.keep_int16 == ("conv_b",)
     assert both[-1].recipe.post_training.estimator == "min_max"
+    whole_range = suggest((*first, *second), Recipe(), calibration_samples=10)
+    assert [one.calibration_samples for one in whole_range] == [40, 160, 160]
+    assert whole_range[-1].recipe.keep_int16 == ("conv_b",)

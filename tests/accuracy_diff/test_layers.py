@@ -90,7 +90,8 @@ def _keras_3() -> FloatModel:
     keras.utils.set_random_seed(0)
     image = keras.layers.Input((8, 8, 4), name="image")
     flat = keras.layers.Flatten(name="flat")(keras.layers.Conv2D(4, 3, activation="relu", name="inner_conv")(image))
-    return float_model_from_keras(keras.Model(image, keras.layers.Dense(3, name="head")(flat)), name="keras_3")
+    head = keras.layers.Dense(3, activation="softmax", name="head")  # its logits have a tensor of their own
+    return float_model_from_keras(keras.Model(image, head(flat)), name="keras_3")
 
 
 def _few(model: FloatModel) -> Samples:

@@ -25,17 +25,23 @@ CauseKind = Literal[
 
 _REPAIRS: dict[CauseKind, str] = {
     "batch_norm": "set quantization.freeze_batch_norm in the recipe, and convert the model in inference mode",
-    "clusters_lost": "compress and convert in one run with the recipe's clustering section, so that clusters are kept",
+    "clusters_lost": (
+        "keep the clusters: post_training.adaptive_rounding=false in the recipe, "
+        "and where it trains a clustering section with clusters={advice}"
+    ),
     "dead_activation": "keep the layer in float: keep_float={layers} in the recipe",
     "needs_more_bits": "give the layer 16-bit activations: keep_int16={layers} in the recipe",
     "per_tensor_weights": "quantize weights per channel: --engine=litert",
     "pooling_rescaled": "quantize with an engine that keeps a pooling layer's scale: --engine=litert",
     "preprocessing": "give calibration and evaluation the same --preprocess={advice}",
-    "range_too_narrow": "take the whole range of the calibration data: --estimator=min_max",
+    "range_too_narrow": "take the whole range of the data: --estimator=min_max, and more --calibration_samples",
     "range_too_wide": "leave outliers out of the range: --estimator=mse",
     "softmax_tail": "keep the output in float: --scheme=int8_float_io, and keep_float={layers} in the recipe",
-    "sparsity_lost": "set clustering.preserve_sparsity in the recipe and prune before the other stages",
-    "too_few_calibration_samples": "calibrate on more data: --calibration_samples=500",
+    "sparsity_lost": (
+        "keep the zeros: post_training.adaptive_rounding=false in the recipe, "
+        "and where it trains clustering.preserve_sparsity and a pruning section with sparsity={advice}"
+    ),
+    "too_few_calibration_samples": "calibrate on more, and more varied, data: four times the --calibration_samples",
     "unequal_ranges": "give the layer 16-bit activations: keep_int16={layers} in the recipe",
 }
 

@@ -133,12 +133,12 @@ class Evidence:
                     return values, tensor, axis
         return None
 
-    def kernel(self, row: Row, size: int) -> np.ndarray | None:
-        """The float kernel of `size` values of one of the layers fused into a row."""
+    def kernel(self, row: Row, size: int) -> tuple[str, np.ndarray] | None:
+        """(layer, its float kernel) of the one among the layers fused into a row whose kernel has `size` values."""
         for name in (row.layer, *row.diff.fused):
             layer = self.keras_layers.get(name)
             for attribute in ("kernel", "depthwise_kernel"):
                 value = getattr(layer, attribute, None)
                 if value is not None and int(np.prod(value.shape)) == size:
-                    return np.asarray(value)
+                    return name, np.asarray(value)
         return None

@@ -39,10 +39,12 @@ def find_causes(
     norms = tuple(cause for cause in by_layer if cause.kind == "batch_norm")
     if norms:  # the ranges behind it were calibrated on other values
         return norms
-    found = _one_for_many(evidence, by_layer)
-    if not found:  # equal outputs may come from a fault before them
+    lost = list(compression_causes(evidence))
+    others = {cause.layer for cause in lost}  # their weights are not the float model's: no bits would help
+    found = [cause for cause in _one_for_many(evidence, by_layer) if cause.layer not in others]
+    if not found and not lost:  # equal outputs may come from a fault before them
         found = list(output_causes(evidence, reference, candidate, data))
-    return (*found, *compression_causes(evidence))
+    return (*found, *lost)
 
 
 def _one_for_many(evidence: Evidence, found: list[Cause]) -> list[Cause]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -104,21 +105,21 @@ def compression_causes(evidence: Evidence) -> Iterator[Cause]:
         if found is None:
             continue
         values, _, axis = found
-        kernel = evidence.kernel(row, values.size)
-        if kernel is not None:
-            yield from _lost(row, kernel, values, axis)
+        owned = evidence.kernel(row, values.size)
+        if owned is not None:
+            yield from _lost(row, *owned, values, axis)
 
 
-def _lost(row: Row, kernel: np.ndarray, values: np.ndarray, axis: int) -> Iterator[Cause]:
+def _lost(row: Row, owner: str, kernel: np.ndarray, values: np.ndarray, axis: int) -> Iterator[Cause]:
     before, after = float((kernel == 0).mean()), float((values == 0).mean())
     if before > SPARSE and after < before - LOST:
-        yield Cause(
-            "sparsity_lost", row.layer, f"{100 * before:.0f} % of its weights were zero, {100 * after:.0f} % are"
-        )
+        text = f"{100 * before:.0f} % of its weights were zero, {100 * after:.0f} % are"
+        yield Cause("sparsity_lost", row.layer, text, f"{math.floor(100 * before) / 100:g}", (owner,))
         return
     clusters = len(np.unique(kernel))
     # Each channel has a scale of its own, so clusters are counted within a channel.
     channels = np.moveaxis(values, axis, 0).reshape(values.shape[axis], -1)
     most = max(len(np.unique(channel)) for channel in channels)
     if clusters <= MOST_CLUSTERS and clusters < kernel.size / 4 and most > clusters:
-        yield Cause("clusters_lost", row.layer, f"its weights had {clusters} values, now up to {most} in a channel")
+        text = f"its weights had {clusters} values, now up to {most} in a channel"
+        yield Cause("clusters_lost", row.layer, text, f"{clusters}", (owner,))

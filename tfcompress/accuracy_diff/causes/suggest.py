@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from tfcompress.accuracy_diff.causes.cause import Cause
 from tfcompress.accuracy_diff.gate import Gate
-from tfcompress.recipe import PostTraining, Recipe
+from tfcompress.recipe import Clustering, PostTraining, Pruning, Recipe
 
 __all__ = ["Suggestion", "Trial", "suggest", "try_suggestions"]
 
-ENOUGH_SAMPLES = 500
+MORE_SAMPLES = (4, 16)  # times as many as before: ranges grow with the logarithm of the number
 
 
 @dataclass(frozen=True)
@@ -42,31 +42,44 @@ class Trial:
     gate: Gate
 
 
-def suggest(causes: Sequence[Cause], recipe: Recipe) -> tuple[Suggestion, ...]:
-    """One suggestion for each kind of cause, those of the whole model first; each builds on those before it.
+def suggest(
+    causes: Sequence[Cause], recipe: Recipe, *, calibration_samples: int = 500, layer_names: Sequence[str] = ()
+) -> tuple[Suggestion, ...]:
+    """Suggestions for each kind of cause, those of the whole model first; each builds on those before it.
 
     Args:
         causes: of `find_causes`.
         recipe: with which the artifact was made.
+        calibration_samples: that it was calibrated on.
+        layer_names: of the model; a repair that trains leaves those out that have not the cause.
     """
     found: list[Suggestion] = []
+    samples: int | None = None
     kinds = dict.fromkeys(cause.kind for cause in sorted(causes, key=lambda cause: cause.layer is not None))
     for kind in kinds:
         same = tuple(cause for cause in causes if cause.kind == kind)
-        suggestion = _suggestion(same, recipe)
+        whole_already = kind == "range_too_narrow" and recipe.post_training.estimator == "min_max"
+        if kind == "too_few_calibration_samples" or whole_already:
+            found += _more_samples(same, recipe, calibration_samples)
+            samples = found[-1].calibration_samples
+            continue
+        suggestion = _suggestion(same, recipe, layer_names)
         if suggestion is not None:
             recipe = suggestion.recipe
-            found.append(suggestion)
+            found.append(dataclasses.replace(suggestion, calibration_samples=samples))
     return tuple(found)
 
 
-def _suggestion(causes: tuple[Cause, ...], recipe: Recipe) -> Suggestion | None:
+def _more_samples(causes: tuple[Cause, ...], recipe: Recipe, used: int) -> list[Suggestion]:
+    numbers = [times * used for times in MORE_SAMPLES]
+    return [Suggestion(causes, f"--calibration_samples={number}", recipe, number) for number in numbers]
+
+
+def _suggestion(causes: tuple[Cause, ...], recipe: Recipe, layer_names: Sequence[str]) -> Suggestion | None:
     kind = causes[0].kind
     layers = tuple(dict.fromkeys(layer for cause in causes for layer in cause.repair_layers))
     if kind == "preprocessing":
         return Suggestion(causes, causes[0].repair, recipe, preprocess=causes[0].advice)
-    if kind == "too_few_calibration_samples":
-        return Suggestion(causes, causes[0].repair, recipe, calibration_samples=ENOUGH_SAMPLES)
     if kind in ("needs_more_bits", "unequal_ranges"):
         changed = dataclasses.replace(recipe, keep_int16=_joined(recipe.keep_int16, layers))
         return Suggestion(causes, f"16-bit activations: keep_int16={', '.join(layers)} in the recipe", changed)
@@ -77,8 +90,27 @@ def _suggestion(causes: tuple[Cause, ...], recipe: Recipe) -> Suggestion | None:
                 changed, post_training=dataclasses.replace(recipe.post_training, scheme="int8_float_io")
             )
         return Suggestion(causes, causes[0].repair, changed)
+    if kind in ("clusters_lost", "sparsity_lost"):
+        return Suggestion(causes, causes[0].repair, _preserving(causes, recipe, layer_names))
     changed_recipe = _changed(kind, recipe)
     return None if changed_recipe is None else Suggestion(causes, causes[0].repair, changed_recipe)
+
+
+def _preserving(causes: tuple[Cause, ...], recipe: Recipe, layer_names: Sequence[str]) -> Recipe:
+    """The recipe with rounding that keeps zeros and clusters, and training that does where there is any."""
+    rounding = dataclasses.replace(recipe.post_training, adaptive_rounding=False)
+    kept = dataclasses.replace(recipe, post_training=rounding)
+    if not recipe.trains:
+        return kept
+    figures = {layer: float(cause.advice or 0) for cause in causes for layer in cause.repair_layers}
+    others = tuple(name for name in layer_names if name not in figures)
+    if causes[0].kind == "clusters_lost":
+        clusters = Clustering(clusters=int(max(figures.values())), skip=others)
+        return dataclasses.replace(kept, clustering=recipe.clustering or clusters)
+    if recipe.clustering is not None:
+        kept = dataclasses.replace(kept, clustering=dataclasses.replace(recipe.clustering, preserve_sparsity=True))
+    zeros = Pruning(schedule="constant", sparsity=0.0, layers=tuple(figures.items()), skip=others)
+    return dataclasses.replace(kept, pruning=recipe.pruning or zeros)
 
 
 def _joined(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...]:
@@ -98,9 +130,6 @@ def _changed(kind: str, recipe: Recipe) -> Recipe | None:
     if kind == "batch_norm" and recipe.quantization is not None:
         frozen = dataclasses.replace(recipe.quantization, freeze_batch_norm=True)
         return dataclasses.replace(recipe, quantization=frozen)
-    if kind == "sparsity_lost" and recipe.clustering is not None:
-        kept = dataclasses.replace(recipe.clustering, preserve_sparsity=True)
-        return dataclasses.replace(recipe, clustering=kept)
     return None
 
 

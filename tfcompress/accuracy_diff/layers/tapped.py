@@ -95,7 +95,7 @@ def find_layer_tensors(file: TfliteFile, layer_names: Collection[str]) -> list[L
                 continue
             earlier = found.pop(layers[0]).fused if layers[0] in found else ()
             fused = tuple(dict.fromkeys((*layers[1:], *earlier)))
-            found[layers[0]] = LayerTensor(layers[0], fused, _leaves(tensor.name, layers[0]), tensor, operator)
+            found[layers[0]] = LayerTensor(layers[0], fused, _leaves(tensor.name, layers[0], names), tensor, operator)
     return list(found.values())
 
 
@@ -109,9 +109,9 @@ def output_tensor(file: TfliteFile, index: int, layer: str) -> LayerTensor | Non
     return None if producer is None else LayerTensor(layer, (), (), graph.tensors[index], producer)
 
 
-def _leaves(tensor_name: str, layer: str) -> tuple[str, ...]:
-    parts = [part.split("/") for part in tensor_name.split(";")]
-    return tuple(part[-1] for part in parts if layer in part)
+def _leaves(tensor_name: str, layer: str, layer_names: Collection[str]) -> tuple[str, ...]:
+    parts = tensor_name.split(";")
+    return tuple(part.rsplit("/", 1)[-1] for part in parts if layers_of(part, layer_names) == (layer,))
 
 
 def _is_real(tensor: Tensor) -> bool:
