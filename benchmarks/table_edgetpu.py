@@ -1,8 +1,9 @@
 """What maps to the Edge TPU, before and after the safe rewrites: keras.applications and the real models of ../shared.
 
 The networks of keras.applications have random weights and all calibration is with random inputs: the table is about
-where operators run, not about accuracy.  The rewrites are proven on the float graphs: `agreement` is the share of
-random inputs on which the float graphs before and after have the same largest output.
+where operators run, not about accuracy.  The large ones get pictures of `SMALL_SIDE` instead of their own size.  The
+rewrites are proven on the float graphs: `agreement` is the share of random inputs on which the float graphs before and
+after have the same largest output.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
-from benchmarks.models import SHARED, applications, index, keras_files, load
+from benchmarks.models import PREFIX, SHARED, applications, index, keras_files, load
 from tfcompress.chatter import silenced
 from tfcompress.converters.edgetpu import convert, forecast
 from tfcompress.converters.edgetpu.rewriting import rewrite_float_graph
@@ -30,6 +31,11 @@ SECONDS = 1500
 CALIBRATION_SAMPLES = 2
 AGREEMENT_SAMPLES = 8
 OPEN_SIZE = 32
+SMALL_SIDE = 96
+LARGE = (
+    "EfficientNetV2B0", "DenseNet121", "ResNet50V2", "InceptionV3", "Xception", "InceptionResNetV2", "ConvNeXtTiny",
+    "VGG16",
+)  # fmt: skip
 
 
 def names() -> list[str]:
@@ -64,7 +70,8 @@ def tflite_row(path: Path) -> dict[str, Any]:
 def float_row(name: str) -> dict[str, Any]:
     """A float model: converted without and with the safe rewrites."""
     started = time.perf_counter()
-    model = _with_fixed_sizes(load(name))
+    side = SMALL_SIDE if name.removeprefix(PREFIX) in LARGE else None
+    model = _with_fixed_sizes(load(name, size=side))
     content = to_float_tflite(model)
     if not _is_convolutional(model):
         return {"status": "not convolutional", "reason": None}
@@ -74,6 +81,7 @@ def float_row(name: str) -> dict[str, Any]:
     return {
         "status": "ok",
         "reason": None,
+        "input_shapes": [list(info.shape[1:]) for info in model.inputs],
         **_figures(before, "_before"),
         **_figures(after, ""),
         "rewrites": {rewrite.name: rewrite.operators for rewrite in rewrites},

@@ -15,7 +15,6 @@ __all__ = [
     "negate",
     "pad_with_zeros",
     "reshape_instead",
-    "slice_by_strides",
     "split_sizes",
     "square",
     "strided_slice_as_pooling",
@@ -80,15 +79,6 @@ def _slice(graph: GraphEditor, source: int, begin: list[int], result: int, sizes
         )
     ]
     return graph.operator("STRIDED_SLICE", [source, *parts], [result], options("StridedSliceOptions"))
-
-
-def slice_by_strides(graph: GraphEditor, operator: Any) -> list[Any] | None:
-    """SLICE of constant position as STRIDED_SLICE of stride 1: the one is documented to map, the other was seen to."""
-    source, result = operator.inputs[0], operator.outputs[0]
-    begin = graph.constant(operator.inputs[1], "int32")
-    if begin is None or not graph.is_float(source):
-        return None
-    return [_slice(graph, source, begin.ravel().tolist(), result, list(graph.shape(result)))]
 
 
 def split_sizes(graph: GraphEditor, operator: Any) -> list[Any] | None:

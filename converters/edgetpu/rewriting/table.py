@@ -72,7 +72,6 @@ REWRITES: tuple[Rewrite, ...] = (
     Rewrite("negation", ("NEG",), "safe", arithmetic.negate, "negation as multiplication by -1"),
     Rewrite("square", ("SQUARE", "POW"), "safe", arithmetic.square, "square as x * x"),
     Rewrite("zero_pad", ("PADV2",), "safe", arithmetic.pad_with_zeros, "padding with a given zero as PAD"),
-    Rewrite("slice", ("SLICE",), "safe", arithmetic.slice_by_strides, "slices as STRIDED_SLICE of stride 1"),
     Rewrite("split_sizes", ("SPLIT_V",), "safe", arithmetic.split_sizes, "split into unequal parts as slices"),
     Rewrite("unstack", ("UNPACK",), "safe", arithmetic.unstack, "unstack as slices"),
     Rewrite(

@@ -131,7 +131,6 @@ SAFE: dict[str, Callable[[], bytes]] = {
     "mish": mish,
     "gelu_tanh": lambda: floats("GELU", options="GeluOptions", approximate=True),
     "gelu_erf": lambda: floats("GELU", options="GeluOptions", approximate=False),
-    "slice": lambda: floats("SLICE", [0, 2, 1, 0], [1, 3, 4, 4], result=[1, 3, 4, 4], options="SliceOptions"),
     "reshape": lambda: floats("SQUEEZE", shape=[5, 1, 10], result=[5, 10], options="SqueezeOptions", squeezeDims=[1]),
     "reciprocal": lambda: with_constant("DIV", np.array([3.0, -0.7, 255.0, 1e-3]), "DivOptions"),
     "negation": lambda: floats("NEG", options="NegOptions"),
