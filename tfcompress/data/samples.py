@@ -140,21 +140,34 @@ class Samples:
         Raises:
             DataError: no samples, or a sample of the wrong shape, dtype, or with NaN or infinity.
         """
-        stream = self._checked()
+        positions: Iterable[int] = itertools.count() if self.indices is None else self.indices
+        stream = itertools.islice(zip(positions, self.source.samples(self.indices), strict=False), self.limit)
         start = 0
         while chunk := list(itertools.islice(stream, batch_size)):
-            inputs = {info.name: np.stack([item[0][info.name] for item in chunk]) for info in self.inputs}
-            labels = {name: np.stack([item[1][name] for item in chunk]) for name in chunk[0][1]}
-            yield Batch(start, inputs, labels)
+            labels = [self._labels_of(index, sample) for index, sample in chunk]
+            stacked = {name: np.stack([item[name] for item in labels]) for name in labels[0]}
+            yield Batch(start, self._ready_inputs(chunk) or self._checked_inputs(chunk), stacked)
             start += len(chunk)
         if start == 0:
             raise DataError(f"{self.name}: no samples, expected at least one")
 
-    def _checked(self) -> Iterator[tuple[dict[str, np.ndarray], dict[str, np.ndarray]]]:
-        positions: Iterable[int] = itertools.count() if self.indices is None else self.indices
-        raw = zip(positions, self.source.samples(self.indices), strict=False)
-        for index, sample in itertools.islice(raw, self.limit):
-            yield self._inputs_of(index, sample), self._labels_of(index, sample)
+    def _ready_inputs(self, chunk: Sequence[tuple[int, Sample]]) -> dict[str, np.ndarray] | None:
+        """The inputs of samples that are as the model takes them, checked all at once; None where one may not be."""
+        ready = {}
+        for position, info in enumerate(self.inputs):
+            given = [_given(sample, position, info.name, len(self.inputs)) for _, sample in chunk]
+            values = [value for value in given if value is not None and _fits(value, info)]
+            if self.preprocess is not None or len(values) < len(chunk) or len({value.shape for value in values}) > 1:
+                return None
+            ready[info.name] = np.stack(values)
+            if not np.isfinite(ready[info.name]).all():
+                return None
+        return ready
+
+    def _checked_inputs(self, chunk: Sequence[tuple[int, Sample]]) -> dict[str, np.ndarray]:
+        """The inputs of samples that are checked and brought into form one by one."""
+        each = [self._inputs_of(index, sample) for index, sample in chunk]
+        return {info.name: np.stack([item[info.name] for item in each]) for info in self.inputs}
 
     def _inputs_of(self, index: int, sample: Sample) -> dict[str, np.ndarray]:
         where = f"{self.name}: sample {index}"
@@ -209,3 +222,19 @@ class Samples:
 
     def _names(self) -> str:
         return ", ".join(repr(info.name) for info in self.inputs)
+
+
+def _given(sample: Sample, position: int, name: str, expected: int) -> np.ndarray | None:
+    """A sample's array for an input; None where it is missing or not an array."""
+    if isinstance(sample.inputs, Mapping):
+        value = sample.inputs.get(name)
+    else:
+        value = sample.inputs[position] if len(sample.inputs) == expected else None
+    return value if isinstance(value, np.ndarray) else None
+
+
+def _fits(value: np.ndarray, info: TensorInfo) -> bool:
+    """Whether an array is as the model's input takes it."""
+    if value.dtype.name != info.dtype or value.dtype.kind not in "biuf" or value.ndim != len(info.shape) - 1:
+        return False
+    return all(size in (None, have) for size, have in zip(info.shape[1:], value.shape, strict=True))
