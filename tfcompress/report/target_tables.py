@@ -29,7 +29,13 @@ def mapping_tables(mapping: Mapping[str, Any]) -> list[RenderableType]:
         f"{figures.size(mapping.get('off_chip_bytes'))} streamed; runtime {mapping.get('min_runtime')} or newer"
     )
     parts: list[RenderableType] = [Text(totals)]
-    parts += [Text(str(mapping["failure"]), style="bold red")] if mapping.get("failure") else []
+    failure, tail = mapping.get("failure"), mapping.get("tail")
+    if failure:
+        line = f"{failure['message']} {failure['explanation']}; {failure['fix']} ({failure['certainty']})"
+        parts.append(Text(line, style="bold red"))
+    if tail:
+        line = f"on the CPU after the Edge TPU part, in the same file: {', '.join(tail['names'])}"
+        parts.append(Text(f"{line}, from {', '.join(tail['tensors'])}"))
     parts += [Text(str(warning), style="yellow") for warning in mapping.get("warnings") or ()]
     table = Table()
     for name in ("", "operator", "runs on", "layer", "why not, and the fix"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,10 @@ from tfcompress.converters.edgetpu import convert
 from tfcompress.converters.edgetpu.rewriting import TOLERANCE
 from tfcompress.data import samples_from_arrays
 from tfcompress.load import float_model_from_keras
-from tfcompress.recipe import EdgeTpu, Recipe
+from tfcompress.recipe import EdgeTpu, Quantization, Recipe
 from tfcompress.runtime import keras, tf_keras
 from tfcompress.tflite import read_tflite
+from tfcompress.wrappers import wrap
 
 
 def hard_model(library: Any) -> Any:
@@ -137,3 +139,19 @@ def test_open_input_sizes_are_taken_from_the_calibration_data(tmp_path: Path) ->
     assert file.main.tensors[file.main.inputs[0]].shape == (1, 20, 24, 3)
     assert mapping_of(artifact)["failure"] is None
     assert mapping_of(artifact)["cpu_ops"] == 0
+
+
+def test_a_quantization_aware_model_keeps_its_ranges_and_lists_its_leaky_relu(tmp_path: Path) -> None:
+    layers = tf_keras.layers
+    inputs = layers.Input((12, 12, 3))
+    x = layers.LeakyReLU(name="leaky")(layers.Conv2D(4, 3, name="stem")(inputs))
+    model = tf_keras.Model(inputs, layers.Conv2D(4, 3, name="last")(x))
+    recipe = Recipe(quantization=Quantization())
+    aware = wrap(model, recipe)
+    aware(np.random.default_rng(0).normal(size=[16, 12, 12, 3]).astype(np.float32), training=True)  # sets the ranges
+    trained = dataclasses.replace(float_model_from_keras(aware), quantization_aware=True)
+    artifact = convert(trained, None, recipe, tmp_path)
+    facts: Any = artifact.facts
+    assert [(rewrite["name"], rewrite["keras_layers"]) for rewrite in facts["rewrites"]] == [("leaky_relu", ["leaky"])]
+    assert facts["mapping"]["cpu_ops"] == 0
+    assert "LEAKY_RELU" not in [row["op"] for row in facts["mapping"]["ops"]]

@@ -1,0 +1,69 @@
+"""`tfcompress inspect` on .tflite files and on logs of the Edge TPU compiler."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from pathlib import Path
+
+from tests.converters.edgetpu.graphs import GraphBuilder
+from tests.converters.edgetpu.test_compiler import LOG
+from tfcompress.cli import main
+
+
+def printed(*arguments: object) -> tuple[int, str, str]:
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = main([str(argument) for argument in ("inspect", *arguments)])
+    return code, out.getvalue(), err.getvalue()
+
+
+def log_files(folder: Path) -> list[Path]:
+    paths = [folder / "first_edgetpu.log", folder / "second_edgetpu.log"]
+    for path in paths:
+        path.write_text(LOG.format(input=path.stem))
+    return paths
+
+
+def test_any_number_of_compiler_logs_are_parsed_alone(tmp_path: Path) -> None:
+    paths = log_files(tmp_path)
+    code, text, _ = printed(*paths, "--edgetpu_log", "--json")
+    assert code == 0
+    runs = [log["runs"][0] for log in json.loads(text)["logs"]]
+    assert [run["input"] for run in runs] == ["first_edgetpu", "second_edgetpu"]
+    assert [(run["mapped_ops"], run["cpu_ops"], run["on_chip_bytes"]) for run in runs] == [(1, 2, 3072)] * 2
+    assert runs[0]["table"][1] == {"name": "LEAKY_RELU", "count": 1, "status": "Operation not supported"}
+
+
+def test_logs_are_printed_for_people_too(tmp_path: Path) -> None:
+    code, text, _ = printed(*log_files(tmp_path), "--edgetpu_log")
+    assert code == 0
+    assert "LEAKY_RELU" in text
+    assert "Operation not supported" in text
+
+
+def test_a_text_that_is_no_log_is_refused_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("hello\n")
+    code, text, error = printed(path, "--edgetpu_log")
+    assert (code, text) == (2, "")
+    assert error.strip().count("\n") == 0
+    assert "not a log of edgetpu_compiler" in error
+
+
+def test_the_forecast_says_what_runs_after_the_edge_tpu_part_and_why_the_compiler_would_fail(tmp_path: Path) -> None:
+    graph = GraphBuilder()
+    source, shape = graph.input([1, 64]), graph.input([2], "int32")
+    middle, result = graph.tensor([1, 64]), graph.tensor([8, 8])
+    graph.operator("RELU", [source], [middle], version=2)
+    graph.operator("HARD_SWISH", [middle], [result], "HardSwishOptions")
+    path = tmp_path / "tail.tflite"
+    path.write_bytes(graph.content(result))
+    assert "after the Edge TPU part" in printed(path, "--target=edgetpu")[1]
+    graph.operator("RESHAPE", [result, shape], [last := graph.tensor([8, 8])])
+    path.write_bytes(graph.content(last))
+    text = " ".join(printed(path, "--target=edgetpu")[1].split())
+    assert "static-sized tensors" in text
+    assert "fixed sizes" in text
+    assert "{" not in text
