@@ -27,6 +27,16 @@ def test_neighbours_of_one_type_share_a_cell_in_the_order_of_execution() -> None
     assert labels[-4:] == ["RELU ×2", "TANH", "HARD_SWISH", "RELU"]
 
 
+def test_the_legend_counts_the_operators() -> None:
+    labels = [text.text for text in picture(["RELU", "RELU", "HARD_SWISH", "RELU"]).iter(f"{SVG}text")]
+    assert labels[:3] == ["Edge TPU: 2", "CPU, cut off by another operator: 1", "CPU, for its own sake: 1"]
+
+
+def test_a_long_chain_has_one_cell_for_a_stretch_on_the_edge_tpu() -> None:
+    labels = [text.text for text in picture([*["RELU", "TANH"] * 250, "HARD_SWISH", "RELU", "TANH"]).iter(f"{SVG}text")]
+    assert labels[3:] == ["500 operators", "HARD_SWISH", "RELU", "TANH"]
+
+
 def test_the_class_says_where_an_operator_runs() -> None:
     groups = [group.get("class") for group in picture(["RELU", "HARD_SWISH", "RELU"]).iter(f"{SVG}g")]
     assert groups == ["mapped", "partition", "refused", "mapped", "refused", "partition"]  # the legend comes first
