@@ -156,8 +156,9 @@ class Samples:
         ready = {}
         for position, info in enumerate(self.inputs):
             given = [_given(sample, position, info.name, len(self.inputs)) for _, sample in chunk]
-            values = [value for value in given if value is not None and _fits(value, info)]
-            if self.preprocess is not None or len(values) < len(chunk) or len({value.shape for value in values}) > 1:
+            values = [value for value in given if value is not None]
+            alike = len(values) == len(chunk) and len({(value.dtype, value.shape) for value in values}) == 1
+            if self.preprocess is not None or not alike or not _fits(values[0], info):
                 return None
             ready[info.name] = np.stack(values)
             if not np.isfinite(ready[info.name]).all():
