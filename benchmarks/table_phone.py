@@ -1,7 +1,8 @@
 """Real Keras files through the phone target: what converts, with which engine, and how close it stays to float.
 
-Where a vendor's own int8 file of the same model lies beside it, its closeness to the same float model is given too.
-Inputs are the CIFAR-10 images at hand, resized, for models of images; smooth random inputs for the others.
+Where a vendor's own int8 file of the same model lies beside it, its closeness to the same float model is given too, on
+inputs like those that the model was made for (`benchmarks.fair_inputs`).  Inputs of the other models are photos,
+resized, for models of images, and smooth random ones for the rest.
 """
 
 from __future__ import annotations
@@ -13,20 +14,20 @@ from typing import Any
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
+from benchmarks.fair_inputs import photos, photos_of, real_inputs
 from benchmarks.models import SHARED, keras_files, load
 from tfcompress.chatter import silenced
 from tfcompress.converters.phone import convert
-from tfcompress.data import samples_from_arrays
+from tfcompress.data import Samples, samples_from_arrays
 from tfcompress.errors import TfCompressError
 from tfcompress.layer_names import all_layers
 from tfcompress.model import FloatModel
 from tfcompress.recipe import PostTraining, Recipe
-from tfcompress.runtime import tf
 
 SECONDS = 600
-CALIBRATION, EVALUATION = 64, 128
+COUNT = 300  # of inputs that are made up; the first half calibrates, the second is compared
 OPEN_SIZE = 32
-RECIPE = Recipe(post_training=PostTraining(quality="balanced", estimator="min_max"))
+BALANCED, BEST = (Recipe(post_training=PostTraining(quality=quality)) for quality in ("balanced", "best"))
 
 
 def names() -> list[str]:
@@ -41,7 +42,7 @@ def row(name: str) -> dict[str, Any]:
             model = load(name)
     except TfCompressError as error:
         return {"status": "not_loaded", "reason": str(error)}
-    inputs = {info.name: _inputs(model, info.shape, info.dtype) for info in model.inputs}
+    inputs = {info.name: _inputs(name, model, info.shape, info.dtype) for info in model.inputs}
     try:
         return _converted(model, inputs, SHARED / "models" / name)
     except TfCompressError as error:
@@ -49,63 +50,57 @@ def row(name: str) -> dict[str, Any]:
 
 
 def _converted(model: FloatModel, inputs: dict[str, np.ndarray], path: Path) -> dict[str, Any]:
-    calibration = {name: value[:CALIBRATION] for name, value in inputs.items()}
-    held_out = {name: value[CALIBRATION:] for name, value in inputs.items()}
+    half = len(next(iter(inputs.values()))) // 2
+    calibration = {name: value[:half] for name, value in inputs.items()}
+    held_out = {name: value[half:] for name, value in inputs.items()}
     samples = samples_from_arrays(calibration, model_inputs=model.inputs, model_outputs=model.outputs)
-    with tempfile.TemporaryDirectory() as folder:
-        artifact = convert(model, samples, RECIPE, Path(folder))
-        facts = dict(artifact.facts)
-        truth = model.predict(held_out)[model.outputs[0].name]
-        try:
-            ours = _closeness(truth, _run(artifact.runnable, list(held_out.values())))
-        except RuntimeError as error:  # LiteRT's only way to say that it cannot run a file
-            return {"status": "does_not_run", "reason": " ".join(str(error).split())}
+    truth = model.predict(held_out)[model.outputs[0].name]
+    try:
+        facts, ours = _made(model, samples, BALANCED, truth, held_out)
+    except RuntimeError as error:  # LiteRT's only way to say that it cannot run a file
+        return {"status": "does_not_run", "reason": " ".join(str(error).split())}
     engine: Any = facts["engine"]
     result = {
         "status": "fully_integer" if facts["fully_integer"] else "converted",
         "reason": f"{engine['name']}: {engine['reason']}",
         "bytes": facts["bytes"],
-        **{f"our_{key}": value for key, value in ours.items()},
+        **_named("our", ours),
     }
     published = _published(path)
     if published is not None:
-        theirs = _closeness(truth, _run(published, list(held_out.values())))
-        result |= {f"published_{key}": value for key, value in theirs.items()}
+        result |= _named("best", _made(model, samples, BEST, truth, held_out)[1])
+        result |= _named("published", _closeness(truth, _run(published, list(held_out.values()))))
     return result
 
 
-def _inputs(model: FloatModel, shape: tuple[int | None, ...], dtype: str) -> np.ndarray:
-    """[CALIBRATION + EVALUATION, ...] inputs that a model with this input shape could have been made for."""
+def _made(
+    model: FloatModel, samples: Samples, recipe: Recipe, truth: np.ndarray, held_out: dict[str, np.ndarray]
+) -> tuple[dict[str, object], dict[str, float]]:
+    """The facts of our file, and its closeness to the float model."""
+    with tempfile.TemporaryDirectory() as folder:
+        artifact = convert(model, samples, recipe, Path(folder))
+        return dict(artifact.facts), _closeness(truth, _run(artifact.runnable, list(held_out.values())))
+
+
+def _named(whose: str, figures: dict[str, float]) -> dict[str, float]:
+    return {f"{whose}_{key}": value for key, value in figures.items()}
+
+
+def _inputs(name: str, model: FloatModel, shape: tuple[int | None, ...], dtype: str) -> np.ndarray:
+    """[n, ...] inputs that a model with this input shape could have been made for."""
     sizes = [OPEN_SIZE if size is None else size for size in shape[1:]]
-    count = CALIBRATION + EVALUATION
     random = np.random.default_rng(0)
+    real = real_inputs(name, tuple(sizes))
+    if real is not None:
+        return real
     embeds = any(type(layer).__name__ == "Embedding" for layer in all_layers(model.keras_model))
     if np.dtype(dtype).kind in "iu" or embeds:
-        return random.integers(0, 2, (count, *sizes)).astype(dtype)
-    images = _images()
-    if images is not None and len(sizes) == 3 and sizes[-1] in (1, 3) and min(sizes[:2]) >= 24:
-        return _resized(images[:count], sizes)
-    walk = np.cumsum(random.normal(size=(count, int(np.prod(sizes)))), axis=1)
+        return random.integers(0, 2, (COUNT, *sizes)).astype(dtype)
+    if photos() is not None and len(sizes) == 3 and sizes[-1] in (1, 3) and min(sizes[:2]) >= 24:
+        return photos_of(tuple(sizes))[:COUNT] / 255
+    walk = np.cumsum(random.normal(size=(COUNT, int(np.prod(sizes)))), axis=1)
     walk = (walk - walk.mean(axis=1, keepdims=True)) / walk.std(axis=1, keepdims=True)
-    return walk.reshape(count, *sizes).astype(dtype)
-
-
-def _images() -> np.ndarray | None:
-    """uint8 [n, 32, 32, 3]: the first sheet of the lossless CIFAR-10 images."""
-    sheet = SHARED / "data/cifar10_lossless_train4000/cifar10_batch_0.png"
-    if not sheet.exists():
-        return None
-    return np.asarray(tf.io.decode_png(sheet.read_bytes(), channels=3)).reshape(-1, 32, 32, 3)
-
-
-def _resized(images: np.ndarray, sizes: list[int]) -> np.ndarray:
-    rows = np.arange(sizes[0]) * images.shape[1] // sizes[0]
-    columns = np.arange(sizes[1]) * images.shape[2] // sizes[1]
-    resized = images[:, rows][:, :, columns].astype(np.float32)
-    if sizes[2] == 1:
-        resized = resized.mean(axis=-1, keepdims=True)
-    # The MLPerf and mltk classifiers of 32x32 images take raw pixels; the others want them scaled.
-    return resized if sizes == [32, 32, 3] else resized / 255
+    return walk.reshape(COUNT, *sizes).astype(dtype)
 
 
 def _published(path: Path) -> Path | None:

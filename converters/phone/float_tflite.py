@@ -15,6 +15,7 @@ from tfcompress.converters.phone import rewrites
 from tfcompress.converters.phone.recurrent import unrolled
 from tfcompress.data import Samples
 from tfcompress.errors import ConversionError, one_line
+from tfcompress.layer_names import all_layers, as_named_in, layers_of
 from tfcompress.model import FloatModel
 from tfcompress.runtime import tf
 from tfcompress.tflite import pack, unpack
@@ -69,19 +70,32 @@ def convert_with(converter: Any, model: FloatModel) -> bytes:
             return converter.convert()
     # The converter raises its own ConverterError, and whatever the MLIR passes or the tracing raise.
     except Exception as error:
-        raise ConversionError(f"{model.name}: {explain(str(error))}") from error
+        raise ConversionError(f"{model.name}: {explain(str(error), model)}") from error
 
 
-def explain(message: str) -> str:
-    """A converter failure in one line that says what the user can do."""
-    flex = sorted(set(re.findall(r"tf\.(\w+)\(", message)) | set(re.findall(r"'tf\.(\w+)' op is neither", message)))
-    if flex:
-        names = ", ".join(flex)
-        return (
-            f"TFLite has no builtin operator for {names}; replace the layer that makes it, or use --allow_select_ops "
-            "(needs TensorFlow's Flex delegate on the phone)"
-        )
-    return f"TFLiteConverter failed: {one_line(message)}"
+def explain(message: str, model: FloatModel) -> str:
+    """A converter failure in one line: which operators of which Keras layers, and what the user can do."""
+    lacking = sorted(set(re.findall(r"'tf\.(\w+)' op is neither", message)))
+    if not lacking:
+        return f"TFLiteConverter failed: {one_line(message)}"
+    with silenced():
+        places = "; ".join(f"{name}{_made_by(model, name)}" for name in lacking)
+    if "Custom ops:" in message:
+        return f"neither TFLite nor TensorFlow's Flex delegate has {places}; replace the layer"
+    return (
+        f"TFLite has no builtin operator for {places}; replace the layer, or use --allow_select_ops "
+        "(needs TensorFlow's Flex delegate on the phone)"
+    )
+
+
+def _made_by(model: FloatModel, operation: str) -> str:
+    """`` (layer 'a', 'b')``: the Keras layers whose scopes have the operation; empty when none is known."""
+    with unrolled(model):
+        graph = model.concrete_function(1).graph.as_graph_def()
+    nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
+    known = as_named_in([layer.name for layer in all_layers(model.keras_model)], (node.name for node in nodes))
+    found = dict.fromkeys(layer for node in nodes if node.op == operation for layer in layers_of(node.name, known))
+    return f" (layer {', '.join(map(repr, found))})" if found else ""
 
 
 def to_float_tflite(model: FloatModel, *, allow_select_ops: bool = False) -> bytes:

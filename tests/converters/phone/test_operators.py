@@ -11,7 +11,8 @@ import pytest
 
 from tests.converters.phone.models import converted, layers, run, samples_for
 from tfcompress.converters.artifact import Artifact
-from tfcompress.converters.phone import quantize_int8
+from tfcompress.converters.phone import quantize_int8, to_float_tflite
+from tfcompress.errors import ConversionError
 from tfcompress.load import float_model_from_keras
 from tfcompress.model import FloatModel
 from tfcompress.recipe import PostTraining, Recipe
@@ -146,3 +147,31 @@ def test_a_layer_that_no_sample_wakes_leaves_a_file_that_runs(tmp_path: Path) ->
     result = quantize_int8(model, samples_for(model, images), Recipe(post_training=PostTraining(engine="litert")))
     found = run(result.content, {"image": images[:2]})[model.outputs[0].name]
     assert np.allclose(found, model.predict({"image": images[:2]})[model.outputs[0].name], atol=0.01)
+
+
+@pytest.mark.parametrize("library", [tf_keras, keras])
+@pytest.mark.parametrize(
+    ("operation", "message"),
+    [
+        (
+            lambda x: tf.linalg.inv(tf.reshape(x, (-1, 2, 2))),
+            "no builtin operator for MatrixInverse .*allow_select_ops",
+        ),
+        (
+            lambda x: tf.math.betainc(tf.abs(x), tf.abs(x), tf.sigmoid(x)),
+            "neither TFLite .* Betainc .*replace the layer",
+        ),
+    ],
+)
+def test_a_failure_names_the_operator_the_keras_layer_and_what_to_do(
+    operation: Callable[[Any], Any], message: str, library: Any
+) -> None:
+    source = library.Input((4,))
+    shape = {} if library is tf_keras else {"output_shape": (2, 2)}
+    odd = library.layers.Lambda(operation, name="odd", **shape)(library.layers.Dense(4, name="plain")(source))
+    model = float_model_from_keras(library.Model(source, odd))
+    with pytest.raises(ConversionError, match=message) as failure:
+        to_float_tflite(model)
+    assert "(layer 'odd')" in str(failure.value)
+    assert "plain" not in str(failure.value)
+    assert "\n" not in str(failure.value)

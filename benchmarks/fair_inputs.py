@@ -1,0 +1,124 @@
+"""Inputs that real models were made for, or as like them as the data at hand allows.
+
+What a model wants is read off its vendor's int8 file, whose input quantization says the range that it was calibrated
+on, and the vendor's published settings (number of time steps and frequency bands, per-sample normalization).  Only
+closeness to the float model is measured on them, so the pictures and words need not show the model's own classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from benchmarks.models import SHARED
+from tfcompress.runtime import tf
+
+__all__ = ["photos", "photos_of", "real_inputs"]
+
+PHOTOS = SHARED / "data/cifar10_lossless_train4000/cifar10_batch_0.png"
+SPEECH = SHARED / "data/speech_commands_5w/training300.npz"
+RATE, WINDOW, STEP, FFT = 16_000, 480, 320, 512  # samples: 30 ms every 20 ms
+LOWEST_HZ, HIGHEST_HZ = 125.0, 7500.0
+FAINTEST = 1e3  # of a band's power in squared 16-bit samples: below is silence
+
+Maker = Callable[[tuple[int, ...]], np.ndarray]  # from the shape of one input
+
+
+def real_inputs(model: str, shape: tuple[int, ...]) -> np.ndarray | None:
+    """float32 [n, *shape], all there are in a random order of a fixed seed; None where data or knowledge is missing.
+
+    Args:
+        model: a name of `benchmarks.models`.
+        shape: of one input.
+    """
+    make = next((maker for prefix, maker in _MAKERS.items() if model.startswith(prefix)), None)
+    if make is None or not (PHOTOS.exists() and SPEECH.exists()):
+        return None
+    found = make(shape).astype(np.float32)
+    return found[np.random.default_rng(0).permutation(len(found))]
+
+
+def photos() -> np.ndarray | None:
+    """uint8 [1000, 32, 32, 3]: the first sheet of the lossless CIFAR-10 images; None where it is absent."""
+    if not PHOTOS.exists():
+        return None
+    return np.asarray(tf.io.decode_png(PHOTOS.read_bytes(), channels=3)).reshape(-1, 32, 32, 3)
+
+
+def photos_of(shape: tuple[int, ...]) -> np.ndarray:
+    """float32 [1000, *shape], 0 to 255: photos in the wanted size, grey where there is one channel."""
+    pictures = photos()
+    assert pictures is not None
+    found = np.asarray(tf.image.resize(pictures.astype(np.float32), shape[:2]))
+    return found.mean(axis=-1, keepdims=True) if shape[2] == 1 else found
+
+
+def _scaled_photos(scale: float, offset: float) -> Maker:
+    return lambda shape: photos_of(shape) * scale + offset
+
+
+def _standardized_photos(shape: tuple[int, ...]) -> np.ndarray:
+    found = photos_of(shape)
+    mean, spread = (getattr(found, kind)(axis=(1, 2, 3), keepdims=True) for kind in ("mean", "std"))
+    return (found - mean) / (spread + 1e-6)
+
+
+def _speech(low: float, high: float, *, whole: bool) -> Maker:
+    """Words as log-mel spectrograms between `low` and `high`; `whole` rounds as the integer features they stand for."""
+
+    def make(shape: tuple[int, ...]) -> np.ndarray:
+        steps, bands = (5, 128) if shape == (640,) else (shape[0], int(np.prod(shape[1:])))
+        words = np.load(SPEECH, allow_pickle=False)["x"]
+        loudness = np.log(_mel_power(words, steps, bands) + FAINTEST)
+        share = (loudness - np.log(FAINTEST)) / (loudness.max() - np.log(FAINTEST))
+        values = low + share * (high - low)
+        return (np.round(values) if whole else values).reshape(-1, *shape)
+
+    return make
+
+
+def _mel_power(words: np.ndarray, steps: int, bands: int) -> np.ndarray:
+    """float64 [words, steps, bands]: triangular bands, evenly spaced in mel (O'Shaughnessy 1987)."""
+    needed = STEP * (steps - 1) + WINDOW
+    start = max(0, (words.shape[1] - needed) // 2)
+    repeated = np.tile(words, (1, -(-needed // words.shape[1])))
+    part = repeated[:, start : start + needed].astype(np.float64)
+    frames = np.lib.stride_tricks.sliding_window_view(part, WINDOW, axis=1)[:, ::STEP][:, :steps]
+    power = np.abs(np.fft.rfft(frames * np.hanning(WINDOW), FFT)) ** 2
+    mels = np.linspace(_mel(LOWEST_HZ), _mel(HIGHEST_HZ), bands + 2)
+    edges = 700 * (10 ** (mels / 2595) - 1)
+    hertz = np.arange(FFT // 2 + 1) * RATE / FFT
+    rising = (hertz[:, None] - edges[:-2]) / (edges[1:-1] - edges[:-2])
+    falling = (edges[2:] - hertz[:, None]) / (edges[2:] - edges[1:-1])
+    return power @ np.maximum(0, np.minimum(rising, falling))
+
+
+def _mel(hertz: float) -> float:
+    return 2595 * float(np.log10(1 + hertz / 700))
+
+
+def _movement(shape: tuple[int, ...]) -> np.ndarray:
+    """Acceleration in thousandths of g: gravity in a random direction, and smooth gestures on top."""
+    random, count = np.random.default_rng(0), 300
+    gravity = random.normal(size=(count, 1, *shape[1:]))
+    gravity *= 1000 / np.linalg.norm(gravity, axis=2, keepdims=True)
+    pushes = np.cumsum(random.normal(size=(count, *shape)), axis=1)
+    pushes -= pushes.mean(axis=1, keepdims=True)
+    return gravity + 300 * pushes / pushes.std(axis=1, keepdims=True)
+
+
+_MAKERS: dict[str, Maker] = {
+    "mlperf_ic_resnet8": _scaled_photos(1, 0),
+    "mlperf_vww_mobilenetv1_025": _scaled_photos(1 / 255, 0),
+    "mlperf_ad_autoencoder": _speech(-84.85, 14.86, whole=False),
+    "mltk_anomaly_detection": _speech(0, 237, whole=True),
+    "mltk_audio_example1": _speech(-128, 127, whole=True),
+    "mltk_image_classification": _scaled_photos(1 / 128, -1),
+    "mltk_image_example1": _standardized_photos,
+    "mltk_kws_": _speech(-128, 127, whole=True),
+    "mltk_rock_paper_scissors": _standardized_photos,
+    "mltk_tflm_magic_wand": _movement,
+    "mltk_tflm_speech": _speech(-128, 127, whole=True),
+    "mltk_visual_wake_words": _scaled_photos(1, 0),
+}
