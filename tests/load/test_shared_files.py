@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from tests.load.custom_layers import CUSTOM_OBJECTS
 from tfcompress.load import load_model, to_keras3, to_tf_keras
 from tfcompress.runtime import keras
 
+LAMBDA_PYTHON = (3, 11)  # wrote the bytecode in the one file that is trusted; another may crash on it, and says so
 # What the one line has to name for each file that cannot be loaded.
 TRUE_CAUSES = {
     "hls4ml_ic_rn07_qkeras": r"custom objects .*QConv2DBatchnorm.*--custom_objects=package.module:dict",
@@ -46,7 +48,9 @@ def test_every_loadable_file_loads_and_predicts(
                 end="",
             )
     for entry, found in table:
-        if entry["loads_in"] != "NONE":
+        if "safe_mode" in entry["loads_in"] and sys.version_info[:2] != LAMBDA_PYTHON:
+            assert found["status"] == "ok" or "Python version does that" in found["reason"], found
+        elif entry["loads_in"] != "NONE":
             assert found["status"] == "ok", found
             if entry["params"]:
                 assert found["parameters"] == int(entry["params"])
@@ -75,6 +79,7 @@ def test_old_model_computes_what_its_tflite_computes(shared: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(sys.version_info[:2] != LAMBDA_PYTHON, reason="the file's bytecode is of another Python version")
 def test_lambda_model_computes_what_its_rebuilt_form_computes(shared: Path) -> None:
     folder = shared / "models/derived_pilotnet"
     trusted = load_model(folder / "pilotnet_lambda_tfkeras.h5", allow_unsafe_deserialization=True)
