@@ -25,7 +25,7 @@ from tfcompress.recipe import PostTraining, Recipe
 from tfcompress.runtime import tf, tf_keras
 
 SAMPLES = 200
-FAST = Recipe(post_training=PostTraining(quality="fast"))
+FAST, BALANCED = (Recipe(post_training=PostTraining(quality=quality)) for quality in ("fast", "balanced"))
 
 
 def measure() -> list[dict[str, Any]]:
@@ -36,7 +36,12 @@ def measure() -> list[dict[str, Any]]:
         tf_keras.utils.set_random_seed(0)
         with silenced():
             tf_keras.applications.MobileNetV2(weights=None).save(path)
-        return [*_calibrations(load_model(path), images), _conversion(path, images), _memory()]
+        return [
+            *_calibrations(load_model(path), images),
+            *_conversions(path, images),
+            _memory("fast"),
+            _memory("balanced"),
+        ]
 
 
 def _seconds(work: Callable[[], object]) -> float:
@@ -67,11 +72,11 @@ def _single(images: np.ndarray) -> Iterator[np.ndarray]:
     return (images[i : i + 1] for i in range(len(images)))
 
 
-def _conversion(path: Path, images: np.ndarray) -> dict[str, Any]:
-    def ours() -> None:
+def _conversions(path: Path, images: np.ndarray) -> list[dict[str, Any]]:
+    def ours(recipe: Recipe) -> None:
         model = load_model(path)
         samples = samples_from_arrays(images, model_inputs=model.inputs, model_outputs=model.outputs)
-        path.with_suffix(".ours").write_bytes(quantize_int8(model, samples, FAST).content)
+        path.with_suffix(".ours").write_bytes(quantize_int8(model, samples, recipe).content)
 
     def theirs() -> None:
         converter = tf.lite.TFLiteConverter.from_keras_model(tf_keras.models.load_model(path, compile=False))
@@ -81,21 +86,27 @@ def _conversion(path: Path, images: np.ndarray) -> dict[str, Any]:
         converter.inference_input_type = converter.inference_output_type = tf.int8
         path.with_suffix(".theirs").write_bytes(converter.convert())
 
-    return entry("int8_conversion_mobilenetv2", _seconds(ours), _seconds(theirs), "TFLiteConverter", "s")
+    fast, balanced, other = _seconds(lambda: ours(FAST)), _seconds(lambda: ours(BALANCED)), _seconds(theirs)
+    return [
+        entry("int8_conversion_mobilenetv2", fast, other, "TFLiteConverter", "s"),
+        entry("int8_conversion_mobilenetv2_balanced", balanced, other, "TFLiteConverter", "s"),
+    ]
 
 
-def _memory() -> dict[str, Any]:
+def _memory(quality: str) -> dict[str, Any]:
+    """Of calibration alone for `fast`, of the whole conversion for another quality."""
     peaks = []
     for count in (10_000, 100):
-        code = f"from benchmarks.bench_phone import peak_of; print(peak_of({count}))"
+        code = f"from benchmarks.bench_phone import peak_of; print(peak_of({count}, {quality!r}))"
         command = [sys.executable, "-c", code]
         done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=Path(__file__).parents[1])
         peaks.append(float(done.stdout.split()[-1]))
-    return entry("calibration_memory_10000_vs_100", peaks[0], peaks[1], "the same with 100 samples", "MiB")
+    name = "calibration_memory_10000_vs_100" if quality == "fast" else f"int8_memory_{quality}_10000_vs_100"
+    return entry(name, peaks[0], peaks[1], "the same with 100 samples", "MiB")
 
 
-def peak_of(count: int) -> float:
-    """Peak MiB of this process after calibrating a small network with `count` generated samples."""
+def peak_of(count: int, quality: str) -> float:
+    """Peak MiB of this process after calibrating (`fast`), or converting, a small network with `count` samples."""
     from tfcompress.data import Sample, Samples
     from tfcompress.load import float_model_from_keras
 
@@ -113,6 +124,10 @@ def peak_of(count: int) -> float:
             random = np.random.default_rng(0)
             return (Sample([random.random((64, 64, 3), np.float32)]) for _ in range(count))
 
-    calibrate(to_float_tflite(model), Samples(Generated(), model.inputs, model.outputs), estimator="mse")
+    samples = Samples(Generated(), model.inputs, model.outputs)
+    if quality == "fast":
+        calibrate(to_float_tflite(model), samples, estimator="mse")
+    else:
+        quantize_int8(model, samples, BALANCED)
     status = Path("/proc/self/status").read_text(encoding="ascii")  # getrusage's peak is inherited from the parent
     return float(status.split("VmHWM:")[1].split()[0]) / 1024

@@ -35,6 +35,11 @@ def names() -> list[str]:
     return list(keras_files())
 
 
+def has_published(name: str) -> bool:
+    """Whether the vendor's own int8 file lies beside the model."""
+    return _published(SHARED / "models" / name) is not None
+
+
 def row(name: str) -> dict[str, Any]:
     """Convert one model and compare it, and the vendor's own int8 file, with the float model."""
     try:

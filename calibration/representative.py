@@ -38,7 +38,8 @@ def select_representative(content: bytes, samples: Samples, count: int) -> Sampl
             _note_extremes(extremes, index, runner.value(index), start, size)
         classes = runner.value(runner.graph.outputs[0]).reshape(size, -1).argmax(axis=1)  # no view outlives a batch
         for row, best in enumerate(classes.tolist()):
-            by_class[best].append(start + row)
+            if len(by_class[best]) < count:
+                by_class[best].append(start + row)
         start += size
     chosen = dict.fromkeys(sample for _, sample in extremes.values())
     chosen.update(dict.fromkeys(_in_turn(by_class)))

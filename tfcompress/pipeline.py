@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from tfcompress import console
+from tfcompress.calibration import select_representative
 from tfcompress.chatter import silenced
 from tfcompress.conversion_job import Job
 from tfcompress.converters.edgetpu.trainable import with_mappable_activations
-from tfcompress.data import Data
+from tfcompress.data import Data, Samples
 from tfcompress.data.preprocess import Preprocess
 from tfcompress.data_sets import DataSets
 from tfcompress.errors import InputError, MissingExtraError
@@ -117,7 +118,7 @@ def convert(
             seed,
             compress=lambda changed: _compress(original, changed, data, seed, wanted),
         )
-        representative = None if data.calibration is None else data.calibration.spread(calibration_samples)
+        representative = _representative(original, data.calibration, calibration_samples, plan)
         attempt = job.attempt(wanted, representative, plan, work)
         if suggest:
             attempt = job.repaired(attempt, data.calibration, calibration_samples, plan, work)
@@ -135,6 +136,16 @@ def convert(
         )
         _write(work, report, data)
     return Conversion(folder, report)
+
+
+def _representative(model: FloatModel, samples: Samples | None, count: int, recipe: Recipe) -> Samples | None:
+    """The samples that calibrate, as the recipe selects them."""
+    if samples is None or recipe.post_training.selection == "spread":
+        return None if samples is None else samples.spread(count)
+    from tfcompress.converters.phone import to_float_tflite, with_fixed_sizes  # heavy, and seldom needed here
+
+    console.note("choosing representative samples")
+    return select_representative(to_float_tflite(with_fixed_sizes(model, samples)), samples, count)
 
 
 def _compress(

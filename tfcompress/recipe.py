@@ -144,6 +144,7 @@ class Quantization(_Section):
         calibrate: set the initial activation ranges from the training data instead of tfmot's +-6, and correct biases
             for the rounding of weights.
         estimator: how a range follows from that data: `min_max`, or the range of least squared error.
+        train_ranges: calibrated ranges are trained like the weights (Bhalgat et al. 2020, "LSQ+"); else they stay.
     """
 
     strict: bool = False
@@ -151,6 +152,7 @@ class Quantization(_Section):
     freeze_batch_norm: bool = True
     calibrate: bool = True
     estimator: Literal["min_max", "mse"] = "mse"
+    train_ranges: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,6 +218,8 @@ class PostTraining(_Section):
         cross_layer_equalization: even out channel ranges across layers (Nagel et al. 2019, section 4.1).
         adaptive_rounding: choose up or down for each weight on unlabelled data (Nagel et al. 2020, AdaRound).
         allow_select_ops: let TensorFlow (Flex) operators into the file.
+        selection: which samples calibrate: `spread` evenly over the data, or `representative` ones, chosen in a pass
+            over all of it so that they show every class that the model predicts and the extremes of its activations.
         calibration_ranges: the `calibration.json` that an earlier run left in its phone folder, reused by the phone
             target instead of calibrating; refused where the model or the samples are others. None calibrates.
     """
@@ -229,6 +233,7 @@ class PostTraining(_Section):
     cross_layer_equalization: bool | None = None
     adaptive_rounding: bool | None = None
     allow_select_ops: bool = False
+    selection: Literal["spread", "representative"] = "spread"
     calibration_ranges: str | None = None
 
     def _check(self) -> None:

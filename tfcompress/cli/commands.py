@@ -232,6 +232,7 @@ _FLAGS = {
         "estimator": "estimator",
         "quality": "quality",
         "allow_select_ops": "allow_select_ops",
+        "calibration_selection": "selection",
         "calibration_ranges": "calibration_ranges",
     },
     "edgetpu": {"rewrite": "rewrite"},

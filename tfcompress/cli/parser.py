@@ -139,6 +139,9 @@ def _convert(parser: argparse.ArgumentParser) -> None:
     phone.add_argument("--keep_float", type=_names, metavar="P,P", help="layer name patterns left in float")
     phone.add_argument("--keep_int16", type=_names, metavar="P,P", help="layer name patterns with 16-bit activations")
     phone.add_argument(
+        "--calibration_selection", metavar="HOW", help="of samples: spread or representative (default: spread)"
+    )
+    phone.add_argument(
         "--calibration_ranges", metavar="FILE", help="reuse the phone/calibration.json of an earlier run"
     )
     phone.add_argument(
