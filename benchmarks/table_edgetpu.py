@@ -72,9 +72,9 @@ def float_row(name: str) -> dict[str, Any]:
     started = time.perf_counter()
     side = SMALL_SIDE if name.removeprefix(PREFIX) in LARGE else None
     model = _with_fixed_sizes(load(name, size=side))
-    content = to_float_tflite(model)
     if not _is_convolutional(model):
         return {"status": "not convolutional", "reason": None}
+    content = to_float_tflite(model)
     rewritten, rewrites = rewrite_float_graph(content, "safe")
     after = _converted(model, "safe")
     before = _converted(model, "none") if rewrites else after

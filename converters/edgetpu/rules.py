@@ -225,7 +225,7 @@ RULES: tuple[Rule, ...] = (
         _SEEN,
     ),
     Rule(
-        "few_outputs",
+        "many_outputs",
         ("FULLY_CONNECTED",),
         _with(checks.outputs_at_least, 100_000),
         Status.UNSPECIFIED,

@@ -157,6 +157,51 @@ REFUSED: dict[str, tuple[bytes, Status]] = {
 }
 
 
+def joined(sizes: list[int]) -> bytes:
+    graph = GraphBuilder()
+    inputs = [graph.input([1, size, 8400]) for size in sizes]
+    result = graph.tensor([1, sum(sizes), 8400])
+    graph.operator("CONCATENATION", inputs, [result], "ConcatenationOptions", axis=1, version=2)
+    return graph.content(result)
+
+
+def dense(outputs: int, *, weights_format: int = 0) -> bytes:
+    graph = GraphBuilder()
+    source, result = graph.input([1, 4]), graph.tensor([1, outputs])
+    inputs = [source, graph.weights([outputs, 4]), -1]
+    graph.operator("FULLY_CONNECTED", inputs, [result], "FullyConnectedOptions", weightsFormat=weights_format)
+    return graph.content(result)
+
+
+def biased(*, constant: bool) -> bytes:
+    graph = GraphBuilder()
+    source, result = graph.input([1, 4]), graph.tensor([1, 8])
+    bias = graph.tensor([8], "int32", data=np.zeros(8, np.int32)) if constant else graph.input([8])
+    graph.operator("FULLY_CONNECTED", [source, graph.weights([8, 4]), bias], [result], "FullyConnectedOptions")
+    return graph.content(result)
+
+
+REFUSED |= {
+    "large_concatenation": (joined([64, 80]), Status.UNSPECIFIED),
+    "many_outputs": (dense(100_000), Status.UNSPECIFIED),
+    "weights_format": (dense(8, weights_format=1), Status.UNSPECIFIED),
+    "constant_parameters": (biased(constant=False), Status.NOT_CONSTANT),
+    "custom_operator": (single("MyOperator", [1, 8], [1, 8]), Status.DATA_TYPE),
+}
+# Have tests of their own below, which show both sides.
+SHOWN_BELOW = {"alpha_shape", "constant_concatenation", "dilation", "packed_batch", "split_axis"}
+
+
+def test_every_rule_is_broken_by_a_graph_here() -> None:
+    assert {*REFUSED} | SHOWN_BELOW == {rule.name for rule in RULES}
+    assert SHOWN_BELOW.isdisjoint(REFUSED)
+
+
+@pytest.mark.parametrize("content", [joined([64, 79]), dense(99_999), biased(constant=True)])
+def test_the_same_graph_on_the_other_side_of_the_rule_maps(content: bytes) -> None:
+    assert rule_of(content) == "mapped"
+
+
 @pytest.mark.parametrize("name", REFUSED)
 def test_a_broken_rule_is_named_with_the_compiler_s_words_and_its_certainty(name: str) -> None:
     content, status = REFUSED[name]
