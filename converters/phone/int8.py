@@ -65,9 +65,10 @@ def quantize_int8(
     allow_int16 = allow_int16 and dense_per_channel  # the engine for the one cannot do the other
     if float_content is None:
         float_content = to_float_tflite(model, allow_select_ops=options.allow_select_ops)
-    if integer_io:
-        float_content = _with_integer_indices(float_content)
     file = read_tflite(float_content)
+    if integer_io and any(operator.name == "CAST" for operator in file.main.operators):
+        float_content = _with_integer_indices(float_content)
+        file = read_tflite(float_content)
     limits = Limits(
         integer_io=integer_io,
         keep_float=tensors_of_layers(model, file, recipe.keep_float, "keep_float"),

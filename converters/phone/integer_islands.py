@@ -12,6 +12,7 @@ from typing import Any
 
 from ai_edge_litert import schema_py_generated as schema
 
+from tfcompress.tflite import read_tflite
 from tfcompress.tflite.edit import operator_name, pack, unpack
 
 __all__ = ["without_islands"]
@@ -26,6 +27,8 @@ def without_islands(content: bytes, keep_float: Collection[str] = ()) -> bytes:
         content: a quantized .tflite.
         keep_float: names of output tensors whose operators stay float.
     """
+    if not any(operator.name in _BY_TABLE for operator in read_tflite(content).main.operators):
+        return content
     tree = unpack(content)
     graph = tree.subgraphs[0]
     kept = {name.encode() for name in keep_float}

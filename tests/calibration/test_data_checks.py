@@ -43,6 +43,17 @@ def test_inputs_of_the_wrong_scale_are_warned_about() -> None:
     assert "--preprocess=unit" in warnings_for(images(64) * 10_000)
 
 
+def test_a_layer_that_no_sample_wakes_is_warned_about() -> None:
+    model = small_cnn()
+    layer = model.keras_model.get_layer("first")
+    kernel, _ = layer.get_weights()
+    layer.set_weights([-np.abs(kernel), np.full(8, -1.0)])
+    content = to_float_tflite(model)
+    found = "\n".join(diagnose(calibrate(content, samples_for(model, images(64))), read_tflite(content).main))
+    assert "give the same value for all samples (small_cnn/first/Relu" in found
+    assert "are the inputs scaled as in training" in found
+
+
 def test_a_chosen_subset_keeps_the_ranges_of_the_whole_and_is_the_same_each_time() -> None:
     model = small_cnn()
     content, everything = to_float_tflite(model), samples_for(model, images(200))
@@ -51,6 +62,9 @@ def test_a_chosen_subset_keeps_the_ranges_of_the_whole_and_is_the_same_each_time
     assert calibrate(content, subset).ranges == calibrate(content, everything).ranges
     assert calibrate(content, everything.take(40)).ranges != calibrate(content, everything).ranges
     assert select_representative(content, everything, 40).indices == subset.indices
+    predicted = [model.predict({"image": images(200)[i : i + 1]})["scores"].argmax() for i in subset.indices or ()]
+    everything_predicted = model.predict({"image": images(200)})["scores"].argmax(axis=1)
+    assert set(predicted) == set(everything_predicted.tolist()), "every class that the model predicts is there"
     with pytest.raises(DataError, match="at least 1"):
         select_representative(content, everything, 0)
 

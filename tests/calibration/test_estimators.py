@@ -131,6 +131,8 @@ def test_entropy_threshold_minimises_the_divergence_that_scipy_computes() -> Non
     chosen = round(threshold / largest * bins)
     assert divergence(chosen) <= divergence(best) + 1e-9
     assert threshold < 12.0, "the outlier is cut off"
+    assert divergence(chosen) < divergence(bins), "the full range diverges more"
+    assert divergence(chosen) < divergence(round(0.8 * chosen)), "and so does a tighter one"
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -13,7 +13,7 @@ from tfcompress.converters.phone import quantize_int8, to_float_tflite
 from tfcompress.errors import DataError, RecipeError
 from tfcompress.load import float_model_from_keras
 from tfcompress.recipe import PostTraining, Recipe
-from tfcompress.runtime import tf_keras
+from tfcompress.runtime import tf, tf_keras
 from tfcompress.tflite import read_tflite
 
 # Of probabilities that lie in [0, 1]: a few steps of 1/256.
@@ -25,6 +25,15 @@ def test_int8_asked_for_is_int8_delivered_inputs_and_outputs_too(tmp_path: Path)
     assert facts["fully_integer"]
     assert facts["float_ops"] == []
     assert (facts["input_dtypes"], facts["output_dtypes"]) == (["int8"], ["int8"])
+
+
+def test_where_int8_cannot_be_delivered_the_float_operator_is_named(tmp_path: Path) -> None:
+    network = tf_keras.Sequential([tf_keras.Input((6,)), layers.Dense(5), layers.Lambda(tf.sin), layers.Dense(2)])
+    series = np.random.default_rng(0).normal(size=(60, 6)).astype(np.float32)
+    artifact = converted(float_model_from_keras(network), series, tmp_path)
+    assert not artifact.facts["fully_integer"]
+    assert artifact.facts["float_ops"] == ["SIN"]
+    assert "computed in float: SIN" in artifact.notes
 
 
 def test_the_int8_file_computes_what_keras_does(tmp_path: Path) -> None:
