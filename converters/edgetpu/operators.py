@@ -107,7 +107,7 @@ UNSUPPORTED_FIXES: dict[str, str] = {
     "DEPTH_TO_SPACE": "upsample with Conv2DTranspose or UpSampling2D instead",
     "DEQUANTIZE": "harmless at the end of the model; use integer outputs to drop it",
     "DIV": "multiply by the constant reciprocal",
-    "ELU": "--rewrite=safe writes it with sigmoid and rsqrt; ReLU takes fewer operators (--rewrite=all, and fine-tune)",
+    "ELU": "--rewrite=safe writes it with sigmoid and rsqrt; ReLU takes fewer operators, after fine-tuning",
     "EXP": "move it behind the model, or express it with LOGISTIC",
     "GATHER": "use slices with constant positions",
     "GELU": "--rewrite=safe writes it as x * sigmoid of a polynomial; approximate=True takes fewer operators",

@@ -12,12 +12,12 @@ from tfcompress.runtime import keras, tf_keras
 
 __all__ = ["with_mappable_activations"]
 
-# Each needs operators that do not map (GELU, ELU, EXP), or three where ReLU6 is none at all (SiLU).
-_REPLACED = frozenset({"silu", "swish", "gelu", "elu", "mish"})
+# Each needs operators that do not map (SELU), or two to fifteen of them where ReLU6 is none at all.
+_REPLACED = frozenset({"silu", "swish", "gelu", "elu", "celu", "selu", "mish"})
 
 
 def with_mappable_activations(keras_model: Any) -> tuple[Any, tuple[str, ...]]:
-    """A copy of the model with ReLU6 in place of SiLU, GELU, ELU and Mish, and its weights.
+    """A copy of the model with ReLU6 in place of SiLU, GELU, ELU, CELU, SELU and Mish, and its weights.
 
     The function changes: the copy is to be fine-tuned.  Activations are replaced where a layer has them as its
     `activation`.

@@ -13,7 +13,6 @@ from tfcompress.converters.edgetpu.rewriting.graph import GraphEditor
 
 __all__ = [
     "elu",
-    "elu_to_relu",
     "exponential_of_negative",
     "gelu_erf",
     "gelu_tanh",
@@ -175,8 +174,3 @@ def silu_to_relu6(graph: GraphEditor, operator: Any) -> list[Any] | None:
         if sigmoid is not None and graph.name_of(sigmoid) == "LOGISTIC" and list(sigmoid.inputs) == [source]:
             return [graph.operator("RELU6", [source], list(operator.outputs))]
     return None
-
-
-def elu_to_relu(graph: GraphEditor, operator: Any) -> list[Any]:
-    """ReLU in place of ELU: a different function, for fine-tuning."""
-    return [graph.operator("RELU", list(operator.inputs), list(operator.outputs))]
