@@ -115,6 +115,7 @@ class Job:
         if self.evaluation is None or not made:
             return None
         console.note("comparing with the float model")
+        trained = self.compressed and float_model_from_keras(self.compressed.plain, name=self.original.name)
         return compare(
             runner_for(self.original),
             {str(target): runner_for(artifact.runnable) for target, artifact in made.items()},
@@ -122,6 +123,7 @@ class Job:
             task=self.task,
             max_accuracy_drop=self.max_accuracy_drop,
             layers=True,
+            made_from=None if trained is None else runner_for(trained),
             seed=self.seed,
         )
 

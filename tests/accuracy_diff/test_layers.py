@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import tfcompress
 from tests.accuracy_diff import faults
 from tests.accuracy_diff.faults import Bench
 from tests.accuracy_diff.models import branched_cnn, pictures_like, seeded
@@ -13,10 +14,13 @@ from tfcompress.accuracy_diff import compare, runner_for
 from tfcompress.accuracy_diff.layers import LayerDiff, compare_layers
 from tfcompress.accuracy_diff.litert_runner import LiteRtRunner
 from tfcompress.chatter import silenced
+from tfcompress.converters import converter_for
 from tfcompress.data import Samples, samples_from_arrays
 from tfcompress.load import float_model_from_keras
 from tfcompress.model import FloatModel
+from tfcompress.recipe import CloudTpu, Pruning, Quantization, Recipe, Training
 from tfcompress.runtime import keras, tf, tf_keras
+from tfcompress.targets import Target
 
 SOUND_DB = 25.0
 SAME_DB = 100.0
@@ -122,6 +126,43 @@ def test_a_bfloat16_saved_model_has_rows_too(tmp_path: Path) -> None:
     found = {row.layer: row for row in compare_layers(runner_for(model), candidate, _few(model))}  # type: ignore[arg-type]
     assert 30 < (found["inner_conv"].sqnr_db or 0) < 70  # eight bits of mantissa
     assert found["inner_conv"].own_sqnr_db is None
+
+
+def test_a_cloud_tpu_artifacts_layers_are_found_behind_its_compiled_signatures(bench: Bench, tmp_path: Path) -> None:
+    recipe = Recipe(cloud_tpu=CloudTpu(batch_sizes=(1, 4, 16), topologies=()))
+    artifact = converter_for(Target.CLOUD_TPU)(bench.model, bench.calibration_data, recipe, tmp_path)
+    rows = compare_layers(runner_for(bench.model), runner_for(artifact.runnable), bench.evaluation.take(11))  # type: ignore[arg-type]
+    found = {row.layer: row.sqnr_db or 0 for row in rows}
+    expected = ["stem", "norm", "relu", "pointwise", "sum", "left", "right", "join", "pool", "flat", "logits", "answer"]
+    assert list(found) == expected  # the batch norm is folded into the depthwise convolution
+    assert all(30 < decibels < 80 for decibels in found.values()), found  # eight bits of mantissa
+
+
+@pytest.mark.slow
+def test_a_fine_tuned_models_layers_show_what_the_conversion_cost(bench: Bench, tmp_path: Path) -> None:
+    recipe = Recipe(
+        pruning=Pruning(sparsity=0.5),
+        quantization=Quantization(estimator="min_max"),
+        training=Training(epochs=1),
+        cloud_tpu=CloudTpu(batch_sizes=(8,), topologies=()),
+    )
+    report = tfcompress.convert(
+        bench.model.keras_model,
+        targets="phone,cloud_tpu",
+        calibration=bench.calibration_data,
+        evaluation=bench.evaluation,
+        recipe=recipe,
+        output=tmp_path / "out",
+    ).report
+    phone, cloud_tpu = (report["targets"][name] for name in ("phone", "cloud_tpu"))
+    assert phone["diff"]["sqnr_db"] < 30  # training has moved it away from the float model
+    for row in phone["layers"]:
+        # Training may let the range of the logits clip: behind a softmax it makes no difference.
+        assert row["own_sqnr_db"] > SOUND_DB or row["layer"] == "logits", row
+    names = {name for row in phone["layers"] for name in (row["layer"], *row["fused"])}
+    assert names >= {"stem", "relu", "pointwise", "sum", "left", "right", "join", "logits"}
+    assert min(row["sqnr_db"] for row in cloud_tpu["layers"]) > SOUND_DB
+    assert len(cloud_tpu["layers"]) >= 8
 
 
 def test_a_function_has_no_layers() -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from tfcompress import console
-from tfcompress.accuracy_diff.causes import find_causes
+from tfcompress.accuracy_diff.causes import Cause, find_causes
 from tfcompress.accuracy_diff.comparison import Comparison
-from tfcompress.accuracy_diff.layers import compare_layers
+from tfcompress.accuracy_diff.layers import LayerDiff, compare_layers
 from tfcompress.accuracy_diff.litert_runner import LiteRtRunner
 from tfcompress.accuracy_diff.one_pass import REFERENCE, Found, Pass
 from tfcompress.accuracy_diff.progress import Progress, fingerprint
@@ -34,6 +34,7 @@ def compare(
     max_accuracy_drop: float = 0.01,
     seed: int = 0,
     layers: bool = False,
+    made_from: Runner | None = None,
     class_names: Sequence[str] | None = None,
     metrics: Sequence[str] = (),
     resume: Path | None = None,
@@ -50,6 +51,8 @@ def compare(
         max_accuracy_drop: the gate: largest allowed drop of the task's score, absolute.
         seed: of the choice of samples that the layers are compared on.
         layers: compare layer by layer too, where the reference is a Keras model and the candidate a `.tflite`.
+        made_from: the float model of which the candidates were made, where fine-tuning made another: their layers are
+            compared with its, which shows what the conversion cost; None means `reference` itself.
         class_names: what the classes are called, in the model's order; needed for string labels only when their sorted
             order is not the model's.
         metrics: names of Keras metrics to count as well; see `KerasMetrics`.
@@ -80,22 +83,27 @@ def compare(
                 progress.save(run.state())
         if layers and resume is not None:
             progress.save(run.state())
-        found = _layers_and_causes(reference, candidates, data, seed) if layers else {}
+        found = _layers_and_causes(made_from or reference, reference, candidates, data, seed) if layers else {}
     progress.remove()
     return run.result(max_accuracy_drop, found)
 
 
-def _layers_and_causes(reference: Runner, candidates: Mapping[str, Runner], data: Samples, seed: int) -> Found:
+def _layers_and_causes(
+    made_from: Runner, reference: Runner, candidates: Mapping[str, Runner], data: Samples, seed: int
+) -> Found:
     """Layers and causes of every candidate, on a random few of the samples."""
-    if not isinstance(reference, FloatModelRunner):
+    if not isinstance(made_from, FloatModelRunner):
         return {}
+    original = reference.model if isinstance(reference, FloatModelRunner) else made_from.model
     few = data.take(LAYER_SAMPLES)
     if data.count is not None and data.indices is None and data.count > LAYER_SAMPLES:
         chosen = np.random.default_rng(seed).choice(data.count, LAYER_SAMPLES, replace=False)
         few = data.select([int(index) for index in chosen])
-    found = {}
+    found: dict[str, tuple[tuple[LayerDiff, ...], tuple[Cause, ...]]] = {}
     for name, candidate in candidates.items():
-        rows = compare_layers(reference, candidate, few)
-        causes = find_causes(reference, candidate, rows, few) if rows and isinstance(candidate, LiteRtRunner) else ()
-        found[name] = rows, causes
+        rows = compare_layers(made_from, candidate, few)
+        if rows and isinstance(candidate, LiteRtRunner):
+            found[name] = rows, find_causes(made_from, candidate, rows, few, original.keras_model)
+        else:
+            found[name] = rows, ()
     return found

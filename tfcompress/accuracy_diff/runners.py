@@ -158,6 +158,26 @@ class SavedModelRunner:
         root = Path(self.name)
         return sha256_of_files(root, [path for path in root.rglob("*") if path.is_file()])
 
+    def static(self, most: int) -> tuple[Any, int | None]:
+        """The signature whose graph shows the layers best, and its batch size.
+
+        One for any batch may be a choice among those of fixed sizes, whose layers are hidden in its branches: then the
+        largest of up to `most` samples is taken.  None stands for an open size.
+        """
+        same = [each for each in self._loaded.signatures.values() if self._takes_the_same(each)]
+        sizes = {self._fixed(each): each for each in same}
+        known = sorted(size for size in sizes if size is not None)
+        if self._batch is not None or not known:
+            return self.function, self._batch
+        size = max((size for size in known if size <= most), default=known[0])
+        return sizes[size], size
+
+    def _takes_the_same(self, signature: Any) -> bool:
+        return signature.structured_input_signature[1].keys() == self._specs.keys()
+
+    def _fixed(self, signature: Any) -> int | None:
+        return _fixed_batch([_info(name, spec) for name, spec in signature.structured_input_signature[1].items()])
+
     def _choose(self, wanted: str | None) -> Any:
         signatures = dict(self._loaded.signatures)
         if wanted is None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 from tfcompress.accuracy_diff.causes.cause import Cause
 from tfcompress.accuracy_diff.causes.evidence import FIXED_SCALE, SAME_SCALE, Evidence
@@ -21,7 +23,11 @@ CLIPS = 1e-4  # share of values outside the range: calibration on hundreds of sa
 
 
 def find_causes(
-    reference: FloatModelRunner, candidate: LiteRtRunner, layers: Sequence[LayerDiff], data: Samples
+    reference: FloatModelRunner,
+    candidate: LiteRtRunner,
+    layers: Sequence[LayerDiff],
+    data: Samples,
+    original: Any = None,
 ) -> tuple[Cause, ...]:
     """What costs the artifact accuracy; empty for a sound one.
 
@@ -30,6 +36,7 @@ def find_causes(
         candidate: the `.tflite` made from it.
         layers: of `compare_layers`.
         data: the samples that the layers were compared on.
+        original: the Keras model before fine-tuning, whose zeros and clusters are to be kept too; None where none was.
     """
     evidence = Evidence.of(layers, read_tflite(candidate.content), reference.model.keras_model)
     at_input = list(input_causes(evidence, data))
@@ -40,6 +47,10 @@ def find_causes(
     if norms:  # the ranges behind it were calibrated on other values
         return norms
     lost = list(compression_causes(evidence))
+    if original is not None and original is not evidence.keras_model:
+        known = {(cause.kind, cause.layer) for cause in lost}
+        before = compression_causes(dataclasses.replace(evidence, keras_model=original))
+        lost += [cause for cause in before if (cause.kind, cause.layer) not in known]
     others = {cause.layer for cause in lost}  # their weights are not the float model's: no bits would help
     found = [cause for cause in _one_for_many(evidence, by_layer) if cause.layer not in others]
     if not found and not lost:  # equal outputs may come from a fault before them

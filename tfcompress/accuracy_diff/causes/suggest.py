@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from tfcompress.accuracy_diff.causes.cause import Cause
 from tfcompress.accuracy_diff.gate import Gate
@@ -58,8 +59,7 @@ def suggest(
     kinds = dict.fromkeys(cause.kind for cause in sorted(causes, key=lambda cause: cause.layer is not None))
     for kind in kinds:
         same = tuple(cause for cause in causes if cause.kind == kind)
-        whole_already = kind == "range_too_narrow" and recipe.post_training.estimator == "min_max"
-        if kind == "too_few_calibration_samples" or whole_already:
+        if kind == "too_few_calibration_samples" or (kind == "range_too_narrow" and _takes_whole_range(recipe)):
             found += _more_samples(same, recipe, calibration_samples)
             samples = found[-1].calibration_samples
             continue
@@ -68,6 +68,12 @@ def suggest(
             recipe = suggestion.recipe
             found.append(dataclasses.replace(suggestion, calibration_samples=samples))
     return tuple(found)
+
+
+def _takes_whole_range(recipe: Recipe) -> bool:
+    """Whether no value is left out of a range on purpose."""
+    trained = recipe.quantization
+    return recipe.post_training.estimator == "min_max" and (trained is None or trained.estimator == "min_max")
 
 
 def _more_samples(causes: tuple[Cause, ...], recipe: Recipe, used: int) -> list[Suggestion]:
@@ -119,6 +125,10 @@ def _joined(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...]:
 
 def _changed(kind: str, recipe: Recipe) -> Recipe | None:
     """The recipe with the section changed that the cause points to; None where it has no such section."""
+    if kind in ("range_too_narrow", "range_too_wide") and recipe.quantization is not None:
+        estimator: Literal["min_max", "mse"] = "min_max" if kind == "range_too_narrow" else "mse"
+        ranges = dataclasses.replace(recipe.quantization, estimator=estimator)
+        recipe = dataclasses.replace(recipe, quantization=ranges)
     changes: dict[str, PostTraining] = {
         "range_too_narrow": dataclasses.replace(recipe.post_training, estimator="min_max"),
         "range_too_wide": dataclasses.replace(recipe.post_training, estimator="mse"),

@@ -19,7 +19,7 @@ from tfcompress.accuracy_diff.layers.tapped import (
     teacher_forced,
 )
 from tfcompress.accuracy_diff.litert_runner import LiteRtRunner
-from tfcompress.accuracy_diff.runners import Arrays, FloatModelRunner, Runner, SavedModelRunner
+from tfcompress.accuracy_diff.runners import Arrays, FloatModelRunner, Runner, SavedModelRunner, in_fixed_batches
 from tfcompress.accuracy_diff.signal_error import signal_metrics, signal_statistics
 from tfcompress.data import Samples
 from tfcompress.layer_names import all_layers
@@ -101,29 +101,41 @@ def compare_layers(reference: FloatModelRunner, candidate: Runner, data: Samples
     if isinstance(candidate, LiteRtRunner):
         return _against_tflite(graph, candidate, data, kinds)
     if isinstance(candidate, SavedModelRunner):
-        return _against_graph(graph, GraphTensors(candidate.function, kinds), data, kinds)
+        function, batch = candidate.static(MOST_BATCH)
+        return _against_graph(graph, GraphTensors(function, kinds), batch, data, kinds)
     return ()
 
 
 def _against_graph(
-    graph: GraphTensors, other: GraphTensors, data: Samples, kinds: Mapping[str, str]
+    graph: GraphTensors, other: GraphTensors, size: int | None, data: Samples, kinds: Mapping[str, str]
 ) -> tuple[LayerDiff, ...]:
     """Against another TensorFlow graph: its layers cannot be fed one by one, so there is no own error."""
-    pairs = {
-        layer: (names[-1], other.operators[layer][-1])
-        for layer, names in graph.operators.items()
-        if layer in other.operators
-    }
+    pairs = _pairs(graph, other, kinds)
     if not pairs:
         return ()
     read, read_other = graph.reader([a for a, _ in pairs.values()]), other.reader([b for _, b in pairs.values()])
     counted: dict[str, Statistics] = {}
     for batch in data.batches(MOST_BATCH):
-        wanted, got = read(batch.inputs), read_other(batch.inputs)
+        wanted = read(batch.inputs)
+        got = read_other(batch.inputs) if size is None else in_fixed_batches(read_other, batch.inputs, size)
         for layer, (mine, theirs) in pairs.items():
             if wanted[mine].shape == got[theirs].shape:
                 _count(counted, layer, _row_statistics(wanted[mine], got[theirs], None))
     return tuple(_row(layer, kinds[layer], None, total) for layer, total in counted.items())
+
+
+def _pairs(graph: GraphTensors, other: GraphTensors, kinds: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    """{layer: (its operator, the one that gives the same value in the other graph)}."""
+    pairs: dict[str, tuple[str, str]] = {}
+    for layer in graph.operators:
+        if layer in other.operators:
+            last = other.operators[layer][-1]  # an activation may have become a layer of its own
+            mine = graph.operator_named(layer, last.split("/"))
+            assert mine is not None  # the layer has operators
+            pairs[layer] = mine, last
+        elif kinds[layer] == "BatchNormalization" and (before := graph.layer_before(layer)) in pairs:
+            pairs[layer] = graph.operators[layer][-1], pairs.pop(str(before))[1]  # folded into the layer before it
+    return pairs
 
 
 def _against_tflite(

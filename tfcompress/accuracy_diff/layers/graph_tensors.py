@@ -18,6 +18,8 @@ from tfcompress.runtime import tf
 __all__ = ["GraphTensors"]
 
 # Operators that only pass a value on, or tell its form.
+KEPT_WHOLE = frozenset({"_XlaMustCompile", "_noinline"})  # functions with these are not inlined
+OPENED = "_opened"
 PASSING = frozenset({"Identity", "IdentityN", "NoOp", "StopGradient", "Shape", "Size", "Rank"})
 
 
@@ -34,9 +36,7 @@ class GraphTensors:
     """
 
     def __init__(self, function: Any, layer_names: Collection[str]) -> None:
-        from tensorflow.python.framework import convert_to_constants  # no public name of its own
-
-        self._frozen = convert_to_constants.convert_variables_to_constants_v2(function)
+        self._frozen = _frozen(function)
         self._tensors: dict[str, Any] = {}
         self.operators: dict[str, list[str]] = {}
         operations = self._frozen.graph.get_operations()
@@ -52,6 +52,14 @@ class GraphTensors:
         for name, tensor in zip(sorted(function.structured_outputs), self._frozen.outputs, strict=True):
             self._tensors[tensor.op.name] = tensor
             self.outputs[name] = tensor.op.name
+
+    def layer_before(self, layer: str) -> str | None:
+        """The layer whose value the first operator of a layer reads; None at the input."""
+        of_operator = {name: owner for owner, names in self.operators.items() for name in names}
+        for tensor in self._tensors[self.operators[layer][0]].op.inputs:
+            if tensor.op.name in of_operator:
+                return of_operator[tensor.op.name]
+        return None
 
     def operator_named(self, layer: str, leaves: Sequence[str]) -> str | None:
         """The layer's last operator that one of the names stands for; its very last one where none does.
@@ -82,6 +90,40 @@ class GraphTensors:
             return {name: as_float32(value) for name, value in zip(names, pruned(*given), strict=True)}
 
         return read
+
+
+def _frozen(function: Any) -> Any:
+    """The function with its weights as constants and the functions that it calls inlined, compiled ones too."""
+    from tensorflow.python.framework import convert_to_constants  # no public name of its own
+
+    frozen = convert_to_constants.convert_variables_to_constants_v2(function)
+    definition = frozen.graph.as_graph_def()
+    if not any(KEPT_WHOLE & set(node.attr) for node in definition.node):
+        return frozen
+    _open_functions(definition)
+
+    def body(*arguments: Any) -> Any:
+        given = {tensor.name: argument for tensor, argument in zip(frozen.inputs, arguments, strict=True)}
+        names = [tensor.name for tensor in frozen.outputs]
+        return tf.graph_util.import_graph_def(definition, input_map=given, return_elements=names, name="")
+
+    specs = [tf.TensorSpec(tensor.shape, tensor.dtype, name=tensor.op.name) for tensor in frozen.inputs]
+    return convert_to_constants.convert_variables_to_constants_v2(tf.compat.v1.wrap_function(body, specs))
+
+
+def _open_functions(definition: Any) -> None:
+    """Let the functions of a GraphDef be inlined; each gets a name of its own, as it is no more what it was."""
+    functions = definition.library.function
+    for node in (*definition.node, *(node for function in functions for node in function.node_def)):
+        for attribute in KEPT_WHOLE & set(node.attr):
+            del node.attr[attribute]
+        for value in node.attr.values():
+            if value.func.name:
+                value.func.name += OPENED
+    for function in functions:
+        function.signature.name += OPENED
+        for attribute in KEPT_WHOLE & set(function.attr):
+            del function.attr[attribute]
 
 
 def _fed_operations(operations: Iterable[Any]) -> Iterable[Any]:
