@@ -73,6 +73,11 @@ class GraphEditor:
         """Values of a constant tensor, or None when it is computed."""
         return None if tensor < 0 else constant_of(self.tree, self.graph.tensors[tensor], dtype)
 
+    def is_constant(self, tensor: int) -> bool:
+        """Whether a tensor's values are in the file."""
+        data = self.tree.buffers[self.graph.tensors[tensor].buffer].data
+        return data is not None and len(data) > 0
+
     def producer(self, tensor: int) -> Any | None:
         """The operator that computes a tensor; None for inputs and constants."""
         return next((op for op in self.operators if tensor in list(op.outputs)), None)

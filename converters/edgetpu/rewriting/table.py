@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from tfcompress.converters.edgetpu.rewriting import activations, arithmetic, images, smooth
+from tfcompress.converters.edgetpu.rewriting import activations, arithmetic, images, rank, smooth
 from tfcompress.converters.edgetpu.rewriting.graph import GraphEditor
 
 __all__ = ["REWRITES", "Level", "Rewrite"]
@@ -66,6 +66,13 @@ REWRITES: tuple[Rewrite, ...] = (
     Rewrite("gelu_erf", ("GELU",), "safe", smooth.gelu_erf, "GELU as x * sigmoid of a polynomial of degree 9"),
     Rewrite(
         "reshape", ("SQUEEZE", "EXPAND_DIMS"), "safe", arithmetic.reshape_instead, "squeeze and expand_dims as reshape"
+    ),
+    Rewrite(
+        "merged_dimensions",
+        ("RESHAPE",),
+        "safe",
+        rank.merge_rows_and_columns,
+        "five dimensions as four: rows and columns as one",
     ),
     Rewrite("reciprocal", ("DIV",), "safe", arithmetic.divide_by_constant, "division by a constant as multiplication"),
     Rewrite("negation", ("NEG",), "safe", arithmetic.negate, "negation as multiplication by -1"),

@@ -102,6 +102,36 @@ def celu() -> bytes:
     return graph.content(result)
 
 
+def grouped() -> bytes:
+    """A group normalization and a channel shuffle: [1, 8, 8, 8] as [1, 8, 8, 2, 4] and back."""
+    graph = GraphBuilder()
+    random = np.random.default_rng(3)
+    source = graph.input([1, 8, 8, 8], "float32")
+    wide, mean, centred, scaled = (
+        graph.tensor([1, size, size, 2, last], "float32") for size, last in ((8, 4), (1, 1), (8, 4), (8, 4))
+    )
+    shuffled, result = graph.tensor([1, 8, 8, 4, 2], "float32"), graph.tensor([1, 8, 8, 8], "float32")
+    gamma = graph.tensor([1, 1, 1, 2, 4], "float32", data=random.normal(size=[1, 1, 1, 2, 4]).astype(np.float32))
+    graph.operator("RESHAPE", [source, graph.integers([1, 8, 8, 2, 4])], [wide], "ReshapeOptions")
+    graph.operator("MEAN", [wide, graph.integers([1, 2, -1])], [mean], "ReducerOptions", keepDims=True)
+    graph.operator("SUB", [wide, mean], [centred], "SubOptions")
+    graph.operator("MUL", [centred, gamma], [scaled], "MulOptions")
+    graph.operator("TRANSPOSE", [scaled, graph.integers([0, 1, 2, 4, 3])], [shuffled], "TransposeOptions")
+    graph.operator("RESHAPE", [shuffled, graph.integers([1, 8, 8, 8])], [result], "ReshapeOptions")
+    return graph.content(result)
+
+
+def transposed_rows() -> bytes:
+    """Five dimensions of which rows and columns change places."""
+    graph = GraphBuilder()
+    source, result = graph.input([1, 8, 6, 8], "float32"), graph.tensor([1, 6, 8, 8], "float32")
+    wide, turned = graph.tensor([1, 8, 6, 2, 4], "float32"), graph.tensor([1, 6, 8, 2, 4], "float32")
+    graph.operator("RESHAPE", [source, graph.integers([1, 8, 6, 2, 4])], [wide], "ReshapeOptions")
+    graph.operator("TRANSPOSE", [wide, graph.integers([0, 2, 1, 3, 4])], [turned], "TransposeOptions")
+    graph.operator("RESHAPE", [turned, graph.integers([1, 6, 8, 8])], [result], "ReshapeOptions")
+    return graph.content(result)
+
+
 def resized_pixel() -> bytes:
     return floats(
         "RESIZE_BILINEAR",
@@ -128,6 +158,7 @@ SAFE: dict[str, Callable[[], bytes]] = {
     "absolute": lambda: floats("ABS", options="AbsOptions"),
     "elu": lambda: floats("ELU"),
     "exponential": celu,
+    "merged_dimensions": grouped,
     "mish": mish,
     "gelu_tanh": lambda: floats("GELU", options="GeluOptions", approximate=True),
     "gelu_erf": lambda: floats("GELU", options="GeluOptions", approximate=False),
@@ -175,6 +206,18 @@ def test_a_safe_rewrite_keeps_the_float_function_and_leaves_only_operators_that_
     assert applied[0].max_abs_error <= TOLERANCE
     assert largest_difference(before, after, seed=1) <= TOLERANCE
     assert set(names(after)) <= set(SUPPORTED)
+
+
+def test_merged_dimensions_leave_no_tensor_of_five() -> None:
+    after, _ = rewrite_float_graph(grouped(), "safe")
+    graph = read_tflite(after).main
+    used = {index for operator in graph.operators for index in (*operator.inputs, *operator.outputs)}
+    assert max(len(graph.tensors[index].shape) for index in used) == 4
+    assert names(after) == names(grouped())
+
+
+def test_rows_and_columns_that_are_told_apart_are_not_merged() -> None:
+    assert rewrite_float_graph(transposed_rows(), "safe") == (transposed_rows(), ())
 
 
 @pytest.mark.parametrize("kernel", ["CONV_2D", "DEPTHWISE_CONV_2D"])
