@@ -30,7 +30,7 @@ BATCH_SIZES = (1, 4)
 ODD_BATCH = 3
 OPEN_SIZE = 48  # for models that leave the image size open
 FIGURES = ("hbm_bytes", "flops", "bytes_accessed", "optimal_seconds", "padding_waste")
-SECONDS = 900
+SECONDS = 1800
 
 
 def names() -> list[str]:
