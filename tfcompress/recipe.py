@@ -38,6 +38,13 @@ def _require(ok: bool, section: str, name: str, value: object, expected: str) ->
         raise RecipeError(f"recipe: {section}.{name} is {value!r}, expected {expected}")
 
 
+def _check_stage(section: str, epochs: int | None, learning_rate: float | None) -> None:
+    if epochs is not None:
+        _require(epochs >= 1, section, "epochs", epochs, "at least 1")
+    if learning_rate is not None:
+        _require(learning_rate > 0, section, "learning_rate", learning_rate, "a number > 0")
+
+
 class _Section:
     """Checks every `Literal` field of a section when it is made."""
 
@@ -80,6 +87,8 @@ class Pruning(_Section):
         criterion: what makes a weight unimportant.
         layers: (layer pattern, sparsity) pairs that override `sparsity`; the first match holds.
         skip: layer patterns that are not pruned; None means the first, the last and depthwise layers.
+        epochs: of this stage; None takes `training.epochs`.
+        learning_rate: of this stage; None takes `training.learning_rate`.
     """
 
     schedule: Literal["constant", "polynomial"] = "polynomial"
@@ -96,8 +105,11 @@ class Pruning(_Section):
     criterion: Literal["magnitude", "gradient", "l1_norm", "l2_norm"] = "magnitude"
     layers: tuple[tuple[str, float], ...] = ()
     skip: tuple[str, ...] | None = None
+    epochs: int | None = None
+    learning_rate: float | None = None
 
     def _check(self) -> None:
+        _check_stage("pruning", self.epochs, self.learning_rate)
         for name, value in [("sparsity", self.sparsity), ("initial_sparsity", self.initial_sparsity)]:
             _require(0 <= value < 1, "pruning", name, value, "a share in [0, 1)")
         for pattern, value in self.layers:
@@ -121,6 +133,8 @@ class Clustering(_Section):
         per_channel: cluster every output channel on its own.
         preserve_sparsity: keep zeros zero, as one of the clusters.
         skip: layer patterns that are not clustered; None means the first, the last and depthwise layers.
+        epochs: of this stage; None takes `training.epochs`.
+        learning_rate: of this stage; None takes `training.learning_rate`.
     """
 
     clusters: int = 16
@@ -128,8 +142,11 @@ class Clustering(_Section):
     per_channel: bool = False
     preserve_sparsity: bool = True
     skip: tuple[str, ...] | None = None
+    epochs: int | None = None
+    learning_rate: float | None = None
 
     def _check(self) -> None:
+        _check_stage("clustering", self.epochs, self.learning_rate)
         _require(2 <= self.clusters <= 256, "clustering", "clusters", self.clusters, "between 2 and 256")
 
 
@@ -145,6 +162,8 @@ class Quantization(_Section):
             for the rounding of weights.
         estimator: how a range follows from that data: `min_max`, or the range of least squared error.
         train_ranges: calibrated ranges are trained like the weights (Bhalgat et al. 2020, "LSQ+"); else they stay.
+        epochs: of this stage; None takes `training.epochs`.
+        learning_rate: of this stage; None takes `training.learning_rate`.
     """
 
     strict: bool = False
@@ -153,6 +172,11 @@ class Quantization(_Section):
     calibrate: bool = True
     estimator: Literal["min_max", "mse"] = "mse"
     train_ranges: bool = True
+    epochs: int | None = None
+    learning_rate: float | None = None
+
+    def _check(self) -> None:
+        _check_stage("quantization", self.epochs, self.learning_rate)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,10 +222,8 @@ class Training(_Section):
     strategy: Literal["none", "mirrored", "multi_worker", "tpu"] = "none"
 
     def _check(self) -> None:
-        _require(self.epochs >= 1, "training", "epochs", self.epochs, "at least 1")
+        _check_stage("training", self.epochs, self.learning_rate)
         _require(self.batch_size >= 1, "training", "batch_size", self.batch_size, "at least 1")
-        if self.learning_rate is not None:
-            _require(self.learning_rate > 0, "training", "learning_rate", self.learning_rate, "a number > 0")
 
 
 @dataclass(frozen=True, kw_only=True)

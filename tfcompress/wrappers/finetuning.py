@@ -6,7 +6,7 @@ Pruning, then clustering, then quantization: each keeps what the ones before it 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 from tfcompress import console
 from tfcompress.data import Samples
 from tfcompress.errors import RecipeError
-from tfcompress.recipe import Recipe
+from tfcompress.recipe import Distillation, Recipe, Training
 from tfcompress.runtime import tf_keras
 from tfcompress.wrappers import wrapping
 from tfcompress.wrappers.batches import batches_of, count_of
@@ -76,7 +76,8 @@ def wrap(
     stages = _stages(recipe)
     for stage in stages[:-1]:
         current = strip(_at_once(_wrapped(stage, current, teacher, recipe, None, 1).model))
-    return _wrapped(stages[-1], current, teacher, recipe, calibration, steps or _ASSUMED_STEPS).model
+    own = replace(recipe, training=_training_of(stages[-1], recipe))
+    return _wrapped(stages[-1], current, teacher, own, calibration, steps or _ASSUMED_STEPS).model
 
 
 def finetune(
@@ -88,7 +89,7 @@ def finetune(
     checkpoint_dir: Path | None = None,
     distil_from: Any = None,
 ) -> Compressed:
-    """Compress a model by training: each training section of the recipe in turn, `training.epochs` epochs each.
+    """Compress a model by training: each training section of the recipe in turn, for its own or `training.epochs`.
 
     The same seed, model and samples give the same weights, bit for bit, on the same machine, also when the run was
     killed and started again with the same `checkpoint_dir`.
@@ -122,13 +123,15 @@ def finetune(
         if source is current and teacher is not None and only_quantized:
             current = teacher  # lowering once is enough
         for stage in _stages(recipe):
+            training = _training_of(stage, recipe)
 
-            def make(stage: str = stage, current: Any = current) -> Any:
-                wrapped = _wrapped(stage, current, teacher, recipe, train, steps * recipe.training.epochs)
+            def make(stage: str = stage, current: Any = current, training: Training = training) -> Any:
+                own = replace(recipe, training=training)
+                wrapped = _wrapped(stage, current, teacher, own, train, steps * training.epochs)
                 notes.extend(wrapped.notes)
                 return wrapped.model
 
-            trained = train_stage(stage, make, run)
+            trained = train_stage(stage, make, replace(run, training=training))
             current = strip(trained)
     for line in notes:
         console.note(line)
@@ -145,6 +148,18 @@ def _stages(recipe: Recipe) -> list[str]:
             "recipe: nothing to train; give it a pruning, clustering, quantization or distillation section"
         )
     return found
+
+
+def _training_of(stage: str, recipe: Recipe) -> Training:
+    """The recipe's training section with what the stage's own section says."""
+    section = getattr(recipe, stage)
+    if isinstance(section, Distillation):
+        return recipe.training
+    return replace(
+        recipe.training,
+        epochs=section.epochs or recipe.training.epochs,
+        learning_rate=section.learning_rate or recipe.training.learning_rate,
+    )
 
 
 def _wrapped(stage: str, model: Any, teacher: Any, recipe: Recipe, samples: Samples | None, steps: int) -> Wrapped:
