@@ -98,13 +98,20 @@ def _keras_3() -> FloatModel:
     return float_model_from_keras(keras.Model(image, head(flat)), name="keras_3")
 
 
+def _dense_and_relu() -> FloatModel:
+    tf_keras.utils.set_random_seed(0)
+    layers = tf_keras.layers
+    body = [layers.Flatten(name="flat"), layers.Dense(6, name="hidden"), layers.ReLU(name="inner_conv")]
+    return float_model_from_keras(tf_keras.Sequential([layers.Input((8, 8, 4)), *body, layers.Dense(3, name="head")]))
+
+
 def _few(model: FloatModel) -> Samples:
     images = pictures_like((*model.inputs[0].shape[:3], 4), 12, np.random.default_rng(0), np.full(4, 0.2))
     return samples_from_arrays(images, model_inputs=model.inputs, model_outputs=model.outputs)
 
 
-@pytest.mark.parametrize("build", [_nested, _keras_3])
-def test_nested_and_keras_3_layers_are_found(build: Any) -> None:
+@pytest.mark.parametrize("build", [_nested, _keras_3, _dense_and_relu])
+def test_nested_fused_and_keras_3_layers_are_found(build: Any) -> None:
     model = build()
     content = Bench(model).float_content
     found = {row.layer: row for row in compare_layers(runner_for(model), LiteRtRunner(content), _few(model))}  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from tfcompress.errors import MissingExtraError
-from tfcompress.report import render_html, render_terminal
+from tfcompress.report import figures, render_html, render_terminal
 
 PIXEL = "data:image/png;base64,iVBORw0KGgo="
 DIFF = {
@@ -24,8 +24,18 @@ DIFF = {
 LAYER = {"layer": "conv<1>", "type": "Conv2D", "sqnr_db": 12.0, "own_sqnr_db": 30.0, "range_used": 0.5}
 CAUSE = {"cause": "range_too_narrow", "layer": "conv<1>", "text": "clips", "repair": "--estimator=min_max"}
 OPERATOR = {"index": 3, "op": "CUSTOM", "mapped": False, "reason": "why", "keras_layer": "l", "fix": "do"}
+RECIPE = {
+    "pruning": {"sparsity": 0.5, "pattern": "n_m", "n": 2, "m": 4, "schedule": "constant"},
+    "clustering": {"clusters": 16, "preserve_sparsity": True},
+    "quantization": {"strict": False},
+    "distillation": None,
+    "training": {"epochs": 3, "optimizer": "adam"},
+    "post_training": {"scheme": "int8"},
+    "cloud_tpu": {"precision": "bfloat16"},
+}
 REPORT: dict[str, Any] = {
     "schema_version": 1,
+    "recipe": RECIPE,
     "model": {"name": "<b>net</b>", "sha256": "ab" * 32, "parameters": 1000, "macs": 5, "float_bytes": 4000},
     "reference": {"metrics": {"accuracy": 0.75, "accuracy[cat]": 0.5}, "samples": 500},
     "targets": {
@@ -33,6 +43,8 @@ REPORT: dict[str, Any] = {
             "status": "gate_failed",
             "reason": "accuracy drop 0.0123 is over the limit",
             "bytes": 1200,
+            "files": ["phone/model.tflite"],
+            "weights": {"sparsity": 0.495, "clusters": 223, "gzip_bytes": 900},
             "metrics": {"accuracy": 0.74},
             "diff": DIFF,
             "gate": {"verdict": "failed", "reason": "accuracy drop 0.0123 is over the limit"},
@@ -117,7 +129,10 @@ def test_names_are_escaped() -> None:
         "gate failed", "3.3× smaller", "+1.23 points", "+0.40 to +2.10", "12.0 dB", "--estimator=min_max", "sample 7",
         "of them as a table", "Samples with another answer: 2", "3 operators are mapped, 1 stay on the CPU",
         "out of memory", "v5e:2x2", "engine: litert", "abab", "prefers-color-scheme: dark", "@media print",
-        "width=device-width",
+        "width=device-width", "pruned to 50 % zeros (2 of 4, constant)", "clustered to 16 values a kernel, zeros kept",
+        "quantization-aware training", "fine-tuned for 3 epochs a stage with adam", "8-bit integers, inside and",
+        "bfloat16, 2 bytes a weight instead of 4", "49.5 %", "223", "900 B", "phone/model.tflite", "(of the fine-tuned",
+        "estimated on v5e:2x2", "0.01 ms", "there is no command that does it again",
     ],
 )  # fmt: skip
 def test_the_page_says_what_the_report_holds(said: str) -> None:
@@ -138,6 +153,29 @@ def test_what_is_unknown_is_left_out_or_a_dash(report: dict[str, Any]) -> None:
     page = render_html(report)
     assert "None" not in page
     Console(file=open("/dev/null", "w")).print(render_terminal(report))  # noqa: SIM115
+
+
+def test_what_did_not_run_is_not_said() -> None:
+    plain = {**REPORT, "recipe": {"post_training": {"scheme": "int16x8"}, "cloud_tpu": {"precision": "mixed"}}}
+    plain["command"] = "tfcompress convert"
+    page = render_html(plain)
+    assert "16-bit activations and 8-bit weights" in page
+    for absent in ("pruned to", "clustered to", "fine-tuned", "distil", "no command that does it again"):
+        assert absent not in page
+
+
+def test_many_files_are_counted() -> None:
+    files = [f"cloud_tpu/saved_model/1/{i}" for i in range(9)]
+    page = render_html({"targets": {"cloud_tpu": {**REPORT["targets"]["cloud_tpu"], "files": files}}})
+    assert "9 in cloud_tpu/" in page
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(None, "–"), (0, "0"), (999, "999"), (8.236e6, "8.24 M"), (999_700, "1000 k"), (2.5e9, "2.5 G")],
+)
+def test_large_amounts_are_short(number: float | None, text: str) -> None:
+    assert figures.amount(number) == text
 
 
 def test_without_jinja2_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-__all__ = ["UNKNOWN", "count", "decibel", "interval", "milliseconds", "percent", "points", "size", "value"]
+__all__ = [
+    "UNKNOWN",
+    "amount",
+    "count",
+    "decibel",
+    "interval",
+    "milliseconds",
+    "percent",
+    "points",
+    "size",
+    "value",
+]
 
 UNKNOWN = "–"
 
@@ -20,6 +31,16 @@ def size(number: float | None) -> str:
 def count(number: float | None) -> str:
     """A whole number with thousands separated."""
     return UNKNOWN if number is None else f"{number:,.0f}"
+
+
+def amount(number: float | None) -> str:
+    """A large number with three significant digits: ``8.24 M``."""
+    if number is None:
+        return UNKNOWN
+    for unit, scale in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if number >= scale:
+            return f"{number / scale:.3g} {unit}" if number < 999.5 * scale else f"{number / scale:.0f} {unit}"
+    return f"{number:.0f}"
 
 
 def percent(share: float | None, digits: int = 2) -> str:

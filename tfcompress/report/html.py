@@ -10,6 +10,7 @@ from typing import Any
 from tfcompress.errors import MissingExtraError
 from tfcompress.report import figures
 from tfcompress.report.page import target_views
+from tfcompress.report.steps import steps
 
 __all__ = ["render_html"]
 
@@ -29,6 +30,7 @@ def render_html(report: Mapping[str, Any]) -> str:
     return template.render(
         report=known,
         targets=target_views(known),
+        steps=steps(known),
         nothing=_Known(),
         metrics=[row for row in rows if "[" not in row[0]],
         classes=[row for row in rows if "[" in row[0]],

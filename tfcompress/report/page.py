@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -126,6 +126,11 @@ def _facts(section: Mapping[str, Any], float_bytes: float | None) -> tuple[tuple
         mapped, rest = mapping.get("mapped_ops") or 0, mapping.get("cpu_ops") or 0
         rows.append(("operators on the Edge TPU", f"{mapped} of {mapped + rest}"))
     proofs = section.get("compile") or []
+    estimates = [row for row in proofs if row.get("optimal_seconds")]
+    if estimates:
+        first = min(estimates, key=lambda row: row.get("batch_size") or 1)
+        label = f"estimated on {first.get('topology')}, batch {figures.value(first.get('batch_size'))}"
+        rows.append((label, figures.milliseconds(1000 * first["optimal_seconds"])))
     if proofs:
         rows.append(("TPU compile proofs", f"{sum(bool(row.get('ok')) for row in proofs)} of {len(proofs)} ok"))
     return tuple((what, "–" if figure.startswith(figures.UNKNOWN) else figure) for what, figure in rows)
@@ -147,10 +152,16 @@ def _details(section: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
         ("p value (exact McNemar)", figures.value(diff.get("p_value"))),
         ("right answers lost", figures.value(diff.get("lost"))),
         ("right answers gained", figures.value(diff.get("gained"))),
-        ("engine", figures.value(section.get("engine"))),
-        ("files", figures.value(section.get("files"))),
+        ("files", _listed(section.get("files") or [])),
     ]
     return tuple(row for row in rows if row[1] != figures.UNKNOWN)
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Few names in full, many by their folder and number: the manifest lists all."""
+    if len(names) <= 2:
+        return ", ".join(names) or figures.UNKNOWN
+    return f"{len(names)} in {names[0].split('/', 1)[0]}/"
 
 
 def _bar(decibels: float | None) -> Bar:

@@ -74,7 +74,7 @@ def compile_tables(rows: Sequence[Mapping[str, Any]]) -> list[RenderableType]:
             figures.value(row.get("batch_size")),
             result if good is not None else Text("not proven", style="yellow"),
             figures.size(row.get("hbm_bytes")),
-            figures.value(row.get("flops")),
+            figures.amount(row.get("flops")),
             figures.size(row.get("bytes_accessed")),
             figures.milliseconds(None if seconds is None else seconds * 1000),
             _shares(row.get("time_share") or {}),

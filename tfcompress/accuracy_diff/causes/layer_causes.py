@@ -21,6 +21,7 @@ BULK_TOO_SMALL = 0.2  # share of the range that the middle 99.8 % of the values 
 UNEQUAL = 16.0  # ratio of two ranges
 AFFINE = 0.95  # share of an error that a scale and a shift of each channel explain
 POOLING = frozenset({"AVERAGE_POOL_2D", "MAX_POOL_2D"})
+SQUASHING = frozenset({"LOGISTIC", "SOFTMAX"})
 JOINING = frozenset({"ADD", "CONCATENATION", "SUB"})
 
 
@@ -45,11 +46,24 @@ def layer_causes(evidence: Evidence) -> Iterator[Cause]:
 
 
 def _cause(evidence: Evidence, row: Row) -> Cause | None:
+    if _made_good(evidence, row):
+        return None
     for check in (_unequal, _dead, _rescaled_pool, _batch_norm, _too_narrow, _too_wide, _per_tensor, _more_bits):
         cause = check(evidence, row)
         if cause is not None:
             return cause
     return None
+
+
+def _made_good(evidence: Evidence, row: Row) -> bool:
+    """Whether only a softmax or sigmoid reads it, and gives what it should: logits far below the largest may clip."""
+    readers = list(evidence.graph.consumers(row.diff.tensor or 0))
+    results = [evidence.by_tensor.get(reader.outputs[0]) for reader in readers if reader.name in SQUASHING]
+    return (
+        bool(readers)
+        and len(results) == len(readers)
+        and all(result is not None and (result.diff.sqnr_db or 0.0) > POOR_DB for result in results)
+    )
 
 
 def _dead(evidence: Evidence, row: Row) -> Cause | None:

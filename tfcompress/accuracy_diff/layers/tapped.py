@@ -90,13 +90,19 @@ def find_layer_tensors(file: TfliteFile, layer_names: Collection[str]) -> list[L
     for operator in graph.operators:
         for index in operator.outputs:
             tensor = graph.tensors[index]
-            layers = layers_of(tensor.name, names)
+            layers = layers_of(_last_first(tensor.name), names)
             if operator.name in CONVERSIONS or not layers or not _is_real(tensor):
                 continue
             earlier = found.pop(layers[0]).fused if layers[0] in found else ()
             fused = tuple(dict.fromkeys((*layers[1:], *earlier)))
             found[layers[0]] = LayerTensor(layers[0], fused, _leaves(tensor.name, layers[0], names), tensor, operator)
     return list(found.values())
+
+
+def _last_first(tensor_name: str) -> str:
+    """The parts of a name with a fused ReLU before all others: fully connected operators name their MatMul first."""
+    parts = tensor_name.split(";")
+    return ";".join(sorted(parts, key=lambda part: not part.rsplit("/", 1)[-1].startswith("Relu")))
 
 
 def output_tensor(file: TfliteFile, index: int, layer: str) -> LayerTensor | None:
