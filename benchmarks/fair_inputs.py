@@ -47,10 +47,10 @@ def photos() -> np.ndarray | None:
 
 
 def photos_of(shape: tuple[int, ...]) -> np.ndarray:
-    """float32 [1000, *shape], 0 to 255: photos in the wanted size, grey where there is one channel."""
+    """float32 [600, *shape], 0 to 255: photos in the wanted size, grey where there is one channel."""
     pictures = photos()
     assert pictures is not None
-    found = np.asarray(tf.image.resize(pictures.astype(np.float32), shape[:2]))
+    found = np.asarray(tf.image.resize(pictures[:600].astype(np.float32), shape[:2]))
     return found.mean(axis=-1, keepdims=True) if shape[2] == 1 else found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from tfcompress.calibration import Calibration
@@ -14,7 +14,7 @@ from tfcompress.errors import ConversionError
 from tfcompress.recipe import PostTraining
 from tfcompress.tflite import read_tflite
 
-__all__ = ["EngineName", "Int8Model", "quantize_calibrated"]
+__all__ = ["EngineName", "Int8Model", "quantize_calibrated", "with_wider_activations"]
 
 EngineName = Literal["litert", "tflite_converter"]
 
@@ -94,3 +94,15 @@ def _needs_flex(content: bytes) -> bool:
 def _float_beyond(content: bytes, limits: Limits) -> tuple[str, ...]:
     """Float operators that nobody asked for."""
     return float_operators(read_tflite(content), except_for=limits.keep_float)
+
+
+def with_wider_activations(best: Int8Model, options: PostTraining, limits: Limits) -> Int8Model | None:
+    """`best` made again with the 16-bit activations of `limits`; None where that fails or brings float operators."""
+    if best.calibration is None or best.float_content is None:
+        return None
+    try:
+        result = quantize_calibrated(best.float_content, best.calibration, replace(options, engine="litert"), limits)
+    except ConversionError:
+        return None
+    worse = len(float_operators(read_tflite(result.content))) > len(float_operators(read_tflite(best.content)))
+    return None if worse else replace(result, reason=best.reason)

@@ -8,11 +8,12 @@ from dataclasses import replace
 from tfcompress.calibration import Calibration, ChannelRanges, calibrate, channel_warnings, diagnose, observe
 from tfcompress.console import warn
 from tfcompress.converters.phone import converter_engine
-from tfcompress.converters.phone.engines import EngineName, Int8Model, quantize_calibrated
+from tfcompress.converters.phone.engines import EngineName, Int8Model, quantize_calibrated, with_wider_activations
 from tfcompress.converters.phone.float_tflite import to_float_tflite, with_fixed_sizes
 from tfcompress.converters.phone.limits import Limits
 from tfcompress.converters.phone.patterns import tensors_of_layers
 from tfcompress.converters.phone.quality import improve_weights, plan_for
+from tfcompress.converters.phone.recurrent import state_tensors
 from tfcompress.converters.phone.rewrites import indices_as_integers
 from tfcompress.converters.phone.search import closest
 from tfcompress.data import Samples
@@ -79,6 +80,8 @@ def quantize_int8(
     improved, notes = improve_weights(float_content, samples, plan_for(options), dense_per_channel=dense_per_channel)
     calibration = _calibrated(improved, samples, options) if ranges is None else _fresh(ranges, improved, samples)
     result = quantize_calibrated(improved, calibration, options, limits)
+    if allow_int16 and result.engine == "litert" and not limits.int16:
+        result, limits = _with_wide_states(result, state_tensors(model, file), options, limits)
     if plan_for(options).search:
         result = closest(model, float_content, result, samples, options, limits, ranges is None, allow_int16)
     warnings = _warnings(float_content, calibration, samples, look_at_channels=options.quality != "fast")
@@ -91,6 +94,17 @@ def _with_integer_indices(content: bytes) -> bytes:
     tree = unpack(content)
     indices_as_integers(tree)
     return pack(tree)
+
+
+def _with_wide_states(
+    result: Int8Model, states: tuple[str, ...], options: PostTraining, limits: Limits
+) -> tuple[Int8Model, Limits]:
+    """16 bits for the states of recurrent layers, where the engine can."""
+    wide = replace(limits, keep_int16=tuple(dict.fromkeys((*limits.keep_int16, *states))))
+    wider = with_wider_activations(result, options, wide) if states else None
+    if wider is None:
+        return result, limits
+    return replace(wider, notes=("16-bit states in the recurrent layers: 8 bits would drift from step to step",)), wide
 
 
 def _warnings(content: bytes, ranges: Calibration, samples: Samples, *, look_at_channels: bool) -> tuple[str, ...]:

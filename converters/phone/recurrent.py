@@ -13,12 +13,16 @@ import importlib
 from collections.abc import Iterator
 from typing import Any
 
+from tfcompress.converters.phone.patterns import layers_by_tensor
 from tfcompress.errors import ConversionError
 from tfcompress.layer_names import all_layers
 from tfcompress.model import FloatModel
+from tfcompress.tflite import TfliteFile
 
-__all__ = ["MOST_STEPS", "recurrent_layers", "unrolled"]
+__all__ = ["MOST_STEPS", "recurrent_layers", "state_tensors", "unrolled"]
 
+# What is cheap in a cell: all but its matrix products.
+_CELL_OPERATORS = ("ADD", "MUL", "SUB", "TANH", "LOGISTIC", "SLICE", "RESHAPE")
 MOST_STEPS = 512  # beyond this the graph takes minutes to convert
 
 
@@ -29,6 +33,26 @@ def recurrent_layers(model: FloatModel) -> list[Any]:
         inner = [getattr(layer, name, None) for name in ("forward_layer", "backward_layer")]
         found += [one for one in (layer, *inner) if one is not None and hasattr(one, "unroll") and hasattr(one, "cell")]
     return list({id(layer): layer for layer in found}.values())
+
+
+def state_tensors(model: FloatModel, file: TfliteFile) -> tuple[str, ...]:
+    """Output tensors of the operators that carry the states of unrolled recurrent layers from step to step.
+
+    A state that is rounded to 8 bits at every step drifts: LiteRT's own integer LSTM has a 16-bit cell state for that
+    reason (LiteRT, "8-bit quantization specification", and `UNIDIRECTIONAL_SEQUENCE_LSTM`).
+
+    Args:
+        model: whose recurrent layers are meant.
+        file: its float .tflite.
+    """
+    names = {layer.name for layer in recurrent_layers(model)}
+    owners = layers_by_tensor(model, file) if names else {}
+    return tuple(
+        file.main.tensors[index].name
+        for operator in file.main.operators
+        for index in operator.outputs
+        if operator.name in _CELL_OPERATORS and names.intersection(owners.get(index, ()))
+    )
 
 
 @contextlib.contextmanager

@@ -8,12 +8,10 @@ from dataclasses import replace
 from tfcompress.calibration import ChannelRanges, calibrate, observe, outlier_tensors
 from tfcompress.calibration.estimators import EstimatorName
 from tfcompress.converters.phone.bit_widths import ENOUGH_DB, LayerBits, layer_bits
-from tfcompress.converters.phone.engines import Int8Model, quantize_calibrated
-from tfcompress.converters.phone.facts import float_operators
+from tfcompress.converters.phone.engines import Int8Model, quantize_calibrated, with_wider_activations
 from tfcompress.converters.phone.limits import Limits
 from tfcompress.converters.phone.quality import few_enough, output_error, tail_tensors
 from tfcompress.data import Samples
-from tfcompress.errors import ConversionError
 from tfcompress.model import FloatModel
 from tfcompress.recipe import PostTraining
 from tfcompress.tflite import Subgraph, read_tflite
@@ -54,16 +52,17 @@ def closest(
     ]
     errors = [output_error(float_content, one.content, samples) for one in candidates]
     best, error = min(zip(candidates, errors, strict=True), key=lambda pair: pair[1])
-    notes = [f"estimator {best.calibration.estimator}: the closest of {len(candidates)}"] if best.calibration else []
+    notes = list(first.notes)
+    notes += [f"estimator {best.calibration.estimator}: the closest of {len(candidates)}"] if best.calibration else []
     rows = layer_bits(model, content, samples)
     notes += _poor_weights(rows)
     if allow_int16 and best.engine == "litert" and not limits.int16:
         for tensors, what in _nominations(content, rows, samples):
-            limits = replace(limits, keep_int16=tuple(dict.fromkeys((*limits.keep_int16, *tensors))))
-            wider = _wider(best, options, limits)
+            wide = replace(limits, keep_int16=tuple(dict.fromkeys((*limits.keep_int16, *tensors))))
+            wider = with_wider_activations(best, options, wide)
             found = error if wider is None else output_error(float_content, wider.content, samples)
             if wider is not None and found < WORTH * error:
-                best, error = wider, found
+                best, error, limits = wider, found, wide
                 notes.append(f"16-bit activations in {what}")
     return replace(best, notes=tuple(notes), bit_widths=rows)
 
@@ -102,15 +101,3 @@ def _poor_weights(rows: tuple[LayerBits, ...]) -> list[str]:
         for row in rows
         if (decibels := row.weights.get(8)) is not None and decibels < ENOUGH_DB
     ]
-
-
-def _wider(best: Int8Model, options: PostTraining, limits: Limits) -> Int8Model | None:
-    """`best` with the 16-bit activations of `limits`; None where that cannot be, or brings float operators."""
-    if best.calibration is None or best.float_content is None:
-        return None
-    try:
-        result = quantize_calibrated(best.float_content, best.calibration, replace(options, engine="litert"), limits)
-    except ConversionError:
-        return None
-    worse = len(float_operators(read_tflite(result.content))) > len(float_operators(read_tflite(best.content)))
-    return None if worse else replace(result, reason=best.reason)

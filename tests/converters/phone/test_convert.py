@@ -166,6 +166,28 @@ def test_recurrent_layers_become_integer_without_tensorflow_operators(kind: str,
     assert not model.get_layer("rnn").unroll, "the user's layer is as it was"
 
 
+def test_the_state_of_an_lstm_has_16_bits_and_does_not_drift() -> None:
+    tf_keras.utils.set_random_seed(1)
+    network = tf_keras.Sequential([tf_keras.Input((40, 3), name="x"), layers.LSTM(8), layers.Dense(2, name="y")])
+    model = float_model_from_keras(network)
+    cell = network.layers[0]
+    kernel, recurrent, bias = cell.get_weights()
+    bias[8:16] = 4.0  # forgets nothing, so the state sums up all steps and their rounding errors
+    cell.set_weights([kernel, recurrent, bias])
+    series = np.random.default_rng(0).normal(size=(60, 40, 3)).astype(np.float32)
+    wanted = model.predict({"x": series[:16]})["y"]
+
+    def error_of(allow_int16: bool) -> float:
+        result = quantize_int8(model, samples_for(model, series), Recipe(), allow_int16=allow_int16)
+        dtypes = {tensor.dtype for tensor in read_tflite(result.content).main.tensors if tensor.data is None}
+        assert ("int16" in dtypes) == allow_int16
+        assert any("16-bit states" in note for note in result.notes) == allow_int16
+        found = np.concatenate([run(result.content, {"x": series[i : i + 1]})["y"] for i in range(16)])
+        return float(np.mean((found - wanted) ** 2))
+
+    assert error_of(True) < error_of(False) / 4
+
+
 def test_a_whole_map_average_pool_becomes_a_mean_and_the_float_function_stays() -> None:
     model = small_cnn()
     content = to_float_tflite(model)
