@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from benchmarks.table_estimators import row as estimator_row
 from benchmarks.table_phone import has_published, names, row
 
 
@@ -22,3 +25,12 @@ def test_there_are_such_models_where_the_shared_files_are() -> None:
     if not known:
         pytest.skip("../shared with real models and data is absent")
     assert sum(has_published(name) for name in known) >= 11
+
+
+@pytest.mark.slow
+def test_best_agrees_with_float_on_98_of_100_pictures_and_loses_at_most_a_fifth_of_a_point(shared: Path) -> None:
+    del shared
+    best, own = estimator_row("quality=best"), estimator_row("litert-quantizer's own")
+    assert best["agreement"] >= 0.98
+    assert best["accuracy_drop_points"] <= 0.2
+    assert own["agreement"] < 0.98, "not something that any quantizer reaches"
