@@ -1,0 +1,101 @@
+"""Published int8 files against the float models beside them: what the harness measures, and the worst layers of each.
+
+Where labelled data are at hand both accuracies are measured beside the vendor's figures; the other models see inputs
+like those that they were made for (`benchmarks.fair_inputs`), without labels.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.fair_inputs import real_inputs
+from benchmarks.models import SHARED, index
+from tfcompress.accuracy_diff import CandidateResult, compare, runner_for
+from tfcompress.accuracy_diff.runners import Runner
+from tfcompress.data import Samples, open_data, samples_from_arrays
+from tfcompress.errors import TfCompressError
+
+__all__ = ["SECONDS", "names", "row"]
+
+SECONDS = 300
+WORST = 3
+FLOAT = ("float", "fp32")  # in the names of files that are not quantized
+
+
+def names() -> list[str]:
+    """One row a quantized file with its Keras model beside it."""
+    files = [entry["file"].removeprefix("models/") for entry in index() if entry["format"] == "tflite"]
+    return [file for file in files if not any(word in Path(file).name for word in FLOAT) and _float_model(file)]
+
+
+def row(name: str) -> dict[str, Any]:
+    """Compare one file with its float model."""
+    published = next(entry["published"] for entry in index() if entry["file"] == f"models/{name}") or None
+    model = _float_model(name)
+    assert model is not None  # `names` has only such
+    try:
+        reference = runner_for(model)
+        samples, data = _data(name, reference)
+        compared = compare(reference, {"file": runner_for(SHARED / "models" / name)}, samples, layers=True)
+    except TfCompressError as error:
+        return {"status": "failed", "reason": str(error).replace(f"{SHARED}/models/", ""), "published": published}
+    found = compared.candidates["file"]
+    score = str(found.diff["metric"])
+    return {
+        "status": "ok",
+        "reason": None,
+        "data": data,
+        "samples": compared.reference.samples,
+        "task": compared.reference.task,
+        "float": compared.reference.metrics.get(score),
+        "int8": found.metrics.get(score),
+        "published": published,
+        "agreement": found.diff["top1_agreement"],
+        "sqnr_db": found.diff["sqnr_db"],
+        "layers": len(found.layers),
+        "worst_layers": _worst(found),
+        "causes": ", ".join(f"{cause.kind} ({cause.layer or 'model'})" for cause in found.causes) or None,
+    }
+
+
+def _float_model(name: str) -> Path | None:
+    folder = (SHARED / "models" / name).parent
+    return next((path for suffix in ("*.h5", "*.keras", "*.hdf5") for path in sorted(folder.glob(suffix))), None)
+
+
+def _data(name: str, reference: Runner) -> tuple[Samples, str]:
+    """Labelled data where there are any for the model, and what they are."""
+    for prefix, (path, options) in _LABELLED.items():
+        if name.startswith(prefix):
+            samples = open_data(SHARED / "data" / path, reference.inputs, reference.outputs, flag="data", **options)
+            return samples, path
+    values = real_inputs(name, tuple(size or 1 for size in reference.inputs[0].shape[1:]))
+    if values is None:
+        raise TfCompressError("no inputs that the model was made for are at hand")
+    samples = samples_from_arrays(values, model_inputs=reference.inputs, model_outputs=reference.outputs)
+    return samples, "inputs of the same kind, no labels"
+
+
+def _to_mltks_pixels(value: np.ndarray) -> np.ndarray:
+    return value.astype(np.float32) / np.float32(128) - np.float32(1)
+
+
+_LABELLED: dict[str, tuple[str, dict[str, Any]]] = {
+    "mlperf_ic_resnet8": ("cifar10_jpeg/test_dev5000.zip", {}),
+    "mltk_image_classification": ("cifar10_jpeg/test_dev5000.zip", {"preprocess": _to_mltks_pixels}),
+    "hand_keypoint_mlp": ("hand_gesture/keypoint.csv", {"label_column": "0"}),
+}
+
+
+def _worst(found: CandidateResult) -> str:
+    """The layers with the largest errors of their own."""
+    ranked = sorted(found.layers, key=lambda layer: _own(layer))[:WORST]
+    return ", ".join(f"{layer.layer} {_own(layer):.1f} dB" for layer in ranked)
+
+
+def _own(layer: Any) -> float:
+    known = layer.own_sqnr_db if layer.own_sqnr_db is not None else layer.sqnr_db
+    return 200.0 if known is None else float(known)
