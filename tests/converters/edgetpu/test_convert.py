@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from ai_edge_litert.interpreter import Interpreter
 
 from tfcompress.converters.artifact import Artifact
 from tfcompress.converters.edgetpu import convert
 from tfcompress.converters.edgetpu.rewriting import TOLERANCE
 from tfcompress.data import samples_from_arrays
 from tfcompress.load import float_model_from_keras
-from tfcompress.recipe import EdgeTpu, Quantization, Recipe
+from tfcompress.recipe import EdgeTpu, PostTraining, Quantization, Recipe
 from tfcompress.runtime import keras, tf_keras
 from tfcompress.tflite import read_tflite
 from tfcompress.wrappers import wrap
@@ -68,6 +69,45 @@ def test_after_safe_rewrites_everything_maps(library: Any, tmp_path: Path) -> No
     assert all(rewrite["max_abs_error"] <= TOLERANCE for rewrite in facts["rewrites"])
     assert any("LeakyReLU" in note for note in artifact.notes)
     assert any("Dense on rank > 2" in repair for repair in facts["repairs"])
+
+
+def int8_sqnr(content: Path, model: Any, images: np.ndarray) -> float:
+    """Signal to quantization noise of the int8 file's outputs, in dB."""
+    interpreter = Interpreter(model_path=str(content))
+    interpreter.allocate_tensors()
+    (source,), (result,) = interpreter.get_input_details(), interpreter.get_output_details()
+    noise, signal = 0.0, 0.0
+    for image, exact in zip(images, model.predict(images, verbose=0), strict=True):
+        scale, zero = source["quantization"]
+        interpreter.set_tensor(
+            source["index"], np.clip(np.round(image[None] / scale + zero), -128, 127).astype(np.int8)
+        )
+        interpreter.invoke()
+        scale, zero = result["quantization"]
+        values = (interpreter.get_tensor(result["index"])[0].astype(float) - zero) * scale
+        noise, signal = noise + float(((values - exact) ** 2).sum()), signal + float((exact**2).sum())
+    return 10 * np.log10(signal / noise)
+
+
+def test_smooth_activations_written_out_cost_less_than_a_decibel(tmp_path: Path) -> None:
+    tf_keras.utils.set_random_seed(0)
+    inputs = tf_keras.layers.Input((8, 8, 16))
+    x = tf_keras.layers.Conv2D(16, 3, activation="gelu")(inputs)
+    x = tf_keras.layers.Conv2D(16, 3, activation="elu")(x)
+    model = tf_keras.Model(inputs, tf_keras.layers.Conv2D(8, 1)(x))
+    float_model = float_model_from_keras(model)
+    images = 3 * np.random.default_rng(0).normal(size=[48, 8, 8, 16]).astype(np.float32)
+    samples = samples_from_arrays(images[:32], model_inputs=float_model.inputs, model_outputs=float_model.outputs)
+    kept: dict[str, float] = {}
+    for level in ("none", "safe"):
+        folder = tmp_path / level
+        folder.mkdir()
+        recipe = Recipe(edgetpu=EdgeTpu(rewrite=level), post_training=PostTraining(quality="fast"))
+        artifact = convert(float_model, samples, recipe, folder)
+        kept[level] = int8_sqnr(artifact.runnable, model, images[32:])
+        assert (mapping_of(artifact)["cpu_ops"] == 0) == (level == "safe")
+    assert kept["safe"] > kept["none"] - 1
+    assert kept["safe"] > 25
 
 
 @pytest.mark.parametrize("library", [tf_keras, keras], ids=["tf_keras", "keras3"])

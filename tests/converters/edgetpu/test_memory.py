@@ -92,6 +92,21 @@ def test_what_a_long_layer_leaves_to_the_others_is_what_the_log_says() -> None:
     assert cached == pytest.approx(1.09 * MIB, rel=0.02)
 
 
+def test_large_pictures_do_not_take_the_room_of_parameters() -> None:
+    """An SSD at 640 x 640 has 6.99 MiB of room in a public log, with 320 x 320 x 96 activations."""
+    graph = GraphBuilder()
+    picture, vector = graph.input([1, 320, 320, 16]), graph.input([1, 1024])
+    result = graph.tensor([1, 320, 320, 96])
+    graph.operator("CONV_2D", [picture, graph.weights([96, 1, 1, 16]), -1], [result], "Conv2DOptions")
+    for _ in range(8):
+        product = graph.tensor([1, 1024])
+        graph.operator("FULLY_CONNECTED", [vector, graph.weights([1024, 1024]), -1], [product], "FullyConnectedOptions")
+        vector = product
+    cached, streamed = bytes_of(graph.content(result, vector))
+    assert cached == pytest.approx(6.99 * MIB, rel=0.02)
+    assert cached + streamed == 8 * (1024 * 1024 + 8 * 1024) + 16 * 128 + 8 * 128
+
+
 def test_flattening_is_dear_only_where_the_channels_are_no_multiple_of_four() -> None:
     cached, streamed = bytes_of(flattening([1, 180, 27]))
     assert cached == 0
