@@ -60,9 +60,8 @@ def round_rows(rows: np.ndarray, second: np.ndarray, scales: np.ndarray) -> np.n
         so that the plain quantizer finds the same scale again, and zeros stay zero, as pruning left them.
     """
     diagonal = np.diag(second)
-    damped = second + np.eye(len(second)) * max(DAMPING * float(diagonal.mean()), 1e-12)
     order = np.argsort(-diagonal, kind="stable")
-    factor = np.linalg.cholesky(np.linalg.inv(damped[np.ix_(order, order)])).T
+    factor = _factor_of_inverse(second[np.ix_(order, order)])
     original, left = rows[:, order], rows[:, order].copy()
     fixed = (np.abs(original) >= scales * (LARGEST - 1e-9)) | (original == 0)
     result = np.empty_like(left)
@@ -72,6 +71,19 @@ def round_rows(rows: np.ndarray, second: np.ndarray, scales: np.ndarray) -> np.n
         error = (left[:, column] - result[:, column]) / factor[column, column]
         left[:, column + 1 :] -= error[:, None] * factor[column, column + 1 :]
     return result[:, np.argsort(order, kind="stable")]
+
+
+def _factor_of_inverse(second: np.ndarray) -> np.ndarray:
+    """The upper Cholesky factor of the inverse, damped as much as it takes.
+
+    The moments are sums of float32 products: of inputs that hardly vary, nothing is left but their rounding errors.
+    """
+    strength = max(DAMPING * float(np.diag(second).mean()), 1e-12)
+    while True:
+        try:
+            return np.linalg.cholesky(np.linalg.inv(second + strength * np.eye(len(second)))).T
+        except np.linalg.LinAlgError:
+            strength *= 10
 
 
 def _scales(layer: WeightedLayer, rows: np.ndarray, dense_per_channel: bool) -> np.ndarray:
@@ -84,7 +96,7 @@ def _scales(layer: WeightedLayer, rows: np.ndarray, dense_per_channel: bool) -> 
 
 def _round_layer(layer: WeightedLayer, rows: np.ndarray, known: Moments, scales: np.ndarray) -> np.ndarray:
     covariance = known.covariance
-    if covariance is None or layer.clustered:
+    if covariance is None or layer.clustered or not np.isfinite(covariance).all():
         return round_to_nearest(rows, scales)
     if layer.kind != "DEPTHWISE_CONV_2D":
         return round_rows(rows, covariance, scales)
