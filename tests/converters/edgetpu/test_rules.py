@@ -399,6 +399,14 @@ def test_an_open_batch_alone_does_not_abort() -> None:
     assert mapping_of(graph.content(result)).failure is None
 
 
+def test_an_open_size_that_was_set_since_does_not_abort() -> None:
+    graph = GraphBuilder()
+    source = graph.input([1, 8, 8, 3], signature=[-1, -1, -1, 3])
+    result = graph.tensor([1, 8, 8, 3])
+    graph.operator("RELU", [source], [result], version=2)
+    assert mapping_of(graph.content(result)).failure is None
+
+
 def test_a_computed_shape_aborts_the_compiler() -> None:
     graph = GraphBuilder()
     source, shape = graph.input([1, 64]), graph.input([2], "int32")
