@@ -17,18 +17,18 @@ from tfcompress.accuracy_diff import CandidateResult, compare, runner_for
 from tfcompress.accuracy_diff.runners import Runner
 from tfcompress.data import Samples, open_data, samples_from_arrays
 from tfcompress.errors import TfCompressError
+from tfcompress.tflite import read_tflite
 
 __all__ = ["SECONDS", "names", "row"]
 
 SECONDS = 300
 WORST = 3
-FLOAT = ("float", "fp32")  # in the names of files that are not quantized
 
 
 def names() -> list[str]:
     """One row a quantized file with its Keras model beside it."""
     files = [entry["file"].removeprefix("models/") for entry in index() if entry["format"] == "tflite"]
-    return [file for file in files if not any(word in Path(file).name for word in FLOAT) and _float_model(file)]
+    return [file for file in files if _float_model(file) and _is_quantized(SHARED / "models" / file)]
 
 
 def row(name: str) -> dict[str, Any]:
@@ -59,6 +59,11 @@ def row(name: str) -> dict[str, Any]:
         "worst_layers": _worst(found),
         "causes": ", ".join(f"{cause.kind} ({cause.layer or 'model'})" for cause in found.causes) or None,
     }
+
+
+def _is_quantized(path: Path) -> bool:
+    tensors = read_tflite(path.read_bytes()).main.tensors
+    return any(tensor.dtype in ("int8", "uint8", "int16") and tensor.quantization is not None for tensor in tensors)
 
 
 def _float_model(name: str) -> Path | None:
