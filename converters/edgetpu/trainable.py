@@ -12,7 +12,7 @@ from tfcompress.runtime import keras, tf_keras
 
 __all__ = ["with_mappable_activations"]
 
-# Each needs operators that do not map (SELU), or two to fifteen of them where ReLU6 is none at all.
+# Each needs two to fifteen operators where ReLU6, fused into the layer before, is none at all.
 _REPLACED = frozenset({"silu", "swish", "gelu", "elu", "celu", "selu", "mish"})
 
 

@@ -18,6 +18,7 @@ __all__ = [
     "gelu_tanh",
     "gelu_to_sigmoid",
     "mish",
+    "scaled_elu",
     "silu_to_relu6",
 ]
 
@@ -75,6 +76,52 @@ def exponential_of_negative(graph: GraphEditor, operator: Any) -> list[Any] | No
         *_one_and_exponential(graph, minimum.inputs[0], inverse),
         graph.plus(inverse, graph.add_constant(-1.0, result, "minus_one"), result),
     ]
+
+
+def scaled_elu(graph: GraphEditor, operator: Any) -> list[Any] | None:
+    """a x for x > 0, else b (exp(x) - 1): SELU (Klambauer et al. 2017), and ELU with an alpha; `operator` is a SELECT.
+
+    It is a relu(x) + b (1 / sigmoid(relu(-x)) - 2).
+    """
+    condition, above, below = operator.inputs
+    greater = graph.producer(condition)
+    if greater is None or graph.name_of(greater) != "GREATER":
+        return None
+    (source, bound), result = greater.inputs, operator.outputs[0]
+    threshold = graph.constant(bound)
+    a, b = _factor(graph, above, source, of_elu=False), _factor(graph, below, source, of_elu=True)
+    if threshold is None or threshold.any() or a is None or b is None:
+        return None
+    positive, scaled, inverse, exponential, weighted = (
+        graph.like(result, part) for part in ("positive", "scaled", "inverse", "exponential", "weighted")
+    )
+    return [
+        graph.operator("RELU", [source], [positive]),
+        graph.multiply(positive, graph.add_constant(a, result, "above"), scaled),
+        *_one_and_exponential(graph, source, inverse),
+        graph.plus(inverse, graph.add_constant(-2.0, result, "minus_two"), exponential),
+        graph.multiply(exponential, graph.add_constant(b, result, "below"), weighted),
+        graph.plus(scaled, weighted, result),
+    ]
+
+
+def _factor(graph: GraphEditor, tensor: int, source: int, *, of_elu: bool) -> float | None:
+    """c where the tensor is c x, or with `of_elu` c (exp(x) - 1); None where it is neither."""
+    producer = graph.producer(tensor)
+    if tensor == source or producer is None:
+        return 1.0 if tensor == source and not of_elu else None
+    name, inputs = graph.name_of(producer), list(producer.inputs)
+    if name == "ELU":  # x itself for x > 0
+        return 1.0 if inputs[0] == source else None
+    if name == "SUB" and of_elu:
+        exponential, one = graph.producer(inputs[0]), graph.constant(inputs[1])
+        fits = exponential is not None and graph.name_of(exponential) == "EXP" and exponential.inputs[0] == source
+        return 1.0 if fits and one is not None and one.size == 1 and one.ravel()[0] == 1 else None
+    factor = graph.constant(inputs[-1])
+    if name != "MUL" or factor is None or factor.size != 1:
+        return None
+    inner = _factor(graph, inputs[0], source, of_elu=of_elu)
+    return None if inner is None else inner * float(factor.ravel()[0])
 
 
 def mish(graph: GraphEditor, operator: Any) -> list[Any] | None:

@@ -52,6 +52,13 @@ REWRITES: tuple[Rewrite, ...] = (
     Rewrite("clip", ("RELU_0_TO_1",), "safe", activations.clip_to_unit, "clip to [0, 1] as minimum(relu(x), 1)"),
     Rewrite("absolute", ("ABS",), "safe", activations.absolute, "absolute values as relu(x) + relu(-x)"),
     Rewrite("silu_relu6", ("MUL",), "all", smooth.silu_to_relu6, "ReLU6 for SiLU"),
+    Rewrite(
+        "scaled_elu",
+        ("SELECT", "SELECT_V2"),
+        "safe",
+        smooth.scaled_elu,
+        "SELU, and ELU with an alpha, as a * relu(x) + b * (1 / sigmoid(relu(-x)) - 2)",
+    ),
     Rewrite("elu", ("ELU",), "safe", smooth.elu, "ELU as relu(x) + 1 / sigmoid(relu(-x)) - 2"),
     Rewrite(
         "exponential",

@@ -132,6 +132,36 @@ def transposed_rows() -> bytes:
     return graph.content(result)
 
 
+def selu() -> bytes:
+    """1.05 x where x > 0, else 1.76 (exp(x) - 1), as TFLiteConverter writes it."""
+    graph = GraphBuilder()
+    source, condition = graph.input(SHAPE, "float32"), graph.tensor(SHAPE, "bool")
+    zero, one, scale, other = (
+        graph.tensor([], "float32", data=np.full([], value, np.float32)) for value in (0, 1, 1.0507, 1.7581)
+    )
+    above, exponential, shifted, below, result = (graph.tensor(SHAPE, "float32") for _ in range(5))
+    graph.operator("GREATER", [source, zero], [condition], "GreaterOptions")
+    graph.operator("MUL", [source, scale], [above], "MulOptions")
+    graph.operator("EXP", [source], [exponential], "ExpOptions")
+    graph.operator("SUB", [exponential, one], [shifted], "SubOptions")
+    graph.operator("MUL", [shifted, other], [below], "MulOptions")
+    graph.operator("SELECT", [condition, above, below], [result], "SelectOptions")
+    return graph.content(result)
+
+
+def elu_with_alpha(chosen: str) -> bytes:
+    """ELU with alpha 0.5, as Keras writes it; with another comparison it is another function."""
+    graph = GraphBuilder()
+    source, condition = graph.input(SHAPE, "float32"), graph.tensor(SHAPE, "bool")
+    zero, alpha = (graph.tensor([], "float32", data=np.full([], value, np.float32)) for value in (0, 0.5))
+    plain, scaled, result = (graph.tensor(SHAPE, "float32") for _ in range(3))
+    graph.operator("ELU", [source], [plain])
+    graph.operator("MUL", [plain, alpha], [scaled], "MulOptions")
+    graph.operator(chosen, [source, zero], [condition], f"{chosen.capitalize()}Options")
+    graph.operator("SELECT_V2", [condition, plain, scaled], [result], "SelectV2Options")
+    return graph.content(result)
+
+
 def resized_pixel() -> bytes:
     return floats(
         "RESIZE_BILINEAR",
@@ -158,6 +188,7 @@ SAFE: dict[str, Callable[[], bytes]] = {
     "absolute": lambda: floats("ABS", options="AbsOptions"),
     "elu": lambda: floats("ELU"),
     "exponential": celu,
+    "scaled_elu": selu,
     "merged_dimensions": grouped,
     "mish": mish,
     "gelu_tanh": lambda: floats("GELU", options="GeluOptions", approximate=True),
@@ -208,6 +239,16 @@ def test_a_safe_rewrite_keeps_the_float_function_and_leaves_only_operators_that_
     assert set(names(after)) <= set(SUPPORTED)
 
 
+def test_an_elu_with_an_alpha_is_told_from_other_choices() -> None:
+    before = elu_with_alpha("GREATER")
+    after, applied = rewrite_float_graph(before, "safe")
+    assert [rewrite.name for rewrite in applied] == ["scaled_elu"]
+    assert set(names(after)) <= set(SUPPORTED)
+    other, applied = rewrite_float_graph(elu_with_alpha("LESS"), "safe")
+    assert [rewrite.name for rewrite in applied] == ["elu"]
+    assert "SELECT_V2" in names(other)
+
+
 def test_merged_dimensions_leave_no_tensor_of_five() -> None:
     after, _ = rewrite_float_graph(grouped(), "safe")
     graph = read_tflite(after).main
@@ -250,7 +291,7 @@ def test_a_leaky_relu_is_proven_in_float_and_left_for_the_quantized_file() -> No
 
 
 @pytest.mark.parametrize("reach", [0.5, 30.0])
-@pytest.mark.parametrize("name", ["elu", "exponential", "mish", "gelu_tanh", "gelu_erf"])
+@pytest.mark.parametrize("name", ["elu", "scaled_elu", "exponential", "mish", "gelu_tanh", "gelu_erf"])
 def test_a_smooth_activation_keeps_its_function_for_small_and_for_large_inputs(name: str, reach: float) -> None:
     before = SAFE[name]()
     after, _ = rewrite_float_graph(before, "safe")
