@@ -20,6 +20,7 @@ from tfcompress.tflite import Subgraph
 __all__ = ["equalize"]
 
 ROUNDS = 10
+DEAD = 1e-6  # of the largest channel: equalizing a dead one only makes scales that no kernel takes
 _SCALABLE = (schema.ActivationFunctionType.NONE, schema.ActivationFunctionType.RELU)
 
 
@@ -66,7 +67,7 @@ def _even_out(first: WeightedLayer, second: WeightedLayer) -> tuple[WeightedLaye
     channels = len(first.bias)
     ranges_out = np.abs(first.as_rows()).max(axis=1)
     ranges_in = np.abs(second.weights).reshape(-1, channels).max(axis=0)
-    usable = (ranges_out > 0) & (ranges_in > 0)
+    usable = (ranges_out > DEAD * ranges_out.max()) & (ranges_in > DEAD * ranges_in.max())
     scales = np.ones(channels)
     scales[usable] = np.sqrt(ranges_out[usable] / ranges_in[usable])
     divided = replace(first, weights=first.from_rows(first.as_rows() / scales[:, None]), bias=first.bias / scales)

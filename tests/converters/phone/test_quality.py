@@ -1,0 +1,53 @@
+"""How candidates are compared, and what keeps a candidate from being a file that no runtime takes."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+
+import numpy as np
+
+from tests.converters.phone.models import converted, images, run, samples_for, small_cnn
+from tfcompress.calibration import Range
+from tfcompress.converters.phone import litert_engine, quantize_int8, to_float_tflite
+from tfcompress.converters.phone.limits import Limits
+from tfcompress.converters.phone.quality import output_error
+from tfcompress.recipe import PostTraining, Recipe
+
+
+def test_the_error_of_a_file_is_zero_for_the_float_file_and_grows_with_what_was_lost() -> None:
+    model = small_cnn()
+    samples, content = samples_for(model, images()), to_float_tflite(model)
+    result = quantize_int8(model, samples, Recipe())
+    assert output_error(content, content, samples) < 1e-12
+    assert 1e-9 < output_error(content, result.content, samples) < 1e-3
+    assert result.calibration is not None
+    halved = {name: Range(one.low / 4, one.high / 4) for name, one in result.calibration.ranges.items()}
+    clipped = dataclasses.replace(result.calibration, ranges=halved)
+    worse = litert_engine.quantize(content, clipped, Limits())
+    assert output_error(content, worse, samples) > output_error(content, result.content, samples)
+
+
+def test_a_file_that_the_runtime_refuses_is_infinitely_far_from_float() -> None:
+    model = small_cnn()
+    samples, content = samples_for(model, images()), to_float_tflite(model)
+    result = quantize_int8(model, samples, Recipe())
+    assert result.calibration is not None
+    name = next(name for name in result.calibration.ranges if "first" in name)
+    tiny = {**result.calibration.ranges, name: Range(0.0, 1e-25)}
+    refused = litert_engine.quantize(content, dataclasses.replace(result.calibration, ranges=tiny), Limits())
+    assert output_error(content, refused, samples) == math.inf
+
+
+def test_a_channel_that_is_all_but_dead_is_left_out_of_equalization(tmp_path: Path) -> None:
+    model = small_cnn()
+    layer = model.keras_model.get_layer("depthwise")
+    kernel, bias = layer.get_weights()
+    kernel[:, :, 0] *= 1e-30
+    layer.set_weights([kernel, bias])
+    artifact = converted(model, images(), tmp_path, Recipe(post_training=PostTraining(quality="best")))
+    assert any("cross-layer equalization" in note for note in artifact.notes)
+    unseen = {"image": images(8, seed=1)}
+    found = run(artifact.runnable.read_bytes(), unseen)["scores"]
+    assert np.abs(found - model.predict(unseen)["scores"]).max() < 0.03
