@@ -51,6 +51,7 @@ def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, outp
     path = output / FILE_NAME
     path.write_bytes(content)
     mapping = _measured(path, forecast(path, layer_names=names))
+    rewrites = _done(rewrites, mapping)
     (output / MAPPING_NAME).write_text(json.dumps(mapping.to_json(), indent=1) + "\n", encoding="utf-8")
     facts = {
         **describe(path),
@@ -113,6 +114,13 @@ def _rewrites_in_int8(
     content = to_float_tflite(model, allow_select_ops=recipe.post_training.allow_select_ops)
     _, rewrites = rewrite_float_graph(content, recipe.edgetpu.rewrite, layer_names=names)
     return tuple(rewrite for rewrite in rewrites if rewrite.in_int8)
+
+
+def _done(rewrites: tuple[AppliedRewrite, ...], mapping: Mapping) -> tuple[AppliedRewrite, ...]:
+    """Without those that were to be done in int8 to an operator that stayed float."""
+    left = {row.operator for row in mapping.operators}
+    undone = {rewrite.name for rewrite in REWRITES if rewrite.in_int8 and not left.isdisjoint(rewrite.operators)}
+    return tuple(rewrite for rewrite in rewrites if rewrite.name not in undone)
 
 
 def _measured(path: Path, mapping: Mapping) -> Mapping:

@@ -181,6 +181,18 @@ def test_open_input_sizes_are_taken_from_the_calibration_data(tmp_path: Path) ->
     assert mapping_of(artifact)["cpu_ops"] == 0
 
 
+def test_a_leaky_relu_that_stays_float_is_not_said_to_be_rewritten(tmp_path: Path) -> None:
+    layers = tf_keras.layers
+    inputs = layers.Input((8, 8, 3))
+    x = layers.LeakyReLU(name="leaky")(layers.Conv2D(4, 3, name="stem")(inputs))
+    model = float_model_from_keras(tf_keras.Model(inputs, layers.Conv2D(4, 3, name="last")(x)))
+    images = np.random.default_rng(0).normal(size=[8, 8, 8, 3]).astype(np.float32)
+    samples = samples_from_arrays(images, model_inputs=model.inputs, model_outputs=model.outputs)
+    artifact = convert(model, samples, Recipe(keep_float=("leaky",)), tmp_path)
+    assert "LEAKY_RELU" in [row["op"] for row in mapping_of(artifact)["ops"]]
+    assert artifact.facts["rewrites"] == []
+
+
 def test_a_quantization_aware_model_keeps_its_ranges_and_lists_its_leaky_relu(tmp_path: Path) -> None:
     layers = tf_keras.layers
     inputs = layers.Input((12, 12, 3))
