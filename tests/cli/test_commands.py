@@ -14,6 +14,7 @@ import pytest
 
 import tfcompress
 from tfcompress.cli import main
+from tfcompress.runtime import keras
 
 
 def printed(*arguments: object) -> tuple[int, str]:
@@ -119,6 +120,14 @@ def test_inspect_says_what_each_bit_width_keeps_of_a_model(cnn_folder: Path) -> 
     code, text = printed("inspect", model)
     assert code == 0
     assert "bit_widths" in text
+
+
+def test_inspect_of_a_model_that_no_tflite_can_hold_warns_and_gives_the_rest(tmp_path: Path) -> None:
+    source = keras.Input((4,), name="x")
+    keras.Model(source, keras.ops.erfinv(source)).save(tmp_path / "odd.keras")
+    facts = printed_json("inspect", tmp_path / "odd.keras")
+    assert facts["bit_widths"] is None
+    assert facts["inputs"][0]["name"] == "x"
 
 
 def test_calibration_ranges_are_reused_and_refused_on_other_data(cnn_folder: Path, phone: Path, tmp_path: Path) -> None:

@@ -56,21 +56,24 @@ def test_operators_on_both_sides_of_one_that_xnnpack_does_not_take_are_taken() -
     assert found["taken"] == found["operators"] - 1 >= 2
 
 
-def with_ranges(path: Path) -> Recipe:
-    return Recipe(post_training=PostTraining(calibration_ranges=str(path)))
+def with_ranges(path: Path, quality: Literal["balanced", "best"] = "balanced") -> Recipe:
+    return Recipe(post_training=PostTraining(calibration_ranges=str(path), quality=quality))
 
 
-def test_ranges_of_an_earlier_run_give_the_same_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize("quality", ["balanced", "best"])
+def test_ranges_of_an_earlier_run_give_the_same_file(quality: Literal["balanced", "best"], tmp_path: Path) -> None:
     model = small_cnn()
-    first = converted(model, images(), tmp_path).runnable.read_bytes()
+    plain = Recipe(post_training=PostTraining(quality=quality))
+    first = converted(model, images(), tmp_path, plain).runnable.read_bytes()
     ranges = tmp_path / "calibration.json"
     again = tmp_path / "again"
     again.mkdir()
-    assert converted(model, images(), again, with_ranges(ranges)).runnable.read_bytes() == first
+    assert converted(model, images(), again, with_ranges(ranges, quality)).runnable.read_bytes() == first
     known = Calibration.load(ranges)
     doubled = {name: type(one)(2 * one.low, 2 * one.high) for name, one in known.ranges.items()}
     dataclasses.replace(known, ranges=doubled).save(ranges)
-    assert converted(model, images(), again, with_ranges(ranges)).runnable.read_bytes() != first, "they are used"
+    changed = converted(model, images(), again, with_ranges(ranges, quality)).runnable.read_bytes()
+    assert changed != first, "they are used"
 
 
 def test_ranges_of_another_model_other_data_or_another_number_of_samples_are_refused(tmp_path: Path) -> None:
