@@ -7,12 +7,22 @@ from typing import Any
 
 import numpy as np
 
+from tfcompress.accuracy_diff.litert_runner import LiteRtRunner
 from tfcompress.chatter import silenced
 from tfcompress.data import Samples, samples_from_arrays
 from tfcompress.model import TensorInfo
+from tfcompress.recipe import Distillation, Quantization, Recipe, Training
 from tfcompress.runtime import tf, tf_keras
+from tfcompress.wrappers import wrap
 
 L = tf_keras.layers
+
+QUANTIZED = Recipe(quantization=Quantization(strict=True), distillation=Distillation(), training=Training(epochs=1))
+
+# Simulation and file compute the same; but XNNPACK's additions have fixed-point factors, and a value that lies between
+# two steps may fall to either.
+STEPS_APART = 1.01
+SHARE_APART = 0.02
 
 
 def small_cnn(seed: int = 0) -> Any:
@@ -28,6 +38,15 @@ def small_cnn(seed: int = 0) -> Any:
     x = L.Dense(16, activation="relu", name="hidden")(L.Flatten(name="flat")(x))
     model = tf_keras.Model(inputs, L.Dense(3, activation="softmax", name="scores")(x), name="small_cnn")
     randomize_batch_norms(model, seed)
+    return model
+
+
+def functional(shape: tuple[int | None, ...], function: Any) -> Any:
+    """The model that computes `function` of an input of `shape`."""
+    tf_keras.utils.set_random_seed(0)
+    inputs = L.Input(shape)
+    model = tf_keras.Model(inputs, function(inputs))
+    randomize_batch_norms(model)
     return model
 
 
@@ -53,6 +72,25 @@ def samples_for(model: Any, count: int = 64, *, labels: bool = True, seed: int =
     x = {info.name: _values(random, info.dtype, (count, *_sizes(info.shape[1:]))) for info in infos}
     y = random.integers(0, outputs[0].shape[-1] or 2, count) if labels else None
     return samples_from_arrays(x, y, model_inputs=infos, model_outputs=outputs)
+
+
+def bright_bands(model: Any, count: int, *, seed: int = 0) -> Samples:
+    """Noise for `small_cnn` in which one third of the columns is brighter; the label says which."""
+    random = np.random.default_rng(seed)
+    y = random.integers(0, 3, count)
+    x = random.normal(size=(count, 8, 8, 1)).astype(np.float32)
+    for row, band in enumerate(y):
+        x[row, :, 3 * band : 3 * band + 3] += 1.0
+    outputs = (TensorInfo(model.output_names[0], (None, 3), "float32"),)
+    inputs = (TensorInfo(model.input_names[0], (None, 8, 8, 1), "float32"),)
+    return samples_from_arrays({inputs[0].name: x}, y, model_inputs=inputs, model_outputs=outputs)
+
+
+def accuracy_of(model: Any, samples: Samples) -> float:
+    """Share of right classes, in inference."""
+    batch = next(samples.batches(10_000))
+    found = np.asarray(model(next(iter(batch.inputs.values())), training=False)).argmax(axis=-1)
+    return float((found == next(iter(batch.labels.values())).reshape(-1)).mean())
 
 
 def _values(random: np.random.Generator, dtype: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -84,7 +122,7 @@ class Int8File:
             self.content = converter.convert()
             from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-            # The reference kernels: XNNPACK, the default, may round otherwise by one step.
+            # Without XNNPACK, the default, which would stand as one operator for many.
             self.interpreter = Interpreter(
                 model_content=self.content,
                 experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
@@ -116,24 +154,29 @@ class Int8File:
         return found
 
     def run(self, *inputs: np.ndarray) -> tuple[np.ndarray, float]:
-        """First output as float values, and its scale (0 for a float output)."""
-        rows = []
-        details = self.interpreter.get_input_details()
-        output = self.interpreter.get_output_details()[0]
-        for row in range(len(inputs[0])):
-            for item, values in zip(details, inputs, strict=True):
-                self.interpreter.set_tensor(item["index"], _to_grid(values[row : row + 1], item))
-            self.interpreter.invoke()
-            rows.append(self.interpreter.get_tensor(output["index"])[0])
-        result = np.array(rows)
-        if result.dtype != np.int8:
-            return result, 0.0
-        scale, zero_point = output["quantization"]
-        return (result.astype(np.float32) - zero_point) * scale, scale
+        """First output as float values, and its scale (0 for a float output); LiteRT's default kernels."""
+        runner = LiteRtRunner(self.content, workers=1)
+        given = {info.name: values for info, values in zip(runner.inputs, inputs, strict=True)}
+        result = next(iter(runner.run(given).values()))
+        return result, self.interpreter.get_output_details()[0]["quantization"][0]
 
 
-def _to_grid(values: np.ndarray, item: dict[str, Any]) -> np.ndarray:
-    if item["dtype"] is not np.int8:
-        return values.astype(item["dtype"])
-    scale, zero_point = item["quantization"]
-    return np.clip(np.round(values / scale) + zero_point, -128, 127).astype(np.int8)
+def check_quantized(model: Any, *, steps_apart: float = STEPS_APART, share_apart: float = SHARE_APART) -> Int8File:
+    """Wrap with no configuration; the file must be fully integer and compute what the simulation computes.
+
+    Args:
+        model: what is wrapped.
+        steps_apart: largest difference of an output value, in steps of its grid.
+        share_apart: largest share of the output values that differ at all.
+    """
+    samples = samples_for(model, 32, labels=False)
+    wrapped = wrap(model, QUANTIZED, calibration=samples)
+    inputs = list(next(samples.batches(32)).inputs.values())
+    file = Int8File(wrapped)
+    got, scale = file.run(*inputs)
+    steps = np.abs(got - np.asarray(wrapped(inputs, training=False))) / scale
+    assert not file.float_tensors
+    worst, share = float(steps.max()), float(np.mean(steps > 0.5))
+    assert worst <= steps_apart, f"{worst} steps"
+    assert share <= share_apart, f"{share} of the values"
+    return file

@@ -12,7 +12,7 @@ from tfcompress.runtime import tf_keras
 from tfcompress.wrappers.graph import Call
 from tfcompress.wrappers.rewrite import Rewrite
 
-__all__ = ["activation_layers", "activation_name", "elu_layer", "fused_activation"]
+__all__ = ["activation_layers", "activation_name", "elu_layer", "fused_activation", "relu_layer"]
 
 _L = tf_keras.layers
 
@@ -73,10 +73,6 @@ def _hard_sigmoid(call: Call, state: Rewrite, part: str, x: Any) -> Any:
     return state.layer(call, part, lambda name: _L.Rescaling(1 / 6, name=name))(ramp)
 
 
-def _hard_swish(call: Call, state: Rewrite, part: str, x: Any) -> Any:
-    return state.merge(call, part, _L.Multiply, [x, _hard_sigmoid(call, state, "gate", x)])
-
-
 def _leaky_relu(call: Call, state: Rewrite, part: str, x: Any) -> Any:
     return state.layer(call, part, lambda name: _L.LeakyReLU(alpha=0.2, name=name))(x)
 
@@ -108,12 +104,22 @@ def elu_layer(call: Call, state: Rewrite) -> Any:
     return _elu(call, state, "", call.inputs[0], alpha=float(call.layer.alpha))
 
 
+def relu_layer(call: Call, state: Rewrite) -> Any:
+    """A `ReLU` layer with a maximum other than 6 as one with 6 between two scalings."""
+    layer, x = call.layer, call.inputs[0]
+    if layer.threshold or layer.negative_slope or layer.max_value in (None, 0.0, 6.0):
+        return None
+    share = float(layer.max_value) / 6
+    scaled = state.layer(call, "scaled", lambda name: _L.Rescaling(1 / share, name=name))(x)
+    clipped = state.layer(call, "clipped", lambda name: _L.ReLU(6.0, name=name))(scaled)
+    return state.layer(call, "", lambda name: _L.Rescaling(share, name=name))(clipped)
+
+
 _WRITERS: dict[str, _Writer] = {
     "elu": _elu,
     "selu": _selu,
     "swish": _swish,
     "hard_sigmoid": _hard_sigmoid_keras2,
     "keras3_hard_sigmoid": _hard_sigmoid,
-    "keras3_hard_silu": _hard_swish,
     "keras3_leaky_relu": _leaky_relu,
 }

@@ -36,19 +36,29 @@ def _separable(call: Call, state: Rewrite) -> Any:
 
 def _layer_norm(call: Call, state: Rewrite) -> Any:
     """``(x - mean) * rsqrt(variance + epsilon) * gamma + beta`` (Ba et al. 2016), one operator after the other."""
-    layer, x = call.layer, call.inputs[0]
-    if list(np.atleast_1d(layer.axis)) not in ([-1], [len(x.shape) - 1]):
+    layer, given = call.layer, call.inputs[0]
+    rank = len(given.shape)
+    axes = sorted(axis % rank for axis in np.atleast_1d(layer.axis))
+    if axes != list(range(axes[0], rank)) or None in given.shape[axes[0] :] or list(given.shape[1:]).count(None) > 1:
         return None
+    if len(axes) == 1:
+        return _last_axis_norm(call, state, given)
+    x = state.reshape(call, "flat", (*given.shape[1 : axes[0]], int(np.prod(given.shape[axes[0] :]))), given)
+    return state.reshape(call, "", given.shape[1:], _last_axis_norm(call, state, x, "normalized"))
+
+
+def _last_axis_norm(call: Call, state: Rewrite, x: Any, part: str = "") -> Any:
+    layer = call.layer
     mean = tf.reduce_mean(x, axis=-1, keepdims=True)
     centred = state.merge(call, "centred", _L.Subtract, [x, mean])
     square = state.merge(call, "square", _L.Multiply, [centred, centred])
     variance = tf.reduce_mean(square, axis=-1, keepdims=True)
     inverse = tf.math.rsqrt(variance + layer.epsilon)
     if not (layer.scale or layer.center):
-        return state.merge(call, "", _L.Multiply, [centred, inverse])
+        return state.merge(call, part, _L.Multiply, [centred, inverse])
     normal = state.merge(call, "normal", _L.Multiply, [centred, inverse])
     gamma = layer.gamma if layer.scale else 1.0
-    return state.affine(call, normal, gamma, layer.beta if layer.center else 0.0)
+    return state.affine(call, normal, gamma, layer.beta if layer.center else 0.0, part=part)
 
 
 def _normalization(call: Call, state: Rewrite) -> Any:
@@ -136,13 +146,22 @@ def _bidirectional(call: Call, state: Rewrite) -> Any:
 def _prelu(call: Call, state: Rewrite) -> Any:
     """``relu(x) - alpha * relu(-x)``: the converter leaves PRELU in float when its slopes are trained."""
     layer, x = call.layer, call.inputs[0]
-    slopes = np.asarray(layer.alpha)
+    slopes, shape = np.asarray(layer.alpha), x.shape[1:]
     if slopes.size not in (1, slopes.shape[-1]):
-        return None
+        if None in shape:
+            return None
+        # As many channels as places.
+        slopes = np.broadcast_to(slopes, shape).reshape(-1)
+        x = state.reshape(call, "places", (slopes.size,), x)
+        return state.reshape(call, "", shape, _prelu_of_channels(call, state, x, slopes, "sum"))
+    return _prelu_of_channels(call, state, x, slopes, "")
+
+
+def _prelu_of_channels(call: Call, state: Rewrite, x: Any, slopes: np.ndarray, part: str) -> Any:
     above = state.layer(call, "above", lambda name: _L.ReLU(name=name))(x)
     flipped = state.layer(call, "flipped", lambda name: _L.Rescaling(-1.0, name=name))(x)
     below = state.layer(call, "below", lambda name: _L.ReLU(name=name))(flipped)
-    return state.merge(call, "", _L.Add, [above, state.affine(call, below, -slopes, 0.0, part="slopes")])
+    return state.merge(call, part, _L.Add, [above, state.affine(call, below, -slopes, 0.0, part="slopes")])
 
 
 def _maker(half: Any) -> Any:

@@ -30,8 +30,6 @@ _SIZES = ("kernel_size", "strides", "dilation_rate", "output_padding")
 def _one_dimension(call: Call, state: Rewrite) -> Any:
     """Map of height 1, convolution with its batch normalization and ReLU, series."""
     layer, x = call.layer, call.inputs[0]
-    if None in x.shape[1:]:
-        return None
     config = {key: value for key, value in layer.get_config().items() if key != "name"}
     for key in _SIZES:
         if config.get(key) is not None:

@@ -6,11 +6,12 @@ look inside a nested model.  Here every *call* of a layer is handed to a functio
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tfcompress.errors import ModelError
+from tfcompress.load.graph import calls, is_symbolic, nested_tensors
 from tfcompress.runtime import tf, tf_keras
 
 __all__ = ["Call", "Copies", "Emit", "calls_of", "consumers_of", "flatten", "is_model", "rebuild"]
@@ -37,15 +38,11 @@ class Call:
     @property
     def inputs(self) -> list[Any]:
         """Tensors of the new graph, flat, in the order of `old_inputs`."""
-        return [x for x in tf.nest.flatten((self.args, list(self.kwargs.values()))) if _is_keras_tensor(x)]
+        return [x for x in tf.nest.flatten((self.args, self.kwargs)) if is_symbolic(x)]
 
 
 # What becomes of a call: the new tensor, or the nest of tensors, that stands for its outputs.
 Emit = Callable[[Call], Any]
-
-
-def _is_keras_tensor(value: Any) -> bool:
-    return bool(tf_keras.backend.is_keras_tensor(value)) if tf.is_tensor(value) else False
 
 
 def is_model(layer: Any) -> bool:
@@ -112,22 +109,25 @@ def _require_graph(model: Any) -> None:
         raise ModelError(f"model {model.name!r} is a {kind}; expected a sequential or functional tf_keras model")
 
 
-def _nodes_of(model: Any) -> Iterator[Any]:
-    """The nodes of a functional graph, inputs first."""
-    for depth in sorted(model._nodes_by_depth, reverse=True):
-        yield from model._nodes_by_depth[depth]
+def _replay_calls(model: Any, new: Mapping[int, Any]) -> Iterator[Call]:
+    """Every layer call in an order in which it can be computed, with tensors replaced by those in `new`.
+
+    Args:
+        model: sequential or functional tf_keras model.
+        new: {id of a tensor: what stands for it}, looked up at each call, so that it may grow; a tensor that is not in
+            it stays.
+    """
+    for call in calls(model):
+        if not call.is_input:
+            given = (call.args, dict(call.kwargs))
+            args, kwargs = tf.nest.map_structure(lambda value: new.get(id(value), value), given)
+            yield Call(call.layer, args, kwargs, tuple(filter(is_symbolic, tf.nest.flatten(given))), call.outputs)
 
 
 def calls_of(model: Any) -> list[Call]:
     """Every layer call of a model in an order in which it can be computed; not inside nested models."""
     _require_graph(model)
-    found = []
-    for node in _nodes_of(model):
-        if not node.is_input:
-            outputs = tuple(tf.nest.flatten(node.outputs))
-            inputs = tuple(node.keras_inputs)
-            found.append(Call(node.layer, tuple(node.call_args), dict(node.call_kwargs), inputs, outputs))
-    return found
+    return list(_replay_calls(model, {}))
 
 
 def consumers_of(model: Any) -> dict[int, list[Call | None]]:
@@ -168,40 +168,21 @@ def rebuild(
     ]
     entered = [enter(old, new) for old, new in zip(model.inputs, inputs, strict=True)]
     outputs = _replay(model, entered, emit)
+    nested_inputs, nested_outputs = nested_tensors(model)
     return make_model(
-        tf.nest.pack_sequence_as(model._nested_inputs, inputs),
-        tf.nest.pack_sequence_as(model._nested_outputs, outputs),
+        tf.nest.pack_sequence_as(nested_inputs, inputs),
+        tf.nest.pack_sequence_as(nested_outputs, outputs),
         name=model.name,
     )
 
 
 def _replay(model: Any, inputs: Sequence[Any], emit: Emit) -> list[Any]:
     """Replay a model's graph on `inputs`, tensors of the new graph; its outputs, flat."""
-    new = {str(id(old)): _Repeat(tensor) for old, tensor in zip(model.inputs, inputs, strict=True)}
-    for node in _nodes_of(model):
-        if node.is_input:
-            continue
-        args, kwargs = node.map_arguments(new)
-        old_outputs = tuple(tf.nest.flatten(node.outputs))
-        if is_model(node.layer):
-            outputs = _replay(node.layer, tf.nest.flatten(args), emit)
-        else:
-            call = Call(node.layer, tuple(args), dict(kwargs), tuple(node.keras_inputs), old_outputs)
-            outputs = tf.nest.flatten(emit(call))
-        for old, tensor in zip(old_outputs, outputs, strict=True):
-            new[str(id(old))] = _Repeat(tensor)
-    return [new[str(id(tensor))].tensor for tensor in model.outputs]
-
-
-@dataclass(frozen=True)
-class _Repeat:
-    """What `Node.map_arguments` wants for a tensor: something that it can pop once for each use."""
-
-    tensor: Any
-
-    def pop(self) -> Any:
-        """The tensor, every time."""
-        return self.tensor
+    new = {id(old): tensor for old, tensor in zip(model.inputs, inputs, strict=True)}
+    for call in _replay_calls(model, new):
+        outputs = _replay(call.layer, call.inputs, emit) if is_model(call.layer) else tf.nest.flatten(emit(call))
+        new.update({id(old): tensor for old, tensor in zip(call.old_outputs, outputs, strict=True)})
+    return [new[id(tensor)] for tensor in model.outputs]
 
 
 def flatten(model: Any) -> Any:

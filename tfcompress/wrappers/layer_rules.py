@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
 
+import numpy as np
+
 from tfcompress.runtime import tf_keras
 from tfcompress.wrappers.activations import activation_name
 from tfcompress.wrappers.operators import symbol_of
@@ -29,6 +31,7 @@ class Placement(Enum):
     OWN = auto()  # a scale of its own
     FIXED = auto()  # a scale that the kernel fixes
     SAME = auto()  # computed, then rounded to the scale of the input
+    AVERAGE = auto()  # the same, with ties away from integer zero
     MOVED = auto()  # values of the input, unchanged: nothing to quantize
     FLOAT = auto()  # no integer kernel
 
@@ -43,6 +46,8 @@ class Rule:
         fixed: lowest and highest value, for `FIXED`.
         fuses_relu: a ReLU that follows becomes part of the operator, so that nothing is quantized between them.
         adds_bias: the operator adds the layer's bias to its int32 accumulator.
+        multiplies_by_256ths: XNNPACK's kernel knows the ratio of input and output scale as a fraction of 256 alone.
+        reads_indices: the input counts rows of a table, and rounding would choose others.
         reason: why the layer stays in float, for `FLOAT`.
     """
 
@@ -51,6 +56,8 @@ class Rule:
     fixed: tuple[float, float] | None = None
     fuses_relu: bool = False
     adds_bias: bool = False
+    multiplies_by_256ths: bool = False
+    reads_indices: bool = False
     reason: str = ""
 
 
@@ -58,7 +65,9 @@ _L = tf_keras.layers
 
 _OWN = Rule(Placement.OWN, {})
 _ARITHMETIC = Rule(Placement.OWN, {}, fuses_relu=True)
+_LEAKY = Rule(Placement.OWN, {}, multiplies_by_256ths=True)
 _SAME = Rule(Placement.SAME, {})
+_AVERAGE = Rule(Placement.AVERAGE, {})
 _MOVED = Rule(Placement.MOVED, {})
 _SIGMOID = Rule(Placement.FIXED, {}, fixed=SIGMOID_RANGE)
 _TANH = Rule(Placement.FIXED, {}, fixed=TANH_RANGE)
@@ -81,6 +90,7 @@ _ACTIVATIONS: dict[str, Rule] = {
     "sigmoid": _SIGMOID,
     "tanh": _TANH,
     "gelu": _OWN,
+    "keras3_hard_silu": _OWN,
     "exponential": _OWN,
 }
 
@@ -90,18 +100,32 @@ def _activation(layer: Any) -> Rule:
     return _ACTIVATIONS.get(name, _float(f"activation {name} has no int8 kernel in LiteRT"))
 
 
+def _relu(layer: Any) -> Rule:
+    if layer.threshold or (layer.negative_slope and layer.max_value is not None):
+        return _float("a ReLU with a threshold, or with both a slope and a maximum, has no int8 kernel in LiteRT")
+    return _LEAKY if layer.negative_slope else _OWN
+
+
+def _unit_norm(layer: Any) -> Rule:
+    if list(np.atleast_1d(layer.axis)) not in ([-1], [len(layer.input_shape) - 1]):
+        return _float("L2_NORMALIZATION works along the last axis")
+    return _TANH  # the kernel's output has the same scale
+
+
 # Tensor operators of a functional graph, by the symbol that tf_keras gives them.
 _BY_SYMBOL: dict[str, Rule] = {
     **dict.fromkeys(("__operators__.add", "math.add", "math.subtract", "math.multiply"), _ARITHMETIC),
     **dict.fromkeys(
         ("clip_by_value", "math.maximum", "math.minimum", "math.reduce_mean", "math.reduce_sum", "math.rsqrt",
          "math.abs", "math.exp",
-         "linalg.matmul", "nn.relu", "nn.relu6", "nn.gelu", "nn.leaky_relu"), _OWN
+         "linalg.matmul", "nn.relu", "nn.relu6", "nn.gelu"), _OWN
     ),
+    "nn.leaky_relu": _LEAKY,
     **dict.fromkeys(("concat", "stack"), _OWN),
     **dict.fromkeys(("math.sigmoid", "nn.softmax"), _SIGMOID),
     "math.tanh": _TANH,
-    **dict.fromkeys(("image.resize", "nn.avg_pool"), _SAME),
+    "image.resize": _SAME,
+    "nn.avg_pool": _AVERAGE,
     **dict.fromkeys(
         ("reshape", "transpose", "squeeze", "expand_dims", "split", "unstack", "pad", "tile", "gather", "identity",
          "repeat", "reverse", "slice", "strided_slice", "math.reduce_max", "math.reduce_min", "stop_gradient",
@@ -109,6 +133,8 @@ _BY_SYMBOL: dict[str, Rule] = {
     ),
 }  # fmt: skip
 
+
+_JOINING = ("concat", "stack", "math.maximum", "math.minimum")
 
 _RECURRENT_REASON = "recurrent layers are quantized up to 128 steps, with sigmoid, tanh or relu and without state"
 
@@ -121,8 +147,8 @@ _BY_CLASS: dict[Any, Rule | Callable[[Any], Rule]] = {
     _L.Conv3DTranspose: _float("CONV_3D_TRANSPOSE has no int8 kernel in LiteRT"),
     _L.EinsumDense: Rule(Placement.OWN, {"kernel": "tensor"}),
     _L.Rescaling: _ARITHMETIC,
-    _L.Embedding: Rule(Placement.MOVED, {"embeddings": "tensor"}),
-    _L.PReLU: _float("slopes that differ from place to place have no int8 kernel in LiteRT"),
+    _L.Embedding: Rule(Placement.MOVED, {"embeddings": "tensor"}, reads_indices=True),
+    _L.PReLU: _float("slopes of places whose number is not known have no int8 kernel in LiteRT"),
     _L.MaxPooling3D: _float("LiteRT has no MAX_POOL_3D"),
     _L.AveragePooling3D: _float("LiteRT has no AVERAGE_POOL_3D"),
     _L.Lambda: _float("a Lambda can compute anything"),
@@ -131,6 +157,7 @@ _BY_CLASS: dict[Any, Rule | Callable[[Any], Rule]] = {
     _L.SimpleRNN: _float(_RECURRENT_REASON),
     _L.MultiHeadAttention: _float("attention with a mask: its large negative number would take the whole int8 range"),
     _L.BatchNormalization: _ARITHMETIC,
+    _L.UnitNormalization: _unit_norm,
     _L.Add: _ARITHMETIC,
     _L.Subtract: _ARITHMETIC,
     _L.Multiply: _ARITHMETIC,
@@ -140,11 +167,11 @@ _BY_CLASS: dict[Any, Rule | Callable[[Any], Rule]] = {
     _L.Concatenate: _OWN,
     _L.Dot: _OWN,
     _L.Activation: _activation,
-    _L.ReLU: _OWN,
-    _L.LeakyReLU: _OWN,
+    _L.ReLU: _relu,
+    _L.LeakyReLU: _LEAKY,
     _L.Softmax: _SIGMOID,
-    _L.AveragePooling1D: _SAME,
-    _L.AveragePooling2D: _SAME,
+    _L.AveragePooling1D: _AVERAGE,
+    _L.AveragePooling2D: _AVERAGE,
     _L.GlobalAveragePooling1D: _OWN,
     _L.GlobalAveragePooling2D: _OWN,
     _L.GlobalAveragePooling3D: _OWN,
@@ -154,6 +181,7 @@ _BY_CLASS: dict[Any, Rule | Callable[[Any], Rule]] = {
     _L.GlobalMaxPooling2D: _MOVED,
     _L.GlobalMaxPooling3D: _MOVED,
     _L.UpSampling1D: _MOVED,
+    _L.UpSampling3D: _MOVED,
     _L.UpSampling2D: lambda layer: _MOVED if layer.interpolation == "nearest" else _SAME,
     _L.ZeroPadding1D: _MOVED,
     _L.ZeroPadding2D: _MOVED,
@@ -175,8 +203,8 @@ _BY_CLASS: dict[Any, Rule | Callable[[Any], Rule]] = {
 
 
 def joins(layer: Any) -> bool:
-    """Whether a layer joins tensors without computing: its inputs are rescaled to its own range as they are made."""
-    return type(layer) is _L.Concatenate or symbol_of(layer) in ("concat", "stack")
+    """Whether a layer chooses among its inputs' values: they are rescaled to its own range as they are made."""
+    return type(layer) in (_L.Concatenate, _L.Maximum, _L.Minimum) or symbol_of(layer) in _JOINING
 
 
 def rule_for(layer: Any) -> Rule:

@@ -12,13 +12,15 @@ from typing import Any
 import numpy as np
 
 from tfcompress.runtime import tf_keras
-from tfcompress.wrappers.activations import activation_layers, activation_name, elu_layer, fused_activation
+from tfcompress.wrappers.activations import activation_layers, activation_name, elu_layer, fused_activation, relu_layer
 from tfcompress.wrappers.attention import ATTENTION
 from tfcompress.wrappers.composites import COMPOSITES
 from tfcompress.wrappers.convolutions import CONVOLUTIONS
 from tfcompress.wrappers.folding import affine_of, can_fold_into, fold
 from tfcompress.wrappers.graph import Call, flatten
+from tfcompress.wrappers.hard_swish import HARD_SWISH
 from tfcompress.wrappers.operators import OPERATORS
+from tfcompress.wrappers.products import PRODUCTS
 from tfcompress.wrappers.recurrent import RECURRENT
 from tfcompress.wrappers.rewrite import Rewrite, Rewriter, rewrite
 
@@ -39,9 +41,10 @@ def lower(model: Any, *, freeze_batch_norm: bool = True) -> Any:
     """
     current = flatten(model)
     for _ in range(_DEPTH):
-        current, changed = rewrite(current, {**COMPOSITES, **ATTENTION, **RECURRENT, **OPERATORS})
+        current, changed = rewrite(current, {**COMPOSITES, **PRODUCTS, **ATTENTION, **RECURRENT, **OPERATORS})
         if not changed:
             break
+    current, _ = rewrite(current, HARD_SWISH)
     current, _ = rewrite(current, CONVOLUTIONS, freeze_batch_norm=freeze_batch_norm)
     return rewrite(current, _SINGLE, freeze_batch_norm=freeze_batch_norm)[0]
 
@@ -97,6 +100,7 @@ _SINGLE: dict[Any, Rewriter] = {
     _L.EinsumDense: _kernel_layer,
     _L.Activation: _activation,
     _L.ELU: elu_layer,
+    _L.ReLU: relu_layer,
     _L.BatchNormalization: _batch_norm,
     _L.AveragePooling1D: _average_pooling,
     _L.AveragePooling2D: _average_pooling,

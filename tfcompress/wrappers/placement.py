@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,8 +10,9 @@ from typing import Any
 from tfcompress.runtime import tf_keras
 from tfcompress.wrappers.graph import Call, calls_of, consumers_of
 from tfcompress.wrappers.layer_rules import Placement, Rule, fuses, joins, rule_for
+from tfcompress.wrappers.ranges import Ranges
 
-__all__ = ["Plan", "Quantized", "place"]
+__all__ = ["Plan", "Quantized", "in_256ths", "place"]
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,8 @@ class Quantized:
         tensor: of the lowered model.
         placement: how its range comes about; never `MOVED` or `FLOAT`.
         fixed: lowest and highest value, for `FIXED`.
-        source: the tensor whose range it shares, for `SAME`.
+        source: for `SAME` and `AVERAGE`, the tensor whose range it shares; for `OWN`, one whose scale has to be a
+            multiple of a 256th of its own, or None.
     """
 
     tensor: Any
@@ -93,13 +96,13 @@ class _Placing:
         if rule.placement is Placement.MOVED:
             if source is not None:
                 self.grid[id(tensor)] = source
-        elif rule.placement is Placement.SAME and source is not None:
-            self._quantize(tensor, Placement.SAME, source=source)
+        elif rule.placement in (Placement.SAME, Placement.AVERAGE) and source is not None:
+            self._quantize(tensor, rule.placement, source=source)
             self.grid[id(tensor)] = source
         elif rule.placement is Placement.FIXED:
             self._quantize(tensor, Placement.FIXED, fixed=rule.fixed)
         elif not self._merged_into_reader(rule, tensor):
-            self._quantize(tensor, Placement.OWN)
+            self._quantize(tensor, Placement.OWN, source=source if rule.multiplies_by_256ths else None)
 
     def _merged_into_reader(self, rule: Rule, tensor: Any) -> bool:
         """Whether the file never holds this tensor: a fused ReLU follows, or a concatenation rescales it as its own."""
@@ -111,8 +114,13 @@ class _Placing:
         return (rule.fuses_relu and (fuses(reader) or joins(reader))) or batch_norm
 
     def _own_if_read_by_integer(self, tensor: Any) -> None:
-        readers = [call for call in self.consumers.get(id(tensor), []) if call is not None]
-        if _is_float(tensor) and any(self._rule(call).placement is not Placement.FLOAT for call in readers):
+        if not _is_float(tensor):
+            return
+        rules = [self._rule(call) for call in self.consumers.get(id(tensor), []) if call is not None]
+        if any(rule.reads_indices for rule in rules):
+            reason = "indices that are given as floats would be rounded to int8"
+            self.left_float[tensor._keras_history.layer.name] = reason
+        elif any(rule.placement is not Placement.FLOAT for rule in rules):
             self._quantize(tensor, Placement.OWN)
 
     def _quantize(
@@ -120,6 +128,32 @@ class _Placing:
     ) -> None:
         self.tensors[id(tensor)] = Quantized(tensor, placement, fixed, source)
         self.grid[id(tensor)] = tensor
+
+
+def in_256ths(plan: Plan, ranges: Ranges) -> Ranges:
+    """The ranges, those of `OWN` with a source widened until the source's scale is so many 256ths of their own.
+
+    Args:
+        plan: of a lowered model.
+        ranges: as measured.
+    """
+    found = dict(ranges)
+    for identity, item in plan.tensors.items():
+        if item.placement is not Placement.OWN or item.source is None or identity not in found:
+            continue
+        source = plan.tensors[id(item.source)]
+        while source.placement in (Placement.SAME, Placement.AVERAGE):
+            source = plan.tensors[id(source.source)]
+        ends = source.fixed or found.get(id(source.tensor))
+        if ends is not None:
+            ratio = 256 * _width(ends) / _width(found[identity])
+            wider = ratio / max(1, math.floor(ratio))
+            found[identity] = (found[identity][0] * wider, found[identity][1] * wider)
+    return found
+
+
+def _width(ends: tuple[float, float]) -> float:
+    return max(ends[1], 0.0) - min(ends[0], 0.0)
 
 
 def _is_float(tensor: Any) -> bool:

@@ -9,6 +9,7 @@ import numpy as np
 
 from tfcompress.errors import RecipeError
 from tfcompress.runtime import tf, tf_keras, tfmot
+from tfcompress.wrappers.averages import AverageRange
 from tfcompress.wrappers.graph import Call, Copies, rebuild
 from tfcompress.wrappers.layer_rules import Placement, Rule, rule_for
 from tfcompress.wrappers.operators import symbol_of
@@ -120,6 +121,7 @@ def insert_quantizers(
     ranges: Ranges,
     make_quantizer: MakeKernelQuantizer,
     *,
+    train_ranges: bool = False,
     make_model: Callable[..., Any] = tf_keras.Model,
 ) -> Any:
     """The quantization-aware form of a lowered model, weights included.
@@ -129,9 +131,10 @@ def insert_quantizers(
         plan: what is quantized in it.
         ranges: initial activation ranges; where one is missing, a guess that the first steps of training move.
         make_quantizer: how a weight is quantized.
+        train_ranges: whether gradient descent moves the given ranges.
         make_model: see `graph.rebuild`.
     """
-    return _Inserting(model, plan, ranges, make_quantizer).model(make_model)
+    return _Inserting(model, plan, ranges, make_quantizer, train_ranges=train_ranges).model(make_model)
 
 
 def wrap_kernels(model: Any, make_quantizer: MakeKernelQuantizer, *, make_model: Callable[..., Any]) -> Any:
@@ -153,8 +156,23 @@ def _constant_on_grid(value: Any) -> Any:
     return tf.quantization.fake_quant_with_min_max_args(value, low, high).numpy()
 
 
+def _held(plan: Plan) -> set[int]:
+    """Ids of the tensors whose scales a kernel wants in a certain ratio: training may not move their ranges."""
+    found = set()
+    for item in plan.tensors.values():
+        if item.placement is Placement.OWN and item.source is not None:
+            source = plan.tensors[id(item.source)]
+            while source.placement in (Placement.SAME, Placement.AVERAGE):
+                source = plan.tensors[id(source.source)]
+            found |= {id(item.tensor), id(source.tensor)}
+    return found
+
+
 class _Inserting:
-    def __init__(self, model: Any, plan: Plan, ranges: Ranges, make_quantizer: MakeKernelQuantizer) -> None:
+    def __init__(
+        self, model: Any, plan: Plan, ranges: Ranges, make_quantizer: MakeKernelQuantizer, *, train_ranges: bool = False
+    ) -> None:
+        self.held = _held(plan) if train_ranges else set(ranges)
         self.old = model
         self.plan = plan
         self.ranges = ranges
@@ -220,7 +238,9 @@ class _Inserting:
             return FixedRange(*decision.fixed)
         if decision.placement is Placement.SAME:
             return SameRange(self.quantizers[id(decision.source)])
+        if decision.placement is Placement.AVERAGE:
+            return AverageRange(self.quantizers[id(decision.source)])
         known = self.ranges.get(id(decision.tensor))
         if known is None:
             return ActivationRange(*_UNKNOWN_RANGE, decay=_UNKNOWN_DECAY)
-        return ActivationRange(*known)
+        return ActivationRange(*known, trains=id(decision.tensor) not in self.held)

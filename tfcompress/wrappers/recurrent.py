@@ -1,4 +1,4 @@
-"""LSTM and GRU layers written out step by step, with the operators that have int8 kernels.
+"""LSTM, GRU and plain recurrent layers written out step by step, with the operators that have int8 kernels.
 
 LiteRT has fused integer kernels for them, but they take ranges that only its post-training calibration can give, not
 those of fake quantization.  LSTM: Hochreiter & Schmidhuber 1997, gates in the order i, f, c, o; GRU: Cho et al. 2014 in
@@ -32,7 +32,7 @@ def _can_write_out(call: Call) -> bool:
         and x.shape[1] is not None
         and x.shape[1] <= MAX_STEPS
         and activation_name(layer.activation) in known
-        and activation_name(layer.recurrent_activation) in known
+        and activation_name(getattr(layer, "recurrent_activation", layer.activation)) in known
         and not (layer.stateful or layer.return_state or layer.time_major)
         and getattr(layer, "reset_after", True)
     )
@@ -130,4 +130,20 @@ def _gru(call: Call, state: Rewrite) -> Any:
     return _result(call, state, hidden)
 
 
-RECURRENT: dict[Any, Rewriter] = {_L.LSTM: _lstm, _L.GRU: _gru}
+def _simple_rnn(call: Call, state: Rewrite) -> Any:
+    if not _can_write_out(call):
+        return None
+    layer, x = call.layer, call.inputs[0]
+    kernel, recurrent, *bias = layer.get_weights()
+    inputs = state.dense(call, "inputs", x, kernel, bias[0] if bias else None)
+    hidden: list[Any] = []
+    for step, index in enumerate(_steps(call)):
+        total = inputs[:, index]
+        if hidden:
+            before = state.dense(call, "recurrent", hidden[-1], recurrent, None)
+            total = state.merge(call, f"sum_{step}", _L.Add, [total, before])
+        hidden.append(state.activation(call, f"step_{step}", layer.activation, total))
+    return _result(call, state, hidden)
+
+
+RECURRENT: dict[Any, Rewriter] = {_L.LSTM: _lstm, _L.GRU: _gru, _L.SimpleRNN: _simple_rnn}

@@ -8,6 +8,7 @@ from typing import Any
 from tfcompress.runtime import tf, tf_keras, tfmot
 from tfcompress.wrappers.objective import Objective
 from tfcompress.wrappers.pruning import PruneWrapper
+from tfcompress.wrappers.thinning import thinned_convolutions
 
 __all__ = ["WrappedModel"]
 
@@ -40,7 +41,8 @@ class WrappedModel(tf_keras.Model):
         needed = list(callbacks or [])
         if any(isinstance(layer, PruneWrapper) for layer in self.layers):
             needed.append(tfmot.sparsity.keras.UpdatePruningStep())
-        return super().fit(*args, callbacks=needed, **kwargs)
+        with thinned_convolutions(self):
+            return super().fit(*args, callbacks=needed, **kwargs)
 
     def train_step(self, data: Any) -> dict[str, Any]:
         """One step of gradient descent."""
@@ -56,7 +58,9 @@ class WrappedModel(tf_keras.Model):
         variables = self.trainable_variables
         gradients = tape.gradient(loss, variables)
         self._observe({v.ref(): g for v, g in zip(variables, gradients, strict=True) if g is not None})
-        self.optimizer.apply_gradients((g, v) for g, v in zip(gradients, variables, strict=True) if g is not None)
+        # Zero where the loss does not reach: the optimizer's state, which checkpoints hold, is then of all variables.
+        known = [tf.zeros_like(v) if g is None else g for g, v in zip(gradients, variables, strict=True)]
+        self.optimizer.apply_gradients(zip(known, variables, strict=True))
         if self._objective is not None:
             return {"loss": loss}
         return self.compute_metrics(inputs, labels, outputs, sample_weight)

@@ -15,11 +15,11 @@ from tfcompress.wrappers.clustering import cluster_ids, cluster_kernels
 from tfcompress.wrappers.layer_rules import Placement
 from tfcompress.wrappers.objective import Objective
 from tfcompress.wrappers.optimizers import make_optimizer
-from tfcompress.wrappers.placement import place
+from tfcompress.wrappers.placement import in_256ths, place
 from tfcompress.wrappers.pruning import layers_to_compress, wrap_pruning
 from tfcompress.wrappers.quantize import MakeKernelQuantizer, check_strict, insert_quantizers, wrap_kernels
 from tfcompress.wrappers.quantizers import Axis, KernelQuantizer
-from tfcompress.wrappers.ranges import CALIBRATION_SAMPLES, measure_ranges
+from tfcompress.wrappers.ranges import CALIBRATION_SAMPLES, Ranges, measure_ranges
 from tfcompress.wrappers.wrapped_model import WrappedModel
 
 __all__ = [
@@ -106,12 +106,15 @@ def wrap_for_quantization(
     plan = place(model, skip=lambda name: patterns_match(name, section.skip))
     if section.strict:
         check_strict(plan)
-    ranges = {}
+    ranges: Ranges = {}
     if calibration is not None and section.calibrate:
         tensors = [item.tensor for item in plan.tensors.values() if item.placement is Placement.OWN]
         few = calibration.take(CALIBRATION_SAMPLES)
-        ranges = dict(measure_ranges(model, tensors, few, estimator=section.estimator))
-    wrapped = insert_quantizers(model, plan, ranges, _keeping(model, recipe, int8=True), make_model=WrappedModel)
+        ranges = in_256ths(plan, measure_ranges(model, tensors, few, estimator=section.estimator))
+    keeping = _keeping(model, recipe, int8=True)
+    wrapped = insert_quantizers(
+        model, plan, ranges, keeping, train_ranges=section.train_ranges, make_model=WrappedModel
+    )
     if ranges and calibration is not None:
         correct_biases(model, wrapped, calibration.take(CALIBRATION_SAMPLES))
     notes = tuple(f"left in float: {name}: {reason}" for name, reason in plan.left_float.items())

@@ -1,0 +1,226 @@
+"""Every layer of the list that quantization-aware training is for: fully integer and simulated exactly, or left in
+float with the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.wrappers.models import (
+    SHARE_APART,
+    STEPS_APART,
+    Int8File,
+    L,
+    check_quantized,
+    functional,
+    samples_for,
+)
+from tfcompress.errors import RecipeError
+from tfcompress.recipe import Distillation, Quantization, Recipe, Training
+from tfcompress.runtime import tf, tf_keras
+from tfcompress.wrappers import finetune, wrap
+
+Shape = tuple[int | None, ...]
+Case = tuple[Shape, Callable[[Any], Any]]
+
+FLAT, SERIES, MAP, VOLUME = (6,), (8, 3), (6, 6, 4), (4, 4, 4, 2)
+
+
+def chain(*layers: Any) -> Callable[[Any], Any]:
+    def function(x: Any) -> Any:
+        for layer in layers:
+            x = layer(x)
+        return x
+
+    return function
+
+
+def two(layer: Any) -> Callable[[Any], Any]:
+    return lambda x: layer([L.Dense(4)(x), L.Dense(4)(x)])
+
+
+def activation(name: str) -> Case:
+    return MAP, chain(L.Conv2D(4, 1), L.Activation(name))
+
+
+def normalization() -> Any:
+    layer = L.Normalization()
+    layer.adapt(np.random.default_rng(0).normal(2, 3, size=(50, 4)))
+    return layer
+
+
+INTEGER: dict[str, Case] = {
+    "Dense": (FLAT, chain(L.Dense(5), L.Dense(3))),
+    "Conv1D": (SERIES, chain(L.Conv1D(4, 3))),
+    "Conv1D strided": (SERIES, chain(L.Conv1D(4, 3, strides=2, padding="same", activation="relu"))),
+    "Conv1D dilated": (SERIES, chain(L.Conv1D(4, 2, dilation_rate=2, padding="causal"))),
+    "Conv1D of any length": ((None, 3), chain(L.Conv1D(4, 3), L.GlobalAveragePooling1D())),
+    "Conv2D": (MAP, chain(L.Conv2D(4, 3))),
+    "Conv2D in groups": (MAP, chain(L.Conv2D(4, 3, groups=2))),
+    "Conv2D dilated": (MAP, chain(L.Conv2D(4, 3, dilation_rate=2, padding="same"))),
+    "DepthwiseConv1D": (SERIES, chain(L.DepthwiseConv1D(3, strides=2))),
+    "DepthwiseConv2D": (MAP, chain(L.DepthwiseConv2D(3, depth_multiplier=2))),
+    "SeparableConv1D": (SERIES, chain(L.SeparableConv1D(4, 3))),
+    "SeparableConv2D": (MAP, chain(L.SeparableConv2D(4, 3, activation="relu"))),
+    "Conv1DTranspose": (SERIES, chain(L.Conv1DTranspose(4, 3, strides=2))),
+    "Conv2DTranspose": (MAP, chain(L.Conv2DTranspose(4, 3, strides=2), L.BatchNormalization(), L.ReLU())),
+    "BatchNormalization alone": (MAP, chain(L.BatchNormalization())),
+    "BatchNormalization fused": (MAP, chain(L.Conv2D(4, 3), L.BatchNormalization(), L.ReLU())),
+    "LayerNormalization": ((6, 8), chain(L.Dense(8), L.LayerNormalization())),
+    "LayerNormalization of the last axes": (MAP, chain(L.Conv2D(3, 1), L.LayerNormalization(axis=(1, 2, 3)))),
+    "Rescaling": (MAP, chain(L.Rescaling(0.5, 0.25))),
+    "Normalization": (MAP, lambda x: normalization()(x)),
+    "Add": (FLAT, two(L.Add())),
+    "Add of three": (FLAT, lambda x: L.Add()([L.Dense(4)(x), L.Dense(4)(x), L.Dense(4)(x)])),
+    "Subtract": (FLAT, two(L.Subtract())),
+    "Multiply": (FLAT, two(L.Multiply())),
+    "Average": (FLAT, two(L.Average())),
+    "Maximum": (FLAT, two(L.Maximum())),
+    "Minimum": (FLAT, two(L.Minimum())),
+    "Concatenate": (FLAT, two(L.Concatenate())),
+    "Dot": ((4, 6), lambda x: L.Dot(axes=(2, 2))([L.Dense(5)(x), L.Dense(5)(x)])),
+    "Dot of vectors": (FLAT, two(L.Dot(axes=1))),
+    "Dot normalized": (FLAT, two(L.Dot(axes=1, normalize=True))),
+    **{f"activation {name}": activation(name) for name in ("relu", "relu6", "elu", "selu", "swish", "gelu", "sigmoid",
+       "hard_sigmoid", "tanh", "softmax", "exponential")},
+    "activation within a layer": (MAP, chain(L.Conv2D(4, 1, activation="swish"))),
+    "ReLU with a maximum": (MAP, chain(L.Conv2D(4, 1), L.ReLU(1.0))),
+    "ReLU with a slope": (MAP, chain(L.Conv2D(4, 1), L.ReLU(negative_slope=0.1))),
+    "LeakyReLU": (MAP, chain(L.Conv2D(4, 1), L.LeakyReLU())),
+    "PReLU": (MAP, chain(L.Conv2D(4, 1), L.PReLU(shared_axes=[1, 2], alpha_initializer="normal"))),
+    "PReLU with a slope for each place": (MAP, chain(L.Conv2D(4, 1), L.PReLU(alpha_initializer="normal"))),
+    "ELU": (MAP, chain(L.Conv2D(4, 1), L.ELU(0.7))),
+    "Softmax": (FLAT, chain(L.Dense(4), L.Softmax())),
+    "MaxPooling1D": (SERIES, chain(L.MaxPooling1D())),
+    "MaxPooling2D": (MAP, chain(L.MaxPooling2D())),
+    "AveragePooling1D": (SERIES, chain(L.AveragePooling1D())),
+    "AveragePooling2D": (MAP, chain(L.AveragePooling2D())),
+    "AveragePooling2D padded": (MAP, chain(L.AveragePooling2D(3, 1, padding="same"))),
+    "AveragePooling3D of the whole": (VOLUME, chain(L.AveragePooling3D(4))),
+    "GlobalAveragePooling1D": (SERIES, chain(L.GlobalAveragePooling1D())),
+    "GlobalAveragePooling2D": (MAP, chain(L.GlobalAveragePooling2D())),
+    "GlobalAveragePooling3D": (VOLUME, chain(L.GlobalAveragePooling3D())),
+    "GlobalMaxPooling1D": (SERIES, chain(L.GlobalMaxPooling1D())),
+    "GlobalMaxPooling2D": (MAP, chain(L.GlobalMaxPooling2D())),
+    "GlobalMaxPooling3D": (VOLUME, chain(L.GlobalMaxPooling3D())),
+    "UpSampling1D": (SERIES, chain(L.UpSampling1D())),
+    "UpSampling2D": (MAP, chain(L.UpSampling2D())),
+    "UpSampling2D bilinear": (MAP, chain(L.UpSampling2D(interpolation="bilinear"))),
+    "UpSampling3D": (VOLUME, chain(L.UpSampling3D())),
+    "ZeroPadding1D": (SERIES, chain(L.ZeroPadding1D())),
+    "ZeroPadding2D": (MAP, chain(L.ZeroPadding2D())),
+    "ZeroPadding3D": (VOLUME, chain(L.ZeroPadding3D())),
+    "Cropping1D": (SERIES, chain(L.Cropping1D())),
+    "Cropping2D": (MAP, chain(L.Cropping2D())),
+    "Cropping3D": (VOLUME, chain(L.Cropping3D())),
+    "Reshape": (SERIES, chain(L.Dense(4), L.Reshape((4, 8)))),
+    "Permute": (SERIES, chain(L.Dense(4), L.Permute((2, 1)))),
+    "Flatten": (SERIES, chain(L.Dense(4), L.Flatten())),
+    "RepeatVector": (FLAT, chain(L.Dense(4), L.RepeatVector(3))),
+    "EinsumDense": ((4, 6), chain(L.EinsumDense("abc,cde->abde", (None, 2, 5), bias_axes="de"))),
+    "EinsumDense with a ReLU": (FLAT, chain(L.EinsumDense("ab,bc->ac", 5, bias_axes="c", activation="relu"))),
+    "EinsumDense over two axes": ((4, 2, 5), chain(L.EinsumDense("abcd,cde->abe", (None, 6), bias_axes="e"))),
+    "EinsumDense in another order": ((4, 6), chain(L.EinsumDense("abc,bd->adc", (3, 6)))),
+    "MultiHeadAttention": ((4, 6), lambda x: L.MultiHeadAttention(2, 3)(x, x)),
+    "LSTM": ((2, 3), chain(L.LSTM(3))),
+    "LSTM of sequences": ((3, 3), chain(L.LSTM(3, return_sequences=True))),
+    "GRU": ((3, 3), chain(L.GRU(3))),
+    "SimpleRNN": ((3, 3), chain(L.SimpleRNN(3))),
+    "Bidirectional LSTM": ((3, 3), chain(L.Bidirectional(L.LSTM(3, return_sequences=True)))),
+    "Bidirectional GRU": ((3, 3), chain(L.Bidirectional(L.GRU(3)))),
+    "TimeDistributed": ((4, 6, 6, 2), chain(L.TimeDistributed(L.Conv2D(3, 3)))),
+    "TimeDistributed model": ((4, 6), lambda x: L.TimeDistributed(
+        functional((6,), chain(L.Dense(4), L.BatchNormalization(), L.ReLU())))(x)),
+    "arithmetic": ((8,), lambda x: (1.0 - L.Dense(8)(x)) / 3.0 + x * 2.0),
+    "a clip": (FLAT, lambda x: tf.clip_by_value(L.Dense(4)(x), 0.0, 1.0)),
+    "a matrix product": ((4, 8), lambda x: tf.matmul(L.Dense(4)(x), L.Dense(4)(x), transpose_b=True)),
+    "reductions": ((4, 8), lambda x: tf.reduce_mean(L.Dense(4)(x), 1) + tf.reduce_max(x, 1)[:, :4]),
+    "powers": ((8,), lambda x: L.Dense(4)(x) ** 2 + tf.math.exp(-tf.nn.relu(x[:, :4]))),
+}  # fmt: skip
+# {name: (steps, share of values) apart}: XNNPACK knows a slope as a fraction of 256; a step before a steep activation
+# is several behind it.
+APART = {
+    "LeakyReLU": (1.01, 0.1),
+    "ReLU with a slope": (1.01, 0.1),
+    "LSTM of sequences": (3.01, 0.05),
+    "GRU": (3.01, 0.05),
+    "SimpleRNN": (3.01, 0.05),
+    "Bidirectional LSTM": (3.01, 0.05),
+    "Bidirectional GRU": (3.01, 0.05),
+}
+FAST = {
+    "AveragePooling2D",
+    "LeakyReLU",
+    "Dot normalized",
+    "EinsumDense with a ReLU",
+    "Maximum",
+    "ReLU with a maximum",
+    "UpSampling3D",
+}
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=() if n in FAST else pytest.mark.slow) for n in INTEGER])
+def test_a_layer_is_fully_integer_and_simulated_exactly(name: str) -> None:
+    shape, function = INTEGER[name]
+    steps, share = APART.get(name, (STEPS_APART, SHARE_APART))
+    check_quantized(functional(shape, function), steps_apart=steps, share_apart=share)
+
+
+def embedding(dtype: str) -> Any:
+    inputs = L.Input((5,), dtype=dtype, name="words")
+    return tf_keras.Model(inputs, L.Dense(3)(L.Embedding(600, 4)(inputs)))
+
+
+def test_an_embedding_is_fully_integer() -> None:
+    check_quantized(embedding("int32"))
+
+
+def test_indices_that_are_given_as_floats_stay_exact() -> None:
+    model = embedding("float32")
+    with pytest.raises(RecipeError, match="words: indices that are given as floats would be rounded to int8"):
+        wrap(model, Recipe(quantization=Quantization(strict=True)))
+    indices = np.arange(500, dtype=np.float32).reshape(100, 5)
+    wrapped = wrap(model, Recipe(quantization=Quantization(), distillation=Distillation()))
+    got, _ = Int8File(wrapped, float_io=True).run(indices)
+    np.testing.assert_array_equal(got, np.asarray(wrapped(indices, training=False)))
+
+
+FLOAT: dict[str, tuple[Shape, Callable[[Any], Any], str]] = {
+    "Conv3D": (VOLUME, chain(L.Conv3D(3, 2)), "CONV_3D has no int8 kernel"),
+    "Conv3DTranspose": (VOLUME, chain(L.Conv3DTranspose(3, 2)), "CONV_3D_TRANSPOSE has no int8 kernel"),
+    "MaxPooling3D": (VOLUME, chain(L.MaxPooling3D()), "no MAX_POOL_3D"),
+    "AveragePooling3D": (VOLUME, chain(L.AveragePooling3D()), "no AVERAGE_POOL_3D"),
+    "activation softplus": (FLAT, chain(L.Activation("softplus")), "activation softplus has no int8 kernel"),
+    "ReLU with a threshold": (FLAT, chain(L.ReLU(threshold=0.5)), "a ReLU with a threshold"),
+    "attention with a mask": (
+        (4, 6),
+        lambda x: L.MultiHeadAttention(2, 3)(x, x, use_causal_mask=True),
+        "attention with a mask",
+    ),
+    "a stateful LSTM": ((None, 3), chain(L.LSTM(3)), "recurrent layers are quantized up to 128 steps"),
+    "ConvLSTM2D": ((2, 6, 6, 2), chain(L.ConvLSTM2D(2, 3)), "ConvLSTM2D is not known to have int8 kernels"),
+    "division by a tensor": (FLAT, lambda x: x / (tf.abs(x) + 1.0), "tf.math.truediv is not known to have an int8"),
+}
+
+
+@pytest.mark.parametrize("name", FLOAT)
+def test_a_layer_without_integer_kernel_is_left_in_float_with_the_reason(name: str) -> None:
+    shape, function, reason = FLOAT[name]
+    model = functional(shape, lambda x: L.Dense(3)(L.Flatten()(function(x))) if None not in shape else function(x))
+    recipe = Recipe(quantization=Quantization(strict=True))
+    with pytest.raises(RecipeError, match=f"quantization.strict: 1 layers cannot be quantized.*{reason}"):
+        wrap(model, recipe)
+
+
+def test_what_is_left_in_float_is_noted_and_the_rest_is_integer() -> None:
+    model = functional(VOLUME, chain(L.Conv3D(3, 2, name="volume"), L.Flatten(), L.Dense(3)))
+    recipe = Recipe(quantization=Quantization(), distillation=Distillation(), training=Training(epochs=1))
+    done = finetune(model, recipe, samples_for(model, 16, labels=False))
+    assert done.notes == ("left in float: volume: CONV_3D has no int8 kernel in LiteRT",)
+    file = Int8File(done.trained, float_io=True)
+    assert file.operators[0] == "CONV_3D"
+    assert file.operators[-2:] == ["FULLY_CONNECTED", "DEQUANTIZE"]
+    assert [values.shape for values in file.weights().values()] == [(3, 81)]
