@@ -1,4 +1,4 @@
-"""The terminal's tables of what a target's compiler does: Edge TPU operators, Cloud TPU compilations."""
+"""The terminal's tables of what a target's compiler does: Edge TPU operators and logs, Cloud TPU compilations."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.text import Text
 
 from tfcompress.report import figures
 
-__all__ = ["compile_tables", "mapping_tables"]
+__all__ = ["compile_tables", "log_tables", "mapping_tables"]
 
 MOST_KINDS = 2
 
@@ -53,6 +53,31 @@ def _operator(op: Mapping[str, Any]) -> list[RenderableType]:
         parts = (op.get("reason"), op.get("explanation"), op.get("fix"))
         why = "; ".join(str(part) for part in parts if part) + f" ({op.get('certainty')})"
     return [str(op["index"]), Text(str(op["op"])), where, Text(layer), Text(why)]
+
+
+def log_tables(logs: Sequence[Mapping[str, Any]]) -> list[RenderableType]:
+    """A line of totals and the operator table of each model in the Edge TPU compiler's logs.
+
+    Args:
+        logs: what `inspect --edgetpu_log` found, one a file.
+    """
+    runs = [(log["version"], run) for log in logs for run in log["runs"]]
+    return [part for version, run in runs for part in _run(version, run)]
+
+
+def _run(version: str | None, run: Mapping[str, Any]) -> list[RenderableType]:
+    totals = (
+        f"{run['mapped_ops']} of {run['operators']} operators on the Edge TPU, {run['subgraphs']} subgraph(s); "
+        f"{figures.size(run['on_chip_bytes'])} of parameters on the chip, "
+        f"{figures.size(run['off_chip_bytes'])} streamed"
+    )
+    told = totals if run["compiled"] else str(run["failure"])
+    table = Table()
+    for name in ("operator", "count", "status"):
+        table.add_column(name, overflow="fold", justify="right" if name == "count" else "left")
+    for row in run["table"]:
+        table.add_row(Text(row["name"]), str(row["count"]), Text(row["status"]))
+    return [Text(f"{run['input']}, compiler {version}: {told}"), *([table] if run["table"] else [])]
 
 
 def compile_tables(rows: Sequence[Mapping[str, Any]]) -> list[RenderableType]:

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from tfcompress.report import figures
 from tfcompress.report.page import TargetView, target_views
-from tfcompress.report.target_tables import compile_tables, mapping_tables
+from tfcompress.report.target_tables import compile_tables, log_tables, mapping_tables
 
 __all__ = ["render_terminal"]
 
@@ -32,6 +32,8 @@ def render_terminal(report: Mapping[str, Any]) -> RenderableType:
         return Group(*_report_parts({"reference": report.get("reference"), "targets": {"candidate": candidate}}))
     if "mapping" in report:
         return Group(*mapping_tables(report["mapping"]))
+    if "logs" in report:
+        return Group(*log_tables(report["logs"]))
     if "compile" in report:
         return Group(*compile_tables(report["compile"]))
     return Group(*[part for key, value in report.items() for part in _any(key, value)])

@@ -39,8 +39,12 @@ def test_any_number_of_compiler_logs_are_parsed_alone(tmp_path: Path) -> None:
 def test_logs_are_printed_for_people_too(tmp_path: Path) -> None:
     code, text, _ = printed(*log_files(tmp_path), "--edgetpu_log")
     assert code == 0
-    assert "LEAKY_RELU" in text
-    assert "Operation not supported" in text
+    assert "1 of 3 operators on the Edge TPU" in " ".join(text.split())
+    row = next(line for line in text.splitlines() if "LEAKY_RELU" in line)
+    assert "Operation not supported" in row
+    failed = tmp_path / "failed.log"
+    failed.write_text("Edge TPU Compiler version 16.0.384591198\nInput: m.tflite\nCompilation failed!\n")
+    assert "m.tflite, compiler 16.0.384591198: Compilation failed!" in printed(failed, "--edgetpu_log")[1]
 
 
 def test_a_text_that_is_no_log_is_refused_in_one_line(tmp_path: Path) -> None:
