@@ -18,7 +18,10 @@ _WITH_CHANNELS = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNE
 
 
 class ChannelRanges:
-    """Smallest and largest value of each channel (the last axis) of one tensor."""
+    """Smallest and largest value of each channel (the last axis) of one tensor.
+
+    A tensor whose last axis is as long as the batch, as a vector's, has no channels.
+    """
 
     def __init__(self, limits: tuple[float, float] = (0.0, 0.0)) -> None:
         del limits
@@ -27,8 +30,11 @@ class ChannelRanges:
 
     def update(self, values: np.ndarray) -> None:
         """Take in one batch."""
-        rows = values.reshape(-1, values.shape[-1] if values.ndim else 1)
+        rows = values.reshape(-1, values.shape[-1] if values.ndim > 1 else 1)
         low, high = rows.min(axis=0), rows.max(axis=0)
+        if self.low is not None and self.low.shape != low.shape:
+            self.low = self.high = low[:0]
+            return
         self.low = low if self.low is None else np.minimum(self.low, low)
         self.high = high if self.high is None else np.maximum(self.high, high)
 

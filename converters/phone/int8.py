@@ -10,6 +10,7 @@ from tfcompress.console import warn
 from tfcompress.converters.phone import converter_engine
 from tfcompress.converters.phone.engines import EngineName, Int8Model, quantize_calibrated, with_wider_activations
 from tfcompress.converters.phone.float_tflite import to_float_tflite, with_fixed_sizes
+from tfcompress.converters.phone.indices import index_path
 from tfcompress.converters.phone.limits import Limits
 from tfcompress.converters.phone.patterns import tensors_of_layers
 from tfcompress.converters.phone.quality import improve_weights, plan_for
@@ -25,6 +26,10 @@ from tfcompress.tflite import pack, read_tflite, unpack
 __all__ = ["EngineName", "Int8Model", "quantize_int8"]
 
 DIAGNOSED_SAMPLES = 100
+INDICES_WARNING = (
+    "inputs and outputs stay float32: an input carries indices among its values, which 8 bits would round; give the "
+    "indices an integer input of their own"
+)
 
 
 def quantize_int8(
@@ -70,9 +75,10 @@ def quantize_int8(
     if integer_io and any(operator.name == "CAST" for operator in file.main.operators):
         float_content = _with_integer_indices(float_content)
         file = read_tflite(float_content)
+    path = index_path(file.main)
     limits = Limits(
-        integer_io=integer_io,
-        keep_float=tensors_of_layers(model, file, recipe.keep_float, "keep_float"),
+        integer_io=integer_io and path is None,
+        keep_float=(*tensors_of_layers(model, file, recipe.keep_float, "keep_float"), *(path or ())),
         keep_int16=tensors_of_layers(model, file, recipe.keep_int16, "keep_int16") if allow_int16 else (),
         int16=options.scheme == "int16x8" and allow_int16,
         dense_per_channel=dense_per_channel,
@@ -85,6 +91,8 @@ def quantize_int8(
     if plan_for(options).search:
         result = closest(model, float_content, result, samples, options, limits, ranges is None, allow_int16)
     warnings = _warnings(float_content, calibration, samples, look_at_channels=options.quality != "fast")
+    if integer_io and path is not None:
+        warnings = (INDICES_WARNING, *warnings)
     for line in warnings:
         warn(line)
     return replace(result, notes=(*notes, *result.notes, *warnings))

@@ -80,6 +80,18 @@ def channel_lines(change: Callable[[np.ndarray], np.ndarray]) -> str:
     return "\n".join(channel_warnings(seen, read_tflite(content).main))
 
 
+def test_a_tensor_whose_last_axis_is_the_batch_has_no_channels() -> None:
+    seen = ChannelRanges()
+    for size in (4, 4, 3, 4):
+        seen.update(np.arange(2.0 * size, dtype=np.float32).reshape(2, size))
+    assert seen.dead == 0
+    assert seen.magnitudes.size == 0
+    vector = ChannelRanges()
+    for size in (4, 3):
+        vector.update(np.arange(size, dtype=np.float32))
+    assert vector.magnitudes.tolist() == [3.0]
+
+
 def test_ordinary_channels_raise_no_warning() -> None:
     assert channel_lines(np.abs) == ""
 

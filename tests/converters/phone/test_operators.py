@@ -90,6 +90,24 @@ def test_indices_of_an_embedding_go_in_as_int32_and_are_not_rounded_to_a_scale(t
     assert np.abs(run(content, {"words": words[:1].astype(np.int32) - 1})[name] - wanted).max() > 0.01
 
 
+def test_an_input_with_indices_among_its_values_stays_float_and_says_why(tmp_path: Path) -> None:
+    tf_keras.utils.set_random_seed(0)
+    source = tf_keras.Input((4,), name="row")
+    table = layers.Embedding(200, 3, name="table")(layers.Lambda(lambda x: x[:, 0], name="district")(source))
+    numbers = layers.Dense(3, name="numbers")(layers.Lambda(lambda x: x[:, 1:], name="rest")(source))
+    model = float_model_from_keras(tf_keras.Model(source, layers.Dense(2, name="y")(layers.Add()([table, numbers]))))
+    random = np.random.default_rng(0)
+    rows = np.concatenate([random.integers(0, 199, (80, 1)), random.normal(size=(80, 3))], axis=1).astype(np.float32)
+    artifact = converted(model, rows, tmp_path)
+    assert artifact.facts["input_dtypes"] == ["float32"]
+    assert any("carries indices among its values" in note for note in artifact.notes)
+    assert largest_error(model, artifact, rows) < 0.05
+    assert largest_error(model, artifact, rows + np.array([1, 0, 0, 0], np.float32)) < 0.05
+    plain = {"row": rows[:1]}
+    moved = run(artifact.runnable.read_bytes(), {"row": rows[:1] + np.array([1, 0, 0, 0], np.float32)})["y"]
+    assert np.abs(moved - model.predict(plain)["y"]).max() > 0.001, "the index matters"
+
+
 def test_sizes_that_the_model_leaves_open_become_the_samples(tmp_path: Path) -> None:
     tf_keras.utils.set_random_seed(0)
     network = tf_keras.Sequential(
