@@ -29,7 +29,7 @@ from tfcompress.errors import TfCompressError
 from tfcompress.load import float_model_from_keras, to_tf_keras
 from tfcompress.model import FloatModel
 from tfcompress.recipe import Distillation, Quantization, Recipe, Training
-from tfcompress.runtime import tf, tf_keras
+from tfcompress.runtime import keras, tf, tf_keras
 from tfcompress.tflite import read_tflite
 from tfcompress.wrappers import finetune
 
@@ -52,10 +52,10 @@ def row(name: str) -> dict[str, Any]:
         quantization=Quantization(), distillation=Distillation(), training=Training(epochs=1, batch_size=STEP)
     )
     try:
-        model = load(name, size=PICTURE_SIZE)
+        network = _random_network(name) if name.startswith(PREFIX) else to_tf_keras(load(name).keras_model)
+        model = float_model_from_keras(network)
         inputs = inputs_for(model, STEP + EVALUATION, raw=name.startswith(PREFIX))
         few = {key: values[:STEP] for key, values in inputs.items()}
-        network = to_tf_keras(model.keras_model)
         if name.startswith(PREFIX):
             _calm(network, next(iter(few.values())))
             _spread_logits(network, next(iter(few.values())))
@@ -77,11 +77,20 @@ def row(name: str) -> dict[str, Any]:
     }
 
 
+def _random_network(name: str) -> Any:
+    keras.utils.set_random_seed(0)
+    build = getattr(keras.applications, name.removeprefix(PREFIX))
+    return to_tf_keras(build(weights=None, input_shape=(PICTURE_SIZE, PICTURE_SIZE, 3)))
+
+
 def _calm(model: Any, inputs: np.ndarray) -> None:
-    """Batch normalization with twice gamma for beta and the statistics of `inputs`, in place."""
+    """Batch normalization with random gammas, twice gamma for beta and the statistics of `inputs`, in place."""
+    random = np.random.default_rng(0)
     layers = [layer for layer in model.layers if isinstance(layer, tf_keras.layers.BatchNormalization)]
     momenta = [layer.momentum for layer in layers]
     for layer in layers:
+        if layer.scale:
+            layer.gamma.assign(random.uniform(0.5, 1.5, layer.gamma.shape))
         layer.beta.assign(2 * layer.gamma if layer.scale else tf.fill(layer.beta.shape, 2.0))
         layer.momentum = 0.0  # takes the statistics of the next batch as they are
     model(inputs, training=True)

@@ -22,6 +22,7 @@ from tfcompress.errors import RecipeError
 from tfcompress.recipe import Distillation, Quantization, Recipe, Training
 from tfcompress.runtime import tf, tf_keras
 from tfcompress.wrappers import finetune, wrap
+from tfcompress.wrappers.ranges import LogitEstimator
 
 Shape = tuple[int | None, ...]
 Case = tuple[Shape, Callable[[Any], Any]]
@@ -224,3 +225,10 @@ def test_what_is_left_in_float_is_noted_and_the_rest_is_integer() -> None:
     assert file.operators[0] == "CONV_3D"
     assert file.operators[-2:] == ["FULLY_CONNECTED", "DEQUANTIZE"]
     assert [values.shape for values in file.weights().values()] == [(3, 81)]
+
+
+def test_logits_of_one_sure_class_have_a_range() -> None:
+    estimator = LogitEstimator()
+    estimator.update(np.array([[20.0, -5.0, -6.0], [30.0, -4.0, -5.0]], np.float32))
+    found = estimator.range()
+    assert found.low < -5 < found.high

@@ -76,8 +76,9 @@ class LogitEstimator:
         rows = np.sort(values.reshape(-1, values.shape[-1]), axis=-1)
         largest = rows[:, -1]
         second = rows[:, -2] if rows.shape[1] > 1 else largest
-        self._low = min(self._low, float(largest.min()) - _SOFTMAX_SPAN)
-        self._high = max(self._high, float(np.minimum(largest, second + _SOFTMAX_SPAN).max()))
+        shown = np.minimum(largest, second + _SOFTMAX_SPAN)
+        self._low = min(self._low, float(shown.min()) - _SOFTMAX_SPAN)
+        self._high = max(self._high, float(shown.max()))
 
     def range(self) -> Range:
         """After what was seen so far."""
