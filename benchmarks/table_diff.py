@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.fair_inputs import real_inputs
-from benchmarks.models import SHARED, index
+from benchmarks.models import SHARED, index, keras_files, load_entry
 from tfcompress.accuracy_diff import CandidateResult, compare, runner_for
 from tfcompress.accuracy_diff.runners import Runner
 from tfcompress.data import Samples, open_data, samples_from_arrays
@@ -37,7 +37,7 @@ def row(name: str) -> dict[str, Any]:
     model = _float_model(name)
     assert model is not None  # `names` has only such
     try:
-        reference = runner_for(model)
+        reference = runner_for(load_entry(model))
         samples, data = _data(name, reference)
         compared = compare(reference, {"file": runner_for(SHARED / "models" / name)}, samples, layers=True)
     except TfCompressError as error:
@@ -61,14 +61,19 @@ def row(name: str) -> dict[str, Any]:
     }
 
 
+def _float_model(name: str) -> dict[str, str] | None:
+    """The index's row of the Keras model in the same folder."""
+    folder = Path(name).parent
+    return next((entry for file, entry in keras_files().items() if Path(file).parent == folder), None)
+
+
 def _is_quantized(path: Path) -> bool:
+    """Whether a file computes with integers, rather than only storing its weights so."""
     tensors = read_tflite(path.read_bytes()).main.tensors
-    return any(tensor.dtype in ("int8", "uint8", "int16") and tensor.quantization is not None for tensor in tensors)
-
-
-def _float_model(name: str) -> Path | None:
-    folder = (SHARED / "models" / name).parent
-    return next((path for suffix in ("*.h5", "*.keras", "*.hdf5") for path in sorted(folder.glob(suffix))), None)
+    return any(
+        tensor.dtype in ("int8", "uint8", "int16") and tensor.quantization is not None and tensor.data is None
+        for tensor in tensors
+    )
 
 
 def _data(name: str, reference: Runner) -> tuple[Samples, str]:

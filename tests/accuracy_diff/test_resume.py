@@ -12,9 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.accuracy_diff.models import probabilities, rows, table_runner
-from tfcompress.accuracy_diff import Comparison, compare, progress
-from tfcompress.accuracy_diff.runners import CallableRunner
+from tests.accuracy_diff import faults
+from tests.accuracy_diff.faults import Bench
+from tests.accuracy_diff.models import plain_cnn, probabilities, rows, seeded, table_runner
+from tfcompress.accuracy_diff import Comparison, compare, progress, runner_for
+from tfcompress.accuracy_diff.litert_runner import LiteRtRunner
+from tfcompress.accuracy_diff.runners import CallableRunner, Runner
 from tfcompress.errors import InputError
 
 COUNT, BATCH = 400, 16
@@ -79,6 +82,32 @@ def test_a_diff_that_stopped_goes_on_to_the_same_figures(
     assert diff(reference, rest, labels, resume=file, **options).to_json() == whole
     assert COUNT // 4 < rest.seen < COUNT
     assert list(tmp_path.iterdir()) == []
+
+
+def test_pictures_of_flipped_samples_and_several_candidates_survive(tmp_path: Path) -> None:
+    bench = Bench(seeded(plain_cnn))
+    sound = LiteRtRunner(bench.sound)
+    dim = LiteRtRunner(bench.with_ranges(faults.scaled("conv_b", 0.05)))
+    batches = 0
+
+    def interrupted(image: np.ndarray) -> np.ndarray:
+        nonlocal batches
+        batches += 1
+        if batches == 8:
+            raise KeyboardInterrupt
+        return dim.run({"image": image})["answer"]
+
+    def run(candidate: Any, **options: Any) -> dict[str, Any]:
+        candidates: dict[str, Runner] = {"sound": sound, "dim": CallableRunner(candidate, name="dim")}
+        reference = runner_for(bench.model)
+        return compare(reference, candidates, bench.evaluation, batch_size=BATCH, workers=1, **options).to_json()
+
+    with pytest.raises(KeyboardInterrupt):
+        run(interrupted, resume=tmp_path / "state")
+    whole = run(lambda image: dim.run({"image": image})["answer"])
+    batches = 9
+    assert run(interrupted, resume=tmp_path / "state") == whole
+    assert any(row["picture"] for row in whole["candidates"]["dim"]["flipped"]["samples"])
 
 
 @pytest.mark.parametrize("change", ["labels", "task", "model"])

@@ -7,6 +7,7 @@ import pytest
 
 from tests.accuracy_diff.models import rows, table_runner
 from tfcompress.accuracy_diff import compare
+from tfcompress.accuracy_diff.runners import CallableRunner
 from tfcompress.accuracy_diff.score_table import ScoreTable
 from tfcompress.accuracy_diff.tasks import choose_task
 from tfcompress.data import samples_from_arrays
@@ -216,3 +217,14 @@ def test_retrieval_looks_at_evenly_spread_samples_of_a_long_stream() -> None:
 def test_one_embedding_has_no_neighbour() -> None:
     vectors = RNG.normal(size=(1, 96)).astype(np.float32)
     assert judged(vectors, vectors, None).candidates["it"].diff["retrieval_agreement"] is None
+
+
+def test_an_autoencoder_has_no_answers_to_agree_on() -> None:
+    inputs = RNG.normal(size=(20, 8)).astype(np.float32)
+    ports = (TensorInfo("x", (None, 8), "float32"),)
+    data = samples_from_arrays(inputs, model_inputs=ports, model_outputs=ports)
+    first, second = (CallableRunner(lambda x, by=by: x * by, name=f"by {by}") for by in (1.0, 0.9))
+    result = compare(first, {"it": second}, data)
+    assert result.reference.task == "autoencoder"
+    assert result.candidates["it"].diff["top1_agreement"] is None
+    assert result.candidates["it"].metrics["reconstruction_mse"] == pytest.approx(0.01 * np.square(inputs).mean())

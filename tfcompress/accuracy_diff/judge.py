@@ -112,8 +112,9 @@ class OutputJudge:
 
     def _answers(self, outputs: np.ndarray) -> np.ndarray | None:
         found = self.task.answers(outputs)
-        if found is None and not self.labelled and outputs.ndim == 2 and outputs.shape[1] > 1:
-            return argmax_answers(outputs)  # may be logits: without labels nothing says that they are not
+        may_be_logits = self.task.name != "autoencoder" and outputs.ndim == 2 and outputs.shape[1] > 1
+        if found is None and not self.labelled and may_be_logits:
+            return argmax_answers(outputs)  # without labels nothing says that they are not
         return found
 
     @property
