@@ -91,6 +91,10 @@ def _write_range(tensor: Any, ranges: Mapping[str, Range]) -> None:
 def quantize_trained(model: FloatModel, *, integer_io: bool) -> bytes:
     """A quantization-aware model as an int8 .tflite with the ranges that it was trained with.
 
+    Args:
+        model: with quantize wrappers.
+        integer_io: int8 inputs and outputs, unless an input or output is in float in the model.
+
     Raises:
         ConversionError: TFLiteConverter cannot handle the model.
     """
@@ -100,7 +104,13 @@ def quantize_trained(model: FloatModel, *, integer_io: bool) -> bytes:
             converter.inference_input_type = tf.int8
             converter.inference_output_type = tf.int8
 
-    return _by_converter(model, change, allow_select_ops=False)
+    try:
+        return _by_converter(model, change, allow_select_ops=False)
+    except ConversionError:
+        if not integer_io:
+            raise
+        # A model that begins or ends with a layer in float has no integers there.
+        return quantize_trained(model, integer_io=False)
 
 
 def stored(model: FloatModel, scheme: str, allow_select_ops: bool) -> bytes:

@@ -4,6 +4,7 @@ float with the reason."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,9 @@ from tests.wrappers.models import (
     functional,
     samples_for,
 )
+from tfcompress.converters.phone import convert
 from tfcompress.errors import RecipeError
+from tfcompress.load import float_model_from_keras
 from tfcompress.recipe import Distillation, Quantization, Recipe, Training
 from tfcompress.runtime import tf, tf_keras
 from tfcompress.wrappers import finetune, wrap
@@ -216,7 +219,7 @@ def test_a_layer_without_integer_kernel_is_left_in_float_with_the_reason(name: s
         wrap(model, recipe)
 
 
-def test_what_is_left_in_float_is_noted_and_the_rest_is_integer() -> None:
+def test_what_is_left_in_float_is_noted_and_the_rest_is_integer(tmp_path: Path) -> None:
     model = functional(VOLUME, chain(L.Conv3D(3, 2, name="volume"), L.Flatten(), L.Dense(3)))
     recipe = Recipe(quantization=Quantization(), distillation=Distillation(), training=Training(epochs=1))
     done = finetune(model, recipe, samples_for(model, 16, labels=False))
@@ -225,10 +228,14 @@ def test_what_is_left_in_float_is_noted_and_the_rest_is_integer() -> None:
     assert file.operators[0] == "CONV_3D"
     assert file.operators[-2:] == ["FULLY_CONNECTED", "DEQUANTIZE"]
     assert [values.shape for values in file.weights().values()] == [(3, 81)]
+    converted = convert(float_model_from_keras(done.trained), None, recipe, tmp_path)
+    assert not converted.facts["fully_integer"]
+    assert converted.facts["input_dtypes"] == ["float32"]
 
 
 def test_logits_of_one_sure_class_have_a_range() -> None:
     estimator = LogitEstimator()
     estimator.update(np.array([[20.0, -5.0, -6.0], [30.0, -4.0, -5.0]], np.float32))
     found = estimator.range()
-    assert found.low < -5 < found.high
+    assert found.low == pytest.approx(-5)
+    assert found.high == pytest.approx(-4 + np.log(512))
