@@ -82,6 +82,8 @@ def _file_values(content: bytes, sample: Arrays, layers: list[Any]) -> dict[Any,
             tensors.setdefault((values.size, float(f"{scale:.5g}")), []).append(values.reshape(-1))
     found = {}
     for layer in layers:
+        if None in layer.output.shape[1:]:
+            continue
         scale = float(layer.quantizer.scale())
         same = tensors.get((int(np.prod(layer.output.shape[1:])), float(f"{scale:.5g}")), [])
         if same and all(np.array_equal(same[0], other) for other in same):
