@@ -6,6 +6,8 @@ from tfcompress.tflite import Operator, Subgraph
 
 __all__ = ["index_path"]
 
+_OF_INDICES = ("CAST", "ONE_HOT")
+
 # What passes an index on as it is, or to a neighbour at most.
 _PASSING = frozenset(
     {"STRIDED_SLICE", "SLICE", "RESHAPE", "SQUEEZE", "EXPAND_DIMS", "TRANSPOSE", "GATHER", "SPLIT", "SPLIT_V", "UNPACK",
@@ -14,7 +16,7 @@ _PASSING = frozenset(
 
 
 def index_path(graph: Subgraph) -> tuple[str, ...] | None:
-    """Names of the float tensors that are parts of an input which a CAST makes integers of a part of.
+    """Names of the tensors that are parts of an input which a CAST makes integers of a part of, and of such integers.
 
     The other parts stay float with it: a scale that reaches the largest index would be far too coarse for them.
 
@@ -32,6 +34,8 @@ def index_path(graph: Subgraph) -> tuple[str, ...] | None:
     for operator in graph.operators:
         if operator.name in _PASSING and reached.intersection(operator.inputs):
             reached.update(operator.outputs)
+            path += [graph.tensors[index].name for index in operator.outputs]
+        elif operator.name in _OF_INDICES:
             path += [graph.tensors[index].name for index in operator.outputs]
     return tuple(path)
 
