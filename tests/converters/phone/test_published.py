@@ -9,7 +9,6 @@ import pytest
 from benchmarks.table_estimators import row as estimator_row
 from benchmarks.table_phone import has_published, names, row
 
-
 # Its inputs are made up, as no accelerometer data is at hand: ours keeps 24.2 dB there, the vendor's 27.2.
 BEHIND = "mltk_tflm_magic_wand"
 
