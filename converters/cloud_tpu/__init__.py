@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import re
 from collections.abc import Collection, Sequence
@@ -33,6 +34,7 @@ from tfcompress.targets import DEFAULT_TOPOLOGIES, Target
 __all__ = ["CompileRow", "convert", "prove"]
 
 VERSION_FOLDER = "saved_model/1"
+LARGE_MODEL_BYTES = 2**26
 
 
 def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, output: Path) -> Artifact:
@@ -59,7 +61,11 @@ def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, outp
     model = _with_sizes_of(model, calibration)
     check_model(model)
     layers = _layer_names(model)
-    graphs = [_inference_graph(model, size, options, layers) for size in options.batch_sizes]
+    graphs = []
+    for size in options.batch_sizes:
+        graphs.append(_inference_graph(model, size, options, layers))
+        if (model.float_bytes or 0) >= LARGE_MODEL_BYTES:
+            gc.collect()  # TensorFlow's graphs are cycles, and each one made on the way holds a copy of the weights
     folder = output / VERSION_FOLDER
     folder.parent.mkdir()
     write_saved_model(graphs, folder, freeze=options.freeze)
