@@ -8,7 +8,8 @@ kernel * s and the bias (bias - mean) * s + beta.  It leaves one vector of a bat
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -39,8 +40,10 @@ def fold_constants(graph: InferenceGraph) -> InferenceGraph:
     wanted = [op.name for op in operations if op.name in constant & used and op.type != "Const"]
     if not wanted:
         return graph
-    values = _evaluate(graph.graph_def, wanted)
     editor = GraphEditor(graph)
+    known = {name: editor.constant(name) for name in wanted}  # identities need no computing, and weights are such
+    values = {name: value for name, value in known.items() if value is not None}
+    values |= _evaluate(graph, [name for name in wanted if name not in values])
     for name, value in values.items():
         make_constant(editor.nodes[name], value, tf.dtypes.as_dtype(value.dtype))
     return editor.result()
@@ -61,10 +64,12 @@ def _is_pure(operation: Any) -> bool:
     return not any(attribute.type in ("func", "list(func)") for attribute in operation.op_def.attr)
 
 
-def _evaluate(graph_def: Any, names: Iterable[str]) -> dict[str, np.ndarray]:
-    names = list(names)
+def _evaluate(graph: InferenceGraph, names: Sequence[str]) -> dict[str, np.ndarray]:
+    if not names:
+        return {}
+    part = replace(graph, outputs={name: f"{name}:0" for name in names}, placeholders={}).pruned()
     with silenced():
-        whole = tf.compat.v1.wrap_function(lambda: tf.graph_util.import_graph_def(graph_def, name=""), [])
+        whole = tf.compat.v1.wrap_function(lambda: tf.graph_util.import_graph_def(part.graph_def, name=""), [])
         fetches = [whole.graph.get_tensor_by_name(f"{name}:0") for name in names]
         results = whole.prune([], fetches)()
     return {name: result.numpy() for name, result in zip(names, results, strict=True)}
