@@ -100,7 +100,8 @@ def table_row(table: str, model: str, seconds: float) -> dict[str, Any]:
     except subprocess.TimeoutExpired:
         measured = {"status": "failed", "reason": f"not done after {seconds:g} seconds"}
     except subprocess.CalledProcessError as error:
-        measured = {"status": "failed", "reason": (error.stderr.strip().splitlines() or ["no message"])[-1]}
+        lines = error.stderr.strip().splitlines() or [f"ended with {error.returncode} and no message"]
+        measured = {"status": "failed", "reason": lines[-1]}
     return {"model": model, **measured}
 
 
