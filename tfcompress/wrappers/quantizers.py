@@ -23,10 +23,15 @@ _SMALLEST_RANGE = 1e-6
 _quantizers: Any = tfmot.quantization.keras.quantizers
 
 
-def _scalar(value: float) -> dict[str, Any]:
+def _scalar(value: float, *, trainable: bool, constraint: Any) -> dict[str, Any]:
     """Arguments of `add_weight` for a range's end; replicas that move it agree on the mean."""
-    start = tf_keras.initializers.Constant(value)
-    return {"shape": (), "initializer": start, "trainable": False, "aggregation": tf.VariableAggregation.MEAN}
+    return {
+        "shape": (),
+        "initializer": tf_keras.initializers.Constant(value),
+        "trainable": trainable,
+        "constraint": constraint,
+        "aggregation": tf.VariableAggregation.MEAN,
+    }
 
 
 class ActivationRange(_quantizers.Quantizer):
@@ -35,20 +40,25 @@ class ActivationRange(_quantizers.Quantizer):
     Args:
         low: smallest value at first.
         high: largest value at first.
-        decay: share of the old range that a training step keeps; 1 leaves the range as calibration set it.
+        decay: share of the old range that a training step keeps; 1 lets no step move the range to what it saw.
+        trains: gradient descent moves the ends, other than one at zero, as it moves weights; see `_on_grid`.
     """
 
-    def __init__(self, low: float, high: float, *, decay: float = 1.0) -> None:
+    def __init__(self, low: float, high: float, *, decay: float = 1.0, trains: bool = False) -> None:
         self.low = min(low, 0.0)  # zero must be exact: padding writes it
         self.high = max(high, 0.0, self.low + _SMALLEST_RANGE)
         self.decay = decay
+        self.trains = trains
         self.variables: dict[str, Any] = {}
 
     def build(self, tensor_shape: Any, name: str, layer: Any) -> dict[str, Any]:
         """The variables `low` and `high` of the layer that quantizes."""
+        ends = (("low", self.low, _not_above_zero), ("high", self.high, _above_zero))
         self.variables = {
-            end: layer.add_weight(f"{name}_{end}", **_scalar(value))
-            for end, value in (("low", self.low), ("high", self.high))
+            end: layer.add_weight(
+                f"{name}_{end}", **_scalar(value, trainable=self.trains and value != 0, constraint=constraint)
+            )
+            for end, value, constraint in ends
         }
         return self.variables
 
@@ -58,7 +68,13 @@ class ActivationRange(_quantizers.Quantizer):
         if training and self.decay < 1:
             low = low.assign(self._moved(low, tf.minimum(tf.reduce_min(inputs), 0.0)))
             high = high.assign(self._moved(high, tf.maximum(tf.reduce_max(inputs), _SMALLEST_RANGE)))
+        if self.trains:
+            return _on_grid(inputs, tf.convert_to_tensor(low), tf.convert_to_tensor(high))
         return tf.quantization.fake_quant_with_min_max_vars(inputs, low, high)
+
+    def lowest(self) -> Any:
+        """Low end of the range, a scalar."""
+        return self.variables["low"]
 
     def scale(self) -> Any:
         """Step of the grid, a scalar."""
@@ -69,7 +85,7 @@ class ActivationRange(_quantizers.Quantizer):
 
     def get_config(self) -> dict[str, Any]:
         """Constructor arguments."""
-        return {"low": self.low, "high": self.high, "decay": self.decay}
+        return {"low": self.low, "high": self.high, "decay": self.decay, "trains": self.trains}
 
 
 class SameRange(_quantizers.Quantizer):
@@ -108,6 +124,10 @@ class FixedRange(_quantizers.Quantizer):
     def __call__(self, inputs: Any, training: bool, weights: Mapping[str, Any], **kwargs: Any) -> Any:
         """`inputs` on the fixed grid."""
         return tf.quantization.fake_quant_with_min_max_args(inputs, self.low, self.high)
+
+    def lowest(self) -> float:
+        """Low end of the range."""
+        return self.low
 
     def scale(self) -> Any:
         """Step of the grid."""
@@ -227,6 +247,31 @@ class BiasQuantizer(_quantizers.Quantizer):
     def get_config(self) -> dict[str, Any]:
         """Constructor arguments."""
         return {"kernel": self.kernel, "kernel_quantizer": self.kernel_quantizer, "source": self.source}
+
+
+def _not_above_zero(value: Any) -> Any:
+    return tf.minimum(value, 0.0)
+
+
+def _above_zero(value: Any) -> Any:
+    return tf.maximum(value, _SMALLEST_RANGE)
+
+
+@tf.custom_gradient
+def _on_grid(values: Any, low: Any, high: Any) -> tuple[Any, Any]:
+    """`values` on the int8 grid from `low` to `high`, with a gradient for both ends that knows the rounding.
+
+    TensorFlow's own gradient moves an end by what is clipped there alone, so that ranges only grow.  A step of the grid
+    also scales the rounding error of what is inside (Bhalgat et al. 2020, "LSQ+", equation 3, written for the ends).
+    """
+    rounded = tf.quantization.fake_quant_with_min_max_vars(values, low, high)
+
+    def gradient(upstream: Any) -> tuple[Any, Any, Any]:
+        inside, at_low, at_high = tf.quantization.fake_quant_with_min_max_vars_gradient(upstream, values, low, high)
+        by_width = tf.reduce_sum(inside * (rounded - values)) / (high - low)
+        return inside, at_low - by_width, at_high + by_width
+
+    return rounded, gradient
 
 
 def _bound(values: Any, axis: Axis) -> Any:
