@@ -6,7 +6,6 @@ Both cores must be free: ``python -m benchmarks bench diff``.
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -18,7 +17,7 @@ from typing import Any, cast
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
-from benchmarks.entry import entry
+from benchmarks.entry import entry, peak_mib
 from tfcompress.accuracy_diff import compare, runner_for
 from tfcompress.accuracy_diff.litert_runner import LiteRtRunner
 from tfcompress.chatter import silenced
@@ -161,7 +160,7 @@ def _noise(model: FloatModel | Any, count: int) -> Samples:
 def _memory() -> dict[str, Any]:
     """Peak memory of a process that compares 50,000 samples, against one that compares 1,000."""
     small, large = (_peak_of_process(count) for count in (1_000, 50_000))
-    return entry("diff_memory_50000_vs_1000", large, small, "the same diff on 1,000 samples", "MB")
+    return entry("diff_memory_50000_vs_1000", large, small, "the same diff on 1,000 samples", "MiB")
 
 
 def _peak_of_process(count: int) -> float:
@@ -173,7 +172,7 @@ def _peak_of_process(count: int) -> float:
 
 
 def peak(count: int) -> None:
-    """Compare `count` noise pictures on a small classifier and print this process's peak memory in MB."""
+    """Compare `count` noise pictures on a small classifier and print this process's peak memory in MiB."""
     tf_keras.utils.set_random_seed(0)
     layers = tf_keras.layers
     body = [layers.Conv2D(8, 3, strides=2, activation="relu"), layers.GlobalAveragePooling2D()]
@@ -183,4 +182,4 @@ def peak(count: int) -> None:
     recipe = Recipe(post_training=PostTraining(quality="fast"))
     int8 = quantize_int8(float_model_from_keras(model), data.take(100), recipe).content
     compare(reference, {"int8": LiteRtRunner(int8)}, data)
-    print(json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
+    print(json.dumps(peak_mib()))

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from litert_quantizer import quantizer, recipe
 
-from benchmarks.entry import entry
+from benchmarks.entry import entry, peak_mib
 from tfcompress.calibration import calibrate
 from tfcompress.chatter import silenced
 from tfcompress.converters.phone import quantize_int8, to_float_tflite
@@ -129,5 +129,4 @@ def peak_of(count: int, quality: str) -> float:
         calibrate(to_float_tflite(model), samples, estimator="mse")
     else:
         quantize_int8(model, samples, BALANCED)
-    status = Path("/proc/self/status").read_text(encoding="ascii")  # getrusage's peak is inherited from the parent
-    return float(status.split("VmHWM:")[1].split()[0]) / 1024
+    return peak_mib()

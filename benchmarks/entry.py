@@ -1,10 +1,11 @@
-"""One row of ``results.json``."""
+"""One row of ``results.json``, and the peak memory that some of them compare."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
-__all__ = ["entry"]
+__all__ = ["entry", "peak_mib"]
 
 
 def entry(name: str, ours: float, other: float, other_name: str, unit: str) -> dict[str, Any]:
@@ -17,3 +18,9 @@ def entry(name: str, ours: float, other: float, other_name: str, unit: str) -> d
         "unit": unit,
         "ratio": round(ours / other, 4),
     }
+
+
+def peak_mib() -> float:
+    """Peak resident memory of this process, in MiB."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")  # getrusage's peak is inherited from the parent
+    return float(status.split("VmHWM:")[1].split()[0]) / 1024
