@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -86,10 +87,15 @@ def compile_tables(rows: Sequence[Mapping[str, Any]]) -> list[RenderableType]:
     Args:
         rows: the `compile` section of report.json.
     """
-    table = Table(title="compiled by the TPU compiler", title_justify="left")
-    words = ("topology", "result", "spent on")
-    for name in ("topology", "batch", "result", "HBM", "flops", "bytes moved", "estimated time", "spent on", "padding"):
-        table.add_column(name, justify="left" if name in words else "right")
+    table = Table(
+        title="compiled by the TPU compiler",
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        show_edge=False,
+        collapse_padding=True,
+    )
+    for name in ("topology", "batch", "result", "HBM", "flops", "bytes", "estimate", "padding"):
+        table.add_column(name, justify="left" if name in ("topology", "result") else "right")
     for row in rows:
         seconds = row.get("optimal_seconds")
         good = row.get("ok")
@@ -102,14 +108,17 @@ def compile_tables(rows: Sequence[Mapping[str, Any]]) -> list[RenderableType]:
             figures.amount(row.get("flops")),
             figures.size(row.get("bytes_accessed")),
             figures.milliseconds(None if seconds is None else seconds * 1000),
-            _shares(row.get("time_share") or {}),
             figures.percent(row.get("padding_waste"), 0),
         )
     largest = max((row.get("batch_size") or 0 for row in rows), default=0)
-    advice = [line for row in rows if row.get("batch_size") == largest for line in row.get("advice") or ()]
-    return [table, *(Text(str(line), style="dim") for line in dict.fromkeys(advice))]
+    shown = [row for row in rows if row.get("batch_size") == largest]
+    spent = [_shares(row) for row in shown if row.get("time_share")]
+    advice = [str(line) for row in shown for line in row.get("advice") or ()]
+    return [table, *(Text(line, style="dim") for line in dict.fromkeys([*spent, *advice]))]
 
 
-def _shares(time_share: Mapping[str, float]) -> str:
+def _shares(row: Mapping[str, Any]) -> str:
     """The kinds of operators that take most of the time, the largest first."""
-    return ", ".join(f"{kind} {figures.percent(share, 0)}" for kind, share in list(time_share.items())[:MOST_KINDS])
+    shares = list(row["time_share"].items())[:MOST_KINDS]
+    kinds = ", ".join(f"{kind} {figures.percent(share, 0)}" for kind, share in shares)
+    return f"{row.get('topology')} at batch {row.get('batch_size')}: time goes to {kinds}"

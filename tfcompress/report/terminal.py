@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -70,17 +71,25 @@ def _summary(report: Mapping[str, Any], views: Sequence[TargetView]) -> Table:
         part
         for part in (
             str(model.get("name") or ""),
-            f"on {figures.count(reference.get('samples'))} samples" if reference.get("samples") else "",
+            f"on {figures.count(reference.get('samples'))} samples, drop in percentage points"
+            if reference.get("samples")
+            else "",
         )
         if part
     )
-    table = Table(title=Text(title) if title else None, title_justify="left")
+    table = Table(
+        title=Text(title) if title else None,
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        show_edge=False,
+        collapse_padding=True,
+    )
     found = [str((view.section.get("diff") or {}).get("metric") or "") for view in views]
     score = next(filter(None, found), "accuracy")
-    for name in ("", "status", "size", score, "drop in points (95 %)", "same", "SQNR"):
+    for name in ("", "status", "size", score, "drop", "95 % interval", "same", "SQNR"):
         table.add_column(name, justify="left" if name in ("", "status") else "right")
     metrics = reference.get("metrics") or {}
-    table.add_row("float", "", figures.size(model.get("float_bytes")), _score(metrics, score), "", "", "")
+    table.add_row("float", "", figures.size(model.get("float_bytes")), _score(metrics, score), *[""] * 4)
     for view in views:
         table.add_row(*_summary_row(view, score))
     return table
@@ -93,7 +102,8 @@ def _summary_row(view: TargetView, score: str) -> list[RenderableType]:
         Text(view.status_word, style=STYLES.get(view.status, "")),
         figures.size(view.section.get("bytes")),
         _score(view.section.get("metrics") or {}, score),
-        _drop(diff),
+        figures.points(diff.get("accuracy_drop")),
+        figures.interval(diff.get("accuracy_drop_ci95")),
         figures.percent(diff.get("top1_agreement")),
         figures.decibel(diff.get("sqnr_db")),
     ]
@@ -102,11 +112,6 @@ def _summary_row(view: TargetView, score: str) -> list[RenderableType]:
 def _score(metrics: Mapping[str, Any], score: str) -> str:
     found = metrics.get(score)
     return figures.UNKNOWN if found is None else f"{found:.4f}"
-
-
-def _drop(diff: Mapping[str, Any]) -> str:
-    bounds = diff.get("accuracy_drop_ci95")
-    return figures.points(diff.get("accuracy_drop")) + (f" ({figures.interval(bounds)})" if bounds else "")
 
 
 def _layers(view: TargetView) -> Table:
