@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmarks.models import SHARED
+from benchmarks.fair_inputs import photos
 from tfcompress.layer_names import all_layers
 from tfcompress.model import FloatModel
-from tfcompress.runtime import tf
 
 __all__ = ["inputs_for"]
 
@@ -46,10 +45,10 @@ def _values(sizes: tuple[int, ...], count: int, raw: bool) -> np.ndarray:
 
 def _photos(count: int, sizes: tuple[int, ...]) -> np.ndarray | None:
     """Float32 [count, *sizes] in 0..255 of the lossless CIFAR-10 images, resized; None where they are absent."""
-    sheet = SHARED / "data/cifar10_lossless_train4000/cifar10_batch_0.png"
-    if not sheet.exists():
+    images = photos()
+    if images is None:
         return None
-    images = np.asarray(tf.io.decode_png(sheet.read_bytes(), channels=3)).reshape(-1, 32, 32, 3)[:count]
+    images = images[:count]
     rows = np.arange(sizes[0]) * images.shape[1] // sizes[0]
     columns = np.arange(sizes[1]) * images.shape[2] // sizes[1]
     resized = images[:, rows][:, :, columns].astype(np.float32)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from tfcompress.converters.edgetpu.mapping import Mapping
 from tfcompress.converters.edgetpu.picture import mapping_svg
 from tfcompress.converters.edgetpu.repairs import repair_int8_file
 from tfcompress.converters.edgetpu.rewriting import REWRITES, AppliedRewrite, rewrite_float_graph
-from tfcompress.converters.phone import Int8Model, describe, quantize_int8, to_float_tflite
+from tfcompress.converters.phone import Int8Model, describe, quantize_int8, to_float_tflite, with_fixed_sizes
 from tfcompress.data import Samples
 from tfcompress.errors import ConversionError
 from tfcompress.layer_names import all_layers
@@ -72,11 +71,7 @@ def _with_fixed_sizes(model: FloatModel, calibration: Samples | None) -> FloatMo
         raise ConversionError(
             f"{model.name}: input sizes are open and the Edge TPU needs fixed ones: give --calibration=DATA of one size"
         )
-    first = next(calibration.batches(1)).inputs
-    inputs = tuple(
-        dataclasses.replace(info, shape=(info.shape[0], *first[info.name].shape[1:])) for info in model.inputs
-    )
-    return dataclasses.replace(model, inputs=inputs)
+    return with_fixed_sizes(model, calibration)
 
 
 def _quantized(

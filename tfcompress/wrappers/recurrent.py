@@ -54,12 +54,17 @@ def _product(state: Rewrite, call: Call, part: str, tensors: list[Any]) -> Any:
     return state.merge(call, part, _L.Multiply, tensors)
 
 
+def _from_inputs(call: Call, state: Rewrite) -> tuple[Any, Any]:
+    """What the kernel makes of the inputs of all steps at once, and the recurrent kernel."""
+    kernel, recurrent, *bias = call.layer.get_weights()
+    return state.dense(call, "inputs", call.inputs[0], kernel, bias[0] if bias else None), recurrent
+
+
 def _lstm(call: Call, state: Rewrite) -> Any:
     if not _can_write_out(call):
         return None
-    layer, x = call.layer, call.inputs[0]
-    kernel, recurrent, *bias = layer.get_weights()
-    inputs = state.dense(call, "inputs", x, kernel, bias[0] if bias else None)
+    layer = call.layer
+    inputs, recurrent = _from_inputs(call, state)
     hidden: list[Any] = []
     cell = None
     for step, index in enumerate(_steps(call)):
@@ -133,9 +138,8 @@ def _gru(call: Call, state: Rewrite) -> Any:
 def _simple_rnn(call: Call, state: Rewrite) -> Any:
     if not _can_write_out(call):
         return None
-    layer, x = call.layer, call.inputs[0]
-    kernel, recurrent, *bias = layer.get_weights()
-    inputs = state.dense(call, "inputs", x, kernel, bias[0] if bias else None)
+    layer = call.layer
+    inputs, recurrent = _from_inputs(call, state)
     hidden: list[Any] = []
     for step, index in enumerate(_steps(call)):
         total = inputs[:, index]
