@@ -78,16 +78,23 @@ def test_a_layer_that_sums_over_very_many_inputs_is_streamed_whole() -> None:
     assert bytes_of(dense(57_600, 64))[1] == pytest.approx(3.69e6, rel=PUBLISHED)
 
 
+def dense_chain(graph: GraphBuilder, vector: int, *, size: int, layers: int) -> int:
+    """The tensor that `layers` square dense layers make of `vector`."""
+    for _ in range(layers):
+        product = graph.tensor([1, size])
+        kernel = graph.weights([size, size])
+        graph.operator("FULLY_CONNECTED", [vector, kernel, -1], [product], "FullyConnectedOptions")
+        vector = product
+    return vector
+
+
 def test_what_a_long_layer_leaves_to_the_others_is_what_the_log_says() -> None:
     """Used and remaining are 1.09 MiB in the log of the 7 x 7 x 576 layer; here the others need more than that."""
     graph = GraphBuilder()
     picture, vector = graph.input([1, 7, 7, 576]), graph.input([1, 512])
     result = graph.tensor([1, 1, 1, 128])
     graph.operator("CONV_2D", [picture, graph.weights([128, 7, 7, 576]), -1], [result], "Conv2DOptions")
-    for _ in range(6):
-        product = graph.tensor([1, 512])
-        graph.operator("FULLY_CONNECTED", [vector, graph.weights([512, 512]), -1], [product], "FullyConnectedOptions")
-        vector = product
+    vector = dense_chain(graph, vector, size=512, layers=6)
     cached, _ = bytes_of(graph.content(result, vector))
     assert cached == pytest.approx(1.09 * MIB, rel=0.02)
 
@@ -98,10 +105,7 @@ def test_large_pictures_do_not_take_the_room_of_parameters() -> None:
     picture, vector = graph.input([1, 320, 320, 16]), graph.input([1, 1024])
     result = graph.tensor([1, 320, 320, 96])
     graph.operator("CONV_2D", [picture, graph.weights([96, 1, 1, 16]), -1], [result], "Conv2DOptions")
-    for _ in range(8):
-        product = graph.tensor([1, 1024])
-        graph.operator("FULLY_CONNECTED", [vector, graph.weights([1024, 1024]), -1], [product], "FullyConnectedOptions")
-        vector = product
+    vector = dense_chain(graph, vector, size=1024, layers=8)
     cached, streamed = bytes_of(graph.content(result, vector))
     assert cached == pytest.approx(6.99 * MIB, rel=0.02)
     assert cached + streamed == 8 * (1024 * 1024 + 8 * 1024) + 16 * 128 + 8 * 128
