@@ -213,6 +213,14 @@ def test_conversion_leaves_the_original_alone() -> None:
     assert_close(outputs_of(model), before)
 
 
+def test_one_category_alone_is_encoded_as_one_among_many() -> None:
+    x = keras.Input((), dtype="int32")
+    model = keras.Model(x, layers.CategoryEncoding(4, output_mode="one_hot")(x))
+    converted = to_tf_keras(model)
+    for days in ([2], [2, 0, 3]):
+        np.testing.assert_array_equal(np.asarray(converted(np.array(days, np.int32))), np.eye(4)[days])
+
+
 def test_operator_plus_becomes_an_add_layer() -> None:
     kinds = [type(layer).__name__ for layer in to_tf_keras(residual_by_operator()).layers]
     assert "Add" in kinds

@@ -22,8 +22,9 @@ from tests.wrappers.models import (
 from tfcompress.converters.phone import convert
 from tfcompress.errors import RecipeError
 from tfcompress.load import float_model_from_keras
+from tfcompress.load.frozen_lambda import FrozenLambda, freeze_call
 from tfcompress.recipe import Distillation, Quantization, Recipe, Training
-from tfcompress.runtime import tf, tf_keras
+from tfcompress.runtime import keras, tf, tf_keras
 from tfcompress.wrappers import finetune, wrap
 from tfcompress.wrappers.ranges import LogitEstimator
 
@@ -54,6 +55,10 @@ def normalization() -> Any:
     layer = L.Normalization()
     layer.adapt(np.random.default_rng(0).normal(2, 3, size=(50, 4)))
     return layer
+
+
+def recorded(code: Callable[[Any], Any], x: Any) -> Any:
+    return FrozenLambda([freeze_call(L.Lambda(code), x)])(x)
 
 
 INTEGER: dict[str, Case] = {
@@ -131,6 +136,7 @@ INTEGER: dict[str, Case] = {
     "MultiHeadAttention": ((4, 6), lambda x: L.MultiHeadAttention(2, 3)(x, x)),
     "LSTM": ((2, 3), chain(L.LSTM(3))),
     "LSTM of sequences": ((3, 3), chain(L.LSTM(3, return_sequences=True))),
+    "LSTM with a hard sigmoid": ((2, 3), chain(L.LSTM(3, recurrent_activation="hard_sigmoid"))),
     "GRU": ((3, 3), chain(L.GRU(3))),
     "SimpleRNN": ((3, 3), chain(L.SimpleRNN(3))),
     "Bidirectional LSTM": ((3, 3), chain(L.Bidirectional(L.LSTM(3, return_sequences=True)))),
@@ -138,6 +144,7 @@ INTEGER: dict[str, Case] = {
     "TimeDistributed": ((4, 6, 6, 2), chain(L.TimeDistributed(L.Conv2D(3, 3)))),
     "TimeDistributed model": ((4, 6), lambda x: L.TimeDistributed(
         functional((6,), chain(L.Dense(4), L.BatchNormalization(), L.ReLU())))(x)),
+    "a Lambda's recorded code": (MAP, lambda x: L.Conv2D(4, 1)(recorded(lambda v: tf.abs(v / 2.0 - 1.0), x))),
     "arithmetic": ((8,), lambda x: (1.0 - L.Dense(8)(x)) / 3.0 + x * 2.0),
     "a clip": (FLAT, lambda x: tf.clip_by_value(L.Dense(4)(x), 0.0, 1.0)),
     "a matrix product": ((4, 8), lambda x: tf.matmul(L.Dense(4)(x), L.Dense(4)(x), transpose_b=True)),
@@ -156,6 +163,7 @@ APART = {
     "Bidirectional GRU": (3.01, 0.05),
 }
 FAST = {
+    "a Lambda's recorded code",
     "AveragePooling2D",
     "LeakyReLU",
     "Dot normalized",
@@ -192,6 +200,18 @@ def test_indices_that_are_given_as_floats_stay_exact() -> None:
     np.testing.assert_array_equal(got, np.asarray(wrapped(indices, training=False)))
 
 
+def test_one_hot_codes_are_looked_up_in_int8() -> None:
+    inputs = keras.Input((), dtype="int32", name="day")
+    model = keras.Model(inputs, keras.layers.Dense(3)(keras.layers.CategoryEncoding(7, output_mode="one_hot")(inputs)))
+    wrapped = wrap(model, Recipe(quantization=Quantization(), distillation=Distillation()))
+    file = Int8File(wrapped, float_io=True)
+    assert "GATHER" in file.operators
+    days = np.arange(7, dtype=np.int32)
+    got = np.concatenate([file.run(days[index : index + 1])[0] for index in days])
+    np.testing.assert_allclose(got, np.asarray(wrapped(days, training=False)), atol=1e-6)
+    np.testing.assert_allclose(got, np.asarray(model(days)), atol=0.05)
+
+
 FLOAT: dict[str, tuple[Shape, Callable[[Any], Any], str]] = {
     "Conv3D": (VOLUME, chain(L.Conv3D(3, 2)), "CONV_3D has no int8 kernel"),
     "Conv3DTranspose": (VOLUME, chain(L.Conv3DTranspose(3, 2)), "CONV_3D_TRANSPOSE has no int8 kernel"),
@@ -206,6 +226,11 @@ FLOAT: dict[str, tuple[Shape, Callable[[Any], Any], str]] = {
     ),
     "a stateful LSTM": ((None, 3), chain(L.LSTM(3)), "recurrent layers are quantized up to 128 steps"),
     "ConvLSTM2D": ((2, 6, 6, 2), chain(L.ConvLSTM2D(2, 3)), "ConvLSTM2D is not known to have int8 kernels"),
+    "recorded code with a constant tensor": (
+        FLAT,
+        lambda x: recorded(lambda v: v * np.arange(6, dtype=np.float32), x),
+        "FrozenLambda is not known to have int8 kernels",
+    ),
     "division by a tensor": (FLAT, lambda x: x / (tf.abs(x) + 1.0), "tf.math.truediv is not known to have an int8"),
 }
 

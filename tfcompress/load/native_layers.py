@@ -21,6 +21,8 @@ _INERT = frozenset(
     {"autocast", "use_cudnn", "implementation", "batch_input_shape", "input_length", "build_config", "input_spec",
      "quantization_config", "flash_attention", "query_shape", "key_shape", "value_shape"}
 )  # fmt: skip
+# Layers that compute something else in the other Keras: tf_keras encodes a batch of one number as a lone sample.
+_UNLIKE = frozenset({"CategoryEncoding"})
 _FUNCTIONS = frozenset({"activation", "recurrent_activation"})
 
 
@@ -76,7 +78,7 @@ def _lambda_layer(layer: Any, direction: _Direction) -> Any:
 def _from_config(class_name: str, config: Mapping[str, Any], direction: _Direction) -> Any:
     source_class = getattr(direction.source.layers, class_name, None)
     target_class = getattr(direction.target.layers, class_name, None)
-    if source_class is None or target_class is None:
+    if source_class is None or target_class is None or class_name in _UNLIKE:
         raise _NoCounterpartError(class_name)
     accepted = accepted_settings(target_class)
     defaults = _default_settings(source_class)

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from tfcompress.runtime import tf, tf_keras
+from tfcompress.load.adapters import Keras3Layer
+from tfcompress.runtime import keras, tf, tf_keras
 from tfcompress.wrappers.graph import Call, is_model
 from tfcompress.wrappers.rewrite import Rewrite, Rewriter
 
@@ -164,6 +165,16 @@ def _prelu_of_channels(call: Call, state: Rewrite, x: Any, slopes: np.ndarray, p
     return state.merge(call, part, _L.Add, [above, state.affine(call, below, -slopes, 0.0, part="slopes")])
 
 
+def _keras3_layer(call: Call, state: Rewrite) -> Any:
+    """One-hot codes are rows of a unit matrix: ONE_HOT has no int8 form in the converter, GATHER has."""
+    layer = call.layer.layer
+    if type(layer) is not keras.layers.CategoryEncoding or layer.output_mode != "one_hot":
+        return None
+    unit = np.eye(layer.num_tokens, dtype=np.float32)
+    rows = state.layer(call, "rows", lambda name: _L.Embedding(*unit.shape, name=name), [unit])(call.inputs[0])
+    return state.reshape(call, "", call.old_outputs[0].shape[1:], rows)
+
+
 def _maker(half: Any) -> Any:
     return lambda name: type(half).from_config({**half.get_config(), "name": name})
 
@@ -184,5 +195,6 @@ COMPOSITES: dict[Any, Rewriter] = {
     _L.Minimum: _sum_of_many,
     _L.TimeDistributed: _time_distributed,
     _L.Bidirectional: _bidirectional,
+    Keras3Layer: _keras3_layer,
     tf_keras.src.applications.convnext.LayerScale: _layer_scale,
 }

@@ -136,7 +136,9 @@ _BY_SYMBOL: dict[str, Rule] = {
 
 _JOINING = ("concat", "stack", "math.maximum", "math.minimum")
 
-_RECURRENT_REASON = "recurrent layers are quantized up to 128 steps, with sigmoid, tanh or relu and without state"
+_RECURRENT_REASON = (
+    "recurrent layers are quantized up to 128 steps, with (hard) sigmoid, tanh or relu and without state"
+)
 
 _BY_CLASS: dict[Any, Rule | Callable[[Any], Rule]] = {
     _L.Dense: _kernel("kernel", "tensor"),

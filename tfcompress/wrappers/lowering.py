@@ -21,6 +21,7 @@ from tfcompress.wrappers.graph import Call, flatten
 from tfcompress.wrappers.hard_swish import HARD_SWISH
 from tfcompress.wrappers.operators import OPERATORS
 from tfcompress.wrappers.products import PRODUCTS
+from tfcompress.wrappers.recorded_code import RECORDED_CODE
 from tfcompress.wrappers.recurrent import RECURRENT
 from tfcompress.wrappers.rewrite import Rewrite, Rewriter, rewrite
 
@@ -30,6 +31,15 @@ _L = tf_keras.layers
 
 # Composites hold composites (Bidirectional an LSTM, TimeDistributed a model); deeper ones stay whole.
 _DEPTH = 6
+
+_EXPANDED: dict[Any, Rewriter] = {
+    **COMPOSITES,
+    **PRODUCTS,
+    **ATTENTION,
+    **RECURRENT,
+    **RECORDED_CODE,
+    **OPERATORS,
+}
 
 
 def lower(model: Any, *, freeze_batch_norm: bool = True) -> Any:
@@ -41,7 +51,7 @@ def lower(model: Any, *, freeze_batch_norm: bool = True) -> Any:
     """
     current = flatten(model)
     for _ in range(_DEPTH):
-        current, changed = rewrite(current, {**COMPOSITES, **PRODUCTS, **ATTENTION, **RECURRENT, **OPERATORS})
+        current, changed = rewrite(current, _EXPANDED)
         if not changed:
             break
     current, _ = rewrite(current, HARD_SWISH)

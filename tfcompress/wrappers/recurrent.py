@@ -26,7 +26,7 @@ MAX_STEPS = 128
 
 def _can_write_out(call: Call) -> bool:
     layer, x = call.layer, call.inputs[0]
-    known = ("tanh", "relu", "sigmoid", "linear")
+    known = ("tanh", "relu", "sigmoid", "hard_sigmoid", "keras3_hard_sigmoid", "linear")
     return (
         len(call.inputs) == 1
         and x.shape[1] is not None
