@@ -20,6 +20,7 @@ PHOTOS = SHARED / "data/cifar10_lossless_train4000/cifar10_batch_0.png"
 SPEECH = SHARED / "data/speech_commands_5w/training300.npz"
 RATE, WINDOW, STEP, FFT = 16_000, 480, 320, 512  # samples: 30 ms every 20 ms
 LOWEST_HZ, HIGHEST_HZ = 125.0, 7500.0
+HELD = np.array([-0.5, 0.2, 0.8])[:, None]  # the direction of gravity, by axis
 FAINTEST = 1e3  # of a band's power in squared 16-bit samples: below is silence
 
 Maker = Callable[[tuple[int, ...]], np.ndarray]  # from the shape of one input
@@ -99,13 +100,20 @@ def _mel(hertz: float) -> float:
 
 
 def _movement(shape: tuple[int, ...]) -> np.ndarray:
-    """Acceleration in thousandths of g: gravity in a random direction, and smooth gestures on top."""
+    """Acceleration in thousandths of g: smooth gestures around gravity, and nothing before they begin.
+
+    Held as the hand holds the wand in the recordings that TensorFlow Lite Micro's magic_wand example is tested with:
+    gravity mostly along z and some against x, pushes of 300 and more, of 128 steps the last 50 to 60 recorded and the
+    others zero.
+    """
     random, count = np.random.default_rng(0), 300
-    gravity = random.normal(size=(count, 1, *shape[1:]))
+    gravity = HELD + 0.3 * random.normal(size=(count, 1, *shape[1:]))
     gravity *= 1000 / np.linalg.norm(gravity, axis=2, keepdims=True)
     pushes = np.cumsum(random.normal(size=(count, *shape)), axis=1)
     pushes -= pushes.mean(axis=1, keepdims=True)
-    return gravity + 300 * pushes / pushes.std(axis=1, keepdims=True)
+    values = gravity + 300 * pushes / pushes.std(axis=1, keepdims=True)
+    begins = shape[0] - random.integers(40, shape[0], count)
+    return np.asarray(values * (np.arange(shape[0]) >= begins[:, None])[:, :, None, None])
 
 
 _MAKERS: dict[str, Maker] = {
