@@ -6,9 +6,9 @@ quantization-aware Keras model) and the file, run by LiteRT as it comes, get the
 The keras.applications networks are random, and their argmax says little.  Left alone, all thousand classes tie; so
 their logits are spread to a standard deviation of `SPREAD`.  And a random network with normalized activations is
 chaotic: a rounding tie in its first layer grows by half in each layer, until the classes are others.  With a beta of
-twice gamma, so that few activations are cut off, it grows more slowly.  How sensitive a model is, `float_agreement`
-says, that of the simulation with the float model; and `operator_max_error_steps` says whether simulation and file
-compute the same, operator by operator.
+twice gamma, so that few activations are cut off, it grows more slowly.  `nudged_agreement` is what can be asked of such
+a model: how often the file agrees with itself when one input value in a hundred moves by one step.  And
+`operator_max_error_steps` says whether simulation and file compute the same, operator by operator.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from benchmarks.by_operator import compare_operators
 from benchmarks.inputs import inputs_for
 from benchmarks.models import PREFIX, applications, keras_files, load
 from tfcompress.accuracy_diff.litert_runner import LiteRtRunner
+from tfcompress.accuracy_diff.tasks.choose import sums_to_one
 from tfcompress.converters.phone import convert
 from tfcompress.data import samples_from_arrays
 from tfcompress.errors import TfCompressError
@@ -37,6 +38,7 @@ SECONDS = 900
 STEP, EVALUATION, BATCH = 16, 256, 32
 PICTURE_SIZE = 96  # of the keras.applications networks, in pixels
 SPREAD = 4.0
+NUDGED = 0.01  # share of the input values
 
 Arrays = dict[str, np.ndarray]
 
@@ -65,9 +67,8 @@ def row(name: str) -> dict[str, Any]:
         with tempfile.TemporaryDirectory() as folder:
             artifact = convert(trained, samples, recipe, Path(folder))
             held_out = {key: values[STEP:] for key, values in inputs.items()}
-            compared = compare(trained, artifact.runnable, held_out)
-            exact = float_model_from_keras(done.plain)
-            compared["float_agreement"] = _agreement(_outputs(exact, held_out), _outputs(trained, held_out))
+            exact = _outputs(float_model_from_keras(done.plain), held_out)
+            compared = compare(exact, trained, artifact.runnable, held_out)
     except TfCompressError as error:
         return {"status": "failed", "reason": str(error)}
     return {
@@ -109,21 +110,27 @@ def _spread_logits(model: Any, inputs: np.ndarray) -> None:
     last.bias.assign((last.bias - mean) * factor)
 
 
-def compare(simulation: FloatModel, file: Path, inputs: Arrays) -> dict[str, Any]:
+def compare(exact: Arrays, simulation: FloatModel, file: Path, inputs: Arrays) -> dict[str, Any]:
     """How far the file's outputs are from the simulation's.
 
     Args:
+        exact: outputs of the float model, which say what is a class score: what sums to one.
         simulation: the quantization-aware model.
         file: the .tflite made of it.
-        inputs: at least `EVALUATION` samples.
+        inputs: `EVALUATION` samples.
 
     Returns:
-        top1_agreement: share of samples with the same argmax, of the output where it is least; None without an output
-            of several values.  max_error_steps: largest difference, in quantization steps of the output, or None for
-            outputs in float.  unequal_share: of the output values that are half a step or more apart.
+        top1_agreement: share of samples for which both choose the same class, of the output where it is least; None
+            without class scores.  nudged_agreement: the same of the file and the file on inputs of which one in a
+            hundred is a step off.  float_agreement: of simulation and float model.  max_error_steps: largest
+            difference, in quantization steps of the output, or None for outputs in float.  unequal_share: of the
+            output values that are half a step or more apart.
     """
     runner = LiteRtRunner(file)
     scales = _scales(runner)
+    classes = [
+        name for name, values in exact.items() if values.ndim == 2 and values.shape[1] > 1 and sums_to_one(values)
+    ]
     expected, got = _outputs(simulation, inputs), _outputs(runner, inputs)
     steps, unequal = [], []
     for name, simulated in expected.items():
@@ -133,21 +140,32 @@ def compare(simulation: FloatModel, file: Path, inputs: Arrays) -> dict[str, Any
             steps.append(float(error.max()))
             unequal.append(float((error > 0.5).mean()))
     return {
-        "top1_agreement": _agreement(expected, got),
+        "top1_agreement": _agreement(classes, expected, got),
+        "nudged_agreement": _agreement(classes, _outputs(runner, _nudged(runner, inputs)), got) if classes else None,
+        "float_agreement": _agreement(classes, exact, expected),
         "max_error_steps": round(max(steps), 2) if steps else None,
         "unequal_share": round(max(unequal), 5) if unequal else None,
         **compare_operators(simulation, runner.content, {name: values[:1] for name, values in inputs.items()}),
     }
 
 
-def _agreement(expected: Arrays, got: Arrays) -> float | None:
-    """Share of samples with the same argmax, of the output where it is least; None without one of several values."""
-    found = []
-    for name, values in expected.items():
-        one, other = (np.reshape(array, (EVALUATION, -1)) for array in (values, got[name]))
-        if one.shape[1] > 1:
-            found.append(float((one.argmax(1) == other.argmax(1)).mean()))
-    return min(found, default=None)
+def _agreement(classes: list[str], one: Arrays, other: Arrays) -> float | None:
+    """Share of samples with the same class, of the output where it is least; None without one."""
+    return min((float((one[name].argmax(1) == other[name].argmax(1)).mean()) for name in classes), default=None)
+
+
+def _nudged(runner: LiteRtRunner, inputs: Arrays) -> Arrays:
+    """The inputs, one value in a hundred a quantization step up or down; those that are not quantized as they are."""
+    random = np.random.default_rng(0)
+    steps = [read_tflite(runner.content).main.tensors[index].quantization for index in runner.input_indices]
+    found = {}
+    for info, quantization in zip(runner.inputs, steps, strict=True):
+        values = inputs[info.name]
+        if quantization is not None:
+            sign = random.choice([-1.0, 0.0, 1.0], values.shape, p=[NUDGED / 2, 1 - NUDGED, NUDGED / 2])
+            values = (values + sign * float(quantization.scales[0])).astype(np.float32)
+        found[info.name] = values
+    return found
 
 
 def _scales(runner: LiteRtRunner) -> dict[str, float]:

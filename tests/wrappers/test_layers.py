@@ -181,6 +181,16 @@ def test_a_layer_is_fully_integer_and_simulated_exactly(name: str) -> None:
     check_quantized(functional(shape, function), steps_apart=steps, share_apart=share)
 
 
+def test_a_dead_channel_keeps_its_bias() -> None:
+    model = functional(MAP, chain(L.Conv2D(4, 3, name="conv"), L.ReLU()))
+    kernel, bias = model.get_layer("conv").get_weights()
+    kernel[..., 1], bias[1] = 1e-30, 0.5
+    model.get_layer("conv").set_weights([kernel, bias])
+    file = check_quantized(model)
+    got, _ = file.run(np.zeros((1, *MAP), np.float32))
+    assert got[..., 1] == pytest.approx(0.5, abs=0.05)
+
+
 def embedding(dtype: str) -> Any:
     inputs = L.Input((5,), dtype=dtype, name="words")
     return tf_keras.Model(inputs, L.Dense(3)(L.Embedding(600, 4)(inputs)))

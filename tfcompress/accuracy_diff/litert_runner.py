@@ -128,6 +128,11 @@ class LiteRtRunner:
         return hashlib.sha256(self.content).hexdigest()
 
     @property
+    def input_indices(self) -> tuple[int, ...]:
+        """Tensor index of each input, in the order of `inputs`."""
+        return tuple(port.index for port in self._inputs)
+
+    @property
     def output_indices(self) -> tuple[int, ...]:
         """Tensor index of each output, in the order of `outputs`."""
         return tuple(port.index for port in self._outputs)

@@ -19,6 +19,8 @@ Axis = Literal["tensor", "last", "last_two", "before_last"]
 
 # A tensor that is all zeros would give a scale of zero.
 _SMALLEST_RANGE = 1e-6
+# Of the largest channel's weights.  With a scale as small as its own, a dead channel's bias would overflow int32.
+_DEAD = 1e-5
 
 _quantizers: Any = tfmot.quantization.keras.quantizers
 
@@ -275,14 +277,15 @@ def _on_grid(values: Any, low: Any, high: Any) -> tuple[Any, Any]:
 
 
 def _bound(values: Any, axis: Axis) -> Any:
-    """Largest magnitude: a scalar for `tensor`, else one for each output channel."""
+    """Largest magnitude: a scalar for `tensor`, else one for each output channel, those of dead channels raised."""
     if axis == "before_last":
         order = [*range(len(values.shape) - 2), len(values.shape) - 1, len(values.shape) - 2]
         values = tf.transpose(values, order)
     if axis == "last_two":
         values = tf.reshape(values, [*values.shape[:-2], values.shape[-2] * values.shape[-1]])
     axes = None if axis == "tensor" else list(range(len(values.shape) - 1))
-    return tf.maximum(tf.reduce_max(tf.abs(values), axis=axes), _SMALLEST_RANGE)
+    bound = tf.reduce_max(tf.abs(values), axis=axes)
+    return tf.maximum(bound, tf.maximum(_DEAD * tf.reduce_max(bound), _SMALLEST_RANGE))
 
 
 def _initially(values: np.ndarray) -> Any:
