@@ -36,8 +36,8 @@ PRUNED_CLUSTERED_QUANTIZED = Recipe(
 # Chosen on CIFAR-10 training images that are not among the 4,000.
 QUANTIZED_WITHOUT_LABELS = Recipe(
     quantization=Quantization(),
-    distillation=Distillation(temperature=16.0),
-    training=Training(epochs=20, batch_size=32, learning_rate=1e-3),
+    distillation=Distillation(temperature=4.0),
+    training=Training(epochs=20, batch_size=32, learning_rate=3e-4),
 )
 
 

@@ -34,7 +34,6 @@ def test_pruned_clustered_and_quantized_lenets_keep_their_accuracy(name: str, sh
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(reason="98.42 % when last measured", strict=True)
 def test_resnet8_trained_on_unlabelled_images_agrees_with_its_float_model(shared: Path) -> None:
     figures = row("resnet8")
     assert figures["top1_agreement"] >= AGREEMENT
