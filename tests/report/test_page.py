@@ -80,7 +80,11 @@ REPORT: dict[str, Any] = {
             "metrics": {},
             "diff": {},
             "compile": [
-                {"topology": "v5e:2x2", "ok": True, "hbm_bytes": 10, "optimal_seconds": 1e-5},
+                {
+                    "topology": "v5e:2x2", "ok": True, "hbm_bytes": 10, "optimal_seconds": 1e-5, "batch_size": 8,
+                    "time_share": {"reduction": 0.6, "matrix unit": 0.3}, "padding_waste": 0.68,
+                    "advice": ["channels 32 is padded to 128"],
+                },
                 {"topology": "v4:2x2x1", "ok": False, "error": "out of memory"},
             ],
         },
@@ -127,6 +131,7 @@ def test_names_are_escaped() -> None:
     "said",
     [
         "gate failed", "3.3× smaller", "+1.23 points", "+0.40 to +2.10", "12.0 dB", "--estimator=min_max", "sample 7",
+        "v5e:2x2 at batch 8: time goes to reduction 60", "channels 32 is padded to 128",
         "of them as a table", "Samples with another answer: 2", "3 operators are mapped, 1 stay on the CPU",
         "out of memory", "v5e:2x2", "engine: litert", "abab", "prefers-color-scheme: dark", "@media print",
         "width=device-width", "pruned to 50 % zeros (2 of 4, constant)", "clustered to 16 values a kernel, zeros kept",

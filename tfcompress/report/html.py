@@ -9,6 +9,7 @@ from typing import Any
 
 from tfcompress.errors import MissingExtraError
 from tfcompress.report import figures
+from tfcompress.report.compile_notes import compile_notes
 from tfcompress.report.page import target_views
 from tfcompress.report.steps import steps
 
@@ -36,6 +37,7 @@ def render_html(report: Mapping[str, Any]) -> str:
         classes=[row for row in rows if "[" in row[0]],
         style=(folder / "style.css").read_text(encoding="utf-8"),
         figures=figures,
+        compile_notes=compile_notes,
     )
 
 

@@ -11,10 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from tfcompress.report import figures
+from tfcompress.report.compile_notes import compile_notes
 
 __all__ = ["compile_tables", "log_tables", "mapping_tables"]
-
-MOST_KINDS = 2
 
 
 def mapping_tables(mapping: Mapping[str, Any]) -> list[RenderableType]:
@@ -110,15 +109,4 @@ def compile_tables(rows: Sequence[Mapping[str, Any]]) -> list[RenderableType]:
             figures.milliseconds(None if seconds is None else seconds * 1000),
             figures.percent(row.get("padding_waste"), 0),
         )
-    largest = max((row.get("batch_size") or 0 for row in rows), default=0)
-    shown = [row for row in rows if row.get("batch_size") == largest]
-    spent = [_shares(row) for row in shown if row.get("time_share")]
-    advice = [str(line) for row in shown for line in row.get("advice") or ()]
-    return [table, *(Text(line, style="dim") for line in dict.fromkeys([*spent, *advice]))]
-
-
-def _shares(row: Mapping[str, Any]) -> str:
-    """The kinds of operators that take most of the time, the largest first."""
-    shares = list(row["time_share"].items())[:MOST_KINDS]
-    kinds = ", ".join(f"{kind} {figures.percent(share, 0)}" for kind, share in shares)
-    return f"{row.get('topology')} at batch {row.get('batch_size')}: time goes to {kinds}"
+    return [table, *(Text(line, style="dim") for line in compile_notes(rows))]
