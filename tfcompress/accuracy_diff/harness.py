@@ -59,7 +59,7 @@ def compare(
         resume: a file that holds the state while the data stream by: a pass that was killed continues from there, and
             comes to the same figures; None keeps nothing.
         batch_size: samples a batch; None chooses by the input's size.
-        workers: threads; None means one a core and one more.
+        workers: threads beside the caller's; 1 means the caller's alone, None one a core.
 
     Raises:
         DataError: labels that do not fit the model, or no samples.

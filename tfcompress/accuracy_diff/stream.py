@@ -50,14 +50,17 @@ def answered_batches(
         data: read once.
         batch_size: samples a batch.
         done: how many batches an earlier pass has counted: they are left out, but for the first, which always comes.
-        workers: threads; None means one a core and one more, which feeds them.
+        workers: threads beside the caller's, which reads the data; 1 means the caller's alone, None one a core.
     """
-    threads = workers or (os.cpu_count() or 1) + 1
+    batches = (batch for number, batch in enumerate(data.batches(batch_size)) if number == 0 or number >= done)
+    threads = workers or os.cpu_count() or 1
+    if threads == 1:
+        for batch in batches:
+            yield Answered(batch, {name: _run(runner, batch.inputs, data.name) for name, runner in runners.items()})
+        return
     with ThreadPoolExecutor(threads, thread_name_prefix="diff") as pool:
         waiting: deque[tuple[Batch, dict[str, Future[dict[str, np.ndarray]]]]] = deque()
-        for number, batch in enumerate(data.batches(batch_size)):
-            if 0 < number < done:
-                continue
+        for batch in batches:
             started = {name: pool.submit(_run, runner, batch.inputs, data.name) for name, runner in runners.items()}
             waiting.append((batch, started))
             if len(waiting) > threads:
