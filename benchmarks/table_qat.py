@@ -34,7 +34,7 @@ from tfcompress.runtime import keras, tf, tf_keras
 from tfcompress.tflite import read_tflite
 from tfcompress.wrappers import finetune
 
-SECONDS = 900
+SECONDS = 1800
 STEP, EVALUATION, BATCH = 16, 256, 32
 PICTURE_SIZE = 96  # of the keras.applications networks, in pixels
 SPREAD = 4.0

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tfcompress.data import Samples, open_data
+from tfcompress.data import Samples, open_data, samples_from_arrays
+from tfcompress.errors import DataError
 from tfcompress.model import TensorInfo
 from tfcompress.runtime import tf
 
@@ -81,7 +82,12 @@ def from_named_batches(folder: Path) -> Samples:
     return open_data([({"row": ROWS}, {"class": LABELS})], ROW, CLASS)
 
 
+def from_arrays_in_memory(folder: Path) -> Samples:
+    return samples_from_arrays({"row": ROWS}, {"class": LABELS}, model_inputs=ROW, model_outputs=CLASS)
+
+
 FORMS = [
+    from_arrays_in_memory,
     from_npz,
     from_compressed_npz_by_name,
     from_csv_with_header,
@@ -109,6 +115,17 @@ def test_a_subset_has_the_rows_that_were_asked_for(form, tmp_path) -> None:  # t
     chosen = next(form(tmp_path).select([4, 1]).batches(9))
     np.testing.assert_array_equal(chosen.inputs["row"], ROWS[[1, 4]])
     np.testing.assert_array_equal(chosen.labels["class"], LABELS[[1, 4]])
+
+
+def test_the_bad_row_of_an_array_is_named() -> None:
+    rows = ROWS.copy()
+    rows[3, 1] = np.nan
+    samples = samples_from_arrays(rows, model_inputs=ROW, model_outputs=CLASS)
+    with pytest.raises(DataError, match=r"sample 3: input 'row' has NaN"):
+        list(samples.batches(2))
+    with pytest.raises(DataError, match=r"sample 3: input 'row' has NaN"):
+        list(samples.select([0, 3]).batches(2))
+    assert [len(batch) for batch in samples.select([0, 4]).batches(2)] == [2]
 
 
 def test_spread_takes_samples_from_the_whole_length(tmp_path: Path) -> None:

@@ -126,6 +126,18 @@ def test_sigkill_in_the_middle_and_resume(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_two_workers_take_the_same_steps_as_one() -> None:
+    recipe = Recipe(quantization=Quantization(), training=Training(epochs=1, batch_size=16, learning_rate=1e-3))
+    alone = result(start(recipe, ""))
+    first, second = (result(process) for process in start_two_workers(recipe, ""))
+    assert first == second
+    # Gradients are summed in another order, and no more than that.
+    np.testing.assert_allclose(first["sums"], alone["sums"], rtol=1e-5)
+    other = result(start(replace(recipe, training=replace(recipe.training, batch_size=32)), ""))
+    assert not np.allclose(first["sums"], other["sums"], rtol=1e-5)
+
+
+@pytest.mark.slow
 def test_two_workers_train_to_the_same_accuracy_as_one_also_when_killed_and_resumed(tmp_path: Path) -> None:
     training = Training(epochs=6, batch_size=16, learning_rate=0.03)
     recipe = Recipe(quantization=Quantization(), training=training)
@@ -136,6 +148,5 @@ def test_two_workers_train_to_the_same_accuracy_as_one_also_when_killed_and_resu
     assert first == second == resumed == other
     assert alone["before"] < 0.5
     assert alone["accuracy"] > 0.8
-    assert first["accuracy"] == pytest.approx(alone["accuracy"], abs=0.01)
-    # Gradients are summed in another order, and no more than that.
-    np.testing.assert_allclose(first["sums"], alone["sums"], rtol=0.02)
+    # Large steps make much of the last bit of a sum; 512 samples have a standard error of 0.015.
+    assert first["accuracy"] == pytest.approx(alone["accuracy"], abs=0.02)

@@ -83,7 +83,7 @@ class FlipKeeper:
                     inputs[row].copy(),
                 )
             )
-        if len(self._kept) > 2 * MOST_PICTURES:
+        if sum(flip.input is not None for flip in self._kept) > 2 * MOST_PICTURES:
             self._drop_pictures()
 
     def _drop_pictures(self) -> None:

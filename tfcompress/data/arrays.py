@@ -48,14 +48,23 @@ class ArraySource:
 
     def samples(self, indices: Sequence[int] | None = None) -> Iterator[Sample]:
         """One sample a row."""
-        sizes = {name: len(array) for name, array in {**self.inputs, **self.labels}.items()}
-        if len(set(sizes.values())) > 1:
-            raise DataError(f"{self.name}: arrays have different numbers of samples: {sizes}")
+        self.stacked()
         for row in range(self.count) if indices is None else indices:
             yield named_sample(
                 {name: array[row] for name, array in self.inputs.items()},
                 {name: array[row] for name, array in self.labels.items()},
             )
+
+    def stacked(self) -> Sample:
+        """The arrays.
+
+        Raises:
+            DataError: their lengths differ.
+        """
+        sizes = {name: len(array) for name, array in {**self.inputs, **self.labels}.items()}
+        if len(set(sizes.values())) > 1:
+            raise DataError(f"{self.name}: arrays have different numbers of samples: {sizes}")
+        return named_sample(self.inputs, self.labels)
 
 
 def named_sample(inputs: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarray]) -> Sample:

@@ -48,7 +48,10 @@ class Batch:
 
 
 class Source(Protocol):
-    """Where raw samples come from: one implementation a data format."""
+    """Where raw samples come from: one implementation a data format.
+
+    One whose samples lie in arrays also has ``stacked()``, all of them as one `Sample` with the sample dimension first.
+    """
 
     @property
     def name(self) -> str:
@@ -140,6 +143,43 @@ class Samples:
         Raises:
             DataError: no samples, or a sample of the wrong shape, dtype, or with NaN or infinity.
         """
+        start = 0
+        for batch in self._stacked_batches(batch_size) or self._collected_batches(batch_size):
+            yield batch
+            start += len(batch)
+        if start == 0:
+            raise DataError(f"{self.name}: no samples, expected at least one")
+
+    def _stacked_batches(self, batch_size: int) -> Iterator[Batch] | None:
+        """Batches cut from arrays that are as the model takes them; None where the samples do not lie so."""
+        stacked: Callable[[], Sample] | None = getattr(self.source, "stacked", None)
+        if self.preprocess is not None or stacked is None:
+            return None
+        whole = stacked()
+        inputs = {}
+        for position, info in enumerate(self.inputs):
+            array = _given(whole, position, info.name, len(self.inputs))
+            if array is None or not _fits(array, info, first=1):
+                return None
+            inputs[info.name] = array
+        return self._cut(inputs, self._labels_of(0, whole), batch_size)
+
+    def _cut(self, inputs: dict[str, np.ndarray], labels: dict[str, np.ndarray], batch_size: int) -> Iterator[Batch]:
+        count = self.count or 0
+        for start in range(0, count, batch_size):
+            positions = range(start, min(start + batch_size, count))
+            rows = slice(positions.start, positions.stop)
+            chosen = rows if self.indices is None else list(self.indices[rows])
+            batch = Batch(
+                start, *({name: np.asarray(array[chosen]) for name, array in part.items()} for part in (inputs, labels))
+            )
+            if not all(np.isfinite(array).all() for array in batch.inputs.values()):
+                indices = positions if self.indices is None else self.indices[rows]
+                self._checked_inputs(list(zip(indices, self.source.samples(indices), strict=True)))  # says which
+            yield batch
+
+    def _collected_batches(self, batch_size: int) -> Iterator[Batch]:
+        """Batches of samples that come one by one."""
         positions: Iterable[int] = itertools.count() if self.indices is None else self.indices
         stream = itertools.islice(zip(positions, self.source.samples(self.indices), strict=False), self.limit)
         start = 0
@@ -148,8 +188,6 @@ class Samples:
             stacked = {name: np.stack([item[name] for item in labels]) for name in labels[0]}
             yield Batch(start, self._ready_inputs(chunk) or self._checked_inputs(chunk), stacked)
             start += len(chunk)
-        if start == 0:
-            raise DataError(f"{self.name}: no samples, expected at least one")
 
     def _ready_inputs(self, chunk: Sequence[tuple[int, Sample]]) -> dict[str, np.ndarray] | None:
         """The inputs of samples that are as the model takes them, checked all at once; None where one may not be."""
@@ -234,8 +272,9 @@ def _given(sample: Sample, position: int, name: str, expected: int) -> np.ndarra
     return value if isinstance(value, np.ndarray) else None
 
 
-def _fits(value: np.ndarray, info: TensorInfo) -> bool:
-    """Whether an array is as the model's input takes it."""
-    if value.dtype.name != info.dtype or value.dtype.kind not in "biuf" or value.ndim != len(info.shape) - 1:
+def _fits(value: np.ndarray, info: TensorInfo, *, first: int = 0) -> bool:
+    """Whether an array is as the model's input takes it, from the axis `first` on."""
+    shape = value.shape[first:]
+    if value.dtype.name != info.dtype or value.dtype.kind not in "biuf" or len(shape) != len(info.shape) - 1:
         return False
-    return all(size in (None, have) for size, have in zip(info.shape[1:], value.shape, strict=True))
+    return all(size in (None, have) for size, have in zip(info.shape[1:], shape, strict=True))
