@@ -71,6 +71,13 @@ def test_a_norm_prunes_whole_filters(criterion: Any) -> None:
     assert sorted(kept.mean(axis=0)) == [0.0] * 3 + [1.0] * 9
 
 
+@pytest.mark.parametrize("steps", [1, 2, 3, 4, 5])
+def test_the_shortest_training_reaches_the_target_too(steps: int) -> None:
+    schedule = Schedule(Pruning(), 0.5, steps)
+    asked = [schedule(tf.constant(step)) for step in range(1, steps + 1)]
+    assert max(float(share) for due, share in asked if bool(due)) == 0.5
+
+
 def test_a_polynomial_schedule_rises_to_the_target_and_ends_on_it() -> None:
     schedule = Schedule(Pruning(initial_sparsity=0.2, frequency=7, end_step=50), 0.9, 100)
     due = [step for step in range(1, 101) if bool(schedule(tf.constant(step))[0])]

@@ -149,8 +149,9 @@ class Schedule(tfmot.sparsity.keras.PruningSchedule):
         due = (step > self.begin) & (step <= self.end) & (tf.math.floormod(step - self.begin - 1, self.frequency) == 0)
         if self.pruning.schedule == "constant":
             return due | (step == self.end), tf.constant(self.sparsity, tf.float32)
-        span = max(1, self.end - self.begin - 1)
-        left = 1 - tf.clip_by_value(tf.cast(step - self.begin - 1, tf.float32) / span, 0.0, 1.0)
+        passed = tf.cast(step - self.begin - 1, tf.float32) / max(1, self.end - self.begin - 1)
+        # With one step from beginning to end, that step is the end.
+        left = tf.where(step >= self.end, 0.0, 1 - tf.clip_by_value(passed, 0.0, 1.0))
         rise = self.sparsity - self.pruning.initial_sparsity
         return due | (step == self.end), self.sparsity - rise * left**self.pruning.power
 
