@@ -21,7 +21,7 @@ from tests.wrappers.models import (
 )
 from tfcompress.converters.phone import convert
 from tfcompress.errors import RecipeError
-from tfcompress.load import float_model_from_keras
+from tfcompress.load import float_model_from_keras, to_tf_keras
 from tfcompress.load.frozen_lambda import FrozenLambda, freeze_call
 from tfcompress.recipe import Distillation, Quantization, Recipe, Training
 from tfcompress.runtime import keras, tf, tf_keras
@@ -55,6 +55,11 @@ def normalization() -> Any:
     layer = L.Normalization()
     layer.adapt(np.random.default_rng(0).normal(2, 3, size=(50, 4)))
     return layer
+
+
+def pooled_for_three(x: Any) -> Any:
+    average = L.AveragePooling2D(2, 1, padding="same")(x)
+    return L.Concatenate()([L.Conv2D(4, 1)(x), L.Conv2D(3, 1)(x), L.Conv2D(2, 1)(average)])
 
 
 def recorded(code: Callable[[Any], Any], x: Any) -> Any:
@@ -99,6 +104,7 @@ INTEGER: dict[str, Case] = {
     "ReLU with a maximum": (MAP, chain(L.Conv2D(4, 1), L.ReLU(1.0))),
     "ReLU with a slope": (MAP, chain(L.Conv2D(4, 1), L.ReLU(negative_slope=0.1))),
     "LeakyReLU": (MAP, chain(L.Conv2D(4, 1), L.LeakyReLU())),
+    "MaxPooling2D with several readers": (MAP, lambda x: pooled_for_three(L.MaxPooling2D()(L.Conv2D(4, 1)(x)))),
     "PReLU": (MAP, chain(L.Conv2D(4, 1), L.PReLU(shared_axes=[1, 2], alpha_initializer="normal"))),
     "PReLU with a slope for each place": (MAP, chain(L.Conv2D(4, 1), L.PReLU(alpha_initializer="normal"))),
     "ELU": (MAP, chain(L.Conv2D(4, 1), L.ELU(0.7))),
@@ -152,19 +158,17 @@ INTEGER: dict[str, Case] = {
     "powers": ((8,), lambda x: L.Dense(4)(x) ** 2 + tf.math.exp(-tf.nn.relu(x[:, :4]))),
 }  # fmt: skip
 # {name: (steps, share of values) apart}: XNNPACK knows a slope as a fraction of 256; a step before a steep activation
-# is several behind it, and two directions have twice as many.
+# is several behind it.
 APART = {
     "LeakyReLU": (1.01, 0.1),
     "ReLU with a slope": (1.01, 0.1),
-    "LSTM of sequences": (3.01, 0.05),
-    "GRU": (3.01, 0.05),
-    "SimpleRNN": (3.01, 0.05),
-    "Bidirectional LSTM": (3.01, 0.05),
-    "Bidirectional GRU": (3.01, 0.25),
+    "Bidirectional LSTM": (1.01, 0.05),
 }
 FAST = {
+    "MaxPooling2D with several readers",
     "a Lambda's recorded code",
     "AveragePooling2D",
+    "Bidirectional GRU",
     "LeakyReLU",
     "Dot normalized",
     "EinsumDense with a ReLU",
@@ -208,6 +212,19 @@ def test_indices_that_are_given_as_floats_stay_exact() -> None:
     wrapped = wrap(model, Recipe(quantization=Quantization(), distillation=Distillation()))
     got, _ = Int8File(wrapped, float_io=True).run(indices)
     np.testing.assert_array_equal(got, np.asarray(wrapped(indices, training=False)))
+
+
+def test_layer_normalization_of_keras3_is_fully_integer() -> None:
+    inputs = keras.Input((6, 8), name="rows")
+    x = keras.layers.LayerNormalization()(keras.layers.Dense(8)(inputs))
+    check_quantized(to_tf_keras(keras.Model(inputs, keras.layers.Dense(3)(x))))
+
+
+def test_scaled_residuals_of_keras_applications_are_fully_integer() -> None:
+    inputs = keras.Input((6, 6, 4), name="map")
+    residual = keras.layers.Conv2D(4, 1)(inputs)
+    scale = keras.src.applications.inception_resnet_v2.CustomScaleLayer(0.2)
+    check_quantized(to_tf_keras(keras.Model(inputs, scale([inputs, residual]))))
 
 
 def test_one_hot_codes_are_looked_up_in_int8() -> None:

@@ -121,8 +121,9 @@ def _default_settings(layer_class: type) -> dict[str, Any]:
         if "__init__" in vars(base):
             parameters = inspect.signature(vars(base)["__init__"]).parameters.values()
             found.update({p.name: p.default for p in parameters if p.default is not p.empty})
-    # tf_keras takes these through **kwargs, with these defaults (base_layer.py, rnn/base_rnn.py).
-    return {"time_major": False, "zero_output_for_mask": False, "groups": 1, "ragged": False, **found}
+    # Taken through **kwargs, with these defaults (base_layer.py, rnn/base_rnn.py, layer_normalization.py).
+    hidden = {"time_major": False, "zero_output_for_mask": False, "groups": 1, "ragged": False, "rms_scaling": False}
+    return {**hidden, **found}
 
 
 def _translated(key: str, value: Any, direction: _Direction) -> Any:

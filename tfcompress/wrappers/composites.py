@@ -166,10 +166,20 @@ def _prelu_of_channels(call: Call, state: Rewrite, x: Any, slopes: np.ndarray, p
 
 
 def _keras3_layer(call: Call, state: Rewrite) -> Any:
+    """Layers that tf_keras has no counterpart of."""
+    layer = call.layer.layer
+    if type(layer) is keras.layers.CategoryEncoding and layer.output_mode == "one_hot":
+        return _one_hot(call, state)
+    if type(layer) is keras.src.applications.inception_resnet_v2.CustomScaleLayer:
+        x, residual = call.inputs
+        scaled = state.layer(call, "scaled", lambda name: _L.Rescaling(layer.scale, name=name))(residual)
+        return state.merge(call, "", _L.Add, [x, scaled])
+    return None
+
+
+def _one_hot(call: Call, state: Rewrite) -> Any:
     """One-hot codes are rows of a unit matrix: ONE_HOT has no int8 form in the converter, GATHER has."""
     layer = call.layer.layer
-    if type(layer) is not keras.layers.CategoryEncoding or layer.output_mode != "one_hot":
-        return None
     unit = np.eye(layer.num_tokens, dtype=np.float32)
     rows = state.layer(call, "rows", lambda name: _L.Embedding(*unit.shape, name=name), [unit])(call.inputs[0])
     return state.reshape(call, "", call.old_outputs[0].shape[1:], rows)

@@ -100,6 +100,12 @@ def _activation(layer: Any) -> Rule:
     return _ACTIVATIONS.get(name, _float(f"activation {name} has no int8 kernel in LiteRT"))
 
 
+def _dense(layer: Any) -> Rule:
+    # A kernel that several operators read, as each step of a recurrent layer does, comes out with a scale for each
+    # output, whatever the simulation says.
+    return _kernel("kernel", "last" if len(layer.inbound_nodes) > 1 else "tensor")
+
+
 def _relu(layer: Any) -> Rule:
     if layer.threshold or (layer.negative_slope and layer.max_value is not None):
         return _float("a ReLU with a threshold, or with both a slope and a maximum, has no int8 kernel in LiteRT")
@@ -141,7 +147,7 @@ _RECURRENT_REASON = (
 )
 
 _BY_CLASS: dict[Any, Rule | Callable[[Any], Rule]] = {
-    _L.Dense: _kernel("kernel", "tensor"),
+    _L.Dense: _dense,
     _L.Conv2D: _kernel("kernel", "last"),
     _L.DepthwiseConv2D: _kernel("depthwise_kernel", "last_two"),
     _L.Conv2DTranspose: _kernel("kernel", "tensor"),
@@ -178,7 +184,7 @@ _BY_CLASS: dict[Any, Rule | Callable[[Any], Rule]] = {
     _L.GlobalAveragePooling2D: _OWN,
     _L.GlobalAveragePooling3D: _OWN,
     _L.MaxPooling1D: _MOVED,
-    _L.MaxPooling2D: _MOVED,
+    _L.MaxPooling2D: _SAME,
     _L.GlobalMaxPooling1D: _MOVED,
     _L.GlobalMaxPooling2D: _MOVED,
     _L.GlobalMaxPooling3D: _MOVED,

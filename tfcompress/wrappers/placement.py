@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tfcompress.runtime import tf_keras
+from tfcompress.wrappers.activations import activation_name
 from tfcompress.wrappers.graph import Call, calls_of, consumers_of
 from tfcompress.wrappers.layer_rules import Placement, Rule, fuses, joins, rule_for
 from tfcompress.wrappers.ranges import Ranges
@@ -106,12 +107,21 @@ class _Placing:
 
     def _merged_into_reader(self, rule: Rule, tensor: Any) -> bool:
         """Whether the file never holds this tensor: a fused ReLU follows, or a concatenation rescales it as its own."""
-        readers = self.consumers.get(id(tensor), [])
-        if len(readers) != 1 or readers[0] is None or self.skip(readers[0].layer.name):
+        call = self._only_reader(tensor)
+        if call is None or self.skip(call.layer.name):
             return False
-        reader = readers[0].layer
-        batch_norm = type(reader) is tf_keras.layers.BatchNormalization and bool(rule.weights)
-        return (rule.fuses_relu and (fuses(reader) or joins(reader))) or batch_norm
+        batch_norm = type(call.layer) is tf_keras.layers.BatchNormalization and bool(rule.weights)
+        return (rule.fuses_relu and (fuses(call.layer) or joins(call.layer))) or batch_norm
+
+    def _only_reader(self, tensor: Any) -> Call | None:
+        """The one call that reads a tensor, if need be through linear activations; None where there are several."""
+        readers = self.consumers.get(id(tensor), [])
+        if len(readers) != 1 or readers[0] is None:
+            return None
+        layer = readers[0].layer
+        if type(layer) is tf_keras.layers.Activation and activation_name(layer.activation) == "linear":
+            return self._only_reader(readers[0].old_outputs[0])
+        return readers[0]
 
     def _own_if_read_by_integer(self, tensor: Any) -> None:
         if not _is_float(tensor):
