@@ -220,6 +220,16 @@ def test_layer_normalization_of_keras3_is_fully_integer() -> None:
     check_quantized(to_tf_keras(keras.Model(inputs, keras.layers.Dense(3)(x))))
 
 
+def test_a_variance_that_rounds_to_zero_does_not_stop_the_training() -> None:
+    model = functional((6, 8), chain(L.LayerNormalization(epsilon=1e-6), L.Dense(3)))
+    samples = samples_for(model, 32, labels=False)
+    wrapped = wrap(model, Recipe(quantization=Quantization(), distillation=Distillation()), calibration=samples)
+    flat = np.full((32, 6, 8), 0.3, np.float32)
+    flat[:, 0] = np.linspace(-9, 9, 8)  # one row of a large variance, five of none
+    wrapped.fit(flat, batch_size=16, verbose=0)
+    assert all(np.isfinite(values).all() for values in wrapped.get_weights())
+
+
 def test_scaled_residuals_of_keras_applications_are_fully_integer() -> None:
     inputs = keras.Input((6, 6, 4), name="map")
     residual = keras.layers.Conv2D(4, 1)(inputs)

@@ -9,6 +9,7 @@ import numpy as np
 from tfcompress.load.adapters import Keras3Layer
 from tfcompress.runtime import keras, tf, tf_keras
 from tfcompress.wrappers.graph import Call, is_model
+from tfcompress.wrappers.reciprocal_root import ReciprocalRoot
 from tfcompress.wrappers.rewrite import Rewrite, Rewriter
 
 __all__ = ["COMPOSITES"]
@@ -54,7 +55,7 @@ def _last_axis_norm(call: Call, state: Rewrite, x: Any, part: str = "") -> Any:
     centred = state.merge(call, "centred", _L.Subtract, [x, mean])
     square = state.merge(call, "square", _L.Multiply, [centred, centred])
     variance = tf.reduce_mean(square, axis=-1, keepdims=True)
-    inverse = tf.math.rsqrt(variance + layer.epsilon)
+    inverse = state.layer(call, "inverse", lambda name: ReciprocalRoot(name=name))(variance + layer.epsilon)
     if not (layer.scale or layer.center):
         return state.merge(call, part, _L.Multiply, [centred, inverse])
     normal = state.merge(call, "normal", _L.Multiply, [centred, inverse])
@@ -174,6 +175,8 @@ def _keras3_layer(call: Call, state: Rewrite) -> Any:
         x, residual = call.inputs
         scaled = state.layer(call, "scaled", lambda name: _L.Rescaling(layer.scale, name=name))(residual)
         return state.merge(call, "", _L.Add, [x, scaled])
+    if type(layer) is keras.src.applications.convnext.LayerScale:
+        return state.affine(call, call.inputs[0], call.layer.get_weights()[0], 0.0)
     return None
 
 

@@ -17,6 +17,7 @@ from tfcompress.runtime import tf_keras
 from tfcompress.wrappers.activations import activation_name
 from tfcompress.wrappers.operators import symbol_of
 from tfcompress.wrappers.quantizers import Axis
+from tfcompress.wrappers.reciprocal_root import ReciprocalRoot
 
 __all__ = ["SIGMOID_RANGE", "TANH_RANGE", "Placement", "Rule", "fuses", "joins", "rule_for"]
 
@@ -166,6 +167,7 @@ _BY_CLASS: dict[Any, Rule | Callable[[Any], Rule]] = {
     _L.MultiHeadAttention: _float("attention with a mask: its large negative number would take the whole int8 range"),
     _L.BatchNormalization: _ARITHMETIC,
     _L.UnitNormalization: _unit_norm,
+    ReciprocalRoot: _OWN,
     _L.Add: _ARITHMETIC,
     _L.Subtract: _ARITHMETIC,
     _L.Multiply: _ARITHMETIC,

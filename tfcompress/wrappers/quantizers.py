@@ -270,7 +270,8 @@ def _on_grid(values: Any, low: Any, high: Any) -> tuple[Any, Any]:
 
     def gradient(upstream: Any) -> tuple[Any, Any, Any]:
         inside, at_low, at_high = tf.quantization.fake_quant_with_min_max_vars_gradient(upstream, values, low, high)
-        by_width = tf.reduce_sum(inside * (rounded - values)) / (high - low)
+        # Nothing where nothing passes, also of an infinite value.
+        by_width = tf.reduce_sum(tf.math.multiply_no_nan(rounded - values, inside)) / (high - low)
         return inside, at_low - by_width, at_high + by_width
 
     return rounded, gradient

@@ -1,0 +1,33 @@
+"""``1 / sqrt(x)`` for values that quantization may round to zero."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tfcompress.runtime import tf, tf_keras
+
+__all__ = ["ReciprocalRoot"]
+
+
+@tf.custom_gradient
+def _reciprocal_root(x: Any) -> tuple[Any, Any]:
+    root = tf.math.rsqrt(x)
+
+    def gradient(upstream: Any) -> Any:
+        # At zero the result is infinite and the quantizer behind it clips it, which takes the gradient to zero; times
+        # an infinite slope that would be NaN.
+        return tf.math.multiply_no_nan(-0.5 * root * tf.square(root), upstream)
+
+    return root, gradient
+
+
+@tf_keras.saving.register_keras_serializable("tfcompress")
+class ReciprocalRoot(tf_keras.layers.Layer):
+    """``tf.math.rsqrt`` whose gradient is finite wherever the one from above is zero.
+
+    LiteRT's int8 RSQRT gives the largest value of its range at zero, as the quantizer after this layer does.
+    """
+
+    def call(self, inputs: Any) -> Any:
+        """The reciprocal square roots."""
+        return _reciprocal_root(inputs)
