@@ -28,7 +28,7 @@ from tfcompress.converters.phone import convert
 from tfcompress.data import samples_from_arrays
 from tfcompress.errors import TfCompressError
 from tfcompress.load import float_model_from_keras, to_tf_keras
-from tfcompress.model import FloatModel
+from tfcompress.model import FloatModel, TensorInfo
 from tfcompress.recipe import Distillation, Quantization, Recipe, Training
 from tfcompress.runtime import keras, tf, tf_keras
 from tfcompress.tflite import read_tflite
@@ -127,7 +127,7 @@ def compare(exact: Arrays, simulation: FloatModel, file: Path, inputs: Arrays) -
             output values that are half a step or more apart.
     """
     runner = LiteRtRunner(file)
-    scales = _scales(runner)
+    scales = _scales(runner, runner.outputs, runner.output_indices)
     classes = [
         name for name, values in exact.items() if values.ndim == 2 and values.shape[1] > 1 and sums_to_one(values)
     ]
@@ -157,24 +157,23 @@ def _agreement(classes: list[str], one: Arrays, other: Arrays) -> float | None:
 def _nudged(runner: LiteRtRunner, inputs: Arrays) -> Arrays:
     """The inputs, one value in a hundred a quantization step up or down; those that are not quantized as they are."""
     random = np.random.default_rng(0)
-    steps = [read_tflite(runner.content).main.tensors[index].quantization for index in runner.input_indices]
     found = {}
-    for info, quantization in zip(runner.inputs, steps, strict=True):
-        values = inputs[info.name]
-        if quantization is not None:
+    for name, step in _scales(runner, runner.inputs, runner.input_indices).items():
+        values = inputs[name]
+        if step:
             sign = random.choice([-1.0, 0.0, 1.0], values.shape, p=[NUDGED / 2, 1 - NUDGED, NUDGED / 2])
-            values = (values + sign * float(quantization.scales[0])).astype(np.float32)
-        found[info.name] = values
+            values = (values + sign * step).astype(np.float32)
+        found[name] = values
     return found
 
 
-def _scales(runner: LiteRtRunner) -> dict[str, float]:
-    """{output name: step of its grid}, 0 for a float output."""
+def _scales(runner: LiteRtRunner, infos: tuple[TensorInfo, ...], indices: tuple[int, ...]) -> dict[str, float]:
+    """{name of an input or output: step of its grid}, 0 for a float one."""
     tensors = read_tflite(runner.content).main.tensors
-    found = [tensors[index].quantization for index in runner.output_indices]
+    found = [tensors[index].quantization for index in indices]
     return {
         info.name: 0.0 if quantization is None else float(quantization.scales[0])
-        for info, quantization in zip(runner.outputs, found, strict=True)
+        for info, quantization in zip(infos, found, strict=True)
     }
 
 

@@ -166,16 +166,15 @@ class Samples:
 
     def _cut(self, inputs: dict[str, np.ndarray], labels: dict[str, np.ndarray], batch_size: int) -> Iterator[Batch]:
         count = self.count or 0
+        positions = range(count) if self.indices is None else self.indices
         for start in range(0, count, batch_size):
-            positions = range(start, min(start + batch_size, count))
-            rows = slice(positions.start, positions.stop)
-            chosen = rows if self.indices is None else list(self.indices[rows])
+            chosen = positions[start : min(start + batch_size, count)]
+            rows = slice(chosen.start, chosen.stop) if isinstance(chosen, range) else list(chosen)
             batch = Batch(
-                start, *({name: np.asarray(array[chosen]) for name, array in part.items()} for part in (inputs, labels))
+                start, *({name: np.asarray(array[rows]) for name, array in part.items()} for part in (inputs, labels))
             )
             if not all(np.isfinite(array).all() for array in batch.inputs.values()):
-                indices = positions if self.indices is None else self.indices[rows]
-                self._checked_inputs(list(zip(indices, self.source.samples(indices), strict=True)))  # says which
+                self._checked_inputs(list(zip(chosen, self.source.samples(chosen), strict=True)))  # says which
             yield batch
 
     def _collected_batches(self, batch_size: int) -> Iterator[Batch]:

@@ -87,7 +87,7 @@ def _rescaling(call: Call, state: Rewrite) -> Any:
 
 def _layer_scale(call: Call, state: Rewrite) -> Any:
     """ConvNeXt's factor a channel, a layer class of keras.applications."""
-    return state.affine(call, call.inputs[0], call.layer.gamma, 0.0)
+    return state.affine(call, call.inputs[0], call.layer.get_weights()[0], 0.0)
 
 
 def _average(call: Call, state: Rewrite) -> Any:
@@ -167,22 +167,24 @@ def _prelu_of_channels(call: Call, state: Rewrite, x: Any, slopes: np.ndarray, p
 
 
 def _keras3_layer(call: Call, state: Rewrite) -> Any:
-    """Layers that tf_keras has no counterpart of."""
-    layer = call.layer.layer
-    if type(layer) is keras.layers.CategoryEncoding and layer.output_mode == "one_hot":
-        return _one_hot(call, state)
-    if type(layer) is keras.src.applications.inception_resnet_v2.CustomScaleLayer:
-        x, residual = call.inputs
-        scaled = state.layer(call, "scaled", lambda name: _L.Rescaling(layer.scale, name=name))(residual)
-        return state.merge(call, "", _L.Add, [x, scaled])
-    if type(layer) is keras.src.applications.convnext.LayerScale:
-        return state.affine(call, call.inputs[0], call.layer.get_weights()[0], 0.0)
-    return None
+    """A layer that tf_keras has no counterpart of."""
+    rewriter = _KERAS3.get(type(call.layer.layer))
+    return None if rewriter is None else rewriter(call, state)
 
 
-def _one_hot(call: Call, state: Rewrite) -> Any:
+def _scaled_residual(call: Call, state: Rewrite) -> Any:
+    """InceptionResNetV2's sum of a tensor and a share of another, a layer class of keras.applications."""
+    x, residual = call.inputs
+    share = call.layer.layer.scale
+    scaled = state.layer(call, "scaled", lambda name: _L.Rescaling(share, name=name))(residual)
+    return state.merge(call, "", _L.Add, [x, scaled])
+
+
+def _category_encoding(call: Call, state: Rewrite) -> Any:
     """One-hot codes are rows of a unit matrix: ONE_HOT has no int8 form in the converter, GATHER has."""
     layer = call.layer.layer
+    if layer.output_mode != "one_hot":
+        return None
     unit = np.eye(layer.num_tokens, dtype=np.float32)
     rows = state.layer(call, "rows", lambda name: _L.Embedding(*unit.shape, name=name), [unit])(call.inputs[0])
     return state.reshape(call, "", call.old_outputs[0].shape[1:], rows)
@@ -193,6 +195,12 @@ def _maker(half: Any) -> Any:
 
 
 _MERGES = {"concat": _L.Concatenate, "sum": _L.Add, "mul": _L.Multiply, "ave": _L.Average}
+
+_KERAS3: dict[Any, Rewriter] = {
+    keras.layers.CategoryEncoding: _category_encoding,
+    keras.src.applications.inception_resnet_v2.CustomScaleLayer: _scaled_residual,
+    keras.src.applications.convnext.LayerScale: _layer_scale,
+}
 
 COMPOSITES: dict[Any, Rewriter] = {
     _L.SeparableConv1D: _separable,
