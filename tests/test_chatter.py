@@ -27,6 +27,33 @@ def test_only_our_own_output_is_seen() -> None:
     assert done.stderr == "note\nnative after\n"
 
 
+THREADS = """
+import os, sys, threading
+from tfcompress import chatter
+entered, left = threading.Event(), threading.Event()
+def first():
+    with chatter.silenced():
+        entered.set()
+        left.wait()
+        os.write(2, b"the first thread's\\n")
+thread = threading.Thread(target=first)
+thread.start()
+entered.wait()
+with chatter.silenced():
+    os.write(2, b"the second thread's\\n")
+os.write(2, b"while the first is silenced\\n")
+print("note", file=chatter.err())
+left.set()
+thread.join()
+os.write(2, b"after\\n")
+"""
+
+
+def test_the_last_of_several_threads_ends_the_silence() -> None:
+    done = subprocess.run([sys.executable, "-c", THREADS], capture_output=True, text=True, check=True)
+    assert done.stderr == "note\nafter\n"
+
+
 def test_everything_is_seen_when_asked_for() -> None:
     program = PROGRAM.replace("with chatter", "chatter.keep_chatter()\nwith chatter", 1)
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -10,13 +10,16 @@ import contextlib
 import logging
 import os
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from typing import TextIO
 
 __all__ = ["err", "keep_chatter", "out", "silenced"]
 
-_depth = 0
+_changing = threading.Lock()
+_inside = 0  # how many `silenced()` are open, in all threads
+_redirection = contextlib.ExitStack()
 _kept = False
 _real: dict[int, TextIO] = {}
 
@@ -46,16 +49,32 @@ def _is_descriptor(stream: TextIO, number: int) -> bool:
 
 @contextlib.contextmanager
 def silenced() -> Iterator[None]:
-    """Discard what anything but us writes to file descriptors 1 and 2; may be nested.
+    """Discard what anything but us writes to file descriptors 1 and 2; may be nested, and entered by several threads.
 
     Python warnings and log records below ERROR of other libraries are dropped too.  The user's `sys.stdout` and
     `sys.stderr` are swapped for streams on the real descriptors only where they *are* those descriptors, so
     a notebook or pytest that replaced them is not disturbed.
     """
-    global _depth
-    if _kept or _depth:
+    global _inside
+    if _kept:
         yield
         return
+    with _changing:
+        if not _inside:
+            _redirection.enter_context(_redirected())
+        _inside += 1
+    try:
+        yield
+    finally:
+        with _changing:
+            _inside -= 1
+            if not _inside:
+                _redirection.close()
+
+
+@contextlib.contextmanager
+def _redirected() -> Iterator[None]:
+    """The descriptors belong to the whole process: the first to be silenced redirects them, the last restores them."""
     sys.stdout.flush()
     sys.stderr.flush()
     saved = {number: os.dup(number) for number in (1, 2)}
@@ -69,7 +88,6 @@ def silenced() -> Iterator[None]:
     for number in saved:
         os.dup2(sink, number)
     os.close(sink)
-    _depth += 1
     previous_level = logging.root.manager.disable
     logging.disable(max(previous_level, logging.WARNING))
     try:
@@ -78,7 +96,6 @@ def silenced() -> Iterator[None]:
             yield
     finally:
         logging.disable(previous_level)
-        _depth -= 1
         # Python-level writers (absl, tqdm) hold what they wrote in a buffer: it must go where it was meant to.
         sys.stdout.flush()
         sys.stderr.flush()

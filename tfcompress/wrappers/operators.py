@@ -9,6 +9,7 @@ import numpy as np
 
 from tfcompress.runtime import tf, tf_keras
 from tfcompress.wrappers.graph import Call
+from tfcompress.wrappers.reciprocal_root import ReciprocalRoot
 from tfcompress.wrappers.rewrite import Rewrite, Rewriter
 
 __all__ = ["OPERATORS", "symbol_of"]
@@ -80,6 +81,10 @@ def _clip(call: Call, state: Rewrite) -> Any:
     return None
 
 
+def _reciprocal_root(call: Call, state: Rewrite) -> Any:
+    return state.layer(call, "", lambda name: ReciprocalRoot(name=name))(call.inputs[0])
+
+
 _BY_SYMBOL: dict[str, Callable[[Call, Rewrite], Any]] = {
     "math.multiply": _arithmetic_with_number,
     "math.subtract": _arithmetic_with_number,
@@ -87,6 +92,7 @@ _BY_SYMBOL: dict[str, Callable[[Call, Rewrite], Any]] = {
     "math.negative": _negative,
     "math.square": _square,
     "math.pow": _power,
+    "math.rsqrt": _reciprocal_root,
     "nn.silu": _swish,
     "clip_by_value": _clip,
 }

@@ -15,7 +15,8 @@ def _reciprocal_root(x: Any) -> tuple[Any, Any]:
 
     def gradient(upstream: Any) -> Any:
         # At zero the result is infinite and the quantizer behind it clips it, which takes the gradient to zero; times
-        # an infinite slope that would be NaN.
+        # an infinite slope that would be NaN.  TensorFlow's own gradient makes that exception on a CPU, but not where
+        # XLA compiles it, as for a TPU.
         return tf.math.multiply_no_nan(-0.5 * root * tf.square(root), upstream)
 
     return root, gradient
