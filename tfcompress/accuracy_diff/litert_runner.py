@@ -101,10 +101,11 @@ class LiteRtRunner:
         self._inputs, self._outputs = _ports(first)
         self.inputs = tuple(port.info for port in self._inputs)
         self.outputs = tuple(port.info for port in self._outputs)
-        self._idle: queue.SimpleQueue[Interpreter] = queue.SimpleQueue()
-        self._idle.put(first)
-        for _ in range((workers or os.cpu_count() or 1) - 1):
-            self._idle.put(self._interpreter())
+        # None stands for an interpreter that the thread that needs it will make: packing the weights of a large file
+        # takes as long as several samples.
+        self._idle: queue.LifoQueue[Interpreter | None] = queue.LifoQueue()
+        for each in [None] * ((workers or os.cpu_count() or 1) - 1) + [first]:
+            self._idle.put(each)
         self._sizes: dict[int, tuple[tuple[int, ...], ...]] = {}  # input shapes that an interpreter is set up for
         self._batches: bool | None = None  # None until the first batch was tried
 
@@ -143,8 +144,9 @@ class LiteRtRunner:
         rows = len(next(iter(stored.values())))
         interpreter = self._idle.get()
         try:
+            interpreter = interpreter or self._interpreter()
             size = self._fixed_batch()
-            if size == 1 and rows > 1 and self._can_batch(interpreter, stored):
+            if size == 1 and min(rows, self._cached_batch) > 1 and self._can_batch(interpreter, stored):
                 size = min(rows, self._cached_batch)
             raw = in_fixed_batches(lambda piece: self._invoke(interpreter, piece), stored, size)
         finally:
