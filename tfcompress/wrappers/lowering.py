@@ -2,7 +2,8 @@
 
 The simulation must quantize exactly where the file does.  So whatever LiteRT computes as several operators becomes
 several layers here, and whatever it merges becomes one: batch normalization goes into the convolution before it,
-activations that are operators of their own leave their layer, an average over the whole map becomes a MEAN.
+activations that are operators of their own leave their layer, an average over the whole map becomes a MEAN, and equal
+layers on one tensor become one.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 from tfcompress.runtime import tf_keras
 from tfcompress.wrappers.activations import activation_layers, activation_name, elu_layer, fused_activation, relu_layer
 from tfcompress.wrappers.attention import ATTENTION
+from tfcompress.wrappers.common_subexpressions import merge_common_subexpressions
 from tfcompress.wrappers.composites import COMPOSITES
 from tfcompress.wrappers.convolutions import CONVOLUTIONS
 from tfcompress.wrappers.folding import affine_of, can_fold_into, fold
@@ -54,6 +56,7 @@ def lower(model: Any, *, freeze_batch_norm: bool = True) -> Any:
         current, changed = rewrite(current, _EXPANDED)
         if not changed:
             break
+    current = merge_common_subexpressions(current)
     current, _ = rewrite(current, HARD_SWISH)
     current, _ = rewrite(current, CONVOLUTIONS, freeze_batch_norm=freeze_batch_norm)
     return rewrite(current, _SINGLE, freeze_batch_norm=freeze_batch_norm)[0]
