@@ -13,30 +13,31 @@ __all__ = ["inputs_for"]
 OPEN_SIZE = 32
 
 
-def inputs_for(model: FloatModel, count: int, *, raw: bool = False) -> dict[str, np.ndarray]:
+def inputs_for(model: FloatModel, count: int) -> dict[str, np.ndarray]:
     """{input name: [count, ...]} of reproducible inputs, an open size being 32.
+
+    Pictures are in 0..1, except those of 32x32, whose classifiers want pixels in 0..255.
 
     Args:
         model: what they are for.
         count: how many samples.
-        raw: pictures are pixels in 0..255; else in 0..1, except those of 32x32, whose classifiers want pixels.
     """
     embeds = any(type(layer).__name__ == "Embedding" for layer in all_layers(model.keras_model))
     found = {}
     for info in model.inputs:
         sizes = tuple(OPEN_SIZE if size is None else size for size in info.shape[1:])
         if np.dtype(info.dtype).kind == "f" and not embeds:
-            found[info.name] = _values(sizes, count, raw)
+            found[info.name] = _values(sizes, count)
         else:
             found[info.name] = np.random.default_rng(0).integers(0, 2, (count, *sizes)).astype(info.dtype)
     return found
 
 
-def _values(sizes: tuple[int, ...], count: int, raw: bool) -> np.ndarray:
+def _values(sizes: tuple[int, ...], count: int) -> np.ndarray:
     if len(sizes) == 3 and sizes[-1] in (1, 3) and min(sizes[:2]) >= 24:
         pictures = _photos(count, sizes)
         if pictures is not None:
-            return pictures if raw or sizes == (32, 32, 3) else pictures / 255
+            return pictures if sizes == (32, 32, 3) else pictures / 255
     random = np.random.default_rng(0)
     walk = np.cumsum(random.normal(size=(count, int(np.prod(sizes)))), axis=1)
     walk = (walk - walk.mean(axis=1, keepdims=True)) / (walk.std(axis=1, keepdims=True) + 1e-9)

@@ -18,11 +18,12 @@ import numpy as np
 
 import tfcompress
 from benchmarks.models import SHARED
+from benchmarks.trained_networks import MNIST, digits
 from tfcompress.recipe import Clustering, Distillation, Pruning, Quantization, Recipe, Training
 from tfcompress.runtime import keras, tf
 
 SECONDS = 900
-MNIST, CIFAR = SHARED / "data/mnist", SHARED / "data"
+CIFAR = SHARED / "data"
 FLOAT_EPOCHS, FLOAT_BATCH, FLOAT_RATE = 10, 64, 1e-3
 
 # Chosen on the last 3,000 of the 20,000 training images, with models trained on the others.
@@ -71,8 +72,8 @@ def unlabelled_images() -> np.ndarray:
 
 def lenet(build: Callable[[], Any]) -> dict[str, Any]:
     """A LeNet, trained, then 90 % pruned, clustered to 16 values and quantized."""
-    with np.load(MNIST / "train20000.npz") as stored:
-        train = _pixels(stored["x"]), stored["y"].astype(np.int64)
+    images, classes = digits()
+    train = _pixels(images), classes
     test = _pixels(_idx("t10k-images-idx3-ubyte.gz", 16).reshape(-1, 28, 28)), _idx("t10k-labels-idx1-ubyte.gz", 8)
     model = _trained(build, *train)
     return _figures(_convert(model, PRUNED_CLUSTERED_QUANTIZED, train=train, evaluation=(test[0], test[1].astype(int))))

@@ -3,12 +3,10 @@
 Keras files of ../shared and one network of each keras.applications family at 96x96.  The simulation (the
 quantization-aware Keras model) and the file, run by LiteRT as it comes, get the same held-out inputs.
 
-The keras.applications networks are random, and their argmax says little.  Left alone, all thousand classes tie; so
-their logits are spread to a standard deviation of `SPREAD`.  And a random network with normalized activations is
-chaotic: a rounding tie in its first layer grows by half in each layer, until the classes are others.  With a beta of
-twice gamma, so that few activations are cut off, it grows more slowly.  `nudged_agreement` is what can be asked of such
-a model: how often the file agrees with itself when one input value in a hundred moves by one step.  And
-`operator_max_error_steps` says whether simulation and file compute the same, operator by operator.
+The keras.applications networks are trained on digits for a few minutes, so that their classes mean something; the
+files come trained.  `nudged_agreement` says how settled the answers are: how often the file agrees with itself when one
+input value in a hundred moves by one step.  And `operator_max_error_steps` says whether simulation and file compute the
+same, operator by operator.
 """
 
 from __future__ import annotations
@@ -22,6 +20,7 @@ import numpy as np
 from benchmarks.by_operator import compare_operators
 from benchmarks.inputs import inputs_for
 from benchmarks.models import PREFIX, applications, keras_files, load
+from benchmarks.trained_networks import digits, pictures, trained_network
 from tfcompress.accuracy_diff.litert_runner import LiteRtRunner
 from tfcompress.accuracy_diff.tasks.choose import sums_to_one
 from tfcompress.converters.phone import convert
@@ -30,14 +29,11 @@ from tfcompress.errors import TfCompressError
 from tfcompress.load import float_model_from_keras, to_tf_keras
 from tfcompress.model import FloatModel, TensorInfo
 from tfcompress.recipe import Distillation, Quantization, Recipe, Training
-from tfcompress.runtime import keras, tf, tf_keras
 from tfcompress.tflite import read_tflite
 from tfcompress.wrappers import finetune
 
 SECONDS = 1800
 STEP, EVALUATION, BATCH = 16, 256, 32
-PICTURE_SIZE = 96  # of the keras.applications networks, in pixels
-SPREAD = 4.0
 NUDGED = 0.01  # share of the input values
 
 Arrays = dict[str, np.ndarray]
@@ -54,72 +50,52 @@ def row(name: str) -> dict[str, Any]:
         quantization=Quantization(), distillation=Distillation(), training=Training(epochs=1, batch_size=STEP)
     )
     try:
-        network = _random_network(name) if name.startswith(PREFIX) else to_tf_keras(load(name).keras_model)
+        network, inputs, classes = _network(name)
         model = float_model_from_keras(network)
-        inputs = inputs_for(model, STEP + EVALUATION, raw=name.startswith(PREFIX))
         few = {key: values[:STEP] for key, values in inputs.items()}
-        if name.startswith(PREFIX):
-            _calm(network, next(iter(few.values())))
-            _spread_logits(network, next(iter(few.values())))
+        held_out = {key: values[STEP:] for key, values in inputs.items()}
         samples = samples_from_arrays(few, model_inputs=model.inputs, model_outputs=model.outputs)
         done = finetune(network, recipe, samples)
         trained = float_model_from_keras(done.trained)
         with tempfile.TemporaryDirectory() as folder:
             artifact = convert(trained, samples, recipe, Path(folder))
-            held_out = {key: values[STEP:] for key, values in inputs.items()}
-            exact = _outputs(float_model_from_keras(done.plain), held_out)
-            compared = compare(exact, trained, artifact.runnable, held_out)
+            compared = compare(float_model_from_keras(done.plain), trained, artifact.runnable, held_out, classes)
     except TfCompressError as error:
         return {"status": "failed", "reason": str(error)}
+    whole = artifact.facts["fully_integer"]
     return {
-        "status": "fully_integer" if artifact.facts["fully_integer"] else "partly_float",
-        "reason": "; ".join(done.notes)[:300] or None,
+        "status": "fully_integer" if whole else "partly_float",
+        "reason": "; ".join(done.notes or (() if whole else artifact.notes))[:300] or None,
         **compared,
     }
 
 
-def _random_network(name: str) -> Any:
-    keras.utils.set_random_seed(0)
-    build = getattr(keras.applications, name.removeprefix(PREFIX))
-    return to_tf_keras(build(weights=None, input_shape=(PICTURE_SIZE, PICTURE_SIZE, 3)))
+def _network(name: str) -> tuple[Any, Arrays, np.ndarray | None]:
+    """A tf_keras model, inputs for one step and the evaluation, and the classes of those for the evaluation."""
+    if not name.startswith(PREFIX):
+        network = to_tf_keras(load(name).keras_model)
+        return network, inputs_for(float_model_from_keras(network), STEP + EVALUATION), None
+    family = name.removeprefix(PREFIX)
+    images, classes = digits()
+    network = trained_network(family, images, classes)
+    (info,) = float_model_from_keras(network).inputs
+    return network, {info.name: pictures(family, images[-STEP - EVALUATION :])}, classes[-EVALUATION:]
 
 
-def _calm(model: Any, inputs: np.ndarray) -> None:
-    """Batch normalization with random gammas, twice gamma for beta and the statistics of `inputs`, in place."""
-    random = np.random.default_rng(0)
-    layers = [layer for layer in model.layers if isinstance(layer, tf_keras.layers.BatchNormalization)]
-    momenta = [layer.momentum for layer in layers]
-    for layer in layers:
-        if layer.scale:
-            layer.gamma.assign(random.uniform(0.5, 1.5, layer.gamma.shape))
-        layer.beta.assign(2 * layer.gamma if layer.scale else tf.fill(layer.beta.shape, 2.0))
-        layer.momentum = 0.0  # takes the statistics of the next batch as they are
-    model(inputs, training=True)
-    for layer, momentum in zip(layers, momenta, strict=True):
-        layer.momentum = momentum
-
-
-def _spread_logits(model: Any, inputs: np.ndarray) -> None:
-    """Scale and centre the last kernel of a softmax classifier, in place."""
-    logits = np.log(model.predict(inputs, verbose=0) + 1e-30)
-    logits -= logits.mean(axis=1, keepdims=True)
-    mean = logits.mean(axis=0)
-    factor = SPREAD / (logits - mean).std()
-    last = [layer for layer in model.layers if hasattr(layer, "kernel")][-1]
-    last.kernel.assign(last.kernel * factor)
-    last.bias.assign((last.bias - mean) * factor)
-
-
-def compare(exact: Arrays, simulation: FloatModel, file: Path, inputs: Arrays) -> dict[str, Any]:
+def compare(
+    plain: FloatModel, simulation: FloatModel, file: Path, inputs: Arrays, labels: np.ndarray | None = None
+) -> dict[str, Any]:
     """How far the file's outputs are from the simulation's.
 
     Args:
-        exact: outputs of the float model, which say what is a class score: what sums to one.
+        plain: the float model, whose outputs say what is a class score: what sums to one.
         simulation: the quantization-aware model.
         file: the .tflite made of it.
         inputs: `EVALUATION` samples.
+        labels: their classes; None where the samples show no class of the model's.
 
     Returns:
+        float_accuracy, file_accuracy: share of samples of the right class; None without labels.
         top1_agreement: share of samples for which both choose the same class, of the output where it is least; None
             without class scores.  nudged_agreement: the same of the file and the file on inputs of which one in a
             hundred is a step off.  float_agreement: of simulation and float model.  max_error_steps: largest
@@ -127,11 +103,13 @@ def compare(exact: Arrays, simulation: FloatModel, file: Path, inputs: Arrays) -
             output values that are half a step or more apart.
     """
     runner = LiteRtRunner(file)
+    exact = _outputs(plain, inputs)
     scales = _scales(runner, runner.outputs, runner.output_indices)
     classes = [
         name for name, values in exact.items() if values.ndim == 2 and values.shape[1] > 1 and sums_to_one(values)
     ]
     expected, got = _outputs(simulation, inputs), _outputs(runner, inputs)
+    truth = None if labels is None else dict.fromkeys(classes, np.eye(10)[labels])
     steps, unequal = [], []
     for name, simulated in expected.items():
         one, other = (np.reshape(values, (EVALUATION, -1)) for values in (simulated, got[name]))
@@ -140,6 +118,8 @@ def compare(exact: Arrays, simulation: FloatModel, file: Path, inputs: Arrays) -
             steps.append(float(error.max()))
             unequal.append(float((error > 0.5).mean()))
     return {
+        "float_accuracy": None if truth is None else _agreement(classes, exact, truth),
+        "file_accuracy": None if truth is None else _agreement(classes, got, truth),
         "top1_agreement": _agreement(classes, expected, got),
         "nudged_agreement": _agreement(classes, _outputs(runner, _nudged(runner, inputs)), got) if classes else None,
         "float_agreement": _agreement(classes, exact, expected),
