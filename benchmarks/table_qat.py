@@ -32,7 +32,7 @@ from tfcompress.recipe import Distillation, Quantization, Recipe, Training
 from tfcompress.tflite import read_tflite
 from tfcompress.wrappers import finetune
 
-SECONDS = 1800
+SECONDS = 3600
 STEP, EVALUATION, BATCH = 16, 256, 32
 NUDGED = 0.01  # share of the input values
 

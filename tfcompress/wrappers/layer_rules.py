@@ -33,6 +33,7 @@ class Placement(Enum):
     FIXED = auto()  # a scale that the kernel fixes
     SAME = auto()  # computed, then rounded to the scale of the input
     AVERAGE = auto()  # the same, with ties away from integer zero
+    JOINED = auto()  # the scale of what it is concatenated with
     MOVED = auto()  # values of the input, unchanged: nothing to quantize
     FLOAT = auto()  # no integer kernel
 

@@ -24,8 +24,8 @@ class Quantized:
         tensor: of the lowered model.
         placement: how its range comes about; never `MOVED` or `FLOAT`.
         fixed: lowest and highest value, for `FIXED`.
-        source: for `SAME` and `AVERAGE`, the tensor whose range it shares; for `OWN`, one whose scale has to be a
-            multiple of a 256th of its own, or None.
+        source: for `SAME`, `AVERAGE` and `JOINED`, the tensor whose range it shares; for `OWN`, one whose scale has to
+            be a multiple of a 256th of its own, or None.
     """
 
     tensor: Any
@@ -47,6 +47,24 @@ class Plan:
     tensors: Mapping[int, Quantized]
     grid: Mapping[int, Any]
     left_float: Mapping[str, str]
+
+    def owner(self, tensor: Any) -> Quantized:
+        """What a quantized tensor has its range from: itself, or a tensor before it."""
+        return _owner(self.tensors, tensor)
+
+    def to_measure(self) -> list[Any]:
+        """The tensors whose ranges have to be measured, for `joined`."""
+        measured = (Placement.OWN, Placement.JOINED)
+        return [item.tensor for item in self.tensors.values() if item.placement in measured]
+
+    def joined(self, ranges: Ranges) -> Ranges:
+        """The ranges of the owners, each wide enough for all that it is joined with."""
+        found: dict[int, tuple[float, float]] = {}
+        for identity, (low, high) in ranges.items():
+            owner = id(self.owner(self.tensors[identity].tensor).tensor)
+            wide = found.get(owner, (low, high))
+            found[owner] = min(low, wide[0]), max(high, wide[1])
+        return found
 
 
 def place(model: Any, *, skip: Callable[[str], bool] = lambda name: False) -> Plan:
@@ -71,8 +89,12 @@ class _Placing:
     def plan(self) -> Plan:
         for tensor in self.model.inputs:
             self._own_if_read_by_integer(tensor)
-        for call in calls_of(self.model):
+        every = calls_of(self.model)
+        for call in every:
             self._place_call(call)
+        for call in every:
+            if joins(call.layer):
+                self._share_range(call)
         return Plan(self.tensors, self.grid, self.left_float)
 
     def _rule(self, call: Call) -> Rule:
@@ -104,6 +126,20 @@ class _Placing:
             self._quantize(tensor, Placement.FIXED, fixed=rule.fixed)
         elif not self._merged_into_reader(rule, tensor):
             self._quantize(tensor, Placement.OWN, source=source if rule.multiplies_by_256ths else None)
+
+    def _share_range(self, call: Call) -> None:
+        """Give what a concatenation joins, where others read it too, one range with it: that of the first of them.
+
+        TFLiteConverter gives all operands of such an operator the scale of one of them, which would cut off the others.
+        """
+        tensors = [*call.old_inputs, *call.old_outputs]
+        owners = [_owner(self.tensors, self.grid[id(tensor)]) for tensor in tensors if id(tensor) in self.grid]
+        owners = [owner for owner in owners if owner.placement is Placement.OWN and owner.source is None]
+        places = {identity: place for place, identity in enumerate(self.tensors)}
+        owners.sort(key=lambda owner: places[id(owner.tensor)])
+        for owner in owners[1:]:
+            if owner.tensor is not owners[0].tensor:
+                self.tensors[id(owner.tensor)] = Quantized(owner.tensor, Placement.JOINED, source=owners[0].tensor)
 
     def _merged_into_reader(self, rule: Rule, tensor: Any) -> bool:
         """Whether the file never holds this tensor: a fused ReLU follows, or a concatenation rescales it as its own."""
@@ -151,15 +187,18 @@ def in_256ths(plan: Plan, ranges: Ranges) -> Ranges:
     for identity, item in plan.tensors.items():
         if item.placement is not Placement.OWN or item.source is None or identity not in found:
             continue
-        source = plan.tensors[id(item.source)]
-        while source.placement in (Placement.SAME, Placement.AVERAGE):
-            source = plan.tensors[id(source.source)]
+        source = plan.owner(item.source)
         ends = source.fixed or found.get(id(source.tensor))
         if ends is not None:
             ratio = 256 * _width(ends) / _width(found[identity])
             wider = ratio / max(1, math.floor(ratio))
             found[identity] = (found[identity][0] * wider, found[identity][1] * wider)
     return found
+
+
+def _owner(tensors: Mapping[int, Quantized], tensor: Any) -> Quantized:
+    item = tensors[id(tensor)]
+    return item if item.placement in (Placement.OWN, Placement.FIXED) else _owner(tensors, item.source)
 
 
 def _width(ends: tuple[float, float]) -> float:

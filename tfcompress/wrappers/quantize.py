@@ -14,7 +14,15 @@ from tfcompress.wrappers.graph import Call, Copies, rebuild
 from tfcompress.wrappers.layer_rules import Placement, Rule, rule_for
 from tfcompress.wrappers.operators import symbol_of
 from tfcompress.wrappers.placement import Plan, Quantized
-from tfcompress.wrappers.quantizers import ActivationRange, Axis, BiasQuantizer, FixedRange, KernelQuantizer, SameRange
+from tfcompress.wrappers.quantizers import (
+    ActivationRange,
+    Axis,
+    BiasQuantizer,
+    FixedRange,
+    JoinedRange,
+    KernelQuantizer,
+    SameRange,
+)
 from tfcompress.wrappers.ranges import Ranges
 
 __all__ = [
@@ -161,9 +169,7 @@ def _held(plan: Plan) -> set[int]:
     found = set()
     for item in plan.tensors.values():
         if item.placement is Placement.OWN and item.source is not None:
-            source = plan.tensors[id(item.source)]
-            while source.placement in (Placement.SAME, Placement.AVERAGE):
-                source = plan.tensors[id(source.source)]
+            source = plan.owner(item.source)
             found |= {id(item.tensor), id(source.tensor)}
     return found
 
@@ -238,6 +244,8 @@ class _Inserting:
             return FixedRange(*decision.fixed)
         if decision.placement is Placement.SAME:
             return SameRange(self.quantizers[id(decision.source)])
+        if decision.placement is Placement.JOINED:
+            return JoinedRange(self.quantizers[id(decision.source)])
         if decision.placement is Placement.AVERAGE:
             return AverageRange(self.quantizers[id(decision.source)])
         known = self.ranges.get(id(decision.tensor))

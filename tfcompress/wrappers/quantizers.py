@@ -13,7 +13,7 @@ import numpy as np
 
 from tfcompress.runtime import tf, tf_keras, tfmot
 
-__all__ = ["ActivationRange", "Axis", "BiasQuantizer", "FixedRange", "KernelQuantizer", "SameRange"]
+__all__ = ["ActivationRange", "Axis", "BiasQuantizer", "FixedRange", "JoinedRange", "KernelQuantizer", "SameRange"]
 
 Axis = Literal["tensor", "last", "last_two", "before_last"]
 
@@ -111,6 +111,14 @@ class SameRange(_quantizers.Quantizer):
     def get_config(self) -> dict[str, Any]:
         """Constructor arguments."""
         return {"source": self.source}
+
+
+class JoinedRange(SameRange):
+    """The range of another tensor, which both move as they move a range of their own."""
+
+    def __call__(self, inputs: Any, training: bool, weights: Mapping[str, Any], **kwargs: Any) -> Any:
+        """`inputs` on the grid that all share."""
+        return self.source(inputs, training, weights)
 
 
 class FixedRange(_quantizers.Quantizer):

@@ -12,7 +12,6 @@ from tfcompress.layer_names import patterns_match
 from tfcompress.recipe import Recipe
 from tfcompress.wrappers.bias_correction import correct_biases
 from tfcompress.wrappers.clustering import cluster_ids, cluster_kernels
-from tfcompress.wrappers.layer_rules import Placement
 from tfcompress.wrappers.objective import Objective
 from tfcompress.wrappers.optimizers import make_optimizer
 from tfcompress.wrappers.placement import in_256ths, place
@@ -108,9 +107,9 @@ def wrap_for_quantization(
         check_strict(plan)
     ranges: Ranges = {}
     if calibration is not None and section.calibrate:
-        tensors = [item.tensor for item in plan.tensors.values() if item.placement is Placement.OWN]
         few = calibration.take(CALIBRATION_SAMPLES)
-        ranges = in_256ths(plan, measure_ranges(model, tensors, few, estimator=section.estimator))
+        measured = measure_ranges(model, plan.to_measure(), few, estimator=section.estimator)
+        ranges = in_256ths(plan, plan.joined(measured))
     keeping = _keeping(model, recipe, int8=True)
     wrapped = insert_quantizers(
         model, plan, ranges, keeping, train_ranges=section.train_ranges, make_model=WrappedModel

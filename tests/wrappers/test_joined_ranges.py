@@ -1,0 +1,91 @@
+"""What a concatenation joins while others read it too: simulation and file give it one range."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.wrappers.models import QUANTIZED, Int8File, functional, samples_for
+from tfcompress.accuracy_diff.litert_runner import LiteRtRunner
+from tfcompress.recipe import Quantization, Recipe, Training
+from tfcompress.runtime import tf, tf_keras
+from tfcompress.wrappers import finetune, wrap
+
+L = tf_keras.layers
+
+ONE_STEP = 1.01
+
+
+def narrow_and_wide(join: Callable[[Any, Any], Any]) -> Any:
+    """A model of two branches, the one with values fifty times the other's, that are joined and read on their own."""
+
+    def branch(name: str, deviation: float) -> Any:
+        return L.Dense(8, name=name, kernel_initializer=tf_keras.initializers.RandomNormal(0.0, deviation, seed=1))
+
+    def body(x: Any) -> Any:
+        narrow, wide = branch("narrow", 0.02)(x), branch("wide", 1.0)(x)
+        return L.Dense(4)(L.Concatenate()([L.Dense(3)(each) for each in (narrow, wide, join(narrow, wide))]))
+
+    tf_keras.utils.set_random_seed(0)
+    return functional((8,), body)
+
+
+def largest_and_share_of_errors(wrapped: Any, x: np.ndarray, file: Int8File) -> tuple[float, float]:
+    """Between the simulation and the file as XNNPACK runs it, in steps of the output; and the share of unequal ones."""
+    runner = LiteRtRunner(file.content)
+    (got,) = runner.run({runner.inputs[0].name: x}).values()
+    scale = file.interpreter.get_output_details()[0]["quantization"][0]
+    steps = np.abs(got - np.asarray(wrapped(x, training=False))) / scale
+    return float(steps.max()), float((steps > 0.5).mean())
+
+
+JOINED: dict[str, Callable[[Any, Any], Any]] = {
+    "Concatenate": lambda narrow, wide: L.Concatenate()([narrow, wide]),
+    "Concatenate, the wide first": lambda narrow, wide: L.Concatenate()([wide, narrow]),
+    "Maximum": lambda narrow, wide: L.Maximum()([narrow, wide]),
+    "tf.stack": lambda narrow, wide: L.Flatten()(tf.stack([narrow, wide], 1)),
+    "a chain": lambda narrow, wide: L.Concatenate()([narrow, L.Concatenate()([narrow, wide])]),
+}
+
+
+@pytest.mark.parametrize("name", JOINED)
+def test_joined_values_are_simulated_exactly_and_not_rescaled(name: str) -> None:
+    model = narrow_and_wide(JOINED[name])
+    samples = samples_for(model, 64, labels=False)
+    wrapped = wrap(model, QUANTIZED, calibration=samples)
+    x = next(iter(next(samples.batches(64)).inputs.values()))
+    file = Int8File(wrapped)
+    assert largest_and_share_of_errors(wrapped, x, file) == (0.0, 0.0)
+    assert "QUANTIZE" not in file.operators
+
+
+def test_the_joined_range_is_the_widest() -> None:
+    model = narrow_and_wide(JOINED["tf.stack"])
+    samples = samples_for(model, 64, labels=False)
+    wrapped = wrap(model, QUANTIZED, calibration=samples)
+    x = next(iter(next(samples.batches(64)).inputs.values()))
+    narrow, wide = (float(wrapped.get_layer(name).quantizer.scale()) for name in ("narrow", "wide"))
+    assert narrow == wide == pytest.approx(np.ptp(np.asarray(model.get_layer("wide")(x))) / 255, rel=0.2)
+
+
+def test_ranges_that_training_finds_are_joined_too() -> None:
+    model = narrow_and_wide(JOINED["Concatenate"])
+    samples = samples_for(model, 64)
+    recipe = Recipe(quantization=Quantization(calibrate=False), training=Training(epochs=2, batch_size=8))
+    trained = finetune(model, recipe, samples).trained
+    x = next(iter(next(samples.batches(64)).inputs.values()))
+    largest, share = largest_and_share_of_errors(trained, x, Int8File(trained))
+    assert largest <= ONE_STEP
+    assert share < 0.02
+
+
+def test_a_range_that_a_kernel_fixes_is_kept() -> None:
+    model = narrow_and_wide(lambda narrow, wide: L.Concatenate()([L.Activation("sigmoid", name="gate")(narrow), wide]))
+    samples = samples_for(model, 64, labels=False)
+    wrapped = wrap(model, QUANTIZED, calibration=samples)
+    assert float(wrapped.get_layer("gate").quantizer.scale()) == 1 / 256
+    x = next(iter(next(samples.batches(64)).inputs.values()))
+    largest, share = largest_and_share_of_errors(wrapped, x, Int8File(wrapped))
+    assert largest <= ONE_STEP
+    assert share < 0.2
