@@ -37,7 +37,7 @@ def test_simulation_and_file_choose_the_same_class(rows: list[dict[str, Any]]) -
     assert len(trained) > 30
     # No more can be asked than that the file agrees with itself when its input is nudged.
     assert all(item["top1_agreement"] >= min(0.99, item["nudged_agreement"]) for item in trained)
-    assert sum(item["top1_agreement"] < 0.99 for item in trained) <= 2
+    assert sum(item["top1_agreement"] < 0.99 for item in trained) <= 1
     # With random weights a network is chaotic; twice the standard error of a share of 256.
     assert all(item["top1_agreement"] >= item["nudged_agreement"] - 0.05 for item in random)
 
