@@ -50,12 +50,11 @@ def row(name: str) -> dict[str, Any]:
         quantization=Quantization(), distillation=Distillation(), training=Training(epochs=1, batch_size=STEP)
     )
     try:
-        network, inputs, classes = _network(name)
-        model = float_model_from_keras(network)
+        model, inputs, classes = _model(name)
         few = {key: values[:STEP] for key, values in inputs.items()}
         held_out = {key: values[STEP:] for key, values in inputs.items()}
         samples = samples_from_arrays(few, model_inputs=model.inputs, model_outputs=model.outputs)
-        done = finetune(network, recipe, samples)
+        done = finetune(model.keras_model, recipe, samples)
         trained = float_model_from_keras(done.trained)
         with tempfile.TemporaryDirectory() as folder:
             artifact = convert(trained, samples, recipe, Path(folder))
@@ -70,16 +69,16 @@ def row(name: str) -> dict[str, Any]:
     }
 
 
-def _network(name: str) -> tuple[Any, Arrays, np.ndarray | None]:
+def _model(name: str) -> tuple[FloatModel, Arrays, np.ndarray | None]:
     """A tf_keras model, inputs for one step and the evaluation, and the classes of those for the evaluation."""
     if not name.startswith(PREFIX):
-        network = to_tf_keras(load(name).keras_model)
-        return network, inputs_for(float_model_from_keras(network), STEP + EVALUATION), None
+        model = float_model_from_keras(to_tf_keras(load(name).keras_model))
+        return model, inputs_for(model, STEP + EVALUATION), None
     family = name.removeprefix(PREFIX)
     images, classes = digits()
-    network = trained_network(family, images, classes)
-    (info,) = float_model_from_keras(network).inputs
-    return network, {info.name: pictures(family, images[-STEP - EVALUATION :])}, classes[-EVALUATION:]
+    model = float_model_from_keras(trained_network(family, images, classes))
+    (info,) = model.inputs
+    return model, {info.name: pictures(family, images[-STEP - EVALUATION :])}, classes[-EVALUATION:]
 
 
 def compare(

@@ -124,7 +124,7 @@ def _unit_norm(layer: Any) -> Rule:
 _BY_SYMBOL: dict[str, Rule] = {
     **dict.fromkeys(("__operators__.add", "math.add", "math.subtract", "math.multiply"), _ARITHMETIC),
     **dict.fromkeys(
-        ("clip_by_value", "math.maximum", "math.minimum", "math.reduce_mean", "math.reduce_sum", "math.rsqrt",
+        ("clip_by_value", "math.maximum", "math.minimum", "math.reduce_mean", "math.reduce_sum",
          "math.abs", "math.exp",
          "linalg.matmul", "nn.relu", "nn.relu6", "nn.gelu"), _OWN
     ),

@@ -133,13 +133,15 @@ class _Placing:
         TFLiteConverter gives all operands of such an operator the scale of one of them, which would cut off the others.
         """
         tensors = [*call.old_inputs, *call.old_outputs]
-        owners = [_owner(self.tensors, self.grid[id(tensor)]) for tensor in tensors if id(tensor) in self.grid]
-        owners = [owner for owner in owners if owner.placement is Placement.OWN and owner.source is None]
-        places = {identity: place for place, identity in enumerate(self.tensors)}
-        owners.sort(key=lambda owner: places[id(owner.tensor)])
+        grids = (self.grid[id(tensor)] for tensor in tensors if id(tensor) in self.grid)
+        found = {id(_owner(self.tensors, grid).tensor) for grid in grids}
+        owners = [
+            item
+            for identity, item in self.tensors.items()
+            if identity in found and item.placement is Placement.OWN and item.source is None
+        ]
         for owner in owners[1:]:
-            if owner.tensor is not owners[0].tensor:
-                self.tensors[id(owner.tensor)] = Quantized(owner.tensor, Placement.JOINED, source=owners[0].tensor)
+            self.tensors[id(owner.tensor)] = Quantized(owner.tensor, Placement.JOINED, source=owners[0].tensor)
 
     def _merged_into_reader(self, rule: Rule, tensor: Any) -> bool:
         """Whether the file never holds this tensor: a fused ReLU follows, or a concatenation rescales it as its own."""
