@@ -32,6 +32,7 @@ Shape = tuple[int | None, ...]
 Case = tuple[Shape, Callable[[Any], Any]]
 
 FLAT, SERIES, MAP, VOLUME = (6,), (8, 3), (6, 6, 4), (4, 4, 4, 2)
+CONSTANTS = np.array([0.3, -0.7, 1.9, 0.11], np.float32)
 
 
 def chain(*layers: Any) -> Callable[[Any], Any]:
@@ -60,6 +61,10 @@ def normalization() -> Any:
 def pooled_for_three(x: Any) -> Any:
     average = L.AveragePooling2D(2, 1, padding="same")(x)
     return L.Concatenate()([L.Conv2D(4, 1)(x), L.Conv2D(3, 1)(x), L.Conv2D(2, 1)(average)])
+
+
+def relu_and_relu6(x: Any) -> Any:
+    return L.Dense(3)(L.Concatenate()([L.ReLU()(x), L.ReLU(6.0)(x)]))
 
 
 def recorded(code: Callable[[Any], Any], x: Any) -> Any:
@@ -95,6 +100,9 @@ INTEGER: dict[str, Case] = {
     "Maximum": (FLAT, two(L.Maximum())),
     "Minimum": (FLAT, two(L.Minimum())),
     "Concatenate": (FLAT, two(L.Concatenate())),
+    "ELU behind a dense layer": (FLAT, chain(L.Dense(8), L.ELU(), L.Dense(3))),
+    "PReLU behind a dense layer": (FLAT, chain(L.Dense(8), L.PReLU(alpha_initializer="normal"), L.Dense(3))),
+    "two kinds of ReLU behind a dense layer": (FLAT, lambda x: relu_and_relu6(L.Dense(8)(x))),
     "Dot": ((4, 6), lambda x: L.Dot(axes=(2, 2))([L.Dense(5)(x), L.Dense(5)(x)])),
     "Dot of vectors": (FLAT, two(L.Dot(axes=1))),
     "Dot normalized": (FLAT, two(L.Dot(axes=1, normalize=True))),
@@ -155,6 +163,9 @@ INTEGER: dict[str, Case] = {
     "a clip": (FLAT, lambda x: tf.clip_by_value(L.Dense(4)(x), 0.0, 1.0)),
     "a matrix product": ((4, 8), lambda x: tf.matmul(L.Dense(4)(x), L.Dense(4)(x), transpose_b=True)),
     "reductions": ((4, 8), lambda x: tf.reduce_mean(L.Dense(4)(x), 1) + tf.reduce_max(x, 1)[:, :4]),
+    "constant tensors": (MAP, lambda x: (tf.constant(CONSTANTS) - L.Conv2D(4, 1)(x)) / tf.constant(CONSTANTS)),
+    "a product with a constant": (FLAT, lambda x: tf.nn.relu(tf.matmul(x, tf.constant(np.eye(5, 6) + 0.3, tf.float32),
+        transpose_b=True))),
     "powers": ((8,), lambda x: L.Dense(4)(x) ** 2 + tf.math.exp(-tf.nn.relu(x[:, :4]))),
 }  # fmt: skip
 # {name: (steps, share of values) apart}: XNNPACK knows a slope as a fraction of 256; a step before a steep activation
@@ -170,6 +181,9 @@ FAST = {
     "AveragePooling2D",
     "Bidirectional GRU",
     "LeakyReLU",
+    "ELU behind a dense layer",
+    "constant tensors",
+    "a product with a constant",
     "Dot normalized",
     "EinsumDense with a ReLU",
     "Maximum",
@@ -183,6 +197,12 @@ def test_a_layer_is_fully_integer_and_simulated_exactly(name: str) -> None:
     shape, function = INTEGER[name]
     steps, share = APART.get(name, (STEPS_APART, SHARE_APART))
     check_quantized(functional(shape, function), steps_apart=steps, share_apart=share)
+
+
+def test_constants_of_a_model_that_was_saved_are_simulated_exactly(tmp_path: Path) -> None:
+    model = functional(*INTEGER["constant tensors"])
+    model.save(tmp_path / "model.keras")
+    check_quantized(tf_keras.models.load_model(tmp_path / "model.keras", compile=False))
 
 
 def test_a_dead_channel_keeps_its_bias() -> None:

@@ -19,7 +19,7 @@ from tfcompress.wrappers.operators import symbol_of
 from tfcompress.wrappers.quantizers import Axis
 from tfcompress.wrappers.reciprocal_root import ReciprocalRoot
 
-__all__ = ["SIGMOID_RANGE", "TANH_RANGE", "Placement", "Rule", "fuses", "joins", "rule_for"]
+__all__ = ["SIGMOID_RANGE", "TANH_RANGE", "Placement", "Rule", "fuses", "joins", "repeats_for_relu", "rule_for"]
 
 # Scales 1/256 and 1/128, zero points -128 and 0 (LiteRT quantization specification: LOGISTIC, SOFTMAX and TANH).
 SIGMOID_RANGE = (0.0, 255 / 256)
@@ -238,3 +238,12 @@ def fuses(layer: Any) -> bool:
     if type(layer) is _L.Activation:
         return activation_name(layer.activation) in ("relu", "relu6")
     return symbol_of(layer) in ("nn.relu", "nn.relu6")
+
+
+def repeats_for_relu(layer: Any) -> bool:
+    """Whether TFLiteConverter merges a ReLU into this layer's operator even where others read its output too.
+
+    They get an operator of their own with the same weights, so the ReLU's result never lies on the grid of theirs.  So
+    it is with FULLY_CONNECTED, of an ELU or PReLU behind a dense layer for instance, but not with convolutions.
+    """
+    return type(layer) is _L.Dense and len(layer.input_shape) == 2

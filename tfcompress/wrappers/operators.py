@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from tfcompress.wrappers.graph import Call
 from tfcompress.wrappers.reciprocal_root import ReciprocalRoot
 from tfcompress.wrappers.rewrite import Rewrite, Rewriter
 
-__all__ = ["OPERATORS", "symbol_of"]
+__all__ = ["OPERATORS", "symbol_of", "with_arrays"]
 
 _L = tf_keras.layers
 _OPERATOR_CLASS: Any = tf_keras.src.layers.core.tf_op_layer.TFOpLambda
@@ -21,6 +22,27 @@ _OPERATOR_CLASS: Any = tf_keras.src.layers.core.tf_op_layer.TFOpLambda
 def symbol_of(layer: Any) -> str | None:
     """The symbol, such as ``math.add``, of a tensor operator in a functional graph; None for any other layer."""
     return layer.symbol.removeprefix("compat.v1.") if type(layer) is _OPERATOR_CLASS else None
+
+
+def with_arrays(value: Any) -> Any:
+    """Arguments, their constants as arrays.
+
+    A model made in code may hold tensors, one that was saved nested lists, which Keras makes lists of tensors in a
+    first argument.
+    """
+    if isinstance(value, tf.Tensor):
+        return value.numpy()
+    if isinstance(value, dict):
+        return {name: with_arrays(part) for name, part in value.items()}
+    if not isinstance(value, list | tuple):
+        return value
+    if value and all(_is_number(leaf) for leaf in tf.nest.flatten(value)):
+        return np.array(value, np.float32)
+    return type(value)(with_arrays(part) for part in value)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, float) or (isinstance(value, tf.Tensor) and value.dtype.is_floating and value.ndim == 0)
 
 
 def _number(value: Any) -> float | None:
@@ -46,13 +68,31 @@ def _arithmetic_with_number(call: Call, state: Rewrite) -> Any:
     a, b = _argument(call, 0, "x"), _argument(call, 1, "y")
     left, right = _number(a), _number(b)
     if symbol == "math.truediv":
-        return _scaled(call, state, 1 / right, a) if right else None
+        return _scaled(call, state, 1 / right, a) if right else _divided_by_channel(call, state, a, b)
     if symbol in ("math.multiply",) and (left if left is not None else right) is not None:
         return _scaled(call, state, left if left is not None else right, b if left is not None else a)  # type: ignore[arg-type]
     if symbol == "math.subtract" and left is not None:
         negated = state.layer(call, "negated", lambda name: _L.Rescaling(-1.0, name=name))(b)
         return state.layer(call, "", lambda name: _L.Rescaling(1.0, left, name=name))(negated)
     return None
+
+
+def _divided_by_channel(call: Call, state: Rewrite, a: Any, b: Any) -> Any:
+    """A division by constants, one for each channel."""
+    if not isinstance(b, np.ndarray) or b.size != b.shape[-1] or b.size != a.shape[-1] or not b.all():
+        return None
+    return state.affine(call, a, 1 / b, 0.0)
+
+
+def _matmul(call: Call, state: Rewrite) -> Any:
+    """A product with a constant matrix is a dense layer."""
+    x, kernel = _argument(call, 0, "a"), _argument(call, 1, "b")
+    if not isinstance(kernel, np.ndarray) or kernel.ndim != 2:
+        return None
+    flags = {name for name, value in call.kwargs.items() if name != "b" and value not in (None, False)}
+    if len(call.args) > 2 or flags - {"transpose_b"}:
+        return None
+    return state.dense(call, "", x, kernel.T if flags else kernel, None)
 
 
 def _negative(call: Call, state: Rewrite) -> Any:
@@ -93,6 +133,7 @@ _BY_SYMBOL: dict[str, Callable[[Call, Rewrite], Any]] = {
     "math.square": _square,
     "math.pow": _power,
     "math.rsqrt": _reciprocal_root,
+    "linalg.matmul": _matmul,
     "nn.silu": _swish,
     "clip_by_value": _clip,
 }
@@ -102,7 +143,8 @@ def _operator(call: Call, state: Rewrite) -> Any:
     if len(call.old_outputs) != 1 or call.old_outputs[0].dtype != tf.float32:
         return None
     function = _BY_SYMBOL.get(symbol_of(call.layer) or "")
-    return None if function is None else function(call, state)
+    args, kwargs = with_arrays((call.args, call.kwargs))
+    return None if function is None else function(replace(call, args=args, kwargs=kwargs), state)
 
 
 OPERATORS: dict[Any, Rewriter] = {_OPERATOR_CLASS: _operator}

@@ -11,8 +11,8 @@ from tfcompress.errors import RecipeError
 from tfcompress.runtime import tf, tf_keras, tfmot
 from tfcompress.wrappers.averages import AverageRange
 from tfcompress.wrappers.graph import Call, Copies, rebuild
-from tfcompress.wrappers.layer_rules import Placement, Rule, rule_for
-from tfcompress.wrappers.operators import symbol_of
+from tfcompress.wrappers.layer_rules import Placement, Rule, fuses, repeats_for_relu, rule_for
+from tfcompress.wrappers.operators import symbol_of, with_arrays
 from tfcompress.wrappers.placement import Plan, Quantized
 from tfcompress.wrappers.quantizers import (
     ActivationRange,
@@ -185,6 +185,7 @@ class _Inserting:
         self.make_quantizer = make_quantizer
         self.copies = Copies()
         self.quantizers: dict[int, Any] = {}
+        self.exact: dict[int, Any] = {}
 
     def model(self, make_model: Callable[..., Any]) -> Any:
         def enter(old: Any, new: Any) -> Any:
@@ -198,12 +199,17 @@ class _Inserting:
         layer = self._layer(call)
         args, kwargs = call.args, call.kwargs
         if symbol_of(call.layer) is not None and id(call.old_outputs[0]) in self.plan.tensors:
-            args, kwargs = tf.nest.map_structure(_constant_on_grid, (args, kwargs))
+            args, kwargs = tf.nest.map_structure(_constant_on_grid, with_arrays((args, kwargs)))
+        if fuses(call.layer):
+            args, kwargs = tf.nest.map_structure(lambda value: self.exact.get(id(value), value), (args, kwargs))
         outputs = tf.nest.flatten(layer(*args, **kwargs))
-        return [
+        quantized = [
             self._quantized(old, new, call.layer.name if index == 0 else f"{call.layer.name}/output_{index}")
             for index, (old, new) in enumerate(zip(call.old_outputs, outputs, strict=True))
         ]
+        if repeats_for_relu(call.layer):
+            self.exact[id(quantized[0])] = outputs[0]
+        return quantized
 
     def _layer(self, call: Call) -> Any:
         layer, rule = call.layer, rule_for(call.layer)
