@@ -37,7 +37,7 @@ def merge_common_subexpressions(model: Any) -> Any:
         key = None if any(id(tensor) in returned for tensor in call.old_outputs) else _value_key(call)
         if key in done:
             return done[key]
-        outputs = copies.plain(call.layer)(*call.args, **call.kwargs)
+        outputs = copies.repeat(call)
         if key is not None:
             done[key] = outputs
         return outputs

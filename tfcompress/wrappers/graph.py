@@ -90,6 +90,10 @@ class Copies:
 
         return self.get(layer, make)
 
+    def repeat(self, call: Call) -> Any:
+        """The call as it is, on a copy of its layer."""
+        return self.plain(call.layer)(*call.args, **call.kwargs)
+
     def copy_weights(self) -> None:
         """Give every copy made by `plain` the weights of its original."""
         for key, made in self._made.values():
@@ -188,10 +192,6 @@ def _replay(model: Any, inputs: Sequence[Any], emit: Emit) -> list[Any]:
 def flatten(model: Any) -> Any:
     """A copy of a model, weights included, in which nested models are opened."""
     copies = Copies()
-
-    def emit(call: Call) -> Any:
-        return copies.plain(call.layer)(*call.args, **call.kwargs)
-
-    flat = rebuild(model, emit)
+    flat = rebuild(model, copies.repeat)
     copies.copy_weights()
     return flat

@@ -249,7 +249,7 @@ def wrap_pruning(model: Any, pruning: Pruning, *, steps: int, make_model: Callab
     def emit(call: Call) -> Any:
         layer = call.layer
         if layer.name not in targets:
-            return copies.plain(layer)(*call.args, **call.kwargs)
+            return copies.repeat(call)
         return copies.get((layer, "wrapped"), lambda: wrapper(layer))(*call.args, **call.kwargs)
 
     wrapped = rebuild(model, emit, make_model=make_model)

@@ -34,10 +34,6 @@ class Rewrite:
     weights: list[tuple[Any, list[np.ndarray]]] = field(default_factory=list)
     folded: set[int] = field(default_factory=set)
 
-    def copy(self, call: Call) -> Any:
-        """The call as it is, on a copy of its layer."""
-        return self.copies.plain(call.layer)(*call.args, **call.kwargs)
-
     def layer(self, call: Call, part: str, make: Callable[[str], Any], weights: list[Any] | None = None) -> Any:
         """The new layer that computes a part of the call's layer.
 
@@ -155,7 +151,7 @@ def rewrite(model: Any, rewriters: Mapping[Any, Rewriter], *, freeze_batch_norm:
         rewriter = rewriters.get(type(call.layer))
         outputs = rewriter(call, state) if rewriter is not None else None
         if outputs is None:
-            return state.copy(call)
+            return state.copies.repeat(call)
         changed = True
         return outputs
 
