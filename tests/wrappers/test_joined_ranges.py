@@ -80,12 +80,27 @@ def test_ranges_that_training_finds_are_joined_too() -> None:
     assert share < 0.02
 
 
-def test_a_range_that_a_kernel_fixes_is_kept() -> None:
-    model = narrow_and_wide(lambda narrow, wide: L.Concatenate()([L.Activation("sigmoid", name="gate")(narrow), wide]))
+def gate_beside(deviation: float) -> tuple[Any, np.ndarray]:
+    """A wrapped model that concatenates a sigmoid with values of that deviation, and its inputs."""
+
+    def join(narrow: Any, wide: Any) -> Any:
+        scaled = L.Rescaling(deviation, name="beside")(wide)
+        return L.Concatenate(name="joined")([L.Activation("sigmoid", name="gate")(narrow), scaled])
+
+    model = narrow_and_wide(join)
     samples = samples_for(model, 64, labels=False)
-    wrapped = wrap(model, QUANTIZED, calibration=samples)
-    assert float(wrapped.get_layer("gate").quantizer.scale()) == 1 / 256
     x = next(iter(next(samples.batches(64)).inputs.values()))
-    largest, share = largest_and_share_of_errors(wrapped, x, Int8File(wrapped))
-    assert largest <= ONE_STEP
-    assert share < 0.2
+    return wrap(model, QUANTIZED, calibration=samples), x
+
+
+def test_a_range_that_a_kernel_fixes_is_kept_and_rescaled_exactly() -> None:
+    wrapped, x = gate_beside(1.0)
+    assert float(wrapped.get_layer("gate").quantizer.scale()) == 1 / 256
+    assert largest_and_share_of_errors(wrapped, x, Int8File(wrapped)) == (0.0, 0.0)
+
+
+def test_a_range_is_not_widened_for_one_that_is_far_narrower() -> None:
+    wrapped, x = gate_beside(10.0)
+    scale = float(wrapped.get_layer("joined").quantizer.scale())
+    beside = np.asarray(tf_keras.Model(wrapped.inputs, wrapped.get_layer("beside").output)(x))
+    assert scale == pytest.approx(np.ptp(beside) / 255, rel=0.02)

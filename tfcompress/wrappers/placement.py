@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tfcompress.runtime import tf_keras
@@ -14,6 +14,8 @@ from tfcompress.wrappers.layer_rules import Placement, Rule, fuses, joins, rule_
 from tfcompress.wrappers.ranges import Ranges
 
 __all__ = ["Plan", "Quantized", "in_256ths", "place"]
+
+_FEW = 8  # 256ths: a whole number of fewer could cost more than an eighth of the resolution
 
 
 @dataclass(frozen=True)
@@ -92,9 +94,11 @@ class _Placing:
         every = calls_of(self.model)
         for call in every:
             self._place_call(call)
-        for call in every:
-            if joins(call.layer):
-                self._share_range(call)
+        joining = [call for call in every if joins(call.layer)]
+        for call in joining:
+            self._share_range(call)
+        for call in joining:
+            self._fit_fixed(call)
         return Plan(self.tensors, self.grid, self.left_float)
 
     def _rule(self, call: Call) -> Rule:
@@ -132,16 +136,25 @@ class _Placing:
 
         TFLiteConverter gives all operands of such an operator the scale of one of them, which would cut off the others.
         """
+        owners, _ = self._joined_by(call)
+        for owner in owners[1:]:
+            self.tensors[id(owner.tensor)] = Quantized(owner.tensor, Placement.JOINED, source=owners[0].tensor)
+
+    def _fit_fixed(self, call: Call) -> None:
+        """Let what has a fixed range, such as a sigmoid, be rescaled exactly by XNNPACK as it is joined."""
+        owners, fixed = self._joined_by(call)
+        if owners and fixed:
+            finest = min(fixed, key=lambda item: _width(item.fixed or (0.0, 0.0)))
+            self.tensors[id(owners[0].tensor)] = replace(owners[0], source=finest.tensor)
+
+    def _joined_by(self, call: Call) -> tuple[list[Quantized], list[Quantized]]:
+        """What the operands and the result of a call have their ranges from: those free to change, and fixed ones."""
         tensors = [*call.old_inputs, *call.old_outputs]
         grids = (self.grid[id(tensor)] for tensor in tensors if id(tensor) in self.grid)
         found = {id(_owner(self.tensors, grid).tensor) for grid in grids}
-        owners = [
-            item
-            for identity, item in self.tensors.items()
-            if identity in found and item.placement is Placement.OWN and item.source is None
-        ]
-        for owner in owners[1:]:
-            self.tensors[id(owner.tensor)] = Quantized(owner.tensor, Placement.JOINED, source=owners[0].tensor)
+        items = [item for identity, item in self.tensors.items() if identity in found]
+        free = [item for item in items if item.placement is Placement.OWN and item.source is None]
+        return free, [item for item in items if item.placement is Placement.FIXED]
 
     def _merged_into_reader(self, rule: Rule, tensor: Any) -> bool:
         """Whether the file never holds this tensor: a fused ReLU follows, or a concatenation rescales it as its own."""
@@ -183,7 +196,7 @@ def in_256ths(plan: Plan, ranges: Ranges) -> Ranges:
 
     Args:
         plan: of a lowered model.
-        ranges: as measured.
+        ranges: as measured.  One so wide that the source's has only a few steps in it is left.
     """
     found = dict(ranges)
     for identity, item in plan.tensors.items():
@@ -193,8 +206,9 @@ def in_256ths(plan: Plan, ranges: Ranges) -> Ranges:
         ends = source.fixed or found.get(id(source.tensor))
         if ends is not None:
             ratio = 256 * _width(ends) / _width(found[identity])
-            wider = ratio / max(1, math.floor(ratio))
-            found[identity] = (found[identity][0] * wider, found[identity][1] * wider)
+            if ratio >= _FEW:
+                wider = ratio / math.floor(ratio)
+                found[identity] = (found[identity][0] * wider, found[identity][1] * wider)
     return found
 
 
