@@ -67,6 +67,11 @@ def relu_and_relu6(x: Any) -> Any:
     return L.Dense(3)(L.Concatenate()([L.ReLU()(x), L.ReLU(6.0)(x)]))
 
 
+def leaky_and_linear(x: Any, y: Any) -> Any:
+    one, other = L.LeakyReLU(0.1)(x), L.LeakyReLU(0.1)(L.Rescaling(9.0)(y))
+    return L.Dense(3)(L.Concatenate()([L.Dense(2)(one), L.Concatenate()([one, other, y])]))
+
+
 def recorded(code: Callable[[Any], Any], x: Any) -> Any:
     return FrozenLambda([freeze_call(L.Lambda(code), x)])(x)
 
@@ -112,6 +117,9 @@ INTEGER: dict[str, Case] = {
     "ReLU with a maximum": (MAP, chain(L.Conv2D(4, 1), L.ReLU(1.0))),
     "ReLU with a slope": (MAP, chain(L.Conv2D(4, 1), L.ReLU(negative_slope=0.1))),
     "LeakyReLU": (MAP, chain(L.Conv2D(4, 1), L.LeakyReLU())),
+    "tf.nn.leaky_relu": (MAP, lambda x: tf.nn.leaky_relu(L.Conv2D(4, 1)(x), 0.01)),
+    "LeakyReLU of a LeakyReLU": (FLAT, chain(L.Dense(4), L.LeakyReLU(), L.LeakyReLU(0.7))),
+    "LeakyReLU concatenated": (FLAT, lambda x: leaky_and_linear(L.Dense(8)(x), L.Dense(8)(x))),
     "MaxPooling2D with several readers": (MAP, lambda x: pooled_for_three(L.MaxPooling2D()(L.Conv2D(4, 1)(x)))),
     "PReLU": (MAP, chain(L.Conv2D(4, 1), L.PReLU(shared_axes=[1, 2], alpha_initializer="normal"))),
     "PReLU with a slope for each place": (MAP, chain(L.Conv2D(4, 1), L.PReLU(alpha_initializer="normal"))),
@@ -168,11 +176,8 @@ INTEGER: dict[str, Case] = {
         transpose_b=True))),
     "powers": ((8,), lambda x: L.Dense(4)(x) ** 2 + tf.math.exp(-tf.nn.relu(x[:, :4]))),
 }  # fmt: skip
-# {name: (steps, share of values) apart}: XNNPACK knows a slope as a fraction of 256; a step before a steep activation
-# is several behind it.
+# {name: (steps, share of values) apart}: a step before a steep activation is several behind it.
 APART = {
-    "LeakyReLU": (1.01, 0.1),
-    "ReLU with a slope": (1.01, 0.1),
     "Bidirectional LSTM": (1.01, 0.05),
 }
 FAST = {
@@ -181,6 +186,7 @@ FAST = {
     "AveragePooling2D",
     "Bidirectional GRU",
     "LeakyReLU",
+    "LeakyReLU concatenated",
     "ELU behind a dense layer",
     "constant tensors",
     "a product with a constant",

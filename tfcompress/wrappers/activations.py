@@ -105,8 +105,10 @@ def elu_layer(call: Call, state: Rewrite) -> Any:
 
 
 def relu_layer(call: Call, state: Rewrite) -> Any:
-    """A `ReLU` layer with a maximum other than 6 as one with 6 between two scalings."""
+    """A `ReLU` layer with a slope as a `LeakyReLU`, with a maximum other than 6 as one with 6 between two scalings."""
     layer, x = call.layer, call.inputs[0]
+    if layer.negative_slope and not layer.threshold and layer.max_value is None:
+        return state.layer(call, "", lambda name: _L.LeakyReLU(alpha=float(layer.negative_slope), name=name))(x)
     if layer.threshold or layer.negative_slope or layer.max_value in (None, 0.0, 6.0):
         return None
     share = float(layer.max_value) / 6

@@ -109,9 +109,9 @@ def _dense(layer: Any) -> Rule:
 
 
 def _relu(layer: Any) -> Rule:
-    if layer.threshold or (layer.negative_slope and layer.max_value is not None):
+    if layer.threshold or layer.negative_slope:  # a slope alone was made a LeakyReLU
         return _float("a ReLU with a threshold, or with both a slope and a maximum, has no int8 kernel in LiteRT")
-    return _LEAKY if layer.negative_slope else _OWN
+    return _OWN
 
 
 def _unit_norm(layer: Any) -> Rule:
@@ -128,7 +128,6 @@ _BY_SYMBOL: dict[str, Rule] = {
          "math.abs", "math.exp",
          "linalg.matmul", "nn.relu", "nn.relu6", "nn.gelu"), _OWN
     ),
-    "nn.leaky_relu": _LEAKY,
     **dict.fromkeys(("concat", "stack"), _OWN),
     **dict.fromkeys(("math.sigmoid", "nn.softmax"), _SIGMOID),
     "math.tanh": _TANH,

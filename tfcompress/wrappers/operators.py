@@ -121,6 +121,11 @@ def _clip(call: Call, state: Rewrite) -> Any:
     return None
 
 
+def _leaky_relu(call: Call, state: Rewrite) -> Any:
+    alpha = _number(_argument(call, 1, "alpha"))
+    return state.layer(call, "", lambda name: _L.LeakyReLU(0.2 if alpha is None else alpha, name=name))(call.inputs[0])
+
+
 def _reciprocal_root(call: Call, state: Rewrite) -> Any:
     return state.layer(call, "", lambda name: ReciprocalRoot(name=name))(call.inputs[0])
 
@@ -135,6 +140,7 @@ _BY_SYMBOL: dict[str, Callable[[Call, Rewrite], Any]] = {
     "math.rsqrt": _reciprocal_root,
     "linalg.matmul": _matmul,
     "nn.silu": _swish,
+    "nn.leaky_relu": _leaky_relu,
     "clip_by_value": _clip,
 }
 

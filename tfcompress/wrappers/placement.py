@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from tfcompress.runtime import tf_keras
@@ -16,6 +16,7 @@ from tfcompress.wrappers.ranges import Ranges
 __all__ = ["Plan", "Quantized", "in_256ths", "place"]
 
 _FEW = 8  # 256ths: a whole number of fewer could cost more than an eighth of the resolution
+_ROUNDING = 1 - 1e-6  # a ratio that is a whole number but for rounding is one
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,7 @@ class Quantized:
         tensor: of the lowered model.
         placement: how its range comes about; never `MOVED` or `FLOAT`.
         fixed: lowest and highest value, for `FIXED`.
-        source: for `SAME`, `AVERAGE` and `JOINED`, the tensor whose range it shares; for `OWN`, one whose scale has to
-            be a multiple of a 256th of its own, or None.
+        source: for `SAME`, `AVERAGE` and `JOINED`, the tensor whose range it shares.
     """
 
     tensor: Any
@@ -44,11 +44,13 @@ class Plan:
         tensors: {id of a tensor: how it is quantized}, in the order in which they are computed.
         grid: {id of a tensor: the quantized tensor on whose grid its values lie}, itself or one whose values it holds.
         left_float: {layer name: why it stays in float}.
+        rescaled: (tensor, what it becomes) where XNNPACK knows the ratio of their scales as a fraction of 256 alone.
     """
 
     tensors: Mapping[int, Quantized]
     grid: Mapping[int, Any]
     left_float: Mapping[str, str]
+    rescaled: Sequence[tuple[Any, Any]] = ()
 
     def owner(self, tensor: Any) -> Quantized:
         """What a quantized tensor has its range from: itself, or a tensor before it."""
@@ -67,6 +69,13 @@ class Plan:
             wide = found.get(owner, (low, high))
             found[owner] = min(low, wide[0]), max(high, wide[1])
         return found
+
+    def ratio(self, tensor: Any, becomes: Any, ranges: Ranges) -> float | None:
+        """256 times the scale of one quantized tensor, divided by that of another; None without their ranges."""
+        before, after = (
+            item.fixed or ranges.get(id(item.tensor)) for item in (self.owner(tensor), self.owner(becomes))
+        )
+        return None if before is None or after is None else 256 * _width(before) / _width(after)
 
 
 def place(model: Any, *, skip: Callable[[str], bool] = lambda name: False) -> Plan:
@@ -87,6 +96,7 @@ class _Placing:
         self.tensors: dict[int, Quantized] = {}
         self.left_float: dict[str, str] = {}
         self.grid: dict[int, Any] = {}
+        self.rescaled: list[tuple[Any, Any]] = []
 
     def plan(self) -> Plan:
         for tensor in self.model.inputs:
@@ -98,8 +108,8 @@ class _Placing:
         for call in joining:
             self._share_range(call)
         for call in joining:
-            self._fit_fixed(call)
-        return Plan(self.tensors, self.grid, self.left_float)
+            self._note_fixed(call)
+        return Plan(self.tensors, self.grid, self.left_float, self.rescaled)
 
     def _rule(self, call: Call) -> Rule:
         if self.skip(call.layer.name):
@@ -129,7 +139,9 @@ class _Placing:
         elif rule.placement is Placement.FIXED:
             self._quantize(tensor, Placement.FIXED, fixed=rule.fixed)
         elif not self._merged_into_reader(rule, tensor):
-            self._quantize(tensor, Placement.OWN, source=source if rule.multiplies_by_256ths else None)
+            self._quantize(tensor, Placement.OWN)
+            if rule.multiplies_by_256ths and source is not None:
+                self.rescaled.append((source, tensor))
 
     def _share_range(self, call: Call) -> None:
         """Give what a concatenation joins, where others read it too, one range with it: that of the first of them.
@@ -140,12 +152,12 @@ class _Placing:
         for owner in owners[1:]:
             self.tensors[id(owner.tensor)] = Quantized(owner.tensor, Placement.JOINED, source=owners[0].tensor)
 
-    def _fit_fixed(self, call: Call) -> None:
-        """Let what has a fixed range, such as a sigmoid, be rescaled exactly by XNNPACK as it is joined."""
+    def _note_fixed(self, call: Call) -> None:
+        """What has a fixed range, such as a sigmoid, is rescaled as it is joined; the others' ranges are multiples."""
         owners, fixed = self._joined_by(call)
         if owners and fixed:
             finest = min(fixed, key=lambda item: _width(item.fixed or (0.0, 0.0)))
-            self.tensors[id(owners[0].tensor)] = replace(owners[0], source=finest.tensor)
+            self.rescaled.append((finest.tensor, owners[0].tensor))
 
     def _joined_by(self, call: Call) -> tuple[list[Quantized], list[Quantized]]:
         """What the operands and the result of a call have their ranges from: those free to change, and fixed ones."""
@@ -153,7 +165,7 @@ class _Placing:
         grids = (self.grid[id(tensor)] for tensor in tensors if id(tensor) in self.grid)
         found = {id(_owner(self.tensors, grid).tensor) for grid in grids}
         items = [item for identity, item in self.tensors.items() if identity in found]
-        free = [item for item in items if item.placement is Placement.OWN and item.source is None]
+        free = [item for item in items if item.placement is Placement.OWN]
         return free, [item for item in items if item.placement is Placement.FIXED]
 
     def _merged_into_reader(self, rule: Rule, tensor: Any) -> bool:
@@ -192,24 +204,29 @@ class _Placing:
 
 
 def in_256ths(plan: Plan, ranges: Ranges) -> Ranges:
-    """The ranges, those of `OWN` with a source widened until the source's scale is so many 256ths of their own.
+    """The ranges, widened until XNNPACK knows exactly what each tensor of `plan.rescaled` is multiplied by.
 
     Args:
         plan: of a lowered model.
-        ranges: as measured.  One so wide that the source's has only a few steps in it is left.
+        ranges: as measured, of owners.
     """
     found = dict(ranges)
-    for identity, item in plan.tensors.items():
-        if item.placement is not Placement.OWN or item.source is None or identity not in found:
+    # Later ones first: where one's result is what the next one rescales, its range has to be known.
+    for tensor, becomes in reversed(plan.rescaled):
+        ratio = plan.ratio(tensor, becomes, found)
+        if ratio is None or ratio < _FEW:
             continue
-        source = plan.owner(item.source)
-        ends = source.fixed or found.get(id(source.tensor))
-        if ends is not None:
-            ratio = 256 * _width(ends) / _width(found[identity])
-            if ratio >= _FEW:
-                wider = ratio / math.floor(ratio)
-                found[identity] = (found[identity][0] * wider, found[identity][1] * wider)
+        before, after = plan.owner(tensor), plan.owner(becomes)
+        if before.fixed is None:
+            _widen(found, before, math.ceil(ratio * _ROUNDING) / ratio)
+        else:
+            _widen(found, after, ratio / math.floor(ratio))
     return found
+
+
+def _widen(ranges: dict[int, tuple[float, float]], item: Quantized, factor: float) -> None:
+    low, high = ranges[id(item.tensor)]
+    ranges[id(item.tensor)] = low * factor, high * factor
 
 
 def _owner(tensors: Mapping[int, Quantized], tensor: Any) -> Quantized:

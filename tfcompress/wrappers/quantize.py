@@ -166,12 +166,7 @@ def _constant_on_grid(value: Any) -> Any:
 
 def _held(plan: Plan) -> set[int]:
     """Ids of the tensors whose scales a kernel wants in a certain ratio: training may not move their ranges."""
-    found = set()
-    for item in plan.tensors.values():
-        if item.placement is Placement.OWN and item.source is not None:
-            source = plan.owner(item.source)
-            found |= {id(item.tensor), id(source.tensor)}
-    return found
+    return {id(plan.owner(tensor).tensor) for pair in plan.rescaled for tensor in pair}
 
 
 class _Inserting:
@@ -219,7 +214,17 @@ class _Inserting:
         quantized = any(
             id(tensor) in self.plan.tensors for node in layer.inbound_nodes for tensor in tf.nest.flatten(node.outputs)
         )
-        return self.copies.plain(layer, prefix=PREFIX if quantized else "")
+        made = self.copies.plain(layer, prefix=PREFIX if quantized else "")
+        if type(layer) is tf_keras.layers.LeakyReLU:
+            made.alpha = self._slope(call)
+        return made
+
+    def _slope(self, call: Call) -> float:
+        """A LeakyReLU's slope as XNNPACK has it: its product with the ratio of the scales is a number of 256ths."""
+        alpha = float(call.layer.alpha)
+        tensors = self.plan.grid.get(id(call.old_inputs[0])), self.plan.grid.get(id(call.old_outputs[0]))
+        ratio = None if None in tensors else self.plan.ratio(*tensors, self.ranges)
+        return alpha if ratio is None else round(alpha * ratio) / ratio
 
     def _wrapper(self, call: Call, rule: Rule) -> Any:
         layer = call.layer
