@@ -38,7 +38,8 @@ def with_arrays(value: Any) -> Any:
         return value
     if value and all(_is_number(leaf) for leaf in tf.nest.flatten(value)):
         return np.array(value, np.float32)
-    return type(value)(with_arrays(part) for part in value)
+    parts = [with_arrays(part) for part in value]
+    return tuple(parts) if isinstance(value, tuple) else parts
 
 
 def _is_number(value: Any) -> bool:

@@ -180,7 +180,7 @@ class _Inserting:
         self.make_quantizer = make_quantizer
         self.copies = Copies()
         self.quantizers: dict[int, Any] = {}
-        self.exact: dict[int, Any] = {}
+        self.exact: dict[int, Any] = {}  # {id of a quantized tensor: what it was before}, for `repeats_for_relu`
 
     def model(self, make_model: Callable[..., Any]) -> Any:
         def enter(old: Any, new: Any) -> Any:
@@ -193,9 +193,10 @@ class _Inserting:
     def _emit(self, call: Call) -> Any:
         layer = self._layer(call)
         args, kwargs = call.args, call.kwargs
-        if symbol_of(call.layer) is not None and id(call.old_outputs[0]) in self.plan.tensors:
+        in_int8 = id(call.old_outputs[0]) in self.plan.tensors
+        if in_int8 and symbol_of(call.layer) is not None:
             args, kwargs = tf.nest.map_structure(_constant_on_grid, with_arrays((args, kwargs)))
-        if fuses(call.layer):
+        if in_int8 and fuses(call.layer):
             args, kwargs = tf.nest.map_structure(lambda value: self.exact.get(id(value), value), (args, kwargs))
         outputs = tf.nest.flatten(layer(*args, **kwargs))
         quantized = [
