@@ -16,7 +16,6 @@ from tfcompress.wrappers.ranges import Ranges
 __all__ = ["Plan", "Quantized", "in_256ths", "place"]
 
 _FEW = 8  # 256ths: a whole number of fewer could cost more than an eighth of the resolution
-_ROUNDING = 1 - 1e-6  # a ratio that is a whole number but for rounding is one
 
 
 @dataclass(frozen=True)
@@ -213,12 +212,13 @@ def in_256ths(plan: Plan, ranges: Ranges) -> Ranges:
     found = dict(ranges)
     # Later ones first: where one's result is what the next one rescales, its range has to be known.
     for tensor, becomes in reversed(plan.rescaled):
-        ratio = plan.ratio(tensor, becomes, found)
-        if ratio is None or ratio < _FEW:
-            continue
         before, after = plan.owner(tensor), plan.owner(becomes)
+        ratio = plan.ratio(tensor, becomes, found)
+        if ratio is None or ratio < _FEW or before is after:
+            continue
         if before.fixed is None:
-            _widen(found, before, math.ceil(ratio * _ROUNDING) / ratio)
+            # With an odd number hardly a product lies between two steps, where XNNPACK rounds up and we to even.
+            _widen(found, before, (math.ceil(ratio) | 1) / ratio)
         else:
             _widen(found, after, ratio / math.floor(ratio))
     return found
