@@ -161,6 +161,13 @@ class Int8File:
         return result, self.interpreter.get_output_details()[0]["quantization"][0]
 
 
+def largest_and_share_of_errors(wrapped: Any, file: Int8File, *inputs: np.ndarray) -> tuple[float, float]:
+    """Between the simulation and the file as XNNPACK runs it, in steps of the output; and the share of unequal ones."""
+    got, scale = file.run(*inputs)
+    steps = np.abs(got - np.asarray(wrapped(list(inputs), training=False))) / scale
+    return float(steps.max()), float(np.mean(steps > 0.5))
+
+
 def check_quantized(model: Any, *, steps_apart: float = STEPS_APART, share_apart: float = SHARE_APART) -> Int8File:
     """Wrap with no configuration; the file must be fully integer and compute what the simulation computes.
 
@@ -173,10 +180,8 @@ def check_quantized(model: Any, *, steps_apart: float = STEPS_APART, share_apart
     wrapped = wrap(model, QUANTIZED, calibration=samples)
     inputs = list(next(samples.batches(32)).inputs.values())
     file = Int8File(wrapped)
-    got, scale = file.run(*inputs)
-    steps = np.abs(got - np.asarray(wrapped(inputs, training=False))) / scale
+    worst, share = largest_and_share_of_errors(wrapped, file, *inputs)
     assert not file.float_tensors
-    worst, share = float(steps.max()), float(np.mean(steps > 0.5))
     assert worst <= steps_apart, f"{worst} steps"
     assert share <= share_apart, f"{share} of the values"
     return file

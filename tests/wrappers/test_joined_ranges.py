@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.wrappers.models import QUANTIZED, Int8File, functional, samples_for
-from tfcompress.accuracy_diff.litert_runner import LiteRtRunner
+from tests.wrappers.models import QUANTIZED, Int8File, functional, largest_and_share_of_errors, samples_for
+from tfcompress.data import Samples
 from tfcompress.recipe import Quantization, Recipe, Training
 from tfcompress.runtime import tf, tf_keras
 from tfcompress.wrappers import finetune, wrap
@@ -31,13 +31,14 @@ def narrow_and_wide(join: Callable[[Any, Any], Any]) -> Any:
     return functional((8,), body)
 
 
-def largest_and_share_of_errors(wrapped: Any, x: np.ndarray, file: Int8File) -> tuple[float, float]:
-    """Between the simulation and the file as XNNPACK runs it, in steps of the output; and the share of unequal ones."""
-    runner = LiteRtRunner(file.content)
-    (got,) = runner.run({runner.inputs[0].name: x}).values()
-    scale = file.interpreter.get_output_details()[0]["quantization"][0]
-    steps = np.abs(got - np.asarray(wrapped(x, training=False))) / scale
-    return float(steps.max()), float((steps > 0.5).mean())
+def wrapped_with_inputs(model: Any) -> tuple[Any, np.ndarray]:
+    """The model wrapped with ranges from some inputs, and these."""
+    samples = samples_for(model, 64, labels=False)
+    return wrap(model, QUANTIZED, calibration=samples), inputs_of(samples)
+
+
+def inputs_of(samples: Samples) -> np.ndarray:
+    return next(iter(next(samples.batches(64)).inputs.values()))
 
 
 JOINED: dict[str, Callable[[Any, Any], Any]] = {
@@ -51,20 +52,15 @@ JOINED: dict[str, Callable[[Any, Any], Any]] = {
 
 @pytest.mark.parametrize("name", JOINED)
 def test_joined_values_are_simulated_exactly_and_not_rescaled(name: str) -> None:
-    model = narrow_and_wide(JOINED[name])
-    samples = samples_for(model, 64, labels=False)
-    wrapped = wrap(model, QUANTIZED, calibration=samples)
-    x = next(iter(next(samples.batches(64)).inputs.values()))
+    wrapped, x = wrapped_with_inputs(narrow_and_wide(JOINED[name]))
     file = Int8File(wrapped)
-    assert largest_and_share_of_errors(wrapped, x, file) == (0.0, 0.0)
+    assert largest_and_share_of_errors(wrapped, file, x) == (0.0, 0.0)
     assert "QUANTIZE" not in file.operators
 
 
 def test_the_joined_range_is_the_widest() -> None:
     model = narrow_and_wide(JOINED["tf.stack"])
-    samples = samples_for(model, 64, labels=False)
-    wrapped = wrap(model, QUANTIZED, calibration=samples)
-    x = next(iter(next(samples.batches(64)).inputs.values()))
+    wrapped, x = wrapped_with_inputs(model)
     narrow, wide = (float(wrapped.get_layer(name).quantizer.scale()) for name in ("narrow", "wide"))
     assert narrow == wide == pytest.approx(np.ptp(np.asarray(model.get_layer("wide")(x))) / 255, rel=0.2)
 
@@ -74,8 +70,7 @@ def test_ranges_that_training_finds_are_joined_too() -> None:
     samples = samples_for(model, 64)
     recipe = Recipe(quantization=Quantization(calibrate=False), training=Training(epochs=2, batch_size=8))
     trained = finetune(model, recipe, samples).trained
-    x = next(iter(next(samples.batches(64)).inputs.values()))
-    largest, share = largest_and_share_of_errors(trained, x, Int8File(trained))
+    largest, share = largest_and_share_of_errors(trained, Int8File(trained), inputs_of(samples))
     assert largest <= ONE_STEP
     assert share < 0.02
 
@@ -87,16 +82,13 @@ def gate_beside(deviation: float) -> tuple[Any, np.ndarray]:
         scaled = L.Rescaling(deviation, name="beside")(wide)
         return L.Concatenate(name="joined")([L.Activation("sigmoid", name="gate")(narrow), scaled])
 
-    model = narrow_and_wide(join)
-    samples = samples_for(model, 64, labels=False)
-    x = next(iter(next(samples.batches(64)).inputs.values()))
-    return wrap(model, QUANTIZED, calibration=samples), x
+    return wrapped_with_inputs(narrow_and_wide(join))
 
 
 def test_a_range_that_a_kernel_fixes_is_kept_and_rescaled_exactly() -> None:
     wrapped, x = gate_beside(1.0)
     assert float(wrapped.get_layer("gate").quantizer.scale()) == 1 / 256
-    assert largest_and_share_of_errors(wrapped, x, Int8File(wrapped)) == (0.0, 0.0)
+    assert largest_and_share_of_errors(wrapped, Int8File(wrapped), x) == (0.0, 0.0)
 
 
 def test_a_range_is_not_widened_for_one_that_is_far_narrower() -> None:
