@@ -150,8 +150,10 @@ def _operator(call: Call, state: Rewrite) -> Any:
     if len(call.old_outputs) != 1 or call.old_outputs[0].dtype != tf.float32:
         return None
     function = _BY_SYMBOL.get(symbol_of(call.layer) or "")
+    if function is None:
+        return None
     args, kwargs = with_arrays((call.args, call.kwargs))
-    return None if function is None else function(replace(call, args=args, kwargs=kwargs), state)
+    return function(replace(call, args=args, kwargs=kwargs), state)
 
 
 OPERATORS: dict[Any, Rewriter] = {_OPERATOR_CLASS: _operator}

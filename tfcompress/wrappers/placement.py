@@ -13,7 +13,7 @@ from tfcompress.wrappers.graph import Call, calls_of, consumers_of
 from tfcompress.wrappers.layer_rules import Placement, Rule, fuses, joins, rule_for
 from tfcompress.wrappers.ranges import Ranges
 
-__all__ = ["Plan", "Quantized", "in_256ths", "place"]
+__all__ = ["Plan", "Quantized", "in_256ths", "place", "slope_in_256ths"]
 
 _FEW = 8  # 256ths: a whole number of fewer could cost more than an eighth of the resolution
 
@@ -68,13 +68,6 @@ class Plan:
             wide = found.get(owner, (low, high))
             found[owner] = min(low, wide[0]), max(high, wide[1])
         return found
-
-    def ratio(self, tensor: Any, becomes: Any, ranges: Ranges) -> float | None:
-        """256 times the scale of one quantized tensor, divided by that of another; None without their ranges."""
-        before, after = (
-            item.fixed or ranges.get(id(item.tensor)) for item in (self.owner(tensor), self.owner(becomes))
-        )
-        return None if before is None or after is None else 256 * _width(before) / _width(after)
 
 
 def place(model: Any, *, skip: Callable[[str], bool] = lambda name: False) -> Plan:
@@ -213,7 +206,7 @@ def in_256ths(plan: Plan, ranges: Ranges) -> Ranges:
     # Later ones first: where one's result is what the next one rescales, its range has to be known.
     for tensor, becomes in reversed(plan.rescaled):
         before, after = plan.owner(tensor), plan.owner(becomes)
-        ratio = plan.ratio(tensor, becomes, found)
+        ratio = _ratio(before, after, found)
         if ratio is None or ratio < _FEW or before is after:
             continue
         if before.fixed is None:
@@ -222,6 +215,30 @@ def in_256ths(plan: Plan, ranges: Ranges) -> Ranges:
         else:
             _widen(found, after, ratio / math.floor(ratio))
     return found
+
+
+def slope_in_256ths(plan: Plan, call: Call, ranges: Ranges) -> float:
+    """A LeakyReLU's slope as XNNPACK has it: its product with the ratio of the scales is a number of 256ths.
+
+    Args:
+        plan: of a lowered model.
+        call: of the LeakyReLU.
+        ranges: of `in_256ths`; without them the slope is the layer's own.
+    """
+    alpha = float(call.layer.alpha)
+    source, result = plan.grid.get(id(call.old_inputs[0])), plan.grid.get(id(call.old_outputs[0]))
+    ratio = None if source is None or result is None else _ratio(plan.owner(source), plan.owner(result), ranges)
+    if ratio is None:
+        return alpha
+    whole = round(alpha * ratio)
+    # Of a multiple of 4, many products lie between two steps, where XNNPACK rounds up and we to even.
+    return (whole + 1 if whole and whole % 4 == 0 else whole) / ratio
+
+
+def _ratio(before: Quantized, after: Quantized, ranges: Ranges) -> float | None:
+    """256 times the scale of one owner of a range, divided by that of another; None without their ranges."""
+    ends, new_ends = (item.fixed or ranges.get(id(item.tensor)) for item in (before, after))
+    return None if ends is None or new_ends is None else 256 * _width(ends) / _width(new_ends)
 
 
 def _widen(ranges: dict[int, tuple[float, float]], item: Quantized, factor: float) -> None:

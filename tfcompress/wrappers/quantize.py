@@ -13,7 +13,7 @@ from tfcompress.wrappers.averages import AverageRange
 from tfcompress.wrappers.graph import Call, Copies, rebuild
 from tfcompress.wrappers.layer_rules import Placement, Rule, fuses, repeats_for_relu, rule_for
 from tfcompress.wrappers.operators import symbol_of, with_arrays
-from tfcompress.wrappers.placement import Plan, Quantized
+from tfcompress.wrappers.placement import Plan, Quantized, slope_in_256ths
 from tfcompress.wrappers.quantizers import (
     ActivationRange,
     Axis,
@@ -217,19 +217,8 @@ class _Inserting:
         )
         made = self.copies.plain(layer, prefix=PREFIX if quantized else "")
         if type(layer) is tf_keras.layers.LeakyReLU:
-            made.alpha = self._slope(call)
+            made.alpha = slope_in_256ths(self.plan, call, self.ranges)
         return made
-
-    def _slope(self, call: Call) -> float:
-        """A LeakyReLU's slope as XNNPACK has it: its product with the ratio of the scales is a number of 256ths."""
-        alpha = float(call.layer.alpha)
-        tensors = self.plan.grid.get(id(call.old_inputs[0])), self.plan.grid.get(id(call.old_outputs[0]))
-        ratio = None if None in tensors else self.plan.ratio(*tensors, self.ranges)
-        if ratio is None:
-            return alpha
-        whole = round(alpha * ratio)
-        # Of a multiple of 4, many products lie between two steps, where XNNPACK rounds up and we to even.
-        return (whole + 1 if whole and whole % 4 == 0 else whole) / ratio
 
     def _wrapper(self, call: Call, rule: Rule) -> Any:
         layer = call.layer
