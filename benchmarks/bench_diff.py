@@ -21,7 +21,7 @@ from benchmarks.entry import entry, peak_mib
 from tfcompress.accuracy_diff import compare, runner_for
 from tfcompress.accuracy_diff.litert_runner import LiteRtRunner
 from tfcompress.chatter import silenced
-from tfcompress.converters.phone import quantize_int8, to_float_tflite
+from tfcompress.converters.litert import quantize_int8, to_float_tflite
 from tfcompress.data import Sample, Samples, open_data, samples_from_arrays
 from tfcompress.data.arrays import ArraySource
 from tfcompress.load import float_model_from_keras

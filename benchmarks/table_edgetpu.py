@@ -21,7 +21,7 @@ from benchmarks.models import PREFIX, SHARED, applications, index, keras_files, 
 from tfcompress.chatter import silenced
 from tfcompress.converters.edgetpu import convert, forecast
 from tfcompress.converters.edgetpu.rewriting import rewrite_float_graph
-from tfcompress.converters.phone import to_float_tflite
+from tfcompress.converters.litert import to_float_tflite
 from tfcompress.data import samples_from_arrays
 from tfcompress.errors import TfCompressError
 from tfcompress.model import FloatModel

@@ -142,7 +142,7 @@ def _representative(model: FloatModel, samples: Samples | None, count: int, reci
     """The samples that calibrate, as the recipe selects them."""
     if samples is None or recipe.post_training.selection == "spread":
         return None if samples is None else samples.spread(count)
-    from tfcompress.converters.phone import to_float_tflite, with_fixed_sizes  # heavy, and seldom needed here
+    from tfcompress.converters.litert import to_float_tflite, with_fixed_sizes  # heavy, and seldom needed here
 
     console.note("choosing representative samples")
     return select_representative(to_float_tflite(with_fixed_sizes(model, samples)), samples, count)

@@ -14,7 +14,7 @@ from tfcompress.converters.edgetpu.mapping import Mapping
 from tfcompress.converters.edgetpu.picture import mapping_svg
 from tfcompress.converters.edgetpu.repairs import repair_int8_file
 from tfcompress.converters.edgetpu.rewriting import REWRITES, AppliedRewrite, rewrite_float_graph
-from tfcompress.converters.phone import Int8Model, describe, quantize_int8, to_float_tflite, with_fixed_sizes
+from tfcompress.converters.litert import Int8Model, describe, quantize_int8, to_float_tflite, with_fixed_sizes
 from tfcompress.data import Samples
 from tfcompress.errors import ConversionError
 from tfcompress.layer_names import all_layers

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from tfcompress.calibration import Calibration
 from tfcompress.converters.artifact import Artifact
-from tfcompress.converters.phone import converter_engine, schemes
-from tfcompress.converters.phone.facts import describe
-from tfcompress.converters.phone.float_tflite import to_float_tflite, with_fixed_sizes
-from tfcompress.converters.phone.int8 import quantize_int8
+from tfcompress.converters.litert import converter_engine, schemes
+from tfcompress.converters.litert.facts import describe
+from tfcompress.converters.litert.float_tflite import to_float_tflite, with_fixed_sizes
+from tfcompress.converters.litert.int8 import quantize_int8
 from tfcompress.data import Samples
 from tfcompress.model import FloatModel
 from tfcompress.recipe import Recipe

@@ -18,7 +18,7 @@ from tfcompress.accuracy_diff.causes import Suggestion
 from tfcompress.accuracy_diff.litert_runner import LiteRtRunner
 from tfcompress.calibration import Calibration, Range, calibrate
 from tfcompress.chatter import silenced
-from tfcompress.converters.phone import quantize_int8, to_float_tflite
+from tfcompress.converters.litert import quantize_int8, to_float_tflite
 from tfcompress.data import Samples
 from tfcompress.load import float_model_from_keras
 from tfcompress.model import FloatModel

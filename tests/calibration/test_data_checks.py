@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from tests.converters.phone.models import images, samples_for, small_cnn
+from tests.converters.litert.models import images, samples_for, small_cnn
 from tfcompress.calibration import (
     ChannelRanges,
     calibrate,
@@ -16,7 +16,7 @@ from tfcompress.calibration import (
     observe,
     select_representative,
 )
-from tfcompress.converters.phone import to_float_tflite
+from tfcompress.converters.litert import to_float_tflite
 from tfcompress.errors import DataError
 from tfcompress.tflite import read_tflite
 

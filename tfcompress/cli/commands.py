@@ -171,7 +171,7 @@ def _inspected(path: Path, options: argparse.Namespace) -> dict[str, Any]:
 
 def _bit_widths(model: FloatModel, options: argparse.Namespace) -> list[dict[str, object]] | None:
     """What 4, 8 and 16 bits keep of each layer; None where the model has no .tflite to look at."""
-    from tfcompress.converters.phone import advise
+    from tfcompress.converters.litert import advise
 
     samples = None
     if options.calibration is not None:

@@ -8,8 +8,8 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 
-from tests.converters.phone.models import converted, images, layers, run, samples_for, small_cnn
-from tfcompress.converters.phone import quantize_int8, to_float_tflite
+from tests.converters.litert.models import converted, images, layers, run, samples_for, small_cnn
+from tfcompress.converters.litert import quantize_int8, to_float_tflite
 from tfcompress.errors import DataError, RecipeError
 from tfcompress.load import float_model_from_keras
 from tfcompress.recipe import PostTraining, Recipe

@@ -10,8 +10,8 @@ import numpy as np
 from tfcompress.calibration import observe
 from tfcompress.calibration.histogram import Histogram
 from tfcompress.calibration.precision import activation_sqnr_db, weight_sqnr_db
-from tfcompress.converters.phone.float_tflite import to_float_tflite, with_fixed_sizes
-from tfcompress.converters.phone.patterns import layers_by_tensor
+from tfcompress.converters.litert.float_tflite import to_float_tflite, with_fixed_sizes
+from tfcompress.converters.litert.patterns import layers_by_tensor
 from tfcompress.data import Samples
 from tfcompress.model import FloatModel
 from tfcompress.tflite import Operator, Subgraph, TfliteFile, read_tflite

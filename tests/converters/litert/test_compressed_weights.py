@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 import pytest
 
-from tests.converters.phone.models import converted, images, layers
+from tests.converters.litert.models import converted, images, layers
 from tfcompress.load import float_model_from_keras
 from tfcompress.model import FloatModel
 from tfcompress.recipe import PostTraining, Recipe

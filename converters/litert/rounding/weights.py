@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from tfcompress.converters.phone.rounding.layers import WeightedLayer
-from tfcompress.converters.phone.rounding.moments import Moments
+from tfcompress.converters.litert.rounding.layers import WeightedLayer
+from tfcompress.converters.litert.rounding.moments import Moments
 
 __all__ = ["adapt_rounding", "correct_biases", "round_rows", "round_to_nearest"]
 

@@ -7,16 +7,16 @@ from dataclasses import replace
 
 from tfcompress.calibration import Calibration, ChannelRanges, calibrate, channel_warnings, diagnose, observe
 from tfcompress.console import warn
-from tfcompress.converters.phone import converter_engine
-from tfcompress.converters.phone.engines import EngineName, Int8Model, quantize_calibrated, with_wider_activations
-from tfcompress.converters.phone.float_tflite import to_float_tflite, with_fixed_sizes
-from tfcompress.converters.phone.indices import index_path
-from tfcompress.converters.phone.limits import Limits
-from tfcompress.converters.phone.patterns import tensors_of_layers
-from tfcompress.converters.phone.quality import improve_weights, plan_for
-from tfcompress.converters.phone.recurrent import state_tensors
-from tfcompress.converters.phone.rewrites import indices_as_integers
-from tfcompress.converters.phone.search import closest
+from tfcompress.converters.litert import converter_engine
+from tfcompress.converters.litert.engines import EngineName, Int8Model, quantize_calibrated, with_wider_activations
+from tfcompress.converters.litert.float_tflite import to_float_tflite, with_fixed_sizes
+from tfcompress.converters.litert.indices import index_path
+from tfcompress.converters.litert.limits import Limits
+from tfcompress.converters.litert.patterns import tensors_of_layers
+from tfcompress.converters.litert.quality import improve_weights, plan_for
+from tfcompress.converters.litert.quality_search import closest
+from tfcompress.converters.litert.recurrent import state_tensors
+from tfcompress.converters.litert.rewrites import indices_as_integers
 from tfcompress.data import Samples
 from tfcompress.errors import DataError
 from tfcompress.model import FloatModel

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from tfcompress.calibration import Calibration
-from tfcompress.converters.phone import converter_engine, litert_engine
-from tfcompress.converters.phone.bit_widths import LayerBits
-from tfcompress.converters.phone.facts import batch_is_resizable, float_operators, select_operators
-from tfcompress.converters.phone.limits import Limits
+from tfcompress.converters.litert import converter_engine, litert_engine
+from tfcompress.converters.litert.bit_widths import LayerBits
+from tfcompress.converters.litert.facts import batch_is_resizable, float_operators, select_operators
+from tfcompress.converters.litert.limits import Limits
 from tfcompress.errors import ConversionError
 from tfcompress.recipe import PostTraining
 from tfcompress.tflite import read_tflite

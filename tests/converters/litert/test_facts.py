@@ -9,10 +9,11 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 
-from tests.converters.phone.models import converted, images, layers, run, samples_for, small_cnn
+from tests.converters.litert.models import converted, images, layers, run, samples_for, small_cnn
 from tfcompress.calibration import Calibration
-from tfcompress.converters.phone import convert, to_float_tflite
-from tfcompress.converters.phone.latency import xnnpack_share
+from tfcompress.converters.litert import to_float_tflite
+from tfcompress.converters.litert.latency import xnnpack_share
+from tfcompress.converters.phone import convert
 from tfcompress.errors import ConversionError, DataError
 from tfcompress.load import float_model_from_keras
 from tfcompress.recipe import PostTraining, Recipe

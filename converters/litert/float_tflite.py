@@ -11,8 +11,8 @@ from dataclasses import replace
 from typing import Any
 
 from tfcompress.chatter import silenced
-from tfcompress.converters.phone import rewrites
-from tfcompress.converters.phone.recurrent import unrolled
+from tfcompress.converters.litert import rewrites
+from tfcompress.converters.litert.recurrent import unrolled
 from tfcompress.data import Samples
 from tfcompress.errors import ConversionError, one_line
 from tfcompress.layer_names import all_layers, as_named_in, layers_of

@@ -9,7 +9,7 @@ import numpy as np
 
 from tfcompress.calibration.activations import ActivationRunner
 from tfcompress.console import progress
-from tfcompress.converters.phone.rounding.layers import WeightedLayer
+from tfcompress.converters.litert.rounding.layers import WeightedLayer
 from tfcompress.data import Samples
 
 __all__ = ["Moments", "collect_moments"]

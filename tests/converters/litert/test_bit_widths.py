@@ -7,8 +7,8 @@ from typing import Literal
 
 import pytest
 
-from tests.converters.phone.models import converted, images, layers, samples_for, small_cnn
-from tfcompress.converters.phone import LayerBits, advise
+from tests.converters.litert.models import converted, images, layers, samples_for, small_cnn
+from tfcompress.converters.litert import LayerBits, advise
 from tfcompress.load import float_model_from_keras
 from tfcompress.model import FloatModel
 from tfcompress.recipe import PostTraining, Recipe

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from tfcompress.converters.phone.rounding.layers import WeightedLayer
+from tfcompress.converters.litert.rounding.layers import WeightedLayer
 from tfcompress.tflite import Subgraph
 
 __all__ = ["equalize"]

@@ -12,8 +12,8 @@ from litert_quantizer.qtyping import TFLOperationName
 
 from tfcompress.calibration import Calibration
 from tfcompress.chatter import silenced
-from tfcompress.converters.phone.integer_islands import without_islands
-from tfcompress.converters.phone.limits import Limits
+from tfcompress.converters.litert.dequantized_operators import without_islands
+from tfcompress.converters.litert.limits import Limits
 from tfcompress.errors import ConversionError, one_line
 
 __all__ = ["quantize", "run"]

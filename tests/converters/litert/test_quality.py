@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.converters.phone.models import converted, images, run, samples_for, small_cnn
+from tests.converters.litert.models import converted, images, run, samples_for, small_cnn
 from tfcompress.calibration import Range
-from tfcompress.converters.phone import litert_engine, quantize_int8, to_float_tflite
-from tfcompress.converters.phone.limits import Limits
-from tfcompress.converters.phone.quality import output_error
+from tfcompress.converters.litert import litert_engine, quantize_int8, to_float_tflite
+from tfcompress.converters.litert.limits import Limits
+from tfcompress.converters.litert.quality import output_error
 from tfcompress.recipe import PostTraining, Recipe
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tfcompress.converters.phone.rounding.weights import round_rows, round_to_nearest
+from tfcompress.converters.litert.rounding.weights import round_rows, round_to_nearest
 
 
 def problem(seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

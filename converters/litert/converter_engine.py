@@ -10,10 +10,10 @@ from ai_edge_litert import schema_py_generated as schema
 
 from tfcompress.calibration import Calibration, Range
 from tfcompress.chatter import silenced
-from tfcompress.converters.phone.float_tflite import convert_with, new_converter
-from tfcompress.converters.phone.integer_islands import without_islands
-from tfcompress.converters.phone.limits import Limits
-from tfcompress.converters.phone.rewrites import order_inputs_and_outputs
+from tfcompress.converters.litert.dequantized_operators import without_islands
+from tfcompress.converters.litert.float_tflite import convert_with, new_converter
+from tfcompress.converters.litert.limits import Limits
+from tfcompress.converters.litert.rewrites import order_inputs_and_outputs
 from tfcompress.errors import ConversionError, one_line
 from tfcompress.model import FloatModel
 from tfcompress.runtime import tf

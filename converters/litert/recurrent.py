@@ -13,7 +13,7 @@ import importlib
 from collections.abc import Iterator
 from typing import Any
 
-from tfcompress.converters.phone.patterns import layers_by_tensor
+from tfcompress.converters.litert.patterns import layers_by_tensor
 from tfcompress.errors import ConversionError
 from tfcompress.layer_names import all_layers
 from tfcompress.model import FloatModel

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.converters.phone.models import converted, layers, run, samples_for
+from tests.converters.litert.models import converted, layers, run, samples_for
 from tfcompress.converters.artifact import Artifact
-from tfcompress.converters.phone import quantize_int8, to_float_tflite
+from tfcompress.converters.litert import quantize_int8, to_float_tflite
 from tfcompress.errors import ConversionError
 from tfcompress.load import float_model_from_keras
 from tfcompress.model import FloatModel

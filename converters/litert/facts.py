@@ -8,7 +8,7 @@ from pathlib import Path
 from ai_edge_litert.interpreter import Interpreter
 
 from tfcompress.chatter import silenced
-from tfcompress.converters.phone.latency import measure_latency, xnnpack_share
+from tfcompress.converters.litert.latency import measure_latency, xnnpack_share
 from tfcompress.tflite import Operator, Subgraph, TfliteFile, read_tflite
 
 __all__ = ["batch_is_resizable", "describe", "float_operators", "select_operators"]

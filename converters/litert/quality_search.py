@@ -7,10 +7,10 @@ from dataclasses import replace
 
 from tfcompress.calibration import ChannelRanges, calibrate, observe, outlier_tensors
 from tfcompress.calibration.estimators import EstimatorName
-from tfcompress.converters.phone.bit_widths import ENOUGH_DB, LayerBits, layer_bits
-from tfcompress.converters.phone.engines import Int8Model, quantize_calibrated, with_wider_activations
-from tfcompress.converters.phone.limits import Limits
-from tfcompress.converters.phone.quality import few_enough, output_error, tail_tensors
+from tfcompress.converters.litert.bit_widths import ENOUGH_DB, LayerBits, layer_bits
+from tfcompress.converters.litert.engines import Int8Model, quantize_calibrated, with_wider_activations
+from tfcompress.converters.litert.limits import Limits
+from tfcompress.converters.litert.quality import few_enough, output_error, tail_tensors
 from tfcompress.data import Samples
 from tfcompress.model import FloatModel
 from tfcompress.recipe import PostTraining

@@ -10,8 +10,8 @@ from ai_edge_litert.interpreter import Interpreter
 
 from tfcompress.calibration.activations import ActivationRunner
 from tfcompress.chatter import silenced
-from tfcompress.converters.phone.rounding import adapt_rounding, correct_biases, equalize, weighted_layers
-from tfcompress.converters.phone.rounding.moments import collect_moments
+from tfcompress.converters.litert.rounding import adapt_rounding, correct_biases, equalize, weighted_layers
+from tfcompress.converters.litert.rounding.moments import collect_moments
 from tfcompress.data import Samples
 from tfcompress.recipe import PostTraining
 from tfcompress.tflite import TfliteFile, pack, read_tflite, unpack

@@ -5,8 +5,8 @@ which rounds to nearest with scale = max|w| / 127 per output channel, arrives at
 can be used unchanged, and a float runtime sees nearly the same function.
 """
 
-from tfcompress.converters.phone.rounding.equalization import equalize
-from tfcompress.converters.phone.rounding.layers import WeightedLayer, weighted_layers
-from tfcompress.converters.phone.rounding.weights import adapt_rounding, correct_biases
+from tfcompress.converters.litert.rounding.equalization import equalize
+from tfcompress.converters.litert.rounding.layers import WeightedLayer, weighted_layers
+from tfcompress.converters.litert.rounding.weights import adapt_rounding, correct_biases
 
 __all__ = ["WeightedLayer", "adapt_rounding", "correct_biases", "equalize", "weighted_layers"]

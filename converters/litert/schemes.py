@@ -6,7 +6,7 @@ from typing import Any
 
 from litert_quantizer import qtyping, recipe, recipe_manager
 
-from tfcompress.converters.phone import litert_engine
+from tfcompress.converters.litert import litert_engine
 
 __all__ = ["dynamic", "float16", "int4_weights"]
 
