@@ -17,7 +17,7 @@ from tfcompress.accuracy_diff import CandidateResult, compare, runner_for
 from tfcompress.accuracy_diff.runners import Runner
 from tfcompress.data import Samples, open_data, samples_from_arrays
 from tfcompress.errors import TfCompressError
-from tfcompress.tflite import read_tflite
+from tfcompress.graphs.tflite import read_tflite
 
 __all__ = ["SECONDS", "names", "row"]
 

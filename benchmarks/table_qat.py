@@ -26,10 +26,10 @@ from tfcompress.accuracy_diff.tasks.choose import sums_to_one
 from tfcompress.converters.phone import convert
 from tfcompress.data import samples_from_arrays
 from tfcompress.errors import TfCompressError
+from tfcompress.graphs.tflite import read_tflite
 from tfcompress.load import float_model_from_keras, to_tf_keras
 from tfcompress.model import FloatModel, TensorInfo
 from tfcompress.recipe import Distillation, Quantization, Recipe, Training
-from tfcompress.tflite import read_tflite
 from tfcompress.wrappers import finetune
 
 SECONDS = 7200  # ConvNeXtTiny takes over an hour on one core

@@ -15,7 +15,7 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from tfcompress.chatter import silenced
 from tfcompress.data import Samples
 from tfcompress.errors import ConversionError
-from tfcompress.tflite import Subgraph, read_tflite
+from tfcompress.graphs.tflite import Subgraph, read_tflite
 
 __all__ = ["ActivationRunner", "activation_limits", "float_activations"]
 

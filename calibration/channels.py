@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from tfcompress.tflite import Subgraph
+from tfcompress.graphs.tflite import Subgraph
 
 __all__ = ["ChannelRanges", "channel_warnings", "outlier_tensors"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tfcompress.calibration.result import Calibration
-from tfcompress.tflite import Subgraph
+from tfcompress.graphs.tflite import Subgraph
 
 __all__ = ["diagnose"]
 

@@ -11,12 +11,12 @@ from typing import Any
 from tfcompress.conversion_job import Attempt
 from tfcompress.converters.artifact import Artifact
 from tfcompress.errors import ConversionError
+from tfcompress.graphs.tflite.weights import count_weights
 from tfcompress.load import inspect_model
 from tfcompress.manifest import versions
 from tfcompress.model import FloatModel
 from tfcompress.recipe import Recipe
 from tfcompress.targets import Target
-from tfcompress.tflite.weights import count_weights
 
 __all__ = ["build_report"]
 

@@ -16,16 +16,16 @@ from pathlib import Path
 
 from tfcompress import console
 from tfcompress.converters.artifact import Artifact
-from tfcompress.converters.cloud_tpu.folding import fold_batch_norms, fold_constants
-from tfcompress.converters.cloud_tpu.graph import InferenceGraph, trace
 from tfcompress.converters.cloud_tpu.precheck import check_graph, check_model
 from tfcompress.converters.cloud_tpu.precision import apply_precision
 from tfcompress.converters.cloud_tpu.proof import CompileRow, check_topologies, compile_all
 from tfcompress.converters.cloud_tpu.saved_model import write_saved_model
 from tfcompress.converters.cloud_tpu.serving import write_batching_parameters, write_readme, write_warmup_requests
 from tfcompress.converters.cloud_tpu.stablehlo import lower_graph, lower_saved_model
-from tfcompress.converters.cloud_tpu.strides import move_strides_back
 from tfcompress.data import Samples
+from tfcompress.graphs.tensorflow.folding import fold_batch_norms, fold_constants
+from tfcompress.graphs.tensorflow.inference_graph import InferenceGraph, trace
+from tfcompress.graphs.tensorflow.strides import move_strides_back
 from tfcompress.layer_names import NumberedLayers, all_layers
 from tfcompress.model import FloatModel
 from tfcompress.recipe import CloudTpu, Recipe

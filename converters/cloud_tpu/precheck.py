@@ -13,8 +13,8 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
-from tfcompress.converters.cloud_tpu.graph import InferenceGraph
 from tfcompress.errors import ConversionError, one_line
+from tfcompress.graphs.tensorflow.inference_graph import InferenceGraph
 from tfcompress.layer_names import layers_of
 from tfcompress.model import FloatModel
 from tfcompress.runtime import tf

@@ -18,7 +18,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
-from tfcompress.converters.cloud_tpu.graph import InferenceGraph, constant_value, make_constant
+from tfcompress.graphs.tensorflow.inference_graph import InferenceGraph, constant_value, make_constant
 from tfcompress.layer_names import layers_of
 from tfcompress.runtime import tf
 

@@ -9,7 +9,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from tfcompress.converters.edgetpu.operators import SUPPORTED
 from tfcompress.converters.edgetpu.view import OperatorView, is_constant
-from tfcompress.tflite import Tensor
+from tfcompress.graphs.tflite import Tensor
 
 __all__ = [
     "axis_is_batch",

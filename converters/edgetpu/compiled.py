@@ -21,8 +21,8 @@ from flatbuffers import number_types as numbers
 
 from tfcompress.converters.edgetpu.mapping import Mapping, OperatorMapping
 from tfcompress.errors import ModelError
-from tfcompress.tflite import Operator, Subgraph
-from tfcompress.tflite.flatbuffer import BAD_BYTES
+from tfcompress.graphs.tflite import Operator, Subgraph
+from tfcompress.graphs.tflite.flatbuffer import BAD_BYTES
 
 __all__ = ["CUSTOM_OPERATOR", "Executable", "Package", "compiled_mapping", "read_package"]
 

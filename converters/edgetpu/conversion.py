@@ -17,11 +17,11 @@ from tfcompress.converters.edgetpu.rewriting import REWRITES, AppliedRewrite, re
 from tfcompress.converters.litert import Int8Model, describe, quantize_int8, to_float_tflite, with_fixed_sizes
 from tfcompress.data import Samples
 from tfcompress.errors import ConversionError
+from tfcompress.graphs.tflite import read_tflite
 from tfcompress.layer_names import all_layers
 from tfcompress.model import FloatModel
 from tfcompress.recipe import Recipe
 from tfcompress.targets import Target
-from tfcompress.tflite import read_tflite
 
 __all__ = ["convert"]
 

@@ -9,7 +9,7 @@ from tfcompress.converters.edgetpu.checks import lstm_too_wide
 from tfcompress.converters.edgetpu.mapping import Failure
 from tfcompress.converters.edgetpu.memory import CHIP_BYTES
 from tfcompress.converters.edgetpu.view import OperatorView, is_constant
-from tfcompress.tflite import Subgraph
+from tfcompress.graphs.tflite import Subgraph
 
 __all__ = ["expected_failure"]
 

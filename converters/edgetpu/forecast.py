@@ -15,8 +15,8 @@ from tfcompress.converters.edgetpu.partition import first_cause, first_partition
 from tfcompress.converters.edgetpu.rules import Rule, Status, broken_rule
 from tfcompress.converters.edgetpu.tail import tail_of
 from tfcompress.converters.edgetpu.view import OperatorView
+from tfcompress.graphs.tflite import Subgraph, Tensor, TfliteFile, read_tflite
 from tfcompress.layer_names import as_named_in, layers_of
-from tfcompress.tflite import Subgraph, Tensor, TfliteFile, read_tflite
 
 __all__ = ["forecast"]
 

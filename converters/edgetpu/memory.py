@@ -27,7 +27,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tfcompress.converters.edgetpu.view import OperatorView, is_constant
-from tfcompress.tflite import Tensor
+from tfcompress.graphs.tflite import Tensor
 
 __all__ = ["CHIP_BYTES", "ParameterBytes", "largest_activation", "parameter_bytes"]
 

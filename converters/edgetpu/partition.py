@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from tfcompress.tflite import Subgraph
+from tfcompress.graphs.tflite import Subgraph
 
 __all__ = ["first_cause", "first_partition"]
 

@@ -17,7 +17,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from tfcompress.converters.edgetpu.operators import SUPPORTED
 from tfcompress.converters.edgetpu.rewriting.graph import GraphEditor, options
-from tfcompress.tflite import pack, unpack
+from tfcompress.graphs.tflite import pack, unpack
 
 __all__ = ["repair_int8_file"]
 

@@ -14,7 +14,7 @@ from enum import StrEnum
 from tfcompress.converters.edgetpu import checks
 from tfcompress.converters.edgetpu.operators import Certainty
 from tfcompress.converters.edgetpu.view import OperatorView
-from tfcompress.tflite import Tensor
+from tfcompress.graphs.tflite import Tensor
 
 __all__ = ["RULES", "Rule", "Status", "broken_rule"]
 

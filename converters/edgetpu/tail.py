@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from tfcompress.tflite import Subgraph
+from tfcompress.graphs.tflite import Subgraph
 
 __all__ = ["Tail", "tail_of"]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tfcompress.tflite import Operator, Subgraph, Tensor
+from tfcompress.graphs.tflite import Operator, Subgraph, Tensor
 
 __all__ = ["OperatorView", "is_constant"]
 

@@ -13,8 +13,8 @@ from tfcompress.calibration.precision import activation_sqnr_db, weight_sqnr_db
 from tfcompress.converters.litert.float_tflite import to_float_tflite, with_fixed_sizes
 from tfcompress.converters.litert.patterns import layers_by_tensor
 from tfcompress.data import Samples
+from tfcompress.graphs.tflite import Operator, Subgraph, TfliteFile, read_tflite
 from tfcompress.model import FloatModel
-from tfcompress.tflite import Operator, Subgraph, TfliteFile, read_tflite
 
 __all__ = ["BITS", "ENOUGH_DB", "LayerBits", "advise", "layer_bits"]
 

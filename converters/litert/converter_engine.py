@@ -15,9 +15,9 @@ from tfcompress.converters.litert.float_tflite import convert_with, new_converte
 from tfcompress.converters.litert.limits import Limits
 from tfcompress.converters.litert.rewrites import order_inputs_and_outputs
 from tfcompress.errors import ConversionError, one_line
+from tfcompress.graphs.tflite import pack, read_tflite, unpack
 from tfcompress.model import FloatModel
 from tfcompress.runtime import tf
-from tfcompress.tflite import pack, read_tflite, unpack
 
 __all__ = ["quantize", "quantize_trained", "stored"]
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from ai_edge_litert import schema_py_generated as schema
 
-from tfcompress.tflite import read_tflite
-from tfcompress.tflite.edit import operator_name, pack, unpack
+from tfcompress.graphs.tflite import read_tflite
+from tfcompress.graphs.tflite.edit import operator_name, pack, unpack
 
 __all__ = ["without_islands"]
 

@@ -11,8 +11,8 @@ from tfcompress.converters.litert.bit_widths import LayerBits
 from tfcompress.converters.litert.facts import batch_is_resizable, float_operators, select_operators
 from tfcompress.converters.litert.limits import Limits
 from tfcompress.errors import ConversionError
+from tfcompress.graphs.tflite import read_tflite
 from tfcompress.recipe import PostTraining
-from tfcompress.tflite import read_tflite
 
 __all__ = ["EngineName", "Int8Model", "quantize_calibrated", "with_wider_activations"]
 

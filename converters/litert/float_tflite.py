@@ -15,10 +15,10 @@ from tfcompress.converters.litert import rewrites
 from tfcompress.converters.litert.recurrent import unrolled
 from tfcompress.data import Samples
 from tfcompress.errors import ConversionError, one_line
+from tfcompress.graphs.tflite import pack, unpack
 from tfcompress.layer_names import all_layers, as_named_in, layers_of
 from tfcompress.model import FloatModel
 from tfcompress.runtime import tf
-from tfcompress.tflite import pack, unpack
 
 __all__ = ["convert_with", "new_converter", "to_float_tflite", "with_fixed_sizes"]
 

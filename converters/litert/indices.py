@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tfcompress.tflite import Operator, Subgraph
+from tfcompress.graphs.tflite import Operator, Subgraph
 
 __all__ = ["index_path"]
 

@@ -19,9 +19,9 @@ from tfcompress.converters.litert.recurrent import state_tensors
 from tfcompress.converters.litert.rewrites import indices_as_integers
 from tfcompress.data import Samples
 from tfcompress.errors import DataError
+from tfcompress.graphs.tflite import pack, read_tflite, unpack
 from tfcompress.model import FloatModel
 from tfcompress.recipe import PostTraining, Recipe
-from tfcompress.tflite import pack, read_tflite, unpack
 
 __all__ = ["EngineName", "Int8Model", "quantize_int8"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from tfcompress.errors import RecipeError
+from tfcompress.graphs.tflite import TfliteFile
 from tfcompress.layer_names import all_layers, as_named_in, layers_of, patterns_match
 from tfcompress.model import FloatModel
-from tfcompress.tflite import TfliteFile
 
 __all__ = ["layers_by_tensor", "tensors_of_layers"]
 

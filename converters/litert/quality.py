@@ -13,8 +13,8 @@ from tfcompress.chatter import silenced
 from tfcompress.converters.litert.rounding import adapt_rounding, correct_biases, equalize, weighted_layers
 from tfcompress.converters.litert.rounding.moments import collect_moments
 from tfcompress.data import Samples
+from tfcompress.graphs.tflite import TfliteFile, pack, read_tflite, unpack
 from tfcompress.recipe import PostTraining
-from tfcompress.tflite import TfliteFile, pack, read_tflite, unpack
 
 __all__ = ["QualityPlan", "few_enough", "improve_weights", "output_error", "plan_for", "tail_tensors"]
 

@@ -12,9 +12,9 @@ from tfcompress.converters.litert.engines import Int8Model, quantize_calibrated,
 from tfcompress.converters.litert.limits import Limits
 from tfcompress.converters.litert.quality import few_enough, output_error, tail_tensors
 from tfcompress.data import Samples
+from tfcompress.graphs.tflite import Subgraph, read_tflite
 from tfcompress.model import FloatModel
 from tfcompress.recipe import PostTraining
-from tfcompress.tflite import Subgraph, read_tflite
 
 __all__ = ["closest"]
 

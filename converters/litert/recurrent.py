@@ -15,9 +15,9 @@ from typing import Any
 
 from tfcompress.converters.litert.patterns import layers_by_tensor
 from tfcompress.errors import ConversionError
+from tfcompress.graphs.tflite import TfliteFile
 from tfcompress.layer_names import all_layers
 from tfcompress.model import FloatModel
-from tfcompress.tflite import TfliteFile
 
 __all__ = ["MOST_STEPS", "recurrent_layers", "state_tensors", "unrolled"]
 

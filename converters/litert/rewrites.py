@@ -1,6 +1,6 @@
 """Rewrites of a float .tflite that leave its function as it was and make it better to quantize.
 
-Each works in place on the unpacked flatbuffer (`tfcompress.tflite.unpack`).
+Each works in place on the unpacked flatbuffer (`tfcompress.graphs.tflite.unpack`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from tfcompress.chatter import silenced
-from tfcompress.tflite.edit import add_buffer, add_constant, constant_of, opcode_index, operator_name, pack
+from tfcompress.graphs.tflite.edit import add_buffer, add_constant, constant_of, opcode_index, operator_name, pack
 
 __all__ = [
     "SAFE",

@@ -20,11 +20,11 @@ from tfcompress.calibration import Calibration, Range, calibrate
 from tfcompress.chatter import silenced
 from tfcompress.converters.litert import quantize_int8, to_float_tflite
 from tfcompress.data import Samples
+from tfcompress.graphs.tflite import pack, unpack
 from tfcompress.load import float_model_from_keras
 from tfcompress.model import FloatModel
 from tfcompress.recipe import Recipe
 from tfcompress.runtime import tf, tf_keras
-from tfcompress.tflite import pack, unpack
 
 SAMPLES = 400
 

@@ -18,7 +18,7 @@ from tfcompress.calibration import (
 )
 from tfcompress.converters.litert import to_float_tflite
 from tfcompress.errors import DataError
-from tfcompress.tflite import read_tflite
+from tfcompress.graphs.tflite import read_tflite
 
 
 def warnings_for(inputs: np.ndarray) -> str:

@@ -21,8 +21,8 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from tfcompress.accuracy_diff.runners import Arrays, as_float32, in_fixed_batches
 from tfcompress.chatter import silenced
 from tfcompress.errors import ModelError, one_line
+from tfcompress.graphs.tflite import read_tflite
 from tfcompress.model import TensorInfo
-from tfcompress.tflite import read_tflite
 
 __all__ = ["LiteRtRunner", "dequantize", "quantize"]
 

@@ -198,7 +198,7 @@ def _inspected_tflite(path: Path, target: str | None) -> dict[str, Any]:
         from tfcompress.converters.edgetpu import forecast
 
         return {"mapping": forecast(path).to_json()}
-    from tfcompress.tflite import inspect_tflite
+    from tfcompress.graphs.tflite import inspect_tflite
 
     return inspect_tflite(path)
 

@@ -16,8 +16,8 @@ from typing import Any, Literal
 from tfcompress.converters.edgetpu.rewriting.graph import GraphEditor
 from tfcompress.converters.edgetpu.rewriting.proof import TOLERANCE, largest_difference
 from tfcompress.converters.edgetpu.rewriting.table import REWRITES, Level, Rewrite
+from tfcompress.graphs.tflite import pack, read_tflite, unpack
 from tfcompress.layer_names import as_named_in, layers_of
-from tfcompress.tflite import pack, read_tflite, unpack
 
 __all__ = ["REWRITES", "TOLERANCE", "AppliedRewrite", "Rewrite", "rewrite_float_graph"]
 

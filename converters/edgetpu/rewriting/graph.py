@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from tfcompress.tflite.edit import add_constant, constant_of, opcode_index
+from tfcompress.graphs.tflite.edit import add_constant, constant_of, opcode_index
 
 __all__ = ["GraphEditor", "options"]
 
@@ -30,7 +30,7 @@ def options(kind: str, **fields: Any) -> tuple[int, Any]:
 
 
 class GraphEditor:
-    """The main graph of an unpacked .tflite (`tfcompress.tflite.unpack`), as the rewrites see it.
+    """The main graph of an unpacked .tflite (`tfcompress.graphs.tflite.unpack`), as the rewrites see it.
 
     Attributes:
         tree: the `ModelT`.

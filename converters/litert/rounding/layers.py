@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tfcompress.tflite import Operator, Subgraph
-from tfcompress.tflite.edit import constant_of
+from tfcompress.graphs.tflite import Operator, Subgraph
+from tfcompress.graphs.tflite.edit import constant_of
 
 __all__ = ["WeightedLayer", "weighted_layers"]
 

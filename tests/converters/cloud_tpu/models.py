@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from tfcompress.converters.cloud_tpu.graph import InferenceGraph
 from tfcompress.converters.cloud_tpu.saved_model import WeightStore, compiled_function
+from tfcompress.graphs.tensorflow.inference_graph import InferenceGraph
 from tfcompress.load import float_model_from_keras
 from tfcompress.model import FloatModel
 from tfcompress.runtime import keras, tf, tf_keras

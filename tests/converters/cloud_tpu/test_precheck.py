@@ -10,10 +10,10 @@ import pytest
 
 from tests.converters.cloud_tpu import models
 from tfcompress.converters.cloud_tpu import precheck
-from tfcompress.converters.cloud_tpu.graph import trace
 from tfcompress.converters.cloud_tpu.precheck import check_graph, check_model, with_layer
 from tfcompress.converters.cloud_tpu.stablehlo import lower_graph
 from tfcompress.errors import ConversionError
+from tfcompress.graphs.tensorflow.inference_graph import trace
 from tfcompress.model import FloatModel, TensorInfo
 from tfcompress.runtime import keras, tf, tf_keras
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from tests.converters.cloud_tpu import models
-from tfcompress.converters.cloud_tpu.folding import fold_batch_norms, fold_constants
-from tfcompress.converters.cloud_tpu.graph import InferenceGraph, trace
 from tfcompress.converters.cloud_tpu.precision import apply_precision
+from tfcompress.graphs.tensorflow.folding import fold_batch_norms, fold_constants
+from tfcompress.graphs.tensorflow.inference_graph import InferenceGraph, trace
 from tfcompress.layer_names import all_layers
 from tfcompress.model import FloatModel
 from tfcompress.runtime import tf

@@ -14,11 +14,11 @@ import pytest
 
 from tests.converters.cloud_tpu import models
 from tfcompress.converters.cloud_tpu import proof, prove
-from tfcompress.converters.cloud_tpu.graph import trace
 from tfcompress.converters.cloud_tpu.precision import apply_precision
 from tfcompress.converters.cloud_tpu.proof import CompileRow, compile_all
 from tfcompress.converters.cloud_tpu.stablehlo import Lowered, lower_graph
 from tfcompress.errors import ModelError, RecipeError
+from tfcompress.graphs.tensorflow.inference_graph import trace
 from tfcompress.runtime import tf
 
 ONE_MODULE = [Lowered("batch_1", 1, b"not compiled in these tests")]

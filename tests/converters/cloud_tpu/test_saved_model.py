@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from tests.converters.cloud_tpu import models
-from tfcompress.converters.cloud_tpu.graph import trace
 from tfcompress.converters.cloud_tpu.saved_model import write_saved_model
-from tfcompress.converters.cloud_tpu.tf_internals import SavedModel
 from tfcompress.errors import ConversionError
+from tfcompress.graphs.tensorflow.inference_graph import trace
+from tfcompress.graphs.tensorflow.private_names import SavedModel
 from tfcompress.runtime import tf
 
 FLOAT32_TOLERANCE = 1e-5
@@ -140,7 +140,7 @@ WRITE = """
 import sys
 from pathlib import Path
 from tests.converters.cloud_tpu import models
-from tfcompress.converters.cloud_tpu.graph import trace
+from tfcompress.graphs.tensorflow.inference_graph import trace
 from tfcompress.converters.cloud_tpu.saved_model import write_saved_model
 from tfcompress.converters.cloud_tpu.stablehlo import lower_graph
 model = models.recurrent("tf_keras") if sys.argv[2] == "lstm" else models.conv_net()

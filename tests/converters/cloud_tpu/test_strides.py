@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from tests.converters.cloud_tpu import models
-from tfcompress.converters.cloud_tpu.folding import fold_batch_norms, fold_constants
-from tfcompress.converters.cloud_tpu.graph import InferenceGraph, trace
-from tfcompress.converters.cloud_tpu.strides import move_strides_back
+from tfcompress.graphs.tensorflow.folding import fold_batch_norms, fold_constants
+from tfcompress.graphs.tensorflow.inference_graph import InferenceGraph, trace
+from tfcompress.graphs.tensorflow.strides import move_strides_back
 from tfcompress.model import FloatModel
 
 FLOAT32_TOLERANCE = 1e-5

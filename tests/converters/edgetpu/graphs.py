@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from tfcompress.tflite import pack
+from tfcompress.graphs.tflite import pack
 
 TYPES = {
     "int8": schema.TensorType.INT8,

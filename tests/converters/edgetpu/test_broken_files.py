@@ -12,7 +12,7 @@ from tests.conftest import SHARED
 from tests.converters.edgetpu.graphs import GraphBuilder
 from tfcompress.converters.edgetpu import forecast
 from tfcompress.errors import ModelError
-from tfcompress.tflite import read_tflite
+from tfcompress.graphs.tflite import read_tflite
 
 MUTATIONS = 500
 SLOWEST_SECONDS = 2.0

@@ -8,7 +8,7 @@ import pytest
 
 from tests.converters.edgetpu.graphs import GraphBuilder
 from tfcompress.converters.edgetpu import Mapping, forecast
-from tfcompress.tflite import read_tflite
+from tfcompress.graphs.tflite import read_tflite
 
 MIB = 2**20
 PUBLISHED = 0.002  # logs have three digits, and do not count what the file has for scales

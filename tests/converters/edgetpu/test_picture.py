@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.converters.edgetpu.graphs import GraphBuilder
 from tfcompress.converters.edgetpu import forecast, mapping_svg
-from tfcompress.tflite import read_tflite
+from tfcompress.graphs.tflite import read_tflite
 
 SVG = "{http://www.w3.org/2000/svg}"
 

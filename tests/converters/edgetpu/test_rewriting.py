@@ -14,7 +14,7 @@ from tfcompress.converters.edgetpu.operators import SUPPORTED
 from tfcompress.converters.edgetpu.repairs import repair_int8_file
 from tfcompress.converters.edgetpu.rewriting import REWRITES, TOLERANCE, rewrite_float_graph
 from tfcompress.converters.edgetpu.rewriting.proof import largest_difference
-from tfcompress.tflite import read_tflite
+from tfcompress.graphs.tflite import read_tflite
 
 SHAPE = [1, 8, 8, 4]
 

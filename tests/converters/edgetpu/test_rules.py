@@ -12,7 +12,7 @@ from tfcompress.converters.edgetpu import RULES, Mapping, Status, forecast
 from tfcompress.converters.edgetpu.operators import SUPPORTED
 from tfcompress.converters.edgetpu.rules import broken_rule
 from tfcompress.converters.edgetpu.view import OperatorView
-from tfcompress.tflite import read_tflite
+from tfcompress.graphs.tflite import read_tflite
 
 
 def mapping_of(content: bytes) -> Mapping:

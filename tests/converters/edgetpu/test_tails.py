@@ -11,10 +11,10 @@ import pytest
 from tests.converters.edgetpu.graphs import GraphBuilder
 from tfcompress.converters.edgetpu import Status, convert, forecast
 from tfcompress.data import samples_from_arrays
+from tfcompress.graphs.tflite import read_tflite
 from tfcompress.load import float_model_from_keras
 from tfcompress.recipe import EdgeTpu, PostTraining, Recipe
 from tfcompress.runtime import tf, tf_keras
-from tfcompress.tflite import read_tflite
 
 layers = tf_keras.layers
 

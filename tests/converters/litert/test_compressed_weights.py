@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from tests.converters.litert.models import converted, images, layers
+from tfcompress.graphs.tflite.weights import WeightFacts, count_weights
 from tfcompress.load import float_model_from_keras
 from tfcompress.model import FloatModel
 from tfcompress.recipe import PostTraining, Recipe
 from tfcompress.runtime import tf_keras
-from tfcompress.tflite.weights import WeightFacts, count_weights
 
 Quality = Literal["fast", "balanced", "best"]
 NAMES = ("first", "second", "scores")

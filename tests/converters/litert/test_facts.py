@@ -15,10 +15,10 @@ from tfcompress.converters.litert import to_float_tflite
 from tfcompress.converters.litert.latency import xnnpack_share
 from tfcompress.converters.phone import convert
 from tfcompress.errors import ConversionError, DataError
+from tfcompress.graphs.tflite import read_tflite
 from tfcompress.load import float_model_from_keras
 from tfcompress.recipe import PostTraining, Recipe
 from tfcompress.runtime import tf_keras
-from tfcompress.tflite import read_tflite
 
 PROBABILITY_TOLERANCE = 0.03
 

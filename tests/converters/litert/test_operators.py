@@ -13,11 +13,11 @@ from tests.converters.litert.models import converted, layers, run, samples_for
 from tfcompress.converters.artifact import Artifact
 from tfcompress.converters.litert import quantize_int8, to_float_tflite
 from tfcompress.errors import ConversionError
+from tfcompress.graphs.tflite import read_tflite
 from tfcompress.load import float_model_from_keras
 from tfcompress.model import FloatModel
 from tfcompress.recipe import PostTraining, Recipe
 from tfcompress.runtime import keras, tf, tf_keras
-from tfcompress.tflite import read_tflite
 
 # Of outputs between -3 and 3: a few steps of 8 bits.
 OUTPUT_TOLERANCE = 0.12

@@ -11,10 +11,10 @@ import pytest
 from tests.converters.litert.models import converted, images, layers, run, samples_for, small_cnn
 from tfcompress.converters.litert import quantize_int8, to_float_tflite
 from tfcompress.errors import DataError, RecipeError
+from tfcompress.graphs.tflite import read_tflite
 from tfcompress.load import float_model_from_keras
 from tfcompress.recipe import PostTraining, Recipe
 from tfcompress.runtime import tf, tf_keras
-from tfcompress.tflite import read_tflite
 
 # Of probabilities that lie in [0, 1]: a few steps of 1/256.
 PROBABILITY_TOLERANCE = 0.03

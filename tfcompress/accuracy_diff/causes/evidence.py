@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from tfcompress.accuracy_diff.layers import LayerDiff
+from tfcompress.graphs.tflite import Operator, Subgraph, Tensor, TfliteFile
 from tfcompress.layer_names import all_layers
-from tfcompress.tflite import Operator, Subgraph, Tensor, TfliteFile
 
 __all__ = ["FIXED_SCALE", "SAME_SCALE", "WEIGHTED", "Evidence", "Row"]
 

@@ -14,7 +14,7 @@ from tfcompress.accuracy_diff.layers import LayerDiff
 from tfcompress.accuracy_diff.litert_runner import LiteRtRunner
 from tfcompress.accuracy_diff.runners import FloatModelRunner
 from tfcompress.data import Samples
-from tfcompress.tflite import read_tflite
+from tfcompress.graphs.tflite import read_tflite
 
 __all__ = ["find_causes"]
 

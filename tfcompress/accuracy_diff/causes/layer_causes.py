@@ -8,7 +8,7 @@ import numpy as np
 
 from tfcompress.accuracy_diff.causes.cause import Cause
 from tfcompress.accuracy_diff.causes.evidence import FIXED_SCALE, SAME_SCALE, WEIGHTED, Evidence, Row
-from tfcompress.tflite import Operator
+from tfcompress.graphs.tflite import Operator
 
 __all__ = ["layer_causes"]
 

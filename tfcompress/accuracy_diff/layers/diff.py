@@ -22,8 +22,8 @@ from tfcompress.accuracy_diff.litert_runner import LiteRtRunner
 from tfcompress.accuracy_diff.runners import Arrays, FloatModelRunner, Runner, SavedModelRunner, in_fixed_batches
 from tfcompress.accuracy_diff.signal_error import signal_metrics, signal_statistics
 from tfcompress.data import Samples
+from tfcompress.graphs.tflite import TfliteFile, read_tflite
 from tfcompress.layer_names import all_layers
-from tfcompress.tflite import TfliteFile, read_tflite
 
 __all__ = ["LayerDiff", "compare_layers"]
 

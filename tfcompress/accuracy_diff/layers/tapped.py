@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from tfcompress.graphs.tflite import Operator, Tensor, TfliteFile, pack, unpack
 from tfcompress.layer_names import as_named_in, layers_of
-from tfcompress.tflite import Operator, Tensor, TfliteFile, pack, unpack
 
 __all__ = [
     "LayerTensor",

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tfcompress.converters.cloud_tpu.tf_internals import FingerprintDef, SavedModel, fingerprinting
+from tfcompress.graphs.tensorflow.private_names import FingerprintDef, SavedModel, fingerprinting
 
 __all__ = ["make_canonical"]
 

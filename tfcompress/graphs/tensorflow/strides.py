@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from tfcompress.converters.cloud_tpu.graph import GraphEditor, InferenceGraph
+from tfcompress.graphs.tensorflow.inference_graph import GraphEditor, InferenceGraph
 
 __all__ = ["move_strides_back"]
 

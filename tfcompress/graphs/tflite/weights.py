@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tfcompress.tflite.reader import Tensor, TfliteFile, read_tflite
+from tfcompress.graphs.tflite.reader import Tensor, TfliteFile, read_tflite
 
 __all__ = ["WeightFacts", "count_weights"]
 

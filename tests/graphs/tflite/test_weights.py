@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 import tfcompress
+from tfcompress.graphs.tflite.weights import count_weights
 from tfcompress.runtime import keras
-from tfcompress.tflite.weights import count_weights
 
 
 def test_zeros_of_a_float_kernel_are_still_zeros_in_the_int8_file(tmp_path: Path) -> None:

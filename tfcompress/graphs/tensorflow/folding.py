@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from tfcompress.chatter import silenced
-from tfcompress.converters.cloud_tpu.graph import GraphEditor, InferenceGraph, make_constant
+from tfcompress.graphs.tensorflow.inference_graph import GraphEditor, InferenceGraph, make_constant
 from tfcompress.runtime import tf
 
 __all__ = ["fold_batch_norms", "fold_constants"]

@@ -19,7 +19,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from tfcompress.errors import ModelError
-from tfcompress.tflite.flatbuffer import BAD_BYTES, FlatbufferError, check_length, check_table, text
+from tfcompress.graphs.tflite.flatbuffer import BAD_BYTES, FlatbufferError, check_length, check_table, text
 
 __all__ = ["Operator", "Quantization", "Signature", "Subgraph", "Tensor", "TfliteFile", "read_tflite"]
 

@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from tfcompress.tflite.reader import Operator, Subgraph, Tensor, TfliteFile, read_tflite
+from tfcompress.graphs.tflite.reader import Operator, Subgraph, Tensor, TfliteFile, read_tflite
 
 __all__ = ["inspect_tflite"]
 

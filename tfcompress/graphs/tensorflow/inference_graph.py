@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from tfcompress.chatter import silenced
-from tfcompress.converters.cloud_tpu.tf_internals import convert_variables_to_constants_v2
 from tfcompress.errors import ConversionError, one_line
+from tfcompress.graphs.tensorflow.private_names import convert_variables_to_constants_v2
 from tfcompress.model import FloatModel, TensorInfo
 from tfcompress.runtime import tf
 

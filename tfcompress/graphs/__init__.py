@@ -1,0 +1,1 @@
+"""Graphs of the three kinds that are edited here: Keras models, .tflite files and TensorFlow functions."""

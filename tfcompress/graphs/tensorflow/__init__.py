@@ -1,0 +1,1 @@
+"""TensorFlow inference graphs: tracing, freezing and editing them."""
