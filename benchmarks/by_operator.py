@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
+from tfcompress.compression.simulation.quantize import FakeQuantize
 from tfcompress.model import FloatModel
 from tfcompress.runtime import tf_keras
-from tfcompress.wrappers.quantize import FakeQuantize
 
 __all__ = ["compare_operators"]
 

@@ -23,6 +23,7 @@ from benchmarks.models import PREFIX, applications, keras_files, load
 from benchmarks.trained_networks import digits, pictures, trained_network
 from tfcompress.accuracy_diff.litert_runner import LiteRtRunner
 from tfcompress.accuracy_diff.tasks.choose import sums_to_one
+from tfcompress.compression import finetune
 from tfcompress.converters.phone import convert
 from tfcompress.data import samples_from_arrays
 from tfcompress.errors import TfCompressError
@@ -30,7 +31,6 @@ from tfcompress.graphs.tflite import read_tflite
 from tfcompress.load import float_model_from_keras, to_tf_keras
 from tfcompress.model import FloatModel, TensorInfo
 from tfcompress.recipe import Distillation, Quantization, Recipe, Training
-from tfcompress.wrappers import finetune
 
 SECONDS = 7200  # ConvNeXtTiny takes over an hour on one core
 STEP, EVALUATION, BATCH = 16, 256, 32

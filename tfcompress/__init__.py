@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tfcompress.api import compress, diff
+    from tfcompress.compression import finetune, strip, wrap
     from tfcompress.data import Samples, open_data
     from tfcompress.errors import (
         ConversionError,
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
         Recipe,
         Training,
     )
-    from tfcompress.wrappers import finetune, strip, wrap
 
 _HOME = {
     "api": ["compress", "diff"],
@@ -70,7 +70,7 @@ _HOME = {
         "Recipe",
         "Training",
     ],
-    "wrappers": ["finetune", "strip", "wrap"],
+    "compression": ["finetune", "strip", "wrap"],
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 

@@ -21,6 +21,7 @@ from tfcompress.accuracy_diff import (
     try_suggestions,
 )
 from tfcompress.accuracy_diff.comparison import ReferenceResult
+from tfcompress.compression import Compressed
 from tfcompress.converters import converter_for
 from tfcompress.converters.artifact import Artifact
 from tfcompress.data import Samples
@@ -31,7 +32,6 @@ from tfcompress.load import float_model_from_keras
 from tfcompress.model import FloatModel
 from tfcompress.recipe import Recipe
 from tfcompress.targets import Target
-from tfcompress.wrappers import Compressed
 
 __all__ = ["Attempt", "Job"]
 

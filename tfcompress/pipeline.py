@@ -11,6 +11,7 @@ from typing import Any
 from tfcompress import console
 from tfcompress.calibration import select_representative
 from tfcompress.chatter import silenced
+from tfcompress.compression import Compressed, finetune, start_strategy
 from tfcompress.conversion_job import Job
 from tfcompress.converters.edgetpu.trainable import with_mappable_activations
 from tfcompress.data import Data, Samples
@@ -26,7 +27,6 @@ from tfcompress.report import render_html
 from tfcompress.reproduce import convert_command
 from tfcompress.results import build_report
 from tfcompress.targets import Target, parse_targets
-from tfcompress.wrappers import Compressed, finetune, start_strategy
 
 __all__ = ["Conversion", "convert"]
 

@@ -394,7 +394,7 @@ def test_wrapped_model_does_not_go_to_keras3() -> None:
     x = tf_keras.Input((4,))
     model = tf_keras.Model(x, tf_keras.layers.Dense(2)(x))
     wrapped = tfmot.sparsity.keras.prune_low_magnitude(model)
-    with pytest.raises(ModelError, match=r"still has tfmot's wrappers .* tfcompress.wrappers.strip"):
+    with pytest.raises(ModelError, match=r"still has tfmot's wrappers .* tfcompress.compression.strip"):
         to_keras3(wrapped)
 
 

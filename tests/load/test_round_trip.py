@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from tests.load.test_conversion import Doubler, assert_close, outputs_of
+from tfcompress.compression import finetune
 from tfcompress.data.arrays import samples_from_arrays
 from tfcompress.load import float_model_from_keras, load_model, to_keras3
 from tfcompress.recipe import Pruning, Quantization, Recipe, Training
 from tfcompress.runtime import keras, tf_keras
-from tfcompress.wrappers import finetune
 
 
 def test_pruned_and_quantization_aware_model_comes_back_with_its_trained_weights(tmp_path: Path) -> None:

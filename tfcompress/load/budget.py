@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tfcompress.errors import UnsafeModelError
-from tfcompress.load.graph import calls, is_graph
+from tfcompress.graphs.keras.call_graph import calls, is_graph
 from tfcompress.load.limits import physical_memory
 from tfcompress.load.source import StoredWeights
 from tfcompress.runtime import keras, tf

@@ -8,11 +8,7 @@ from typing import Any
 
 from tfcompress.chatter import silenced
 from tfcompress.errors import ModelError, TfCompressError, one_line
-from tfcompress.load.adapters import Keras3Graph, Keras3Layer, TfKerasGraph, TfKerasLayer
-from tfcompress.load.compile_state import copy_compile_state
-from tfcompress.load.equivalence import prove_equal
-from tfcompress.load.frozen_lambda import FrozenLambda, FrozenLambda3
-from tfcompress.load.graph import (
+from tfcompress.graphs.keras.call_graph import (
     Call,
     calls,
     dtype_name,
@@ -23,6 +19,10 @@ from tfcompress.load.graph import (
     map_structure,
     nested_tensors,
 )
+from tfcompress.load.adapters import Keras3Graph, Keras3Layer, TfKerasGraph, TfKerasLayer
+from tfcompress.load.compile_state import copy_compile_state
+from tfcompress.load.equivalence import prove_equal
+from tfcompress.load.frozen_lambda import FrozenLambda, FrozenLambda3
 from tfcompress.load.layer_copies import call_arguments, copy_of
 from tfcompress.load.native_layers import native_layer
 from tfcompress.load.native_operations import native_operation
@@ -89,7 +89,7 @@ def _require_convertible(model: Any, *, to_keras3: bool) -> None:
     if wrapped and to_keras3:
         raise ModelError(
             f"{model.name!r} still has tfmot's wrappers (such as {wrapped[0]!r}): remove them first with "
-            "tfcompress.wrappers.strip(model)"
+            "tfcompress.compression.strip(model)"
         )
 
 

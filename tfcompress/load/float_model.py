@@ -7,8 +7,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from tfcompress.errors import ModelError
+from tfcompress.graphs.keras.call_graph import (
+    Structure,
+    input_structure,
+    is_graph,
+    output_structure,
+    subclassed_structures,
+)
 from tfcompress.layer_names import all_layers
-from tfcompress.load.graph import Structure, input_structure, is_graph, output_structure, subclassed_structures
 from tfcompress.model import Flavor, FloatModel
 from tfcompress.runtime import keras, tf_keras
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tfcompress.load.graph import flatten, is_keras3
+from tfcompress.graphs.keras.call_graph import flatten, is_keras3
 from tfcompress.load.graph_operations import refuse_unsafe_graph
 from tfcompress.runtime import keras, tf, tf_keras
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from tfcompress.load.graph import Call, calls, flatten, is_graph, is_keras3
+from tfcompress.graphs.keras.call_graph import Call, calls, flatten, is_graph, is_keras3
 from tfcompress.model import FloatModel, TensorInfo
 
 __all__ = ["call_macs", "inspect_model", "model_macs"]

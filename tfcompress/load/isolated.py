@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 
 from tfcompress.errors import TfCompressError, one_line
+from tfcompress.graphs.keras.call_graph import calls, is_graph
 from tfcompress.load.archive import read_keras_archive
 from tfcompress.load.custom_objects import parse_custom_objects
 from tfcompress.load.equivalence import random_inputs
 from tfcompress.load.float_model import float_model_from_keras
 from tfcompress.load.frozen_lambda import freeze_call
-from tfcompress.load.graph import calls, is_graph
 from tfcompress.load.hdf5 import read_h5
 from tfcompress.load.restore import restore
 from tfcompress.load.source import file_kind

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tfcompress.graphs.keras.call_graph import is_keras3
 from tfcompress.load.activations import translated_activation
-from tfcompress.load.graph import is_keras3
 from tfcompress.runtime import keras, tf_keras
 
 __all__ = ["accepted_settings", "native_layer"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tfcompress.load.graph import Call, dtype_name, is_symbolic
+from tfcompress.graphs.keras.call_graph import Call, dtype_name, is_symbolic
 from tfcompress.runtime import keras, tf_keras
 
 __all__ = ["native_operation"]

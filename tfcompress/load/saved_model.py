@@ -11,9 +11,9 @@ from typing import Any
 from tfcompress import console
 from tfcompress.chatter import silenced
 from tfcompress.errors import ModelError, UnsafeModelError, one_line
+from tfcompress.graphs.keras.call_graph import dtype_name
 from tfcompress.load.budget import weight_budget
 from tfcompress.load.float_model import float_model_from_keras
-from tfcompress.load.graph import dtype_name
 from tfcompress.load.graph_operations import CODE_OPERATIONS, FILE_OPERATIONS
 from tfcompress.load.safety import code_findings
 from tfcompress.load.source import sha256_of

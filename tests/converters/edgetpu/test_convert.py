@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 
+from tfcompress.compression import wrap
 from tfcompress.converters.artifact import Artifact
 from tfcompress.converters.edgetpu import convert
 from tfcompress.converters.edgetpu.rewriting import TOLERANCE
@@ -19,7 +20,6 @@ from tfcompress.graphs.tflite import read_tflite
 from tfcompress.load import float_model_from_keras
 from tfcompress.recipe import EdgeTpu, PostTraining, Quantization, Recipe
 from tfcompress.runtime import keras, tf_keras
-from tfcompress.wrappers import wrap
 
 
 def hard_model(library: Any) -> Any:

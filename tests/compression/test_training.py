@@ -1,0 +1,89 @@
+"""Options of training, each through `finetune`: strategies, combinations, logs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.compression.models import Int8File, L, bright_bands, samples_for, small_cnn
+from tfcompress.compression import finetune
+from tfcompress.compression.training.strided_convolutions import thinned_convolutions
+from tfcompress.errors import InputError
+from tfcompress.recipe import Clustering, Pruning, Quantization, Recipe, Training
+from tfcompress.runtime import tf, tf_keras
+
+ONE_EPOCH = Training(epochs=1, batch_size=16)
+
+
+def test_clusters_survive_quantization_without_pruning() -> None:
+    model = small_cnn()
+    recipe = Recipe(clustering=Clustering(clusters=8, skip=()), quantization=Quantization(), training=ONE_EPOCH)
+    file = Int8File(finetune(model, recipe, bright_bands(model, 64)).trained)
+    kernels = [values for values in file.weights(40).values() if values.ndim > 1]
+    assert len(kernels) == 4
+    for values in kernels:
+        assert len(np.unique(values)) <= 8
+        assert np.count_nonzero(values == 0) < values.size / 2
+
+
+def test_batch_normalization_may_train_on_and_the_file_still_computes_the_same() -> None:
+    model = small_cnn()
+    recipe = Recipe(quantization=Quantization(freeze_batch_norm=False), training=ONE_EPOCH)
+    done = finetune(model, recipe, bright_bands(model, 64))
+    before, after = (one.get_layer("bn_1").moving_mean.numpy() for one in (model, done.plain))
+    assert not np.allclose(before, after)
+    file = Int8File(done.trained)
+    inputs = next(bright_bands(model, 64, seed=1).batches(64)).inputs["image"]
+    got, scale = file.run(inputs)
+    assert not file.float_tensors
+    np.testing.assert_allclose(got, np.asarray(done.trained(inputs, training=False)), rtol=0, atol=1.01 * scale)
+
+
+@pytest.mark.slow
+def test_mirrored_training_on_one_device_is_plain_training() -> None:
+    alone, mirrored = (
+        finetune(
+            small_cnn(),
+            Recipe(quantization=Quantization(), training=Training(epochs=1, batch_size=16, strategy=strategy)),
+            bright_bands(small_cnn(), 64),
+        ).trained.get_weights()
+        for strategy in ("none", "mirrored")
+    )
+    for one, other in zip(alone, mirrored, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
+def test_a_missing_tpu_is_said_in_one_line() -> None:
+    model = small_cnn()
+    recipe = Recipe(quantization=Quantization(), training=Training(strategy="tpu"))
+    with pytest.raises(InputError, match=r"training\.strategy=tpu: no TPU can be reached") as raised:
+        finetune(model, recipe, bright_bands(model, 16))
+    assert "\n" not in str(raised.value)
+
+
+def test_tensorflow_reads_the_losses_that_are_logged_for_tensorboard(tmp_path: Path) -> None:
+    model = small_cnn()
+    recipe = Recipe(pruning=Pruning(), training=Training(epochs=2, batch_size=32))
+    finetune(model, recipe, bright_bands(model, 64), checkpoint_dir=tmp_path)
+    events = [
+        event
+        for path in sorted((tmp_path / "logs" / "pruning").iterdir())
+        for event in tf.compat.v1.train.summary_iterator(str(path))
+    ]
+    losses = [(event.step, value.tag, value.simple_value) for event in events for value in event.summary.value]
+    assert [(step, tag) for step, tag, _ in losses] == [(1, "loss"), (2, "loss")]
+    assert all(0 < loss < 100 for _, _, loss in losses)
+
+
+def test_strided_1x1_convolutions_that_crash_onednn_are_trained() -> None:
+    inputs = L.Input((60, 60, 5))
+    x = L.Conv2D(8, 1, strides=2, padding="same", name="thin")(inputs)
+    model = tf_keras.Model(inputs, L.Dense(2)(L.GlobalAveragePooling2D()(x)))
+    images = np.random.default_rng(0).normal(size=(2, 60, 60, 5)).astype(np.float32)
+    plain = np.asarray(model(images))
+    with thinned_convolutions(model):
+        np.testing.assert_allclose(np.asarray(model(images)), plain, rtol=1e-5, atol=1e-6)
+    done = finetune(model, Recipe(quantization=Quantization(), training=ONE_EPOCH), samples_for(model, 16))
+    assert "convolution_op" not in vars(done.trained.get_layer("quant_thin").layer)

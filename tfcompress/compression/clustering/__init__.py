@@ -1,0 +1,1 @@
+"""Weight sharing: kernels with few distinct values."""

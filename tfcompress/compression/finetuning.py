@@ -1,0 +1,200 @@
+"""`wrap`, `finetune`: the recipe's training sections applied to a model, one after the other.
+
+Pruning, then clustering, then quantization: each keeps what the ones before it made (Han et al. 2016 in that order).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfcompress import console
+from tfcompress.compression import wrapping
+from tfcompress.compression.lowering.passes import lower
+from tfcompress.compression.sparsity.pruning import PruneWrapper
+from tfcompress.compression.stripping import strip
+from tfcompress.compression.training.batches import batches_of, count_of
+from tfcompress.compression.training.training import Run, deterministic, start_strategy, train_stage
+from tfcompress.compression.wrapping import Wrapped
+from tfcompress.data import Samples
+from tfcompress.errors import RecipeError
+from tfcompress.graphs.keras.replay import flatten
+from tfcompress.recipe import Distillation, Recipe, Training
+from tfcompress.runtime import tf_keras
+
+__all__ = ["Compressed", "finetune", "wrap"]
+
+# Steps that a pruning schedule spans when `wrap` cannot know how long the caller will train.
+_ASSUMED_STEPS = 1000
+
+
+@dataclass(frozen=True)
+class Compressed:
+    """What fine-tuning made.
+
+    Attributes:
+        trained: the tf_keras model as trained: quantization-aware, with wrappers, where the recipe quantizes; else the
+            same as `plain`.
+        plain: without wrappers, trained float weights, zeros and clusters intact.
+        notes: for people: what was left out and why.
+    """
+
+    trained: Any
+    plain: Any
+    notes: tuple[str, ...]
+
+
+def wrap(
+    model: Any,
+    recipe: Recipe,
+    *,
+    calibration: Samples | None = None,
+    steps: int | None = None,
+) -> Any:
+    """A trainable model, compiled for the recipe: call `fit` on it, then `strip`.
+
+    Where the recipe has several training sections the earlier ones are applied at once, without training, and kept by
+    the last; `finetune` trains after each.
+
+    Args:
+        model: sequential or functional, of Keras 3 or tf_keras; it is not changed.
+        recipe: with at least one training section.
+        calibration: samples that set the initial activation ranges of quantization; None lets the first
+            steps find them.
+        steps: how many training steps will be taken, for a pruning schedule without `end_step`; None assumes 1000.
+
+    Raises:
+        ModelError: the model has no graph of layers.
+        RecipeError: nothing in the recipe trains, or a part of it fits no layer.
+    """
+    current = _tf_keras_model(model)
+    teacher = lower(current) if recipe.distillation is not None else None
+    stages = _stages(recipe)
+    for stage in stages[:-1]:
+        current = strip(_at_once(_wrapped(stage, current, teacher, recipe, None, 1).model))
+    own = replace(recipe, training=_training_of(stages[-1], recipe))
+    return _wrapped(stages[-1], current, teacher, own, calibration, steps or _ASSUMED_STEPS).model
+
+
+def finetune(
+    model: Any,
+    recipe: Recipe,
+    train: Samples,
+    *,
+    seed: int = 0,
+    checkpoint_dir: Path | None = None,
+    distil_from: Any = None,
+) -> Compressed:
+    """Compress a model by training: each training section of the recipe in turn, for its own or `training.epochs`.
+
+    The same seed, model and samples give the same weights, bit for bit, on the same machine, also when the run was
+    killed and started again with the same `checkpoint_dir`.
+
+    Args:
+        model: sequential or functional, of Keras 3 or tf_keras; it is not changed.
+        recipe: with at least one training section.
+        train: streamed; labels are needed unless the recipe distils with weight 1.
+        seed: of shuffling, dropout and clustering.
+        checkpoint_dir: training state is kept here after each epoch, and logs for TensorBoard; None keeps none.
+        distil_from: the teacher of distillation; None means `model` as it is before training.
+
+    Raises:
+        ModelError: the model has no graph of layers.
+        RecipeError: nothing in the recipe trains, or a part of it fits no layer.
+        DataError: no samples, bad samples, or labels are missing.
+    """
+    strategy = start_strategy(recipe.training.strategy)
+    current = _tf_keras_model(model)
+    count = count_of(train)
+    steps = batches_of(count, recipe.training.batch_size)
+    fingerprint = "" if checkpoint_dir is None else _fingerprint(current, recipe, train, seed)
+    run = Run(recipe.training, train, seed, strategy, steps, checkpoint_dir, fingerprint)
+    notes: list[str] = []
+    trained = current
+    with deterministic(seed):
+        source = current if distil_from is None else _tf_keras_model(distil_from)
+        teacher = lower(source) if recipe.distillation is not None else None
+        section = recipe.quantization
+        only_quantized = _stages(recipe) == ["quantization"] and section and section.freeze_batch_norm
+        if source is current and teacher is not None and only_quantized:
+            current = teacher  # lowering once is enough
+        for stage in _stages(recipe):
+            training = _training_of(stage, recipe)
+
+            def make(stage: str = stage, current: Any = current, training: Training = training) -> Any:
+                own = replace(recipe, training=training)
+                wrapped = _wrapped(stage, current, teacher, own, train, steps * training.epochs)
+                notes.extend(wrapped.notes)
+                return wrapped.model
+
+            trained = train_stage(stage, make, replace(run, training=training))
+            current = strip(trained)
+    for line in notes:
+        console.note(line)
+    return Compressed(trained if recipe.quantization is not None else current, current, tuple(notes))
+
+
+def _stages(recipe: Recipe) -> list[str]:
+    sections = {"pruning": recipe.pruning, "clustering": recipe.clustering, "quantization": recipe.quantization}
+    found = [name for name, section in sections.items() if section is not None]
+    if not found and recipe.distillation is not None:
+        return ["distillation"]
+    if not found:
+        raise RecipeError(
+            "recipe: nothing to train; give it a pruning, clustering, quantization or distillation section"
+        )
+    return found
+
+
+def _training_of(stage: str, recipe: Recipe) -> Training:
+    """The recipe's training section with what the stage's own section says."""
+    section = getattr(recipe, stage)
+    if isinstance(section, Distillation):
+        return recipe.training
+    return replace(
+        recipe.training,
+        epochs=section.epochs or recipe.training.epochs,
+        learning_rate=section.learning_rate or recipe.training.learning_rate,
+    )
+
+
+def _wrapped(stage: str, model: Any, teacher: Any, recipe: Recipe, samples: Samples | None, steps: int) -> Wrapped:
+    if stage == "pruning":
+        return wrapping.wrap_for_pruning(flatten(model), teacher, recipe, steps=steps)
+    if stage == "distillation":
+        return wrapping.wrap_for_distillation(flatten(model), teacher, recipe, steps=steps)
+    section = recipe.quantization
+    # Folded before clustering: a batch normalization folded after it would scale the clusters of each channel apart.
+    current = flatten(model) if section is None else lower(model, freeze_batch_norm=section.freeze_batch_norm)
+    if stage == "clustering":
+        return wrapping.wrap_for_clustering(current, teacher, recipe, steps=steps)
+    return wrapping.wrap_for_quantization(current, teacher, recipe, samples, steps=steps)
+
+
+def _at_once(model: Any) -> Any:
+    """Bring a pruning schedule to its end without training."""
+    for layer in model.layers:
+        if isinstance(layer, PruneWrapper):
+            layer.prune_now()
+    return model
+
+
+def _tf_keras_model(model: Any) -> Any:
+    if isinstance(model, tf_keras.Model):
+        return model
+    from tfcompress.load import to_tf_keras
+
+    return to_tf_keras(model)
+
+
+def _fingerprint(model: Any, recipe: Recipe, samples: Samples, seed: int) -> str:
+    digest = hashlib.sha256()
+    for weight in model.get_weights():
+        digest.update(np.ascontiguousarray(weight).tobytes())
+    for part in (recipe.to_json(), samples.sha256, str(seed)):
+        digest.update(part.encode())
+    return digest.hexdigest()

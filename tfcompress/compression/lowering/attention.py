@@ -1,0 +1,73 @@
+"""Multi-head attention written out as fully connected layers, matrix products and a softmax (Vaswani et al. 2017)."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from tfcompress.graphs.keras.replay import Call
+from tfcompress.graphs.keras.rewriting import Rewrite, Rewriter
+from tfcompress.runtime import tf, tf_keras
+
+__all__ = ["ATTENTION"]
+
+_L = tf_keras.layers
+
+
+def _attention(call: Call, state: Rewrite) -> Any:
+    """Attention over the second axis of [batch, steps, features], without masks.
+
+    Masks stay whole, and in float: the large negative number that masks would take the whole int8 range of the scores.
+    """
+    given = _arguments(call)
+    if given is None:
+        return None
+    layer = call.layer
+    query, value, key = given
+    heads = {
+        "query": _project(call, state, "query", layer._query_dense, query, layer._num_heads, layer._key_dim),
+        "key": _project(call, state, "key", layer._key_dense, key, layer._num_heads, layer._key_dim),
+        "value": _project(call, state, "value", layer._value_dense, value, layer._num_heads, layer._value_dim),
+    }
+    factor = 1 / math.sqrt(layer._key_dim)
+    scaled = state.layer(call, "scale", lambda name: _L.Rescaling(factor, name=name))(heads["query"])
+    scores = tf.matmul(scaled, heads["key"], transpose_b=True)
+    shares = state.activation(call, "softmax", "softmax", scores)
+    mixed = tf.matmul(shares, heads["value"])
+    together = state.layer(call, "together", lambda name: _L.Permute((2, 1, 3), name=name))(mixed)
+    width = layer._num_heads * layer._value_dim
+    flat = state.reshape(call, "flat", (query.shape[1], width), together)
+    kernel, bias = _matrix(layer._output_dense, width)
+    return state.dense(call, "", flat, kernel, bias)
+
+
+def _arguments(call: Call) -> tuple[Any, Any, Any] | None:
+    """(query, value, key); None where the call is of a kind that is not written out."""
+    layer = call.layer
+    names = ("query", "value", "key", "attention_mask", "return_attention_scores", "training", "use_causal_mask")
+    given = {**dict(zip(names, call.args, strict=False)), **call.kwargs}
+    if given.get("attention_mask") is not None or given.get("return_attention_scores") or given.get("use_causal_mask"):
+        return None
+    query, value = given["query"], given["value"]
+    key = value if given.get("key") is None else given["key"]
+    fits = all(len(x.shape) == 3 and None not in x.shape[1:] for x in (query, value, key))
+    return (query, value, key) if fits and layer._output_shape is None else None
+
+
+def _project(call: Call, state: Rewrite, part: str, dense: Any, x: Any, heads: int, width: int) -> Any:
+    """[batch, steps, features] -> [batch, heads, steps, width]."""
+    kernel, bias = _matrix(dense, int(x.shape[-1]))
+    projected = state.dense(call, part, x, kernel, bias)
+    split = state.reshape(call, f"{part}_heads", (x.shape[1], heads, width), projected)
+    return state.layer(call, f"{part}_first", lambda name: _L.Permute((2, 1, 3), name=name))(split)
+
+
+def _matrix(dense: Any, inputs: int) -> tuple[np.ndarray, np.ndarray | None]:
+    """Kernel [inputs, outputs] and bias [outputs] of one of the layer's `EinsumDense` projections."""
+    kernel = np.asarray(dense.kernel).reshape(inputs, -1)
+    return kernel, None if dense.bias is None else np.asarray(dense.bias).reshape(-1)
+
+
+ATTENTION: dict[Any, Rewriter] = {_L.MultiHeadAttention: _attention}

@@ -1,0 +1,68 @@
+"""Layers that compute the same from the same input are called once, as TFLiteConverter merges equal operators.
+
+NASNet, for one, applies a ReLU of its own to the same map in each branch of a cell.  Had the simulation given each
+its own range, the file would hold one ReLU in float, whose result is quantized once for each.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+
+from tfcompress.graphs.keras.call_graph import is_symbolic
+from tfcompress.graphs.keras.replay import Call, Copies, rebuild
+from tfcompress.runtime import tf, tf_keras
+
+__all__ = ["merge_common_subexpressions"]
+
+_RandomLayer: Any = tf_keras.src.engine.base_layer.BaseRandomLayer
+
+
+def merge_common_subexpressions(model: Any) -> Any:
+    """A copy of a flat model, weights included, without calls that repeat an earlier one.
+
+    A call repeats another when both read the same tensors and nothing else, and their layers have the same class and
+    configuration, no weights and no randomness.  What the model returns keeps its own layer.
+
+    Args:
+        model: flat tf_keras model.
+    """
+    copies = Copies()
+    returned = {id(tensor) for tensor in model.outputs}
+    done: dict[Any, Any] = {}
+
+    def emit(call: Call) -> Any:
+        key = None if any(id(tensor) in returned for tensor in call.old_outputs) else _value_key(call)
+        if key in done:
+            return done[key]
+        outputs = copies.repeat(call)
+        if key is not None:
+            done[key] = outputs
+        return outputs
+
+    new = rebuild(model, emit)
+    copies.copy_weights()
+    return new
+
+
+def _value_key(call: Call) -> Any:
+    """Equal for calls that compute the same value; None where that is not known."""
+    layer, given = call.layer, (call.args, call.kwargs)
+    if layer.weights or isinstance(layer, _RandomLayer):
+        return None
+    if any(value is not None and not is_symbolic(value) for value in tf.nest.flatten(given)):
+        return None
+    try:
+        config = json.dumps({**layer.get_config(), "name": None}, sort_keys=True, default=_plain)
+    except TypeError:
+        return None
+    return type(layer), config, tuple(id(tensor) for tensor in call.inputs)
+
+
+def _plain(value: Any) -> Any:
+    """What JSON can hold of a number or an array of a configuration."""
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    raise TypeError

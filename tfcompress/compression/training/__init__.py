@@ -1,0 +1,1 @@
+"""Training of wrapped models: batches, objectives, optimizers, checkpoints."""

@@ -1,0 +1,163 @@
+"""What a wrapped model is trained towards: labels, the float model's outputs, or both.
+
+Losses are computed from the values before a final softmax or sigmoid: once fake-quantized to 1/256, a probability is
+often exactly zero, and a logarithm of it has no gradient.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from tfcompress.compression.simulation.quantize import FakeQuantize
+from tfcompress.errors import DataError
+from tfcompress.recipe import Distillation
+from tfcompress.runtime import tf, tf_keras
+
+__all__ = ["Head", "Objective", "heads_of"]
+
+HeadKind = Literal["softmax", "sigmoid", "linear"]
+
+
+@dataclass(frozen=True)
+class Head:
+    """One output of a model.
+
+    Attributes:
+        kind: the activation at its end.
+        tensor: the value before that activation; the output itself for `linear`.
+    """
+
+    kind: HeadKind
+    tensor: Any
+
+
+def heads_of(model: Any) -> list[Head]:
+    """The heads of a lowered or wrapped functional tf_keras model, in the order of its outputs."""
+    return [_head(tensor) for tensor in tf.nest.flatten(model.outputs)]
+
+
+def _head(tensor: Any) -> Head:
+    layer, index, _ = tensor._keras_history
+    if isinstance(layer, FakeQuantize):
+        return _head(layer.inbound_nodes[index].keras_inputs[0])
+    kind = _activation_kind(layer)
+    if kind == "linear":
+        return Head("linear", tensor)
+    # Before its quantization too: the range of logits is cut to what the softmax shows, and a teacher's logits are not.
+    return Head(kind, _unquantized(layer.inbound_nodes[index].keras_inputs[0]))
+
+
+def _unquantized(tensor: Any) -> Any:
+    layer, index, _ = tensor._keras_history
+    return layer.inbound_nodes[index].keras_inputs[0] if isinstance(layer, FakeQuantize) else tensor
+
+
+def _activation_kind(layer: Any) -> HeadKind:
+    if type(layer) is tf_keras.layers.Softmax:
+        return "softmax"
+    name = getattr(getattr(layer, "activation", None), "__name__", "")
+    if type(layer) is tf_keras.layers.Activation and name in ("softmax", "sigmoid"):
+        return name  # type: ignore[return-value]
+    return "linear"
+
+
+@dataclass(frozen=True)
+class Objective:
+    """The loss of a training step.
+
+    Attributes:
+        student: maps inputs to the student's values before the final activations, a list.
+        kinds: of the heads.
+        teacher: the same of the float model; None without distillation.
+        distillation: None without distillation.
+        loss: a Keras loss name for the labels; None takes one that fits head and labels.
+    """
+
+    student: Any
+    kinds: tuple[HeadKind, ...]
+    teacher: Any = None
+    distillation: Distillation | None = None
+    loss: str | None = None
+
+    @classmethod
+    def of(cls, model: Any, teacher: Any, distillation: Distillation | None, loss: str | None) -> Objective:
+        """The objective of a wrapped model.
+
+        Args:
+            model: functional tf_keras model that is trained.
+            teacher: the lowered float model, or None without distillation.
+            distillation: None without distillation.
+            loss: a Keras loss name, or None.
+        """
+        heads = heads_of(model)
+        kinds: tuple[HeadKind, ...] = tuple(head.kind for head in heads)
+        student = tf_keras.Model(model.inputs, [head.tensor for head in heads])
+        if distillation is None:
+            return cls(student, kinds, loss=loss)
+        before = tf_keras.Model(teacher.inputs, [head.tensor for head in heads_of(teacher)])
+        return cls(student, kinds, before, distillation, loss)
+
+    @property
+    def needs_labels(self) -> bool:
+        """Whether a part of the loss is against labels."""
+        return self.distillation is None or self.distillation.weight < 1
+
+    def __call__(self, inputs: Any, labels: Any) -> tuple[Any, list[Any]]:
+        """(scalar loss, model outputs without their last quantization) of one batch, in training mode."""
+        flat = tf.nest.flatten(inputs)
+        values = tf.nest.flatten(self.student(flat, training=True))
+        loss = tf.constant(0.0)
+        weight = 0.0 if self.distillation is None else self.distillation.weight
+        if self.needs_labels:
+            targets = tf.nest.flatten(labels)
+            for kind, value, target in zip(self.kinds, values, targets, strict=True):
+                loss += (1 - weight) * self._label_loss(kind, value, target)
+        if self.distillation is not None:
+            wanted = tf.nest.flatten(self.teacher(flat, training=False))
+            for kind, value, target in zip(self.kinds, values, wanted, strict=True):
+                loss += weight * _distillation_loss(
+                    kind, value, tf.stop_gradient(target), self.distillation.temperature
+                )
+        return loss, [_activate(kind, value) for kind, value in zip(self.kinds, values, strict=True)]
+
+    def _label_loss(self, kind: HeadKind, value: Any, label: Any) -> Any:
+        if self.loss is not None:
+            return tf.reduce_mean(tf_keras.losses.get(self.loss)(label, _activate(kind, value)))
+        same_shape = len(label.shape) == len(value.shape) and label.shape[-1] == value.shape[-1]
+        if kind == "sigmoid":
+            label = tf.reshape(tf.cast(label, value.dtype), tf.shape(value))
+            return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(labels=label, logits=value))
+        classes = label.dtype.is_integer and value.shape[-1] > 1 and not same_shape
+        if kind == "softmax" and same_shape:
+            return tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(tf.cast(label, value.dtype), value))
+        if kind == "softmax" or classes:
+            index = tf.reshape(tf.cast(label, tf.int32), tf.shape(value)[:-1])
+            return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(index, value))
+        if not same_shape and len(label.shape) != len(value.shape) - 1:
+            raise DataError(f"labels have shape {tuple(label.shape)}, the model's output {tuple(value.shape)}")
+        return tf.reduce_mean(tf.square(value - tf.reshape(tf.cast(label, value.dtype), tf.shape(value))))
+
+
+def _activate(kind: HeadKind, value: Any) -> Any:
+    return {"softmax": tf.nn.softmax, "sigmoid": tf.nn.sigmoid, "linear": tf.identity}[kind](value)
+
+
+def _distillation_loss(kind: HeadKind, student: Any, teacher: Any, temperature: float) -> Any:
+    """How far the student's output is from the teacher's, a scalar.
+
+    Softmax: cross-entropy of the softened distributions times the square of the temperature (Hinton et al. 2015,
+    section 2), less the teacher's entropy, so that 0 means equal.  Sigmoid: the same for each unit.  Linear: the mean
+    squared error over the mean square of the teacher's values.
+    """
+    if kind == "linear":
+        return tf.reduce_mean(tf.square(student - teacher)) / (tf.reduce_mean(tf.square(teacher)) + 1e-12)
+    soft_student, soft_teacher = student / temperature, teacher / temperature
+    if kind == "softmax":
+        target = tf.nn.softmax(soft_teacher)
+        difference = tf.nn.log_softmax(soft_teacher) - tf.nn.log_softmax(soft_student)
+        return temperature**2 * tf.reduce_mean(tf.reduce_sum(target * difference, axis=-1))
+    target = tf.nn.sigmoid(soft_teacher)
+    cross = tf.nn.sigmoid_cross_entropy_with_logits(labels=target, logits=soft_student)
+    entropy = tf.nn.sigmoid_cross_entropy_with_logits(labels=target, logits=soft_teacher)
+    return temperature**2 * tf.reduce_mean(cross - entropy)

@@ -1,0 +1,146 @@
+"""Training of one wrapped model: epochs of shuffled batches, reproducible, resumable, under a strategy."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tfcompress import console
+from tfcompress.chatter import silenced
+from tfcompress.compression.training.batches import training_batches
+from tfcompress.compression.training.checkpoint import Checkpoint
+from tfcompress.compression.training.event_log import log_scalars
+from tfcompress.data import Samples
+from tfcompress.errors import InputError, one_line
+from tfcompress.recipe import Training
+from tfcompress.runtime import tf, tf_keras
+
+# `tf.config.experimental` exports the switch to turn determinism on, but neither off nor asking for it.
+_config: Any = importlib.import_module("tensorflow.python.framework.config")
+
+__all__ = ["Run", "deterministic", "start_strategy", "train_stage"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What every stage of a fine-tune shares.
+
+    Attributes:
+        training: epochs, batch size and the like.
+        samples: the training data.
+        seed: of shuffling and of layers that draw.
+        strategy: the `tf.distribute` strategy.
+        steps: an epoch.
+        checkpoint_dir: where training state is kept; None keeps none.
+        fingerprint: of model, recipe and data.
+    """
+
+    training: Training
+    samples: Samples
+    seed: int
+    strategy: Any
+    steps: int
+    checkpoint_dir: Path | None
+    fingerprint: str
+
+
+@functools.cache
+def start_strategy(name: str) -> Any:
+    """The `tf.distribute` strategy of a recipe's `training.strategy`; made once for each name.
+
+    Several workers must find each other before TensorFlow computes anything, so call it with ``multi_worker`` before a
+    model is loaded; `finetune` uses what was started.
+
+    Raises:
+        InputError: TensorFlow has computed something already, or there is no TPU.
+    """
+    with silenced():
+        if name == "mirrored":
+            return tf.distribute.MirroredStrategy()
+        if name == "multi_worker":
+            try:
+                return tf.distribute.MultiWorkerMirroredStrategy()
+            except RuntimeError:
+                raise InputError(
+                    "training.strategy=multi_worker: the workers must be started before TensorFlow computes anything; "
+                    "call tfcompress.compression.start_strategy('multi_worker') before loading a model"
+                ) from None
+        if name == "tpu":
+            try:
+                resolver = tf.distribute.cluster_resolver.TPUClusterResolver.connect()
+            except (ValueError, tf.errors.OpError) as error:
+                raise InputError(f"training.strategy=tpu: no TPU can be reached: {one_line(error, 120)}") from None
+            return tf.distribute.TPUStrategy(resolver)
+    return tf.distribute.get_strategy()
+
+
+@contextlib.contextmanager
+def deterministic(seed: int) -> Iterator[None]:
+    """Seeded, and with operators that add in a fixed order, so that a second run gives the same bits."""
+    already = _config.is_op_determinism_enabled()
+    if not already:
+        _config.enable_op_determinism()
+    tf_keras.utils.set_random_seed(seed)
+    try:
+        yield
+    finally:
+        if not already:
+            _config.disable_op_determinism()
+
+
+def train_stage(stage: str, make_model: Callable[[], Any], run: Run) -> Any:
+    """Make a wrapped model and train it; the trained model.
+
+    Args:
+        stage: for the progress bar and the checkpoint's name.
+        make_model: called under the strategy's scope; returns a `WrappedModel`.
+        run: see `Run`.
+    """
+    with run.strategy.scope():
+        model = make_model()
+    checkpoint = Checkpoint(run.checkpoint_dir, stage, run.fingerprint, writes=_is_chief(run.strategy))
+    done = checkpoint.restore(model)
+    if done:
+        console.note(f"{stage}: resumed after epoch {done} of {run.training.epochs}")
+    draws = any(isinstance(layer, tf_keras.layers.Layer) and _draws(layer) for layer in model.layers)
+    for epoch in range(done, run.training.epochs):
+        _train_epoch(stage, model, epoch, run, forget=draws)
+        checkpoint.save(epoch + 1, model)
+    return model
+
+
+def _train_epoch(stage: str, model: Any, epoch: int, run: Run, *, forget: bool) -> None:
+    seed = run.seed + 7919 * (epoch + 1)
+    tf_keras.utils.set_random_seed(seed)
+    if forget:
+        # Dropout's random state lives in the compiled step: made anew it begins where a resumed run begins.
+        model.make_train_function(force=True)
+    labelled = model.needs_labels
+    data = training_batches(run.samples, batch_size=run.training.batch_size, seed=seed, labelled=labelled)
+    title = f"{stage}, epoch {epoch + 1} of {run.training.epochs}"
+    with console.progress(title, run.steps) as advance, silenced():
+        step = tf_keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: advance(1))
+        history = model.fit(data, epochs=epoch + 1, initial_epoch=epoch, verbose=0, callbacks=[step])
+    loss = float(history.history["loss"][-1])
+    console.note(f"{title}: loss {loss:.4g}")
+    if run.checkpoint_dir is not None and _is_chief(run.strategy):
+        log_scalars(run.checkpoint_dir / "logs" / stage, epoch + 1, {"loss": loss})
+
+
+def _draws(layer: Any) -> bool:
+    """Whether a layer draws random numbers while training."""
+    return any("dropout" in type(part).__name__.lower() or "Gaussian" in type(part).__name__ for part in _parts(layer))
+
+
+def _parts(layer: Any) -> list[Any]:
+    return [layer, *getattr(layer, "_flatten_layers", list)()]
+
+
+def _is_chief(strategy: Any) -> bool:
+    resolver = getattr(strategy, "cluster_resolver", None)
+    return resolver is None or resolver.task_id in (None, 0)
