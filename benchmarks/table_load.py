@@ -9,8 +9,8 @@ import numpy as np
 
 from benchmarks.models import SHARED, index, load_entry
 from tfcompress.errors import TfCompressError
-from tfcompress.load.equivalence import random_inputs
 from tfcompress.load.inspection import model_macs
+from tfcompress.load.keras_versions.equivalence import random_inputs
 
 __all__ = ["SECONDS", "entries", "names", "row"]
 

@@ -24,7 +24,7 @@ from tfcompress.compression.simulation.ranges import LogitEstimator
 from tfcompress.converters.phone import convert
 from tfcompress.errors import RecipeError
 from tfcompress.load import float_model_from_keras, to_tf_keras
-from tfcompress.load.frozen_lambda import FrozenLambda, freeze_call
+from tfcompress.load.keras_versions.frozen_lambda import FrozenLambda, freeze_call
 from tfcompress.recipe import Distillation, Quantization, Recipe, Training
 from tfcompress.runtime import keras, tf, tf_keras
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from tfcompress.errors import TfCompressError
 from tfcompress.load import load_model
-from tfcompress.load.equivalence import random_inputs
+from tfcompress.load.keras_versions.equivalence import random_inputs
 
 __all__ = ["MUTATIONS", "mutate"]
 

@@ -10,8 +10,8 @@ import pytest
 
 from tfcompress.errors import ModelError
 from tfcompress.load import float_model_from_keras, to_keras3, to_tf_keras
-from tfcompress.load.adapters import Keras3Graph, Keras3Layer
-from tfcompress.load.equivalence import RELATIVE_TOLERANCE, random_inputs, relative_difference
+from tfcompress.load.keras_versions.adapters import Keras3Graph, Keras3Layer
+from tfcompress.load.keras_versions.equivalence import RELATIVE_TOLERANCE, random_inputs, relative_difference
 from tfcompress.runtime import keras, tf, tf_keras, tfmot
 
 layers, ops = keras.layers, keras.ops
@@ -254,7 +254,7 @@ def test_two_bit_difference_in_one_layer_is_found_and_named(monkeypatch: pytest.
     x = keras.Input((4,))
     y = layers.Dense(3, name="first")(x)
     model = keras.Model(x, layers.Dense(2, name="third")(layers.Dense(3, name="second")(y)))
-    monkeypatch.setattr("tfcompress.load.conversion.copy_weights", careless_copy)
+    monkeypatch.setattr("tfcompress.load.keras_versions.conversion.copy_weights", careless_copy)
     with pytest.raises(ModelError, match="first layer that differs is 'second'"):
         to_tf_keras(model)
 

@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tfcompress.load.archive import read_keras_archive
 from tfcompress.load.custom_objects import parse_custom_objects
+from tfcompress.load.files.archive import read_keras_archive
+from tfcompress.load.files.hdf5 import read_h5
+from tfcompress.load.files.restore import restore
+from tfcompress.load.files.saved_model import load_saved_model
+from tfcompress.load.files.source import file_kind
 from tfcompress.load.float_model import float_model_from_keras
-from tfcompress.load.hdf5 import read_h5
-from tfcompress.load.isolation import load_in_child
-from tfcompress.load.restore import restore
-from tfcompress.load.safety import code_findings
-from tfcompress.load.saved_model import load_saved_model
-from tfcompress.load.source import file_kind
+from tfcompress.load.safety.configurations import code_findings
+from tfcompress.load.safety.isolation import load_in_child
 from tfcompress.model import FloatModel
 
 __all__ = ["load_model"]

@@ -9,7 +9,7 @@ import numpy as np
 from tfcompress.compression.lowering.reciprocal_root import ReciprocalRoot
 from tfcompress.graphs.keras.replay import Call, is_model
 from tfcompress.graphs.keras.rewriting import Rewrite, Rewriter
-from tfcompress.load.adapters import Keras3Layer
+from tfcompress.load.keras_versions.adapters import Keras3Layer
 from tfcompress.runtime import keras, tf, tf_keras
 
 __all__ = ["COMPOSITES"]

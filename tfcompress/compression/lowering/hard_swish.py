@@ -11,7 +11,7 @@ from typing import Any
 from tfcompress.compression.lowering.operators import symbol_of
 from tfcompress.graphs.keras.replay import Call
 from tfcompress.graphs.keras.rewriting import Rewrite, Rewriter
-from tfcompress.load.activations import translated_activation
+from tfcompress.load.keras_versions.activations import translated_activation
 from tfcompress.runtime import tf, tf_keras
 
 __all__ = ["HARD_SWISH"]

@@ -7,7 +7,7 @@ from typing import Any
 
 from tfcompress.graphs.keras.replay import Call
 from tfcompress.graphs.keras.rewriting import Rewrite, Rewriter
-from tfcompress.load.frozen_lambda import FrozenLambda
+from tfcompress.load.keras_versions.frozen_lambda import FrozenLambda
 from tfcompress.runtime import tf
 
 __all__ = ["RECORDED_CODE"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tfcompress.graphs.keras.call_graph import is_keras3
-from tfcompress.load.activations import translated_activation
+from tfcompress.load.keras_versions.activations import translated_activation
 from tfcompress.runtime import keras, tf_keras
 
 __all__ = ["accepted_settings", "native_layer"]

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tfcompress.errors import ModelError, one_line
-from tfcompress.load.weights import set_weights
+from tfcompress.load.keras_versions.weights import set_weights
 from tfcompress.runtime import tf_keras
 
 __all__ = ["call_arguments", "copy_of"]

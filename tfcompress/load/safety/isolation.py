@@ -23,12 +23,12 @@ import numpy as np
 from tfcompress import console
 from tfcompress.errors import InputError, ModelError, one_line
 from tfcompress.load.custom_objects import parse_custom_objects
-from tfcompress.load.equivalence import RELATIVE_TOLERANCE, random_inputs, relative_difference
+from tfcompress.load.files.restore import reads_with_keras3, restore
+from tfcompress.load.files.saved_model import load_saved_model
+from tfcompress.load.files.source import ModelFile
 from tfcompress.load.float_model import float_model_from_keras
-from tfcompress.load.frozen_lambda import frozen_class
-from tfcompress.load.restore import reads_with_keras3, restore
-from tfcompress.load.saved_model import load_saved_model
-from tfcompress.load.source import ModelFile
+from tfcompress.load.keras_versions.equivalence import RELATIVE_TOLERANCE, random_inputs, relative_difference
+from tfcompress.load.keras_versions.frozen_lambda import frozen_class
 from tfcompress.model import FloatModel
 
 __all__ = ["load_in_child"]
@@ -70,7 +70,7 @@ def _run_child(file: ModelFile, custom_objects: str | Mapping[str, Any] | None, 
     (folder / "request.json").write_text(json.dumps(request))
     if isinstance(custom_objects, Mapping):
         (folder / "custom_objects.pickle").write_bytes(_pickled(custom_objects))
-    command = [sys.executable, "-P", "-m", "tfcompress.load.isolated", str(folder)]
+    command = [sys.executable, "-P", "-m", "tfcompress.load.safety.isolated", str(folder)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     try:
         child = subprocess.run(command, capture_output=True, timeout=_SECONDS, env=environment, check=False)
@@ -112,7 +112,10 @@ def _rebuilt(file: ModelFile, custom_objects: Mapping[str, Any], lambdas: Mappin
             item["class_name"] = f"tfcompress>{frozen_class(keras3=keras3)}"
             item["config"] = {**kept, "recordings": lambdas[name]}
             if "registered_name" in item:
-                item["module"], item["registered_name"] = "tfcompress.load.frozen_lambda", item["class_name"]
+                item["module"], item["registered_name"] = (
+                    "tfcompress.load.keras_versions.frozen_lambda",
+                    item["class_name"],
+                )
                 item["class_name"] = frozen_class(keras3=keras3)
     model = restore(file, custom_objects, config=config)
     return float_model_from_keras(model, name=file.path.stem, format=file.format, sha256=file.sha256)

@@ -12,12 +12,12 @@ from tfcompress import console
 from tfcompress.chatter import silenced
 from tfcompress.errors import ModelError, UnsafeModelError, one_line
 from tfcompress.graphs.keras.call_graph import dtype_name
-from tfcompress.load.budget import weight_budget
+from tfcompress.load.files.budget import weight_budget
+from tfcompress.load.files.source import sha256_of
 from tfcompress.load.float_model import float_model_from_keras
-from tfcompress.load.graph_operations import CODE_OPERATIONS, FILE_OPERATIONS
-from tfcompress.load.safety import code_findings
-from tfcompress.load.source import sha256_of
-from tfcompress.load.vocabulary import missing_objects
+from tfcompress.load.safety.configurations import code_findings
+from tfcompress.load.safety.graph_operations import CODE_OPERATIONS, FILE_OPERATIONS
+from tfcompress.load.safety.vocabulary import missing_objects
 from tfcompress.model import FloatModel, TensorInfo
 from tfcompress.runtime import tf, tf_keras
 

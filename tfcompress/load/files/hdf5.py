@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from tfcompress.errors import ModelError, UnsafeModelError, one_line
-from tfcompress.load.limits import JSON_LIMIT, expanded_limit, time_limit
-from tfcompress.load.source import ModelFile, StoredWeights, sha256_of
+from tfcompress.load.files.limits import JSON_LIMIT, expanded_limit, time_limit
+from tfcompress.load.files.source import ModelFile, StoredWeights, sha256_of
 
 __all__ = ["Probe", "parse_json", "probe", "read_h5"]
 

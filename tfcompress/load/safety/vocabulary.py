@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tfcompress.errors import ModelError
-from tfcompress.load.safety import TRUSTED_PACKAGES, walk_objects
+from tfcompress.load.safety.configurations import TRUSTED_PACKAGES, walk_objects
 from tfcompress.runtime import keras, tf_keras
 
 __all__ = ["missing_objects", "require_known_objects"]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tfcompress.graphs.keras.call_graph import flatten, is_keras3
-from tfcompress.load.graph_operations import refuse_unsafe_graph
+from tfcompress.load.safety.graph_operations import refuse_unsafe_graph
 from tfcompress.runtime import keras, tf, tf_keras
 
 __all__ = ["FrozenLambda", "FrozenLambda3", "freeze_call", "frozen_class"]

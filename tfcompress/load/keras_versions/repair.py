@@ -10,8 +10,8 @@ import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tfcompress.load.keras1 import is_keras1_config, keras2_config
-from tfcompress.load.safety import walk_objects
+from tfcompress.load.keras_versions.keras1 import is_keras1_config, keras2_config
+from tfcompress.load.safety.configurations import walk_objects
 
 __all__ = ["repaired_config"]
 

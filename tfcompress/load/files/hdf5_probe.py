@@ -1,8 +1,8 @@
 """Reads an HDF5 file, or the weights in a .keras archive, in a process of its own.
 
 The HDF5 library is native code that a damaged file can crash or send into an endless loop; here only this process is
-lost.  It is run as a script by `tfcompress.load.hdf5`, imports neither TensorFlow nor tfcompress, and prints one JSON
-object: the model's attributes and what the weight arrays declare, or ``{"error": ...}``.
+lost.  It is run as a script by `tfcompress.load.files.hdf5`, imports neither TensorFlow nor tfcompress, and prints one
+JSON object: the model's attributes and what the weight arrays declare, or ``{"error": ...}``.
 """
 
 from __future__ import annotations

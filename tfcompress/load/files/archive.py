@@ -8,9 +8,9 @@ import zlib
 from pathlib import Path, PurePosixPath
 
 from tfcompress.errors import ModelError, UnsafeModelError, one_line
-from tfcompress.load.hdf5 import parse_json, probe
-from tfcompress.load.limits import JSON_LIMIT, expanded_limit
-from tfcompress.load.source import ModelFile, sha256_of
+from tfcompress.load.files.hdf5 import parse_json, probe
+from tfcompress.load.files.limits import JSON_LIMIT, expanded_limit
+from tfcompress.load.files.source import ModelFile, sha256_of
 
 __all__ = ["read_keras_archive"]
 

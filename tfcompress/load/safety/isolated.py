@@ -1,4 +1,4 @@
-"""The process in which code from a model file runs; started by `tfcompress.load.isolation`.
+"""The process in which code from a model file runs; started by `tfcompress.load.safety.isolation`.
 
 It loads the model, code and all, predicts with it, and leaves what the parent needs to rebuild the model without the
 code: each Lambda layer as a recorded graph or, where the code sits elsewhere, the whole model as a SavedModel.
@@ -17,14 +17,14 @@ import numpy as np
 
 from tfcompress.errors import TfCompressError, one_line
 from tfcompress.graphs.keras.call_graph import calls, is_graph
-from tfcompress.load.archive import read_keras_archive
 from tfcompress.load.custom_objects import parse_custom_objects
-from tfcompress.load.equivalence import random_inputs
+from tfcompress.load.files.archive import read_keras_archive
+from tfcompress.load.files.hdf5 import read_h5
+from tfcompress.load.files.restore import restore
+from tfcompress.load.files.source import file_kind
 from tfcompress.load.float_model import float_model_from_keras
-from tfcompress.load.frozen_lambda import freeze_call
-from tfcompress.load.hdf5 import read_h5
-from tfcompress.load.restore import restore
-from tfcompress.load.source import file_kind
+from tfcompress.load.keras_versions.equivalence import random_inputs
+from tfcompress.load.keras_versions.frozen_lambda import freeze_call
 from tfcompress.model import FloatModel
 from tfcompress.runtime import keras, tf
 

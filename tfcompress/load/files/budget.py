@@ -10,8 +10,8 @@ from typing import Any
 
 from tfcompress.errors import UnsafeModelError
 from tfcompress.graphs.keras.call_graph import calls, is_graph
-from tfcompress.load.limits import physical_memory
-from tfcompress.load.source import StoredWeights
+from tfcompress.load.files.limits import physical_memory
+from tfcompress.load.files.source import StoredWeights
 from tfcompress.runtime import keras, tf
 
 __all__ = ["refuse_absurd_activations", "weight_budget"]

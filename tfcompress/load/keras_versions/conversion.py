@@ -19,14 +19,14 @@ from tfcompress.graphs.keras.call_graph import (
     map_structure,
     nested_tensors,
 )
-from tfcompress.load.adapters import Keras3Graph, Keras3Layer, TfKerasGraph, TfKerasLayer
-from tfcompress.load.compile_state import copy_compile_state
-from tfcompress.load.equivalence import prove_equal
-from tfcompress.load.frozen_lambda import FrozenLambda, FrozenLambda3
-from tfcompress.load.layer_copies import call_arguments, copy_of
-from tfcompress.load.native_layers import native_layer
-from tfcompress.load.native_operations import native_operation
-from tfcompress.load.weights import copy_weights
+from tfcompress.load.keras_versions.adapters import Keras3Graph, Keras3Layer, TfKerasGraph, TfKerasLayer
+from tfcompress.load.keras_versions.compile_state import copy_compile_state
+from tfcompress.load.keras_versions.equivalence import prove_equal
+from tfcompress.load.keras_versions.frozen_lambda import FrozenLambda, FrozenLambda3
+from tfcompress.load.keras_versions.layer_copies import call_arguments, copy_of
+from tfcompress.load.keras_versions.native_layers import native_layer
+from tfcompress.load.keras_versions.native_operations import native_operation
+from tfcompress.load.keras_versions.weights import copy_weights
 from tfcompress.runtime import keras, tf_keras
 
 __all__ = ["to_keras3", "to_tf_keras"]

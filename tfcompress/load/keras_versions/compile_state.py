@@ -10,7 +10,7 @@ import numpy as np
 from tfcompress import console
 from tfcompress.errors import one_line
 from tfcompress.graphs.keras.call_graph import is_keras3
-from tfcompress.load.native_layers import accepted_settings
+from tfcompress.load.keras_versions.native_layers import accepted_settings
 from tfcompress.runtime import keras, tf_keras
 
 __all__ = ["copy_compile_state"]

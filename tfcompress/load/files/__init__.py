@@ -1,0 +1,1 @@
+"""Model files: what a file is, and reading each kind of file."""
