@@ -20,7 +20,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from tfcompress.manifest import versions
+from tfcompress.job.manifest import versions
 
 HERE = Path(__file__).parent
 RESULTS, MACHINE = HERE / "results.json", HERE / "machine.json"

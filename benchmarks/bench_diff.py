@@ -20,12 +20,12 @@ from ai_edge_litert.interpreter import Interpreter
 from benchmarks.entry import entry, peak_mib
 from tfcompress.accuracy_diff import compare, runner_for
 from tfcompress.accuracy_diff.litert_runner import LiteRtRunner
-from tfcompress.chatter import silenced
 from tfcompress.converters.litert import quantize_int8, to_float_tflite
 from tfcompress.data import Sample, Samples, open_data, samples_from_arrays
 from tfcompress.data.arrays import ArraySource
 from tfcompress.load import float_model_from_keras
 from tfcompress.model import FloatModel, TensorInfo
+from tfcompress.native_output import silenced
 from tfcompress.recipe import PostTraining, Recipe
 from tfcompress.runtime import tf, tf_keras
 

@@ -16,11 +16,11 @@ from litert_quantizer import quantizer, recipe
 
 from benchmarks.entry import entry, peak_mib
 from tfcompress.calibration import calibrate
-from tfcompress.chatter import silenced
 from tfcompress.converters.litert import quantize_int8, to_float_tflite
 from tfcompress.data import samples_from_arrays
 from tfcompress.load import load_model
 from tfcompress.model import FloatModel
+from tfcompress.native_output import silenced
 from tfcompress.recipe import PostTraining, Recipe
 from tfcompress.runtime import tf, tf_keras
 

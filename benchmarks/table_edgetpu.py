@@ -18,13 +18,13 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
 from benchmarks.models import PREFIX, SHARED, applications, index, keras_files, load
-from tfcompress.chatter import silenced
 from tfcompress.converters.edgetpu import convert, forecast
 from tfcompress.converters.edgetpu.rewriting import rewrite_float_graph
 from tfcompress.converters.litert import to_float_tflite
 from tfcompress.data import samples_from_arrays
 from tfcompress.errors import TfCompressError
 from tfcompress.model import FloatModel
+from tfcompress.native_output import silenced
 from tfcompress.recipe import EdgeTpu, PostTraining, Recipe
 
 SECONDS = 1500

@@ -17,11 +17,11 @@ from litert_quantizer import recipe as litert_recipe
 
 from benchmarks.models import SHARED, load
 from tfcompress.accuracy_diff import compare, runner_for
-from tfcompress.chatter import silenced
 from tfcompress.converters.litert import quantize_int8
 from tfcompress.converters.litert.float_tflite import new_converter
 from tfcompress.data import Samples, open_data
 from tfcompress.model import FloatModel
+from tfcompress.native_output import silenced
 from tfcompress.recipe import PostTraining, Recipe
 from tfcompress.runtime import tf
 

@@ -16,12 +16,12 @@ from ai_edge_litert.interpreter import Interpreter
 
 from benchmarks.fair_inputs import photos, photos_of, real_inputs
 from benchmarks.models import SHARED, keras_files, load
-from tfcompress.chatter import silenced
 from tfcompress.converters.phone import convert
 from tfcompress.data import Samples, samples_from_arrays
 from tfcompress.errors import TfCompressError
 from tfcompress.layer_names import all_layers
 from tfcompress.model import FloatModel
+from tfcompress.native_output import silenced
 from tfcompress.recipe import PostTraining, Recipe
 
 SECONDS = 600

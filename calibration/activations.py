@@ -12,10 +12,10 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-from tfcompress.chatter import silenced
 from tfcompress.data import Samples
 from tfcompress.errors import ConversionError
 from tfcompress.graphs.tflite import Subgraph, read_tflite
+from tfcompress.native_output import silenced
 
 __all__ = ["ActivationRunner", "activation_limits", "float_activations"]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tfcompress.chatter import silenced
 from tfcompress.example_models.models import EXAMPLES, train
+from tfcompress.native_output import silenced
 
 
 def _main() -> None:

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from tfcompress import console
-from tfcompress.chatter import silenced
 from tfcompress.example_models.models import train
-from tfcompress.output_folder import check_output
-from tfcompress.pipeline import Conversion, convert
+from tfcompress.job.conversion import Conversion, convert
+from tfcompress.job.output_folder import check_output
+from tfcompress.native_output import silenced
 from tfcompress.recipe import CloudTpu, Pruning, Quantization, Recipe, Training
 
 __all__ = ["RECIPE", "run_demo"]

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
         TfCompressError,
         UnsafeModelError,
     )
+    from tfcompress.job.conversion import Conversion, convert
+    from tfcompress.job.manifest import verify
     from tfcompress.load import inspect_model, load_model, to_keras3, to_tf_keras
-    from tfcompress.manifest import verify
     from tfcompress.model import FloatModel
-    from tfcompress.pipeline import Conversion, convert
     from tfcompress.recipe import (
         CloudTpu,
         Clustering,
@@ -56,9 +56,9 @@ _HOME = {
         "UnsafeModelError",
     ],
     "load": ["inspect_model", "load_model", "to_keras3", "to_tf_keras"],
-    "manifest": ["verify"],
+    "job.manifest": ["verify"],
     "model": ["FloatModel"],
-    "pipeline": ["Conversion", "convert"],
+    "job.conversion": ["Conversion", "convert"],
     "recipe": [
         "CloudTpu",
         "Clustering",

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from tfcompress import chatter
+from tfcompress import native_output
 
 __all__ = ["note", "progress", "set_quiet", "warn"]
 
@@ -22,12 +22,12 @@ def set_quiet(quiet: bool) -> None:
 
 
 def _console() -> Console:
-    return Console(file=chatter.err(), highlight=False, soft_wrap=True)
+    return Console(file=native_output.err(), highlight=False, soft_wrap=True)
 
 
 def note(message: str) -> None:
     """One line of progress; like a progress bar it is for a person who waits: only on a terminal, unless quiet."""
-    if not _quiet and chatter.err().isatty():
+    if not _quiet and native_output.err().isatty():
         _console().print(message, markup=False)
 
 
@@ -45,7 +45,7 @@ def progress(description: str, total: int | None) -> Iterator[Callable[[int], No
         description: what is being done.
         total: the number of steps, or None when it is not known.
     """
-    if _quiet or not chatter.err().isatty():
+    if _quiet or not native_output.err().isatty():
         yield lambda steps: None
         return
     columns = (

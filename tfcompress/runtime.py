@@ -11,7 +11,7 @@ import importlib
 import os
 from typing import Any
 
-from tfcompress.chatter import silenced
+from tfcompress.native_output import silenced
 
 __all__ = ["keras", "tf", "tf_keras", "tfmot"]
 

@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from tfcompress.chatter import silenced
 from tfcompress.converters.cloud_tpu.precision import SMALLEST_WEIGHT
 from tfcompress.errors import ConversionError
 from tfcompress.graphs.tensorflow.canonical import make_canonical
 from tfcompress.graphs.tensorflow.inference_graph import InferenceGraph, constant_value
+from tfcompress.native_output import silenced
 from tfcompress.runtime import tf
 
 __all__ = ["WeightStore", "compiled_function", "signature_name", "write_saved_model"]

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tfcompress.chatter import silenced
 from tfcompress.converters.cloud_tpu.precheck import with_layer
 from tfcompress.converters.cloud_tpu.saved_model import WeightStore, compiled_function
 from tfcompress.errors import ConversionError, ModelError, one_line
 from tfcompress.graphs.tensorflow.inference_graph import InferenceGraph
 from tfcompress.graphs.tensorflow.private_names import stablehlo
+from tfcompress.native_output import silenced
 from tfcompress.runtime import tf
 
 __all__ = ["Lowered", "lower", "lower_graph", "lower_saved_model"]

@@ -9,7 +9,6 @@ from typing import Any
 from ai_edge_litert import schema_py_generated as schema
 
 from tfcompress.calibration import Calibration, Range
-from tfcompress.chatter import silenced
 from tfcompress.converters.litert.dequantized_operators import without_islands
 from tfcompress.converters.litert.float_tflite import convert_with, new_converter
 from tfcompress.converters.litert.limits import Limits
@@ -17,6 +16,7 @@ from tfcompress.converters.litert.rewrites import order_inputs_and_outputs
 from tfcompress.errors import ConversionError, one_line
 from tfcompress.graphs.tflite import pack, read_tflite, unpack
 from tfcompress.model import FloatModel
+from tfcompress.native_output import silenced
 from tfcompress.runtime import tf
 
 __all__ = ["quantize", "quantize_trained", "stored"]

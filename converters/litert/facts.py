@@ -7,9 +7,9 @@ from pathlib import Path
 
 from ai_edge_litert.interpreter import Interpreter
 
-from tfcompress.chatter import silenced
 from tfcompress.converters.litert.latency import measure_latency, xnnpack_share
 from tfcompress.graphs.tflite import Operator, Subgraph, TfliteFile, read_tflite
+from tfcompress.native_output import silenced
 
 __all__ = ["batch_is_resizable", "describe", "float_operators", "select_operators"]
 

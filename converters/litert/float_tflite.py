@@ -10,7 +10,6 @@ import re
 from dataclasses import replace
 from typing import Any
 
-from tfcompress.chatter import silenced
 from tfcompress.converters.litert import rewrites
 from tfcompress.converters.litert.recurrent import unrolled
 from tfcompress.data import Samples
@@ -18,6 +17,7 @@ from tfcompress.errors import ConversionError, one_line
 from tfcompress.graphs.tflite import pack, unpack
 from tfcompress.layer_names import all_layers, as_named_in, layers_of
 from tfcompress.model import FloatModel
+from tfcompress.native_output import silenced
 from tfcompress.runtime import tf
 
 __all__ = ["convert_with", "new_converter", "to_float_tflite", "with_fixed_sizes"]

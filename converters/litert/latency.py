@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
-from tfcompress.chatter import silenced
+from tfcompress.native_output import silenced
 
 __all__ = ["measure_latency", "xnnpack_share"]
 

@@ -11,10 +11,10 @@ from litert_quantizer import quantizer, recipe, recipe_manager
 from litert_quantizer.qtyping import TFLOperationName
 
 from tfcompress.calibration import Calibration
-from tfcompress.chatter import silenced
 from tfcompress.converters.litert.dequantized_operators import without_islands
 from tfcompress.converters.litert.limits import Limits
 from tfcompress.errors import ConversionError, one_line
+from tfcompress.native_output import silenced
 
 __all__ = ["quantize", "run"]
 

@@ -9,11 +9,11 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
 from tfcompress.calibration.activations import ActivationRunner
-from tfcompress.chatter import silenced
 from tfcompress.converters.litert.rounding import adapt_rounding, correct_biases, equalize, weighted_layers
 from tfcompress.converters.litert.rounding.moments import collect_moments
 from tfcompress.data import Samples
 from tfcompress.graphs.tflite import TfliteFile, pack, read_tflite, unpack
+from tfcompress.native_output import silenced
 from tfcompress.recipe import PostTraining
 
 __all__ = ["QualityPlan", "few_enough", "improve_weights", "output_error", "plan_for", "tail_tensors"]

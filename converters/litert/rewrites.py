@@ -12,8 +12,8 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-from tfcompress.chatter import silenced
 from tfcompress.graphs.tflite.edit import add_buffer, add_constant, constant_of, opcode_index, operator_name, pack
+from tfcompress.native_output import silenced
 
 __all__ = [
     "SAFE",

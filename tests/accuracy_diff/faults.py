@@ -17,12 +17,12 @@ from tfcompress.accuracy_diff import CandidateResult, compare, runner_for
 from tfcompress.accuracy_diff.causes import Suggestion
 from tfcompress.accuracy_diff.litert_runner import LiteRtRunner
 from tfcompress.calibration import Calibration, Range, calibrate
-from tfcompress.chatter import silenced
 from tfcompress.converters.litert import quantize_int8, to_float_tflite
 from tfcompress.data import Samples
 from tfcompress.graphs.tflite import pack, unpack
 from tfcompress.load import float_model_from_keras
 from tfcompress.model import FloatModel
+from tfcompress.native_output import silenced
 from tfcompress.recipe import Recipe
 from tfcompress.runtime import tf, tf_keras
 

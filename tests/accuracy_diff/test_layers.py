@@ -13,11 +13,11 @@ from tests.accuracy_diff.models import branched_cnn, pictures_like, seeded
 from tfcompress.accuracy_diff import compare, runner_for
 from tfcompress.accuracy_diff.layers import LayerDiff, compare_layers
 from tfcompress.accuracy_diff.litert_runner import LiteRtRunner
-from tfcompress.chatter import silenced
 from tfcompress.converters import converter_for
 from tfcompress.data import Samples, samples_from_arrays
 from tfcompress.load import float_model_from_keras
 from tfcompress.model import FloatModel
+from tfcompress.native_output import silenced
 from tfcompress.recipe import CloudTpu, Pruning, Quantization, Recipe, Training
 from tfcompress.runtime import keras, tf, tf_keras
 from tfcompress.targets import Target

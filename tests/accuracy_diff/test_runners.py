@@ -12,9 +12,9 @@ from tests.accuracy_diff.faults import Bench
 from tests.accuracy_diff.models import pictures_like, plain_cnn, seeded
 from tfcompress.accuracy_diff import compare, runner_for
 from tfcompress.accuracy_diff.litert_runner import LiteRtRunner, dequantize, quantize
-from tfcompress.chatter import silenced
 from tfcompress.data import samples_from_arrays
 from tfcompress.errors import InputError, ModelError
+from tfcompress.native_output import silenced
 from tfcompress.runtime import keras, tf, tf_keras
 
 FLOAT_TOLERANCE = 1e-5  # two float32 runtimes on outputs of about 1

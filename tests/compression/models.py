@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from tfcompress.accuracy_diff.litert_runner import LiteRtRunner
-from tfcompress.chatter import silenced
 from tfcompress.compression import wrap
 from tfcompress.data import Samples, samples_from_arrays
 from tfcompress.model import TensorInfo
+from tfcompress.native_output import silenced
 from tfcompress.recipe import Distillation, Quantization, Recipe, Training
 from tfcompress.runtime import tf, tf_keras
 

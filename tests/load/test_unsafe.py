@@ -131,7 +131,12 @@ def function_of_python(folder: Path, canary: Path) -> Path:
 
 
 def function_of_ours(folder: Path, canary: Path) -> Path:
-    call = {"module": "tfcompress.chatter", "class_name": "function", "config": "keep_chatter", "registered_name": None}
+    call = {
+        "module": "tfcompress.native_output",
+        "class_name": "function",
+        "config": "show_native_output",
+        "registered_name": None,
+    }
     return rewritten(saved_dense(folder), lambda config: _first_dense(config)["config"].update(activation=call))
 
 
@@ -302,7 +307,7 @@ MALICIOUS = [
     (reference_to_a_function, "custom objects that it does not contain: system"),
     (reference_to_keras_utils, "a reference to keras.utils.get_file"),
     (function_of_python, "custom objects that it does not contain: breakpoint"),
-    (function_of_ours, "custom objects that it does not contain: keep_chatter"),
+    (function_of_ours, "custom objects that it does not contain: show_native_output"),
     (function_inside_keras, "a reference to keras.src.backend.common.global_state.clear_session"),
     (class_of_another_module, "custom objects that it does not contain: Popen"),
     (tensorflow_function_that_writes, "a call of tf.io.write_file"),

@@ -16,9 +16,9 @@ from tfcompress.accuracy_diff.one_pass import REFERENCE, Found, Pass
 from tfcompress.accuracy_diff.progress import Progress, fingerprint
 from tfcompress.accuracy_diff.runners import FloatModelRunner, Runner
 from tfcompress.accuracy_diff.stream import answered_batches, batch_size_for
-from tfcompress.chatter import silenced
 from tfcompress.data import Samples
 from tfcompress.errors import RecipeError
+from tfcompress.native_output import silenced
 
 __all__ = ["compare"]
 

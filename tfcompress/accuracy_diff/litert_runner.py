@@ -19,10 +19,10 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from tfcompress.accuracy_diff.runners import Arrays, as_float32, in_fixed_batches
-from tfcompress.chatter import silenced
 from tfcompress.errors import ModelError, one_line
 from tfcompress.graphs.tflite import read_tflite
 from tfcompress.model import TensorInfo
+from tfcompress.native_output import silenced
 
 __all__ = ["LiteRtRunner", "dequantize", "quantize"]
 

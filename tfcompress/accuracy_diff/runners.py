@@ -14,10 +14,10 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from tfcompress.chatter import silenced
 from tfcompress.data.files import sha256_of_files
 from tfcompress.errors import ModelError, one_line
 from tfcompress.model import FloatModel, TensorInfo
+from tfcompress.native_output import silenced
 from tfcompress.runtime import tf
 
 __all__ = [

@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from absl import app
 
-from tfcompress import chatter, console
+from tfcompress import console, native_output
 from tfcompress.cli.parser import build_parser
 from tfcompress.errors import TfCompressError, one_line
 
@@ -44,10 +44,10 @@ def _main(options: argparse.Namespace) -> int:
 
     verbose = flags.FLAGS.is_parsed() and logging.get_verbosity() >= logging.DEBUG
     if verbose:
-        chatter.keep_chatter()
+        native_output.show_native_output()
     console.set_quiet(options.quiet)
     try:
-        with chatter.silenced():
+        with native_output.silenced():
             from tfcompress.cli import commands
 
             text = getattr(commands, options.command)(options)

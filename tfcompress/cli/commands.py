@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 
 import tfcompress
-from tfcompress import chatter, console
+from tfcompress import console, native_output
 from tfcompress.data import open_data
 from tfcompress.errors import ConversionError, GateError, InputError, ModelError
 from tfcompress.model import FloatModel
@@ -184,7 +184,7 @@ def _bit_widths(model: FloatModel, options: argparse.Namespace) -> list[dict[str
             flag="calibration",
         ).spread(options.calibration_samples)
     try:
-        with chatter.silenced():
+        with native_output.silenced():
             return [row.to_json() for row in advise(model, samples)]
     except ConversionError as error:
         console.warn(f"no advice on bit widths: {error}")
@@ -259,8 +259,8 @@ def _recipe(options: argparse.Namespace) -> Recipe:
 
 
 def _print(what: Any) -> None:
-    Console(file=chatter.out(), highlight=False, soft_wrap=isinstance(what, str)).print(what, markup=False)
+    Console(file=native_output.out(), highlight=False, soft_wrap=isinstance(what, str)).print(what, markup=False)
 
 
 def _print_json(value: Any) -> None:
-    print(json.dumps(value, indent=2, sort_keys=False, default=str, allow_nan=False), file=chatter.out())
+    print(json.dumps(value, indent=2, sort_keys=False, default=str, allow_nan=False), file=native_output.out())

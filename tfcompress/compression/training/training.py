@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from tfcompress import console
-from tfcompress.chatter import silenced
 from tfcompress.compression.training.batches import training_batches
 from tfcompress.compression.training.checkpoint import Checkpoint
 from tfcompress.compression.training.event_log import log_scalars
 from tfcompress.data import Samples
 from tfcompress.errors import InputError, one_line
+from tfcompress.native_output import silenced
 from tfcompress.recipe import Training
 from tfcompress.runtime import tf, tf_keras
 

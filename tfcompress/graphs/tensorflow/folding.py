@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from tfcompress.chatter import silenced
 from tfcompress.graphs.tensorflow.inference_graph import GraphEditor, InferenceGraph, make_constant
+from tfcompress.native_output import silenced
 from tfcompress.runtime import tf
 
 __all__ = ["fold_batch_norms", "fold_constants"]

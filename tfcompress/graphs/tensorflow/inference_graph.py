@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from tfcompress.chatter import silenced
 from tfcompress.errors import ConversionError, one_line
 from tfcompress.graphs.tensorflow.private_names import convert_variables_to_constants_v2
 from tfcompress.model import FloatModel, TensorInfo
+from tfcompress.native_output import silenced
 from tfcompress.runtime import tf
 
 __all__ = ["GraphEditor", "InferenceGraph", "constant_value", "make_constant", "trace"]

@@ -11,13 +11,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tfcompress.chatter import silenced
 from tfcompress.errors import ModelError, TfCompressError, one_line
 from tfcompress.load.files.budget import refuse_absurd_activations, weight_budget
 from tfcompress.load.files.source import ModelFile
 from tfcompress.load.keras_versions.repair import repaired_config
 from tfcompress.load.safety.configurations import refuse_code, require_json_names, walk_objects
 from tfcompress.load.safety.vocabulary import require_known_objects
+from tfcompress.native_output import silenced
 from tfcompress.runtime import keras, tf_keras, tfmot
 
 __all__ = ["reads_with_keras3", "restore", "strip_leftover_wrappers"]

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from tfcompress import console
-from tfcompress.chatter import silenced
 from tfcompress.errors import ModelError, UnsafeModelError, one_line
 from tfcompress.graphs.keras.call_graph import dtype_name
 from tfcompress.load.files.budget import weight_budget
@@ -19,6 +18,7 @@ from tfcompress.load.safety.configurations import code_findings
 from tfcompress.load.safety.graph_operations import CODE_OPERATIONS, FILE_OPERATIONS
 from tfcompress.load.safety.vocabulary import missing_objects
 from tfcompress.model import FloatModel, TensorInfo
+from tfcompress.native_output import silenced
 from tfcompress.runtime import tf, tf_keras
 
 __all__ = ["load_saved_model"]

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tfcompress.chatter import silenced
 from tfcompress.errors import ModelError, TfCompressError, one_line
 from tfcompress.graphs.keras.call_graph import (
     Call,
@@ -27,6 +26,7 @@ from tfcompress.load.keras_versions.layer_copies import call_arguments, copy_of
 from tfcompress.load.keras_versions.native_layers import native_layer
 from tfcompress.load.keras_versions.native_operations import native_operation
 from tfcompress.load.keras_versions.weights import copy_weights
+from tfcompress.native_output import silenced
 from tfcompress.runtime import keras, tf_keras
 
 __all__ = ["to_keras3", "to_tf_keras"]

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from tfcompress.chatter import silenced
 from tfcompress.errors import ModelError, one_line
 from tfcompress.graphs.keras.call_graph import dtype_name, flatten, input_structure, is_keras3, nested_tensors
 from tfcompress.layer_names import all_layers
 from tfcompress.load.keras_versions.weights import read_states, write_states
 from tfcompress.model import TensorInfo
+from tfcompress.native_output import silenced
 from tfcompress.runtime import keras, tf, tf_keras
 
 __all__ = ["RELATIVE_TOLERANCE", "prove_equal", "random_inputs", "relative_difference"]

@@ -16,7 +16,7 @@ from typing import Any
 
 from tfcompress.data.files import sha256_of_file
 from tfcompress.errors import InputError
-from tfcompress.output_folder import MANIFEST
+from tfcompress.job.output_folder import MANIFEST
 
 __all__ = ["verify", "versions", "write_manifest"]
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tfcompress.errors import InputError
-from tfcompress.manifest import verify, write_manifest
-from tfcompress.output_folder import published
+from tfcompress.job.manifest import verify, write_manifest
+from tfcompress.job.output_folder import published
 
 
 def make(folder: Path, text: str = "weights") -> None:
@@ -89,7 +89,7 @@ SLOW_WRITER = """
 import sys, time
 from pathlib import Path
 sys.path.insert(0, {tests!r})
-from tfcompress.output_folder import published
+from tfcompress.job.output_folder import published
 with published(Path({out!r})) as work:
     (work / "half").write_text("x")
     print("writing", flush=True)

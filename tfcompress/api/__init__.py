@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from tfcompress.accuracy_diff import compare, runner_for
-from tfcompress.chatter import silenced
 from tfcompress.compression import finetune, start_strategy
 from tfcompress.data import Data, open_data
 from tfcompress.data.preprocess import Preprocess
 from tfcompress.errors import InputError
 from tfcompress.load import load_model, to_keras3
+from tfcompress.native_output import silenced
 from tfcompress.recipe import Recipe
 from tfcompress.runtime import keras
 

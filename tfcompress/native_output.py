@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Iterator
 from typing import TextIO
 
-__all__ = ["err", "keep_chatter", "out", "silenced"]
+__all__ = ["err", "out", "show_native_output", "silenced"]
 
 _changing = threading.Lock()
 _inside = 0  # how many `silenced()` are open, in all threads
@@ -24,7 +24,7 @@ _kept = False
 _real: dict[int, TextIO] = {}
 
 
-def keep_chatter() -> None:
+def show_native_output() -> None:
     """Make every later `silenced()` do nothing: the user asked for ``--verbosity=1``."""
     global _kept
     _kept = True

@@ -10,22 +10,22 @@ from typing import Any
 
 from tfcompress import console
 from tfcompress.calibration import select_representative
-from tfcompress.chatter import silenced
 from tfcompress.compression import Compressed, finetune, start_strategy
-from tfcompress.conversion_job import Job
 from tfcompress.converters.edgetpu.trainable import with_mappable_activations
 from tfcompress.data import Data, Samples
 from tfcompress.data.preprocess import Preprocess
-from tfcompress.data_sets import DataSets
 from tfcompress.errors import InputError, MissingExtraError
+from tfcompress.job.attempts import Job
+from tfcompress.job.data_sets import DataSets
+from tfcompress.job.manifest import write_manifest
+from tfcompress.job.output_folder import check_output, published
+from tfcompress.job.reproduce import convert_command
+from tfcompress.job.results import build_report
 from tfcompress.load import load_model
-from tfcompress.manifest import write_manifest
 from tfcompress.model import FloatModel
-from tfcompress.output_folder import check_output, published
+from tfcompress.native_output import silenced
 from tfcompress.recipe import Recipe
 from tfcompress.report import render_html
-from tfcompress.reproduce import convert_command
-from tfcompress.results import build_report
 from tfcompress.targets import Target, parse_targets
 
 __all__ = ["Conversion", "convert"]

@@ -6,16 +6,16 @@ import sys
 
 PROGRAM = """
 import os, sys, warnings, logging
-from tfcompress import chatter
-with chatter.silenced():
+from tfcompress import native_output
+with native_output.silenced():
     os.write(1, b"native out\\n")
     os.write(2, b"native err\\n")
     warnings.warn("a library warns")
     logging.getLogger("library").warning("a library logs")
-    with chatter.silenced():
+    with native_output.silenced():
         os.write(2, b"nested\\n")
-    print("result", file=chatter.out())
-    print("note", file=chatter.err())
+    print("result", file=native_output.out())
+    print("note", file=native_output.err())
 print("after")
 os.write(2, b"native after\\n")
 """
@@ -29,20 +29,20 @@ def test_only_our_own_output_is_seen() -> None:
 
 THREADS = """
 import os, sys, threading
-from tfcompress import chatter
+from tfcompress import native_output
 entered, left = threading.Event(), threading.Event()
 def first():
-    with chatter.silenced():
+    with native_output.silenced():
         entered.set()
         left.wait()
         os.write(2, b"the first thread's\\n")
 thread = threading.Thread(target=first)
 thread.start()
 entered.wait()
-with chatter.silenced():
+with native_output.silenced():
     os.write(2, b"the second thread's\\n")
 os.write(2, b"while the first is silenced\\n")
-print("note", file=chatter.err())
+print("note", file=native_output.err())
 left.set()
 thread.join()
 os.write(2, b"after\\n")
@@ -55,7 +55,7 @@ def test_the_last_of_several_threads_ends_the_silence() -> None:
 
 
 def test_everything_is_seen_when_asked_for() -> None:
-    program = PROGRAM.replace("with chatter", "chatter.keep_chatter()\nwith chatter", 1)
+    program = PROGRAM.replace("with native_output", "native_output.show_native_output()\nwith native_output", 1)
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "native out\nresult\nafter\n"
     assert "native err" in done.stderr
@@ -63,7 +63,7 @@ def test_everything_is_seen_when_asked_for() -> None:
 
 
 def test_descriptors_are_not_leaked() -> None:
-    from tfcompress.chatter import silenced
+    from tfcompress.native_output import silenced
 
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(20):

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tfcompress.conversion_job import Attempt
 from tfcompress.converters.artifact import Artifact
 from tfcompress.errors import ConversionError
 from tfcompress.graphs.tflite.weights import count_weights
+from tfcompress.job.attempts import Attempt
+from tfcompress.job.manifest import versions
 from tfcompress.load import inspect_model
-from tfcompress.manifest import versions
 from tfcompress.model import FloatModel
 from tfcompress.recipe import Recipe
 from tfcompress.targets import Target
