@@ -31,6 +31,13 @@ def test_a_recipe_reads_back_equal() -> None:
         ('{"version": 2}', "expected 1"),
         ("[]", "an object with keys"),
         ("{", "not valid JSON"),
+        ('{"pruning": {"sparsity": NaN}}', "finite numbers"),
+        ('{"training": {"learning_rate": 1e999}}', "finite number"),
+        ('{"pruning": {"sparsity": 1%s}}' % ("0" * 400), "an integer of 1329 bits"),
+        ('{"pruning": {}, "pruning": null}', "appears twice"),
+        ('{{"pruning": {}1{}}}'.format("[" * 100_000, "]" * 100_000), "nested too deeply"),
+        ('{"keep_float": ["%s"]}' % ("x" * 2**20), "expected at most 1048576"),
+        ('{"cloud_tpu": {"topologies": ["v99:2x2"]}}', "v99"),
     ],
 )
 def test_a_bad_recipe_is_refused_in_one_line(text: str, said: str) -> None:

@@ -6,9 +6,9 @@ import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["CHIPS", "DEFAULT_TOPOLOGIES", "Chip", "Target", "parse_targets"]
-
 from tfcompress.errors import RecipeError
+
+__all__ = ["CHIPS", "DEFAULT_TOPOLOGIES", "Chip", "Target", "check_topologies", "parse_targets"]
 
 
 class Target(enum.StrEnum):
@@ -53,3 +53,20 @@ def parse_targets(names: str | Sequence[str]) -> tuple[Target, ...]:
     if not wanted:
         raise RecipeError(f"--targets: no target given, expected one or more of {','.join(known)}")
     return tuple(dict.fromkeys(Target(name) for name in wanted))
+
+
+def check_topologies(topologies: Sequence[str]) -> None:
+    """Raise where a topology is not written ``chip:XxY`` or ``chip:XxYxZ`` of a known chip.
+
+    Raises:
+        RecipeError: see above.
+    """
+    for topology in topologies:
+        chip, _, shape = topology.partition(":")
+        sizes = shape.split("x")
+        if chip not in CHIPS or len(sizes) not in (2, 3) or not all(size.isdigit() and int(size) for size in sizes):
+            known = ", ".join(CHIPS)
+            raise RecipeError(
+                f"cloud_tpu.topologies: {topology!r} is no topology, expected CHIP:XxY or CHIP:XxYxZ with a chip of "
+                f"{known}, such as v5e:2x2"
+            )

@@ -18,7 +18,7 @@ from tfcompress import console
 from tfcompress.converters.artifact import Artifact
 from tfcompress.converters.cloud_tpu.precheck import check_graph, check_model
 from tfcompress.converters.cloud_tpu.precision import apply_precision
-from tfcompress.converters.cloud_tpu.proof import CompileRow, check_topologies, compile_all
+from tfcompress.converters.cloud_tpu.proof import CompileRow, compile_all
 from tfcompress.converters.cloud_tpu.saved_model import write_saved_model
 from tfcompress.converters.cloud_tpu.serving import write_batching_parameters, write_readme, write_warmup_requests
 from tfcompress.converters.cloud_tpu.stablehlo import lower_graph, lower_saved_model
@@ -29,7 +29,7 @@ from tfcompress.graphs.tensorflow.strides import move_strides_back
 from tfcompress.layer_names import NumberedLayers, all_layers
 from tfcompress.model import FloatModel
 from tfcompress.recipe import CloudTpu, Recipe
-from tfcompress.targets import DEFAULT_TOPOLOGIES, Target
+from tfcompress.targets import DEFAULT_TOPOLOGIES, Target, check_topologies
 
 __all__ = ["CompileRow", "convert", "prove"]
 
@@ -54,10 +54,8 @@ def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, outp
 
     Raises:
         ConversionError: the model cannot be traced, or XLA cannot take it.
-        RecipeError: a topology is misspelt.
     """
     options = recipe.cloud_tpu
-    check_topologies(options.topologies)
     model = _with_sizes_of(model, calibration)
     check_model(model)
     layers = _layer_names(model)

@@ -24,10 +24,9 @@ from tfcompress.converters.cloud_tpu.findings import read_findings
 from tfcompress.converters.cloud_tpu.layouts import entry_arguments
 from tfcompress.converters.cloud_tpu.precheck import with_layer
 from tfcompress.converters.cloud_tpu.stablehlo import Lowered
-from tfcompress.errors import RecipeError
-from tfcompress.targets import CHIPS
+from tfcompress.targets import CHIPS, check_topologies
 
-__all__ = ["CompileRow", "check_topologies", "compile_all", "compiler_version"]
+__all__ = ["CompileRow", "compile_all", "compiler_version"]
 
 WORKER = Path(__file__).with_name("compile_worker.py")
 SECONDS_PER_MODULE = 900
@@ -85,23 +84,6 @@ def compiler_version() -> str | None:
     except importlib.metadata.PackageNotFoundError:
         return None
     return f"libtpu {libtpu}, jaxlib {jaxlib}"
-
-
-def check_topologies(topologies: Sequence[str]) -> None:
-    """Raise where a topology is not written ``chip:XxY`` or ``chip:XxYxZ`` of a known chip.
-
-    Raises:
-        RecipeError: see above.
-    """
-    for topology in topologies:
-        chip, _, shape = topology.partition(":")
-        sizes = shape.split("x")
-        if chip not in CHIPS or len(sizes) not in (2, 3) or not all(size.isdigit() and int(size) for size in sizes):
-            known = ", ".join(CHIPS)
-            raise RecipeError(
-                f"cloud_tpu.topologies: {topology!r} is no topology, expected CHIP:XxY or CHIP:XxYxZ with a chip of "
-                f"{known}, such as v5e:2x2"
-            )
 
 
 def compile_all(

@@ -1,0 +1,174 @@
+"""The sections of a recipe that train: pruning, clustering, quantization-aware training and distillation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from tfcompress.recipe.options import documented, option
+from tfcompress.recipe.section import Section
+
+__all__ = ["Clustering", "Distillation", "Pruning", "Quantization", "Training"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _TrainedSection(Section):
+    """A section with a training stage of its own."""
+
+    epochs: int | None = option(None, help="epochs of this stage; None takes training.epochs")
+    learning_rate: float | None = option(None, help="learning rate of this stage; None takes training.learning_rate")
+
+    def _check(self) -> None:
+        if self.epochs is not None:
+            self.require(self.epochs >= 1, "epochs", "at least 1")
+        if self.learning_rate is not None:
+            self.require(self.learning_rate > 0, "learning_rate", "a number > 0")
+
+
+@documented()
+@dataclass(frozen=True, kw_only=True)
+class Pruning(_TrainedSection):
+    """Set weights to zero while training (Zhu & Gupta 2017, "To prune, or not to prune")."""
+
+    key: ClassVar[str] = "pruning"
+    schedule: Literal["constant", "polynomial"] = option(
+        "polynomial",
+        help="polynomial raises the sparsity from initial_sparsity; constant asks for sparsity from the start",
+    )
+    sparsity: float = option(0.5, help="share of each pruned kernel that is zero at the end, in [0, 1)")
+    initial_sparsity: float = option(0.0, help="sparsity at which a polynomial schedule starts, in [0, 1)")
+    begin_step: int = option(0, help="first training step that prunes")
+    end_step: int | None = option(
+        None, help="step at which sparsity is reached; None means half way through the training"
+    )
+    frequency: int | None = option(
+        None, help="number of steps between two prunings; None chooses one that prunes at least ten times"
+    )
+    power: float = option(3.0, help="exponent of the polynomial schedule")
+    pattern: Literal["unstructured", "n_m", "block"] = option(
+        "unstructured",
+        help="unstructured zeros, n_m for n non-zeros in every m along the input axis (as 2:4), or block",
+    )
+    n: int = option(2, help="non-zeros kept in each group, for n_m")
+    m: int = option(4, help="size of a group, for n_m")
+    block_shape: tuple[int, int] = option(
+        (1, 4), help="rows and columns of a block of the kernel as a matrix (inputs x outputs), for block"
+    )
+    criterion: Literal["magnitude", "gradient", "l1_norm", "l2_norm"] = option(
+        "magnitude", help="what makes a weight unimportant"
+    )
+    layers: tuple[tuple[str, float], ...] = option(
+        (), help="(layer pattern, sparsity) pairs that override sparsity; the first match holds"
+    )
+    skip: tuple[str, ...] | None = option(
+        None, help="layer patterns that are not pruned; None means the first, the last and depthwise layers"
+    )
+
+    def _check(self) -> None:
+        super()._check()
+        for name in ("sparsity", "initial_sparsity"):
+            self.require(0 <= getattr(self, name) < 1, name, "a share in [0, 1)")
+        for pattern, value in self.layers:
+            self.require(0 <= value < 1, f"layers[{pattern!r}]", "a share in [0, 1)")
+        self.require(self.begin_step >= 0, "begin_step", "a step >= 0")
+        if self.end_step is not None:
+            self.require(self.end_step > self.begin_step, "end_step", "a step after begin_step")
+        if self.frequency is not None:
+            self.require(self.frequency > 0, "frequency", "a number of steps > 0")
+        self.require(0 < self.n < self.m, "n", f"between 1 and m - 1 = {self.m - 1}")
+        self.require(min(self.block_shape) >= 1, "block_shape", "two sizes >= 1")
+
+
+@documented()
+@dataclass(frozen=True, kw_only=True)
+class Clustering(_TrainedSection):
+    """Make the weights of a kernel share few values (Han et al. 2016, "Deep Compression", section 3)."""
+
+    key: ClassVar[str] = "clustering"
+    clusters: int = option(16, help="number of distinct values in each clustered kernel, 2 to 256")
+    initialization: Literal["kmeans_plus_plus", "linear", "density", "random"] = option(
+        "kmeans_plus_plus", help="how the centroids are placed first"
+    )
+    per_channel: bool = option(False, help="cluster every output channel on its own")
+    preserve_sparsity: bool = option(True, help="keep zeros zero, as one of the clusters")
+    skip: tuple[str, ...] | None = option(
+        None, help="layer patterns that are not clustered; None means the first, the last and depthwise layers"
+    )
+
+    def _check(self) -> None:
+        super()._check()
+        self.require(2 <= self.clusters <= 256, "clusters", "between 2 and 256")
+
+
+@documented()
+@dataclass(frozen=True, kw_only=True)
+class Quantization(_TrainedSection):
+    """Quantization-aware training (Jacob et al. 2018)."""
+
+    key: ClassVar[str] = "quantization"
+    strict: bool = option(
+        False, help="refuse a layer that cannot be quantized, instead of leaving it in float with a reason"
+    )
+    skip: tuple[str, ...] = option((), help="layer patterns that stay in float while training")
+    freeze_batch_norm: bool = option(True, help="keep batch-norm statistics as they are while fine-tuning")
+    calibrate: bool = option(
+        True,
+        help="set the initial activation ranges from the training data instead of tfmot's -6 to 6, and correct "
+        "biases for the rounding of weights",
+    )
+    estimator: Literal["min_max", "mse"] = option(
+        "mse", help="how a range follows from that data: min_max, or the range of least squared error (mse)"
+    )
+    train_ranges: bool = option(
+        True, help='train calibrated ranges like the weights (Bhalgat et al. 2020, "LSQ+") instead of fixing them'
+    )
+
+
+@documented()
+@dataclass(frozen=True, kw_only=True)
+class Distillation(Section):
+    """Train towards the float model's outputs (Hinton et al. 2015)."""
+
+    key: ClassVar[str] = "distillation"
+    temperature: float = option(1.0, help="softening of both distributions, > 0")
+    weight: float = option(
+        1.0,
+        help="share of the distillation loss, in (0, 1]; the rest is the loss against labels, and 1 needs no labels",
+    )
+
+    def _check(self) -> None:
+        self.require(self.temperature > 0, "temperature", "a number > 0")
+        self.require(0 < self.weight <= 1, "weight", "a share in (0, 1]")
+
+
+@documented()
+@dataclass(frozen=True, kw_only=True)
+class Training(Section):
+    """How the wrapped model is fine-tuned."""
+
+    key: ClassVar[str] = "training"
+    epochs: int = option(2, help="passes over the training data, for each of pruning, clustering and quantization")
+    batch_size: int = option(32, help="number of samples per step")
+    learning_rate: float | None = option(
+        None,
+        help="size of the first steps; None takes 5e-3 while pruning and clustering, which must recover what they "
+        "removed, and 1e-4 while quantizing and distilling, where larger steps only disturb the rounding. For adam, "
+        "adamw and rmsprop the rate is relative: in units of the root mean square of each variable, so that small "
+        "weights are not overrun; for sgd it is the factor of the gradient",
+    )
+    decay: Literal["cosine", "constant"] = option(
+        "cosine", help="let the learning rate fall to zero along half a cosine (Loshchilov & Hutter 2017), or stay"
+    )
+    optimizer: Literal["adam", "sgd", "rmsprop", "adamw"] = option("adam", help="name of a Keras optimizer")
+    loss: str | None = option(
+        None, help="name of a Keras loss; None takes the model's own, or one that fits the model's outputs"
+    )
+    strategy: Literal["none", "mirrored", "multi_worker", "tpu"] = option(
+        "none", flag="strategy", help="tf.distribute strategy for fine-tuning"
+    )
+
+    def _check(self) -> None:
+        self.require(self.epochs >= 1, "epochs", "at least 1")
+        if self.learning_rate is not None:
+            self.require(self.learning_rate > 0, "learning_rate", "a number > 0")
+        self.require(self.batch_size >= 1, "batch_size", "at least 1")
