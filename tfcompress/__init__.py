@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tfcompress.api import compress, diff
+    from tfcompress.api.compress import compress
+    from tfcompress.api.diff import diff
     from tfcompress.compression import finetune, strip, wrap
     from tfcompress.data import Samples, open_data
     from tfcompress.errors import (
         ConversionError,
         DataError,
-        GateError,
         InputError,
         MissingExtraError,
         ModelError,
@@ -42,12 +42,12 @@ if TYPE_CHECKING:
     )
 
 _HOME = {
-    "api": ["compress", "diff"],
+    "api.compress": ["compress"],
+    "api.diff": ["diff"],
     "data": ["Samples", "open_data"],
     "errors": [
         "ConversionError",
         "DataError",
-        "GateError",
         "InputError",
         "MissingExtraError",
         "ModelError",
@@ -84,7 +84,6 @@ __all__ = [
     "Distillation",
     "EdgeTpu",
     "FloatModel",
-    "GateError",
     "InputError",
     "MissingExtraError",
     "ModelError",

@@ -7,8 +7,7 @@
     │   ├── DataError         calibration, evaluation or training data cannot be used
     │   ├── RecipeError       a recipe or an option is wrong
     │   └── MissingExtraError an optional dependency is not installed
-    ├── ConversionError       a conversion failed: exit code 1
-    └── GateError             the accuracy gate failed: exit code 3
+    └── ConversionError       a conversion failed: exit code 1
 
 The message of each is one line: what, where, expected, got, and how to fix it.
 """
@@ -16,9 +15,9 @@ The message of each is one line: what, where, expected, got, and how to fix it.
 from __future__ import annotations
 
 __all__ = [
+    "GATE_FAILED",
     "ConversionError",
     "DataError",
-    "GateError",
     "InputError",
     "MissingExtraError",
     "ModelError",
@@ -27,6 +26,10 @@ __all__ = [
     "UnsafeModelError",
     "one_line",
 ]
+
+
+GATE_FAILED = 3
+"""Exit code of a run whose artifacts are whole, but one of which lost more accuracy than the gate allows."""
 
 
 def one_line(text: object, limit: int = 400) -> str:
@@ -77,9 +80,3 @@ class ConversionError(TfCompressError):
     """A conversion failed for a reason that lies in the model or in the engine."""
 
     exit_code = 1
-
-
-class GateError(TfCompressError):
-    """An artifact lost more accuracy than the gate allows."""
-
-    exit_code = 3

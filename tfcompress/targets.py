@@ -38,13 +38,15 @@ CHIPS = {
 DEFAULT_TOPOLOGIES = ("v5e:2x2", "v6e:1x1", "v4:2x2x1", "v5p:2x2x1")
 
 
-def parse_targets(names: str | Sequence[str]) -> tuple[Target, ...]:
+def parse_targets(names: object) -> tuple[Target, ...]:
     """Targets from ``"phone,edgetpu"`` or a sequence of names, without repeats, in the order given.
 
     Raises:
         RecipeError: a name is not a target, or none is given.
     """
-    parts = names.split(",") if isinstance(names, str) else list(names)
+    parts = names.split(",") if isinstance(names, str) else names
+    if not isinstance(parts, Sequence) or not all(isinstance(part, str) for part in parts):
+        raise RecipeError(f"--targets: got {names!r}, expected names such as phone,edgetpu")
     wanted = [part.strip() for part in parts if part.strip()]
     known = [target.value for target in Target]
     for name in wanted:

@@ -13,7 +13,7 @@ from typing import NoReturn
 from absl import app
 
 from tfcompress import console, native_output
-from tfcompress.cli.parser import build_parser
+from tfcompress.cli.parser import checked_options, parse
 from tfcompress.errors import TfCompressError, one_line
 
 __all__ = ["main", "run"]
@@ -23,7 +23,7 @@ INTERRUPTED = 130  # what a shell reports for a process ended by SIGINT
 
 def run() -> NoReturn:
     """Entry point of the `tfcompress` script."""
-    app.run(_main, flags_parser=lambda argv: build_parser().parse_args(argv[1:]))
+    app.run(_main, flags_parser=lambda argv: parse(argv[1:]))
     raise AssertionError("absl.app.run does not return")
 
 
@@ -34,36 +34,37 @@ def main(argv: list[str]) -> int:
         argv: without the program's name.
     """
     try:
-        return _main(build_parser().parse_args(argv))
+        return _main(parse(argv))
     except SystemExit as stop:
         return int(stop.code or 0)
 
 
-def _main(options: argparse.Namespace) -> int:
+def _main(parsed: argparse.Namespace) -> int:
     from absl import flags, logging
 
     verbose = flags.FLAGS.is_parsed() and logging.get_verbosity() >= logging.DEBUG
     if verbose:
         native_output.show_native_output()
-    console.set_quiet(options.quiet)
+    console.set_quiet(parsed.quiet)
     try:
+        options = checked_options(parsed)
         with native_output.silenced():
             from tfcompress.cli import commands
 
-            text = getattr(commands, options.command)(options)
+            code: int = getattr(commands, parsed.command)(options, parsed)
     except TfCompressError as error:
-        print(f"tfcompress {options.command}: error: {error}", file=sys.stderr)
+        print(f"tfcompress {parsed.command}: error: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        print(f"tfcompress {options.command}: interrupted; nothing was written", file=sys.stderr)
+        print(f"tfcompress {parsed.command}: interrupted; nothing was written", file=sys.stderr)
         return INTERRUPTED
     except Exception as error:
         if verbose:
             raise
         reason = f"{type(error).__name__}: {one_line(error, 300)}"
         print(
-            f"tfcompress {options.command}: internal error: {reason}; rerun with --verbosity=1 for the traceback",
+            f"tfcompress {parsed.command}: internal error: {reason}; rerun with --verbosity=1 for the traceback",
             file=sys.stderr,
         )
         return 1
-    return text
+    return code

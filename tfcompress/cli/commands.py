@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,9 +13,18 @@ from rich.console import Console
 import tfcompress
 from tfcompress import console, native_output
 from tfcompress.data import open_data
-from tfcompress.errors import ConversionError, GateError, InputError, ModelError
+from tfcompress.errors import GATE_FAILED, ConversionError, InputError, ModelError
 from tfcompress.model import FloatModel
+from tfcompress.options import (
+    CompressOptions,
+    ConvertOptions,
+    DemoOptions,
+    DiffOptions,
+    InspectOptions,
+    VerifyOptions,
+)
 from tfcompress.recipe import Recipe
+from tfcompress.recipe.options import options_of
 from tfcompress.report import node_data, render_terminal, write_tensorboard
 from tfcompress.report.ci import compared_sections, render_junit, render_markdown
 from tfcompress.targets import Target
@@ -24,27 +32,9 @@ from tfcompress.targets import Target
 __all__ = ["compress", "convert", "demo", "diff", "inspect", "verify"]
 
 
-def convert(options: argparse.Namespace) -> int:
+def convert(options: ConvertOptions, parsed: argparse.Namespace) -> int:
     """``tfcompress convert``."""
-    result = tfcompress.convert(
-        options.model,
-        output=options.output,
-        targets=options.targets,
-        calibration=options.calibration,
-        evaluation=options.evaluation,
-        train=options.train,
-        recipe=_recipe(options),
-        preprocess=options.preprocess,
-        label_column=options.label_column,
-        calibration_samples=options.calibration_samples,
-        max_accuracy_drop=options.max_accuracy_drop,
-        task=options.task,
-        suggest=options.suggest,
-        seed=options.seed,
-        custom_objects=options.custom_objects,
-        allow_unsafe_deserialization=options.allow_unsafe_deserialization,
-    )
-    return _finish(result, options)
+    return _finish(tfcompress.convert(**_fields(options)), parsed)
 
 
 def _model_explorer(report: Mapping[str, Any]) -> str:
@@ -58,9 +48,9 @@ def _model_explorer(report: Mapping[str, Any]) -> str:
 _SUMMARIES = {"junit_xml": render_junit, "markdown": render_markdown, "model_explorer": _model_explorer}
 
 
-def _write_summaries(report: Mapping[str, Any], options: argparse.Namespace) -> None:
+def _write_summaries(report: Mapping[str, Any], parsed: argparse.Namespace) -> None:
     """What ``--junit_xml``, ``--markdown``, ``--model_explorer`` and ``--tensorboard`` name."""
-    asked = {flag: getattr(options, flag, None) for flag in (*_SUMMARIES, "tensorboard")}
+    asked = {flag: getattr(parsed, flag) for flag in (*_SUMMARIES, "tensorboard")}
     for flag, name in asked.items():
         if name is None:
             continue
@@ -73,9 +63,8 @@ def _write_summaries(report: Mapping[str, Any], options: argparse.Namespace) -> 
             raise InputError(f"--{flag}={name}: cannot be written: {error.strerror}") from None
 
 
-def _finish(result: tfcompress.Conversion, options: argparse.Namespace) -> int:
-    _write_summaries(result.report, options)
-    if options.json:
+def _finish(result: tfcompress.Conversion, parsed: argparse.Namespace) -> int:
+    if parsed.json:
         _print_json(result.report)
     else:
         _print(render_terminal(dict(result.report)))
@@ -83,22 +72,10 @@ def _finish(result: tfcompress.Conversion, options: argparse.Namespace) -> int:
     return result.exit_code
 
 
-def compress(options: argparse.Namespace) -> int:
+def compress(options: CompressOptions, parsed: argparse.Namespace) -> int:
     """``tfcompress compress``."""
-    recipe = _recipe(options)
-    facts = tfcompress.compress(
-        options.model,
-        recipe=recipe,
-        train=options.train,
-        output=options.output,
-        preprocess=options.preprocess,
-        label_column=options.label_column,
-        checkpoints=options.checkpoints,
-        seed=options.seed,
-        custom_objects=options.custom_objects,
-        allow_unsafe_deserialization=options.allow_unsafe_deserialization,
-    )
-    if options.json:
+    facts = tfcompress.compress(**_fields(options))
+    if parsed.json:
         _print_json(facts)
     else:
         for line in facts["notes"]:
@@ -107,47 +84,31 @@ def compress(options: argparse.Namespace) -> int:
     return 0
 
 
-def diff(options: argparse.Namespace) -> int:
+def diff(options: DiffOptions, parsed: argparse.Namespace) -> int:
     """``tfcompress diff``."""
-    report = tfcompress.diff(
-        options.reference,
-        options.candidate,
-        evaluation=options.evaluation,
-        preprocess=options.preprocess,
-        label_column=options.label_column,
-        samples=options.samples,
-        task=options.task,
-        metrics=options.metrics,
-        resume=options.resume,
-        max_accuracy_drop=options.max_accuracy_drop,
-        seed=options.seed,
-        custom_objects=options.custom_objects,
-        allow_unsafe_deserialization=options.allow_unsafe_deserialization,
-    )
-    if options.json:
+    report = tfcompress.diff(**_fields(options))
+    if parsed.json:
         _print_json(report)
     else:
         _print(render_terminal(report))
-    _write_summaries(report, options)
-    return GateError.exit_code if report["candidate"]["status"] == "gate_failed" else 0
+    _write_summaries(report, parsed)
+    return GATE_FAILED if report["candidate"]["status"] == "gate_failed" else 0
 
 
-def inspect(options: argparse.Namespace) -> int:
+def inspect(options: InspectOptions, parsed: argparse.Namespace) -> int:
     """``tfcompress inspect``."""
-    first, *more = options.artifact
-    if more and not options.edgetpu_log:
-        raise InputError(f"got {len(options.artifact)} artifacts, expected one; only logs can be several")
-    if not Path(first).exists():
+    first = Path(options.artifact[0])
+    if not first.exists():
         raise ModelError(f"{first}: no such file or folder")
-    facts = _inspected(Path(first), options)
-    if options.json:
+    facts = _inspected(first, options)
+    if parsed.json:
         _print_json(facts)
     else:
         _print(render_terminal(facts))
     return 0
 
 
-def _inspected(path: Path, options: argparse.Namespace) -> dict[str, Any]:
+def _inspected(path: Path, options: InspectOptions) -> dict[str, Any]:
     if options.edgetpu_log:
         from tfcompress.converters.edgetpu import parse_compiler_log
 
@@ -169,7 +130,7 @@ def _inspected(path: Path, options: argparse.Namespace) -> dict[str, Any]:
     return {**tfcompress.inspect_model(model), "bit_widths": _bit_widths(model, options)}
 
 
-def _bit_widths(model: FloatModel, options: argparse.Namespace) -> list[dict[str, object]] | None:
+def _bit_widths(model: FloatModel, options: InspectOptions) -> list[dict[str, object]] | None:
     """What 4, 8 and 16 bits keep of each layer; None where the model has no .tflite to look at."""
     from tfcompress.converters.litert import advise
 
@@ -203,10 +164,10 @@ def _inspected_tflite(path: Path, target: str | None) -> dict[str, Any]:
     return inspect_tflite(path)
 
 
-def verify(options: argparse.Namespace) -> int:
+def verify(options: VerifyOptions, parsed: argparse.Namespace) -> int:
     """``tfcompress verify``."""
     problems = tfcompress.verify(options.folder)
-    if options.json:
+    if parsed.json:
         _print_json({"intact": not problems, "problems": problems})
     elif not problems:
         _print(f"{options.folder}: intact, every byte is as the manifest says")
@@ -216,46 +177,16 @@ def verify(options: argparse.Namespace) -> int:
     return 0
 
 
-def demo(options: argparse.Namespace) -> int:
+def demo(options: DemoOptions, parsed: argparse.Namespace) -> int:
     """``tfcompress demo``."""
     from tfcompress.example_models.demo import run_demo
 
-    return _finish(run_demo(Path(options.output), seed=options.seed), options)
+    return _finish(run_demo(Path(options.output), seed=options.seed), parsed)
 
 
-# Where each flag lands in the recipe: {section: {flag: key}}; the empty section is the recipe itself.
-_FLAGS = {
-    "": {"keep_float": "keep_float", "keep_int16": "keep_int16"},
-    "post_training": {
-        "scheme": "scheme",
-        "engine": "engine",
-        "estimator": "estimator",
-        "quality": "quality",
-        "allow_select_ops": "allow_select_ops",
-        "calibration_selection": "selection",
-        "calibration_ranges": "calibration_ranges",
-    },
-    "edgetpu": {"rewrite": "rewrite"},
-    "cloud_tpu": {
-        "batch_sizes": "batch_sizes",
-        "topologies": "topologies",
-        "tpu_precision": "precision",
-        "keep_float32": "keep_float32",
-        "freeze": "freeze",
-    },
-    "training": {"strategy": "strategy"},
-}
-
-
-def _recipe(options: argparse.Namespace) -> Recipe:
-    """The recipe file with the flags on top: a flag that was given wins."""
-    recipe = Recipe.load(options.recipe) if options.recipe else Recipe()
-    for section, flags in _FLAGS.items():
-        given = {key: getattr(options, flag) for flag, key in flags.items() if getattr(options, flag, None) is not None}
-        if given:
-            changed = given if not section else {section: dataclasses.replace(getattr(recipe, section), **given)}
-            recipe = dataclasses.replace(recipe, **changed)
-    return recipe
+def _fields(options: object) -> dict[str, Any]:
+    """The options as keyword arguments; not `dataclasses.asdict`, which would take a recipe apart too."""
+    return {item.name: getattr(options, item.name) for item in options_of(type(options))}
 
 
 def _print(what: Any) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from tfcompress.data.functions import import_attribute
 from tfcompress.errors import InputError
+from tfcompress.options import PREPROCESSINGS
 
 __all__ = ["Preprocess", "preprocess_for"]
 
@@ -23,7 +24,7 @@ def _signed_unit(value: np.ndarray) -> np.ndarray:
     return value.astype(np.float32) / np.float32(127.5) - np.float32(1)
 
 
-_KNOWN: dict[str, Preprocess | None] = {"none": None, "unit": _unit, "signed_unit": _signed_unit}
+_KNOWN: dict[str, Preprocess | None] = dict(zip(PREPROCESSINGS, (None, _unit, _signed_unit), strict=True))
 
 
 def preprocess_for(spec: str | Preprocess | None) -> Preprocess | None:

@@ -19,12 +19,14 @@ from tfcompress.job.attempts import Job
 from tfcompress.job.data_sets import DataSets
 from tfcompress.job.manifest import write_manifest
 from tfcompress.job.output_folder import check_output, published
-from tfcompress.job.reproduce import convert_command
+from tfcompress.job.reproduce import reproduce_command
 from tfcompress.job.results import build_report
 from tfcompress.load import load_model
 from tfcompress.model import FloatModel
 from tfcompress.native_output import silenced
+from tfcompress.options import ConvertOptions
 from tfcompress.recipe import Recipe
+from tfcompress.recipe.options import documented
 from tfcompress.report import render_html
 from tfcompress.targets import Target, parse_targets
 
@@ -50,6 +52,7 @@ class Conversion:
         return 1 if "failed" in statuses else 3 if "gate_failed" in statuses else 0
 
 
+@documented(ConvertOptions)
 def convert(
     model: Any,
     *,
@@ -71,25 +74,6 @@ def convert(
 ) -> Conversion:
     """Convert a trained Keras model for each target and prove every artifact against the float model.
 
-    Args:
-        model: path of a .keras, .h5 or SavedModel, or a Keras 3 or tf_keras model in memory.
-        output: folder to make; an earlier one of ours is replaced whole.
-        targets: any of phone, edgetpu, cloud_tpu.
-        calibration: representative data, see `tfcompress.data.open_data`; needed for integer targets.
-        evaluation: data that artifacts are compared on, with labels or without; None uses the calibration data.
-        train: data for fine-tuning where the recipe trains; None uses the calibration data.
-        recipe: what to do; None means a plain `Recipe()`.
-        preprocess: what happens to raw values before the model, see `tfcompress.data.preprocess.preprocess_for`.
-        label_column: of `.csv` data.
-        calibration_samples: how many samples calibrate, spread evenly over the data.
-        max_accuracy_drop: the gate, absolute: 0.01 is one point.
-        task: see `accuracy_diff.compare`; None finds it from the outputs.
-        suggest: where an artifact fails the gate, or lost zeros or clusters that the model had, try the repairs of the
-            causes found and keep one that does not.
-        seed: of everything random.
-        custom_objects: {name: class}, or ``package.module:dict``.
-        allow_unsafe_deserialization: let code that the model file carries run.
-
     Returns:
         The output folder and the report.
 
@@ -97,6 +81,24 @@ def convert(
         InputError: anything about the input is wrong; nothing was written.
         ConversionError: the model cannot be compressed, or no target could be made; nothing was written.
     """
+    options = ConvertOptions(
+        model=model,
+        output=output,
+        targets=targets,
+        calibration=calibration,
+        evaluation=evaluation,
+        train=train,
+        recipe=recipe,
+        preprocess=preprocess,
+        label_column=label_column,
+        calibration_samples=calibration_samples,
+        max_accuracy_drop=max_accuracy_drop,
+        task=task,
+        suggest=suggest,
+        seed=seed,
+        custom_objects=custom_objects,
+        allow_unsafe_deserialization=allow_unsafe_deserialization,
+    )
     wanted, plan, folder = parse_targets(targets), recipe or Recipe(), Path(output)
     check_output(folder)
     with silenced(), published(folder) as work:
@@ -128,12 +130,11 @@ def convert(
             attempt,
             notes=compressed.notes if compressed else (),
             warnings=data.warnings(),
-            command=convert_command(
-                model, wanted, calibration, evaluation, train, preprocess, label_column, recipe, folder
-            ),
+            command=reproduce_command(options),
             max_accuracy_drop=max_accuracy_drop,
             seed=seed,
         )
+        plan.save(work / "recipe.json")
         _write(work, report, data)
     return Conversion(folder, report)
 

@@ -3,41 +3,39 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from tfcompress.data import Data
-from tfcompress.data.preprocess import Preprocess
+from tfcompress.options import ConvertOptions
 from tfcompress.recipe import Recipe
-from tfcompress.targets import Target
+from tfcompress.recipe.options import options_of
 
-__all__ = ["convert_command"]
+__all__ = ["reproduce_command"]
 
 
-def convert_command(
-    model: Any,
-    targets: Sequence[Target],
-    calibration: Data | None,
-    evaluation: Data | None,
-    train: Data | None,
-    preprocess: str | Preprocess | None,
-    label_column: str | None,
-    recipe: Recipe | None,
-    output: Path,
-) -> str | None:
-    """The command line that does the same; None where something came from memory, which no command can name."""
-    flags = {
-        "targets": ",".join(targets),
-        "calibration": calibration,
-        "evaluation": evaluation,
-        "train": train,
-        "preprocess": preprocess,
-        "label_column": label_column,
-        "recipe": None if recipe is None else "recipe.json",
-        "output": output,
-    }
-    given = {name: value for name, value in flags.items() if value is not None}
-    if not all(isinstance(value, str | Path) for value in (model, *given.values())):
-        return None
-    return shlex.join(["tfcompress", "convert", str(model), *(f"--{name}={value}" for name, value in given.items())])
+def reproduce_command(options: ConvertOptions) -> str | None:
+    """The command line that does a conversion again, with the ``recipe.json`` that the run leaves in its folder.
+
+    Returns:
+        The command; None where something came from memory, which no command line can name.
+    """
+    words = ["tfcompress", "convert"]
+    for item in sorted(options_of(ConvertOptions), key=lambda item: not item.positional):
+        value = getattr(options, item.name)
+        if isinstance(value, Recipe):
+            value = Path(options.output) / "recipe.json"
+        if value == item.default:
+            continue
+        text = _as_text(value)
+        if text is None:
+            return None
+        words.append(text if item.positional else f"--{item.name}" if value is True else f"--{item.name}={text}")
+    return shlex.join(words)
+
+
+def _as_text(value: object) -> str | None:
+    """A value as the command line takes it; None where no text can name it."""
+    if isinstance(value, str | Path | int | float):
+        return str(value)
+    if isinstance(value, tuple | list) and all(isinstance(item, str | int) for item in value):
+        return ",".join(map(str, value))
+    return None

@@ -1,7 +1,7 @@
 """Options as dataclass fields that carry their own help: one source for the parser, ``--help``, the docs and recipes.
 
 A field made by `option` says in its metadata what the option means and which flag sets it.  `options_of` reads the
-fields back, and `documented` writes them into the class's docstring, so that each text stands once.
+fields back, and `documented` writes them into a docstring, so that each text stands once.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 __all__ = ["Option", "documented", "option", "options_of"]
 
 _KEY = "tfcompress.option"
-_Class = TypeVar("_Class", bound=type)
+_Target = TypeVar("_Target", bound=Callable[..., object])
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,7 @@ class _Text:
     help: str
     flag: str | None
     metavar: str | None
+    positional: bool
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Option:
         help: what the option means, in whole sentences without a final full stop.
         flag: name of the command-line flag without dashes; None where only a recipe sets the option.
         metavar: what stands for the value in ``--help``; None leaves that to the type.
+        positional: whether the command line takes the option by its place instead of by a flag.
         hint: the field's resolved type.
         default: the default value; `dataclasses.MISSING` where the option must be given.
     """
@@ -42,8 +44,14 @@ class Option:
     help: str
     flag: str | None
     metavar: str | None
+    positional: bool
     hint: object
     default: object
+
+    @property
+    def required(self) -> bool:
+        """Whether the option must be given."""
+        return self.default is dataclasses.MISSING
 
 
 def option(
@@ -52,42 +60,51 @@ def option(
     help: str,
     flag: str | None = None,
     metavar: str | None = None,
+    positional: bool = False,
 ) -> Any:
     """A dataclass field that documents itself.
 
     Args:
         default: the field's default; without one the option must be given.
-        help: what the option means; shown by ``--help`` and in the class's docstring.
+        help: what the option means; shown by ``--help`` and in docstrings.
         flag: the command-line flag, without dashes; None means that only a recipe sets the option.
         metavar: what stands for the value in ``--help``.
+        positional: the command line takes the option by its place.
 
     Returns:
         A `dataclasses.Field`, typed as `Any` because it stands where the field's own value is annotated.
     """
-    return field(default=default, metadata={_KEY: _Text(help, flag, metavar)})
+    return field(default=default, metadata={_KEY: _Text(help, flag, metavar, positional)})
 
 
 def options_of(section: type) -> tuple[Option, ...]:
     """The options of a dataclass, in the order of its fields; fields not made by `option` are left out."""
     hints = typing.get_type_hints(section)
-    documented_fields = [item for item in dataclasses.fields(section) if _KEY in item.metadata]
     return tuple(
-        Option(item.name, text.help, text.flag, text.metavar, hints[item.name], item.default)
-        for item in documented_fields
-        for text in [item.metadata[_KEY]]
+        Option(item.name, text.help, text.flag, text.metavar, text.positional, hints[item.name], item.default)
+        for item in dataclasses.fields(section)
+        if isinstance(text := item.metadata.get(_KEY), _Text)
     )
 
 
-def documented(of: type | None = None) -> Callable[[_Class], _Class]:
-    """A decorator that appends the options to the docstring, as `Attributes`.
+def documented(of: type | None = None) -> Callable[[_Target], _Target]:
+    """A decorator that writes options into a docstring.
 
     Args:
-        of: the dataclass whose options are listed; None lists the decorated class's own.
+        of: the dataclass whose options are a function's arguments, which go before the docstring's ``Returns``; None
+            lists a decorated class's own options at its end, as ``Attributes``.
     """
 
-    def decorate(target: _Class) -> _Class:
-        lines = [f"    {item.name}: {item.help}." for item in options_of(of or target)]
-        target.__doc__ = "\n".join([(target.__doc__ or "").rstrip(), "", "Attributes:", *lines, ""])
+    def decorate(target: _Target) -> _Target:
+        listed = of if of is not None else typing.cast(type, target)
+        lines = [f"{item.name}: {item.help}." for item in options_of(listed)]
+        text = (target.__doc__ or "").rstrip()
+        if of is None:
+            target.__doc__ = "\n    ".join([f"{text}\n\n    Attributes:", *(f"    {line}" for line in lines)]) + "\n"
+        else:
+            before, mark, after = text.partition("    Returns:\n")
+            arguments = "\n    ".join(["    Args:", *(f"    {line}" for line in lines)])
+            target.__doc__ = f"{before}{arguments}\n\n{mark}{after}\n"
         return target
 
     return decorate

@@ -1,0 +1,90 @@
+"""`compress`: prune, cluster, quantization-aware-train or distil a model and save it, without converting it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tfcompress.compression import finetune, start_strategy
+from tfcompress.data import Data, open_data
+from tfcompress.data.preprocess import Preprocess
+from tfcompress.errors import InputError
+from tfcompress.load import load_model, to_keras3
+from tfcompress.native_output import silenced
+from tfcompress.options import CompressOptions
+from tfcompress.recipe import Recipe
+from tfcompress.recipe.options import documented
+from tfcompress.runtime import keras
+
+__all__ = ["compress"]
+
+
+@documented(CompressOptions)
+def compress(
+    model: Any,
+    *,
+    recipe: Recipe,
+    train: Data,
+    output: str | Path,
+    preprocess: str | Preprocess | None = None,
+    label_column: str | None = None,
+    checkpoints: str | Path | None = None,
+    seed: int = 0,
+    custom_objects: str | Mapping[str, Any] | None = None,
+    allow_unsafe_deserialization: bool = False,
+) -> dict[str, Any]:
+    """Wrap, fine-tune, strip and save a model, without converting it.
+
+    Returns:
+        {"output", "notes": what was done, a line each}.
+
+    Raises:
+        InputError: anything about the input is wrong; nothing was written.
+    """
+    options = CompressOptions(
+        model=model,
+        recipe=recipe,
+        train=train,
+        output=output,
+        preprocess=preprocess,
+        label_column=label_column,
+        checkpoints=checkpoints,
+        seed=seed,
+        custom_objects=custom_objects,
+        allow_unsafe_deserialization=allow_unsafe_deserialization,
+    )
+    path = Path(options.output)
+    _check_file(path)
+    with silenced():
+        start_strategy(recipe.training.strategy)
+        loaded = load_model(
+            model, custom_objects=custom_objects, allow_unsafe_deserialization=allow_unsafe_deserialization
+        )
+        if loaded.keras_model is None:
+            raise InputError(f"{model}: a SavedModel without Keras layers cannot be wrapped; give the .keras or .h5")
+        data = open_data(
+            train, loaded.inputs, loaded.outputs, preprocess=preprocess, label_column=label_column, flag="train"
+        )
+        folder = None if checkpoints is None else Path(checkpoints)
+        done = finetune(loaded.keras_model, recipe, data, seed=seed, checkpoint_dir=folder)
+        plain = to_keras3(done.plain) if isinstance(loaded.keras_model, keras.Model) else done.plain
+        _save_whole(plain, path)
+    return {"output": str(path), "notes": list(done.notes)}
+
+
+def _check_file(path: Path) -> None:
+    if path.suffix != ".keras":
+        raise InputError(f"--output={path}: expected a file name that ends in .keras")
+    if path.is_dir() or not path.absolute().parent.is_dir() or not os.access(path.absolute().parent, os.W_OK):
+        raise InputError(f"--output={path}: cannot be written; its folder must exist and be writable")
+
+
+def _save_whole(model: Any, path: Path) -> None:
+    """Save to a temporary sibling and rename, so that the file is never half-written."""
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.absolute().parent) as folder:
+        temporary = Path(folder) / path.name
+        model.save(temporary)
+        os.replace(temporary, path)

@@ -1,0 +1,95 @@
+"""`diff`: the accuracy diff of any two models, artifacts or functions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tfcompress.accuracy_diff import compare, runner_for
+from tfcompress.data import Data, open_data
+from tfcompress.data.preprocess import Preprocess
+from tfcompress.errors import InputError
+from tfcompress.native_output import silenced
+from tfcompress.options import DiffOptions
+from tfcompress.recipe.options import documented
+
+__all__ = ["diff"]
+
+
+@documented(DiffOptions)
+def diff(
+    reference: Any,
+    candidate: Any,
+    *,
+    evaluation: Data,
+    preprocess: str | Preprocess | None = None,
+    label_column: str | None = None,
+    samples: int | None = None,
+    task: str | None = None,
+    metrics: Sequence[str] = (),
+    resume: str | Path | None = None,
+    max_accuracy_drop: float = 0.01,
+    seed: int = 0,
+    custom_objects: str | Mapping[str, Any] | None = None,
+    allow_unsafe_deserialization: bool = False,
+) -> dict[str, Any]:
+    """Compare any two of .keras, .h5, SavedModel, .tflite, .onnx, a Keras model or a Python callable on the same data.
+
+    Returns:
+        {"reference": {...}, "candidate": {"status", "reason", "metrics", "diff", "layers", ...}}.
+
+    Raises:
+        InputError: anything about the input is wrong.
+    """
+    DiffOptions(  # refuses what is wrong before anything is opened
+        reference=reference,
+        candidate=candidate,
+        evaluation=evaluation,
+        preprocess=preprocess,
+        label_column=label_column,
+        samples=samples,
+        task=task,
+        metrics=tuple(metrics),
+        resume=resume,
+        max_accuracy_drop=max_accuracy_drop,
+        seed=seed,
+        custom_objects=custom_objects,
+        allow_unsafe_deserialization=allow_unsafe_deserialization,
+    )
+    with silenced():
+        first, second = (
+            runner_for(model, custom_objects=custom_objects, allow_unsafe_deserialization=allow_unsafe_deserialization)
+            for model in (reference, candidate)
+        )
+        known = first if first.inputs else second  # a function takes what the other model takes
+        if not known.inputs:
+            raise InputError(f"{first.name} and {second.name}: two functions; one of the two must be a model")
+        data = open_data(
+            evaluation, known.inputs, known.outputs, preprocess=preprocess, label_column=label_column, flag="evaluation"
+        )
+        data = data if samples is None else data.take(samples)
+        compared = compare(
+            first,
+            {"candidate": second},
+            data,
+            task=task,
+            metrics=metrics,
+            resume=None if resume is None else Path(resume),
+            max_accuracy_drop=max_accuracy_drop,
+            seed=seed,
+            layers=True,
+        ).to_json()
+    return {
+        "reference": {"name": str(reference), **compared["reference"], "bytes": _size(reference)},
+        "candidate": {"name": str(candidate), **compared["candidates"]["candidate"], "bytes": _size(candidate)},
+    }
+
+
+def _size(model: Any) -> int | None:
+    """Bytes of the file, or of all files of the folder, that a model is; None for one in memory."""
+    if not isinstance(model, str | Path):
+        return None
+    path = Path(model)
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    return sum(file.stat().st_size for file in files)

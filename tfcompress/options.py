@@ -1,0 +1,221 @@
+"""The options of every command, as frozen dataclasses: what the parser, the Python functions and the docs share.
+
+This module imports nothing heavy, so that a wrong value is refused before TensorFlow is imported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tfcompress.errors import InputError
+from tfcompress.recipe import Recipe
+from tfcompress.recipe.options import option
+from tfcompress.targets import Target, parse_targets
+
+__all__ = [
+    "PREPROCESSINGS",
+    "CompressOptions",
+    "ConvertOptions",
+    "DemoOptions",
+    "DiffOptions",
+    "InspectOptions",
+    "VerifyOptions",
+]
+
+_TARGETS = ",".join(target.value for target in Target)
+PREPROCESSINGS = ("none", "unit", "signed_unit")
+_DATA_HELP = "path (.npz, .npy, .csv, .tfrecord, folder or .zip of class folders) or package.module:function"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Options:
+    """Options that every command has."""
+
+    seed: int = option(0, help="random seed", metavar="SEED")
+
+    def __post_init__(self) -> None:
+        self._require(0 <= self.seed < 2**32, "seed", "a whole number from 0 to 4294967295")
+        self._check()
+
+    def _check(self) -> None:
+        """Range checks of the command's own options; overridden where there are any."""
+
+    def _require(self, condition: bool, name: str, expected: str) -> None:
+        if not condition:
+            raise InputError(f"--{name}: got {getattr(self, name)!r}, expected {expected}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Loading(_Options):
+    custom_objects: str | Mapping[str, Any] | None = option(
+        None,
+        metavar="MODULE:DICT",
+        help="custom layers, losses and functions, as package.module:dict or, in Python, {name: class}",
+    )
+    allow_unsafe_deserialization: bool = option(
+        False, help="let code inside the model file run (Lambda layers, pickles)"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _DataReading(_Options):
+    preprocess: str | Callable[..., Any] | None = option(
+        None,
+        metavar="HOW",
+        help="what happens to raw values before the model: none, unit (x/255), signed_unit (x/127.5-1) or "
+        "package.module:function",
+    )
+    label_column: str | None = option(
+        None, metavar="NAME", help="label column of a .csv file: a name or a number; None takes the last column"
+    )
+
+    def _check(self) -> None:
+        super()._check()
+        named = self.preprocess if isinstance(self.preprocess, str) else "none"
+        known = ":" in named or named in PREPROCESSINGS
+        self._require(known, "preprocess", f"one of {', '.join(PREPROCESSINGS)} or package.module:function")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Gate(_Options):
+    max_accuracy_drop: float = option(
+        0.01, metavar="DROP", help="accuracy gate: the largest accepted drop, absolute (0.01 is one point)"
+    )
+    task: str | None = option(None, help="what the outputs mean; inferred from the outputs if None")
+
+    def _check(self) -> None:
+        super()._check()
+        self._require(0 <= self.max_accuracy_drop < 1, "max_accuracy_drop", "a share in [0, 1)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Calibrating(_Options):
+    calibration_samples: int = option(500, metavar="N", help="number of calibration samples, spread over the data")
+
+    def _check(self) -> None:
+        super()._check()
+        self._require(self.calibration_samples >= 1, "calibration_samples", "a number >= 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvertOptions(_Calibrating, _Gate, _DataReading, _Loading):
+    """Options of `convert`."""
+
+    model: object = option(
+        positional=True, metavar="MODEL", help=".keras, .h5 or SavedModel folder or, in Python, a Keras model"
+    )
+    targets: object = option(_TARGETS, metavar="T,T", help=f"one or more of {_TARGETS}")
+    calibration: object = option(
+        None, metavar="DATA", help=f"representative data, needed for integer targets: {_DATA_HELP}"
+    )
+    evaluation: object = option(
+        None,
+        metavar="DATA",
+        help="data that the artifacts are compared on, with labels or without; None takes the calibration data",
+    )
+    train: object = option(
+        None,
+        metavar="DATA",
+        help="data to fine-tune on if the recipe trains; None takes the calibration data",
+    )
+    output: str | Path = option(metavar="DIR", help="folder to make; an earlier output folder is replaced whole")
+    recipe: Recipe | None = option(
+        None, metavar="FILE", help="what is done to the model: a JSON recipe or, in Python, a Recipe"
+    )
+    suggest: bool = option(
+        False,
+        help="if an artifact fails the gate or lost zeros or clusters that the model had, try the repairs of the "
+        "causes found and keep the first good artifact",
+    )
+
+    def _check(self) -> None:
+        super()._check()
+        parse_targets(self.targets)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompressOptions(_DataReading, _Loading):
+    """Options of `compress`."""
+
+    model: object = option(
+        positional=True, metavar="MODEL", help=".keras, .h5 or SavedModel folder or, in Python, a Keras model"
+    )
+    recipe: Recipe = option(Recipe(), metavar="FILE", help="JSON recipe with at least one section that trains")
+    train: object = option(metavar="DATA", help=f"data to fine-tune on: {_DATA_HELP}")
+    output: str | Path = option(
+        metavar="FILE.keras", help="file to write; the model keeps the Keras version that it was made with"
+    )
+    checkpoints: str | Path | None = option(
+        None, metavar="DIR", help="folder of checkpoints, saved after every epoch; a killed run resumes from there"
+    )
+
+    def _check(self) -> None:
+        super()._check()
+        if not self.recipe.trains:
+            raise InputError("--recipe: has none of pruning, clustering, quantization, distillation; nothing to do")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiffOptions(_Gate, _DataReading, _Loading):
+    """Options of `diff`."""
+
+    reference: object = option(
+        positional=True,
+        metavar="REFERENCE",
+        help="what is taken as right: .keras, .h5, SavedModel, .tflite, .onnx or package.module:function",
+    )
+    candidate: object = option(positional=True, metavar="CANDIDATE", help="what is measured, in the same forms")
+    evaluation: object = option(metavar="DATA", help=f"data to compare on, with labels or without: {_DATA_HELP}")
+    samples: int | None = option(None, metavar="N", help="use only the first N samples; None takes all")
+    metrics: tuple[str, ...] = option(
+        (),
+        metavar="M,M",
+        help="names of Keras metrics to compute as well (AUC, mse, ...), or package.module:function of one that makes "
+        "a metric",
+    )
+    resume: str | Path | None = option(
+        None, metavar="FILE", help="file that holds the state, from which a killed diff continues; None keeps no state"
+    )
+
+    def _check(self) -> None:
+        super()._check()
+        self._require(self.samples is None or self.samples >= 1, "samples", "a number >= 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class InspectOptions(_Calibrating, _DataReading, _Loading):
+    """Options of `inspect`."""
+
+    artifact: tuple[str, ...] = option(
+        positional=True, metavar="ARTIFACT", help=".keras, .h5, SavedModel folder or .tflite"
+    )
+    target: str | None = option(None, metavar="NAME", help=f"say how the artifact would run there: {_TARGETS}")
+    topologies: tuple[str, ...] | None = option(
+        None, metavar="T,T", help="what to compile for, with --target=cloud_tpu; None takes the default topologies"
+    )
+    calibration: str | None = option(None, metavar="DATA", help="data on which a model's activations are looked at")
+    edgetpu_log: bool = option(False, help="read the artifacts as logs of the Edge TPU compiler")
+
+    def _check(self) -> None:
+        super()._check()
+        names = [target.value for target in Target]
+        self._require(self.target is None or self.target in names, "target", f"one of {', '.join(names)}")
+        if len(self.artifact) > 1 and not self.edgetpu_log:
+            raise InputError(f"got {len(self.artifact)} artifacts, expected one; only logs can be several")
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerifyOptions(_Options):
+    """Options of `verify`."""
+
+    folder: str = option(positional=True, metavar="DIR", help="output folder of convert")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoOptions(_Options):
+    """Options of `demo`."""
+
+    output: str = option("demo_output", metavar="DIR", help="folder to make")
