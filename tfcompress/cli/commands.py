@@ -13,13 +13,13 @@ from rich.console import Console
 
 import tfcompress
 from tfcompress import console, native_output
+from tfcompress.converters import TARGETS
 from tfcompress.data import open_data
 from tfcompress.errors import ConversionError, GateError, InputError, ModelError
 from tfcompress.model import FloatModel
 from tfcompress.recipe import Recipe
 from tfcompress.report import node_data, render_terminal, write_tensorboard
 from tfcompress.report.ci import compared_sections, render_junit, render_markdown
-from tfcompress.targets import Target
 
 __all__ = ["compress", "convert", "demo", "diff", "inspect", "verify"]
 
@@ -152,13 +152,13 @@ def _inspected(path: Path, options: argparse.Namespace) -> dict[str, Any]:
         from tfcompress.converters.edgetpu import parse_compiler_log
 
         return {"logs": [parse_compiler_log(log).to_json() for log in options.artifact]}
+    inspect_there = None if options.target is None else TARGETS[options.target].inspect
+    if inspect_there is not None:
+        return dict(inspect_there(path, _recipe(options)).to_json())
     if path.suffix == ".tflite":
-        return _inspected_tflite(path, options.target)
-    if options.target == Target.CLOUD_TPU:
-        from tfcompress.converters.cloud_tpu import prove
+        from tfcompress.graphs.tflite import inspect_tflite
 
-        topologies = options.topologies or Recipe().cloud_tpu.topologies
-        return {"compile": [row.to_json() for row in prove(path, topologies)]}
+        return inspect_tflite(path)
     if options.target is not None:
         raise InputError(f"--target={options.target}: needs a .tflite, got {path}; convert the model first")
     model = tfcompress.load_model(
@@ -189,18 +189,6 @@ def _bit_widths(model: FloatModel, options: argparse.Namespace) -> list[dict[str
     except ConversionError as error:
         console.warn(f"no advice on bit widths: {error}")
         return None
-
-
-def _inspected_tflite(path: Path, target: str | None) -> dict[str, Any]:
-    if target == Target.CLOUD_TPU:
-        raise InputError(f"--target=cloud_tpu: needs a SavedModel, got {path}")
-    if target == Target.EDGETPU:
-        from tfcompress.converters.edgetpu import forecast
-
-        return {"mapping": forecast(path).to_json()}
-    from tfcompress.graphs.tflite import inspect_tflite
-
-    return inspect_tflite(path)
 
 
 def verify(options: argparse.Namespace) -> int:
@@ -249,7 +237,7 @@ _FLAGS = {
 
 def _recipe(options: argparse.Namespace) -> Recipe:
     """The recipe file with the flags on top: a flag that was given wins."""
-    recipe = Recipe.load(options.recipe) if options.recipe else Recipe()
+    recipe = Recipe.load(options.recipe) if getattr(options, "recipe", None) else Recipe()
     for section, flags in _FLAGS.items():
         given = {key: getattr(options, flag) for flag, key in flags.items() if getattr(options, flag, None) is not None}
         if given:

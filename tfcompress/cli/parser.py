@@ -9,12 +9,12 @@ from typing import NoReturn
 
 from absl.flags import argparse_flags
 
+from tfcompress.converters.target import DEFAULT_TARGETS, TARGETS
 from tfcompress.errors import InputError
-from tfcompress.targets import DEFAULT_TOPOLOGIES, Target
+from tfcompress.targets import DEFAULT_TOPOLOGIES
 
 __all__ = ["build_parser"]
 
-_TARGETS = ",".join(target.value for target in Target)
 _DATA_HELP = "path (.npz, .npy, .csv, .tfrecord, folder or .zip of class folders) or package.module:function"
 
 
@@ -116,7 +116,11 @@ def _names(text: str) -> tuple[str, ...]:
 
 def _convert(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help=".keras, .h5 or SavedModel folder")
-    parser.add_argument("--targets", default=_TARGETS, help=f"one or more of {_TARGETS} (default: all)")
+    parser.add_argument(
+        "--targets",
+        default=",".join(DEFAULT_TARGETS),
+        help=f"one or more of {','.join(TARGETS)} (default: {','.join(DEFAULT_TARGETS)})",
+    )
     parser.add_argument("--calibration", metavar="DATA", help=f"representative data: {_DATA_HELP}")
     parser.add_argument("--evaluation", metavar="DATA", help="data to compare on (default: the calibration data)")
     parser.add_argument("--train", metavar="DATA", help="data to fine-tune on (default: the calibration data)")
@@ -194,7 +198,7 @@ def _diff(parser: argparse.ArgumentParser) -> None:
 
 def _inspect(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("artifact", nargs="+", metavar="ARTIFACT", help=".keras, .h5, SavedModel folder or .tflite")
-    parser.add_argument("--target", choices=[target.value for target in Target], help="say how it would run there")
+    parser.add_argument("--target", choices=list(TARGETS), help="say how it would run there")
     parser.add_argument("--topologies", type=_names, metavar="T,T", help="for cloud_tpu: what to compile for")
     parser.add_argument("--calibration", metavar="DATA", help="for a model: look at its activations on this data too")
     _add_calibration_samples(parser)

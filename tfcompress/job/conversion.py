@@ -11,7 +11,7 @@ from typing import Any
 from tfcompress import console
 from tfcompress.calibration import select_representative
 from tfcompress.compression import Compressed, finetune, start_strategy
-from tfcompress.converters.edgetpu.trainable import with_mappable_activations
+from tfcompress.converters import DEFAULT_TARGETS, TARGETS, parse_targets
 from tfcompress.data import Data, Samples
 from tfcompress.data.preprocess import Preprocess
 from tfcompress.errors import InputError, MissingExtraError
@@ -26,7 +26,6 @@ from tfcompress.model import FloatModel
 from tfcompress.native_output import silenced
 from tfcompress.recipe import Recipe
 from tfcompress.report import render_html
-from tfcompress.targets import Target, parse_targets
 
 __all__ = ["Conversion", "convert"]
 
@@ -54,7 +53,7 @@ def convert(
     model: Any,
     *,
     output: str | Path,
-    targets: str | Sequence[str] = tuple(Target),
+    targets: str | Sequence[str] = DEFAULT_TARGETS,
     calibration: Data | None = None,
     evaluation: Data | None = None,
     train: Data | None = None,
@@ -74,7 +73,7 @@ def convert(
     Args:
         model: path of a .keras, .h5 or SavedModel, or a Keras 3 or tf_keras model in memory.
         output: folder to make; an earlier one of ours is replaced whole.
-        targets: any of phone, edgetpu, cloud_tpu.
+        targets: names in `tfcompress.converters.TARGETS`, as a sequence or with commas between.
         calibration: representative data, see `tfcompress.data.open_data`; needed for integer targets.
         evaluation: data that artifacts are compared on, with labels or without; None uses the calibration data.
         train: data for fine-tuning where the recipe trains; None uses the calibration data.
@@ -149,7 +148,7 @@ def _representative(model: FloatModel, samples: Samples | None, count: int, reci
 
 
 def _compress(
-    original: FloatModel, recipe: Recipe, data: DataSets, seed: int, wanted: Sequence[Target]
+    original: FloatModel, recipe: Recipe, data: DataSets, seed: int, wanted: Sequence[str]
 ) -> Compressed | None:
     if not recipe.trains:
         return None
@@ -159,10 +158,13 @@ def _compress(
         )
     assert data.train is not None  # require_for has seen to it
     console.note("compressing and fine-tuning")
-    if Target.EDGETPU not in wanted or recipe.edgetpu.rewrite != "all":
-        return finetune(original.keras_model, recipe, data.train, seed=seed)
-    mappable, notes = with_mappable_activations(original.keras_model)
-    compressed = finetune(mappable, recipe, data.train, seed=seed, distil_from=original.keras_model)
+    changed, notes = original.keras_model, ()
+    for target in (TARGETS[name] for name in wanted):
+        if target.before_training is not None:
+            changed, more = target.before_training(changed, recipe)
+            notes = (*notes, *more)
+    teacher = None if changed is original.keras_model else original.keras_model
+    compressed = finetune(changed, recipe, data.train, seed=seed, distil_from=teacher)
     return replace(compressed, notes=(*notes, *compressed.notes))
 
 

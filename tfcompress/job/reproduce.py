@@ -10,14 +10,13 @@ from typing import Any
 from tfcompress.data import Data
 from tfcompress.data.preprocess import Preprocess
 from tfcompress.recipe import Recipe
-from tfcompress.targets import Target
 
 __all__ = ["convert_command"]
 
 
 def convert_command(
     model: Any,
-    targets: Sequence[Target],
+    targets: Sequence[str],
     calibration: Data | None,
     evaluation: Data | None,
     train: Data | None,

@@ -13,6 +13,7 @@ __all__ = [
     "points",
     "size",
     "value",
+    "with_unit",
 ]
 
 UNKNOWN = "–"
@@ -84,3 +85,10 @@ def value(number: object) -> str:
     if isinstance(number, dict):
         return "; ".join(f"{key}: {value(item)}" for key, item in number.items()) or UNKNOWN
     return str(number)
+
+
+def with_unit(number: float | str | None, unit: str) -> str:
+    """A figure of a target's own, see `converters.target.ReportRow`."""
+    if number is None or isinstance(number, str):
+        return number or UNKNOWN
+    return {"count": count, "bytes": size, "milliseconds": milliseconds, "share": percent}.get(unit, value)(number)
