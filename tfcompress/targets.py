@@ -1,22 +1,13 @@
-"""The deployment targets and their fixed limits, as immutable data."""
+"""The Cloud TPU generations and their fixed limits, as immutable data."""
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tfcompress.errors import RecipeError
 
-__all__ = ["CHIPS", "DEFAULT_TOPOLOGIES", "Chip", "Target", "check_topologies", "parse_targets"]
-
-
-class Target(enum.StrEnum):
-    """Where an artifact is to run."""
-
-    PHONE = "phone"
-    EDGETPU = "edgetpu"
-    CLOUD_TPU = "cloud_tpu"
+__all__ = ["CHIPS", "DEFAULT_TOPOLOGIES", "Chip", "check_topologies"]
 
 
 @dataclass(frozen=True)
@@ -36,25 +27,6 @@ CHIPS = {
     for chip in (Chip("v4", 32 * GIB), Chip("v5e", 16 * GIB), Chip("v5p", 95 * GIB), Chip("v6e", 32 * GIB))
 }
 DEFAULT_TOPOLOGIES = ("v5e:2x2", "v6e:1x1", "v4:2x2x1", "v5p:2x2x1")
-
-
-def parse_targets(names: object) -> tuple[Target, ...]:
-    """Targets from ``"phone,edgetpu"`` or a sequence of names, without repeats, in the order given.
-
-    Raises:
-        RecipeError: a name is not a target, or none is given.
-    """
-    parts = names.split(",") if isinstance(names, str) else names
-    if not isinstance(parts, Sequence) or not all(isinstance(part, str) for part in parts):
-        raise RecipeError(f"--targets: got {names!r}, expected names such as phone,edgetpu")
-    wanted = [part.strip() for part in parts if part.strip()]
-    known = [target.value for target in Target]
-    for name in wanted:
-        if name not in known:
-            raise RecipeError(f"--targets: unknown target {name!r}, expected one or more of {','.join(known)}")
-    if not wanted:
-        raise RecipeError(f"--targets: no target given, expected one or more of {','.join(known)}")
-    return tuple(dict.fromkeys(Target(name) for name in wanted))
 
 
 def check_topologies(topologies: Sequence[str]) -> None:

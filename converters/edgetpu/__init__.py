@@ -1,18 +1,19 @@
 """Edge TPU: what maps and why, graphs that map, and the compiler's own word where it is installed.
 
-`forecast` says of any .tflite what the closed compiler will do with it; `convert` makes one that maps.
+`forecast` says of any .tflite what the closed compiler will do with it; `convert` makes one that maps.  A name is
+imported when it is asked for: describing the target needs none of them.
 """
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
-from tfcompress.converters.edgetpu.compiler_log import CompilerLog, parse_compiler_log
-from tfcompress.converters.edgetpu.forecast import forecast
-from tfcompress.converters.edgetpu.mapping import Failure, Mapping, OperatorMapping
-from tfcompress.converters.edgetpu.picture import mapping_svg
-from tfcompress.converters.edgetpu.rules import RULES, Rule, Status
-
 if TYPE_CHECKING:
+    from tfcompress.converters.edgetpu.compiler_log import CompilerLog, parse_compiler_log
     from tfcompress.converters.edgetpu.conversion import convert
+    from tfcompress.converters.edgetpu.mapping import Failure, Mapping, OperatorMapping
+    from tfcompress.converters.edgetpu.mapping_forecast import forecast
+    from tfcompress.converters.edgetpu.picture import mapping_svg
+    from tfcompress.converters.edgetpu.rules import RULES, Rule, Status
 
 __all__ = [
     "RULES",
@@ -28,11 +29,20 @@ __all__ = [
     "parse_compiler_log",
 ]
 
+_HOME = {
+    "compiler_log": ["CompilerLog", "parse_compiler_log"],
+    "conversion": ["convert"],
+    "mapping_forecast": ["forecast"],
+    "mapping": ["Failure", "Mapping", "OperatorMapping"],
+    "picture": ["mapping_svg"],
+    "rules": ["RULES", "Rule", "Status"],
+}
+_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
+
 
 def __getattr__(name: str) -> Any:
-    """`convert` is imported when it is asked for: it brings TensorFlow, which a forecast does not need."""
-    if name == "convert":
-        from tfcompress.converters.edgetpu.conversion import convert
-
-        return convert
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+    globals()[name] = value
+    return value

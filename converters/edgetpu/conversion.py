@@ -9,8 +9,8 @@ from typing import Any
 from tfcompress.console import note
 from tfcompress.converters.artifact import Artifact
 from tfcompress.converters.edgetpu.compiler import compile_model, find_compiler, with_measurement
-from tfcompress.converters.edgetpu.forecast import forecast
 from tfcompress.converters.edgetpu.mapping import Mapping
+from tfcompress.converters.edgetpu.mapping_forecast import forecast
 from tfcompress.converters.edgetpu.picture import mapping_svg
 from tfcompress.converters.edgetpu.repairs import repair_int8_file
 from tfcompress.converters.edgetpu.rewriting import REWRITES, AppliedRewrite, rewrite_float_graph
@@ -21,7 +21,6 @@ from tfcompress.graphs.tflite import read_tflite
 from tfcompress.layer_names import all_layers
 from tfcompress.model import FloatModel
 from tfcompress.recipe import Recipe
-from tfcompress.targets import Target
 
 __all__ = ["convert"]
 
@@ -60,7 +59,7 @@ def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, outp
         "mapping": mapping.to_json(),
         "mapping_svg": mapping_svg(mapping),
     }
-    return Artifact(Target.EDGETPU, output, path, facts, _notes(result, rewrites, repairs, mapping))
+    return Artifact("edgetpu", output, path, facts, _notes(result, rewrites, repairs, mapping))
 
 
 def _with_fixed_sizes(model: FloatModel, calibration: Samples | None) -> FloatModel:

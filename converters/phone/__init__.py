@@ -1,5 +1,17 @@
 """Phone: a .tflite for LiteRT on Android and iOS CPUs.  `convert` is the whole job."""
 
-from tfcompress.converters.phone.conversion import convert
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tfcompress.converters.phone.conversion import convert
 
 __all__ = ["convert"]
+
+
+def __getattr__(name: str) -> Any:
+    """`convert` is imported when it is asked for: it brings TensorFlow, which describing the target does not need."""
+    if name == "convert":
+        from tfcompress.converters.phone.conversion import convert
+
+        return convert
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

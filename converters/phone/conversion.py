@@ -15,7 +15,6 @@ from tfcompress.converters.litert.int8 import quantize_int8
 from tfcompress.data import Samples
 from tfcompress.model import FloatModel
 from tfcompress.recipe import Recipe
-from tfcompress.targets import Target
 
 __all__ = ["convert"]
 
@@ -56,7 +55,7 @@ def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, outp
     if made.ranges is not None and calibration is not None:
         replace(made.ranges, data_sha256=calibration.sha256).save(output / RANGES_NAME)
     facts = {**describe(path, made.float_content), **made.facts}
-    return Artifact(Target.PHONE, output, path, facts, (*made.notes, *_advice(model, facts)))
+    return Artifact("phone", output, path, facts, (*made.notes, *_advice(model, facts)))
 
 
 def _calibrated(model: FloatModel, calibration: Samples | None, recipe: Recipe) -> _Made:

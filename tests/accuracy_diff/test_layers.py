@@ -13,14 +13,13 @@ from tests.accuracy_diff.models import branched_cnn, pictures_like, seeded
 from tfcompress.accuracy_diff import compare, runner_for
 from tfcompress.accuracy_diff.layers import LayerDiff, compare_layers
 from tfcompress.accuracy_diff.litert_runner import LiteRtRunner
-from tfcompress.converters import converter_for
+from tfcompress.converters import TARGETS
 from tfcompress.data import Samples, samples_from_arrays
 from tfcompress.load import float_model_from_keras
 from tfcompress.model import FloatModel
 from tfcompress.native_output import silenced
 from tfcompress.recipe import CloudTpu, Pruning, Quantization, Recipe, Training
 from tfcompress.runtime import keras, tf, tf_keras
-from tfcompress.targets import Target
 
 SOUND_DB = 25.0
 SAME_DB = 100.0
@@ -137,7 +136,7 @@ def test_a_bfloat16_saved_model_has_rows_too(tmp_path: Path) -> None:
 
 def test_a_cloud_tpu_artifacts_layers_are_found_behind_its_compiled_signatures(bench: Bench, tmp_path: Path) -> None:
     recipe = Recipe(cloud_tpu=CloudTpu(batch_sizes=(1, 4, 16), topologies=()))
-    artifact = converter_for(Target.CLOUD_TPU)(bench.model, bench.calibration_data, recipe, tmp_path)
+    artifact = TARGETS["cloud_tpu"].convert(bench.model, bench.calibration_data, recipe, tmp_path)
     rows = compare_layers(runner_for(bench.model), runner_for(artifact.runnable), bench.evaluation.take(11))  # type: ignore[arg-type]
     found = {row.layer: row.sqnr_db or 0 for row in rows}
     expected = ["stem", "norm", "relu", "pointwise", "sum", "left", "right", "join", "pool", "flat", "logits", "answer"]

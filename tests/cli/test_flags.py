@@ -13,8 +13,8 @@ import pytest
 import tfcompress
 from tfcompress.cli.parser import COMMANDS, build_parser, checked_options, parse
 from tfcompress.errors import InputError
+from tfcompress.job.options import CompressOptions, ConvertOptions, DiffOptions
 from tfcompress.job.reproduce import reproduce_command
-from tfcompress.options import CompressOptions, ConvertOptions, DiffOptions
 from tfcompress.recipe import CloudTpu, EdgeTpu, PostTraining, Recipe, Training
 from tfcompress.recipe.options import options_of
 
@@ -40,7 +40,7 @@ def test_every_option_has_a_flag_with_its_help(name: str, capsys: pytest.Capture
     with pytest.raises(SystemExit):
         build_parser().parse_args([name, "--help"])
     printed = " ".join(capsys.readouterr().out.split())
-    sections = [section for section, _ in COMMANDS[name].sections]
+    sections = [section for section, _ in COMMANDS[name].sections()]
     for item in [*options_of(COMMANDS[name].options), *(item for one in sections for item in options_of(one))]:
         if item.flag or item in options_of(COMMANDS[name].options):
             assert item.help.split()[0] in printed

@@ -12,9 +12,9 @@ from tfcompress.compression import finetune, start_strategy
 from tfcompress.data import Data, open_data
 from tfcompress.data.preprocess import Preprocess
 from tfcompress.errors import InputError
+from tfcompress.job.options import CompressOptions
 from tfcompress.load import load_model, to_keras3
 from tfcompress.native_output import silenced
-from tfcompress.options import CompressOptions
 from tfcompress.recipe import Recipe
 from tfcompress.recipe.options import documented
 from tfcompress.runtime import keras

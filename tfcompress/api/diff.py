@@ -10,8 +10,8 @@ from tfcompress.accuracy_diff import compare, runner_for
 from tfcompress.data import Data, open_data
 from tfcompress.data.preprocess import Preprocess
 from tfcompress.errors import InputError
+from tfcompress.job.options import DiffOptions
 from tfcompress.native_output import silenced
-from tfcompress.options import DiffOptions
 from tfcompress.recipe.options import documented
 
 __all__ = ["diff"]

@@ -12,10 +12,10 @@ from rich.console import Console
 
 import tfcompress
 from tfcompress import console, native_output
+from tfcompress.converters import TARGETS
 from tfcompress.data import open_data
 from tfcompress.errors import GATE_FAILED, ConversionError, InputError, ModelError
-from tfcompress.model import FloatModel
-from tfcompress.options import (
+from tfcompress.job.options import (
     CompressOptions,
     ConvertOptions,
     DemoOptions,
@@ -23,11 +23,11 @@ from tfcompress.options import (
     InspectOptions,
     VerifyOptions,
 )
+from tfcompress.model import FloatModel
 from tfcompress.recipe import Recipe
 from tfcompress.recipe.options import options_of
 from tfcompress.report import node_data, render_terminal, write_tensorboard
 from tfcompress.report.ci import compared_sections, render_junit, render_markdown
-from tfcompress.targets import Target
 
 __all__ = ["compress", "convert", "demo", "diff", "inspect", "verify"]
 
@@ -113,13 +113,13 @@ def _inspected(path: Path, options: InspectOptions) -> dict[str, Any]:
         from tfcompress.converters.edgetpu import parse_compiler_log
 
         return {"logs": [parse_compiler_log(log).to_json() for log in options.artifact]}
+    inspect_there = None if options.target is None else TARGETS[options.target].inspect
+    if inspect_there is not None:
+        return dict(inspect_there(path, options.recipe or Recipe()).to_json())
     if path.suffix == ".tflite":
-        return _inspected_tflite(path, options.target)
-    if options.target == Target.CLOUD_TPU:
-        from tfcompress.converters.cloud_tpu import prove
+        from tfcompress.graphs.tflite import inspect_tflite
 
-        topologies = options.topologies or Recipe().cloud_tpu.topologies
-        return {"compile": [row.to_json() for row in prove(path, topologies)]}
+        return inspect_tflite(path)
     if options.target is not None:
         raise InputError(f"--target={options.target}: needs a .tflite, got {path}; convert the model first")
     model = tfcompress.load_model(
@@ -150,18 +150,6 @@ def _bit_widths(model: FloatModel, options: InspectOptions) -> list[dict[str, ob
     except ConversionError as error:
         console.warn(f"no advice on bit widths: {error}")
         return None
-
-
-def _inspected_tflite(path: Path, target: str | None) -> dict[str, Any]:
-    if target == Target.CLOUD_TPU:
-        raise InputError(f"--target=cloud_tpu: needs a SavedModel, got {path}")
-    if target == Target.EDGETPU:
-        from tfcompress.converters.edgetpu import forecast
-
-        return {"mapping": forecast(path).to_json()}
-    from tfcompress.graphs.tflite import inspect_tflite
-
-    return inspect_tflite(path)
 
 
 def verify(options: VerifyOptions, parsed: argparse.Namespace) -> int:

@@ -6,6 +6,7 @@ import argparse
 import difflib
 import re
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -13,8 +14,9 @@ from typing import NoReturn
 from absl.flags import argparse_flags
 
 from tfcompress.cli.flags import add_options, add_recipe_flags, options_from, recipe_from
+from tfcompress.converters.target import TARGETS
 from tfcompress.errors import InputError
-from tfcompress.options import (
+from tfcompress.job.options import (
     CompressOptions,
     ConvertOptions,
     DemoOptions,
@@ -22,7 +24,7 @@ from tfcompress.options import (
     InspectOptions,
     VerifyOptions,
 )
-from tfcompress.recipe import CloudTpu, EdgeTpu, PostTraining, Recipe, Training
+from tfcompress.recipe import Recipe, Training
 from tfcompress.recipe.options import option
 from tfcompress.recipe.section import Section
 
@@ -51,6 +53,14 @@ class SummaryOptions:
     )
 
 
+Sections = tuple[tuple[type[Section], str], ...]
+
+
+def _sections_of_targets() -> Sections:
+    """The options of every target that has any."""
+    return tuple((target.options, target.title) for target in TARGETS.values() if target.options is not None)
+
+
 @dataclass(frozen=True)
 class Command:
     """One command of the command line.
@@ -58,13 +68,13 @@ class Command:
     Attributes:
         help: one line for the list of commands.
         options: dataclass of the command's options.
-        sections: recipe sections that have flags here, each with its heading.
+        sections: gives the recipe sections that have flags here, each with its heading.
         summaries: whether the command writes `SummaryOptions`.
     """
 
     help: str
     options: type
-    sections: tuple[tuple[type[Section], str], ...] = ()
+    sections: Callable[[], Sections] = tuple
     summaries: bool = False
 
 
@@ -72,20 +82,17 @@ COMMANDS = {
     "convert": Command(
         "convert a model for each target and prove every artifact",
         ConvertOptions,
-        (
-            (Recipe, "layers that keep more bits"),
-            (PostTraining, "phone and edgetpu"),
-            (EdgeTpu, "edgetpu"),
-            (CloudTpu, "cloud_tpu"),
-        ),
+        lambda: ((Recipe, "layers that keep more bits"), *_sections_of_targets()),
     ),
     "compress": Command(
         "prune, cluster or quantization-aware-train a model and save it",
         CompressOptions,
-        ((Training, "training"),),
+        lambda: ((Training, "training"),),
     ),
     "diff": Command("compare the accuracy of any two models or artifacts", DiffOptions, summaries=True),
-    "inspect": Command("show what is in a model or artifact, and where it would run", InspectOptions),
+    "inspect": Command(
+        "show what is in a model or artifact, and where it would run", InspectOptions, _sections_of_targets
+    ),
     "verify": Command("check an output folder against its manifest", VerifyOptions),
     "demo": Command("run the main job on an example model with bundled data", DemoOptions),
 }
@@ -117,7 +124,7 @@ def build_parser() -> argparse.ArgumentParser:
         add_options(one, command.options)
         if command.summaries:
             add_options(one, SummaryOptions)
-        for section, title in command.sections:
+        for section, title in command.sections():
             add_recipe_flags(one, section, title)
         one.set_defaults(parser=one)
     return parser
@@ -146,7 +153,8 @@ def checked_options(parsed: argparse.Namespace) -> object:
         InputError: a value is wrong, or the recipe cannot be used.
     """
     command = COMMANDS[parsed.command]
-    if not command.sections:
+    sections = [section for section, _ in command.sections()]
+    if not sections:
         return options_from(parsed, command.options)
-    recipe = recipe_from(parsed, [section for section, _ in command.sections])
+    recipe = recipe_from(parsed, sections)
     return options_from(parsed, command.options, recipe=recipe)

@@ -9,9 +9,8 @@ import numpy as np
 
 from tfcompress.data.functions import import_attribute
 from tfcompress.errors import InputError
-from tfcompress.options import PREPROCESSINGS
 
-__all__ = ["Preprocess", "preprocess_for"]
+__all__ = ["PREPROCESSINGS", "Preprocess", "preprocess_for"]
 
 Preprocess = Callable[[np.ndarray], np.ndarray]
 
@@ -24,7 +23,9 @@ def _signed_unit(value: np.ndarray) -> np.ndarray:
     return value.astype(np.float32) / np.float32(127.5) - np.float32(1)
 
 
-_KNOWN: dict[str, Preprocess | None] = dict(zip(PREPROCESSINGS, (None, _unit, _signed_unit), strict=True))
+_KNOWN: dict[str, Preprocess | None] = {"none": None, "unit": _unit, "signed_unit": _signed_unit}
+PREPROCESSINGS = tuple(_KNOWN)
+"""Names that `preprocess_for` knows."""
 
 
 def preprocess_for(spec: str | Preprocess | None) -> Preprocess | None:

@@ -22,8 +22,7 @@ from tfcompress.accuracy_diff import (
 )
 from tfcompress.accuracy_diff.comparison import ReferenceResult
 from tfcompress.compression import Compressed
-from tfcompress.converters import converter_for
-from tfcompress.converters.artifact import Artifact
+from tfcompress.converters import TARGETS, Artifact
 from tfcompress.data import Samples
 from tfcompress.data.preprocess import preprocess_for
 from tfcompress.errors import ConversionError
@@ -31,7 +30,6 @@ from tfcompress.layer_names import all_layers
 from tfcompress.load import float_model_from_keras
 from tfcompress.model import FloatModel
 from tfcompress.recipe import Recipe
-from tfcompress.targets import Target
 
 __all__ = ["Attempt", "Job"]
 
@@ -49,9 +47,9 @@ class Attempt:
         results: how each artifact compares.
     """
 
-    artifacts: Mapping[Target, Artifact | ConversionError]
+    artifacts: Mapping[str, Artifact | ConversionError]
     reference: ReferenceResult | None
-    results: Mapping[Target, CandidateResult]
+    results: Mapping[str, CandidateResult]
 
 
 @dataclass(frozen=True)
@@ -76,7 +74,7 @@ class Job:
     seed: int
     compress: Callable[[Recipe], Compressed | None] = field(repr=False)
 
-    def attempt(self, targets: Sequence[Target], calibration: Samples | None, recipe: Recipe, folder: Path) -> Attempt:
+    def attempt(self, targets: Sequence[str], calibration: Samples | None, recipe: Recipe, folder: Path) -> Attempt:
         """Convert for each target into ``folder/TARGET`` and compare all that came of it in one pass over the data.
 
         Raises:
@@ -89,36 +87,34 @@ class Job:
         compared = self._compare({t: item for t, item in artifacts.items() if isinstance(item, Artifact)})
         if compared is None:
             return Attempt(artifacts, None, {})
-        results = {Target(name): result for name, result in compared.candidates.items()}
-        return Attempt(artifacts, compared.reference, results)
+        return Attempt(artifacts, compared.reference, compared.candidates)
 
     def _artifact(
-        self, target: Target, calibration: Samples | None, recipe: Recipe, folder: Path
+        self, target: str, calibration: Samples | None, recipe: Recipe, folder: Path
     ) -> Artifact | ConversionError:
         """The target's artifact, or why there is none: one target's failure does not take the others with it."""
         console.note(f"converting for {target}")
         folder.mkdir()
         try:
-            return converter_for(target)(self._model_for(target), calibration, recipe, folder)
+            return TARGETS[target].convert(self._model_for(target), calibration, recipe, folder)
         except ConversionError as error:
             shutil.rmtree(folder)
             return error
 
-    def _model_for(self, target: Target) -> FloatModel:
+    def _model_for(self, target: str) -> FloatModel:
         if self.compressed is None:
             return self.original
-        # The TPU computes in bfloat16: it takes the trained weights without the integer simulation.
-        trained = self.compressed.plain if target is Target.CLOUD_TPU else self.compressed.trained
+        trained = self.compressed.trained if TARGETS[target].takes_quantizers else self.compressed.plain
         return float_model_from_keras(trained, name=self.original.name)
 
-    def _compare(self, made: Mapping[Target, Artifact]) -> Comparison | None:
+    def _compare(self, made: Mapping[str, Artifact]) -> Comparison | None:
         if self.evaluation is None or not made:
             return None
         console.note("comparing with the float model")
         trained = self.compressed and float_model_from_keras(self.compressed.plain, name=self.original.name)
         return compare(
             runner_for(self.original),
-            {str(target): runner_for(artifact.runnable) for target, artifact in made.items()},
+            {target: runner_for(TARGETS[target].runnable(artifact)) for target, artifact in made.items()},
             self.evaluation,
             task=self.task,
             max_accuracy_drop=self.max_accuracy_drop,
@@ -154,7 +150,7 @@ class Job:
 
     def _better(
         self,
-        target: Target,
+        target: str,
         result: CandidateResult,
         calibration: Samples,
         calibration_samples: int,

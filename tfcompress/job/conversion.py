@@ -11,24 +11,23 @@ from typing import Any
 from tfcompress import console
 from tfcompress.calibration import select_representative
 from tfcompress.compression import Compressed, finetune, start_strategy
-from tfcompress.converters.edgetpu.trainable import with_mappable_activations
+from tfcompress.converters import DEFAULT_TARGETS, TARGETS, parse_targets
 from tfcompress.data import Data, Samples
 from tfcompress.data.preprocess import Preprocess
 from tfcompress.errors import InputError, MissingExtraError
 from tfcompress.job.attempts import Job
 from tfcompress.job.data_sets import DataSets
 from tfcompress.job.manifest import write_manifest
+from tfcompress.job.options import ConvertOptions
 from tfcompress.job.output_folder import check_output, published
 from tfcompress.job.reproduce import reproduce_command
 from tfcompress.job.results import build_report
 from tfcompress.load import load_model
 from tfcompress.model import FloatModel
 from tfcompress.native_output import silenced
-from tfcompress.options import ConvertOptions
 from tfcompress.recipe import Recipe
 from tfcompress.recipe.options import documented
 from tfcompress.report import render_html
-from tfcompress.targets import Target, parse_targets
 
 __all__ = ["Conversion", "convert"]
 
@@ -57,7 +56,7 @@ def convert(
     model: Any,
     *,
     output: str | Path,
-    targets: str | Sequence[str] = tuple(Target),
+    targets: str | Sequence[str] = DEFAULT_TARGETS,
     calibration: Data | None = None,
     evaluation: Data | None = None,
     train: Data | None = None,
@@ -150,7 +149,7 @@ def _representative(model: FloatModel, samples: Samples | None, count: int, reci
 
 
 def _compress(
-    original: FloatModel, recipe: Recipe, data: DataSets, seed: int, wanted: Sequence[Target]
+    original: FloatModel, recipe: Recipe, data: DataSets, seed: int, wanted: Sequence[str]
 ) -> Compressed | None:
     if not recipe.trains:
         return None
@@ -160,10 +159,14 @@ def _compress(
         )
     assert data.train is not None  # require_for has seen to it
     console.note("compressing and fine-tuning")
-    if Target.EDGETPU not in wanted or recipe.edgetpu.rewrite != "all":
-        return finetune(original.keras_model, recipe, data.train, seed=seed)
-    mappable, notes = with_mappable_activations(original.keras_model)
-    compressed = finetune(mappable, recipe, data.train, seed=seed, distil_from=original.keras_model)
+    changed = original.keras_model
+    notes: tuple[str, ...] = ()
+    for target in (TARGETS[name] for name in wanted):
+        if target.before_training is not None:
+            changed, more = target.before_training(changed, recipe)
+            notes = (*notes, *more)
+    teacher = None if changed is original.keras_model else original.keras_model
+    compressed = finetune(changed, recipe, data.train, seed=seed, distil_from=teacher)
     return replace(compressed, notes=(*notes, *compressed.notes))
 
 

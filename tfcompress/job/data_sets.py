@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tfcompress.converters import TARGETS
 from tfcompress.data import Data, Samples, open_data
 from tfcompress.data.preprocess import Preprocess
 from tfcompress.errors import InputError
 from tfcompress.model import FloatModel
 from tfcompress.recipe import Recipe
-from tfcompress.targets import Target
 
 __all__ = ["DataSets"]
 
@@ -73,13 +73,13 @@ class DataSets:
             for key, samples in sets.items()
         }
 
-    def require_for(self, targets: Sequence[Target], recipe: Recipe) -> None:
+    def require_for(self, targets: Sequence[str], recipe: Recipe) -> None:
         """Refuse a job that has not the data it needs."""
-        needs_ranges = recipe.post_training.scheme in ("int8", "int8_float_io", "int16x8")
-        integer = Target.EDGETPU in targets or (Target.PHONE in targets and needs_ranges)
-        if integer and self.calibration is None:
+        needing = [name for name in targets if TARGETS[name].needs_calibration(recipe)]
+        if needing and self.calibration is None:
             raise InputError(
-                "--calibration: integer targets need representative data, a few hundred inputs; none given"
+                f"--calibration: integer targets ({', '.join(needing)}) need representative data, a few hundred "
+                "inputs; none given"
             )
         if recipe.trains and self.train is None:
             raise InputError("--train: the recipe trains, which needs data; none given")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from tfcompress.options import ConvertOptions
+from tfcompress.job.options import ConvertOptions
 from tfcompress.recipe import Recipe
 from tfcompress.recipe.options import options_of
 

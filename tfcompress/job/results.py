@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tfcompress.converters.artifact import Artifact
+from tfcompress.converters import DEFAULT_TARGETS, TARGETS, Artifact
 from tfcompress.errors import ConversionError
 from tfcompress.graphs.tflite.weights import count_weights
 from tfcompress.job.attempts import Attempt
@@ -16,7 +16,6 @@ from tfcompress.job.manifest import versions
 from tfcompress.load import inspect_model
 from tfcompress.model import FloatModel
 from tfcompress.recipe import Recipe
-from tfcompress.targets import Target
 
 __all__ = ["build_report"]
 
@@ -60,7 +59,11 @@ def build_report(
         "schema_version": SCHEMA_VERSION,
         "model": inspect_model(model)["model"],
         "reference": reference,
-        "targets": {str(target): _target(attempt.artifacts.get(target), compared.get(target, {})) for target in Target},
+        "targets": {
+            name: _target(attempt.artifacts.get(name), compared.get(name, {}))
+            for name in TARGETS
+            if name in DEFAULT_TARGETS or name in attempt.artifacts
+        },
         "compression": {"notes": list(notes)},
         "warnings": list(warnings),
         "gate": {"max_accuracy_drop": max_accuracy_drop},
@@ -83,11 +86,10 @@ def _target(artifact: Artifact | ConversionError | None, compared: Mapping[str, 
     facts: dict[str, Any] = dict(artifact.facts)
     if artifact.runnable.suffix == ".tflite":
         facts["weights"] = count_weights(artifact.runnable).to_json()
-    refused = next((row for row in facts.get("compile", []) if row["ok"] is False), None)
     verdict = {"status": compared.get("status", "ok"), "reason": compared.get("reason")}
-    if refused is not None:
-        where = f"{refused['topology']}, batch {refused['batch_size']}"
-        verdict = {"status": "failed", "reason": f"the TPU compiler refuses it for {where}: {refused['error']}"}
+    refusal = TARGETS[artifact.target].refusal(facts)
+    if refusal is not None:
+        verdict = {"status": "failed", "reason": refusal}
     return {
         **base,
         "bytes": _bytes(artifact.runnable),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -24,6 +24,7 @@ class _Text:
     flag: str | None
     metavar: str | None
     positional: bool
+    choices: Callable[[], Iterable[str]] | None
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Option:
 
     Attributes:
         name: the field's name, which is also the key in a recipe's JSON.
-        help: what the option means, in whole sentences without a final full stop.
+        help: what the option means, with its choices, and without a final full stop.
         flag: name of the command-line flag without dashes; None where only a recipe sets the option.
         metavar: what stands for the value in ``--help``; None leaves that to the type.
         positional: whether the command line takes the option by its place instead of by a flag.
@@ -61,6 +62,7 @@ def option(
     flag: str | None = None,
     metavar: str | None = None,
     positional: bool = False,
+    choices: Callable[[], Iterable[str]] | None = None,
 ) -> Any:
     """A dataclass field that documents itself.
 
@@ -70,21 +72,26 @@ def option(
         flag: the command-line flag, without dashes; None means that only a recipe sets the option.
         metavar: what stands for the value in ``--help``.
         positional: the command line takes the option by its place.
+        choices: gives the names that may be chosen from, where they are known only when they are asked for.
 
     Returns:
         A `dataclasses.Field`, typed as `Any` because it stands where the field's own value is annotated.
     """
-    return field(default=default, metadata={_KEY: _Text(help, flag, metavar, positional)})
+    return field(default=default, metadata={_KEY: _Text(help, flag, metavar, positional, choices)})
 
 
 def options_of(section: type) -> tuple[Option, ...]:
     """The options of a dataclass, in the order of its fields; fields not made by `option` are left out."""
     hints = typing.get_type_hints(section)
     return tuple(
-        Option(item.name, text.help, text.flag, text.metavar, text.positional, hints[item.name], item.default)
+        Option(item.name, _full_help(text), text.flag, text.metavar, text.positional, hints[item.name], item.default)
         for item in dataclasses.fields(section)
         if isinstance(text := item.metadata.get(_KEY), _Text)
     )
+
+
+def _full_help(text: _Text) -> str:
+    return text.help if text.choices is None else f"{text.help}: {','.join(text.choices())}"
 
 
 def documented(of: type | None = None) -> Callable[[_Target], _Target]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 __all__ = [
     "UNKNOWN",
     "amount",
@@ -13,6 +15,7 @@ __all__ = [
     "points",
     "size",
     "value",
+    "with_unit",
 ]
 
 UNKNOWN = "–"
@@ -84,3 +87,16 @@ def value(number: object) -> str:
     if isinstance(number, dict):
         return "; ".join(f"{key}: {value(item)}" for key, item in number.items()) or UNKNOWN
     return str(number)
+
+
+def with_unit(number: float | str | None, unit: str) -> str:
+    """A figure of a target's own, see `converters.target.ReportRow`."""
+    if number is None or isinstance(number, str):
+        return number or UNKNOWN
+    writers: dict[str, Callable[[float], str]] = {
+        "count": count,
+        "bytes": size,
+        "milliseconds": milliseconds,
+        "share": percent,
+    }
+    return writers.get(unit, value)(number)

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from tfcompress.converters.target import TARGETS, title_of
 from tfcompress.report import figures
 
 __all__ = ["Bar", "Flipped", "LayerRow", "TargetView", "target_views"]
 
-TITLES = {"phone": "Phone", "edgetpu": "Edge TPU", "cloud_tpu": "Cloud TPU"}
 STATUS_WORDS = {"ok": "ok", "failed": "failed", "gate_failed": "gate failed", "skipped": "skipped"}
 FULL_BAR_DB = 60.0  # int8 layers lie between 20 and 50 dB
 POOR_DB, FAIR_DB = 15.0, 25.0
@@ -91,12 +91,12 @@ def _view(key: str, section: Mapping[str, Any], float_bytes: float | None) -> Ta
     flipped = section.get("flipped") or {}
     return TargetView(
         key=key,
-        title=TITLES.get(key, key),
+        title=title_of(key),
         status=status,
         status_word=STATUS_WORDS.get(status, status),
         reason=str(section.get("reason") or ""),
         verdict=str((section.get("gate") or {}).get("verdict") or ""),
-        facts=_facts(section, float_bytes),
+        facts=_facts(key, section, float_bytes),
         details=_details(section),
         layers=tuple(_layer(row) for row in (section.get("layers") or [])[:MOST_LAYERS]),
         flipped_total=int(flipped.get("total") or 0),
@@ -106,7 +106,7 @@ def _view(key: str, section: Mapping[str, Any], float_bytes: float | None) -> Ta
     )
 
 
-def _facts(section: Mapping[str, Any], float_bytes: float | None) -> tuple[tuple[str, str], ...]:
+def _facts(name: str, section: Mapping[str, Any], float_bytes: float | None) -> tuple[tuple[str, str], ...]:
     diff = section.get("diff") or {}
     size = section.get("bytes")
     smaller = f" ({float_bytes / size:.1f}× smaller)" if size and float_bytes and float_bytes > size else ""
@@ -121,18 +121,8 @@ def _facts(section: Mapping[str, Any], float_bytes: float | None) -> tuple[tuple
     ]
     if latency is not None:
         rows.append(("latency here, median", figures.milliseconds(latency)))
-    mapping = section.get("mapping") or {}
-    if mapping:
-        mapped, rest = mapping.get("mapped_ops") or 0, mapping.get("cpu_ops") or 0
-        rows.append(("operators on the Edge TPU", f"{mapped} of {mapped + rest}"))
-    proofs = section.get("compile") or []
-    estimates = [row for row in proofs if row.get("optimal_seconds")]
-    if estimates:
-        first = min(estimates, key=lambda row: row.get("batch_size") or 1)
-        label = f"estimated on {first.get('topology')}, batch {figures.value(first.get('batch_size'))}"
-        rows.append((label, figures.milliseconds(1000 * first["optimal_seconds"])))
-    if proofs:
-        rows.append(("TPU compile proofs", f"{sum(bool(row.get('ok')) for row in proofs)} of {len(proofs)} ok"))
+    if name in TARGETS:
+        rows += [(row.label, figures.with_unit(row.value, row.unit)) for row in TARGETS[name].report_rows(section)]
     return tuple((what, "–" if figure.startswith(figures.UNKNOWN) else figure) for what, figure in rows)
 
 

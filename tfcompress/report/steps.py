@@ -5,23 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from tfcompress.converters.target import TARGETS
 from tfcompress.report import figures
 
 __all__ = ["steps"]
-
-_SCHEMES = {
-    "int8": "8-bit integers, inside and at both ends",
-    "int8_float_io": "8-bit integers inside, float inputs and outputs",
-    "int16x8": "16-bit activations and 8-bit weights",
-    "float16": "16-bit float weights",
-    "dynamic": "8-bit weights, activations quantized as they come",
-    "int4_weights": "4-bit weights",
-}
-_PRECISIONS = {
-    "bfloat16": "bfloat16, 2 bytes a weight instead of 4",
-    "mixed": "float32 weights, computed in bfloat16",
-    "float32": "float32, as it was",
-}
 
 
 def steps(report: Mapping[str, Any]) -> tuple[str, ...]:
@@ -49,11 +36,7 @@ def _trained(recipe: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _converted(recipe: Mapping[str, Any], targets: list[str]) -> Iterator[str]:
-    scheme = (recipe.get("post_training") or {}).get("scheme")
-    if "phone" in targets and scheme in _SCHEMES:
-        yield f"phone: {_SCHEMES[scheme]}"
-    if "edgetpu" in targets:
-        yield "Edge TPU: 8-bit integers throughout, as its compiler demands"
-    precision = (recipe.get("cloud_tpu") or {}).get("precision")
-    if "cloud_tpu" in targets and precision in _PRECISIONS:
-        yield f"Cloud TPU: {_PRECISIONS[precision]}"
+    for name in targets:
+        line = TARGETS[name].done(recipe) if name in TARGETS else None
+        if line is not None:
+            yield line

@@ -19,7 +19,6 @@ from tfcompress.converters.cloud_tpu import convert, proof, serving
 from tfcompress.data import samples_from_arrays
 from tfcompress.recipe import CloudTpu, Recipe
 from tfcompress.runtime import keras, tf
-from tfcompress.targets import Target
 
 LEAST_SQNR_DB = 30.0
 FLOAT32_TOLERANCE = 1e-5
@@ -51,7 +50,7 @@ def test_the_folder_holds_what_the_design_says(artifact: Artifact) -> None:
         "saved_model/1/variables/variables.data-00000-of-00001",
         "saved_model/1/variables/variables.index",
     }
-    assert (artifact.target, artifact.runnable) == (Target.CLOUD_TPU, artifact.folder / "saved_model/1")
+    assert (artifact.target, artifact.runnable) == ("cloud_tpu", artifact.folder / "saved_model/1")
 
 
 def test_facts_are_those_of_the_report(artifact: Artifact) -> None:

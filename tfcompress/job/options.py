@@ -5,18 +5,18 @@ This module imports nothing heavy, so that a wrong value is refused before Tenso
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tfcompress.converters.target import DEFAULT_TARGETS, TARGETS, parse_targets
+from tfcompress.data.preprocess import PREPROCESSINGS
 from tfcompress.errors import InputError
 from tfcompress.recipe import Recipe
 from tfcompress.recipe.options import option
-from tfcompress.targets import Target, parse_targets
 
 __all__ = [
-    "PREPROCESSINGS",
     "CompressOptions",
     "ConvertOptions",
     "DemoOptions",
@@ -25,8 +25,6 @@ __all__ = [
     "VerifyOptions",
 ]
 
-_TARGETS = ",".join(target.value for target in Target)
-PREPROCESSINGS = ("none", "unit", "signed_unit")
 _DATA_HELP = "path (.npz, .npy, .csv, .tfrecord, folder or .zip of class folders) or package.module:function"
 
 
@@ -107,7 +105,9 @@ class ConvertOptions(_Calibrating, _Gate, _DataReading, _Loading):
     model: object = option(
         positional=True, metavar="MODEL", help=".keras, .h5 or SavedModel folder or, in Python, a Keras model"
     )
-    targets: object = option(_TARGETS, metavar="T,T", help=f"one or more of {_TARGETS}")
+    targets: str | Sequence[str] = option(
+        DEFAULT_TARGETS, metavar="T,T", choices=lambda: TARGETS, help="names of the targets to convert for"
+    )
     calibration: object = option(
         None, metavar="DATA", help=f"representative data, needed for integer targets: {_DATA_HELP}"
     )
@@ -192,17 +192,16 @@ class InspectOptions(_Calibrating, _DataReading, _Loading):
     artifact: tuple[str, ...] = option(
         positional=True, metavar="ARTIFACT", help=".keras, .h5, SavedModel folder or .tflite"
     )
-    target: str | None = option(None, metavar="NAME", help=f"say how the artifact would run there: {_TARGETS}")
-    topologies: tuple[str, ...] | None = option(
-        None, metavar="T,T", help="what to compile for, with --target=cloud_tpu; None takes the default topologies"
+    target: str | None = option(
+        None, metavar="NAME", choices=lambda: TARGETS, help="say how the artifact would run on this target"
     )
+    recipe: Recipe | None = option(None, metavar="FILE", help="JSON recipe with options of the target")
     calibration: str | None = option(None, metavar="DATA", help="data on which a model's activations are looked at")
     edgetpu_log: bool = option(False, help="read the artifacts as logs of the Edge TPU compiler")
 
     def _check(self) -> None:
         super()._check()
-        names = [target.value for target in Target]
-        self._require(self.target is None or self.target in names, "target", f"one of {', '.join(names)}")
+        self._require(self.target is None or self.target in TARGETS, "target", f"one of {', '.join(TARGETS)}")
         if len(self.artifact) > 1 and not self.edgetpu_log:
             raise InputError(f"got {len(self.artifact)} artifacts, expected one; only logs can be several")
 

@@ -1,0 +1,171 @@
+"""From a float model to a SavedModel for TF Serving on Cloud TPU, proven on the real TPU compiler.
+
+    FloatModel ──trace──> one graph a batch size ──precision──> SavedModel ──lower──> StableHLO ──compile──> rows
+
+`convert` does all of it; `prove` only the last two steps, for any SavedModel.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from tfcompress import console
+from tfcompress.converters.artifact import Artifact
+from tfcompress.converters.cloud_tpu.precheck import check_graph, check_model
+from tfcompress.converters.cloud_tpu.precision import apply_precision
+from tfcompress.converters.cloud_tpu.proof import CompileRow, compile_all
+from tfcompress.converters.cloud_tpu.saved_model import write_saved_model
+from tfcompress.converters.cloud_tpu.serving import write_batching_parameters, write_readme, write_warmup_requests
+from tfcompress.converters.cloud_tpu.stablehlo import lower_graph, lower_saved_model
+from tfcompress.data import Samples
+from tfcompress.graphs.tensorflow.folding import fold_batch_norms, fold_constants
+from tfcompress.graphs.tensorflow.inference_graph import InferenceGraph, trace
+from tfcompress.graphs.tensorflow.strides import move_strides_back
+from tfcompress.layer_names import NumberedLayers, all_layers
+from tfcompress.model import FloatModel
+from tfcompress.recipe import CloudTpu, Recipe
+from tfcompress.targets import DEFAULT_TOPOLOGIES, check_topologies
+
+__all__ = ["CompileRow", "convert", "prove"]
+
+VERSION_FOLDER = "saved_model/1"
+LARGE_MODEL_BYTES = 2**26
+
+
+def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, output: Path) -> Artifact:
+    """Convert `model` for Cloud TPU into the existing empty folder `output`.
+
+    Args:
+        model: in float; a quantization-aware one is taken with its fake quantization as it is.
+        calibration: real samples, for the warm-up requests and for sizes that the model leaves open; None leaves the
+            requests out.
+        recipe: `recipe.cloud_tpu` is used.
+        output: gets ``saved_model/1``, ``compile.json``, ``model.stablehlo``, ``batching_parameters.txt`` and
+            ``README.txt``.
+
+    Returns:
+        Facts: bytes (of the SavedModel without the warm-up requests), batch_sizes, compile, input_dtypes,
+        output_dtypes.
+
+    Raises:
+        ConversionError: the model cannot be traced, or XLA cannot take it.
+    """
+    options = recipe.cloud_tpu
+    model = _with_sizes_of(model, calibration)
+    check_model(model)
+    layers = _layer_names(model)
+    graphs = []
+    for size in options.batch_sizes:
+        graphs.append(_inference_graph(model, size, options, layers))
+        if (model.float_bytes or 0) >= LARGE_MODEL_BYTES:
+            gc.collect()  # TensorFlow's graphs are cycles, and each one made on the way holds a copy of the weights
+    folder = output / VERSION_FOLDER
+    folder.parent.mkdir()
+    write_saved_model(graphs, folder, freeze=options.freeze)
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    notes = _write_companions(model, calibration, graphs, layers, output)
+    rows = prove(folder, options.topologies, layer_names=layers)
+    compile_rows = [row.to_json() for row in rows]
+    (output / "compile.json").write_text(json.dumps(compile_rows, indent=2) + "\n", encoding="utf-8")
+    return Artifact(
+        target="cloud_tpu",
+        folder=output,
+        runnable=folder,
+        facts={
+            "bytes": size,
+            "batch_sizes": list(options.batch_sizes),
+            "input_dtypes": [info.dtype for info in model.inputs],
+            "output_dtypes": [info.dtype for info in model.outputs],
+            "compile": compile_rows,
+        },
+        notes=(*notes, *_compile_notes(rows)),
+    )
+
+
+def prove(
+    saved_model: Path,
+    topologies: Sequence[str] = DEFAULT_TOPOLOGIES,
+    *,
+    batch_sizes: Sequence[int] = (1, 8),
+    layer_names: Collection[str] = (),
+) -> list[CompileRow]:
+    """Compile every signature of a SavedModel for `topologies`.
+
+    Args:
+        saved_model: the folder that holds ``saved_model.pb``; need not be made by tfcompress.
+        topologies: written ``chip:XxY``.
+        batch_sizes: where a signature leaves the batch open, compile it at these sizes.
+        layer_names: of the Keras layers, for messages and advice; may be unknown.
+
+    Returns:
+        One row a topology and signature.
+
+    Raises:
+        ModelError: no loadable SavedModel.
+        RecipeError: a topology is misspelt.
+    """
+    check_topologies(topologies)
+    console.note(f"compiling for {', '.join(topologies)}")
+    return compile_all(lower_saved_model(saved_model, batch_sizes, layer_names), topologies, layer_names)
+
+
+def _with_sizes_of(model: FloatModel, calibration: Samples | None) -> FloatModel:
+    """`model` with sizes that it leaves open beyond the batch taken from the first calibration sample."""
+    if calibration is None or not any(None in info.shape[1:] for info in model.inputs):
+        return model
+    first = next(calibration.batches(1)).inputs
+    inputs = tuple(replace(info, shape=(info.shape[0], *first[info.name].shape[1:])) for info in model.inputs)
+    return replace(model, inputs=inputs)
+
+
+def _layer_names(model: FloatModel) -> Collection[str]:
+    names = tuple(layer.name for layer in all_layers(model.keras_model))
+    return NumberedLayers(names) if model.flavor == "keras3" else names
+
+
+def _inference_graph(
+    model: FloatModel, batch_size: int, options: CloudTpu, layer_names: Collection[str]
+) -> InferenceGraph:
+    graph = trace(model, batch_size)
+    check_graph(graph, layer_names)
+    if options.precision == "float32":
+        return graph  # as the model was trained, operator for operator
+    return apply_precision(
+        move_strides_back(fold_batch_norms(fold_constants(graph))),
+        options.precision,
+        layer_names=layer_names,
+        keep_float32=options.keep_float32,
+    )
+
+
+def _write_companions(
+    model: FloatModel,
+    calibration: Samples | None,
+    graphs: Sequence[InferenceGraph],
+    layer_names: Collection[str],
+    output: Path,
+) -> list[str]:
+    """Write what stands beside the SavedModel; notes on what was left out."""
+    sizes = [graph.batch_size for graph in graphs]
+    name = re.sub(r"\W+", "_", model.name).strip("_") or "model"
+    exported = graphs[(len(graphs) - 1) // 2]
+    (output / "model.stablehlo").write_bytes(lower_graph(exported, layer_names))
+    write_batching_parameters(output / "batching_parameters.txt", sizes)
+    write_readme(output / "README.txt", model, sizes, model_name=name, exported=exported.batch_size)
+    if calibration is None:
+        return ["no calibration samples: no warm-up requests"]
+    warmed = write_warmup_requests(output / VERSION_FOLDER, calibration, sizes, model_name=name)
+    left_out = [str(size) for size in sizes if size not in warmed]
+    return [f"no warm-up request above 16 MiB: batch size {', '.join(left_out)}"] if left_out else []
+
+
+def _compile_notes(rows: Sequence[CompileRow]) -> tuple[str, ...]:
+    unproven = next((row.error for row in rows if row.ok is None and row.error), None)
+    if unproven:
+        return (unproven,)
+    return tuple(f"{row.topology} at batch {row.batch_size}: {row.error}" for row in rows if not row.ok)

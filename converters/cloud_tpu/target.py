@@ -1,0 +1,111 @@
+"""The cloud_tpu target, as the table of targets lists it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tfcompress.converters.artifact import Artifact
+from tfcompress.converters.forecast import Cost, Forecast
+from tfcompress.converters.target import Facts, ReportRow, Target
+from tfcompress.errors import InputError
+from tfcompress.recipe import CloudTpu, Recipe
+
+if TYPE_CHECKING:
+    from tfcompress.data import Samples
+    from tfcompress.model import FloatModel
+
+__all__ = ["CLOUD_TPU"]
+
+_PRECISIONS = {
+    "bfloat16": "bfloat16, 2 bytes a weight instead of 4",
+    "mixed": "float32 weights, computed in bfloat16",
+    "float32": "float32, as it was",
+}
+
+
+def _convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, output: Path, /) -> Artifact:
+    from tfcompress.converters.cloud_tpu.conversion import convert
+
+    return convert(model, calibration, recipe, output)
+
+
+def _depends_on(recipe: Recipe) -> Facts:
+    return {"cloud_tpu": recipe.cloud_tpu}
+
+
+def _inspect(path: Path, recipe: Recipe) -> Forecast:
+    from tfcompress.converters.cloud_tpu.conversion import prove
+
+    if path.suffix == ".tflite":
+        raise InputError(f"--target=cloud_tpu: needs a SavedModel, got {path}")
+    rows = [row.to_json() for row in prove(path, recipe.cloud_tpu.topologies)]
+    return Forecast("compile", rows, _costs({"compile": rows}))
+
+
+def _costs(facts: Facts) -> tuple[Cost, ...]:
+    costs = []
+    for row in facts.get("compile") or ():
+        if row["ok"] is None:
+            continue
+        where, source = f"{row['topology']}, batch {row['batch_size']}", str(row["compiler_version"])
+        seconds = row["optimal_seconds"]
+        costs.append(Cost("latency_ms", None if seconds is None else 1000 * seconds, "compiled", source, where))
+        costs.append(Cost("hbm_bytes", row["hbm_bytes"], "compiled", source, where))
+    return tuple(costs)
+
+
+def _refusal(facts: Facts) -> str | None:
+    refused = next((row for row in facts.get("compile") or () if row["ok"] is False), None)
+    if refused is None:
+        return None
+    where = f"{refused['topology']}, batch {refused['batch_size']}"
+    return f"the TPU compiler refuses it for {where}: {refused['error']}"
+
+
+def _done(recipe: Facts) -> str | None:
+    precision = (recipe.get("cloud_tpu") or {}).get("precision")
+    return f"Cloud TPU: {_PRECISIONS[precision]}" if precision in _PRECISIONS else None
+
+
+def _report_rows(facts: Facts) -> tuple[ReportRow, ...]:
+    proofs = facts.get("compile") or []
+    estimates = [row for row in proofs if row.get("optimal_seconds")]
+    rows = []
+    if estimates:
+        first = min(estimates, key=lambda row: row.get("batch_size") or 1)
+        label = f"estimated on {first.get('topology')}, batch {first.get('batch_size') or '–'}"
+        rows.append(ReportRow(label, 1000 * first["optimal_seconds"], "milliseconds"))
+    if proofs:
+        rows.append(
+            ReportRow("TPU compile proofs", f"{sum(bool(row.get('ok')) for row in proofs)} of {len(proofs)} ok")
+        )
+    return tuple(rows)
+
+
+def _tools() -> dict[str, str | None]:
+    versions: dict[str, str | None] = {}
+    for package in ("libtpu", "jaxlib"):
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            versions[package] = None
+    return versions
+
+
+CLOUD_TPU = Target(
+    name="cloud_tpu",
+    title="Cloud TPU",
+    options=CloudTpu,
+    convert=_convert,
+    depends_on=_depends_on,
+    # The TPU computes in bfloat16: it takes the trained weights without the integer simulation.
+    takes_quantizers=False,
+    inspect=_inspect,
+    costs=_costs,
+    refusal=_refusal,
+    done=_done,
+    report_rows=_report_rows,
+    tools=_tools,
+)

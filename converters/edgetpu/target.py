@@ -1,0 +1,99 @@
+"""The edgetpu target, as the table of targets lists it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tfcompress.converters.artifact import Artifact
+from tfcompress.converters.forecast import Cost, Forecast
+from tfcompress.converters.target import Facts, ReportRow, Target
+from tfcompress.errors import InputError
+from tfcompress.recipe import EdgeTpu, Recipe
+
+if TYPE_CHECKING:
+    from tfcompress.data import Samples
+    from tfcompress.model import FloatModel
+
+__all__ = ["EDGETPU"]
+
+_RULES = "rules of the Edge TPU compiler 16, see `edgetpu.rules`"
+
+
+def _convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, output: Path, /) -> Artifact:
+    from tfcompress.converters.edgetpu.conversion import convert
+
+    return convert(model, calibration, recipe, output)
+
+
+def _depends_on(recipe: Recipe) -> Facts:
+    return {
+        "post_training": recipe.post_training,
+        "edgetpu": recipe.edgetpu,
+        "keep_float": recipe.keep_float,
+        "keep_int16": recipe.keep_int16,
+    }
+
+
+def _before_training(keras_model: Any, recipe: Recipe) -> tuple[Any, tuple[str, ...]]:
+    """With ``rewrite=all``: activations that map in place of ones that do not."""
+    if recipe.edgetpu.rewrite != "all":
+        return keras_model, ()
+    from tfcompress.converters.edgetpu.trainable import with_mappable_activations
+
+    return with_mappable_activations(keras_model)
+
+
+def _inspect(path: Path, recipe: Recipe) -> Forecast:
+    del recipe
+    from tfcompress.converters.edgetpu.mapping_forecast import forecast
+
+    if path.suffix != ".tflite":
+        raise InputError(f"--target=edgetpu: needs a .tflite, got {path}; convert the model first")
+    mapping = forecast(path).to_json()
+    return Forecast("mapping", mapping, _costs({"mapping": mapping}))
+
+
+def _costs(facts: Facts) -> tuple[Cost, ...]:
+    mapping = facts.get("mapping")
+    if not mapping:
+        return ()
+    operators = mapping["mapped_ops"] + mapping["cpu_ops"]
+    share = mapping["mapped_ops"] / operators if operators else None
+    return (
+        Cost("npu", share, "observed", _RULES),
+        Cost("on_chip_bytes", mapping["on_chip_bytes"], "observed", _RULES),
+        Cost("off_chip_bytes", mapping["off_chip_bytes"], "observed", _RULES),
+    )
+
+
+def _report_rows(facts: Facts) -> tuple[ReportRow, ...]:
+    mapping = facts.get("mapping")
+    if not mapping:
+        return ()
+    mapped, rest = mapping.get("mapped_ops") or 0, mapping.get("cpu_ops") or 0
+    return (ReportRow("operators on the Edge TPU", f"{mapped} of {mapped + rest}"),)
+
+
+def _tools() -> dict[str, str | None]:
+    from tfcompress.converters.edgetpu.compiler import COMPILER, find_compiler
+    from tfcompress.data.files import sha256_of_file
+
+    compiler = find_compiler()
+    return {COMPILER: None if compiler is None else sha256_of_file(Path(compiler))}
+
+
+EDGETPU = Target(
+    name="edgetpu",
+    title="Edge TPU",
+    options=EdgeTpu,
+    convert=_convert,
+    depends_on=_depends_on,
+    needs_calibration=lambda recipe: True,
+    before_training=_before_training,
+    inspect=_inspect,
+    costs=_costs,
+    done=lambda recipe: "Edge TPU: 8-bit integers throughout, as its compiler demands",
+    report_rows=_report_rows,
+    tools=_tools,
+)

@@ -1,0 +1,156 @@
+"""What a target is, and the table of all of them.
+
+A new target is a package beside this file with a module `target` that holds one `Target`, and a row in `TARGETS`.  The
+parser, the job, the checks of data and the report loop over the table; none of them knows a target by name.
+
+A target's module is imported by ``tfcompress --help``, so it imports nothing heavy: what needs TensorFlow is imported
+inside the functions that use it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from tfcompress.converters.artifact import Artifact
+from tfcompress.converters.forecast import Cost, Forecast
+from tfcompress.errors import RecipeError
+from tfcompress.recipe.section import Section
+
+if TYPE_CHECKING:  # these bring TensorFlow
+    from tfcompress.data import Samples
+    from tfcompress.model import FloatModel
+    from tfcompress.recipe import Recipe
+
+__all__ = ["DEFAULT_TARGETS", "TARGETS", "Facts", "ReportRow", "Target", "TargetTable", "parse_targets", "title_of"]
+
+Facts = Mapping[str, Any]  # a target's own keys of report.json, or a recipe's JSON: {str: JSON value}
+
+
+class Convert(Protocol):
+    """From a model to an artifact."""
+
+    def __call__(self, model: FloatModel, calibration: Samples | None, recipe: Recipe, output: Path, /) -> Artifact:
+        """Fill `output`, an existing empty folder.
+
+        Raises:
+            ConversionError: the model cannot be converted; the folder is left for the caller to remove.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class ReportRow:
+    """One figure of a target's own in the report.
+
+    Attributes:
+        label: what it is.
+        value: the figure, or words; None where it is not known.
+        unit: how a number is to be written.
+    """
+
+    label: str
+    value: float | str | None
+    unit: Literal["", "count", "bytes", "milliseconds", "share"] = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """Where artifacts run, and all that a conversion has to know about it.
+
+    Attributes:
+        name: the value of ``--targets``, the folder in the output, the key in report.json.
+        title: for people.
+        convert: makes the artifact.
+        depends_on: {key: JSON value} of all in the recipe that shapes the artifact.
+        options: the recipe's section that is this target's alone, as a dataclass; None where it has none.
+        needs_calibration: whether, with this recipe, it cannot do without representative data.
+        takes_quantizers: it converts the model as trained, with its quantizers; else the trained weights without them.
+        before_training: changes a Keras model before it is fine-tuned: (model, recipe) to (model, a note a change);
+            the model itself where there is nothing to change.  None where the target never asks for changes.
+        inspect: what a file would cost there; raises InputError for a file of the wrong kind.  None where there is no
+            forecast.
+        costs: the costs in an artifact's facts.
+        runnable: what the accuracy diff runs: anything that `accuracy_diff.runner_for` takes.
+        refusal: why the target's own compiler refuses an artifact with these facts; None when it does not.
+        done: one line on what conversion did, from the recipe's JSON; None where there is nothing to say.
+        report_rows: the target's own figures, from its section of report.json.
+        tools: {name: version} of what shapes the artifact and is no Python package that every target uses; None for one
+            that is not installed.
+    """
+
+    name: str
+    title: str
+    convert: Convert
+    depends_on: Callable[[Recipe], Facts]
+    options: type[Section] | None = None
+    needs_calibration: Callable[[Recipe], bool] = field(default=lambda recipe: False)
+    takes_quantizers: bool = True
+    before_training: Callable[[Any, Recipe], tuple[Any, tuple[str, ...]]] | None = None
+    inspect: Callable[[Path, Recipe], Forecast] | None = None
+    costs: Callable[[Facts], tuple[Cost, ...]] = field(default=lambda facts: ())
+    runnable: Callable[[Artifact], object] = field(default=lambda artifact: artifact.runnable)
+    refusal: Callable[[Facts], str | None] = field(default=lambda facts: None)
+    done: Callable[[Facts], str | None] = field(default=lambda recipe: None)
+    report_rows: Callable[[Facts], tuple[ReportRow, ...]] = field(default=lambda facts: ())
+    tools: Callable[[], Mapping[str, str | None]] = field(default=dict)
+
+
+class TargetTable(Mapping[str, Target]):
+    """{name: target}, in the order in which reports list them; a target's module is imported when it is asked for.
+
+    Attributes:
+        places: {name: ``package.module:attribute``}.
+    """
+
+    def __init__(self, places: Mapping[str, str]) -> None:
+        self.places = dict(places)
+
+    def __getitem__(self, name: str) -> Target:
+        module, _, attribute = self.places[name].partition(":")
+        target = getattr(importlib.import_module(module), attribute)
+        assert isinstance(target, Target), f"{self.places[name]} is no Target"
+        assert target.name == name, f"{self.places[name]} calls itself {target.name!r}, the table {name!r}"
+        return target
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.places)
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+
+TARGETS = TargetTable(
+    {
+        "phone": "tfcompress.converters.phone.target:PHONE",
+        "edgetpu": "tfcompress.converters.edgetpu.target:EDGETPU",
+        "cloud_tpu": "tfcompress.converters.cloud_tpu.target:CLOUD_TPU",
+    }
+)
+DEFAULT_TARGETS = ("phone", "edgetpu", "cloud_tpu")
+
+
+def parse_targets(names: str | Sequence[str]) -> tuple[str, ...]:
+    """Names of targets from ``"phone,edgetpu"`` or a sequence, without repeats, in the order given.
+
+    Raises:
+        RecipeError: a name is not a target, or none is given.
+    """
+    parts = names.split(",") if isinstance(names, str) else list(names)
+    if not all(isinstance(part, str) for part in parts):
+        raise RecipeError(f"--targets: got {names!r}, expected names such as phone,edgetpu")
+    wanted = [part.strip() for part in parts if part.strip()]
+    for name in wanted:
+        if name not in TARGETS:
+            raise RecipeError(f"--targets: unknown target {name!r}, expected one or more of {','.join(TARGETS)}")
+    if not wanted:
+        raise RecipeError(f"--targets: no target given, expected one or more of {','.join(TARGETS)}")
+    return tuple(dict.fromkeys(wanted))
+
+
+def title_of(name: str) -> str:
+    """A target's title; the name itself where it is no target of ours, as in the report of another version."""
+    return TARGETS[name].title if name in TARGETS else name

@@ -1,0 +1,94 @@
+"""Targets are rows of one table: what loops over it knows none of them by name, and a new one is a row."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tfcompress
+from tests.cli.test_commands import printed, printed_json
+from tfcompress.converters import DEFAULT_TARGETS, TARGETS, parse_targets
+from tfcompress.runtime import keras
+
+ROOT = Path(__file__).parents[2]
+SEEN_BY_NAME = re.compile(
+    r"""(==|!=|\bis\b|\bin\b)\s*["'](phone|edgetpu|cloud_tpu)["']|["'](phone|edgetpu|cloud_tpu)["']\s*(==|!=|in\b)"""
+)
+
+
+@pytest.fixture
+def toy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The table with one more row."""
+    monkeypatch.setitem(TARGETS.places, "toy", "tests.converters.toy_target:TOY")
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    """A folder with a small model, and 16 labelled samples for it."""
+    x = keras.Input((6,), name="x")
+    keras.Model(x, keras.layers.Dense(3, activation="softmax", name="digit")(x)).save(tmp_path / "small.keras")
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "data.npz", x=rng.normal(size=(16, 6)).astype(np.float32), y=rng.integers(0, 3, 16))
+    return tmp_path
+
+
+def test_every_row_says_what_a_target_is() -> None:
+    assert set(DEFAULT_TARGETS) <= set(TARGETS)
+    for name, target in TARGETS.items():
+        assert target.name == name
+        assert target.title
+        assert set(target.depends_on(tfcompress.Recipe())) <= set(tfcompress.Recipe.__dataclass_fields__)
+
+
+def test_targets_are_listed_once_and_unknown_names_are_refused() -> None:
+    assert parse_targets("edgetpu, phone,edgetpu") == ("edgetpu", "phone")
+    for wrong in ("android", "", "phone,android"):
+        with pytest.raises(tfcompress.RecipeError, match="expected one or more of phone,edgetpu,cloud_tpu"):
+            parse_targets(wrong)
+
+
+@pytest.mark.usefixtures("toy")
+def test_a_target_is_added_by_one_row(files: Path) -> None:
+    data = f"--evaluation={files / 'data.npz'}"
+    report = printed_json("convert", files / "small.keras", "--targets=toy", data, f"--output={files / 'out'}")
+    section = report["targets"]["toy"]
+    assert (section["status"], section["files"], section["notes"]) == ("ok", ["toy/toy.tflite"], ["built from bricks"])
+    assert section["diff"]["top1_agreement"] == 1.0
+    assert report["targets"]["phone"]["status"] == "skipped"
+    page = (files / "out/report.html").read_text()
+    assert "Toy brick" in page
+    assert "Toy brick: stacked" in page
+    assert "<dt>bricks</dt>" in page
+    assert tfcompress.verify(files / "out") == []
+    artifact = files / "out/toy/toy.tflite"
+    assert printed_json("inspect", artifact, "--target=toy") == {"mapping": {"bricks": section["bricks"]}}
+
+
+@pytest.mark.usefixtures("toy")
+def test_an_added_target_is_in_the_help_and_beside_the_others(files: Path) -> None:
+    assert "phone,edgetpu,cloud_tpu,toy" in printed("convert", "--help")[1]
+    data = f"--calibration={files / 'data.npz'}"
+    code, text = printed("convert", files / "small.keras", "--targets=toy,phone", data, f"--output={files / 'out'}")
+    assert code == 0
+    assert "Toy brick" in text
+    assert {path.name for path in (files / "out").iterdir()} >= {"toy", "phone"}
+
+
+def test_a_table_row_that_is_no_target_of_that_name_is_a_programming_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(TARGETS.places, "brick", "tests.converters.toy_target:TOY")
+    with pytest.raises(AssertionError, match="calls itself 'toy'"):
+        TARGETS["brick"]
+
+
+def test_nothing_asks_which_target_it_has() -> None:
+    places = [path for folder in ("tfcompress", "converters") for path in (ROOT / folder).rglob("*.py")]
+    found = [str(path.relative_to(ROOT)) for path in places if SEEN_BY_NAME.search(path.read_text(encoding="utf-8"))]
+    assert found == []
+
+
+@pytest.mark.parametrize("line", ['if name == "phone":', "x if 'edgetpu' in names else y", 'if target is "cloud_tpu":'])
+def test_and_would_be_found_if_it_did(line: str) -> None:
+    assert SEEN_BY_NAME.search(line)
