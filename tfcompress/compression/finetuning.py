@@ -22,6 +22,7 @@ from tfcompress.compression.training.training import Run, deterministic, start_s
 from tfcompress.compression.wrapping import Wrapped
 from tfcompress.data import Samples
 from tfcompress.errors import RecipeError
+from tfcompress.graphs.keras.protocols import KerasModel
 from tfcompress.graphs.keras.replay import flatten
 from tfcompress.recipe import Distillation, Recipe, Training
 from tfcompress.runtime import tf_keras
@@ -175,7 +176,7 @@ def _wrapped(stage: str, model: Any, teacher: Any, recipe: Recipe, samples: Samp
     return wrapping.wrap_for_quantization(current, teacher, recipe, samples, steps=steps)
 
 
-def _at_once(model: Any) -> Any:
+def _at_once(model: KerasModel) -> Any:
     """Bring a pruning schedule to its end without training."""
     for layer in model.layers:
         if isinstance(layer, PruneWrapper):
@@ -183,7 +184,7 @@ def _at_once(model: Any) -> Any:
     return model
 
 
-def _tf_keras_model(model: Any) -> Any:
+def _tf_keras_model(model: KerasModel) -> Any:
     if isinstance(model, tf_keras.Model):
         return model
     from tfcompress.load import to_tf_keras
@@ -191,7 +192,7 @@ def _tf_keras_model(model: Any) -> Any:
     return to_tf_keras(model)
 
 
-def _fingerprint(model: Any, recipe: Recipe, samples: Samples, seed: int) -> str:
+def _fingerprint(model: KerasModel, recipe: Recipe, samples: Samples, seed: int) -> str:
     digest = hashlib.sha256()
     for weight in model.get_weights():
         digest.update(np.ascontiguousarray(weight).tobytes())

@@ -8,13 +8,14 @@ import numpy as np
 
 from tfcompress.compression.simulation.quantize import PREFIX, FakeQuantize, KernelConfig
 from tfcompress.compression.sparsity.pruning import PruneWrapper
+from tfcompress.graphs.keras.protocols import KerasModel, Layer
 from tfcompress.graphs.keras.replay import Call, Copies, rebuild
 from tfcompress.runtime import tf_keras, tfmot
 
 __all__ = ["strip"]
 
 
-def strip(model: Any) -> Any:
+def strip(model: KerasModel) -> Any:
     """The plain tf_keras model of a wrapped one, as `wrap` made it and training left it.
 
     Args:
@@ -46,7 +47,7 @@ def strip(model: Any) -> Any:
     return plain
 
 
-def _is_wrapper(layer: Any) -> bool:
+def _is_wrapper(layer: Layer) -> bool:
     return isinstance(layer, (tfmot.quantization.keras.QuantizeWrapperV2, PruneWrapper))
 
 

@@ -20,7 +20,7 @@ class WrappedModel(tf_keras.Model):
     of the caller's own, the loss is the caller's.
     """
 
-    def aim_at(self, objective: Objective, optimizer: Any) -> None:
+    def aim_at(self, objective: Objective, optimizer: object) -> None:
         """Train towards `objective` with `optimizer` from now on."""
         super().compile(optimizer=optimizer)
         # A dataclass of ours: Keras would take a model kept as an attribute for a layer of this one.
@@ -31,12 +31,12 @@ class WrappedModel(tf_keras.Model):
         """Whether `fit` must be given labels."""
         return self._objective is None or self._objective.needs_labels
 
-    def compile(self, *args: Any, **kwargs: Any) -> None:
+    def compile(self, *args: object, **kwargs: object) -> None:
         """As `tf_keras.Model.compile`; the recipe's objective no longer holds."""
         self._objective = None
         super().compile(*args, **kwargs)
 
-    def fit(self, *args: Any, callbacks: Sequence[Any] | None = None, **kwargs: Any) -> Any:
+    def fit(self, *args: object, callbacks: Sequence[object] | None = None, **kwargs: object) -> Any:
         """As `tf_keras.Model.fit`, with the callbacks that the wrappers need added."""
         needed = list(callbacks or [])
         if any(isinstance(layer, PruneWrapper) for layer in self.layers):
@@ -44,7 +44,7 @@ class WrappedModel(tf_keras.Model):
         with thinned_convolutions(self):
             return super().fit(*args, callbacks=needed, **kwargs)
 
-    def train_step(self, data: Any) -> dict[str, Any]:
+    def train_step(self, data: object) -> dict[str, Any]:
         """One step of gradient descent."""
         inputs, labels, sample_weight = tf_keras.utils.unpack_x_y_sample_weight(data)
         with tf.GradientTape() as tape:
@@ -65,7 +65,7 @@ class WrappedModel(tf_keras.Model):
             return {"loss": loss}
         return self.compute_metrics(inputs, labels, outputs, sample_weight)
 
-    def _observe(self, gradients: dict[Any, Any]) -> None:
+    def _observe(self, gradients: dict[object, object]) -> None:
         for layer in self.layers:
             if isinstance(layer, PruneWrapper):
                 layer.observe(gradients)

@@ -23,6 +23,7 @@ from tfcompress.compression.training.objective import Objective
 from tfcompress.compression.training.optimizers import make_optimizer
 from tfcompress.compression.wrapped_model import WrappedModel
 from tfcompress.data import Samples
+from tfcompress.graphs.keras.protocols import KerasModel, Layer
 from tfcompress.layer_names import patterns_match
 from tfcompress.recipe import Recipe
 
@@ -58,7 +59,7 @@ def _aimed(model: Any, teacher: Any, recipe: Recipe, steps: int, rate: float) ->
     return model
 
 
-def wrap_for_pruning(model: Any, teacher: Any, recipe: Recipe, *, steps: int) -> Wrapped:
+def wrap_for_pruning(model: KerasModel, teacher: KerasModel, recipe: Recipe, *, steps: int) -> Wrapped:
     """A flat model that is pruned while it trains.
 
     Args:
@@ -74,7 +75,7 @@ def wrap_for_pruning(model: Any, teacher: Any, recipe: Recipe, *, steps: int) ->
     return Wrapped(_aimed(wrapped, teacher, recipe, steps, _REMOVING), notes)
 
 
-def wrap_for_clustering(model: Any, teacher: Any, recipe: Recipe, *, steps: int) -> Wrapped:
+def wrap_for_clustering(model: KerasModel, teacher: KerasModel, recipe: Recipe, *, steps: int) -> Wrapped:
     """A flat model whose kernels are clustered now and whose clusters train as one weight each.
 
     Args:
@@ -91,7 +92,7 @@ def wrap_for_clustering(model: Any, teacher: Any, recipe: Recipe, *, steps: int)
 
 
 def wrap_for_quantization(
-    model: Any, teacher: Any, recipe: Recipe, calibration: Samples | None, *, steps: int
+    model: KerasModel, teacher: KerasModel, recipe: Recipe, calibration: Samples | None, *, steps: int
 ) -> Wrapped:
     """A quantization-aware model; zeros are kept where the recipe prunes, equal weights where it clusters.
 
@@ -125,10 +126,10 @@ def wrap_for_quantization(
     return Wrapped(_aimed(wrapped, teacher, recipe, steps, _ROUNDING), notes)
 
 
-def wrap_for_distillation(model: Any, teacher: Any, recipe: Recipe, *, steps: int) -> Wrapped:
+def wrap_for_distillation(model: KerasModel, teacher: KerasModel, recipe: Recipe, *, steps: int) -> Wrapped:
     """A model without wrappers that trains towards the recipe's objective."""
 
-    def identity(layer: Any, values: np.ndarray, axis: Axis) -> KernelQuantizer:
+    def identity(layer: Layer, values: np.ndarray, axis: Axis) -> KernelQuantizer:
         return KernelQuantizer(axis, int8=False)
 
     return Wrapped(
@@ -136,13 +137,13 @@ def wrap_for_distillation(model: Any, teacher: Any, recipe: Recipe, *, steps: in
     )
 
 
-def _keeping(model: Any, recipe: Recipe, *, int8: bool) -> MakeKernelQuantizer:
+def _keeping(model: KerasModel, recipe: Recipe, *, int8: bool) -> MakeKernelQuantizer:
     """Quantizers that keep what the recipe's earlier sections made of the kernels of `model`."""
     clustered: set[str] = set()
     if recipe.clustering is not None:
         clustered = {layer.name for layer in layers_to_compress(model, recipe.clustering.skip)[0]}
 
-    def make(layer: Any, values: np.ndarray, axis: Axis) -> KernelQuantizer:
+    def make(layer: Layer, values: np.ndarray, axis: Axis) -> KernelQuantizer:
         keep_zeros = recipe.pruning is not None or (
             recipe.clustering is not None and recipe.clustering.preserve_sparsity
         )

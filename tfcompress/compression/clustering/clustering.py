@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from tfcompress.compression.sparsity.pruning import layers_to_compress, prunable_weights
+from tfcompress.graphs.keras.protocols import KerasModel
 from tfcompress.recipe import Clustering
 
 __all__ = ["cluster_ids", "cluster_kernels", "clustered_values", "kmeans"]
@@ -17,7 +16,7 @@ _RESTARTS = 3
 _SAMPLE = 50_000
 
 
-def cluster_kernels(model: Any, clustering: Clustering, *, seed: int = 0) -> list[str]:
+def cluster_kernels(model: KerasModel, clustering: Clustering, *, seed: int = 0) -> list[str]:
     """Replace the weights of a flat tf_keras model's kernels by their cluster's value, in place.
 
     Args:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from tfcompress.graphs.keras.protocols import Tensor
 from tfcompress.graphs.keras.replay import Call
 from tfcompress.graphs.keras.rewriting import Rewrite
 from tfcompress.runtime import tf_keras
@@ -20,18 +21,18 @@ _L = tf_keras.layers
 _Writer = Callable[[Call, Rewrite, str, Any], Any]
 
 
-def activation_name(function: Any) -> str:
+def activation_name(function: object) -> str:
     """The name of an activation, a function or a layer, that our tables use."""
     name = str(getattr(function, "__name__", type(function).__name__))
     return {"keras3_relu6": "relu6", "silu": "swish", "keras3_hard_swish": "keras3_hard_silu"}.get(name, name)
 
 
-def fused_activation(function: Any) -> bool:
+def fused_activation(function: object) -> bool:
     """Whether there is no activation, or one that LiteRT merges into the operator before it."""
     return function is None or activation_name(function) in ("linear", "relu", "relu6")
 
 
-def activation_layers(call: Call, state: Rewrite, function: Any, x: Any) -> Any:
+def activation_layers(call: Call, state: Rewrite, function: object, x: Tensor) -> Any:
     """`function` of `x` as layers; the last one has the call's name where the model returns it.
 
     Args:
@@ -49,12 +50,12 @@ def activation_layers(call: Call, state: Rewrite, function: Any, x: Any) -> Any:
     return state.activation(call, part, function, x)
 
 
-def _swish(call: Call, state: Rewrite, part: str, x: Any) -> Any:
+def _swish(call: Call, state: Rewrite, part: str, x: Tensor) -> Any:
     gate = state.activation(call, "gate", "sigmoid", x)
     return state.merge(call, part, _L.Multiply, [x, gate])
 
 
-def _ramp(call: Call, state: Rewrite, x: Any, scale: float, offset: float, top: float, part: str) -> Any:
+def _ramp(call: Call, state: Rewrite, x: Tensor, scale: float, offset: float, top: float, part: str) -> Any:
     """``clip(scale * x + offset, 0, top)``."""
     if scale != 1.0:
         x = state.layer(call, "slope", lambda name: _L.Rescaling(scale, name=name))(x)
@@ -62,25 +63,25 @@ def _ramp(call: Call, state: Rewrite, x: Any, scale: float, offset: float, top: 
     return state.layer(call, part, lambda name: _L.ReLU(top, name=name))(x)
 
 
-def _hard_sigmoid_keras2(call: Call, state: Rewrite, part: str, x: Any) -> Any:
+def _hard_sigmoid_keras2(call: Call, state: Rewrite, part: str, x: Tensor) -> Any:
     # Six times the ramp, then a sixth: LiteRT has an int8 kernel for a clip at 6.
     ramp = _ramp(call, state, x, 1.2, 3.0, 6.0, "ramp")
     return state.layer(call, part, lambda name: _L.Rescaling(1 / 6, name=name))(ramp)
 
 
-def _hard_sigmoid(call: Call, state: Rewrite, part: str, x: Any) -> Any:
+def _hard_sigmoid(call: Call, state: Rewrite, part: str, x: Tensor) -> Any:
     ramp = _ramp(call, state, x, 1.0, 3.0, 6.0, "ramp")
     return state.layer(call, part, lambda name: _L.Rescaling(1 / 6, name=name))(ramp)
 
 
-def _leaky_relu(call: Call, state: Rewrite, part: str, x: Any) -> Any:
+def _leaky_relu(call: Call, state: Rewrite, part: str, x: Tensor) -> Any:
     return state.layer(call, part, lambda name: _L.LeakyReLU(alpha=0.2, name=name))(x)
 
 
-def _elu(call: Call, state: Rewrite, part: str, x: Any, *, alpha: float = 1.0, scale: float = 1.0) -> Any:
+def _elu(call: Call, state: Rewrite, part: str, x: Tensor, *, alpha: float = 1.0, scale: float = 1.0) -> Any:
     """``scale * (relu(x) + alpha * (exp(min(x, 0)) - 1))``: LiteRT has an int8 EXP, but the converter no int8 ELU."""
 
-    def factor(name: str, by: float, offset: float, value: Any) -> Any:
+    def factor(name: str, by: float, offset: float, value: object) -> Any:
         return state.layer(call, name, lambda name: _L.Rescaling(by, offset, name=name))(value)
 
     above = state.layer(call, "above", lambda name: _L.ReLU(name=name))(x)
@@ -94,7 +95,7 @@ def _elu(call: Call, state: Rewrite, part: str, x: Any, *, alpha: float = 1.0, s
     return state.merge(call, part, _L.Add, [above, curve])
 
 
-def _selu(call: Call, state: Rewrite, part: str, x: Any) -> Any:
+def _selu(call: Call, state: Rewrite, part: str, x: Tensor) -> Any:
     # Klambauer et al. 2017, equation 2.
     return _elu(call, state, part, x, alpha=1.6732632423543772, scale=1.0507009873554805)
 

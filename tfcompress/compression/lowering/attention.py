@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tfcompress.graphs.keras.protocols import Layer, Tensor
 from tfcompress.graphs.keras.replay import Call
 from tfcompress.graphs.keras.rewriting import Rewrite, Rewriter
 from tfcompress.runtime import tf, tf_keras
@@ -56,7 +57,7 @@ def _arguments(call: Call) -> tuple[Any, Any, Any] | None:
     return (query, value, key) if fits and layer._output_shape is None else None
 
 
-def _project(call: Call, state: Rewrite, part: str, dense: Any, x: Any, heads: int, width: int) -> Any:
+def _project(call: Call, state: Rewrite, part: str, dense: Layer, x: Tensor, heads: int, width: int) -> Any:
     """[batch, steps, features] -> [batch, heads, steps, width]."""
     kernel, bias = _matrix(dense, int(x.shape[-1]))
     projected = state.dense(call, part, x, kernel, bias)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from tfcompress.graphs.keras.call_graph import is_symbolic
+from tfcompress.graphs.keras.protocols import KerasModel
 from tfcompress.graphs.keras.replay import Call, Copies, rebuild
 from tfcompress.runtime import tf, tf_keras
 
@@ -20,7 +21,7 @@ __all__ = ["merge_common_subexpressions"]
 _RandomLayer: Any = tf_keras.src.engine.base_layer.BaseRandomLayer
 
 
-def merge_common_subexpressions(model: Any) -> Any:
+def merge_common_subexpressions(model: KerasModel) -> Any:
     """A copy of a flat model, weights included, without calls that repeat an earlier one.
 
     A call repeats another when both read the same tensors and nothing else, and their layers have the same class and
@@ -61,7 +62,7 @@ def _value_key(call: Call) -> Any:
     return type(layer), config, tuple(id(tensor) for tensor in call.inputs)
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> Any:
     """What JSON can hold of a number or an array of a configuration."""
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()

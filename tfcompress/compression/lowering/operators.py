@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tfcompress.compression.lowering.reciprocal_root import ReciprocalRoot
+from tfcompress.graphs.keras.protocols import Tensor
 from tfcompress.graphs.keras.replay import Call
 from tfcompress.graphs.keras.rewriting import Rewrite, Rewriter
 from tfcompress.runtime import tf, tf_keras
@@ -24,7 +25,7 @@ def symbol_of(layer: Any) -> str | None:
     return layer.symbol.removeprefix("compat.v1.") if type(layer) is _OPERATOR_CLASS else None
 
 
-def with_arrays(value: Any) -> Any:
+def with_arrays(value: object) -> Any:
     """Arguments, their constants as arrays.
 
     A model made in code may hold tensors, one that was saved nested lists, which Keras makes lists of tensors in a
@@ -42,11 +43,11 @@ def with_arrays(value: Any) -> Any:
     return tuple(parts) if isinstance(value, tuple) else parts
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> bool:
     return isinstance(value, float) or (isinstance(value, tf.Tensor) and value.dtype.is_floating and value.ndim == 0)
 
 
-def _number(value: Any) -> float | None:
+def _number(value: object) -> float | None:
     """The value of a constant that is one number."""
     if isinstance(value, int | float):
         return float(value)
@@ -59,7 +60,7 @@ def _argument(call: Call, position: int, name: str) -> Any:
     return call.args[position] if len(call.args) > position else call.kwargs.get(name)
 
 
-def _scaled(call: Call, state: Rewrite, factor: float, x: Any) -> Any:
+def _scaled(call: Call, state: Rewrite, factor: float, x: Tensor) -> Any:
     return state.layer(call, "", lambda name: _L.Rescaling(factor, name=name))(x)
 
 

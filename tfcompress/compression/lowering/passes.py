@@ -29,6 +29,7 @@ from tfcompress.compression.lowering.products import PRODUCTS
 from tfcompress.compression.lowering.recorded_code import RECORDED_CODE
 from tfcompress.compression.lowering.recurrent import RECURRENT
 from tfcompress.graphs.keras.folding import affine_of, can_fold_into, fold
+from tfcompress.graphs.keras.protocols import KerasModel
 from tfcompress.graphs.keras.replay import Call, flatten
 from tfcompress.graphs.keras.rewriting import Rewrite, Rewriter, rewrite
 from tfcompress.runtime import tf_keras
@@ -50,7 +51,7 @@ _EXPANDED: dict[Any, Rewriter] = {
 }
 
 
-def lower(model: Any, *, freeze_batch_norm: bool = True) -> Any:
+def lower(model: KerasModel, *, freeze_batch_norm: bool = True) -> Any:
     """The model, flat, in the layers that an int8 file computes.
 
     Args:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tfcompress.graphs.keras.protocols import Tensor
 from tfcompress.graphs.keras.replay import Call
 from tfcompress.graphs.keras.rewriting import Rewrite, Rewriter
 from tfcompress.runtime import tf_keras
@@ -62,7 +63,7 @@ def _dot(call: Call, state: Rewrite) -> Any:
     return state.layer(call, "", lambda name: _L.Dot(layer.axes, name=name))(unit)
 
 
-def _unit_norm(call: Call, state: Rewrite, part: str, axis: int, x: Any) -> Any:
+def _unit_norm(call: Call, state: Rewrite, part: str, axis: int, x: Tensor) -> Any:
     return state.layer(call, part, lambda name: _L.UnitNormalization(axis, name=name))(x)
 
 

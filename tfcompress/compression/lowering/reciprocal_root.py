@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from tfcompress.graphs.keras.protocols import Tensor
 from tfcompress.runtime import tf, tf_keras
 
 __all__ = ["ReciprocalRoot"]
 
 
 @tf.custom_gradient
-def _reciprocal_root(x: Any) -> tuple[Any, Any]:
+def _reciprocal_root(x: Tensor) -> tuple[Any, Any]:
     root = tf.math.rsqrt(x)
 
-    def gradient(upstream: Any) -> Any:
+    def gradient(upstream: Tensor) -> Any:
         # At zero the result is infinite and the quantizer behind it clips it, which takes the gradient to zero; times
         # an infinite slope that would be NaN.  TensorFlow's own gradient makes that exception on a CPU, but not where
         # XLA compiles it, as for a TPU.
@@ -29,6 +30,6 @@ class ReciprocalRoot(tf_keras.layers.Layer):
     LiteRT's int8 RSQRT gives the largest value of its range at zero, as the quantizer after this layer does.
     """
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Any:
         """The reciprocal square roots."""
         return _reciprocal_root(inputs)

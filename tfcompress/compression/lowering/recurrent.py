@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from tfcompress.compression.lowering.activations import activation_name
+from tfcompress.graphs.keras.protocols import Tensor
 from tfcompress.graphs.keras.replay import Call
 from tfcompress.graphs.keras.rewriting import Rewrite, Rewriter
 from tfcompress.runtime import tf, tf_keras
@@ -50,7 +51,7 @@ def _result(call: Call, state: Rewrite, hidden: list[Any]) -> Any:
     return tf.stack(hidden, axis=1)
 
 
-def _product(state: Rewrite, call: Call, part: str, tensors: list[Any]) -> Any:
+def _product(state: Rewrite, call: Call, part: str, tensors: list[object]) -> Any:
     return state.merge(call, part, _L.Multiply, tensors)
 
 
@@ -88,23 +89,23 @@ def _lstm(call: Call, state: Rewrite) -> Any:
     return _result(call, state, hidden)
 
 
-def _parts(tensor: Any, count: int) -> list[Any]:
+def _parts(tensor: Tensor, count: int) -> list[Any]:
     """A tensor [batch, features] cut into equal parts; slices, because the converter leaves some splits in float."""
     size = int(tensor.shape[-1]) // count
     return [tensor[:, index * size : (index + 1) * size] for index in range(count)]
 
 
-def _sum(x: Any, other: Any) -> Any:
+def _sum(x: Tensor, other: object) -> Any:
     """``x + other``; `other` may be constant zeros, which nothing is added for."""
     return x if other is None or not _counts(other) else tf.add(x, other)
 
 
-def _times(x: Any, other: Any) -> Any:
+def _times(x: Tensor, other: object) -> Any:
     """``x * other``; None for constant zeros."""
     return tf.multiply(x, other) if _counts(other) else None
 
 
-def _counts(value: Any) -> bool:
+def _counts(value: object) -> bool:
     return not isinstance(value, np.ndarray) or bool(value.any())
 
 

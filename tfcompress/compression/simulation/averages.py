@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tfcompress.compression.simulation.quantizers import SameRange
+from tfcompress.graphs.keras.protocols import Tensor
 from tfcompress.runtime import tf
 
 __all__ = ["AverageRange"]
@@ -22,7 +23,7 @@ class AverageRange(SameRange):
     inference is left as it is, since it may become the file.
     """
 
-    def __call__(self, inputs: Any, training: bool, weights: Mapping[str, Any], **kwargs: Any) -> Any:
+    def __call__(self, inputs: Tensor, training: bool, weights: Mapping[str, object], **kwargs: object) -> Any:
         """`inputs`, averages of values on the grid, on the grid."""
         if training or tf.executing_eagerly():
             integers = inputs / self.scale() + self._zero_point()

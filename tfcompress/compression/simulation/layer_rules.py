@@ -17,6 +17,7 @@ from tfcompress.compression.lowering.activations import activation_name
 from tfcompress.compression.lowering.operators import symbol_of
 from tfcompress.compression.lowering.reciprocal_root import ReciprocalRoot
 from tfcompress.compression.simulation.quantizers import Axis
+from tfcompress.graphs.keras.protocols import Layer
 from tfcompress.runtime import tf_keras
 
 __all__ = ["SIGMOID_RANGE", "TANH_RANGE", "Placement", "Rule", "fuses", "joins", "repeats_for_relu", "rule_for"]
@@ -212,12 +213,12 @@ _BY_CLASS: dict[Any, Rule | Callable[[Any], Rule]] = {
 }
 
 
-def joins(layer: Any) -> bool:
+def joins(layer: Layer) -> bool:
     """Whether a layer chooses among its inputs' values: they are rescaled to its own range as they are made."""
     return type(layer) in (_L.Concatenate, _L.Maximum, _L.Minimum) or symbol_of(layer) in _JOINING
 
 
-def rule_for(layer: Any) -> Rule:
+def rule_for(layer: Layer) -> Rule:
     """The rule of a layer; of placement `FLOAT`, with a reason, where the table has none."""
     symbol = symbol_of(layer)
     if symbol is not None:

@@ -10,6 +10,7 @@ from typing import Any
 from tfcompress.compression.lowering.activations import activation_name
 from tfcompress.compression.simulation.layer_rules import Placement, Rule, fuses, joins, rule_for
 from tfcompress.compression.simulation.ranges import Ranges
+from tfcompress.graphs.keras.protocols import KerasModel, Tensor
 from tfcompress.graphs.keras.replay import Call, calls_of, consumers_of
 from tfcompress.runtime import tf_keras
 
@@ -51,7 +52,7 @@ class Plan:
     left_float: Mapping[str, str]
     rescaled: Sequence[tuple[Any, Any]] = ()
 
-    def owner(self, tensor: Any) -> Quantized:
+    def owner(self, tensor: Tensor) -> Quantized:
         """What a quantized tensor has its range from: itself, or a tensor before it."""
         return _owner(self.tensors, tensor)
 
@@ -70,7 +71,7 @@ class Plan:
         return found
 
 
-def place(model: Any, *, skip: Callable[[str], bool] = lambda name: False) -> Plan:
+def place(model: KerasModel, *, skip: Callable[[str], bool] = lambda name: False) -> Plan:
     """Decide what is quantized.
 
     Args:
@@ -81,7 +82,7 @@ def place(model: Any, *, skip: Callable[[str], bool] = lambda name: False) -> Pl
 
 
 class _Placing:
-    def __init__(self, model: Any, skip: Callable[[str], bool]) -> None:
+    def __init__(self, model: KerasModel, skip: Callable[[str], bool]) -> None:
         self.model = model
         self.skip = skip
         self.consumers = consumers_of(model)
@@ -120,7 +121,7 @@ class _Placing:
             if _is_float(tensor):
                 self._place_output(call, rule, tensor)
 
-    def _place_output(self, call: Call, rule: Rule, tensor: Any) -> None:
+    def _place_output(self, call: Call, rule: Rule, tensor: Tensor) -> None:
         source = self.grid.get(id(call.old_inputs[0])) if call.old_inputs else None
         if rule.placement is Placement.MOVED:
             if source is not None:
@@ -160,7 +161,7 @@ class _Placing:
         free = [item for item in items if item.placement is Placement.OWN]
         return free, [item for item in items if item.placement is Placement.FIXED]
 
-    def _merged_into_reader(self, rule: Rule, tensor: Any) -> bool:
+    def _merged_into_reader(self, rule: Rule, tensor: Tensor) -> bool:
         """Whether the file never holds this tensor: a fused ReLU follows, or a concatenation rescales it as its own."""
         call = self._only_reader(tensor)
         if call is None or self.skip(call.layer.name):
@@ -168,7 +169,7 @@ class _Placing:
         batch_norm = type(call.layer) is tf_keras.layers.BatchNormalization and bool(rule.weights)
         return (rule.fuses_relu and (fuses(call.layer) or joins(call.layer))) or batch_norm
 
-    def _only_reader(self, tensor: Any) -> Call | None:
+    def _only_reader(self, tensor: Tensor) -> Call | None:
         """The one call that reads a tensor, if need be through linear activations; None where there are several."""
         readers = self.consumers.get(id(tensor), [])
         if len(readers) != 1 or readers[0] is None:
@@ -189,7 +190,7 @@ class _Placing:
             self._quantize(tensor, Placement.OWN)
 
     def _quantize(
-        self, tensor: Any, placement: Placement, *, fixed: tuple[float, float] | None = None, source: Any = None
+        self, tensor: Tensor, placement: Placement, *, fixed: tuple[float, float] | None = None, source: object = None
     ) -> None:
         self.tensors[id(tensor)] = Quantized(tensor, placement, fixed, source)
         self.grid[id(tensor)] = tensor
@@ -246,7 +247,7 @@ def _widen(ranges: dict[int, tuple[float, float]], item: Quantized, factor: floa
     ranges[id(item.tensor)] = low * factor, high * factor
 
 
-def _owner(tensors: Mapping[int, Quantized], tensor: Any) -> Quantized:
+def _owner(tensors: Mapping[int, Quantized], tensor: Tensor) -> Quantized:
     item = tensors[id(tensor)]
     return item if item.placement in (Placement.OWN, Placement.FIXED) else _owner(tensors, item.source)
 
@@ -255,5 +256,5 @@ def _width(ends: tuple[float, float]) -> float:
     return max(ends[1], 0.0) - min(ends[0], 0.0)
 
 
-def _is_float(tensor: Any) -> bool:
+def _is_float(tensor: Tensor) -> bool:
     return bool(tensor.dtype.is_floating)

@@ -22,6 +22,7 @@ from tfcompress.compression.simulation.quantizers import (
 )
 from tfcompress.compression.simulation.ranges import Ranges
 from tfcompress.errors import RecipeError
+from tfcompress.graphs.keras.protocols import KerasModel, Layer, Tensor
 from tfcompress.graphs.keras.replay import Call, Copies, rebuild
 from tfcompress.runtime import tf, tf_keras, tfmot
 
@@ -53,17 +54,17 @@ class FakeQuantize(tf_keras.layers.Layer):
     twice cannot have two ranges, and a tensor operator of a functional graph none.
     """
 
-    def __init__(self, quantizer: ActivationRange | FixedRange | SameRange, **kwargs: Any) -> None:
+    def __init__(self, quantizer: ActivationRange | FixedRange | SameRange, **kwargs: object) -> None:
         super().__init__(**kwargs)
         self.quantizer = quantizer
         self.quantizer_weights: dict[str, Any] = {}
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: object) -> None:
         """Make the quantizer's variables."""
         self.quantizer_weights = self.quantizer.build(input_shape, "output", self)
         super().build(input_shape)
 
-    def call(self, inputs: Any, training: Any = None) -> Any:
+    def call(self, inputs: Tensor, training: object = None) -> Any:
         """The inputs on the grid of the range."""
         return self.quantizer(inputs, bool(training), self.quantizer_weights)
 
@@ -80,27 +81,27 @@ class KernelConfig(tfmot.quantization.keras.QuantizeConfig):
         variables: all the layer's variables in its own order; the layer forgets those that are replaced by tensors.
     """
 
-    def __init__(self, quantizers: Mapping[str, KernelQuantizer | BiasQuantizer], variables: Sequence[Any]) -> None:
+    def __init__(self, quantizers: Mapping[str, KernelQuantizer | BiasQuantizer], variables: Sequence[object]) -> None:
         self.quantizers = dict(quantizers)
         self.variables = tuple(variables)
 
-    def get_weights_and_quantizers(self, layer: Any) -> list[tuple[Any, KernelQuantizer | BiasQuantizer]]:
+    def get_weights_and_quantizers(self, layer: Layer) -> list[tuple[Any, KernelQuantizer | BiasQuantizer]]:
         """The weights, as variables, each with its quantizer."""
         return [(getattr(layer, attribute), quantizer) for attribute, quantizer in self.quantizers.items()]
 
-    def get_activations_and_quantizers(self, layer: Any) -> list[Any]:
+    def get_activations_and_quantizers(self, layer: Layer) -> list[Any]:
         """None: an activation that is quantized is a layer of its own."""
         return []
 
-    def set_quantize_weights(self, layer: Any, quantize_weights: list[Any]) -> None:
+    def set_quantize_weights(self, layer: Layer, quantize_weights: list[object]) -> None:
         """Let the layer compute with quantized weights."""
         for attribute, value in zip(self.quantizers, quantize_weights, strict=True):
             setattr(layer, attribute, value)
 
-    def set_quantize_activations(self, layer: Any, quantize_activations: list[Any]) -> None:
+    def set_quantize_activations(self, layer: Layer, quantize_activations: list[object]) -> None:
         """Nothing to set."""
 
-    def get_output_quantizers(self, layer: Any) -> list[Any]:
+    def get_output_quantizers(self, layer: Layer) -> list[Any]:
         """None: `FakeQuantize` does it."""
         return []
 
@@ -124,13 +125,13 @@ def check_strict(plan: Plan) -> None:
 
 
 def insert_quantizers(
-    model: Any,
+    model: KerasModel,
     plan: Plan,
     ranges: Ranges,
     make_quantizer: MakeKernelQuantizer,
     *,
     train_ranges: bool = False,
-    make_model: Callable[..., Any] = tf_keras.Model,
+    make_model: Callable[..., object] = tf_keras.Model,
 ) -> Any:
     """The quantization-aware form of a lowered model, weights included.
 
@@ -145,7 +146,7 @@ def insert_quantizers(
     return _Inserting(model, plan, ranges, make_quantizer, train_ranges=train_ranges).model(make_model)
 
 
-def wrap_kernels(model: Any, make_quantizer: MakeKernelQuantizer, *, make_model: Callable[..., Any]) -> Any:
+def wrap_kernels(model: KerasModel, make_quantizer: MakeKernelQuantizer, *, make_model: Callable[..., object]) -> Any:
     """A model whose weights pass through quantizers and whose activations are left alone, weights included.
 
     Args:
@@ -156,7 +157,7 @@ def wrap_kernels(model: Any, make_quantizer: MakeKernelQuantizer, *, make_model:
     return _Inserting(model, Plan({}, {}, {}), {}, make_quantizer).model(make_model)
 
 
-def _constant_on_grid(value: Any) -> Any:
+def _constant_on_grid(value: object) -> Any:
     """A constant operand as the file holds it: int8, with a range of its own."""
     if not isinstance(value, np.ndarray) or value.dtype.kind != "f" or value.size < 2:
         return value
@@ -171,7 +172,13 @@ def _held(plan: Plan) -> set[int]:
 
 class _Inserting:
     def __init__(
-        self, model: Any, plan: Plan, ranges: Ranges, make_quantizer: MakeKernelQuantizer, *, train_ranges: bool = False
+        self,
+        model: KerasModel,
+        plan: Plan,
+        ranges: Ranges,
+        make_quantizer: MakeKernelQuantizer,
+        *,
+        train_ranges: bool = False,
     ) -> None:
         self.held = _held(plan) if train_ranges else set(ranges)
         self.old = model
@@ -183,7 +190,7 @@ class _Inserting:
         self.exact: dict[int, Any] = {}  # {id of a quantized tensor: what it was before}, for `repeats_for_relu`
 
     def model(self, make_model: Callable[..., Any]) -> Any:
-        def enter(old: Any, new: Any) -> Any:
+        def enter(old: Any, new: object) -> Any:
             return self._quantized(old, new, f"{PREFIX}{old._keras_history.layer.name}")
 
         new = rebuild(self.old, self._emit, enter=enter, make_model=make_model)
@@ -236,7 +243,7 @@ class _Inserting:
             quantizers["bias"] = BiasQuantizer(getattr(inner, attribute), kernel, self.quantizers[id(source)])
         return tfmot.quantization.keras.QuantizeWrapperV2(inner, KernelConfig(quantizers, inner.weights))
 
-    def _quantized(self, old: Any, new: Any, name: str) -> Any:
+    def _quantized(self, old: Tensor, new: object, name: str) -> Any:
         decision = self.plan.tensors.get(id(old))
         if decision is None:
             return new

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from tfcompress.graphs.keras.protocols import Layer, Tensor
 from tfcompress.runtime import tf, tf_keras, tfmot
 
 __all__ = ["ActivationRange", "Axis", "BiasQuantizer", "FixedRange", "JoinedRange", "KernelQuantizer", "SameRange"]
@@ -25,7 +26,7 @@ _DEAD = 1e-5
 _quantizers: Any = tfmot.quantization.keras.quantizers
 
 
-def _scalar(value: float, *, trainable: bool, constraint: Any) -> dict[str, Any]:
+def _scalar(value: float, *, trainable: bool, constraint: object) -> dict[str, Any]:
     """Arguments of `add_weight` for a range's end; replicas that move it agree on the mean."""
     return {
         "shape": (),
@@ -53,7 +54,7 @@ class ActivationRange(_quantizers.Quantizer):
         self.trains = trains
         self.variables: dict[str, Any] = {}
 
-    def build(self, tensor_shape: Any, name: str, layer: Any) -> dict[str, Any]:
+    def build(self, tensor_shape: object, name: str, layer: Any) -> dict[str, Any]:
         """The variables `low` and `high` of the layer that quantizes."""
         ends = (("low", self.low, _not_above_zero), ("high", self.high, _above_zero))
         self.variables = {
@@ -100,11 +101,11 @@ class SameRange(_quantizers.Quantizer):
         """Scale of the other tensor, a scalar."""
         return self.source.scale()
 
-    def build(self, tensor_shape: Any, name: str, layer: Any) -> dict[str, Any]:
+    def build(self, tensor_shape: object, name: str, layer: Layer) -> dict[str, Any]:
         """The variables of the other quantizer; nothing new."""
         return self.source.variables if isinstance(self.source, ActivationRange) else {}
 
-    def __call__(self, inputs: Any, training: bool, weights: Mapping[str, Any], **kwargs: Any) -> Any:
+    def __call__(self, inputs: Tensor, training: bool, weights: Mapping[str, object], **kwargs: object) -> Any:
         """`inputs` on the grid of the other tensor."""
         return self.source(inputs, False, weights)
 
@@ -116,7 +117,7 @@ class SameRange(_quantizers.Quantizer):
 class JoinedRange(SameRange):
     """The range of another tensor, which both move as they move a range of their own."""
 
-    def __call__(self, inputs: Any, training: bool, weights: Mapping[str, Any], **kwargs: Any) -> Any:
+    def __call__(self, inputs: Tensor, training: bool, weights: Mapping[str, object], **kwargs: object) -> Any:
         """`inputs` on the grid that all share."""
         return self.source(inputs, training, weights)
 
@@ -127,11 +128,11 @@ class FixedRange(_quantizers.Quantizer):
     def __init__(self, low: float, high: float) -> None:
         self.low, self.high = low, high
 
-    def build(self, tensor_shape: Any, name: str, layer: Any) -> dict[str, Any]:
+    def build(self, tensor_shape: object, name: str, layer: Layer) -> dict[str, Any]:
         """No variables."""
         return {}
 
-    def __call__(self, inputs: Any, training: bool, weights: Mapping[str, Any], **kwargs: Any) -> Any:
+    def __call__(self, inputs: Tensor, training: bool, weights: Mapping[str, object], **kwargs: object) -> Any:
         """`inputs` on the fixed grid."""
         return tf.quantization.fake_quant_with_min_max_args(inputs, self.low, self.high)
 
@@ -176,7 +177,7 @@ class KernelQuantizer(_quantizers.Quantizer):
         self.cluster_ids = cluster_ids
         self.variables: dict[str, Any] = {}
 
-    def build(self, tensor_shape: Any, name: str, layer: Any) -> dict[str, Any]:
+    def build(self, tensor_shape: object, name: str, layer: Any) -> dict[str, Any]:
         """The variables `mask` and `cluster_ids`, those that are kept."""
         kept = {"mask": self.mask, "cluster_ids": self.cluster_ids}
         self.variables = {
@@ -192,16 +193,16 @@ class KernelQuantizer(_quantizers.Quantizer):
         }
         return self.variables
 
-    def __call__(self, inputs: Any, training: bool, weights: Mapping[str, Any], **kwargs: Any) -> Any:
+    def __call__(self, inputs: Tensor, training: bool, weights: Mapping[str, object], **kwargs: object) -> Any:
         """The weights that the layer computes with."""
         values = self.constrained(inputs, weights)
         return _symmetric_int8(values, self.axis) if self.int8 else values
 
-    def scale(self, values: Any) -> Any:
+    def scale(self, values: Tensor) -> Any:
         """Step of the grid for these weights: a scalar, or one for each output channel."""
         return _bound(self.constrained(values, self.variables), self.axis) / 127
 
-    def constrained(self, values: Any, weights: Mapping[str, Any]) -> Any:
+    def constrained(self, values: Tensor, weights: Mapping[str, object]) -> Any:
         """Float weights with zeros and clusters kept: what the model without wrappers holds.
 
         A cluster's value is the mean of its weights.  So its gradient is the mean of theirs, and all of them, having
@@ -233,7 +234,7 @@ class BiasQuantizer(_quantizers.Quantizer):
 
     def __init__(
         self,
-        kernel: Any,
+        kernel: Tensor,
         kernel_quantizer: KernelQuantizer,
         source: ActivationRange | FixedRange | SameRange,
     ) -> None:
@@ -241,16 +242,16 @@ class BiasQuantizer(_quantizers.Quantizer):
         self.kernel_quantizer = kernel_quantizer
         self.source = source
 
-    def build(self, tensor_shape: Any, name: str, layer: Any) -> dict[str, Any]:
+    def build(self, tensor_shape: object, name: str, layer: Layer) -> dict[str, Any]:
         """No variables."""
         return {}
 
-    def __call__(self, inputs: Any, training: bool, weights: Mapping[str, Any], **kwargs: Any) -> Any:
+    def __call__(self, inputs: Tensor, training: bool, weights: Mapping[str, object], **kwargs: object) -> Any:
         """The bias, rounded; the gradient passes as if it were not."""
         scale = self.source.scale() * self.kernel_quantizer.scale(self.kernel)
         return inputs + tf.stop_gradient(tf.round(inputs / scale) * scale - inputs)
 
-    def constrained(self, values: Any, weights: Mapping[str, Any]) -> Any:
+    def constrained(self, values: Tensor, weights: Mapping[str, object]) -> Any:
         """The float bias."""
         return values
 
@@ -259,16 +260,16 @@ class BiasQuantizer(_quantizers.Quantizer):
         return {"kernel": self.kernel, "kernel_quantizer": self.kernel_quantizer, "source": self.source}
 
 
-def _not_above_zero(value: Any) -> Any:
+def _not_above_zero(value: object) -> Any:
     return tf.minimum(value, 0.0)
 
 
-def _above_zero(value: Any) -> Any:
+def _above_zero(value: object) -> Any:
     return tf.maximum(value, _SMALLEST_RANGE)
 
 
 @tf.custom_gradient
-def _on_grid(values: Any, low: Any, high: Any) -> tuple[Any, Any]:
+def _on_grid(values: Tensor, low: Tensor, high: Tensor) -> tuple[Any, Any]:
     """`values` on the int8 grid from `low` to `high`, with a gradient for both ends that knows the rounding.
 
     TensorFlow's own gradient moves an end by what is clipped there alone, so that ranges only grow.  A step of the grid
@@ -276,7 +277,7 @@ def _on_grid(values: Any, low: Any, high: Any) -> tuple[Any, Any]:
     """
     rounded = tf.quantization.fake_quant_with_min_max_vars(values, low, high)
 
-    def gradient(upstream: Any) -> tuple[Any, Any, Any]:
+    def gradient(upstream: Tensor) -> tuple[Any, Any, Any]:
         inside, at_low, at_high = tf.quantization.fake_quant_with_min_max_vars_gradient(upstream, values, low, high)
         # Nothing where nothing passes, also of an infinite value.
         by_width = tf.reduce_sum(tf.math.multiply_no_nan(rounded - values, inside)) / (high - low)
@@ -285,7 +286,7 @@ def _on_grid(values: Any, low: Any, high: Any) -> tuple[Any, Any]:
     return rounded, gradient
 
 
-def _bound(values: Any, axis: Axis) -> Any:
+def _bound(values: Tensor, axis: Axis) -> Any:
     """Largest magnitude: a scalar for `tensor`, else one for each output channel, those of dead channels raised."""
     if axis == "before_last":
         order = [*range(len(values.shape) - 2), len(values.shape) - 1, len(values.shape) - 2]
@@ -301,7 +302,7 @@ def _initially(values: np.ndarray) -> Any:
     return lambda shape, dtype=None, **kwargs: tf.constant(values, dtype)
 
 
-def _symmetric_int8(values: Any, axis: Axis) -> Any:
+def _symmetric_int8(values: Tensor, axis: Axis) -> Any:
     if axis == "tensor":
         bound = _bound(values, axis)
         return tf.quantization.fake_quant_with_min_max_vars(values, -bound, bound, narrow_range=True)

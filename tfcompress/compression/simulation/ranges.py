@@ -17,6 +17,7 @@ from tfcompress.calibration.estimators import ANYTHING, RangeEstimator, estimato
 from tfcompress.calibration.result import Range
 from tfcompress.compression.lowering.activations import activation_name
 from tfcompress.data import Samples
+from tfcompress.graphs.keras.protocols import KerasModel
 from tfcompress.graphs.keras.replay import consumers_of
 from tfcompress.runtime import tf, tf_keras
 
@@ -32,7 +33,7 @@ _BATCH = 32
 _SOFTMAX_SPAN = math.log(512)
 
 
-def measure_ranges(model: Any, tensors: Sequence[Any], samples: Samples, *, estimator: Estimator) -> Ranges:
+def measure_ranges(model: KerasModel, tensors: Sequence[object], samples: Samples, *, estimator: Estimator) -> Ranges:
     """The range of each tensor over `samples`, in inference.
 
     Args:
@@ -85,7 +86,7 @@ class LogitEstimator:
         return Range(self._low, self._high)
 
 
-def _read_by_softmax_alone(model: Any) -> set[int]:
+def _read_by_softmax_alone(model: KerasModel) -> set[int]:
     """Ids of the tensors of a lowered model that nothing but softmax layers read."""
     found = set()
     for identity, readers in consumers_of(model).items():

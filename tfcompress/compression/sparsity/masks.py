@@ -8,13 +8,14 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from tfcompress.graphs.keras.protocols import Tensor
 from tfcompress.recipe import Pruning
 from tfcompress.runtime import tf
 
 __all__ = ["importance", "mask_for"]
 
 
-def importance(values: Any, pruning: Pruning, gradient_products: Any) -> Any:
+def importance(values: Tensor, pruning: Pruning, gradient_products: object) -> Any:
     """How much each weight matters, of the shape of `values`.
 
     Args:
@@ -53,7 +54,7 @@ def mask_for(scores: Any, sparsity: Any, pruning: Pruning) -> Any:
     return tf.reshape(_keep_largest(tf.reshape(scores, [-1]), sparsity), scores.shape)
 
 
-def _keep_largest(scores: Any, sparsity: Any) -> Any:
+def _keep_largest(scores: object, sparsity: object) -> Any:
     """Exactly ``round(size * sparsity)`` zeros; of equal scores the first go first."""
     zeros = tf.cast(tf.round(tf.cast(tf.size(scores), tf.float32) * sparsity), tf.int32)
     rank = tf.argsort(tf.argsort(scores, stable=True), stable=True)

@@ -15,6 +15,7 @@ import numpy as np
 
 from tfcompress.compression.sparsity.masks import importance, mask_for
 from tfcompress.errors import RecipeError
+from tfcompress.graphs.keras.protocols import KerasModel, Layer
 from tfcompress.graphs.keras.replay import Call, Copies, rebuild
 from tfcompress.layer_names import patterns_match
 from tfcompress.recipe import Pruning
@@ -66,7 +67,7 @@ _GRADIENT_DECAY = 0.9
 _PRUNINGS_AT_LEAST = 10
 
 
-def prunable_weights(layer: Any) -> list[Any]:
+def prunable_weights(layer: Layer) -> list[Any]:
     """The variables of a built layer that may be pruned or clustered; empty for a layer without kernels."""
     found = []
     for path in _WEIGHTS.get(type(layer), ()):
@@ -77,12 +78,12 @@ def prunable_weights(layer: Any) -> list[Any]:
     return found
 
 
-def kernel_layers(model: Any) -> list[Any]:
+def kernel_layers(model: KerasModel) -> list[Any]:
     """Layers with kernels, in the order of the model; a flat model."""
     return [layer for layer in model.layers if type(layer) in _WEIGHTS]
 
 
-def layers_to_compress(model: Any, skip: tuple[str, ...] | None) -> tuple[list[Any], list[str]]:
+def layers_to_compress(model: KerasModel, skip: tuple[str, ...] | None) -> tuple[list[Any], list[str]]:
     """The layers whose kernels are pruned or clustered, and the names of those that are not.
 
     Args:
@@ -100,7 +101,7 @@ def layers_to_compress(model: Any, skip: tuple[str, ...] | None) -> tuple[list[A
     return [layer for layer in layers if layer.name not in left], sorted(left)
 
 
-def sparsity_targets(model: Any, pruning: Pruning) -> dict[str, float]:
+def sparsity_targets(model: KerasModel, pruning: Pruning) -> dict[str, float]:
     """{layer name: share of zeros asked for}, for the layers of a flat model that are pruned.
 
     Raises:
@@ -163,7 +164,7 @@ class Schedule(tfmot.sparsity.keras.PruningSchedule):
 class _Masks(_pruning_impl.Pruning):
     """tfmot's bookkeeping of masks, with our choice of what goes."""
 
-    def __init__(self, pruning: Pruning, products: Mapping[Any, Any], **kwargs: Any) -> None:
+    def __init__(self, pruning: Pruning, products: Mapping[object, object], **kwargs: object) -> None:
         super().__init__(block_size=(1, 1), block_pooling_type="AVG", **kwargs)
         self._pruning = pruning
         self._products = products
@@ -178,13 +179,13 @@ class _Masks(_pruning_impl.Pruning):
 class PruneWrapper(_pruning_wrapper.PruneLowMagnitude):
     """tfmot's pruning wrapper for any layer with kernels, with the patterns and criteria of `Pruning`."""
 
-    def __init__(self, layer: Any, pruning: Pruning, schedule: Schedule, **kwargs: Any) -> None:
+    def __init__(self, layer: Any, pruning: Pruning, schedule: Schedule, **kwargs: object) -> None:
         layer.get_prunable_weights = lambda: prunable_weights(layer)
         super().__init__(layer, pruning_schedule=schedule, **kwargs)
         self.pruning = pruning
         self.gradient_products: dict[Any, Any] = {}
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: object) -> None:
         """Make the masks."""
         super().build(input_shape)
         products = {}
@@ -210,7 +211,7 @@ class PruneWrapper(_pruning_wrapper.PruneLowMagnitude):
             scores = importance(weight, self.pruning, tf.abs(weight))
             mask.assign(mask_for(scores, self.pruning_schedule.sparsity, self.pruning))
 
-    def observe(self, gradients: Mapping[Any, Any]) -> None:
+    def observe(self, gradients: Mapping[object, object]) -> None:
         """Take in a step's gradients, {reference of a variable: gradient}, for the `gradient` criterion."""
         for reference, product in self.gradient_products.items():
             seen = tf.abs(gradients[reference] * reference.deref())
@@ -225,7 +226,7 @@ class PruneWrapper(_pruning_wrapper.PruneLowMagnitude):
         ]
 
 
-def wrap_pruning(model: Any, pruning: Pruning, *, steps: int, make_model: Callable[..., Any]) -> Any:
+def wrap_pruning(model: KerasModel, pruning: Pruning, *, steps: int, make_model: Callable[..., object]) -> Any:
     """A flat model with its kernels behind pruning wrappers, weights included.
 
     Args:

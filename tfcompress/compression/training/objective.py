@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from tfcompress.compression.simulation.quantize import FakeQuantize
 from tfcompress.errors import DataError
+from tfcompress.graphs.keras.protocols import KerasModel, Layer, Tensor
 from tfcompress.recipe import Distillation
 from tfcompress.runtime import tf, tf_keras
 
@@ -32,7 +33,7 @@ class Head:
     tensor: Any
 
 
-def heads_of(model: Any) -> list[Head]:
+def heads_of(model: KerasModel) -> list[Head]:
     """The heads of a lowered or wrapped functional tf_keras model, in the order of its outputs."""
     return [_head(tensor) for tensor in tf.nest.flatten(model.outputs)]
 
@@ -53,7 +54,7 @@ def _unquantized(tensor: Any) -> Any:
     return layer.inbound_nodes[index].keras_inputs[0] if isinstance(layer, FakeQuantize) else tensor
 
 
-def _activation_kind(layer: Any) -> HeadKind:
+def _activation_kind(layer: Layer) -> HeadKind:
     if type(layer) is tf_keras.layers.Softmax:
         return "softmax"
     name = getattr(getattr(layer, "activation", None), "__name__", "")
@@ -81,7 +82,9 @@ class Objective:
     loss: str | None = None
 
     @classmethod
-    def of(cls, model: Any, teacher: Any, distillation: Distillation | None, loss: str | None) -> Objective:
+    def of(
+        cls, model: KerasModel, teacher: KerasModel, distillation: Distillation | None, loss: str | None
+    ) -> Objective:
         """The objective of a wrapped model.
 
         Args:
@@ -103,7 +106,7 @@ class Objective:
         """Whether a part of the loss is against labels."""
         return self.distillation is None or self.distillation.weight < 1
 
-    def __call__(self, inputs: Any, labels: Any) -> tuple[Any, list[Any]]:
+    def __call__(self, inputs: Tensor, labels: object) -> tuple[Any, list[Any]]:
         """(scalar loss, model outputs without their last quantization) of one batch, in training mode."""
         flat = tf.nest.flatten(inputs)
         values = tf.nest.flatten(self.student(flat, training=True))
@@ -139,7 +142,7 @@ class Objective:
         return tf.reduce_mean(tf.square(value - tf.reshape(tf.cast(label, value.dtype), tf.shape(value))))
 
 
-def _activate(kind: HeadKind, value: Any) -> Any:
+def _activate(kind: HeadKind, value: object) -> Any:
     return {"softmax": tf.nn.softmax, "sigmoid": tf.nn.sigmoid, "linear": tf.identity}[kind](value)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from tfcompress.graphs.keras.protocols import Variable
 from tfcompress.recipe import Training
 from tfcompress.runtime import tf, tf_keras
 
@@ -51,7 +52,7 @@ def _proportional(base: Any) -> Any:
 
         sizes: dict[str, float]
 
-        def update_step(self, gradient: Any, variable: Any) -> None:
+        def update_step(self, gradient: object, variable: Variable) -> None:
             before = tf.identity(variable)
             super().update_step(gradient, variable)
             variable.assign(before + self.sizes[self._var_key(variable)] * (variable - before))
@@ -59,7 +60,7 @@ def _proportional(base: Any) -> Any:
     return Proportional
 
 
-def _root_mean_square(variable: Any) -> float:
+def _root_mean_square(variable: Variable) -> float:
     """Of the values; 1 for a variable that is all zeros, such as the bias of an untrained layer."""
     size = float(np.sqrt(np.mean(np.square(np.asarray(variable, np.float64)))))
     return size if size > _SMALLEST_SIZE else 1.0

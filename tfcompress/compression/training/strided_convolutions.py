@@ -12,6 +12,7 @@ import functools
 from collections.abc import Iterator
 from typing import Any
 
+from tfcompress.graphs.keras.protocols import Tensor
 from tfcompress.runtime import tf, tf_keras
 
 __all__ = ["thinned_convolutions"]
@@ -34,5 +35,5 @@ def _is_strided_1x1(layer: Any) -> bool:
     return type(layer) is tf_keras.layers.Conv2D and layer.kernel_size == (1, 1) and max(layer.strides) > 1
 
 
-def _convolve(strides: tuple[int, int], inputs: Any, kernel: Any) -> Any:
+def _convolve(strides: tuple[int, int], inputs: Tensor, kernel: Tensor) -> Any:
     return tf.nn.conv2d(inputs[:, :: strides[0], :: strides[1]], kernel, 1, "VALID")

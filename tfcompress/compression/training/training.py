@@ -16,6 +16,7 @@ from tfcompress.compression.training.checkpoint import Checkpoint
 from tfcompress.compression.training.event_log import log_scalars
 from tfcompress.data import Samples
 from tfcompress.errors import InputError, one_line
+from tfcompress.graphs.keras.protocols import Layer
 from tfcompress.native_output import silenced
 from tfcompress.recipe import Training
 from tfcompress.runtime import tf, tf_keras
@@ -132,15 +133,15 @@ def _train_epoch(stage: str, model: Any, epoch: int, run: Run, *, forget: bool) 
         log_scalars(run.checkpoint_dir / "logs" / stage, epoch + 1, {"loss": loss})
 
 
-def _draws(layer: Any) -> bool:
+def _draws(layer: Layer) -> bool:
     """Whether a layer draws random numbers while training."""
     return any("dropout" in type(part).__name__.lower() or "Gaussian" in type(part).__name__ for part in _parts(layer))
 
 
-def _parts(layer: Any) -> list[Any]:
+def _parts(layer: Layer) -> list[Any]:
     return [layer, *getattr(layer, "_flatten_layers", list)()]
 
 
-def _is_chief(strategy: Any) -> bool:
+def _is_chief(strategy: object) -> bool:
     resolver = getattr(strategy, "cluster_resolver", None)
     return resolver is None or resolver.task_id in (None, 0)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tfcompress.errors import ModelError
+from tfcompress.graphs.keras.protocols import KerasModel
 from tfcompress.model import TensorInfo
 from tfcompress.runtime import keras, tf
 
@@ -66,34 +67,34 @@ class Structure:
     template: Any = field(repr=False)
     keras3: bool
 
-    def pack(self, values: Mapping[str, Any]) -> Any:
+    def pack(self, values: Mapping[str, object]) -> Any:
         """The nest that the model takes, from {name: tensor}."""
         flat = [values[info.name] for info in self.infos]
         nest = keras.tree if self.keras3 else tf.nest
         return nest.pack_sequence_as(self.template, flat)
 
-    def unpack(self, nested: Any) -> dict[str, Any]:
+    def unpack(self, nested: object) -> dict[str, Any]:
         """{name: tensor} from the nest that the model returned."""
         flat = flatten(nested, keras3=self.keras3)
         return {info.name: value for info, value in zip(self.infos, flat, strict=True)}
 
 
-def is_keras3(model_or_layer: Any) -> bool:
+def is_keras3(model_or_layer: object) -> bool:
     """Whether an object is a Keras 3 layer, model or operation, and not one of tf_keras."""
     return isinstance(model_or_layer, keras.Operation)
 
 
-def is_symbolic(value: Any) -> bool:
+def is_symbolic(value: object) -> bool:
     """Whether a value is a tensor of a functional graph, of either library."""
     return hasattr(value, "_keras_history")
 
 
-def flatten(nested: Any, *, keras3: bool) -> list[Any]:
+def flatten(nested: object, *, keras3: bool) -> list[Any]:
     """The leaves of a nest, in the library's order (dictionaries by sorted key)."""
     return list(keras.tree.flatten(nested) if keras3 else tf.nest.flatten(nested))
 
 
-def map_structure(function: Any, nested: Any, *, keras3: bool) -> Any:
+def map_structure(function: object, nested: object, *, keras3: bool) -> Any:
     """`nested` with `function` applied to each leaf."""
     return (keras.tree if keras3 else tf.nest).map_structure(function, nested)
 
@@ -107,7 +108,7 @@ def is_graph(model: Any) -> bool:
     return type(model).call.__module__.partition(".")[0] in {"keras", "tf_keras"}
 
 
-def _network(model: Any) -> Any:
+def _network(model: KerasModel) -> Any:
     """The object that holds the nodes: Keras 3 keeps a sequential model's in an inner functional one."""
     if isinstance(model, keras.Sequential):
         return model._functional
@@ -148,12 +149,12 @@ def nested_tensors(model: Any) -> tuple[Any, Any]:
     return network._nested_inputs, network._nested_outputs
 
 
-def input_structure(model: Any) -> Structure:
+def input_structure(model: KerasModel) -> Structure:
     """The inputs of a sequential or functional model, named after its input layers or dictionary keys."""
     return _symbolic_structure(nested_tensors(model)[0], keras3=is_keras3(model))
 
 
-def output_structure(model: Any) -> Structure:
+def output_structure(model: KerasModel) -> Structure:
     """The outputs of a sequential or functional model, named after the layers they come from or dictionary keys."""
     return _symbolic_structure(nested_tensors(model)[1], keras3=is_keras3(model))
 
@@ -168,7 +169,7 @@ def _symbolic_structure(nested: Any, *, keras3: bool) -> Structure:
     return Structure(tuple(infos), nested, keras3)
 
 
-def _is_flat_mapping(nested: Any) -> bool:
+def _is_flat_mapping(nested: object) -> bool:
     return isinstance(nested, Mapping) and not any(
         isinstance(value, Mapping | list | tuple) for value in nested.values()
     )
@@ -188,12 +189,12 @@ def _unique(names: Sequence[str]) -> list[str]:
     return result
 
 
-def dtype_name(dtype: Any) -> str:
+def dtype_name(dtype: object) -> str:
     """The dtype name of a tensor of either library, such as ``float32``."""
     return dtype if isinstance(dtype, str) else tf.as_dtype(dtype).name
 
 
-def subclassed_structures(model: Any) -> tuple[Structure, Structure]:
+def subclassed_structures(model: KerasModel) -> tuple[Structure, Structure]:
     """Inputs and outputs of a subclassed model, as it was last built or called.
 
     Raises:

@@ -12,6 +12,7 @@ from typing import Any
 
 from tfcompress.errors import ModelError
 from tfcompress.graphs.keras.call_graph import calls, is_symbolic, nested_tensors
+from tfcompress.graphs.keras.protocols import KerasModel, Layer
 from tfcompress.runtime import tf, tf_keras
 
 __all__ = ["Call", "Copies", "Emit", "calls_of", "consumers_of", "flatten", "is_model", "rebuild"]
@@ -45,7 +46,7 @@ class Call:
 Emit = Callable[[Call], Any]
 
 
-def is_model(layer: Any) -> bool:
+def is_model(layer: Layer) -> bool:
     """Whether a layer is a nested functional or sequential model, whose graph can be walked."""
     return isinstance(layer, tf_keras.Model) and bool(getattr(layer, "_is_graph_network", False))
 
@@ -101,11 +102,11 @@ class Copies:
                 made.set_weights(key.get_weights())
 
 
-def _as_tuple(value: Any) -> tuple[Any, ...]:
+def _as_tuple(value: object) -> tuple[Any, ...]:
     return value if isinstance(value, tuple) else (value,)
 
 
-def _require_graph(model: Any) -> None:
+def _require_graph(model: KerasModel) -> None:
     if isinstance(model, tf_keras.Sequential) and not is_model(model):
         raise ModelError(f"model {model.name!r} has no input shape yet; build it, or begin it with an Input layer")
     if not is_model(model):
@@ -113,7 +114,7 @@ def _require_graph(model: Any) -> None:
         raise ModelError(f"model {model.name!r} is a {kind}; expected a sequential or functional tf_keras model")
 
 
-def _replay_calls(model: Any, new: Mapping[int, Any]) -> Iterator[Call]:
+def _replay_calls(model: KerasModel, new: Mapping[int, object]) -> Iterator[Call]:
     """Every layer call in an order in which it can be computed, with tensors replaced by those in `new`.
 
     Args:
@@ -128,13 +129,13 @@ def _replay_calls(model: Any, new: Mapping[int, Any]) -> Iterator[Call]:
             yield Call(call.layer, args, kwargs, tuple(filter(is_symbolic, tf.nest.flatten(given))), call.outputs)
 
 
-def calls_of(model: Any) -> list[Call]:
+def calls_of(model: KerasModel) -> list[Call]:
     """Every layer call of a model in an order in which it can be computed; not inside nested models."""
     _require_graph(model)
     return list(_replay_calls(model, {}))
 
 
-def consumers_of(model: Any) -> dict[int, list[Call | None]]:
+def consumers_of(model: KerasModel) -> dict[int, list[Call | None]]:
     """{id of a tensor: the calls that read it}; None stands for a model output."""
     found: dict[int, list[Call | None]] = {}
     for call in calls_of(model):
@@ -149,8 +150,8 @@ def rebuild(
     model: Any,
     emit: Emit,
     *,
-    enter: Callable[[Any, Any], Any] = lambda old, new: new,
-    make_model: Callable[..., Any] = tf_keras.Model,
+    enter: Callable[[object, object], object] = lambda old, new: new,
+    make_model: Callable[..., object] = tf_keras.Model,
 ) -> Any:
     """A new functional model in which each layer call is what `emit` made of it.
 
@@ -180,7 +181,7 @@ def rebuild(
     )
 
 
-def _replay(model: Any, inputs: Sequence[Any], emit: Emit) -> list[Any]:
+def _replay(model: KerasModel, inputs: Sequence[object], emit: Emit) -> list[Any]:
     """Replay a model's graph on `inputs`, tensors of the new graph; its outputs, flat."""
     new = {id(old): tensor for old, tensor in zip(model.inputs, inputs, strict=True)}
     for call in _replay_calls(model, new):
@@ -189,7 +190,7 @@ def _replay(model: Any, inputs: Sequence[Any], emit: Emit) -> list[Any]:
     return [new[id(tensor)] for tensor in model.outputs]
 
 
-def flatten(model: Any) -> Any:
+def flatten(model: KerasModel) -> Any:
     """A copy of a model, weights included, in which nested models are opened."""
     copies = Copies()
     flat = rebuild(model, copies.repeat)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tfcompress.graphs.keras.protocols import KerasModel, Tensor
 from tfcompress.graphs.keras.replay import Call, Copies, consumers_of, flatten, is_model, rebuild
 from tfcompress.runtime import tf_keras
 
@@ -70,11 +71,11 @@ class Rewrite:
         """A merging layer, such as `Add`, of tensors that may broadcast."""
         return self.layer(call, part, lambda name: kind(name=name))(tensors)
 
-    def activation(self, call: Call, part: str, function: Any, x: Any) -> Any:
+    def activation(self, call: Call, part: str, function: object, x: Tensor) -> Any:
         """An activation as a layer."""
         return self.layer(call, part, lambda name: _L.Activation(function, name=name))(x)
 
-    def reshape(self, call: Call, part: str, shape: Any, x: Any) -> Any:
+    def reshape(self, call: Call, part: str, shape: Any, x: Tensor) -> Any:
         """`x` in another shape; `shape` is without the batch dimension, None or -1 for one size that is not known."""
         target = [-1 if size is None else int(size) for size in shape]
         return self.layer(call, part, lambda name: _L.Reshape(target, name=name))(x)
@@ -109,7 +110,7 @@ class Rewrite:
             return None
         return readers[0].layer
 
-    def relu_after(self, tensor: Any) -> str | None:
+    def relu_after(self, tensor: Tensor) -> str | None:
         """The name of the ReLU, `relu` or `relu6`, that alone reads a tensor; it counts as folded from now on."""
         readers = self.consumers.get(id(tensor), [])
         if len(readers) != 1 or readers[0] is None or len(readers[0].layer.inbound_nodes) != 1:
@@ -130,7 +131,9 @@ class Rewrite:
 Rewriter = Callable[[Call, Rewrite], Any]
 
 
-def rewrite(model: Any, rewriters: Mapping[Any, Rewriter], *, freeze_batch_norm: bool = True) -> tuple[Any, bool]:
+def rewrite(
+    model: KerasModel, rewriters: Mapping[object, Rewriter], *, freeze_batch_norm: bool = True
+) -> tuple[Any, bool]:
     """One pass over a flat model.
 
     Args:

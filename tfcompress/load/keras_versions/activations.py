@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from tfcompress.graphs.keras.protocols import Tensor
 from tfcompress.runtime import keras, tf_keras
 
 __all__ = ["translated_activation"]
@@ -32,14 +33,14 @@ def _keras3_stand_in(name: str) -> Callable[[Any], Any] | None:
     if original is None:
         return None
 
-    def activation(x: Any) -> Any:
+    def activation(x: Tensor) -> Any:
         return original(x)
 
     activation.__name__ = f"keras3_{name}"
     return tf_keras.saving.register_keras_serializable(_PACKAGE)(activation)
 
 
-def _hard_sigmoid_of_keras2(x: Any) -> Any:
+def _hard_sigmoid_of_keras2(x: Tensor) -> Any:
     return keras.ops.clip(0.2 * x + 0.5, 0.0, 1.0)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tfcompress.graphs.keras.protocols import Layer, Tensor
 from tfcompress.runtime import keras, tf_keras
 
 __all__ = ["Keras3Graph", "Keras3Layer", "TfKerasGraph", "TfKerasLayer", "is_adapter"]
@@ -30,7 +31,7 @@ class _Serialized(dict[str, Any]):
         }
 
 
-def _restored(library: Any, layer: Any) -> Any:
+def _restored(library: Any, layer: Layer) -> Any:
     """The layer itself, from its serialized form or as it is."""
     if not isinstance(layer, Mapping):
         return layer
@@ -53,7 +54,7 @@ class Keras3Graph(tf_keras.layers.Layer):
         """Run the operation on the list of its tensors."""
         return self.graph(inputs)
 
-    def compute_mask(self, inputs: Any, mask: Any = None) -> None:
+    def compute_mask(self, inputs: Tensor, mask: object = None) -> None:
         """An operation of `keras.ops` drops the mask of its inputs."""
 
     def get_config(self) -> dict[str, Any]:
@@ -65,7 +66,7 @@ class Keras3Graph(tf_keras.layers.Layer):
 class Keras3Layer(tf_keras.layers.Layer):
     """A Keras 3 layer, built in or the user's own, as a tf_keras layer that owns its weights."""
 
-    def __init__(self, layer: Any, **kwargs: Any) -> None:
+    def __init__(self, layer: Layer, **kwargs: object) -> None:
         """`layer` is a Keras 3 layer or its serialized form."""
         super().__init__(**kwargs)
         self.layer = _restored(keras, layer)
@@ -77,20 +78,20 @@ class Keras3Layer(tf_keras.layers.Layer):
         if self.layer.built and not getattr(self, "_adopted", None):
             self._adopted = [weight.value for weight in self.layer.weights]
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: object) -> None:
         """Create the weights of a layer that has none yet."""
         if not self.layer.built:
             self.layer.build(input_shape)
         self._adopt_weights()
         super().build(input_shape)
 
-    def call(self, inputs: Any, *args: Any, training: Any = None, **kwargs: Any) -> Any:
+    def call(self, inputs: Tensor, *args: object, training: object = None, **kwargs: object) -> Any:
         """Run the Keras 3 layer."""
         if self.layer._call_has_training_arg:
             kwargs["training"] = training
         return self.layer(inputs, *args, **kwargs)
 
-    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+    def compute_mask(self, inputs: Tensor, mask: object = None) -> Any:
         """The mask that the Keras 3 layer passes on."""
         return self.layer.compute_mask(inputs, mask) if self.supports_masking else None
 
@@ -103,7 +104,7 @@ class Keras3Layer(tf_keras.layers.Layer):
 class TfKerasGraph(keras.layers.Layer):
     """One call of a tf_keras layer without weights (such as ``tf.math.add``), as a Keras 3 layer."""
 
-    def __init__(self, graph: Any, **kwargs: Any) -> None:
+    def __init__(self, graph: Any, **kwargs: object) -> None:
         """`graph` is a tf_keras functional model of that one call, or its serialized form."""
         super().__init__(autocast=False, **kwargs)
         self.graph = tf_keras.saving.deserialize_keras_object(graph) if isinstance(graph, Mapping) else graph
@@ -121,7 +122,7 @@ class TfKerasGraph(keras.layers.Layer):
 class TfKerasLayer(keras.layers.Layer):
     """A tf_keras layer, built in or the user's own, as a Keras 3 layer that owns its weights."""
 
-    def __init__(self, layer: Any, **kwargs: Any) -> None:
+    def __init__(self, layer: Layer, **kwargs: object) -> None:
         """`layer` is a built tf_keras layer or its serialized form."""
         super().__init__(**kwargs)
         self.layer = _restored(tf_keras, layer)
@@ -142,13 +143,13 @@ class TfKerasLayer(keras.layers.Layer):
             variable._value = weight  # from here on both Kerases read and write one and the same variable
             self._adopted.append(variable)
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: object) -> None:
         """Create the weights of a layer that has none yet."""
         if not self.layer.built:
             self.layer.build(input_shape)
             self._adopt_weights()
 
-    def call(self, inputs: Any, *args: Any, training: Any = None, **kwargs: Any) -> Any:
+    def call(self, inputs: Tensor, *args: object, training: object = None, **kwargs: object) -> Any:
         """Run the tf_keras layer."""
         if "training" in self.layer._call_spec.arg_names:
             kwargs["training"] = training
@@ -159,6 +160,6 @@ class TfKerasLayer(keras.layers.Layer):
         return {**super().get_config(), "layer": _Serialized(tf_keras, self.layer)}
 
 
-def is_adapter(layer: Any) -> bool:
+def is_adapter(layer: Layer) -> bool:
     """Whether a layer carries a piece of the other Keras."""
     return isinstance(layer, Keras3Graph | Keras3Layer | TfKerasGraph | TfKerasLayer)

@@ -61,7 +61,7 @@ def _loss_weights(model: Any) -> Any:
     return model.compiled_loss._user_loss_weights
 
 
-def _mapped(value: Any, module: str, *, to_keras3: bool) -> Any:
+def _mapped(value: object, module: str, *, to_keras3: bool) -> Any:
     """Losses or metrics in the nest in which they were given."""
     if value is None or isinstance(value, str):
         return value

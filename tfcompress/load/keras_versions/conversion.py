@@ -18,6 +18,7 @@ from tfcompress.graphs.keras.call_graph import (
     map_structure,
     nested_tensors,
 )
+from tfcompress.graphs.keras.protocols import KerasModel, Layer
 from tfcompress.load.keras_versions.adapters import Keras3Graph, Keras3Layer, TfKerasGraph, TfKerasLayer
 from tfcompress.load.keras_versions.compile_state import copy_compile_state
 from tfcompress.load.keras_versions.equivalence import prove_equal
@@ -32,7 +33,7 @@ from tfcompress.runtime import keras, tf_keras
 __all__ = ["to_keras3", "to_tf_keras"]
 
 
-def to_tf_keras(keras_model: Any) -> Any:
+def to_tf_keras(keras_model: KerasModel) -> Any:
     """A tf_keras (Keras 2) model that computes what `keras_model` computes; tfmot takes only such models.
 
     Args:
@@ -47,7 +48,7 @@ def to_tf_keras(keras_model: Any) -> Any:
     return keras_model if isinstance(keras_model, tf_keras.Model) else _convert(keras_model, to_keras3=False)
 
 
-def to_keras3(tf_keras_model: Any) -> Any:
+def to_keras3(tf_keras_model: KerasModel) -> Any:
     """A Keras 3 model that computes what `tf_keras_model` computes; the way back from `to_tf_keras`.
 
     Args:
@@ -73,7 +74,7 @@ def _convert(source: Any, *, to_keras3: bool) -> Any:
     return result
 
 
-def _require_convertible(model: Any, *, to_keras3: bool) -> None:
+def _require_convertible(model: KerasModel, *, to_keras3: bool) -> None:
     library = "Keras 3" if to_keras3 else "tf_keras"
     if not isinstance(model, keras.Model | tf_keras.Model):
         raise ModelError(
@@ -134,7 +135,7 @@ class _Rebuilding:
         return made
 
     @staticmethod
-    def _replacer(tensors: Mapping[int, Any]) -> Callable[[Any], Any]:
+    def _replacer(tensors: Mapping[int, object]) -> Callable[[Any], Any]:
         return lambda value: tensors.get(id(value), value)
 
     def _input(self, call: Call) -> Any:
@@ -144,7 +145,7 @@ class _Rebuilding:
             shape=shape[1:], batch_size=shape[0], dtype=dtype_name(tensor.dtype), name=call.layer.name
         )
 
-    def _call(self, call: Call, replace: Callable[[Any], Any]) -> list[Any]:
+    def _call(self, call: Call, replace: Callable[[object], object]) -> list[Any]:
         try:
             outputs = self._run(call, replace)
         except TfCompressError:
@@ -173,13 +174,13 @@ class _Rebuilding:
         positional, named = call_arguments(layer, counterpart, args, kwargs)
         return counterpart(*positional, **named)
 
-    def _layer(self, layer: Any) -> Any:
+    def _layer(self, layer: Layer) -> Any:
         """The counterpart of a layer, made at its first call."""
         if id(layer) not in self.layers:
             self.layers[id(layer)] = self._make(layer)
         return self.layers[id(layer)]
 
-    def _make(self, layer: Any) -> Any:
+    def _make(self, layer: Layer) -> Any:
         if isinstance(layer, Keras3Layer | TfKerasLayer):
             return copy_of(layer.layer)
         if isinstance(layer, FrozenLambda | FrozenLambda3):
@@ -193,7 +194,7 @@ class _Rebuilding:
         adapter = TfKerasLayer if self.to_keras3 else Keras3Layer
         return adapter(copy_of(layer), name=layer.name)
 
-    def _adapted(self, call: Call, replace: Callable[[Any], Any]) -> Any:
+    def _adapted(self, call: Call, replace: Callable[[object], object]) -> Any:
         """An operation that stays in its own Keras: one adapter for each call."""
         keras3 = is_keras3(call.layer)
         leaves = flatten((call.args, dict(call.kwargs)), keras3=keras3)
@@ -216,7 +217,7 @@ class _Rebuilding:
         return f"{name}_{count}" if count else name
 
 
-def _is_plain_operation(layer: Any) -> bool:
+def _is_plain_operation(layer: Layer) -> bool:
     """Whether something that was called is no layer: an operation of `keras.ops`, or of `tf` inside tf_keras."""
     if is_keras3(layer):
         return not isinstance(layer, keras.layers.Layer)
@@ -235,7 +236,7 @@ def _unfolded(graph: Any, inputs: Sequence[Any]) -> Any:
     (call,) = [call for call in calls(graph) if not call.is_input]
     keras3 = is_keras3(graph)
 
-    def replace(value: Any) -> Any:
+    def replace(value: object) -> Any:
         return starts.get(id(value), value)
 
     return copy_of(call.layer)(

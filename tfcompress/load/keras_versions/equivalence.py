@@ -9,6 +9,7 @@ import numpy as np
 
 from tfcompress.errors import ModelError, one_line
 from tfcompress.graphs.keras.call_graph import dtype_name, flatten, input_structure, is_keras3, nested_tensors
+from tfcompress.graphs.keras.protocols import KerasModel
 from tfcompress.layer_names import all_layers
 from tfcompress.load.keras_versions.weights import read_states, write_states
 from tfcompress.model import TensorInfo
@@ -59,7 +60,7 @@ def prove_equal(source: Any, target: Any, tensor_pairs: Sequence[tuple[str, Sequ
 class _kept_states:
     """Puts the states of stateful layers back where they were before the proof."""
 
-    def __init__(self, *models: Any) -> None:
+    def __init__(self, *models: object) -> None:
         self.layers = [layer for model in models for layer in all_layers(model)]
 
     def __enter__(self) -> None:
@@ -154,7 +155,7 @@ def _first_different(
     return next((repr(name) for name, a, b in results if relative_difference(a, b) > tolerance), "not to be found")
 
 
-def _intermediates(model: Any, tensors: Sequence[Any], values: Sequence[Any]) -> Iterator[np.ndarray]:
+def _intermediates(model: KerasModel, tensors: Sequence[object], values: Sequence[object]) -> Iterator[np.ndarray]:
     inputs, _ = nested_tensors(model)
     probe = (keras if is_keras3(model) else tf_keras).Model(inputs, list(tensors))
     return iter(_run(probe, values))

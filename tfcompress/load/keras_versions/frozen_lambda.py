@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tfcompress.graphs.keras.call_graph import flatten, is_keras3
+from tfcompress.graphs.keras.protocols import Layer, Tensor
 from tfcompress.load.safety.graph_operations import refuse_unsafe_graph
 from tfcompress.runtime import keras, tf, tf_keras
 
@@ -51,13 +52,13 @@ class _Recording:
             for shape, tensor in zip(self.shapes, tensors, strict=True)
         )
 
-    def run(self, tensors: Sequence[Any]) -> Any:
+    def run(self, tensors: Sequence[object]) -> Any:
         mapping = dict(zip(self.inputs, tensors, strict=True))
         results = tf.graph_util.import_graph_def(self.graph_def, mapping, list(self.outputs), name="")
         return results[0] if self.single else results
 
 
-def _call(recordings: Sequence[_Recording], tensors: Sequence[Any]) -> Any:
+def _call(recordings: Sequence[_Recording], tensors: Sequence[object]) -> Any:
     recording = next((one for one in recordings if one.accepts(tensors)), recordings[0])
     if not tf.executing_eagerly():
         return recording.run(tensors)
@@ -67,13 +68,13 @@ def _call(recordings: Sequence[_Recording], tensors: Sequence[Any]) -> Any:
 class _Recorded:
     """What the two forms of the layer share; mixed in before the base layer of either Keras."""
 
-    def __init__(self, recordings: Sequence[Mapping[str, Any]], **kwargs: Any) -> None:
+    def __init__(self, recordings: Sequence[Mapping[str, object]], **kwargs: object) -> None:
         """`recordings` is what `freeze_call` returned, one for each way in which the layer is called."""
         super().__init__(**kwargs)
         self.serialized = list(recordings)
         self.recordings = [_Recording.from_json(value) for value in recordings]
 
-    def call(self, inputs: Any, mask: Any = None) -> Any:
+    def call(self, inputs: Tensor, mask: object = None) -> Any:
         """Run the recorded graph; the mask, which a Lambda layer may be called with, is not used."""
         return _call(self.recordings, flatten(inputs, keras3=is_keras3(self)))
 
@@ -98,7 +99,7 @@ def frozen_class(*, keras3: bool) -> str:
     return "FrozenLambda3" if keras3 else "FrozenLambda"
 
 
-def freeze_call(layer: Any, inputs: Any) -> dict[str, Any]:
+def freeze_call(layer: Layer, inputs: Tensor) -> dict[str, Any]:
     """Run a Lambda layer's code once and record what it computes, as JSON.
 
     Args:
@@ -114,7 +115,7 @@ def freeze_call(layer: Any, inputs: Any) -> dict[str, Any]:
     nest = keras.tree if keras3 else tf.nest
 
     @tf.function(input_signature=specs, autograph=False)
-    def trace(*tensors: Any) -> Any:
+    def trace(*tensors: object) -> Any:
         return layer(nest.pack_sequence_as(inputs, list(tensors)))
 
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2

@@ -44,7 +44,7 @@ _DATA_FORMATS = {"tf": "channels_last", "th": "channels_first"}
 _ONLY_KERAS1 = frozenset({"nb_filter", "border_mode", "dim_ordering", "W_regularizer", "inner_activation", "subsample"})
 
 
-def is_keras1_config(item: Mapping[str, Any]) -> bool:
+def is_keras1_config(item: Mapping[str, object]) -> bool:
     """Whether a layer's configuration uses names that only Keras 1 had."""
     config = item.get("config")
     return isinstance(config, Mapping) and bool(_ONLY_KERAS1 & set(config))
@@ -72,7 +72,7 @@ def keras2_config(item: dict[str, Any]) -> None:
     item["config"] = new
 
 
-def _value(value: Any) -> Any:
+def _value(value: object) -> Any:
     """Keras 1 wrote a regularizer as ``{"name": "WeightRegularizer", "l1", "l2"}``."""
     if isinstance(value, Mapping) and "l1" in value and "class_name" not in value:
         return {"class_name": "L1L2", "config": {"l1": value.get("l1", 0.0), "l2": value.get("l2", 0.0)}}
@@ -97,7 +97,7 @@ def _rewrite_merge(item: dict[str, Any]) -> None:
         item["config"]["axes"] = config.get("dot_axes", -1)
 
 
-def _embedding(old: Mapping[str, Any], new: dict[str, Any]) -> None:
+def _embedding(old: Mapping[str, object], new: dict[str, object]) -> None:
     new["input_dim"] = old.get("input_dim")
     new["output_dim"] = new.pop("units", None)
     new["embeddings_initializer"] = new.pop("kernel_initializer", "uniform")
@@ -106,16 +106,16 @@ def _embedding(old: Mapping[str, Any], new: dict[str, Any]) -> None:
     new.pop("dropout", None)
 
 
-def _gru(old: Mapping[str, Any], new: dict[str, Any]) -> None:
+def _gru(old: Mapping[str, object], new: dict[str, object]) -> None:
     new["reset_after"] = False  # what every Keras before 2.1 computed
 
 
-def _batch_normalization(old: Mapping[str, Any], new: dict[str, Any]) -> None:
+def _batch_normalization(old: Mapping[str, object], new: dict[str, object]) -> None:
     if old.get("mode") == 1:
         new["axis"] = -1
 
 
-def _input(old: Mapping[str, Any], new: dict[str, Any]) -> None:
+def _input(old: Mapping[str, object], new: dict[str, object]) -> None:
     new["dtype"] = old.get("input_dtype", "float32")
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tfcompress.graphs.keras.call_graph import is_keras3
+from tfcompress.graphs.keras.protocols import Layer
 from tfcompress.load.keras_versions.activations import translated_activation
 from tfcompress.runtime import keras, tf_keras
 
@@ -43,7 +44,7 @@ class _Direction:
         return keras if self.to_keras3 else tf_keras
 
 
-def native_layer(layer: Any) -> Any:
+def native_layer(layer: Layer) -> Any:
     """A new layer of the other Keras with the settings of `layer`, without its weights.
 
     Args:
@@ -126,7 +127,7 @@ def _default_settings(layer_class: type) -> dict[str, Any]:
     return {**hidden, **found}
 
 
-def _translated(key: str, value: Any, direction: _Direction) -> Any:
+def _translated(key: str, value: object, direction: _Direction) -> Any:
     """One setting's value in the other library's terms."""
     if key == "dtype":
         return _dtype(value)
@@ -152,7 +153,7 @@ def _dtype(value: Any) -> Any:
     return name
 
 
-def _activation(value: Any, direction: _Direction) -> Any:
+def _activation(value: object, direction: _Direction) -> Any:
     if value is None:
         return None
     if isinstance(value, Mapping):
@@ -182,6 +183,6 @@ def _object(key: str, value: Mapping[str, Any], direction: _Direction) -> Any:
     return _from_config(class_name, config, direction)
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> Any:
     """A setting of an initializer; a seed generator, which only Keras 3 has, becomes no seed."""
     return None if isinstance(value, Mapping) else value

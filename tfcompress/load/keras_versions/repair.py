@@ -16,7 +16,7 @@ from tfcompress.load.safety.configurations import walk_objects
 __all__ = ["repaired_config"]
 
 
-def repaired_config(config: Mapping[str, Any], *, keras3: bool) -> dict[str, Any]:
+def repaired_config(config: Mapping[str, object], *, keras3: bool) -> dict[str, Any]:
     """A copy of a model's configuration that the chosen Keras accepts; equal to `config` where nothing is wrong.
 
     Args:
@@ -33,7 +33,7 @@ def repaired_config(config: Mapping[str, Any], *, keras3: bool) -> dict[str, Any
     return result
 
 
-def _visit(value: Any, repairs: tuple[Callable[[dict[str, Any]], None], ...]) -> None:
+def _visit(value: object, repairs: tuple[Callable[[dict[str, object]], None], ...]) -> None:
     stack = [value]
     while stack:
         item = stack.pop()
@@ -46,13 +46,13 @@ def _visit(value: Any, repairs: tuple[Callable[[dict[str, Any]], None], ...]) ->
             stack.extend(item)
 
 
-def _name_sequential_layers(item: dict[str, Any]) -> None:
+def _name_sequential_layers(item: dict[str, object]) -> None:
     """Keras before 2.2.3 saved a Sequential as a bare list of layers."""
     if item["class_name"] == "Sequential" and isinstance(item.get("config"), list):
         item["config"] = {"name": "sequential", "layers": item["config"]}
 
 
-def _drop_initializer_dtype(item: dict[str, Any]) -> None:
+def _drop_initializer_dtype(item: dict[str, object]) -> None:
     """TensorFlow 1.13 to 2.1 stored the dtype inside each initializer, which later constructors do not take."""
     config = item.get("config")
     if not isinstance(config, dict):
@@ -62,7 +62,7 @@ def _drop_initializer_dtype(item: dict[str, Any]) -> None:
             value["config"].pop("dtype", None)
 
 
-def _drop_single_group(item: dict[str, Any]) -> None:
+def _drop_single_group(item: dict[str, object]) -> None:
     """Keras 2.3 to 2.15 stored ``groups: 1`` for depthwise convolutions, which never used it."""
     if item["class_name"] in {"DepthwiseConv1D", "DepthwiseConv2D", "SeparableConv1D", "SeparableConv2D"}:
         config = item.get("config")
@@ -70,7 +70,7 @@ def _drop_single_group(item: dict[str, Any]) -> None:
             config.pop("groups", None)
 
 
-def _rename_batch_shape(item: dict[str, Any]) -> None:
+def _rename_batch_shape(item: dict[str, object]) -> None:
     """Keras 3 calls an input layer's ``batch_input_shape`` ``batch_shape``."""
     config = item.get("config")
     if item["class_name"] == "InputLayer" and isinstance(config, dict) and "batch_input_shape" in config:
@@ -78,7 +78,7 @@ def _rename_batch_shape(item: dict[str, Any]) -> None:
         config.pop("optional", None)
 
 
-def _lift_input_shape(item: dict[str, Any]) -> None:
+def _lift_input_shape(item: dict[str, object]) -> None:
     """In Keras 2 the first layer of a Sequential may declare its input; in Keras 3 an input layer has to."""
     config = item.get("config")
     if item["class_name"] != "Sequential" or not isinstance(config, dict) or not config.get("layers"):

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tfcompress.errors import ModelError
+from tfcompress.graphs.keras.protocols import Variable
 
 __all__ = ["copy_weights", "read_states", "set_weights", "write_states"]
 
@@ -51,7 +52,7 @@ def _in_order_of(target: Any, source: Any, values: Sequence[np.ndarray]) -> Sequ
     )
 
 
-def _last_name(weight: Any) -> str:
+def _last_name(weight: Variable) -> str:
     """``kernel`` for tf_keras's ``dense/kernel:0`` and for Keras 3's ``kernel``; `sn_u` is `vector_u` in Keras 3."""
     name = str(weight.name).partition(":")[0].rpartition("/")[2]
     return {"sn_u": "vector_u"}.get(name, name)
