@@ -9,7 +9,7 @@ from pathlib import Path
 from tfcompress.converters.edgetpu.compiled import CUSTOM_OPERATOR, compiled_mapping
 from tfcompress.converters.edgetpu.failures import expected_failure
 from tfcompress.converters.edgetpu.mapping import Failure, Mapping, OperatorMapping
-from tfcompress.converters.edgetpu.memory import CHIP_BYTES, ParameterBytes, largest_activation, parameter_bytes
+from tfcompress.converters.edgetpu.memory import CHIP_BYTES, ParameterBytes, demand, largest_activation
 from tfcompress.converters.edgetpu.operators import NEWEST_RUNTIME, SUPPORTED, UNSUPPORTED_FIXES
 from tfcompress.converters.edgetpu.partition import first_cause, first_partition
 from tfcompress.converters.edgetpu.rules import Rule, Status, broken_rule
@@ -24,13 +24,14 @@ LayerOf = Callable[[str], str | None]
 _Broken = dict[int, tuple[Rule, Tensor]]
 
 
-def forecast(model: str | Path | TfliteFile, *, layer_names: Collection[str] = ()) -> Mapping:
+def forecast(model: str | Path | TfliteFile, *, layer_names: Collection[str] = (), compiler: int = 16) -> Mapping:
     """Where each operator of a .tflite will run, with the reason and the fix.
 
     Args:
         model: path of a .tflite, compiled or not, or one that is read already.
         layer_names: names of the Keras layers, to say which layer an operator belongs to; without them the scope of a
             tensor's name is taken for the layer.
+        compiler: major version of the compiler.
 
     Raises:
         ModelError: the file cannot be read or is damaged.
@@ -53,7 +54,8 @@ def forecast(model: str | Path | TfliteFile, *, layer_names: Collection[str] = (
         mapped = frozenset()
     rows = tuple(_row(graph, index, broken, mapped, failure, layer_of) for index in range(len(graph.operators)))
     views = [OperatorView(graph, graph.operators[index]) for index in sorted(mapped)]
-    memory = parameter_bytes(views) if failure is None else ParameterBytes(0, 0)
+    needs = demand(views, compiler=compiler)
+    memory = needs.within(needs.room) if failure is None else ParameterBytes(0, 0)
     return Mapping(
         operators=rows,
         subgraphs=1 if mapped else 0,
