@@ -61,13 +61,17 @@ def log_tables(logs: Sequence[Mapping[str, Any]]) -> list[RenderableType]:
     Args:
         logs: what `inspect --edgetpu_log` found, one a file.
     """
-    runs = [(log["version"], run) for log in logs for run in log["runs"]]
-    return [part for version, run in runs for part in _run(version, run)]
+    return [part for log in logs for run in log["runs"] for part in _run(run)]
 
 
-def _run(version: str | None, run: Mapping[str, Any]) -> list[RenderableType]:
+def _run(run: Mapping[str, Any]) -> list[RenderableType]:
+    counted = (
+        "compiled, but the log does not count operators"
+        if run["operators"] is None
+        else f"{figures.value(run['mapped_ops'])} of {run['operators']} operators on the Edge TPU"
+    )
     totals = (
-        f"{run['mapped_ops']} of {run['operators']} operators on the Edge TPU, {run['subgraphs']} subgraph(s); "
+        f"{counted}, {figures.value(run['subgraphs'])} subgraph(s); "
         f"{figures.size(run['on_chip_bytes'])} of parameters on the chip, "
         f"{figures.size(run['off_chip_bytes'])} streamed"
     )
@@ -77,7 +81,10 @@ def _run(version: str | None, run: Mapping[str, Any]) -> list[RenderableType]:
         table.add_column(name, overflow="fold", justify="right" if name == "count" else "left")
     for row in run["table"]:
         table.add_row(Text(row["name"]), str(row["count"]), Text(row["status"]))
-    return [Text(f"{run['input']}, compiler {version}: {told}"), *([table] if run["table"] else [])]
+    return [
+        Text(f"{run['input'] or 'a model'}, compiler {run['version'] or 'unknown'}: {told}"),
+        *([table] if run["table"] else []),
+    ]
 
 
 def compile_tables(rows: Sequence[Mapping[str, Any]]) -> list[RenderableType]:
