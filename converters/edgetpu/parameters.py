@@ -27,7 +27,7 @@ from tfcompress.converters.edgetpu.layout import TILES, WORD, kernel_bytes, padd
 from tfcompress.converters.edgetpu.view import OperatorView, is_constant
 from tfcompress.graphs.tflite import Tensor
 
-__all__ = ["OperatorBytes", "dense_groups", "operator_bytes"]
+__all__ = ["OperatorBytes", "dense_groups", "operator_bytes", "reads_a_long_input"]
 
 _LSTM_STEP_BYTES = 992  # one pair only (28 steps of 20 units)
 _ELEMENTWISE = frozenset({"ADD", "SUB", "MUL", "MAXIMUM", "MINIMUM", "SQUARED_DIFFERENCE"})
@@ -35,6 +35,7 @@ _ELEMENTWISE = frozenset({"ADD", "SUB", "MUL", "MAXIMUM", "MINIMUM", "SQUARED_DI
 # 5,904 and 6,272 inputs are cached; of 9,504, 16,384, 57,600 and 94,400, a convolution of 7 x 7 x 576 and a depthwise
 # one of 7 x 7 x 512 are streamed.  The power of two in between is a guess.
 _LONG_INPUT = 8192
+_READERS = ("FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D")
 _DENSE_GROUP = 64
 
 
@@ -83,7 +84,7 @@ def _layer_bytes(view: OperatorView, name: str, kernel: Tensor) -> OperatorBytes
         size = _depthwise_bytes(view, kernel)
     else:
         return OperatorBytes()
-    return OperatorBytes(0, size) if _reads_a_long_input(view) else OperatorBytes(size)
+    return OperatorBytes(0, size) if reads_a_long_input(view) else OperatorBytes(size)
 
 
 def dense_groups(view: OperatorView) -> int:
@@ -108,7 +109,7 @@ def _dense_bytes(view: OperatorView, kernel: Tensor) -> OperatorBytes:
     """Without a bias and with one scale, what is beside the weights is loaded apart and always cached."""
     outputs, inputs = kernel.shape
     size = kernel_bytes(1, inputs, outputs, _beside(view))
-    if not _reads_a_long_input(view):
+    if not reads_a_long_input(view):
         return OperatorBytes(size)
     apart = 4 * padded_outputs(outputs) if view.input(2) is None and _beside(view) == 4 else 0
     return OperatorBytes(apart, size - apart)
@@ -126,19 +127,23 @@ def _depthwise_bytes(view: OperatorView, kernel: Tensor) -> int:
     source = view.input(0)
     if source is not None and source.shape[-1] == 1:  # one input channel: an ordinary convolution
         return kernel_bytes(rows * columns, 1, channels, _beside(view))
-    if _reads_a_long_input(view):  # as it is streamed; one pair only
+    if reads_a_long_input(view):  # as it is streamed; one pair only
         columns = padded(columns, 4)
     return padded((4 * rows * columns + _beside(view)) * padded(channels, 4), TILES * WORD)
 
 
-def _reads_a_long_input(view: OperatorView) -> bool:
-    """Whether one position of the result is computed from a whole long input."""
+def reads_a_long_input(view: OperatorView) -> bool:
+    """Whether one position of the result is computed from a whole long input.
+
+    Args:
+        view: a Dense layer or a convolution.
+    """
     source, kernel = view.input(0), view.input(1)
-    if source is None or kernel is None:
+    if source is None or kernel is None or view.operator.name not in _READERS:
         return False
     if view.operator.name == "FULLY_CONNECTED":
         return kernel.shape[-1] > _LONG_INPUT
-    whole = kernel.shape[1:3] == source.shape[1:3] and math.prod(view.outputs[0].shape[:-1]) == 1
+    whole = kernel.shape[1:3] == source.shape[1:3] and all(math.prod(result.shape[:-1]) == 1 for result in view.outputs)
     return whole and math.prod(kernel.shape[1:3]) > 1 and source.elements > _LONG_INPUT
 
 
@@ -156,8 +161,10 @@ def _state_bytes(view: OperatorView) -> int:
 
 
 def _flattening(view: OperatorView, compiler: int) -> int:
-    source, result = view.input(0), view.outputs[0]
-    if source is None or len(source.shape) < 3 or result.shape[-1:] != (source.elements,):
+    source = view.input(0)
+    if source is None or len(source.shape) < 3 or not view.outputs:
+        return 0
+    if view.outputs[0].shape[-1:] != (source.elements,):
         return 0
     if _is_as_the_host_sent_it(view):
         return 0
