@@ -7,7 +7,7 @@ from math import prod
 import pytest
 
 from tests.converters.edgetpu.graphs import GraphBuilder
-from tfcompress.converters.edgetpu import Mapping, forecast
+from tfcompress.converters.edgetpu import CompilerOptions, Mapping, forecast
 from tfcompress.graphs.tflite import read_tflite
 
 MIB = 2**20
@@ -16,7 +16,7 @@ NOT_PUBLISHED = 0.05  # far outside of it
 
 
 def bytes_of(content: bytes, *, compiler: int = 16) -> tuple[int, int]:
-    mapping: Mapping = forecast(read_tflite(content), compiler=compiler)
+    mapping: Mapping = forecast(read_tflite(content), options=CompilerOptions(compiler=compiler))
     assert mapping.cpu_ops == 0
     assert mapping.on_chip_bytes is not None
     assert mapping.off_chip_bytes is not None
