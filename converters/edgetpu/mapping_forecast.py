@@ -7,6 +7,7 @@ import functools
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from tfcompress.converters.edgetpu.advice import memory_advice
 from tfcompress.converters.edgetpu.compiled import CUSTOM_OPERATOR, compiled_mapping
@@ -26,11 +27,12 @@ from tfcompress.converters.edgetpu.operators import SUPPORTED
 from tfcompress.converters.edgetpu.partition import partitions
 from tfcompress.converters.edgetpu.rules import broken_rule
 from tfcompress.converters.edgetpu.tail import tail_of
-from tfcompress.converters.edgetpu.versions import NEWEST, RUNTIMES
+from tfcompress.converters.edgetpu.versions import NEWEST, RUNTIMES, known_compiler
 from tfcompress.converters.edgetpu.view import OperatorView
 from tfcompress.converters.edgetpu.work import work_of
 from tfcompress.graphs.tflite import Subgraph, TfliteFile, read_tflite
 from tfcompress.layer_names import as_named_in, layers_of
+from tfcompress.recipe import EdgeTpu
 
 __all__ = ["CompilerOptions", "forecast", "forecast_together"]
 
@@ -48,6 +50,15 @@ class CompilerOptions:
     compiler: int = NEWEST
     multiple_subgraphs: bool = False
     search_delegate: bool = False
+
+    @classmethod
+    def of(cls, section: EdgeTpu) -> Self:
+        """The options of a recipe."""
+        return cls(
+            compiler=known_compiler(section.compiler),
+            multiple_subgraphs=section.multiple_subgraphs,
+            search_delegate=section.search_delegate,
+        )
 
 
 _DEFAULT = CompilerOptions()

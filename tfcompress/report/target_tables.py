@@ -28,7 +28,7 @@ def mapping_tables(mapping: Mapping[str, Any]) -> list[RenderableType]:
         f"{figures.size(mapping.get('on_chip_bytes'))} of parameters on the chip, "
         f"{figures.size(mapping.get('off_chip_bytes'))} streamed; runtime {mapping.get('min_runtime')} or newer"
     )
-    parts: list[RenderableType] = [Text(totals)]
+    parts: list[RenderableType] = [Text(totals), *_latency(mapping.get("latency_ms"))]
     failure, tail = mapping.get("failure"), mapping.get("tail")
     if failure:
         line = f"{failure['message']} {failure['explanation']}; {failure['fix']} ({failure['certainty']})"
@@ -37,12 +37,27 @@ def mapping_tables(mapping: Mapping[str, Any]) -> list[RenderableType]:
         line = f"on the CPU after the Edge TPU part, in the same file: {', '.join(tail['names'])}"
         parts.append(Text(f"{line}, from {', '.join(tail['tensors'])}"))
     parts += [Text(str(warning), style="yellow") for warning in mapping.get("warnings") or ()]
+    parts += [Text(str(line), style="cyan") for line in mapping.get("advice") or ()]
     table = Table()
     for name in ("", "operator", "runs on", "layer", "why not, and the fix"):
         table.add_column(name, overflow="fold", ratio=1 if name.startswith("why") else None)
     for op in ops:
         table.add_row(*_operator(op))
     return [*parts, table]
+
+
+def _latency(latency: Mapping[str, Any] | None) -> list[RenderableType]:
+    """One line: milliseconds over each link, with their intervals."""
+    if not latency:
+        return []
+    titles = {"usb3": "USB 3", "pcie": "PCIe"}
+    links = [latency, *(part for part in latency.values() if isinstance(part, Mapping))]
+    told = (
+        f"{figures.milliseconds(link['estimate'])} over {titles.get(link['link'], link['link'])}"
+        f" ({figures.milliseconds(link['low'])} to {figures.milliseconds(link['high'])})"
+        for link in links
+    )
+    return [Text(f"one inference is foretold to take {', '.join(told)}")]
 
 
 def _operator(op: Mapping[str, Any]) -> list[RenderableType]:
