@@ -73,6 +73,8 @@ class Target:
             the model itself where there is nothing to change.  None where the target never asks for changes.
         inspect: what a file would cost there; raises InputError for a file of the wrong kind.  None where there is no
             forecast.
+        inspect_together: what several files would cost that share the device: JSON values; None where they are looked
+            at one by one.
         costs: the costs in an artifact's facts.
         runnable: what the accuracy diff runs: anything that `accuracy_diff.runner_for` takes.
         refusal: why the target's own compiler refuses an artifact with these facts; None when it does not.
@@ -91,6 +93,7 @@ class Target:
     takes_quantizers: bool = True
     before_training: Callable[[Any, Recipe], tuple[Any, tuple[str, ...]]] | None = None
     inspect: Callable[[Path, Recipe], Forecast] | None = None
+    inspect_together: Callable[[Sequence[Path], Recipe], Facts] | None = None
     costs: Callable[[Facts], tuple[Cost, ...]] = field(default=lambda facts: ())
     runnable: Callable[[Artifact], object] = field(default=lambda artifact: artifact.runnable)
     refusal: Callable[[Facts], str | None] = field(default=lambda facts: None)

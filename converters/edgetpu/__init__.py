@@ -11,13 +11,14 @@ if TYPE_CHECKING:
     from tfcompress.converters.edgetpu.compiler_log import CompilerLog, parse_compiler_log
     from tfcompress.converters.edgetpu.conversion import convert
     from tfcompress.converters.edgetpu.mapping import Failure, Mapping, OperatorMapping
-    from tfcompress.converters.edgetpu.mapping_forecast import forecast
+    from tfcompress.converters.edgetpu.mapping_forecast import CompilerOptions, forecast, forecast_together
     from tfcompress.converters.edgetpu.picture import mapping_svg
     from tfcompress.converters.edgetpu.rules import RULES, Rule, Status
 
 __all__ = [
     "RULES",
     "CompilerLog",
+    "CompilerOptions",
     "Failure",
     "Mapping",
     "OperatorMapping",
@@ -25,6 +26,7 @@ __all__ = [
     "Status",
     "convert",
     "forecast",
+    "forecast_together",
     "mapping_svg",
     "parse_compiler_log",
 ]
@@ -32,7 +34,7 @@ __all__ = [
 _HOME = {
     "compiler_log": ["CompilerLog", "parse_compiler_log"],
     "conversion": ["convert"],
-    "mapping_forecast": ["forecast"],
+    "mapping_forecast": ["CompilerOptions", "forecast", "forecast_together"],
     "mapping": ["Failure", "Mapping", "OperatorMapping"],
     "picture": ["mapping_svg"],
     "rules": ["RULES", "Rule", "Status"],

@@ -17,8 +17,10 @@ __all__ = [
     "concatenates_constant",
     "custom",
     "dilation_unequal",
+    "first_result",
     "flat_elements_at_least",
     "fused_activation",
+    "half_pixel_centers",
     "lstm_too_wide",
     "newer_version",
     "not_eight_bit",
@@ -38,6 +40,7 @@ __all__ = [
     "splits_first_axis",
     "squeezes_inner",
     "total_elements_above",
+    "version_at_least",
     "weights_shuffled",
 ]
 
@@ -73,6 +76,24 @@ def not_supported(view: OperatorView) -> Tensor | None:
     """The operator's type is not on the list."""
     supported = view.operator.name in SUPPORTED and not view.operator.custom
     return None if supported else _first(view.outputs + view.inputs) or _NO_TENSOR
+
+
+def first_result(view: OperatorView) -> Tensor | None:
+    """Any such operator."""
+    return _first(view.outputs) or _NO_TENSOR
+
+
+def version_at_least(view: OperatorView, limit: int) -> Tensor | None:
+    """The operator's version is `limit` or newer."""
+    return first_result(view) if view.operator.version >= limit else None
+
+
+def half_pixel_centers(view: OperatorView) -> Tensor | None:
+    """Pixels are taken at their middles, and the image changes its size."""
+    source, result = view.input(0), _first(view.outputs)
+    if source is None or result is None or source.shape == result.shape:
+        return None
+    return result if view.option("HalfPixelCenters", 0) else None
 
 
 def newer_version(view: OperatorView) -> Tensor | None:

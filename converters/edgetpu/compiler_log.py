@@ -1,30 +1,35 @@
 """What `edgetpu_compiler` says: the table of operators in its log, and the lines around it.
 
-The compiler prints the same text that it writes to ``X_edgetpu.log``; versions 2.0 to 16.0 are understood, and several
-models in one text.
+The compiler prints the same table that it writes to ``X_edgetpu.log``; versions 2.0 to 16.0 are understood, several
+models and several calls in one text, and texts that were quoted, indented or pasted (see `log_lines`).
 """
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from tfcompress.converters.edgetpu.log_lines import STATUSES, command_models, log_lines
 from tfcompress.errors import ModelError
 
 __all__ = ["CompilerLog", "CompilerRun", "OperatorCount", "parse_compiler_log", "parse_compiler_text"]
 
 _MAPPED = "Mapped to Edge TPU"
-_UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
-_ROW = re.compile(r"^(?P<name>[A-Za-z][\w-]*)\s{2,}(?P<count>\d+)\s{2,}(?P<status>\S.*?)\s*$")
-_SIZE = re.compile(r"([\d.]+)\s*(B|KiB|MiB|GiB)\b")
+_UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+_ROW = re.compile(
+    r"^(?P<name>[A-Za-z][\w-]*)(?P<gap>\s*\|\s*|\s+)(?P<count>\d+)(?:\s*\|\s*|\s+)(?P<status>\S.*?)\s*\|?$"
+)
+_SIZE = re.compile(r"([\d.]+)\s*(B|[KMG]i?B)\b")
 _FIELDS = {
-    "input": re.compile(r"^Input(?: model)?: (.*)$"),
-    "output": re.compile(r"^Output(?: model)?: (.*)$"),
-    "version": re.compile(r"^Edge TPU Compiler version (\S+)"),
+    "input": re.compile(r"^Input(?: model)?: *(.*)$"),
+    "output": re.compile(r"^Output(?: model)?: *(.*)$"),
+    "version": re.compile(r"^Edge TPU Compiler version (\d[\d.]*)"),
 }
 _SIZES = {
     "on_chip_bytes": "On-chip memory used for caching model parameters",
+    "on_chip_available_bytes": "On-chip memory available for caching model parameters",
     "on_chip_remaining_bytes": "On-chip memory remaining for caching model parameters",
     "off_chip_bytes": "Off-chip memory used for streaming uncached model parameters",
 }
@@ -34,14 +39,16 @@ _NUMBERS = {
     "mapped_ops": "Number of operations that will run on Edge TPU",
     "cpu_ops": "Number of operations that will run on CPU",
 }
-_FAILURES = (
-    "Compilation failed",
-    "ERROR:",
-    "error:",
-    "Internal compiler error",
-    "Invalid model",
-    "Model not quantized",
+_FAILURES = re.compile(
+    r"Compilation failed|Compilation timeout|Compilation child process (?!completed)|ERROR:|error:"
+    r"|Internal compiler error|(?:libc\+\+abi: )?terminating with|Invalid model|Model not quantized"
+    r"|Model could not be parsed|Registration failed|Didn't find op|Package requires|Failed to|F\d{4} "
 )
+_LAST_WORDS = "Internal compiler error"
+_BARE_FAILURE = re.compile(r"Compilation failed! *$")
+_FLEX = re.compile(r"Node number (?P<node>\d+) \((?P<name>\w+)\) failed")
+_ATTEMPT = re.compile(r"Try to compile segment with (\d+) ops")
+_SILENT = "the compiler said nothing after its version"
 
 
 @dataclass(frozen=True)
@@ -61,13 +68,17 @@ class CompilerRun:
         input: the model, as it was named.
         output: the compiled model.
         compiled: it was compiled, even if nothing was mapped.
-        failure: the first line that says why not; None when it was.
+        failure: the lines that say why not, with ``; `` between them; None when it was.
+        failed_operator: the operator that the failure names, as ``FlexSplitV``; None when it names none.
+        version: of the compiler; None when the text does not say.
+        attempts: operators in each try of ``--search_delegate``.
         operators: operators in all.
         mapped_ops: operators on the Edge TPU.
         cpu_ops: operators on the CPU.
         subgraphs: Edge TPU subgraphs.
         on_chip_bytes: cached parameters; the log rounds to three digits.
-        on_chip_remaining_bytes: cache that is left.
+        on_chip_available_bytes: cache in all, as compiler 2.0 says.
+        on_chip_remaining_bytes: cache that is left, as later compilers say.
         off_chip_bytes: streamed parameters.
         table: the operator table.
     """
@@ -76,18 +87,22 @@ class CompilerRun:
     output: str | None
     compiled: bool
     failure: str | None
+    failed_operator: str | None
+    version: str | None
+    attempts: tuple[int, ...]
     operators: int | None
     mapped_ops: int | None
     cpu_ops: int | None
     subgraphs: int | None
     on_chip_bytes: int | None
+    on_chip_available_bytes: int | None
     on_chip_remaining_bytes: int | None
     off_chip_bytes: int | None
     table: tuple[OperatorCount, ...]
 
     def to_json(self) -> dict[str, object]:
         """The run as report.json has it."""
-        return {**vars(self), "table": [vars(row) for row in self.table]}
+        return {**vars(self), "attempts": list(self.attempts), "table": [vars(row) for row in self.table]}
 
 
 @dataclass(frozen=True)
@@ -95,8 +110,8 @@ class CompilerLog:
     """A parsed log.
 
     Attributes:
-        version: of the compiler; None when the text does not say.
-        runs: one a model.
+        version: of the first call of the compiler; None when the text does not say.
+        runs: one a model that was given to it, and one a call that failed before it named one.
     """
 
     version: str | None
@@ -130,55 +145,136 @@ def parse_compiler_text(text: str, *, source: str = "log") -> CompilerLog:
     Raises:
         ModelError: nothing in it is from the Edge TPU compiler.
     """
-    lines = [line.strip("\r\n") for line in text.splitlines()]
-    version = next((match[1] for line in lines if (match := _FIELDS["version"].match(line))), None)
-    runs = tuple(run for block in _blocks(lines) if (run := _run(block)) is not None)
-    if version is None and not runs:
+    runs = _without_repeats([run for call in _calls(log_lines(text)) for run in _runs(call)])
+    if not runs:
         raise ModelError(f"{source}: not a log of edgetpu_compiler: no version, no input model and no operator table")
-    return CompilerLog(version, runs)
+    return CompilerLog(next((run.version for run in runs if run.version is not None), None), tuple(runs))
+
+
+@dataclass(frozen=True)
+class _Call:
+    """The lines of one call of the compiler, and the models on its command line where that is shown."""
+
+    lines: list[str]
+    models: tuple[str, ...]
+
+
+def _calls(lines: list[str]) -> list[_Call]:
+    """A call begins with its command line or with the compiler's version."""
+    calls: list[_Call] = []
+    current: list[str] = []
+    models: tuple[str, ...] = ()
+    for line in lines:
+        command = command_models(line)
+        if command or (_FIELDS["version"].match(line) and any(_FIELDS["version"].match(seen) for seen in current)):
+            calls.append(_Call(current, models))
+            current, models = [], command
+        if not command:
+            current.append(line)
+    return [*calls, _Call(current, models)]
+
+
+def _runs(call: _Call) -> list[CompilerRun]:
+    version = _field(call.lines, "version")
+    blocks = _blocks(call.lines)
+    if len(blocks) == 1:
+        run = _run(blocks[0], version, call.models)
+        return [] if run is None else [run]
+    return [run for block in blocks if (run := _run(block, version, ())) is not None]
 
 
 def _blocks(lines: list[str]) -> list[list[str]]:
-    """The lines of each model: a new one begins at an input model that follows another's."""
+    """The lines of each model.
+
+    A new one begins at an input model that follows another's, and at a try or a failure that follows a result.
+    """
     blocks: list[list[str]] = [[]]
-    seen_input = False
     for line in lines:
-        if _FIELDS["input"].match(line):
-            if seen_input:
-                blocks.append([])
-            seen_input = True
+        last = blocks[-1]
+        named = any(_FIELDS["input"].match(seen) for seen in last)
+        finished = any(_FIELDS["output"].match(seen) for seen in last)
+        ended = any(seen.strip().startswith(_LAST_WORDS) for seen in last)
+        is_input, failed = _FIELDS["input"].match(line), _FAILURES.match(line.strip())
+        if (named and is_input) or (finished and (failed or _ATTEMPT.match(line))) or (ended and (is_input or failed)):
+            blocks.append([])
         blocks[-1].append(line)
     return blocks
 
 
-def _run(lines: list[str]) -> CompilerRun | None:
-    table = tuple(
-        OperatorCount(match["name"], int(match["count"]), match["status"])
-        for line in lines
-        if (match := _ROW.match(line)) is not None
-    )
-    failure = next((line.strip() for line in lines if line.strip().startswith(_FAILURES)), None)
+def _run(lines: list[str], version: str | None, models: tuple[str, ...]) -> CompilerRun | None:
+    table = tuple(row for line in lines if (row := _row(line)) is not None)
     succeeded = any("compiled successfully" in line or "successfully compiled" in line for line in lines)
-    model = _field(lines, "input")
-    if not table and failure is None and not succeeded and model is None:
+    model = _field(lines, "input") or (models[0] if len(models) == 1 else None)
+    failures = [line.strip() for line in lines if _FAILURES.match(line.strip())]
+    output = _field(lines, "output")
+    compiled = succeeded or (bool(table or output) and not failures)
+    if not (compiled or failures or model or version):
         return None
+    numbers = _numbers(lines, table)
+    reason = None if compiled else _reason(failures)
+    flex = None if reason is None else _FLEX.search(reason)
+    return CompilerRun(
+        input=model,
+        output=output,
+        compiled=compiled,
+        failure=reason,
+        failed_operator=None if flex is None else flex["name"],
+        version=version,
+        attempts=tuple(int(match[1]) for line in lines if (match := _ATTEMPT.match(line)) is not None),
+        table=table,
+        **numbers,
+        **{key: _size(lines, label) for key, label in _SIZES.items()},
+    )
+
+
+def _reason(failures: list[str]) -> str:
+    """Every line that says something, once; the bare "Compilation failed!" where none does."""
+    told = [line for line in failures if not _BARE_FAILURE.match(line)] or failures[:1] or [_SILENT]
+    return "; ".join(dict.fromkeys(told))
+
+
+def _row(line: str) -> OperatorCount | None:
+    match = _ROW.match(line)
+    if match is None:
+        return None
+    known = match["status"].startswith(STATUSES)
+    clear = len(match["gap"]) > 1 or "\t" in match["gap"] or "|" in match["gap"]
+    return OperatorCount(match["name"], int(match["count"]), match["status"]) if known or clear else None
+
+
+def _numbers(lines: list[str], table: tuple[OperatorCount, ...]) -> dict[str, int | None]:
     numbers = {key: _number(lines, label) for key, label in _NUMBERS.items()}
     if table:
         mapped = sum(row.count for row in table if row.status.startswith(_MAPPED))
         total = sum(row.count for row in table)
         known = {"operators": total, "mapped_ops": mapped, "cpu_ops": total - mapped}
-        numbers = {key: known.get(key) if value is None else value for key, value in numbers.items()}
-    compiled = succeeded or (bool(table) and failure is None)
-    sizes = {key: _size(lines, label) for key, label in _SIZES.items()}
-    return CompilerRun(
-        input=model,
-        output=_field(lines, "output"),
-        compiled=compiled,
-        failure=None if compiled else failure,
-        table=table,
-        **numbers,
-        **sizes,
-    )
+        return {key: known.get(key) if value is None else value for key, value in numbers.items()}
+    if numbers["operators"] is not None and numbers["cpu_ops"] is None and numbers["subgraphs"]:
+        return {
+            **numbers,
+            "mapped_ops": numbers["operators"],
+            "cpu_ops": 0,
+        }  # it counts them only where some stay behind
+    return numbers
+
+
+def _without_repeats(runs: list[CompilerRun]) -> list[CompilerRun]:
+    """The runs with the table of a ``.log`` file joined to what the compiler printed of the same model before it."""
+    result: list[CompilerRun] = []
+    for run in runs:
+        if result and _is_table_of(run, result[-1]):
+            last = result[-1]
+            counts = {name: getattr(last, name) for name in ("operators", "mapped_ops", "cpu_ops")}
+            known = {name: getattr(run, name) if count is None else count for name, count in counts.items()}
+            result[-1] = dataclasses.replace(last, table=run.table, **known)
+        else:
+            result.append(run)
+    return result
+
+
+def _is_table_of(run: CompilerRun, last: CompilerRun) -> bool:
+    same = (last.input, last.version) == (run.input, run.version)
+    return same and last.compiled and not last.table and bool(run.table) and run.subgraphs is None
 
 
 def _field(lines: list[str], name: str) -> str | None:
@@ -190,8 +286,8 @@ def _after(lines: list[str], label: str) -> str | None:
 
 
 def _number(lines: list[str], label: str) -> int | None:
-    text = _after(lines, label)
-    return int(text) if text is not None and text.isdigit() else None
+    text = re.match(r"\d+", _after(lines, label) or "")
+    return None if text is None else int(text[0])
 
 
 def _size(lines: list[str], label: str) -> int | None:

@@ -10,7 +10,7 @@ from tfcompress.console import note
 from tfcompress.converters.artifact import Artifact
 from tfcompress.converters.edgetpu.compiler import compile_model, find_compiler, with_measurement
 from tfcompress.converters.edgetpu.mapping import Mapping
-from tfcompress.converters.edgetpu.mapping_forecast import forecast
+from tfcompress.converters.edgetpu.mapping_forecast import CompilerOptions, forecast
 from tfcompress.converters.edgetpu.picture import mapping_svg
 from tfcompress.converters.edgetpu.repairs import repair_int8_file
 from tfcompress.converters.edgetpu.rewriting import REWRITES, AppliedRewrite, rewrite_float_graph
@@ -48,7 +48,7 @@ def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, outp
     content, repairs = repair_int8_file(result.content, leaky_relu=any(rewrite.in_int8 for rewrite in rewrites))
     path = output / FILE_NAME
     path.write_bytes(content)
-    mapping = _measured(path, forecast(path, layer_names=names))
+    mapping = _measured(path, forecast(path, layer_names=names, options=CompilerOptions.of(recipe.edgetpu)))
     rewrites = _done(rewrites, mapping)
     (output / MAPPING_NAME).write_text(json.dumps(mapping.to_json(), indent=1) + "\n", encoding="utf-8")
     facts = {
@@ -136,7 +136,7 @@ def _notes(
     if mapping.failure is not None:
         notes.append(f"the compiler is expected to fail: {mapping.failure.explanation}; {mapping.failure.fix}")
     notes += _cpu_notes(mapping)
-    notes += mapping.warnings
+    notes += [*mapping.warnings, *mapping.advice]
     notes += _measurement_notes(mapping)
     return tuple(notes)
 

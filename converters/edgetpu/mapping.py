@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping as JsonObject
 from dataclasses import dataclass
 
+from tfcompress.converters.edgetpu.latency import Latency
 from tfcompress.converters.edgetpu.operators import Certainty
 from tfcompress.converters.edgetpu.tail import Tail
 
@@ -105,6 +106,8 @@ class Mapping:
         off_chip_bytes: parameters streamed in every inference; None when not known.
         min_runtime: runtime version that compiler 16 writes into the package; None when nothing maps.
         lowest_runtime: oldest runtime that has all the mapped operators (`edgetpu_compiler --min_runtime_version`).
+        latency: milliseconds of one inference, one entry a link, USB 3 first; empty when nothing is known.
+        advice: what would make the model fit the chip, and what that is worth; one line each.
         failure: the compiler is expected to abort; None when not.
         warnings: one line each.
         tail: what runs on the CPU after the Edge TPU part; None when nothing does.
@@ -118,6 +121,8 @@ class Mapping:
     off_chip_bytes: int | None
     min_runtime: int | None
     lowest_runtime: int | None
+    latency: tuple[Latency, ...] = ()
+    advice: tuple[str, ...] = ()
     failure: Failure | None = None
     warnings: tuple[str, ...] = ()
     tail: Tail | None = None
@@ -134,6 +139,13 @@ class Mapping:
         """Number of operators on the CPU."""
         return len(self.operators) - self.mapped_ops
 
+    def _latency(self) -> dict[str, object] | None:
+        """USB 3 as the section's own figures, and the other links by name."""
+        if not self.latency:
+            return None
+        first, *others = self.latency
+        return {**first.to_json(), **{other.link: other.to_json() for other in others}}
+
     def to_json(self) -> dict[str, object]:
         """The `mapping` section of report.json, and mapping.json."""
         return {
@@ -144,6 +156,8 @@ class Mapping:
             "off_chip_bytes": self.off_chip_bytes,
             "min_runtime": self.min_runtime,
             "lowest_runtime": self.lowest_runtime,
+            "latency_ms": self._latency(),
+            "advice": list(self.advice),
             "failure": None if self.failure is None else self.failure.to_json(),
             "warnings": list(self.warnings),
             "tail": None if self.tail is None else self.tail.to_json(),

@@ -1,70 +1,181 @@
-"""The forecast: what the Edge TPU compiler 16 will do with a .tflite, without the compiler."""
+"""The forecast: what the Edge TPU compiler will do with a .tflite, without the compiler."""
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
+from tfcompress.converters.edgetpu.advice import memory_advice
 from tfcompress.converters.edgetpu.compiled import CUSTOM_OPERATOR, compiled_mapping
+from tfcompress.converters.edgetpu.explain import Broken, LayerOf, Verdict
 from tfcompress.converters.edgetpu.failures import expected_failure
-from tfcompress.converters.edgetpu.mapping import Failure, Mapping, OperatorMapping
-from tfcompress.converters.edgetpu.memory import CHIP_BYTES, ParameterBytes, largest_activation, parameter_bytes
-from tfcompress.converters.edgetpu.operators import NEWEST_RUNTIME, SUPPORTED, UNSUPPORTED_FIXES
-from tfcompress.converters.edgetpu.partition import first_cause, first_partition
-from tfcompress.converters.edgetpu.rules import Rule, Status, broken_rule
+from tfcompress.converters.edgetpu.latency import RATES, Latency, latency_of
+from tfcompress.converters.edgetpu.mapping import Failure, Mapping
+from tfcompress.converters.edgetpu.memory import (
+    CHIP_BYTES,
+    Demand,
+    ParameterBytes,
+    demand,
+    largest_activation,
+    share,
+)
+from tfcompress.converters.edgetpu.operators import SUPPORTED
+from tfcompress.converters.edgetpu.partition import partitions
+from tfcompress.converters.edgetpu.rules import broken_rule
 from tfcompress.converters.edgetpu.tail import tail_of
+from tfcompress.converters.edgetpu.versions import NEWEST, RUNTIMES, known_compiler
 from tfcompress.converters.edgetpu.view import OperatorView
-from tfcompress.graphs.tflite import Subgraph, Tensor, TfliteFile, read_tflite
+from tfcompress.converters.edgetpu.work import work_of
+from tfcompress.graphs.tflite import Subgraph, TfliteFile, read_tflite
 from tfcompress.layer_names import as_named_in, layers_of
+from tfcompress.recipe import EdgeTpu
 
-__all__ = ["forecast"]
-
-LayerOf = Callable[[str], str | None]
-_Broken = dict[int, tuple[Rule, Tensor]]
+__all__ = ["CompilerOptions", "forecast", "forecast_together"]
 
 
-def forecast(model: str | Path | TfliteFile, *, layer_names: Collection[str] = ()) -> Mapping:
+@dataclass(frozen=True, kw_only=True)
+class CompilerOptions:
+    """How the compiler is called.
+
+    Attributes:
+        compiler: its major version, one of `versions.COMPILERS`.
+        multiple_subgraphs: ``--enable_multiple_subgraphs``: every Edge TPU subgraph is kept, not the first alone.
+        search_delegate: ``--search_delegate``: where the model would not compile, it is stopped at an earlier operator.
+    """
+
+    compiler: int = NEWEST
+    multiple_subgraphs: bool = False
+    search_delegate: bool = False
+
+    @classmethod
+    def of(cls, section: EdgeTpu) -> Self:
+        """The options of a recipe."""
+        return cls(
+            compiler=known_compiler(section.compiler),
+            multiple_subgraphs=section.multiple_subgraphs,
+            search_delegate=section.search_delegate,
+        )
+
+
+_DEFAULT = CompilerOptions()
+
+
+@dataclass(frozen=True)
+class _Planned:
+    """A forecast before parameter memory is given out."""
+
+    mapping: Mapping
+    graph: Subgraph
+    mapped: frozenset[int]
+    needs: Demand | None
+
+
+def forecast(
+    model: str | Path | TfliteFile, *, layer_names: Collection[str] = (), options: CompilerOptions = _DEFAULT
+) -> Mapping:
     """Where each operator of a .tflite will run, with the reason and the fix.
 
     Args:
         model: path of a .tflite, compiled or not, or one that is read already.
         layer_names: names of the Keras layers, to say which layer an operator belongs to; without them the scope of a
             tensor's name is taken for the layer.
+        options: how the compiler is called.
 
     Raises:
         ModelError: the file cannot be read or is damaged.
     """
+    plan = _plan(model, layer_names, options)
+    if plan.needs is None:
+        return plan.mapping
+    return _with_memory(plan, plan.needs.within(plan.needs.room), options)
+
+
+def forecast_together(
+    models: Sequence[str | Path | TfliteFile], *, options: CompilerOptions = _DEFAULT
+) -> list[Mapping]:
+    """The forecast of models that are compiled in one call, in its order: they share the cache (see `memory.share`).
+
+    Args:
+        models: paths of .tflite files; a compiled one keeps what the compiler gave it.
+        options: how the compiler is called.
+
+    Raises:
+        ModelError: a file cannot be read or is damaged.
+    """
+    plans = [_plan(model, (), options) for model in models]
+    shares = iter(share([plan.needs for plan in plans if plan.needs is not None], compiler=options.compiler))
+    return [plan.mapping if plan.needs is None else _with_memory(plan, next(shares), options) for plan in plans]
+
+
+def _plan(model: str | Path | TfliteFile, layer_names: Collection[str], options: CompilerOptions) -> _Planned:
     file = model if isinstance(model, TfliteFile) else read_tflite(model)
     graph = file.main
     names = as_named_in(layer_names, (tensor.name for tensor in graph.tensors))
     layer_of = functools.partial(_layer_of, layer_names=names)
     if any(operator.custom and operator.name == CUSTOM_OPERATOR for operator in graph.operators):
-        return compiled_mapping(graph, layer_of)
-    broken = {
+        return _Planned(compiled_mapping(graph, layer_of), graph, frozenset(), None)
+    return _planned(graph, layer_of, options)
+
+
+def _planned(graph: Subgraph, layer_of: LayerOf, options: CompilerOptions) -> _Planned:
+    broken: Broken = {
         operator.index: found
         for operator in graph.operators
-        if (found := broken_rule(OperatorView(graph, operator))) is not None
+        if (found := broken_rule(OperatorView(graph, operator), compiler=options.compiler)) is not None
     }
-    accepted = [operator.index for operator in graph.operators if operator.index not in broken]
-    mapped = first_partition(graph, accepted)
-    failure = expected_failure(graph, mapped)
-    if failure is not None:
-        mapped = frozenset()
-    rows = tuple(_row(graph, index, broken, mapped, failure, layer_of) for index in range(len(graph.operators)))
+    subsets = partitions(graph, [operator.index for operator in graph.operators if operator.index not in broken])
+    kept = subsets if options.multiple_subgraphs else subsets[:1]
+    mapped, stopped, failure = _compiled(graph, frozenset().union(*kept), options)
+    verdict = Verdict(graph, broken, mapped, failure, stopped, layer_of)
     views = [OperatorView(graph, graph.operators[index]) for index in sorted(mapped)]
-    memory = parameter_bytes(views) if failure is None else ParameterBytes(0, 0)
-    return Mapping(
-        operators=rows,
-        subgraphs=1 if mapped else 0,
-        on_chip_bytes=memory.on_chip,
-        off_chip_bytes=memory.off_chip,
-        min_runtime=NEWEST_RUNTIME if mapped else None,
+    needs = demand(views, compiler=options.compiler)
+    mapping = Mapping(
+        operators=verdict.rows(),
+        subgraphs=sum(not mapped.isdisjoint(subset) for subset in kept),
+        on_chip_bytes=0,
+        off_chip_bytes=0,
+        min_runtime=RUNTIMES[options.compiler] if mapped else None,
         lowest_runtime=max((SUPPORTED[view.operator.name].min_runtime for view in views), default=None),
+        advice=memory_advice(views, needs, layer_of, compiler=options.compiler),
         failure=failure,
-        warnings=tuple(_warnings(views)),
+        warnings=tuple(_warnings(views, stopped)),
         tail=tail_of(graph, mapped),
     )
+    return _Planned(mapping, graph, mapped, needs)
+
+
+def _compiled(
+    graph: Subgraph, mapped: frozenset[int], options: CompilerOptions
+) -> tuple[frozenset[int], frozenset[int], Failure | None]:
+    """What is mapped in the end, what the delegate search left out for it, and why nothing is where that is so."""
+    failure = expected_failure(graph, mapped, compiler=options.compiler)
+    if failure is None:
+        return mapped, frozenset(), None
+    if options.search_delegate and options.compiler >= NEWEST:
+        order = sorted(mapped)
+        for end in range(len(order) - 1, 0, -1):
+            tried = frozenset(order[:end])
+            if expected_failure(graph, tried, compiler=options.compiler) is None:
+                return tried, mapped - tried, None
+    return frozenset(), frozenset(), failure
+
+
+def _with_memory(plan: _Planned, memory: ParameterBytes, options: CompilerOptions) -> Mapping:
+    return dataclasses.replace(
+        plan.mapping,
+        on_chip_bytes=memory.on_chip,
+        off_chip_bytes=memory.off_chip,
+        latency=_latencies(plan, memory, options) if plan.mapped else (),
+    )
+
+
+def _latencies(plan: _Planned, memory: ParameterBytes, options: CompilerOptions) -> tuple[Latency, ...]:
+    work = work_of(plan.graph, plan.mapped, memory.off_chip, compiler=options.compiler)
+    return tuple(latency_of(work, link) for link in RATES)
 
 
 def _layer_of(tensor_name: str, *, layer_names: Collection[str]) -> str | None:
@@ -76,121 +187,15 @@ def _layer_of(tensor_name: str, *, layer_names: Collection[str]) -> str | None:
     return scopes[1] if len(scopes) >= 3 else None  # model/layer/operator, as Keras names them
 
 
-def _row(
-    graph: Subgraph,
-    index: int,
-    broken: _Broken,
-    mapped: Collection[int],
-    failure: Failure | None,
-    layer_of: LayerOf,
-) -> OperatorMapping:
-    if index in broken:
-        rule, tensor = broken[index]
-        return _refused(graph, index, rule, tensor, layer_of)
-    if failure is not None:
-        return _aborted(graph, index, failure, layer_of)
-    if index in mapped:
-        return _mapped(graph, index, layer_of)
-    return _stranded(graph, index, broken, layer_of)
-
-
-def _make_row(
-    graph: Subgraph,
-    index: int,
-    layer_of: LayerOf,
-    *,
-    tensor: Tensor | None = None,
-    mapped: bool = False,
-    **texts: str,
-) -> OperatorMapping:
-    operator = graph.operators[index]
-    result = graph.tensors[operator.outputs[0]] if operator.outputs else None
-    shown = tensor if tensor is not None else result
-    return OperatorMapping(
-        index=index,
-        operator=operator.name,
-        version=operator.version,
-        mapped=mapped,
-        tensor="" if shown is None else shown.name,
-        shape=() if shown is None else shown.shape,
-        keras_layer=_keras_layer(OperatorView(graph, operator), layer_of),
-        **texts,  # type: ignore[arg-type]
-    )
-
-
-def _keras_layer(view: OperatorView, layer_of: LayerOf) -> str | None:
-    """The layer of the first result; where its name does not tell, as at the model's outputs, that of an input."""
-    names = (tensor.name for tensor in (*view.outputs, *view.inputs))
-    return next((layer for name in names if (layer := layer_of(name)) is not None), None)
-
-
-def _refused(graph: Subgraph, index: int, rule: Rule, tensor: Tensor, layer_of: LayerOf) -> OperatorMapping:
-    name = graph.operators[index].name
-    fix = UNSUPPORTED_FIXES.get(name, rule.fix) if rule.name in ("operator", "data_type") else rule.fix
-    return _make_row(
-        graph,
-        index,
-        layer_of,
-        tensor=tensor,
-        status=rule.status.value,
-        explanation=f"{rule.why}; here {tensor.name!r} is {tensor.dtype} {list(tensor.shape)}",
-        certainty=rule.certainty,
-        rule=rule.name,
-        source=rule.source,
-        fix=fix,
-    )
-
-
-def _aborted(graph: Subgraph, index: int, failure: Failure, layer_of: LayerOf) -> OperatorMapping:
-    return _make_row(
-        graph,
-        index,
-        layer_of,
-        status=failure.message,
-        explanation=f"the compiler aborts: {failure.explanation}",
-        certainty=failure.certainty,
-        rule="failure",
-        source=failure.source,
-        fix=failure.fix,
-    )
-
-
-def _mapped(graph: Subgraph, index: int, layer_of: LayerOf) -> OperatorMapping:
-    known = SUPPORTED[graph.operators[index].name]
-    return _make_row(
-        graph,
-        index,
-        layer_of,
-        mapped=True,
-        status=Status.MAPPED.value,
-        explanation="",
-        certainty=known.certainty,
-        rule="mapped",
-        source=known.source,
-        fix="",
-    )
-
-
-def _stranded(graph: Subgraph, index: int, broken: _Broken, layer_of: LayerOf) -> OperatorMapping:
-    cause = first_cause(graph, index, broken)
-    blocker = "an operator on the CPU" if cause is None else f"operator {cause} {graph.operators[cause].name}"
-    return _make_row(
-        graph,
-        index,
-        layer_of,
-        status=Status.SECOND_SUBGRAPH.value,
-        explanation=f"it could map, but needs the result of {blocker}, and only the first Edge TPU subgraph is kept",
-        certainty="observed",
-        rule="partition",
-        source="data-flow partition of TensorFlow Lite delegates; right on 11,204 of 11,207 operators of public pairs",
-        fix=f"repair {blocker}, or try edgetpu_compiler --enable_multiple_subgraphs and measure",
-    )
-
-
-def _warnings(views: Iterable[OperatorView]) -> Iterable[str]:
+def _warnings(views: Iterable[OperatorView], stopped: Collection[int]) -> Iterable[str]:
     largest = largest_activation(views)
     if largest > CHIP_BYTES:
         yield (
             f"the largest operator reads and writes {largest:,} bytes, more than the chip's {CHIP_BYTES:,}:"
             " the compiler may abort with 'large activation tensors'; Coral states no limit (inferred)"
+        )
+    if stopped:
+        yield (
+            f"--search_delegate: {len(stopped)} operators are left to the CPU so that the others compile; the compiler"
+            " tries each stop and may need an earlier one than is foretold here (inferred)"
         )

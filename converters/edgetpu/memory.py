@@ -1,20 +1,17 @@
 """How many parameter bytes the compiler caches on the chip and how many it streams.
 
-The compiler is closed; these formulas were fitted to the parameter sections of public compiled models (see
-`compiled.read_package`).  They are exact for single layers and for MobileNet v1 and v2, within 3 % for other networks:
+What an operator's parameters take is in `parameters`; here is the room for all of them together.  The room is not
+documented, and it is not a constant: public logs of vision models have 6.1 to 7.2 MiB of "used" and "remaining"
+together where something is streamed, whatever the size of their pictures.
 
-* a convolution or Dense kernel: input channels padded to 4, output channels to 16, 32 or a multiple of 64;
-* for every padded output channel a bias of 4 bytes, and for int8 a scale of 4 more above 16 channels;
-* a convolution with up to 4 output channels: those padded to 4, the whole to 64 bytes;
-* a depthwise kernel: a diagonal block of 4 x 4 for every 4 channels and position, so 4 bytes a weight;
-* flattening an image of which the channels are no multiple of 4 is a multiplication by a whole matrix;
-* an LSTM is unrolled: each time step has parameters of its own;
-* a constant operand of an addition, multiplication and the like is not cached but streamed; a vector is repeated for
-  each of the 16 tiles, and a single number is part of the instructions.
-
-What does not fit is streamed, and a layer that is larger than the room, whole: 8192 x 8192 weights leave the cache
-empty (ricardodeazambuja/LibrEdgeTPU, docs/HARDWARE_ANALYSIS.md, section 17).  The room is not documented; public logs
-of vision models have 6.1 to 7.2 MiB of "used" and "remaining" together, whatever the size of their pictures.
+* The room is filled to the last few kilobytes (logs of compilers 2.0 to 16: 0 to 8 KiB remain where anything is
+  streamed for want of room), but a layer that is larger than the room is streamed whole: 8192 x 8192 weights leave
+  the cache empty (ricardodeazambuja/LibrEdgeTPU, docs/HARDWARE_ANALYSIS.md, section 17).
+* A layer that is always streamed (see `parameters`) needs twice its size for a buffer where that fits the chip.
+* The parameters of Dense layers are loaded 64 outputs at a time; no more than 159 such loads were seen, and layers
+  after them are streamed: 79 layers of 100 outputs or 53 of 150 are cached, however many there are.
+* Models that are compiled together share the room: compiler 16 in proportion to what they need, earlier ones in the
+  order of the command line (see `share`).
 
 Nothing was fitted to Keras's ResNet50 at 224 x 224: cached and streamed together are forecast as 24.6 MiB, and 24.7 MiB
 in a public log of compiler 2.0.
@@ -22,27 +19,19 @@ in a public log of compiler 2.0.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from tfcompress.converters.edgetpu.view import OperatorView, is_constant
-from tfcompress.graphs.tflite import Tensor
+from tfcompress.converters.edgetpu.parameters import OperatorBytes, dense_groups, operator_bytes
+from tfcompress.converters.edgetpu.view import OperatorView
 
-__all__ = ["CHIP_BYTES", "ParameterBytes", "largest_activation", "parameter_bytes"]
+__all__ = ["CHIP_BYTES", "Demand", "ParameterBytes", "demand", "largest_activation", "share"]
 
 CHIP_BYTES = 8 * 2**20  # SRAM of the Edge TPU, for executable, activations and cached parameters together
-_TILES = 16
 # Median of "used + remaining" in ten public logs: ResNet50 6.25, YOLOv5s 6.08, 6.74, 6.89 and 7.02 (at 224 to 512), SSD
 # MobileNet v2 FPNLite at 640 6.99, EfficientDet-Lite3 7.04, FaceNet 7.04, a detector at 224 7.14, YOLOX-tiny 7.24 MiB.
 _ROOM = round(7.0 * 2**20)
-# A layer that sums over very many inputs is streamed whole although it would fit, and twice its size is lost to the
-# cache: 49 x 576 inputs and 128 outputs leave 8 MiB - 2 x 3.45 MiB (google-coral/edgetpu issue 572); 57,600 inputs and
-# 64 outputs are streamed too.  16,384 inputs and 1 output are not.
-_LONG_SUM, _LONG_BYTES = 2**14, 2 * 2**20
-_FLATTEN_BYTES = 512  # of an image whose channels are a multiple of 4
-_LSTM_STEP_BYTES = 992  # one pair only (28 steps of 20 units)
-_ELEMENTWISE = frozenset({"ADD", "SUB", "MUL", "MAXIMUM", "MINIMUM", "SQUARED_DIFFERENCE"})
+_DENSE_LOADS = 159
 
 
 @dataclass(frozen=True)
@@ -58,94 +47,24 @@ class ParameterBytes:
     off_chip: int
 
 
-def _up(value: int, multiple: int) -> int:
-    return -(-value // multiple) * multiple
+@dataclass(frozen=True)
+class Demand:
+    """What a model asks of the parameter memory.
 
+    Attributes:
+        wanted: bytes that are cached where there is room.
+        streamed: bytes that are streamed whatever the room.
+        room: bytes of the chip's memory that are left for cached parameters.
+    """
 
-def _padded_outputs(outputs: int) -> int:
-    return 16 if outputs <= 16 else 32 if outputs <= 32 else _up(outputs, 64)
+    wanted: int
+    streamed: int
+    room: int
 
-
-def _kernel_bytes(window: int, inputs: int, outputs: int, scale_bytes: int) -> int:
-    padded = _padded_outputs(outputs)
-    return window * _up(inputs, 4) * padded + (4 if padded == 16 else scale_bytes) * padded
-
-
-def _scale_bytes(view: OperatorView) -> int:
-    """Bytes of bias and scale for an output channel."""
-    return 4 if view.outputs[0].dtype == "uint8" else 8
-
-
-def _convolution_bytes(view: OperatorView, kernel: Tensor) -> int:
-    outputs, rows, columns, inputs = kernel.shape
-    if outputs <= 4:
-        return _up(rows * columns * _up(inputs, 4) * 4, 64)
-    return _kernel_bytes(rows * columns, inputs, outputs, _scale_bytes(view))
-
-
-def _depthwise_bytes(view: OperatorView, kernel: Tensor) -> int:
-    _, rows, columns, channels = kernel.shape
-    source = view.input(0)
-    if source is not None and source.shape[-1] == 1:  # one input channel: an ordinary convolution
-        return _kernel_bytes(rows * columns, 1, channels, _scale_bytes(view))
-    return (4 * rows * columns + _scale_bytes(view)) * _up(channels, 4)
-
-
-def _lstm_bytes(view: OperatorView) -> int:
-    matrices = [view.input(position) for position in range(1, 9)]
-    kernels = sum(_kernel_bytes(1, m.shape[1], m.shape[0], 4) for m in matrices if m is not None and len(m.shape) == 2)
-    source = view.input(0)
-    steps = source.shape[-2] if source is not None and len(source.shape) >= 2 else 1
-    return kernels + steps * _LSTM_STEP_BYTES
-
-
-def _flatten_bytes(view: OperatorView) -> int:
-    """Of [1, 180, 27] to [1, 4860]: 23.4 MiB in a public log; of [1, 30, 27] to [1, 810]: 0.7 MiB."""
-    source, result = view.input(0), view.outputs[0]
-    if source is None or len(source.shape) < 3 or result.shape[-1:] != (source.elements,):
-        return 0
-    rows, (columns, channels) = math.prod(source.shape[:-2]), source.shape[-2:]
-    if rows * columns == 1:
-        return 0
-    if channels % 4 and (channels > 1 or columns % 4):
-        return _kernel_bytes(rows * columns, channels, source.elements, 4)
-    return _FLATTEN_BYTES if rows > 1 and channels > 1 else 0
-
-
-def _cached(view: OperatorView) -> int:
-    name, kernel = view.operator.name, view.input(1)
-    if name == "UNIDIRECTIONAL_SEQUENCE_LSTM":
-        return _lstm_bytes(view)
-    if name in ("CONCATENATION", "SPLIT"):
-        return 64
-    if name == "RESHAPE":
-        return _flatten_bytes(view)
-    if kernel is None or not is_constant(kernel):
-        return 0
-    if name == "PRELU":
-        return kernel.elements
-    if name in ("CONV_2D", "TRANSPOSE_CONV") and len(kernel.shape) == 4:
-        return _convolution_bytes(view, kernel)
-    if name == "DEPTHWISE_CONV_2D" and len(kernel.shape) == 4:
-        return _depthwise_bytes(view, kernel)
-    if name == "FULLY_CONNECTED" and len(kernel.shape) == 2:
-        return _kernel_bytes(1, kernel.shape[1], kernel.shape[0], _scale_bytes(view))
-    return 0
-
-
-def _streamed(view: OperatorView) -> int:
-    if view.operator.name == "UNIDIRECTIONAL_SEQUENCE_LSTM":  # its initial state and output, one pair only
-        return sum(_TILES * _up(t.shape[-1], 4) for t in view.inputs if t.is_variable and t.shape)
-    if view.operator.name not in _ELEMENTWISE:
-        return 0
-    return sum(_operand_bytes(tensor) for tensor in view.inputs if is_constant(tensor))
-
-
-def _operand_bytes(tensor: Tensor) -> int:
-    if tensor.elements <= 1:
-        return 0
-    flat = tensor.shape[-1] == tensor.elements
-    return _TILES * _up(tensor.elements, 4) if flat else tensor.elements
+    def within(self, room: int) -> ParameterBytes:
+        """Cached and streamed bytes with this much room."""
+        cached = min(self.wanted, max(0, room))
+        return ParameterBytes(cached, self.streamed + self.wanted - cached)
 
 
 def largest_activation(views: Iterable[OperatorView]) -> int:
@@ -153,28 +72,66 @@ def largest_activation(views: Iterable[OperatorView]) -> int:
     return max((sum(t.bytes for t in view.activations) for view in views), default=0)
 
 
-def _is_long(view: OperatorView, size: int) -> bool:
-    """Whether a layer sums over so many inputs that it is streamed whatever the room."""
-    kernel = view.input(1)
-    return kernel is not None and size >= _LONG_BYTES and math.prod(kernel.shape[1:]) >= _LONG_SUM
+def demand(views: Iterable[OperatorView], *, compiler: int) -> Demand:
+    """What the mapped operators ask for.
+
+    Args:
+        views: the mapped operators, in order.
+        compiler: major version of the compiler.
+    """
+    views = list(views)
+    sizes = [operator_bytes(view, compiler=compiler) for view in views]
+    room = _room(sizes)
+    late = _late_dense_layers(views)
+    cached = [s.cacheable for i, s in enumerate(sizes) if i not in late and s.cacheable <= room]
+    total = sum(size.cacheable + size.streamed for size in sizes)
+    return Demand(wanted=sum(cached), streamed=total - sum(cached), room=room)
 
 
-def _room(long_layers: list[int]) -> int:
-    """Bytes for cached parameters."""
-    buffers = [2 * size for size in long_layers if 2 * size < CHIP_BYTES]
+def _room(sizes: Iterable[OperatorBytes]) -> int:
+    """Bytes for cached parameters beside the buffers of a layer that is always streamed.
+
+    7 x 7 x 576 inputs and 128 outputs leave 8 MiB - 2 x 3.45 MiB (google-coral/edgetpu issue 572).
+    """
+    buffers = [2 * size.streamed for size in sizes if 2 * size.streamed < CHIP_BYTES]
     return min([_ROOM, *(CHIP_BYTES - size for size in buffers)])
 
 
-def parameter_bytes(views: Iterable[OperatorView]) -> ParameterBytes:
-    """Cached and streamed bytes of the mapped operators.
+def _late_dense_layers(views: Sequence[OperatorView]) -> set[int]:
+    """Positions of the Dense layers from the first on that needs more loads than there are.
+
+    One large layer is no chain: it is cached or streamed by its size.
+    """
+    late: set[int] = set()
+    loads = layers = 0
+    for position, view in enumerate(views):
+        groups = dense_groups(view)
+        loads, layers = loads + groups, layers + (groups > 0)
+        if groups and layers > 1 and loads > _DENSE_LOADS:
+            late.add(position)
+    return late
+
+
+def share(demands: Sequence[Demand], *, compiler: int) -> list[ParameterBytes]:
+    """Cached and streamed bytes of models that are compiled together.
+
+    Coral's compiler page says that models share the cache; issue 518 of google-coral/edgetpu shows that compiler 15
+    serves the first one first.  In a log of compiler 16 two EfficientNet-EdgeTPU models that need 8.37 and 6.57 MiB
+    cache 4.21 and 3.20 MiB: each half of its own.
 
     Args:
-        views: the mapped operators.
+        demands: one a model, in the order of the command line.
+        compiler: major version of the compiler.
     """
-    views = list(views)
-    sizes = [_cached(view) for view in views]
-    long_layers = [size for view, size in zip(views, sizes, strict=True) if _is_long(view, size)]
-    room = _room(long_layers)
-    wanted = sum(size for view, size in zip(views, sizes, strict=True) if size <= room and not _is_long(view, size))
-    streamed = sum(sizes) - wanted + sum(_streamed(view) for view in views)
-    return ParameterBytes(min(wanted, room), streamed + max(0, wanted - room))
+    if not demands:
+        return []
+    room = min(each.room for each in demands)
+    wanted = sum(each.wanted for each in demands)
+    if compiler >= 16:
+        rooms = [each.wanted * room // max(wanted, room) for each in demands]
+        return [each.within(part) for each, part in zip(demands, rooms, strict=True)]
+    result: list[ParameterBytes] = []
+    for each in demands:
+        result.append(each.within(room))
+        room -= result[-1].on_chip
+    return result

@@ -10,13 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["NEWEST_RUNTIME", "SUPPORTED", "UNSUPPORTED_FIXES", "Certainty", "SupportedOperator"]
+__all__ = ["SUPPORTED", "UNSUPPORTED_FIXES", "Certainty", "SupportedOperator"]
 
 # documented: a Coral document or Coral staff say so; observed: seen in compiled models or compiler logs;
 # inferred: follows from one of these, or is remembered of a page that can no longer be read in full.
 Certainty = Literal["documented", "observed", "inferred"]
-
-NEWEST_RUNTIME = 14  # what compiler 16.0 writes into a package unless told otherwise with --min_runtime_version
 
 
 @dataclass(frozen=True)

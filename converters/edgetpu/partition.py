@@ -12,30 +12,31 @@ from collections.abc import Collection
 
 from tfcompress.graphs.tflite import Subgraph
 
-__all__ = ["first_cause", "first_partition"]
+__all__ = ["first_cause", "partitions"]
 
 
-def first_partition(graph: Subgraph, accepted: Collection[int]) -> frozenset[int]:
-    """Operators in the first accelerator subset.
+def partitions(graph: Subgraph, accepted: Collection[int]) -> tuple[frozenset[int], ...]:
+    """The accelerator subsets in order: the compiler keeps the first, or all with ``--enable_multiple_subgraphs``.
 
     Args:
         graph: the main subgraph.
         accepted: indices of the operators that could map by themselves.
 
     Returns:
-        Indices of the operators that are mapped together.
+        Indices of the operators that are mapped together, for each subset.
     """
+    subsets = []
     computed = {tensor for operator in graph.operators for tensor in operator.outputs}
     available = set(range(len(graph.tensors))) - computed
     waiting = list(range(len(graph.operators)))
     while waiting:
         subset, on_tpu = _next_subset(graph, waiting, available, accepted)
         if on_tpu:
-            return frozenset(subset)
+            subsets.append(frozenset(subset))
         if not subset:  # the rest waits for itself: a damaged graph
             break
         waiting = [index for index in waiting if index not in subset]
-    return frozenset()
+    return tuple(subsets)
 
 
 def _next_subset(

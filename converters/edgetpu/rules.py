@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from tfcompress.converters.edgetpu import checks
 from tfcompress.converters.edgetpu.operators import Certainty
+from tfcompress.converters.edgetpu.versions import COMPILERS, NEWEST, SINCE
 from tfcompress.converters.edgetpu.view import OperatorView
 from tfcompress.graphs.tflite import Tensor
 
@@ -46,6 +47,8 @@ class Rule:
         fix: what the model's owner can do.
         certainty: see `operators.Certainty`.
         source: where the rule is from.
+        first_compiler: oldest compiler that it speaks of.
+        last_compiler: newest compiler that it speaks of.
     """
 
     name: str
@@ -56,10 +59,13 @@ class Rule:
     fix: str
     certainty: Certainty
     source: str
+    first_compiler: int = COMPILERS[0]
+    last_compiler: int = NEWEST
 
-    def applies_to(self, operator: str) -> bool:
-        """Whether the rule speaks of an operator type."""
-        return not self.operators or operator in self.operators
+    def applies_to(self, operator: str, compiler: int = NEWEST) -> bool:
+        """Whether the rule speaks of an operator type and a compiler."""
+        concerned = not self.operators or operator in self.operators
+        return concerned and self.first_compiler <= compiler <= self.last_compiler
 
 
 def _with(check: Callable[..., Tensor | None], limit: int) -> Callable[[OperatorView], Tensor | None]:
@@ -122,6 +128,42 @@ RULES: tuple[Rule, ...] = (
         "replace it by operators of the supported list, or move it to the end of the model",
         "observed",
         "Coral table of supported operations; never mapped in 238 public pairs",
+    ),
+    *(
+        Rule(
+            f"since_compiler_{since.compiler}",
+            since.operators,
+            checks.first_result,
+            Status.NOT_SUPPORTED,
+            f"compiler {since.compiler} was the first to have this operator",
+            f"compile with edgetpu_compiler {since.compiler} or newer",
+            since.certainty,
+            since.source,
+            last_compiler=since.compiler - 1,
+        )
+        for since in SINCE
+    ),
+    Rule(
+        "nearest_version",
+        ("RESIZE_NEAREST_NEIGHBOR",),
+        _with(checks.version_at_least, 3),
+        Status.VERSION,
+        "version 3, which TensorFlow writes since 2.3, is known to compiler 16 only",
+        "compile with edgetpu_compiler 16",
+        "observed",
+        "refused in logs of compilers 14.1 and 15.0, mapped by 16.0",
+        last_compiler=15,
+    ),
+    Rule(
+        "transpose_conv_version",
+        ("TRANSPOSE_CONV",),
+        _with(checks.version_at_least, 3),
+        Status.VERSION,
+        "compiler 2.1 does not know version 3",
+        "compile with edgetpu_compiler 14 or newer",
+        "observed",
+        "google-coral/edgetpu issues 147 and 358",
+        last_compiler=2,
     ),
     Rule(
         "version",
@@ -197,12 +239,12 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "large_softmax",
         ("SOFTMAX",),
-        _with(checks.total_elements_above, 16_384),
+        _with(checks.total_elements_above, 65_856),
         Status.UNSPECIFIED,
-        "Coral's table allows 16,000 elements; 16,384 is the largest softmax that was seen mapped",
+        "a softmax of 65,856 elements is the largest that was seen mapped; Coral's table allows 16,000",
         "apply the softmax after the model (--rewrite=all cuts it off)",
-        "documented",
-        f"{_CORAL}; {_SEEN}",
+        "inferred",
+        f"softmaxes of 16,384, 48,384 and 65,856 elements map in public pairs; {_CORAL}",
     ),
     Rule(
         "large_transpose",
@@ -305,6 +347,17 @@ RULES: tuple[Rule, ...] = (
         _AXIS,
     ),
     Rule(
+        "half_pixels",
+        ("RESIZE_BILINEAR",),
+        checks.half_pixel_centers,
+        Status.UNSPECIFIED,
+        "compilers before 16 do not resize bilinearly with half pixel centers",
+        "compile with edgetpu_compiler 16, or resize with align_corners",
+        "observed",
+        "7x7 to 14x14x1280 refused in a public pair whose package names runtime 12",
+        last_compiler=15,
+    ),
+    Rule(
         "bilinear_size",
         ("RESIZE_BILINEAR",),
         _with(checks.bilinear_too_uneven, 513),
@@ -357,10 +410,15 @@ RULES: tuple[Rule, ...] = (
 )
 
 
-def broken_rule(view: OperatorView) -> tuple[Rule, Tensor] | None:
-    """The first rule that an operator breaks, with the tensor that breaks it; None when it can map."""
+def broken_rule(view: OperatorView, *, compiler: int = NEWEST) -> tuple[Rule, Tensor] | None:
+    """The first rule that an operator breaks, with the tensor that breaks it; None when it can map.
+
+    Args:
+        view: the operator.
+        compiler: major version of the compiler.
+    """
     for rule in RULES:
-        if rule.applies_to(view.operator.name):
+        if rule.applies_to(view.operator.name, compiler):
             tensor = rule.check(view)
             if tensor is not None:
                 return rule, tensor

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["EDGETPU"]
 
+_RATES = "rates fitted to Coral's published figures, see `edgetpu.latency`"
 _RULES = "rules of the Edge TPU compiler 16, see `edgetpu.rules`"
 
 
@@ -45,13 +47,28 @@ def _before_training(keras_model: Any, recipe: Recipe) -> tuple[Any, tuple[str, 
 
 
 def _inspect(path: Path, recipe: Recipe) -> Forecast:
-    del recipe
-    from tfcompress.converters.edgetpu.mapping_forecast import forecast
+    from tfcompress.converters.edgetpu.mapping_forecast import CompilerOptions, forecast
 
+    _check_suffix(path)
+    mapping = forecast(path, options=CompilerOptions.of(recipe.edgetpu)).to_json()
+    return Forecast("mapping", mapping, _costs({"mapping": mapping}))
+
+
+def _inspect_together(paths: Sequence[Path], recipe: Recipe) -> Facts:
+    """Files that are compiled in one call, or were."""
+    from tfcompress.converters.edgetpu.mapping_forecast import CompilerOptions, forecast_together
+    from tfcompress.converters.edgetpu.tokens import token_notes
+
+    for path in paths:
+        _check_suffix(path)
+    mappings = forecast_together(paths, options=CompilerOptions.of(recipe.edgetpu))
+    models = [{"model": str(path), "mapping": mapping.to_json()} for path, mapping in zip(paths, mappings, strict=True)]
+    return {"models": models, "notes": list(token_notes(dict(zip(map(str, paths), mappings, strict=True))))}
+
+
+def _check_suffix(path: Path) -> None:
     if path.suffix != ".tflite":
         raise InputError(f"--target=edgetpu: needs a .tflite, got {path}; convert the model first")
-    mapping = forecast(path).to_json()
-    return Forecast("mapping", mapping, _costs({"mapping": mapping}))
 
 
 def _costs(facts: Facts) -> tuple[Cost, ...]:
@@ -60,10 +77,14 @@ def _costs(facts: Facts) -> tuple[Cost, ...]:
         return ()
     operators = mapping["mapped_ops"] + mapping["cpu_ops"]
     share = mapping["mapped_ops"] / operators if operators else None
+    latency = mapping["latency_ms"] or {}
     return (
         Cost("npu", share, "observed", _RULES),
         Cost("on_chip_bytes", mapping["on_chip_bytes"], "observed", _RULES),
         Cost("off_chip_bytes", mapping["off_chip_bytes"], "observed", _RULES),
+        Cost(
+            "latency_ms", latency.get("estimate"), "inferred", _RATES, "usb3", latency.get("low"), latency.get("high")
+        ),
     )
 
 
@@ -92,6 +113,7 @@ EDGETPU = Target(
     needs_calibration=lambda recipe: True,
     before_training=_before_training,
     inspect=_inspect,
+    inspect_together=_inspect_together,
     costs=_costs,
     done=lambda recipe: "Edge TPU: 8-bit integers throughout, as its compiler demands",
     report_rows=_report_rows,

@@ -64,6 +64,7 @@ def test_every_flag_of_a_section_reaches_the_recipe(section: type) -> None:
             "tpu_precision": "float32",
             "batch_sizes": "2,4",
             "topologies": "v4:2x2x1",
+            "edgetpu_compiler": "15",
         }.get(item.flag, given.get(getattr(item.hint, "__name__", ""), "a,b"))
         command = "compress" if section is Training else "convert"
         needed = ["--train=x", "--recipe=r"] if command == "compress" else []

@@ -97,10 +97,11 @@ def diff(options: DiffOptions, parsed: argparse.Namespace) -> int:
 
 def inspect(options: InspectOptions, parsed: argparse.Namespace) -> int:
     """``tfcompress inspect``."""
-    first = Path(options.artifact[0])
-    if not first.exists():
-        raise ModelError(f"{first}: no such file or folder")
-    facts = _inspected(first, options)
+    paths = [Path(name) for name in options.artifact]
+    for path in paths:
+        if not path.exists():
+            raise ModelError(f"{path}: no such file or folder")
+    facts = _inspected(paths[0], options) if len(paths) == 1 or options.edgetpu_log else _together(paths, options)
     if parsed.json:
         _print_json(facts)
     else:
@@ -128,6 +129,14 @@ def _inspected(path: Path, options: InspectOptions) -> dict[str, Any]:
         allow_unsafe_deserialization=options.allow_unsafe_deserialization,
     )
     return {**tfcompress.inspect_model(model), "bit_widths": _bit_widths(model, options)}
+
+
+def _together(paths: list[Path], options: InspectOptions) -> dict[str, Any]:
+    """Several files that share one device."""
+    assert options.target is not None
+    inspect_together = TARGETS[options.target].inspect_together
+    assert inspect_together is not None  # `InspectOptions` has checked it
+    return dict(inspect_together(paths, options.recipe or Recipe()))
 
 
 def _bit_widths(model: FloatModel, options: InspectOptions) -> list[dict[str, object]] | None:

@@ -202,8 +202,13 @@ class InspectOptions(_Calibrating, _DataReading, _Loading):
     def _check(self) -> None:
         super()._check()
         self._require(self.target is None or self.target in TARGETS, "target", f"one of {', '.join(TARGETS)}")
-        if len(self.artifact) > 1 and not self.edgetpu_log:
-            raise InputError(f"got {len(self.artifact)} artifacts, expected one; only logs can be several")
+        together = self.target is not None and TARGETS[self.target].inspect_together is not None
+        if len(self.artifact) > 1 and not (self.edgetpu_log or together):
+            several = ", ".join(f"--target={name}" for name, target in TARGETS.items() if target.inspect_together)
+            raise InputError(
+                f"got {len(self.artifact)} artifacts, expected one; only with --edgetpu_log or {several} can they be"
+                " several"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -81,6 +81,17 @@ class EdgeTpu(Section):
         help="which graph rewrites run before quantization; safe ones keep the float function, all may change it",
     )
     float_io: bool = option(False, help="keep float32 inputs and outputs (one CPU operator at each end)")
+    compiler: Literal["16", "15", "14", "2", "1"] = option(
+        "16", flag="edgetpu_compiler", help="version of edgetpu_compiler that the forecast is for"
+    )
+    multiple_subgraphs: bool = option(
+        False, flag="edgetpu_multiple_subgraphs", help="forecast edgetpu_compiler -a: every subgraph is kept"
+    )
+    search_delegate: bool = option(
+        False,
+        flag="edgetpu_search_delegate",
+        help="forecast edgetpu_compiler -d: what would not compile whole is stopped earlier",
+    )
 
 
 @documented()

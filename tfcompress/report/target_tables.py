@@ -28,7 +28,7 @@ def mapping_tables(mapping: Mapping[str, Any]) -> list[RenderableType]:
         f"{figures.size(mapping.get('on_chip_bytes'))} of parameters on the chip, "
         f"{figures.size(mapping.get('off_chip_bytes'))} streamed; runtime {mapping.get('min_runtime')} or newer"
     )
-    parts: list[RenderableType] = [Text(totals)]
+    parts: list[RenderableType] = [Text(totals), *_latency(mapping.get("latency_ms"))]
     failure, tail = mapping.get("failure"), mapping.get("tail")
     if failure:
         line = f"{failure['message']} {failure['explanation']}; {failure['fix']} ({failure['certainty']})"
@@ -37,12 +37,27 @@ def mapping_tables(mapping: Mapping[str, Any]) -> list[RenderableType]:
         line = f"on the CPU after the Edge TPU part, in the same file: {', '.join(tail['names'])}"
         parts.append(Text(f"{line}, from {', '.join(tail['tensors'])}"))
     parts += [Text(str(warning), style="yellow") for warning in mapping.get("warnings") or ()]
+    parts += [Text(str(line), style="cyan") for line in mapping.get("advice") or ()]
     table = Table()
     for name in ("", "operator", "runs on", "layer", "why not, and the fix"):
         table.add_column(name, overflow="fold", ratio=1 if name.startswith("why") else None)
     for op in ops:
         table.add_row(*_operator(op))
     return [*parts, table]
+
+
+def _latency(latency: Mapping[str, Any] | None) -> list[RenderableType]:
+    """One line: milliseconds over each link, with their intervals."""
+    if not latency:
+        return []
+    titles = {"usb3": "USB 3", "pcie": "PCIe"}
+    links = [latency, *(part for part in latency.values() if isinstance(part, Mapping))]
+    told = (
+        f"{figures.milliseconds(link['estimate'])} over {titles.get(link['link'], link['link'])}"
+        f" ({figures.milliseconds(link['low'])} to {figures.milliseconds(link['high'])})"
+        for link in links
+    )
+    return [Text(f"one inference is foretold to take {', '.join(told)}")]
 
 
 def _operator(op: Mapping[str, Any]) -> list[RenderableType]:
@@ -61,13 +76,17 @@ def log_tables(logs: Sequence[Mapping[str, Any]]) -> list[RenderableType]:
     Args:
         logs: what `inspect --edgetpu_log` found, one a file.
     """
-    runs = [(log["version"], run) for log in logs for run in log["runs"]]
-    return [part for version, run in runs for part in _run(version, run)]
+    return [part for log in logs for run in log["runs"] for part in _run(run)]
 
 
-def _run(version: str | None, run: Mapping[str, Any]) -> list[RenderableType]:
+def _run(run: Mapping[str, Any]) -> list[RenderableType]:
+    counted = (
+        "compiled, but the log does not count operators"
+        if run["operators"] is None
+        else f"{figures.value(run['mapped_ops'])} of {run['operators']} operators on the Edge TPU"
+    )
     totals = (
-        f"{run['mapped_ops']} of {run['operators']} operators on the Edge TPU, {run['subgraphs']} subgraph(s); "
+        f"{counted}, {figures.value(run['subgraphs'])} subgraph(s); "
         f"{figures.size(run['on_chip_bytes'])} of parameters on the chip, "
         f"{figures.size(run['off_chip_bytes'])} streamed"
     )
@@ -77,7 +96,10 @@ def _run(version: str | None, run: Mapping[str, Any]) -> list[RenderableType]:
         table.add_column(name, overflow="fold", justify="right" if name == "count" else "left")
     for row in run["table"]:
         table.add_row(Text(row["name"]), str(row["count"]), Text(row["status"]))
-    return [Text(f"{run['input']}, compiler {version}: {told}"), *([table] if run["table"] else [])]
+    return [
+        Text(f"{run['input'] or 'a model'}, compiler {run['version'] or 'unknown'}: {told}"),
+        *([table] if run["table"] else []),
+    ]
 
 
 def compile_tables(rows: Sequence[Mapping[str, Any]]) -> list[RenderableType]:

@@ -33,6 +33,10 @@ def render_terminal(report: Mapping[str, Any]) -> RenderableType:
         return Group(*_report_parts({"reference": report.get("reference"), "targets": {"candidate": candidate}}))
     if "mapping" in report:
         return Group(*mapping_tables(report["mapping"]))
+    if "models" in report:
+        notes = [Text(str(note), style="yellow") for note in report.get("notes") or ()]
+        tables = [[Text(str(one["model"]), style="bold"), *mapping_tables(one["mapping"])] for one in report["models"]]
+        return Group(*notes, *[part for table in tables for part in table])
     if "logs" in report:
         return Group(*log_tables(report["logs"]))
     if "compile" in report:

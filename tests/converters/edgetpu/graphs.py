@@ -67,8 +67,8 @@ class GraphBuilder:
         array = np.array(values, np.int32)
         return self.tensor(array.shape, "int32", data=array)
 
-    def weights(self, shape: Sequence[int], dtype: str = "int8") -> int:
-        return self.tensor(shape, dtype, data=np.ones(shape, dtype))
+    def weights(self, shape: Sequence[int], dtype: str = "int8", *, scale: float | Sequence[float] = 0.1) -> int:
+        return self.tensor(shape, dtype, data=np.ones(shape, dtype), scale=scale)
 
     def operator(
         self,

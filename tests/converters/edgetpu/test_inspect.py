@@ -7,6 +7,9 @@ import io
 import json
 from pathlib import Path
 
+import pytest
+
+from tests.conftest import SHARED
 from tests.converters.edgetpu.graphs import GraphBuilder
 from tests.converters.edgetpu.test_compiler import LOG
 from tfcompress.cli import main
@@ -71,3 +74,64 @@ def test_the_forecast_says_what_runs_after_the_edge_tpu_part_and_why_the_compile
     assert "static-sized tensors" in text
     assert "fixed sizes" in text
     assert "{" not in text
+
+
+def dense_file(folder: Path, name: str, outputs: int) -> Path:
+    graph = GraphBuilder()
+    source, result = graph.input([1, 2048]), graph.tensor([1, outputs])
+    graph.operator("FULLY_CONNECTED", [source, graph.weights([outputs, 2048]), -1], [result], "FullyConnectedOptions")
+    path = folder / f"{name}.tflite"
+    path.write_bytes(graph.content(result))
+    return path
+
+
+def test_several_files_are_forecast_together(tmp_path: Path) -> None:
+    paths = [dense_file(tmp_path, "first", 2560), dense_file(tmp_path, "second", 1536)]
+    code, text, _ = printed(*paths, "--target=edgetpu", "--edgetpu_compiler=15", "--json")
+    assert code == 0
+    first, second = (one["mapping"] for one in json.loads(text)["models"])
+    assert first["off_chip_bytes"] == 0
+    assert second["off_chip_bytes"] > 0
+    code, text, _ = printed(*paths, "--target=edgetpu")
+    assert (code, "{" in text) == (0, False)
+    assert "first.tflite" in text
+    assert "over USB 3" in " ".join(text.split())
+
+
+def test_files_of_other_kinds_are_not_taken_together(tmp_path: Path) -> None:
+    paths = [dense_file(tmp_path, name, 8) for name in ("first", "second")]
+    code, _, error = printed(*paths)
+    assert code == 2
+    assert "--target=edgetpu" in error
+
+
+def test_the_compiler_s_version_and_modes_are_flags(tmp_path: Path) -> None:
+    graph = GraphBuilder()
+    source, result = graph.input([1, 8, 8, 4]), graph.tensor([1, 4, 8, 8])
+    graph.operator("TRANSPOSE", [source, graph.integers([0, 3, 1, 2])], [result], "TransposeOptions", version=2)
+    path = tmp_path / "transpose.tflite"
+    path.write_bytes(graph.content(result))
+
+    def mapped(*flags: str) -> int:
+        code, text, _ = printed(path, "--target=edgetpu", "--json", *flags)
+        assert code == 0
+        return int(json.loads(text)["mapping"]["mapped_ops"])
+
+    assert (mapped(), mapped("--edgetpu_compiler=15")) == (1, 0)
+    assert mapped("--edgetpu_multiple_subgraphs", "--edgetpu_search_delegate") == 1
+    assert printed(path, "--target=edgetpu", "--edgetpu_compiler=17")[0] == 2
+
+
+@pytest.mark.skipif(not (SHARED / "edgetpu").exists(), reason="../shared with compiled pairs is absent")
+def test_compiled_files_say_whether_they_were_compiled_together(tmp_path: Path) -> None:
+    pairs = SHARED / "edgetpu" / "pairs"
+    first = pairs / "ricardodea-dense_256" / "model_edgetpu.tflite"
+    other = pairs / "ricardodea-dense_1024" / "model_edgetpu.tflite"
+    copy = tmp_path / "copy_edgetpu.tflite"
+    copy.write_bytes(first.read_bytes())
+    notes = json.loads(printed(first, copy, "--target=edgetpu", "--json")[1])["notes"]
+    assert len(notes) == 1
+    assert "compiled together" in notes[0]
+    assert f"{2 * 67_584:,} bytes" in notes[0]
+    (note,) = json.loads(printed(first, other, "--target=edgetpu", "--json")[1])["notes"]
+    assert "replace each other" in note

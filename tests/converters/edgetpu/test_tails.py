@@ -95,8 +95,8 @@ def test_non_maximum_suppression_is_the_tail_of_a_detector(tmp_path: Path) -> No
 
 def large_softmax() -> bytes:
     graph = GraphBuilder()
-    source, logits, result = graph.input([1, 8]), graph.tensor([1, 20_000]), graph.tensor([1, 20_000])
-    weights = graph.weights([20_000, 8])
+    source, logits, result = graph.input([1, 8]), graph.tensor([1, 70_000]), graph.tensor([1, 70_000])
+    weights = graph.weights([70_000, 8])
     graph.operator("FULLY_CONNECTED", [source, weights, -1], [logits], "FullyConnectedOptions", version=4)
     graph.operator("SOFTMAX", [logits], [result], "SoftmaxOptions", version=2)
     return graph.content(result)

@@ -1,0 +1,30 @@
+"""Published Edge TPU latencies against what a fit to the other figures says: USB 3 and PCIe."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from benchmarks.edgetpu_latency import FIGURES, left_out
+from tfcompress.converters.edgetpu.latency import Link
+
+SECONDS = 60
+WITHIN = 0.25
+LINKS: tuple[Link, ...] = ("usb3", "pcie")
+
+
+def names() -> list[str]:
+    """Every model with a published figure."""
+    return [row["model"] for row in json.loads(FIGURES.read_text(encoding="utf-8"))]
+
+
+def row(name: str) -> dict[str, Any]:
+    """One model: published and foretold milliseconds, a link a pair; None where nothing was published."""
+    found = {link: {model: (ms, told) for model, ms, told in left_out(link)}.get(name) for link in LINKS}
+    errors = {link: told / ms - 1 for link, pair in found.items() if pair is not None for ms, told in (pair,)}
+    far = [f"{link} {error:+.0%}" for link, error in errors.items() if abs(error) > WITHIN]
+    figures: dict[str, Any] = {}
+    for link in LINKS:
+        ms, told = found[link] or (None, None)
+        figures |= {f"{link}_published_ms": ms, f"{link}_foretold_ms": None if told is None else round(told, 2)}
+    return {"status": "partly" if far else "ok", "reason": ", ".join(far) or None, **figures}

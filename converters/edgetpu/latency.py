@@ -1,0 +1,120 @@
+"""Milliseconds of one inference, over USB 3 and PCIe, before the model has ever been on a device.
+
+The time is a sum of what the work takes at a rate each (see `work`): the call itself, multiplications, results that are
+written on the chip, streamed parameters, activations that go over the link, operators of the Edge TPU, and elements
+that the host's processor reads and writes.  The multiplications never go faster than the chip's 64 x 64 at 500 MHz.
+
+The rates were fitted to the figures in ``benchmarks/edgetpu_figures.json``: Coral's benchmark page
+(coral.ai/docs/edgetpu/benchmarks: USB Accelerator on a desktop, and Dev Board, whose Edge TPU is on PCIe) and the
+latency column of Coral's models page (coral.ai/models/all, the same desktop), and a few of others, each with its
+source.  ``python -m benchmarks.edgetpu_latency`` fits them anew and prints how well each figure is foretold by a fit
+without it.  The interval holds for nine in ten of the figures when each is left out.
+
+What this cannot know: the host.  Coral's desktop is a Xeon Gold 6154 at 3 GHz; a small board takes longer for the
+operators on the CPU, and USB 2 is about ten times slower.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from tfcompress.converters.edgetpu.work import Work
+
+__all__ = ["RATES", "Latency", "Link", "Rates", "latency_of"]
+
+Link = Literal["usb3", "pcie"]
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Milliseconds for each unit of work.
+
+    Attributes:
+        call: one inference, whatever it does.
+        multiplications: 10**9 of them.
+        activations: 10**6 bytes of results written on the chip.
+        streamed: 10**6 bytes of parameters.
+        transferred: 10**6 bytes of activations over the link.
+        operators: one operator on the Edge TPU.
+        cpu: 10**6 elements on the CPU.
+    """
+
+    call: float
+    multiplications: float
+    activations: float
+    streamed: float
+    transferred: float
+    operators: float
+    cpu: float
+
+
+RATES: dict[Link, Rates] = {
+    "usb3": Rates(
+        call=0.4888,
+        multiplications=0.6353,
+        activations=0.1350,
+        streamed=1.9956,
+        transferred=4.0444,
+        operators=0.0047,
+        cpu=2.0038,
+    ),
+    "pcie": Rates(
+        call=0.1694,
+        multiplications=1.2245,
+        activations=0.2752,
+        streamed=2.0976,
+        transferred=0.0,
+        operators=0.0,
+        cpu=2.0038,
+    ),
+}
+# Of the estimate; from the figures that were left out one by one, over both links.
+_LOW, _HIGH = 0.75, 2.6
+
+
+@dataclass(frozen=True)
+class Latency:
+    """One inference in milliseconds.
+
+    Attributes:
+        link: how the Edge TPU is connected.
+        estimate: the sum of the parts.
+        low: lower end of the interval.
+        high: its upper end.
+        streaming: the part of the estimate that is streamed parameters.
+        cpu: the part that operators on the CPU take.
+    """
+
+    link: Link
+    estimate: float
+    low: float
+    high: float
+    streaming: float
+    cpu: float
+
+    def to_json(self) -> dict[str, object]:
+        """The figures as `mapping.latency_ms` has them."""
+        numbers = {key: round(value, 3) for key, value in vars(self).items() if key != "link"}
+        return {"link": self.link, **numbers}
+
+
+def latency_of(work: Work, link: Link) -> Latency:
+    """How long one inference takes.
+
+    Args:
+        work: what it has to do.
+        link: how the Edge TPU is connected.
+    """
+    rates = RATES[link]
+    streaming, cpu = rates.streamed * work.streamed_bytes / 1e6, rates.cpu * work.cpu_elements / 1e6
+    estimate = (
+        rates.call
+        + rates.multiplications * work.multiplications / 1e9
+        + rates.activations * work.activation_bytes / 1e6
+        + rates.transferred * work.transferred_bytes / 1e6
+        + rates.operators * work.operators
+        + streaming
+        + cpu
+    )
+    return Latency(link, estimate, _LOW * estimate, _HIGH * estimate, streaming, cpu)
