@@ -19,8 +19,8 @@ from ai_edge_litert.interpreter import Interpreter
 
 from benchmarks.models import PREFIX, SHARED, applications, index, keras_files, load
 from tfcompress.converters.edgetpu import convert, forecast
-from tfcompress.converters.edgetpu.rewriting import rewrite_float_graph
 from tfcompress.converters.litert import to_float_tflite
+from tfcompress.converters.rewriting import EDGETPU, rewrite_graph, rows_for
 from tfcompress.data import samples_from_arrays
 from tfcompress.errors import TfCompressError
 from tfcompress.model import FloatModel
@@ -75,7 +75,8 @@ def float_row(name: str) -> dict[str, Any]:
     if not _is_convolutional(model):
         return {"status": "not convolutional", "reason": None}
     content = to_float_tflite(model)
-    rewritten, rewrites = rewrite_float_graph(content, "safe")
+    rewritten = rewrite_graph(content, rows_for(EDGETPU))
+    rewrites = rewritten.applied
     after = _converted(model, "safe")
     before = _converted(model, "none") if rewrites else after
     return {
@@ -86,7 +87,7 @@ def float_row(name: str) -> dict[str, Any]:
         **_figures(after, ""),
         "rewrites": {rewrite.name: rewrite.operators for rewrite in rewrites},
         "max_abs_error": max((rewrite.max_abs_error for rewrite in rewrites), default=0.0),
-        "agreement": _agreement(content, rewritten) if rewrites else 1.0,
+        "agreement": _agreement(content, rewritten.content) if rewrites else 1.0,
         "seconds": round(time.perf_counter() - started, 1),
     }
 

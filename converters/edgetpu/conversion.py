@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ from tfcompress.converters.edgetpu.mapping import Mapping
 from tfcompress.converters.edgetpu.mapping_forecast import CompilerOptions, forecast
 from tfcompress.converters.edgetpu.picture import mapping_svg
 from tfcompress.converters.edgetpu.repairs import repair_int8_file
-from tfcompress.converters.edgetpu.rewriting import REWRITES, AppliedRewrite, rewrite_float_graph
-from tfcompress.converters.litert import Int8Model, describe, quantize_int8, to_float_tflite, with_fixed_sizes
+from tfcompress.converters.litert import Int8Model, describe, quantize_int8, with_fixed_sizes
+from tfcompress.converters.litert.float_tflite import first_sample, float_file
+from tfcompress.converters.rewriting import EDGETPU, REWRITES, AppliedRewrite, Rewritten, rewrite_graph, rows_for
 from tfcompress.data import Samples
 from tfcompress.errors import ConversionError
 from tfcompress.graphs.tflite import read_tflite
@@ -44,8 +46,9 @@ def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, outp
     """
     model = _with_fixed_sizes(model, calibration)
     names = [layer.name for layer in all_layers(model.keras_model)]
-    result, rewrites = _quantized(model, calibration, recipe, names)
+    result, rewrites, left_out = _quantized(model, calibration, recipe, names)
     content, repairs = repair_int8_file(result.content, leaky_relu=any(rewrite.in_int8 for rewrite in rewrites))
+    repairs = (*left_out, *repairs)
     path = output / FILE_NAME
     path.write_bytes(content)
     mapping = _measured(path, forecast(path, layer_names=names, options=CompilerOptions.of(recipe.edgetpu)))
@@ -75,27 +78,33 @@ def _with_fixed_sizes(model: FloatModel, calibration: Samples | None) -> FloatMo
 
 def _quantized(
     model: FloatModel, calibration: Samples | None, recipe: Recipe, names: list[str]
-) -> tuple[Int8Model, tuple[AppliedRewrite, ...]]:
+) -> tuple[Int8Model, tuple[AppliedRewrite, ...], tuple[str, ...]]:
+    """The int8 file, the rewrites, and a note for each rewrite that was left out."""
     options = recipe.post_training
     integer_io = not recipe.edgetpu.float_io and options.scheme != "int8_float_io"
     if model.quantization_aware:  # ranges sit at the trained graph's own operators, which must stay
         result = quantize_int8(model, calibration, recipe, integer_io=integer_io)
-        return result, _rewrites_in_int8(model, result, recipe, names)
-    content, rewrites = rewrite_float_graph(
-        to_float_tflite(model, allow_select_ops=options.allow_select_ops),
-        recipe.edgetpu.rewrite,
-        layer_names=names,
-    )
+        return result, _rewrites_in_int8(model, result, recipe, names), ()
+    rewritten = _rewritten(model, calibration, recipe, names)
     result = quantize_int8(
         model,
         calibration,
         recipe,
         integer_io=integer_io,
-        float_content=content,
+        float_content=rewritten.content,
         dense_per_channel=False,
         allow_int16=False,
     )
-    return result, rewrites
+    return result, rewritten.applied, tuple(item.note() for item in rewritten.dropped)
+
+
+def _rewritten(model: FloatModel, calibration: Samples | None, recipe: Recipe, names: list[str]) -> Rewritten:
+    """The float file with the rewrites that the recipe allows, each proven on a real sample where there is one."""
+    plain = float_file(model, allow_select_ops=recipe.post_training.allow_select_ops, samples=calibration)
+    rows = rows_for(EDGETPU, recipe.edgetpu.rewrite)
+    samples = first_sample(plain.content, calibration)
+    result = rewrite_graph(plain.content, rows, layer_names=names, samples=samples)
+    return replace(result, dropped=(*plain.dropped, *result.dropped))
 
 
 def _rewrites_in_int8(
@@ -105,9 +114,8 @@ def _rewrites_in_int8(
     present = {operator.name for operator in read_tflite(result.content).main.operators}
     if not any(rewrite.in_int8 and present.intersection(rewrite.operators) for rewrite in REWRITES):
         return ()
-    content = to_float_tflite(model, allow_select_ops=recipe.post_training.allow_select_ops)
-    _, rewrites = rewrite_float_graph(content, recipe.edgetpu.rewrite, layer_names=names)
-    return tuple(rewrite for rewrite in rewrites if rewrite.in_int8)
+    rewritten = _rewritten(model, None, recipe, names)
+    return tuple(rewrite for rewrite in rewritten.applied if rewrite.in_int8)
 
 
 def _done(rewrites: tuple[AppliedRewrite, ...], mapping: Mapping) -> tuple[AppliedRewrite, ...]:

@@ -6,15 +6,14 @@ import importlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ai_edge_litert import schema_py_generated as schema
-
 from tfcompress.calibration import Calibration, Range
-from tfcompress.converters.litert.dequantized_operators import without_islands
 from tfcompress.converters.litert.float_tflite import convert_with, new_converter
+from tfcompress.converters.litert.interface import order_inputs_and_outputs
 from tfcompress.converters.litert.limits import Limits
-from tfcompress.converters.litert.rewrites import order_inputs_and_outputs
+from tfcompress.converters.rewriting import INT8_FILE, rewrite_graph, rows_for
 from tfcompress.errors import ConversionError, one_line
-from tfcompress.graphs.tflite import pack, read_tflite, unpack
+from tfcompress.graphs.tflite import read_tflite
+from tfcompress.graphs.tflite.editor import ModelEditor, TensorNode
 from tfcompress.model import FloatModel
 from tfcompress.native_output import silenced
 from tfcompress.runtime import tf
@@ -44,16 +43,16 @@ def quantize(content: bytes, calibration: Calibration, limits: Limits) -> bytes:
         )
     # Not public: the public TFLiteConverter insists on its own calibrator, which is ten times slower than ours.
     mlir_quantize = importlib.import_module("tensorflow.lite.python.convert").mlir_quantize
-    tree = unpack(content)
+    model = ModelEditor.read(content)
     ranges = _with_shared_scales(content, calibration)
-    for tensor in tree.subgraphs[0].tensors:
+    for tensor in model.main.tensors:
         _write_range(tensor, ranges)
     io_type = tf.int8 if limits.integer_io else tf.float32
     try:
         with silenced():
             quantized = bytes(
                 mlir_quantize(
-                    pack(tree),
+                    model.to_bytes(),
                     input_data_type=io_type,
                     output_data_type=io_type,
                     denylisted_nodes=set(limits.keep_float),
@@ -62,7 +61,7 @@ def quantize(content: bytes, calibration: Calibration, limits: Limits) -> bytes:
             )
     except Exception as error:  # its passes raise RuntimeError, ValueError and ConverterError alike
         raise ConversionError(f"TFLiteConverter's quantizer failed: {one_line(error)}") from error
-    return without_islands(quantized, limits.keep_float)
+    return rewrite_graph(quantized, rows_for(INT8_FILE), except_for=limits.keep_float).content
 
 
 def _with_shared_scales(content: bytes, calibration: Calibration) -> dict[str, Range]:
@@ -80,12 +79,10 @@ def _with_shared_scales(content: bytes, calibration: Calibration) -> dict[str, R
     return ranges
 
 
-def _write_range(tensor: Any, ranges: Mapping[str, Range]) -> None:
-    name = tensor.name.decode()
-    if name in ranges:
-        known = ranges[name].with_a_scale()
-        tensor.quantization = schema.QuantizationParametersT()
-        tensor.quantization.min, tensor.quantization.max = [known.low], [known.high]
+def _write_range(tensor: TensorNode, ranges: Mapping[str, Range]) -> None:
+    if tensor.name in ranges:
+        known = ranges[tensor.name].with_a_scale()
+        tensor.set_range(known.low, known.high)
 
 
 def quantize_trained(model: FloatModel, *, integer_io: bool) -> bytes:
@@ -139,6 +136,6 @@ def _by_converter(model: FloatModel, change: Callable[[Any], None], *, allow_sel
         converter = new_converter(model, allow_select_ops=allow_select_ops)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     change(converter)
-    tree = unpack(convert_with(converter, model))
+    tree = ModelEditor.read(convert_with(converter, model))
     order_inputs_and_outputs(tree, [item.name for item in model.inputs], [item.name for item in model.outputs])
-    return pack(tree)
+    return tree.to_bytes()

@@ -10,17 +10,22 @@ import re
 from dataclasses import replace
 from typing import Any
 
-from tfcompress.converters.litert import rewrites
+import numpy as np
+
+from tfcompress.console import warn
+from tfcompress.converters.litert.interface import order_inputs_and_outputs
 from tfcompress.converters.litert.recurrent import unrolled
+from tfcompress.converters.rewriting import FLOAT_FILE, Rewritten, rewrite_graph, rows_for
 from tfcompress.data import Samples
 from tfcompress.errors import ConversionError, one_line
-from tfcompress.graphs.tflite import pack, unpack
+from tfcompress.graphs.tflite import read_tflite
+from tfcompress.graphs.tflite.editor import ModelEditor
 from tfcompress.layer_names import all_layers, as_named_in, layers_of
 from tfcompress.model import FloatModel
 from tfcompress.native_output import silenced
 from tfcompress.runtime import tf
 
-__all__ = ["convert_with", "new_converter", "to_float_tflite", "with_fixed_sizes"]
+__all__ = ["convert_with", "first_sample", "float_file", "new_converter", "to_float_tflite", "with_fixed_sizes"]
 
 
 def with_fixed_sizes(model: FloatModel, samples: Samples | None) -> FloatModel:
@@ -99,15 +104,47 @@ def _made_by(model: FloatModel, operation: str) -> str:
 
 
 def to_float_tflite(model: FloatModel, *, allow_select_ops: bool = False) -> bytes:
-    """The model as a float32 .tflite at batch 1, with the rewrites of `rewrites.SAFE` applied.
+    """The content of `float_file`, with a warning for what it left out.
 
     Raises:
         ConversionError: the model has an operator that TFLite lacks.
     """
+    result = float_file(model, allow_select_ops=allow_select_ops)
+    for item in result.dropped:
+        warn(item.note())
+    return result.content
+
+
+def float_file(model: FloatModel, *, allow_select_ops: bool = False, samples: Samples | None = None) -> Rewritten:
+    """The model as a float32 .tflite at batch 1, with the rewrites that are for every float file.
+
+    Args:
+        model: any float model.
+        allow_select_ops: let TensorFlow (Flex) operators in.
+        samples: on whose first sample, beside random inputs, each rewrite is proven; None has random inputs alone.
+
+    Raises:
+        ConversionError: the model has an operator that TFLite lacks.
+        DataError: the first sample is bad.
+    """
     with silenced():
         converter = new_converter(model, allow_select_ops=allow_select_ops)
-    tree = unpack(convert_with(converter, model))
-    rewrites.order_inputs_and_outputs(tree, [i.name for i in model.inputs], [o.name for o in model.outputs])
-    for rewrite in rewrites.SAFE:
-        rewrite(tree)
-    return pack(tree)
+    tree = ModelEditor.read(convert_with(converter, model))
+    order_inputs_and_outputs(tree, [i.name for i in model.inputs], [o.name for o in model.outputs])
+    content = tree.to_bytes()
+    return rewrite_graph(content, rows_for(FLOAT_FILE), samples=first_sample(content, samples))
+
+
+def first_sample(content: bytes, samples: Samples | None) -> tuple[tuple[np.ndarray, ...], ...]:
+    """The first sample as inputs of a float .tflite, in its order and dtypes; empty without samples.
+
+    Raises:
+        DataError: the first sample is bad.
+    """
+    if samples is None:
+        return ()
+    file = read_tflite(content)
+    given = next(samples.take(1).batches(1)).inputs
+    tensors = [(name, file.main.tensors[index]) for name, index in file.signatures[0].inputs.items()]
+    by_index = {tensor.index: np.asarray(given[name], tensor.dtype) for name, tensor in tensors}
+    return (tuple(by_index[index] for index in file.main.inputs),)

@@ -9,17 +9,17 @@ from tfcompress.calibration import Calibration, ChannelRanges, calibrate, channe
 from tfcompress.console import warn
 from tfcompress.converters.litert import converter_engine
 from tfcompress.converters.litert.engines import EngineName, Int8Model, quantize_calibrated, with_wider_activations
-from tfcompress.converters.litert.float_tflite import to_float_tflite, with_fixed_sizes
+from tfcompress.converters.litert.float_tflite import float_file, with_fixed_sizes
 from tfcompress.converters.litert.indices import index_path
+from tfcompress.converters.litert.interface import indices_as_integers
 from tfcompress.converters.litert.limits import Limits
 from tfcompress.converters.litert.patterns import tensors_of_layers
 from tfcompress.converters.litert.quality import improve_weights, plan_for
 from tfcompress.converters.litert.quality_search import closest
 from tfcompress.converters.litert.recurrent import state_tensors
-from tfcompress.converters.litert.rewrites import indices_as_integers
 from tfcompress.data import Samples
 from tfcompress.errors import DataError
-from tfcompress.graphs.tflite import pack, read_tflite, unpack
+from tfcompress.graphs.tflite import read_tflite
 from tfcompress.model import FloatModel
 from tfcompress.recipe import PostTraining, Recipe
 
@@ -69,11 +69,13 @@ def quantize_int8(
         raise DataError(f"{model.name}: scheme={recipe.post_training.scheme} needs samples; give --calibration=DATA")
     options = recipe.post_training
     allow_int16 = allow_int16 and dense_per_channel  # the engine for the one cannot do the other
+    left_out: tuple[str, ...] = ()
     if float_content is None:
-        float_content = to_float_tflite(model, allow_select_ops=options.allow_select_ops)
+        made = float_file(model, allow_select_ops=options.allow_select_ops, samples=samples)
+        float_content, left_out = made.content, tuple(item.note() for item in made.dropped)
     file = read_tflite(float_content)
     if integer_io and any(operator.name == "CAST" for operator in file.main.operators):
-        float_content = _with_integer_indices(float_content)
+        float_content = indices_as_integers(float_content)
         file = read_tflite(float_content)
     path = index_path(file.main)
     limits = Limits(
@@ -95,13 +97,7 @@ def quantize_int8(
         warnings = (INDICES_WARNING, *warnings)
     for line in warnings:
         warn(line)
-    return replace(result, notes=(*notes, *result.notes, *warnings))
-
-
-def _with_integer_indices(content: bytes) -> bytes:
-    tree = unpack(content)
-    indices_as_integers(tree)
-    return pack(tree)
+    return replace(result, notes=(*left_out, *notes, *result.notes, *warnings))
 
 
 def _with_wide_states(

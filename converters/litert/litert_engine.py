@@ -11,8 +11,8 @@ from litert_quantizer import quantizer, recipe, recipe_manager
 from litert_quantizer.qtyping import TFLOperationName
 
 from tfcompress.calibration import Calibration
-from tfcompress.converters.litert.dequantized_operators import without_islands
 from tfcompress.converters.litert.limits import Limits
+from tfcompress.converters.rewriting import INT8_FILE, rewrite_graph, rows_for
 from tfcompress.errors import ConversionError, one_line
 from tfcompress.native_output import silenced
 
@@ -45,7 +45,8 @@ def quantize(content: bytes, calibration: Calibration, limits: Limits) -> bytes:
     if not limits.integer_io:
         for end in (TFLOperationName.INPUT, TFLOperationName.OUTPUT):
             plan += _only(end, _no_quantization(end))
-    return without_islands(run(content, plan, calibration), limits.keep_float)
+    quantized = run(content, plan, calibration)
+    return rewrite_graph(quantized, rows_for(INT8_FILE), except_for=limits.keep_float).content
 
 
 def run(content: bytes, plan: list[dict[str, Any]], calibration: Calibration | None) -> bytes:

@@ -12,7 +12,8 @@ from tfcompress.calibration.activations import ActivationRunner
 from tfcompress.converters.litert.rounding import adapt_rounding, correct_biases, equalize, weighted_layers
 from tfcompress.converters.litert.rounding.moments import collect_moments
 from tfcompress.data import Samples
-from tfcompress.graphs.tflite import TfliteFile, pack, read_tflite, unpack
+from tfcompress.graphs.tflite import TfliteFile, read_tflite
+from tfcompress.graphs.tflite.editor import ModelEditor
 from tfcompress.native_output import silenced
 from tfcompress.recipe import PostTraining
 
@@ -76,25 +77,25 @@ def improve_weights(
     Raises:
         ConversionError: LiteRT cannot run the model.
     """
-    tree, notes = unpack(content), []
+    model, notes = ModelEditor.read(content), []
     graph = read_tflite(content).main
     depthwise = any(operator.name == "DEPTHWISE_CONV_2D" for operator in graph.operators)
     if depthwise if plan.equalize is None else plan.equalize:
-        pairs = equalize(tree, graph, weighted_layers(tree, graph))
+        pairs = equalize(model.main, graph, weighted_layers(graph))
         notes.append(f"cross-layer equalization of {pairs} pairs of layers")
-        content = pack(tree)
-        tree = unpack(content)
-    layers = weighted_layers(tree, graph)
+        content = model.to_bytes()
+        graph = read_tflite(content).main
+    layers = weighted_layers(graph)
     if not layers or not (plan.adaptive_rounding or plan.bias_correction):
         return content, tuple(notes)
     moments = collect_moments(content, layers, samples, second=plan.adaptive_rounding)
     if plan.adaptive_rounding:
-        adapt_rounding(tree, layers, moments, dense_per_channel=dense_per_channel)
+        adapt_rounding(model.main, layers, moments, dense_per_channel=dense_per_channel)
         notes.append(f"adaptive rounding of {len(layers)} layers")
     else:
-        correct_biases(tree, layers, moments, dense_per_channel=dense_per_channel)
+        correct_biases(model.main, layers, moments, dense_per_channel=dense_per_channel)
         notes.append(f"bias correction of {len(layers)} layers")
-    return pack(tree), tuple(notes)
+    return model.to_bytes(), tuple(notes)
 
 
 def tail_tensors(file: TfliteFile) -> tuple[str, ...]:

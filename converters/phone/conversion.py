@@ -10,7 +10,7 @@ from tfcompress.calibration import Calibration
 from tfcompress.converters.artifact import Artifact
 from tfcompress.converters.litert import converter_engine, schemes
 from tfcompress.converters.litert.facts import describe
-from tfcompress.converters.litert.float_tflite import to_float_tflite, with_fixed_sizes
+from tfcompress.converters.litert.float_tflite import float_file, with_fixed_sizes
 from tfcompress.converters.litert.int8 import quantize_int8
 from tfcompress.data import Samples
 from tfcompress.model import FloatModel
@@ -72,16 +72,16 @@ def _calibrated(model: FloatModel, calibration: Samples | None, recipe: Recipe) 
 
 def _stored(model: FloatModel, calibration: Samples | None, recipe: Recipe) -> _Made:
     """Numbers stored with fewer bits, which need no data."""
-    del calibration
     options = recipe.post_training
-    float_content = to_float_tflite(model, allow_select_ops=options.allow_select_ops)
+    made = float_file(model, allow_select_ops=options.allow_select_ops, samples=calibration)
     if options.engine == "tflite_converter":
         content, reason = converter_engine.stored(model, options.scheme, options.allow_select_ops), "asked for"
     else:
-        content, reason = SCHEMES[options.scheme](float_content), f"the default for scheme {options.scheme}"
+        content, reason = SCHEMES[options.scheme](made.content), f"the default for scheme {options.scheme}"
     engine = "tflite_converter" if options.engine == "tflite_converter" else "litert"
     facts = {"engine": {"name": engine, "reason": reason}}
-    return _Made(content, float_content, None, facts, (f"engine: {engine} ({reason})",))
+    notes = (f"engine: {engine} ({reason})", *(item.note() for item in made.dropped))
+    return _Made(content, made.content, None, facts, notes)
 
 
 def _advice(model: FloatModel, facts: Mapping[str, object]) -> list[str]:

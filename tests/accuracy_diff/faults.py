@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
 from tensorflow.lite.python.convert import mlir_quantize
 
 from tests.accuracy_diff.models import samples_with_own_answers
@@ -19,7 +17,7 @@ from tfcompress.accuracy_diff.litert_runner import LiteRtRunner
 from tfcompress.calibration import Calibration, Range, calibrate
 from tfcompress.converters.litert import quantize_int8, to_float_tflite
 from tfcompress.data import Samples
-from tfcompress.graphs.tflite import pack, unpack
+from tfcompress.graphs.tflite.editor import ModelEditor, OperatorNode, TensorNode
 from tfcompress.load import float_model_from_keras
 from tfcompress.model import FloatModel
 from tfcompress.native_output import silenced
@@ -84,14 +82,13 @@ class Bench:
 
 def quantized(content: bytes, ranges: Mapping[str, Range]) -> bytes:
     """A float .tflite in int8 with these ranges, by TensorFlow's own quantizer: what is tested here is not ours."""
-    tree = unpack(content)
-    for tensor in tree.subgraphs[0].tensors:
-        known = ranges.get(tensor.name.decode())
+    model = ModelEditor.read(content)
+    for tensor in model.main.tensors:
+        known = ranges.get(tensor.name)
         if known is not None:
-            tensor.quantization = schema.QuantizationParametersT()
-            tensor.quantization.min, tensor.quantization.max = [known.low], [known.high]
+            tensor.set_range(known.low, known.high)
     with silenced():
-        result: Any = mlir_quantize(pack(tree), input_data_type=tf.int8, output_data_type=tf.int8)
+        result: Any = mlir_quantize(model.to_bytes(), input_data_type=tf.int8, output_data_type=tf.int8)
     return bytes(result)
 
 
@@ -106,38 +103,33 @@ def scaled(layer: str, factor: float) -> Callable[[str, Range], Range]:
     return lambda name, known: Range(known.low * factor, known.high * factor) if mine(name) else known
 
 
-def edited(content: bytes, layer: str, edit: Callable[[Any, Any, Any], None]) -> bytes:
-    """A file after `edit(tree, graph, operator)` of the operator whose output is the layer's."""
-    tree = unpack(content)
-    graph = tree.subgraphs[0]
+def edited(content: bytes, layer: str, edit: Callable[[OperatorNode], None]) -> bytes:
+    """A file after `edit(operator)` of the operator whose output is the layer's."""
+    model = ModelEditor.read(content)
     mine = of_layer(layer)
-    operator = next(op for op in graph.operators if mine(graph.tensors[op.outputs[0]].name.decode()))
-    edit(tree, graph, operator)
-    return pack(tree)
+    edit(next(operator for operator in model.main.operators if mine(operator.result.name)))
+    return model.to_bytes()
 
 
-def coarse_weights(tree: Any, graph: Any, operator: Any) -> None:
+def coarse_weights(operator: OperatorNode) -> None:
     """Weights of which only the largest are left, all of one size."""
-    _set_constant(tree, graph, operator.inputs[1], "int8", lambda w: np.clip(np.round(w / 240.0) * 240, -127, 127))
+    _set_constant(operator.operands[1], lambda w: np.clip(np.round(w / 240.0) * 240, -127, 127))
 
 
-def drowned_bias(tree: Any, graph: Any, operator: Any) -> None:
+def drowned_bias(operator: OperatorNode) -> None:
     """Biases so low that nothing comes through the ReLU."""
-    _set_constant(tree, graph, operator.inputs[2], "int32", lambda b: np.full_like(b, -(2**28)))
+    _set_constant(operator.operands[2], lambda b: np.full_like(b, -(2**28)))
 
 
-def rescaled_output(tree: Any, graph: Any, operator: Any) -> None:
+def rescaled_output(operator: OperatorNode) -> None:
     """An output whose scale is another than the operator computes with."""
-    parameters = graph.tensors[operator.outputs[0]].quantization
-    parameters.scale = [np.float32(parameters.scale[0] / 50)]
+    operator.result.quantize(operator.result.scales[0] / 50, operator.result.zero_points[0])
 
 
-def _set_constant(tree: Any, graph: Any, index: int, dtype: str, change: Callable[[Any], Any]) -> None:
-    buffer = copy.copy(tree.buffers[graph.tensors[index].buffer])  # equal constants share a buffer
-    values = np.frombuffer(bytes(buffer.data), dtype)
-    buffer.data = np.frombuffer(change(values).astype(dtype).tobytes(), np.uint8)
-    tree.buffers.append(buffer)
-    graph.tensors[index].buffer = len(tree.buffers) - 1
+def _set_constant(tensor: TensorNode, change: Callable[[np.ndarray], np.ndarray]) -> None:
+    values = tensor.array()
+    assert values is not None
+    tensor.set_array(change(values).astype(values.dtype))
 
 
 def per_tensor(bench: Bench) -> bytes:

@@ -1,6 +1,6 @@
 """Better integers for the weights of a float .tflite, without training.
 
-Each part takes the unpacked flatbuffer and rewrites float weights and biases in place such that the plain quantizer,
+Each part takes a graph that can be edited and rewrites float weights and biases in place such that the plain quantizer,
 which rounds to nearest with scale = max|w| / 127 per output channel, arrives at the chosen integers.  So both engines
 can be used unchanged, and a float runtime sees nearly the same function.
 """

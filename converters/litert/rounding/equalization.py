@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from tfcompress.converters.litert.rounding.layers import WeightedLayer
 from tfcompress.graphs.tflite import Subgraph
+from tfcompress.graphs.tflite.editor import GraphEditor
 
 __all__ = ["equalize"]
 
@@ -24,23 +24,26 @@ DEAD = 1e-6  # of the largest channel: equalizing a dead one only makes scales t
 _SCALABLE = (schema.ActivationFunctionType.NONE, schema.ActivationFunctionType.RELU)
 
 
-def equalize(tree: Any, graph: Subgraph, layers: Sequence[WeightedLayer]) -> int:
+def equalize(editor: GraphEditor, graph: Subgraph, layers: Sequence[WeightedLayer]) -> int:
     """Even out the channel ranges of all pairs of layers that allow it.
 
+    Args:
+        editor: the graph to change.
+        graph: the same one as `read_tflite` gives it.
+        layers: of `weighted_layers`.
+
     Returns:
-        The number of pairs; 0 leaves the tree as it was.
+        The number of pairs; 0 leaves the graph as it was.
     """
     pairs = _pairs(graph, layers)
     current = {layer.weight_tensor: layer for layer in layers}
     for _ in range(ROUNDS):
         for first, second in pairs:
             current[first], current[second] = _even_out(current[first], current[second])
-    tensors = tree.subgraphs[graph.index].tensors
     for key in {key for pair in pairs for key in pair}:
         layer = current[key]
         for index, value in [(layer.weight_tensor, layer.weights), (layer.bias_tensor, layer.bias)]:
-            data = np.ascontiguousarray(value, np.float32).tobytes()
-            tree.buffers[tensors[index].buffer].data = np.frombuffer(data, np.uint8)
+            editor.tensors[index].set_array(value.astype(np.float32))
     return len(pairs)
 
 

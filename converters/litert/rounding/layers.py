@@ -7,8 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tfcompress.graphs.tflite import Operator, Subgraph
-from tfcompress.graphs.tflite.edit import constant_of
+from tfcompress.graphs.tflite import Operator, Subgraph, Tensor
 
 __all__ = ["WeightedLayer", "weighted_layers"]
 
@@ -105,28 +104,26 @@ def _same(size: int, reach: int, stride: int) -> tuple[int, int]:
     return total // 2, total - total // 2
 
 
-def weighted_layers(tree: Any, graph: Subgraph) -> list[WeightedLayer]:
+def weighted_layers(graph: Subgraph) -> list[WeightedLayer]:
     """The layers whose weights may be changed, in order of execution.
 
     Args:
-        tree: the unpacked flatbuffer.
-        graph: its main graph as `read_tflite` gives it.
+        graph: the main graph of a float .tflite.
     """
     used: dict[int, int] = {}
     for operator in graph.operators:
         for index in operator.inputs:
             used[index] = used.get(index, 0) + 1
-    layers = (_layer(tree, graph, operator, used) for operator in graph.operators if operator.name in _WITH_WEIGHTS)
+    layers = (_layer(graph, operator, used) for operator in graph.operators if operator.name in _WITH_WEIGHTS)
     return [layer for layer in layers if layer is not None]
 
 
-def _layer(tree: Any, graph: Subgraph, operator: Operator, used: dict[int, int]) -> WeightedLayer | None:
+def _layer(graph: Subgraph, operator: Operator, used: dict[int, int]) -> WeightedLayer | None:
     if len(operator.inputs) < 3 or min(operator.inputs[:3]) < 0 or used[operator.inputs[1]] > 1:
         return None
     source, weight_index, bias_index = operator.inputs[:3]
-    tensors = tree.subgraphs[graph.index].tensors
-    weights = _float_constant(tree, tensors[weight_index], graph.tensors[weight_index].dtype)
-    bias = _float_constant(tree, tensors[bias_index], graph.tensors[bias_index].dtype)
+    weights = _float_constant(graph.tensors[weight_index])
+    bias = _float_constant(graph.tensors[bias_index])
     grouped = operator.name == "CONV_2D" and weights is not None and weights.shape[3] != graph.tensors[source].shape[-1]
     if weights is None or bias is None or grouped or used[bias_index] > 1:
         return None
@@ -134,5 +131,5 @@ def _layer(tree: Any, graph: Subgraph, operator: Operator, used: dict[int, int])
     return WeightedLayer(kind, operator, weights, bias, weight_index, bias_index, source, operator.outputs[0])
 
 
-def _float_constant(tree: Any, tensor: Any, dtype: str) -> np.ndarray | None:
-    return constant_of(tree, tensor, "float32") if dtype == "float32" else None
+def _float_constant(tensor: Tensor) -> np.ndarray | None:
+    return tensor.array() if tensor.dtype == "float32" else None

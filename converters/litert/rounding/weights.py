@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
 from tfcompress.converters.litert.rounding.layers import WeightedLayer
 from tfcompress.converters.litert.rounding.moments import Moments
+from tfcompress.graphs.tflite.editor import GraphEditor
 
 __all__ = ["adapt_rounding", "correct_biases", "round_rows", "round_to_nearest"]
 
@@ -17,7 +17,11 @@ DAMPING = 0.01  # of the mean diagonal, as in GPTQ
 
 
 def adapt_rounding(
-    tree: Any, layers: Sequence[WeightedLayer], moments: Mapping[int, Moments], *, dense_per_channel: bool = True
+    graph: GraphEditor,
+    layers: Sequence[WeightedLayer],
+    moments: Mapping[int, Moments],
+    *,
+    dense_per_channel: bool = True,
 ) -> None:
     """Replace each layer's weights by the integers that keep its output closest, and its bias to match.
 
@@ -29,17 +33,21 @@ def adapt_rounding(
         rows = layer.as_rows()
         known = moments[layer.weight_tensor]
         rounded = _round_layer(layer, rows, known, _scales(layer, rows, dense_per_channel))
-        _store(tree, layer, rounded, layer.bias + _mean_error(layer, rows - rounded, known))
+        _store(graph, layer, rounded, layer.bias + _mean_error(layer, rows - rounded, known))
 
 
 def correct_biases(
-    tree: Any, layers: Sequence[WeightedLayer], moments: Mapping[int, Moments], *, dense_per_channel: bool = True
+    graph: GraphEditor,
+    layers: Sequence[WeightedLayer],
+    moments: Mapping[int, Moments],
+    *,
+    dense_per_channel: bool = True,
 ) -> None:
     """Shift each bias by the mean error that rounding to nearest causes (Nagel et al. 2019, section 4.2)."""
     for layer in layers:
         rows = layer.as_rows()
         error = rows - round_to_nearest(rows, _scales(layer, rows, dense_per_channel))
-        _store(tree, layer, rows, layer.bias + _mean_error(layer, error, moments[layer.weight_tensor]))
+        _store(graph, layer, rows, layer.bias + _mean_error(layer, error, moments[layer.weight_tensor]))
 
 
 def round_to_nearest(rows: np.ndarray, scales: np.ndarray) -> np.ndarray:
@@ -112,7 +120,6 @@ def _mean_error(layer: WeightedLayer, error: np.ndarray, known: Moments) -> np.n
     return np.sum(error * np.repeat(known.mean, len(error) // len(known.mean), axis=0), axis=1)
 
 
-def _store(tree: Any, layer: WeightedLayer, rows: np.ndarray, bias: np.ndarray) -> None:
-    tensors = tree.subgraphs[0].tensors
+def _store(graph: GraphEditor, layer: WeightedLayer, rows: np.ndarray, bias: np.ndarray) -> None:
     for index, value in [(layer.weight_tensor, layer.from_rows(rows)), (layer.bias_tensor, bias.astype(np.float32))]:
-        tree.buffers[tensors[index].buffer].data = np.frombuffer(value.tobytes(), np.uint8)
+        graph.tensors[index].set_array(value)

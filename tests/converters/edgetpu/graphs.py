@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from tfcompress.graphs.tflite import pack
+from tfcompress.graphs.tflite.records import write_tree
 
 TYPES = {
     "int8": schema.TensorType.INT8,
@@ -107,7 +107,7 @@ class GraphBuilder:
 
     def content(self, *outputs: int) -> bytes:
         self.graph.outputs = list(outputs)
-        return pack(self.model)
+        return write_tree(self.model)
 
 
 def single(

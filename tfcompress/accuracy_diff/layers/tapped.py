@@ -7,14 +7,13 @@ values, so a layer shows its own error alone.  Either is one file and one run fo
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from tfcompress.graphs.tflite import Operator, Tensor, TfliteFile, pack, unpack
+from tfcompress.graphs.tflite import Operator, Tensor, TfliteFile
+from tfcompress.graphs.tflite.editor import ModelEditor, TensorNode
 from tfcompress.layer_names import as_named_in, layers_of
 
 __all__ = [
@@ -126,36 +125,31 @@ def _is_real(tensor: Tensor) -> bool:
 
 def tapped(content: bytes, tensors: Collection[LayerTensor]) -> Tapped:
     """The file with every layer's tensor as an output."""
-    model = unpack(content)
+    model = ModelEditor.read(content)
     _expose(model, tensors)
-    return Tapped(pack(model), {})
+    return Tapped(model.to_bytes(), {})
 
 
 def teacher_forced(content: bytes, tensors: Collection[LayerTensor]) -> Tapped:
     """The file with every layer reading float values instead of the layers before it."""
-    model = unpack(content)
-    graph = model.subgraphs[0]
-    fed: dict[str, str] = {}
-    twins: dict[int, int] = {}
+    model = ModelEditor.read(content)
+    graph = model.main
+    twins: dict[TensorNode, str] = {}
     for item in tensors:
-        twin = copy.copy(graph.tensors[item.tensor.index])
-        graph.tensors.append(twin)
-        twins[item.tensor.index] = len(graph.tensors) - 1
-        fed[f"t{len(graph.tensors) - 1}"] = item.port
-    for operator in graph.operators:
-        operator.inputs = [twins.get(int(index), int(index)) for index in operator.inputs]
-    graph.inputs = [int(index) for index in graph.inputs] + list(twins.values())
+        original = graph.tensors[item.tensor.index]
+        twin = original.copy(f"f{item.tensor.index}")
+        graph.redirect(original, twin)
+        twins[twin] = item.port
+    fed = {twin: port for twin, port in twins.items() if graph.consumers(twin)}
+    graph.inputs = [*graph.inputs, *fed]
     _expose(model, tensors)
-    used = {int(index) for operator in graph.operators for index in operator.inputs}
-    idle = [index for index in twins.values() if index not in used]
-    graph.inputs = [index for index in graph.inputs if index not in idle]
-    return Tapped(pack(model), {name: port for name, port in fed.items() if int(name[1:]) not in idle})
+    return Tapped(model.to_bytes(), {twin.name: port for twin, port in fed.items()})
 
 
-def _expose(model: Any, tensors: Collection[LayerTensor]) -> None:
+def _expose(model: ModelEditor, tensors: Collection[LayerTensor]) -> None:
     """Make the tensors outputs, name every tensor after its index, and drop what would contradict that."""
-    graph = model.subgraphs[0]
+    graph = model.main
     for index, tensor in enumerate(graph.tensors):
-        tensor.name = f"t{index}".encode()
-    graph.outputs = [item.tensor.index for item in tensors]
-    model.signatureDefs = []
+        tensor.name = f"t{index}"
+    graph.outputs = [graph.tensors[item.tensor.index] for item in tensors]
+    model.signatures = []

@@ -1,6 +1,5 @@
-"""The .tflite format: a read-only view, and edits on the unpacked flatbuffer."""
+"""The .tflite format: a read-only view, an editor of objects, rewrites and their proof, and one way to run a file."""
 
-from tfcompress.graphs.tflite.edit import pack, unpack
 from tfcompress.graphs.tflite.reader import Operator, Quantization, Signature, Subgraph, Tensor, TfliteFile, read_tflite
 from tfcompress.graphs.tflite.summary import inspect_tflite
 
@@ -12,7 +11,5 @@ __all__ = [
     "Tensor",
     "TfliteFile",
     "inspect_tflite",
-    "pack",
     "read_tflite",
-    "unpack",
 ]

@@ -20,13 +20,14 @@ from ai_edge_litert import schema_py_generated as schema
 
 from tfcompress.errors import ModelError
 from tfcompress.graphs.tflite.flatbuffer import BAD_BYTES, FlatbufferError, check_length, check_table, text
+from tfcompress.graphs.tflite.names import OPERATOR_NAMES, OPTIONS_NAMES, TYPE_NAMES, numpy_dtype
 
 __all__ = ["Operator", "Quantization", "Signature", "Subgraph", "Tensor", "TfliteFile", "read_tflite"]
 
-_OPERATOR_NAMES = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
-_TYPE_NAMES = {code: name.lower() for name, code in vars(schema.TensorType).items() if isinstance(code, int)}
-_OPTION_NAMES = {code: name for name, code in vars(schema.BuiltinOptions).items() if isinstance(code, int)}
-_ITEM_BITS = {"int4": 4, "uint4": 4, "int2": 2, "bfloat16": 16, "string": 0, "resource": 0, "variant": 0}
+_ITEM_BITS = {"int4": 4, "uint4": 4, "int2": 2, "bfloat16": 16, "string": 0, "resource": 0, "variant": 0} | {
+    "float8_e4m3fn": 8,
+    "float8_e5m2": 8,
+}
 _MAX_RANK = 32  # far above any real tensor's; bounds the work on a damaged file
 
 
@@ -81,10 +82,8 @@ class Tensor:
 
     def array(self) -> np.ndarray | None:
         """The constant in its shape, as a view of the file; None when computed or when its dtype is below 8 bits."""
-        if self.data is None or self.dtype in ("int4", "uint4", "int2", "string", "resource", "variant"):
-            return None
-        dtype = np.dtype("uint16" if self.dtype == "bfloat16" else self.dtype)
-        return self.data.view(dtype).reshape(self.shape)
+        dtype = numpy_dtype(self.dtype)
+        return None if self.data is None or dtype is None else self.data.view(dtype).reshape(self.shape)
 
 
 @dataclass(frozen=True)
@@ -228,7 +227,7 @@ def _operator_code(code: Any) -> tuple[str, bool, int]:
     number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
     if number == schema.BuiltinOperator.CUSTOM:
         return text(code.CustomCode()), True, code.Version()
-    return _OPERATOR_NAMES.get(number, f"BUILTIN_{number}"), False, code.Version()
+    return OPERATOR_NAMES.get(number, f"BUILTIN_{number}"), False, code.Version()
 
 
 def _buffer(buffer: Any, content: memoryview) -> np.ndarray | None:
@@ -258,7 +257,7 @@ def _shape(tensor: Any, name: str, index: int) -> tuple[int, ...]:
 
 
 def _tensor(tensor: Any, buffers: list[np.ndarray | None], index: int) -> Tensor:
-    dtype = _TYPE_NAMES.get(tensor.Type())
+    dtype = TYPE_NAMES.get(tensor.Type())
     if dtype is None or tensor.Buffer() >= len(buffers):
         raise FlatbufferError(f"tensor {index} has type {tensor.Type()} and buffer {tensor.Buffer()} of {len(buffers)}")
     shape = _shape(tensor, "Shape", index)
@@ -315,7 +314,7 @@ def _operator(operator: Any, codes: list[tuple[str, bool, int]], tensors: int, i
 
 
 def _options(operator: Any) -> Any:
-    kind = _OPTION_NAMES.get(operator.BuiltinOptionsType(), "NONE")
+    kind = OPTIONS_NAMES.get(operator.BuiltinOptionsType(), "NONE")
     table = operator.BuiltinOptions()
     if kind == "NONE" or table is None:
         return None

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from tfcompress.converters.edgetpu.rewriting.graph import GraphEditor, options
+from tfcompress.graphs.tflite.editor import GraphEditor, OperatorNode, TensorNode, options
 
 __all__ = [
     "depth_to_space",
@@ -24,54 +22,56 @@ __all__ = [
 _NONE = schema.ActivationFunctionType.NONE
 
 
-def reshape_instead(graph: GraphEditor, operator: Any) -> list[Any] | None:
+def reshape_instead(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode] | None:
     """SQUEEZE and EXPAND_DIMS as RESHAPE, which maps for every position of the dimension."""
-    source, result = operator.inputs[0], operator.outputs[0]
-    return [graph.reshape(source, result)] if graph.shape(result) else None
+    source, result = operator.source, operator.result
+    return [graph.reshape(source, result)] if result.shape else None
 
 
-def divide_by_constant(graph: GraphEditor, operator: Any) -> list[Any] | None:
+def divide_by_constant(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode] | None:
     """x / c = x (1 / c)."""
-    (source, divisor), (result,) = operator.inputs, operator.outputs
-    value = graph.constant(divisor)
-    if value is None or not np.all(value) or not graph.is_float(source):
+    (source, divisor), (result,) = operator.operands, operator.outputs
+    value = divisor.array()
+    if value is None or not np.all(value) or source.dtype != "float32":
         return None
-    reciprocal = graph.add_constant(1 / value.astype(np.float64), result, "reciprocal")
-    made = options("MulOptions", fusedActivationFunction=operator.builtinOptions.fusedActivationFunction)
+    reciprocal = graph.new_constant(1 / value.astype(np.float64), result, "reciprocal")
+    made = options("MulOptions", fusedActivationFunction=operator.options.fusedActivationFunction)
     return [graph.operator("MUL", [source, reciprocal], [result], made)]
 
 
-def negate(graph: GraphEditor, operator: Any) -> list[Any] | None:
+def negate(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode] | None:
     """-x = x (-1)."""
-    (source,), (result,) = operator.inputs, operator.outputs
-    if not graph.is_float(source):
+    (source,), (result,) = operator.operands, operator.outputs
+    if source.dtype != "float32":
         return None
-    minus = graph.add_constant(-1.0, result, "minus_one")
+    minus = graph.new_constant(-1.0, result, "minus_one")
     return [graph.multiply(source, minus, result)]
 
 
-def square(graph: GraphEditor, operator: Any) -> list[Any] | None:
+def square(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode] | None:
     """SQUARE(x) = x x, and POW(x, 2)."""
-    source, result = operator.inputs[0], operator.outputs[0]
+    source, result = operator.source, operator.result
     if len(operator.inputs) > 1:
-        exponent = graph.constant(operator.inputs[1])
+        exponent = operator.constant(1)
         if exponent is None or not np.all(exponent == 2):
             return None
     return [graph.multiply(source, source, result)]
 
 
-def pad_with_zeros(graph: GraphEditor, operator: Any) -> list[Any] | None:
+def pad_with_zeros(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode] | None:
     """PADV2 with the value 0 is PAD."""
-    value = graph.constant(operator.inputs[2])
+    value = operator.constant(2)
     if value is None or np.any(value):
         return None
     return [graph.operator("PAD", list(operator.inputs[:2]), list(operator.outputs), options("PadOptions"))]
 
 
-def _slice(graph: GraphEditor, source: int, begin: list[int], result: int, sizes: list[int]) -> Any:
+def _slice(
+    graph: GraphEditor, source: TensorNode, begin: list[int], result: TensorNode, sizes: list[int]
+) -> OperatorNode:
     """STRIDED_SLICE with strides 1."""
     parts = [
-        graph.add_constant(np.array(values, np.int32), result, name)
+        graph.new_constant(np.array(values, np.int32), result, name)
         for name, values in (
             ("begin", begin),
             ("end", [b + s for b, s in zip(begin, sizes, strict=True)]),
@@ -81,48 +81,50 @@ def _slice(graph: GraphEditor, source: int, begin: list[int], result: int, sizes
     return graph.operator("STRIDED_SLICE", [source, *parts], [result], options("StridedSliceOptions"))
 
 
-def split_sizes(graph: GraphEditor, operator: Any) -> list[Any] | None:
+def split_sizes(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode] | None:
     """SPLIT_V as one slice a part."""
-    source = operator.inputs[0]
-    axes = graph.constant(operator.inputs[2], "int32")
-    shape = graph.shape(source)
-    if axes is None or not graph.is_float(source):
+    source = operator.source
+    axes = operator.constant(2)
+    shape = source.shape
+    if axes is None or source.dtype != "float32":
         return None
-    axis, position, made = int(axes.ravel()[0]) % len(shape), 0, []
+    axis, position = int(axes.ravel()[0]) % len(shape), 0
+    made: list[OperatorNode] = []
     for part in operator.outputs:
         begin = [position if dimension == axis else 0 for dimension in range(len(shape))]
-        made.append(_slice(graph, source, begin, part, list(graph.shape(part))))
-        position += graph.shape(part)[axis]
+        made.append(_slice(graph, source, begin, part, list(part.shape)))
+        position += part.shape[axis]
     return made
 
 
-def unstack(graph: GraphEditor, operator: Any) -> list[Any] | None:
+def unstack(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode] | None:
     """UNPACK as one slice and one RESHAPE a part."""
-    source = operator.inputs[0]
-    shape = list(graph.shape(source))
-    if not graph.is_float(source) or len(shape) < 2:
+    source = operator.source
+    shape = list(source.shape)
+    if source.dtype != "float32" or len(shape) < 2:
         return None
-    axis, made = operator.builtinOptions.axis % len(shape), []
+    axis = operator.options.axis % len(shape)
+    made: list[OperatorNode] = []
     for position, part in enumerate(operator.outputs):
         begin = [position if dimension == axis else 0 for dimension in range(len(shape))]
         sizes = [1 if dimension == axis else size for dimension, size in enumerate(shape)]
-        piece = graph.add_tensor(sizes, part, "slice")
+        piece = graph.new_tensor(sizes, part, "slice")
         made += [_slice(graph, source, begin, piece, sizes), graph.reshape(piece, part)]
     return made
 
 
-def strided_slice_as_pooling(graph: GraphEditor, operator: Any) -> list[Any] | None:
+def strided_slice_as_pooling(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode] | None:
     """Every s-th row and column of a whole image is a 1x1 MAX_POOL_2D of stride s."""
-    source, result = operator.inputs[0], operator.outputs[0]
-    begin, strides = (graph.constant(operator.inputs[position], "int32") for position in (1, 3))
-    shape, made = graph.shape(source), operator.builtinOptions
+    source, result = operator.source, operator.result
+    begin, strides = (operator.constant(position) for position in (1, 3))
+    shape, made = source.shape, operator.options
     masks = made.ellipsisMask or made.newAxisMask or made.shrinkAxisMask
-    if begin is None or strides is None or masks or len(shape) != 4 or not graph.is_float(source):
+    if begin is None or strides is None or masks or len(shape) != 4 or source.dtype != "float32":
         return None
     starts = [0 if made.beginMask >> axis & 1 else int(value) for axis, value in enumerate(begin)]
     step = [int(value) for value in strides]
     expected = (shape[0], -(-shape[1] // step[1]), -(-shape[2] // step[2]), shape[3])
-    if any(starts) or step[0] != 1 or step[3] != 1 or step[1:3] == [1, 1] or graph.shape(result) != expected:
+    if any(starts) or step[0] != 1 or step[3] != 1 or step[1:3] == [1, 1] or result.shape != expected:
         return None
     pooling = options(
         "Pool2DOptions",
@@ -136,15 +138,15 @@ def strided_slice_as_pooling(graph: GraphEditor, operator: Any) -> list[Any] | N
     return [graph.operator("MAX_POOL_2D", [source], [result], pooling)]
 
 
-def depth_to_space(graph: GraphEditor, operator: Any) -> list[Any] | None:
+def depth_to_space(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode] | None:
     """DEPTH_TO_SPACE of block b as TRANSPOSE_CONV of stride b with a kernel of zeros and ones."""
-    source, result = operator.inputs[0], operator.outputs[0]
-    block, channels = operator.builtinOptions.blockSize, graph.shape(result)[3]
-    if not graph.is_float(source):
+    source, result = operator.source, operator.result
+    block, channels = operator.options.blockSize, result.shape[3]
+    if source.dtype != "float32":
         return None
     # Input channel (row * b + column) * channels + c goes to output channel c (tf.nn.depth_to_space, NHWC).
     ones = np.eye(block * block * channels, dtype=np.float32).reshape(block, block, channels, -1)
-    weights = graph.add_constant(ones.transpose(2, 0, 1, 3), result, "kernel")
-    size = graph.add_constant(np.array(graph.shape(result), np.int32), result, "size")
+    weights = graph.new_constant(ones.transpose(2, 0, 1, 3), result, "kernel")
+    size = graph.new_constant(np.array(result.shape, np.int32), result, "size")
     made = options("TransposeConvOptions", padding=schema.Padding.VALID, strideH=block, strideW=block)
     return [graph.operator("TRANSPOSE_CONV", [size, weights, source], [result], made)]

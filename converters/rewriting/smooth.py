@@ -7,9 +7,8 @@ exp(-n) = 1 / sigmoid(n) - 1, and 1 / y = rsqrt(y)^2 for y > 0.
 from __future__ import annotations
 
 import math
-from typing import Any
 
-from tfcompress.converters.edgetpu.rewriting.graph import GraphEditor
+from tfcompress.graphs.tflite.editor import GraphEditor, OperatorNode, TensorNode
 
 __all__ = [
     "elu",
@@ -30,65 +29,65 @@ _NORMAL_REACH = 5.0
 _NORMAL_LOGIT = (7.97828136, 9.1171978, -0.78038594, -4.77827925, 4.37141103)
 
 
-def _reciprocal(graph: GraphEditor, source: int, result: int) -> list[Any]:
+def _reciprocal(graph: GraphEditor, source: TensorNode, result: TensorNode) -> list[OperatorNode]:
     """1 / y = rsqrt(y)^2, for y > 0."""
     root = graph.like(result, "root")
     return [graph.operator("RSQRT", [source], [root]), graph.multiply(root, root, result)]
 
 
-def elu(graph: GraphEditor, operator: Any) -> list[Any]:
+def elu(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode]:
     """ELU(x) = relu(x) + exp(-n) - 1 = relu(x) + 1 / sigmoid(n) - 2, with n = relu(-x).
 
     Clevert et al. 2015, "Fast and Accurate Deep Network Learning by Exponential Linear Units", equation 15.
     """
-    (source,), (result,) = operator.inputs, operator.outputs
+    (source,), (result,) = operator.operands, operator.outputs
     positive, inverse, exponential = (graph.like(result, part) for part in ("positive", "inverse", "exponential"))
     return [
         graph.operator("RELU", [source], [positive]),
         *_one_and_exponential(graph, source, inverse),
-        graph.plus(inverse, graph.add_constant(-2.0, result, "minus_two"), exponential),
+        graph.plus(inverse, graph.new_constant(-2.0, result, "minus_two"), exponential),
         graph.plus(positive, exponential, result),
     ]
 
 
-def _one_and_exponential(graph: GraphEditor, source: int, result: int) -> list[Any]:
+def _one_and_exponential(graph: GraphEditor, source: TensorNode, result: TensorNode) -> list[OperatorNode]:
     """1 + exp(min(x, 0)) = 1 / sigmoid(relu(-x))."""
     minus, negative, gate = (graph.like(result, part) for part in ("minus", "negative", "gate"))
     return [
-        graph.multiply(source, graph.add_constant(-1.0, result, "minus_one"), minus),
+        graph.multiply(source, graph.new_constant(-1.0, result, "minus_one"), minus),
         graph.operator("RELU", [minus], [negative]),
         graph.operator("LOGISTIC", [negative], [gate]),
         *_reciprocal(graph, gate, result),
     ]
 
 
-def exponential_of_negative(graph: GraphEditor, operator: Any) -> list[Any] | None:
+def exponential_of_negative(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode] | None:
     """exp(min(x, 0)), as in CELU (Barron 2017, "Continuously Differentiable Exponential Linear Units")."""
-    (source,), (result,) = operator.inputs, operator.outputs
+    (source,), (result,) = operator.operands, operator.outputs
     minimum = graph.producer(source)
-    if minimum is None or graph.name_of(minimum) != "MINIMUM":
+    if minimum is None or minimum.name != "MINIMUM":
         return None
-    bound = graph.constant(minimum.inputs[1])
+    bound = minimum.constant(1)
     if bound is None or bound.any():
         return None
     inverse = graph.like(result, "inverse")
     return [
-        *_one_and_exponential(graph, minimum.inputs[0], inverse),
-        graph.plus(inverse, graph.add_constant(-1.0, result, "minus_one"), result),
+        *_one_and_exponential(graph, minimum.source, inverse),
+        graph.plus(inverse, graph.new_constant(-1.0, result, "minus_one"), result),
     ]
 
 
-def scaled_elu(graph: GraphEditor, operator: Any) -> list[Any] | None:
+def scaled_elu(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode] | None:
     """a x for x > 0, else b (exp(x) - 1): SELU (Klambauer et al. 2017), and ELU with an alpha; `operator` is a SELECT.
 
     It is a relu(x) + b (1 / sigmoid(relu(-x)) - 2).
     """
-    condition, above, below = operator.inputs
+    condition, above, below = operator.operands
     greater = graph.producer(condition)
-    if greater is None or graph.name_of(greater) != "GREATER":
+    if greater is None or greater.name != "GREATER":
         return None
-    (source, bound), result = greater.inputs, operator.outputs[0]
-    threshold = graph.constant(bound)
+    (source, bound), result = greater.operands, operator.result
+    threshold = bound.array()
     a, b = _factor(graph, above, source, of_elu=False), _factor(graph, below, source, of_elu=True)
     if threshold is None or threshold.any() or a is None or b is None:
         return None
@@ -97,101 +96,101 @@ def scaled_elu(graph: GraphEditor, operator: Any) -> list[Any] | None:
     )
     return [
         graph.operator("RELU", [source], [positive]),
-        graph.multiply(positive, graph.add_constant(a, result, "above"), scaled),
+        graph.multiply(positive, graph.new_constant(a, result, "above"), scaled),
         *_one_and_exponential(graph, source, inverse),
-        graph.plus(inverse, graph.add_constant(-2.0, result, "minus_two"), exponential),
-        graph.multiply(exponential, graph.add_constant(b, result, "below"), weighted),
+        graph.plus(inverse, graph.new_constant(-2.0, result, "minus_two"), exponential),
+        graph.multiply(exponential, graph.new_constant(b, result, "below"), weighted),
         graph.plus(scaled, weighted, result),
     ]
 
 
-def _factor(graph: GraphEditor, tensor: int, source: int, *, of_elu: bool) -> float | None:
+def _factor(graph: GraphEditor, tensor: TensorNode, source: TensorNode, *, of_elu: bool) -> float | None:
     """c where the tensor is c x, or with `of_elu` c (exp(x) - 1); None where it is neither."""
     producer = graph.producer(tensor)
-    if tensor == source or producer is None:
-        return 1.0 if tensor == source and not of_elu else None
-    name, inputs = graph.name_of(producer), list(producer.inputs)
+    if tensor is source or producer is None:
+        return 1.0 if tensor is source and not of_elu else None
+    name, inputs = producer.name, producer.operands
     if name == "ELU":  # x itself for x > 0
-        return 1.0 if inputs[0] == source else None
+        return 1.0 if inputs[0] is source else None
     if name == "SUB" and of_elu:
-        exponential, one = graph.producer(inputs[0]), graph.constant(inputs[1])
-        fits = exponential is not None and graph.name_of(exponential) == "EXP" and exponential.inputs[0] == source
+        exponential, one = graph.producer(inputs[0]), inputs[1].array()
+        fits = exponential is not None and exponential.name == "EXP" and exponential.source is source
         return 1.0 if fits and one is not None and one.size == 1 and one.ravel()[0] == 1 else None
-    factor = graph.constant(inputs[-1])
+    factor = inputs[-1].array()
     if name != "MUL" or factor is None or factor.size != 1:
         return None
     inner = _factor(graph, inputs[0], source, of_elu=of_elu)
     return None if inner is None else inner * float(factor.ravel()[0])
 
 
-def mish(graph: GraphEditor, operator: Any) -> list[Any] | None:
+def mish(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode] | None:
     """tanh(log(1 + exp(x))) = 2 / (1 + u^2) - 1, with u = sigmoid(-x) (Misra 2019, "Mish"); `operator` is the TANH."""
     chain = [operator]
     for name in ("LOG", "ADD", "EXP"):
-        producer = graph.producer(chain[-1].inputs[0])
-        if producer is None or graph.name_of(producer) != name:
+        producer = graph.producer(chain[-1].source)
+        if producer is None or producer.name != name:
             return None
         chain.append(producer)
-    one = graph.constant(chain[2].inputs[1])
+    one = chain[2].constant(1)
     if one is None or not (one == 1).all():
         return None
-    source, result = chain[-1].inputs[0], operator.outputs[0]
+    source, result = chain[-1].source, operator.result
     minus, gate, square, sum_, inverse, twice = (
         graph.like(result, part) for part in ("minus", "gate", "square", "sum", "inverse", "twice")
     )
     return [
-        graph.multiply(source, graph.add_constant(-1.0, result, "minus_one"), minus),
+        graph.multiply(source, graph.new_constant(-1.0, result, "minus_one"), minus),
         graph.operator("LOGISTIC", [minus], [gate]),
         graph.multiply(gate, gate, square),
-        graph.plus(square, graph.add_constant(1.0, result, "one"), sum_),
+        graph.plus(square, graph.new_constant(1.0, result, "one"), sum_),
         *_reciprocal(graph, sum_, inverse),
-        graph.multiply(inverse, graph.add_constant(2.0, result, "two"), twice),
-        graph.plus(twice, graph.add_constant(-1.0, result, "minus_one"), result),
+        graph.multiply(inverse, graph.new_constant(2.0, result, "two"), twice),
+        graph.plus(twice, graph.new_constant(-1.0, result, "minus_one"), result),
     ]
 
 
-def gelu_tanh(graph: GraphEditor, operator: Any) -> list[Any] | None:
+def gelu_tanh(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode] | None:
     """GELU in its tanh form, as a sigmoid: 0.5 x (1 + tanh u) = x sigmoid(2 u), u = sqrt(2/pi) (x + 0.044715 x^3)."""
-    if not operator.builtinOptions.approximate:
+    if not operator.options.approximate:
         return None
-    (source,), (result,) = operator.inputs, operator.outputs
+    (source,), (result,) = operator.operands, operator.outputs
     square, slope, sum_, argument, gate = (
         graph.like(result, part) for part in ("square", "slope", "sum", "argument", "gate")
     )
     return [
         graph.multiply(source, source, square),
-        graph.multiply(square, graph.add_constant(2 * _SQRT_2_OVER_PI * 0.044715, result, "cubic"), slope),
-        graph.plus(slope, graph.add_constant(2 * _SQRT_2_OVER_PI, result, "linear"), sum_),
+        graph.multiply(square, graph.new_constant(2 * _SQRT_2_OVER_PI * 0.044715, result, "cubic"), slope),
+        graph.plus(slope, graph.new_constant(2 * _SQRT_2_OVER_PI, result, "linear"), sum_),
         graph.multiply(sum_, source, argument),
         graph.operator("LOGISTIC", [argument], [gate]),
         graph.multiply(source, gate, result),
     ]
 
 
-def gelu_erf(graph: GraphEditor, operator: Any) -> list[Any]:
+def gelu_erf(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode]:
     """GELU in its exact form, x Phi(x), as x sigmoid(p(x)).
 
     erf has no equal among the mapped operators, so this one is an approximation, within `_NORMAL_LOGIT`'s 3.0e-6 in
     float.  The polynomial is of v = clip(3 x / 5, -3, 3), so that each of its values has a narrow int8 range.
     """
-    (source,), (result,) = operator.inputs, operator.outputs
+    (source,), (result,) = operator.operands, operator.outputs
     scaled, shifted, clipped, square, argument, gate = (
         graph.like(result, part) for part in ("scaled", "shifted", "clipped", "square", "argument", "gate")
     )
     bound = 3.0  # relu6(y + 3) - 3 clips to [-3, 3]
     lowest, *powers = (factor / bound ** (2 * n + 1) for n, factor in enumerate(_NORMAL_LOGIT))
     made = [
-        graph.multiply(source, graph.add_constant(bound / _NORMAL_REACH, result, "scale"), scaled),
-        graph.plus(scaled, graph.add_constant(bound, result, "bound"), shifted, relu6=True),
-        graph.plus(shifted, graph.add_constant(-bound, result, "minus_bound"), clipped),
+        graph.multiply(source, graph.new_constant(bound / _NORMAL_REACH, result, "scale"), scaled),
+        graph.plus(scaled, graph.new_constant(bound, result, "bound"), shifted, relu6=True),
+        graph.plus(shifted, graph.new_constant(-bound, result, "minus_bound"), clipped),
         graph.multiply(clipped, clipped, square),
     ]
-    value = graph.add_constant(powers[-1], result, "factor")
+    value = graph.new_constant(powers[-1], result, "factor")
     for factor in [*reversed(powers[:-1]), lowest]:  # Horner's scheme
         product, value_, next_ = graph.like(result, "product"), value, graph.like(result, "polynomial")
         made += [
             graph.multiply(square, value_, product),
-            graph.plus(product, graph.add_constant(factor, result, "factor"), next_),
+            graph.plus(product, graph.new_constant(factor, result, "factor"), next_),
         ]
         value = next_
     return [
@@ -202,22 +201,22 @@ def gelu_erf(graph: GraphEditor, operator: Any) -> list[Any]:
     ]
 
 
-def gelu_to_sigmoid(graph: GraphEditor, operator: Any) -> list[Any]:
+def gelu_to_sigmoid(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode]:
     """GELU(x) ~ x sigmoid(1.702 x): a different function, off by up to 0.02."""
-    (source,), (result,) = operator.inputs, operator.outputs
+    (source,), (result,) = operator.operands, operator.outputs
     argument, gate = graph.like(result, "argument"), graph.like(result, "gate")
     return [
-        graph.multiply(source, graph.add_constant(_GELU_SIGMOID_SLOPE, result, "slope"), argument),
+        graph.multiply(source, graph.new_constant(_GELU_SIGMOID_SLOPE, result, "slope"), argument),
         graph.operator("LOGISTIC", [argument], [gate]),
         graph.multiply(source, gate, result),
     ]
 
 
-def silu_to_relu6(graph: GraphEditor, operator: Any) -> list[Any] | None:
+def silu_to_relu6(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode] | None:
     """ReLU6 in place of SiLU, x sigmoid(x): a different function, for fine-tuning.  `operator` is the MUL."""
-    left, right = operator.inputs
+    left, right = operator.operands
     for source, gate in ((left, right), (right, left)):
         sigmoid = graph.producer(gate)
-        if sigmoid is not None and graph.name_of(sigmoid) == "LOGISTIC" and list(sigmoid.inputs) == [source]:
+        if sigmoid is not None and sigmoid.name == "LOGISTIC" and sigmoid.inputs == [source]:
             return [graph.operator("RELU6", [source], list(operator.outputs))]
     return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,11 +12,20 @@ from ai_edge_litert.interpreter import Interpreter
 from tests.converters.edgetpu.graphs import GraphBuilder, single
 from tfcompress.converters.edgetpu.operators import SUPPORTED
 from tfcompress.converters.edgetpu.repairs import repair_int8_file
-from tfcompress.converters.edgetpu.rewriting import REWRITES, TOLERANCE, rewrite_float_graph
-from tfcompress.converters.edgetpu.rewriting.proof import largest_difference
+from tfcompress.converters.rewriting import EDGETPU, AppliedRewrite, rewrite_graph, rows_for
 from tfcompress.graphs.tflite import read_tflite
+from tfcompress.graphs.tflite.proof import TOLERANCE, largest_difference
 
 SHAPE = [1, 8, 8, 4]
+
+
+def rewritten(
+    content: bytes, level: Any = "safe", *, layer_names: Sequence[str] = ()
+) -> tuple[bytes, tuple[AppliedRewrite, ...]]:
+    """The file, and what was done; nothing that fits may fail its proof here."""
+    result = rewrite_graph(content, rows_for(EDGETPU, level), layer_names=layer_names)
+    assert result.dropped == ()
+    return result.content, result.applied
 
 
 def floats(name: str, *constants: Any, **how: Any) -> bytes:
@@ -226,13 +235,13 @@ def names(content: bytes) -> list[str]:
 
 
 def test_every_safe_rewrite_is_tested_here() -> None:
-    assert {*SAFE, "leaky_relu"} == {rewrite.name for rewrite in REWRITES if rewrite.level == "safe"}
+    assert {*SAFE, "leaky_relu"} == {row.name for row in rows_for(EDGETPU)}
 
 
 @pytest.mark.parametrize("name", SAFE)
 def test_a_safe_rewrite_keeps_the_float_function_and_leaves_only_operators_that_map(name: str) -> None:
     before = SAFE[name]()
-    after, applied = rewrite_float_graph(before, "safe")
+    after, applied = rewritten(before, "safe")
     assert [rewrite.name for rewrite in applied] == [name]
     assert applied[0].max_abs_error <= TOLERANCE
     assert largest_difference(before, after, seed=1) <= TOLERANCE
@@ -241,16 +250,16 @@ def test_a_safe_rewrite_keeps_the_float_function_and_leaves_only_operators_that_
 
 def test_an_elu_with_an_alpha_is_told_from_other_choices() -> None:
     before = elu_with_alpha("GREATER")
-    after, applied = rewrite_float_graph(before, "safe")
+    after, applied = rewritten(before, "safe")
     assert [rewrite.name for rewrite in applied] == ["scaled_elu"]
     assert set(names(after)) <= set(SUPPORTED)
-    other, applied = rewrite_float_graph(elu_with_alpha("LESS"), "safe")
+    other, applied = rewritten(elu_with_alpha("LESS"), "safe")
     assert [rewrite.name for rewrite in applied] == ["elu"]
     assert "SELECT_V2" in names(other)
 
 
 def test_merged_dimensions_leave_no_tensor_of_five() -> None:
-    after, _ = rewrite_float_graph(grouped(), "safe")
+    after, _ = rewritten(grouped(), "safe")
     graph = read_tflite(after).main
     used = {index for operator in graph.operators for index in (*operator.inputs, *operator.outputs)}
     assert max(len(graph.tensors[index].shape) for index in used) == 4
@@ -258,13 +267,13 @@ def test_merged_dimensions_leave_no_tensor_of_five() -> None:
 
 
 def test_rows_and_columns_that_are_told_apart_are_not_merged() -> None:
-    assert rewrite_float_graph(transposed_rows(), "safe") == (transposed_rows(), ())
+    assert rewritten(transposed_rows(), "safe") == (transposed_rows(), ())
 
 
 @pytest.mark.parametrize("kernel", ["CONV_2D", "DEPTHWISE_CONV_2D"])
 def test_a_dilated_convolution_is_one_operator(kernel: str) -> None:
     before = dilated(kernel)
-    after, _ = rewrite_float_graph(before, "safe")
+    after, _ = rewritten(before, "safe")
     assert names(after) == ["PAD", kernel]
     assert largest_difference(before, after) <= TOLERANCE
 
@@ -281,28 +290,28 @@ def gelu() -> bytes:
 
 def test_a_leaky_relu_is_proven_in_float_and_left_for_the_quantized_file() -> None:
     before = floats("LEAKY_RELU", options="LeakyReluOptions", alpha=0.2)
-    after, (applied,) = rewrite_float_graph(before, "safe")
+    after, (applied,) = rewritten(before, "safe")
     assert after == before
     assert (applied.name, applied.operators, applied.in_int8) == ("leaky_relu", 1, True)
     assert applied.max_abs_error == 0
     assert "in int8 at most one step off" in applied.note()
     steep = floats("LEAKY_RELU", options="LeakyReluOptions", alpha=1.5)  # maximum(x, a x) would be another function
-    assert rewrite_float_graph(steep, "safe") == (steep, ())
+    assert rewritten(steep, "safe") == (steep, ())
 
 
 @pytest.mark.parametrize("reach", [0.5, 30.0])
 @pytest.mark.parametrize("name", ["elu", "scaled_elu", "exponential", "mish", "gelu_tanh", "gelu_erf"])
 def test_a_smooth_activation_keeps_its_function_for_small_and_for_large_inputs(name: str, reach: float) -> None:
     before = SAFE[name]()
-    after, _ = rewrite_float_graph(before, "safe")
+    after, _ = rewritten(before, "safe")
     values = np.linspace(-reach, reach, 256, dtype=np.float32).reshape(SHAPE)
     first, second = (run(content, values, kind=float) for content in (before, after))
     assert np.abs(first - second).max() <= TOLERANCE * max(1, np.abs(first).max())
 
 
 def test_rewrites_that_change_the_function_are_done_only_when_asked_for() -> None:
-    assert [applied.level for applied in rewrite_float_graph(gelu(), "safe")[1]] == ["safe"]
-    after, (applied,) = rewrite_float_graph(gelu(), "all")
+    assert [applied.level for applied in rewritten(gelu(), "safe")[1]] == ["safe"]
+    after, (applied,) = rewritten(gelu(), "all")
     assert (applied.name, applied.level) == ("gelu_sigmoid", "all")
     assert TOLERANCE < applied.max_abs_error < 0.03
     assert "fine-tune" in applied.note()
@@ -315,8 +324,8 @@ def test_relu6_takes_silu_s_place_when_asked_for() -> None:
     graph.operator("LOGISTIC", [source], [gate])
     graph.operator("MUL", [source, gate], [result], "MulOptions")
     content = graph.content(result)
-    assert names(rewrite_float_graph(content, "safe")[0]) == ["LOGISTIC", "MUL"]
-    assert names(rewrite_float_graph(content, "all")[0]) == ["RELU6"]
+    assert names(rewritten(content, "safe")[0]) == ["LOGISTIC", "MUL"]
+    assert names(rewritten(content, "all")[0]) == ["RELU6"]
 
 
 def test_a_large_last_softmax_is_left_to_the_caller_when_asked_for() -> None:
@@ -328,13 +337,13 @@ def test_a_large_last_softmax_is_left_to_the_caller_when_asked_for() -> None:
         graph.operator("SOFTMAX", [logits], [result], "SoftmaxOptions", beta=1.0)
         return graph.content(result)
 
-    assert names(rewrite_float_graph(model(20_000), "all")[0]) == ["RELU"]
-    assert names(rewrite_float_graph(model(1_000), "all")[0]) == ["RELU", "SOFTMAX"]
+    assert names(rewritten(model(20_000), "all")[0]) == ["RELU"]
+    assert names(rewritten(model(1_000), "all")[0]) == ["RELU", "SOFTMAX"]
 
 
 def test_none_rewrites_nothing() -> None:
     content = SAFE["hard_swish"]()
-    assert rewrite_float_graph(content, "none") == (content, ())
+    assert rewritten(content, "none") == (content, ())
 
 
 def test_rewrites_name_the_keras_layer() -> None:
@@ -342,7 +351,7 @@ def test_rewrites_name_the_keras_layer() -> None:
     source, result = graph.input(SHAPE, "float32"), graph.tensor(SHAPE, "float32")
     graph.graph.tensors[result].name = b"model/activation_3/HardSwish"
     graph.operator("HARD_SWISH", [source], [result], "HardSwishOptions")
-    _, (applied,) = rewrite_float_graph(graph.content(result), "safe", layer_names=["activation_3"])
+    _, (applied,) = rewritten(graph.content(result), "safe", layer_names=["activation_3"])
     assert applied.keras_layers == ("activation_3",)
 
 

@@ -1,0 +1,55 @@
+"""Inputs and outputs of a .tflite: their order, and indices as integers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tfcompress.graphs.tflite.editor import GraphEditor, ModelEditor, OperatorNode, TensorNode
+
+__all__ = ["indices_as_integers", "order_inputs_and_outputs"]
+
+
+def order_inputs_and_outputs(model: ModelEditor, inputs: Sequence[str], outputs: Sequence[str]) -> None:
+    """Put the graph's inputs and outputs, and those of its only signature, in the model's own order.
+
+    Args:
+        model: its first signature is the one that was converted.
+        inputs: names in the wanted order; those that the converter dropped as unused are skipped.
+        outputs: names in the wanted order.
+    """
+    signature = model.signatures[0]
+    signature.inputs = _in_order(signature.inputs, inputs)
+    signature.outputs = _in_order(signature.outputs, outputs)
+    model.main.inputs = [tensor for _, tensor in signature.inputs]
+    model.main.outputs = [tensor for _, tensor in signature.outputs]
+
+
+def _in_order(ports: Sequence[tuple[str, TensorNode]], names: Sequence[str]) -> list[tuple[str, TensorNode]]:
+    by_name = dict(ports)
+    return [(name, by_name[name]) for name in names if name in by_name]
+
+
+def indices_as_integers(content: bytes) -> bytes:
+    """An input that is only ever cast to int32 (what an Embedding does with float indices) becomes an int32 input.
+
+    As an int8 input it would have a scale, and indices rounded to its steps; and neither engine quantizes CAST.
+
+    Args:
+        content: a float .tflite.
+    """
+    model = ModelEditor.read(content)
+    graph = model.main
+    for tensor in graph.inputs:
+        readers = graph.consumers(tensor)
+        if not readers or not all(_casts_to_int32(graph, operator) for operator in readers):
+            continue
+        tensor.dtype = "int32"
+        graph.remove(readers)
+        for operator in readers:
+            graph.redirect(operator.result, tensor)
+    return model.to_bytes()
+
+
+def _casts_to_int32(graph: GraphEditor, operator: OperatorNode) -> bool:
+    types = (operator.source.dtype, operator.result.dtype)
+    return operator.name == "CAST" and types == ("float32", "int32") and operator.result not in graph.outputs

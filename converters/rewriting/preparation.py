@@ -1,0 +1,75 @@
+"""Rewrites of every float .tflite that make it better to quantize; see `activations` for the form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from tfcompress.graphs.tflite.editor import GraphEditor, OperatorNode, options
+from tfcompress.graphs.tflite.extraction import extract
+from tfcompress.graphs.tflite.interpreter import new_interpreter, run
+
+__all__ = ["fold_constants", "mean_for_whole_map_pool", "open_batch_of_reshape", "slices_for_split"]
+
+
+def mean_for_whole_map_pool(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode] | None:
+    """AVERAGE_POOL_2D over the whole map becomes MEAN over height and width, which has a scale of its own."""
+    source, result, made = operator.source, operator.result, operator.options
+    whole = (made.filterHeight, made.filterWidth) == source.shape[1:3]
+    plain = made.fusedActivationFunction == schema.ActivationFunctionType.NONE
+    if not (whole and plain and result.shape[1:3] == (1, 1)):
+        return None
+    axes = graph.new_constant(np.array([1, 2], np.int32), result, "axes")
+    reducer = options("ReducerOptions", keepDims=True)
+    return [graph.operator("MEAN", [source, axes], [result], reducer, version=2)]
+
+
+def open_batch_of_reshape(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode] | None:
+    """RESHAPE to a constant [1, a, b] becomes [-1, a, b], so that the batch of the file can be resized."""
+    sizes = operator.constant(1)
+    if sizes is None or sizes.size == 0 or sizes[0] != 1 or min(sizes) < 1 or operator.source.shape[:1] != (1,):
+        return None
+    opened = np.array([-1, *sizes[1:]], np.int32)
+    shape = graph.new_constant(opened, operator.result, "shape")
+    made = operator.replaced([operator.source, shape], operator.outputs)
+    made.set_options(options("ReshapeOptions", newShape=opened.tolist()))
+    return [made]
+
+
+def fold_constants(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode] | None:
+    """An operator that reads nothing but constants becomes constants: an unrolled GRU's first step, from zeros.
+
+    Neither engine has a range for what no sample ever changes, so such an operator would stay in float.
+    """
+    del graph
+    constant = bool(operator.operands) and not operator.computed_inputs
+    if not constant or any(tensor.dtype != "float32" for tensor in operator.outputs):
+        return None
+    interpreter = new_interpreter(extract([operator], inputs=[], outputs=operator.outputs), xnnpack=False)
+    for tensor, value in zip(operator.outputs, run(interpreter, []), strict=True):
+        tensor.set_array(value)
+    return []
+
+
+def slices_for_split(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode] | None:
+    """SPLIT and SPLIT_V become one SLICE for each part that is used.
+
+    litert-quantizer leaves SPLIT in float, and so does TFLiteConverter's quantizer where a part is not used (the forget
+    gate in an LSTM's first step); both quantize SLICE.
+    """
+    places: Mapping[str, tuple[int, int]] = {"SPLIT": (1, 0), "SPLIT_V": (0, 2)}
+    value_place, axis_place = places[operator.name]
+    source, axes = operator.operands[value_place], operator.constant(axis_place)
+    if axes is None:
+        return None
+    axis, start, slices = int(axes.ravel()[0]) % len(operator.result.shape), 0, []
+    for part in operator.outputs:
+        begin, size = np.zeros(len(part.shape), np.int32), np.full(len(part.shape), -1, np.int32)
+        begin[axis], size[axis] = start, part.shape[axis]
+        start += part.shape[axis]
+        if part in graph.outputs or graph.consumers(part):
+            constants = [graph.new_constant(value, part, name) for name, value in (("begin", begin), ("size", size))]
+            slices.append(graph.operator("SLICE", [source, *constants], [part], options("SliceOptions"), version=2))
+    return slices

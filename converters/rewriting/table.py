@@ -1,0 +1,292 @@
+"""Every rewrite of a .tflite, one row each, in the order in which they are tried.
+
+To add one, write a function of the form in `activations`, and a row here.  Each row is proven on the model at hand
+before it is kept (`tfcompress.graphs.tflite.proof`); `tests/converters/rewriting` wants an example of it.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from tfcompress.converters.rewriting import activations, arithmetic, images, integers, preparation, rank, smooth
+from tfcompress.graphs.tflite.rewriting import Rewrite
+
+__all__ = ["EDGETPU", "EDGETPU_FILE", "FLOAT_FILE", "INT8_FILE", "REWRITES", "rows_for"]
+
+# What a row is for: every float .tflite; the float .tflite that the Edge TPU's int8 one is made of; every int8 file;
+# the Edge TPU's int8 file.
+FLOAT_FILE, EDGETPU, INT8_FILE, EDGETPU_FILE = "float file", "edgetpu", "int8 file", "edgetpu int8 file"
+_SPECIFICATION = "LiteRT 8-bit quantization specification"
+_IDENTITY = "identity of real functions"
+
+
+def _row(
+    use: str,
+    name: str,
+    operators: tuple[str, ...],
+    apply: object,
+    what: str,
+    source: str,
+    *,
+    level: Literal["safe", "all"] = "safe",
+    **more: object,
+) -> Rewrite:
+    return Rewrite(name, operators, level, apply, what, source, frozenset({use}), **more)  # type: ignore[arg-type]
+
+
+REWRITES: tuple[Rewrite, ...] = (
+    _row(
+        FLOAT_FILE,
+        "constants",
+        (),
+        preparation.fold_constants,
+        "operators of constants alone as constants",
+        "neither quantizer has a range for what never changes",
+    ),
+    _row(
+        FLOAT_FILE,
+        "slices",
+        ("SPLIT", "SPLIT_V"),
+        preparation.slices_for_split,
+        "split as one slice for each part that is used",
+        "litert-quantizer leaves SPLIT in float; TFLiteConverter's quantizer where a part is unused",
+    ),
+    _row(
+        FLOAT_FILE,
+        "whole_map_mean",
+        ("AVERAGE_POOL_2D",),
+        preparation.mean_for_whole_map_pool,
+        "pooling over the whole map as a mean",
+        f"{_SPECIFICATION}: AVERAGE_POOL_2D must keep its input's scale, MEAN has its own",
+    ),
+    _row(
+        FLOAT_FILE,
+        "open_batch",
+        ("RESHAPE",),
+        preparation.open_batch_of_reshape,
+        "reshape with an open batch",
+        "tf.reshape: -1 is inferred",
+    ),
+    _row(
+        EDGETPU,
+        "leaky_relu",
+        ("LEAKY_RELU",),
+        activations.leaky_relu,
+        "LeakyReLU as maximum(x, alpha * x)",
+        "Maas et al. 2013; LEAKY_RELU is not in Coral's table",
+        in_int8=True,
+    ),
+    _row(
+        EDGETPU,
+        "prelu",
+        ("PRELU",),
+        activations.prelu,
+        "PReLU with slopes for each position as relu(x) - a * relu(-x)",
+        "He et al. 2015, equation 1",
+    ),
+    _row(
+        EDGETPU,
+        "hard_swish",
+        ("HARD_SWISH",),
+        activations.hard_swish,
+        "hard-swish as x * (relu6(x + 3) / 6)",
+        "Howard et al. 2019, section 5.2",
+    ),
+    _row(
+        EDGETPU, "clip", ("RELU_0_TO_1",), activations.clip_to_unit, "clip to [0, 1] as minimum(relu(x), 1)", _IDENTITY
+    ),
+    _row(EDGETPU, "absolute", ("ABS",), activations.absolute, "absolute values as relu(x) + relu(-x)", _IDENTITY),
+    _row(
+        EDGETPU,
+        "silu_relu6",
+        ("MUL",),
+        smooth.silu_to_relu6,
+        "ReLU6 for SiLU",
+        "another function, to be fine-tuned",
+        level="all",
+    ),
+    _row(
+        EDGETPU,
+        "scaled_elu",
+        ("SELECT", "SELECT_V2"),
+        smooth.scaled_elu,
+        "SELU, and ELU with an alpha, as a * relu(x) + b * (1 / sigmoid(relu(-x)) - 2)",
+        "Klambauer et al. 2017, equation 2",
+    ),
+    _row(
+        EDGETPU,
+        "elu",
+        ("ELU",),
+        smooth.elu,
+        "ELU as relu(x) + 1 / sigmoid(relu(-x)) - 2",
+        "Clevert et al. 2015, equation 15",
+    ),
+    _row(
+        EDGETPU,
+        "exponential",
+        ("EXP",),
+        smooth.exponential_of_negative,
+        "exp(minimum(x, 0)) as 1 / sigmoid(relu(-x)) - 1",
+        "Barron 2017",
+    ),
+    _row(EDGETPU, "mish", ("TANH",), smooth.mish, "Mish as x * (2 / (1 + sigmoid(-x)^2) - 1)", "Misra 2019"),
+    _row(
+        EDGETPU,
+        "gelu_tanh",
+        ("GELU",),
+        smooth.gelu_tanh,
+        "GELU (tanh form) as x * sigmoid of a polynomial",
+        "Hendrycks & Gimpel 2016, section 2",
+    ),
+    _row(
+        EDGETPU,
+        "gelu_sigmoid",
+        ("GELU",),
+        smooth.gelu_to_sigmoid,
+        "x * sigmoid(1.702 x) for GELU",
+        "Hendrycks & Gimpel 2016, section 2",
+        level="all",
+    ),
+    _row(
+        EDGETPU,
+        "gelu_erf",
+        ("GELU",),
+        smooth.gelu_erf,
+        "GELU as x * sigmoid of a polynomial of degree 9",
+        "fitted, see the function; off by 3.0e-6 at most",
+    ),
+    _row(
+        EDGETPU,
+        "reshape",
+        ("SQUEEZE", "EXPAND_DIMS"),
+        arithmetic.reshape_instead,
+        "squeeze and expand_dims as reshape",
+        _IDENTITY,
+    ),
+    _row(
+        EDGETPU,
+        "merged_dimensions",
+        ("RESHAPE",),
+        rank.merge_rows_and_columns,
+        "five dimensions as four: rows and columns as one",
+        "coral.ai/docs/edgetpu/models-intro: only the 3 innermost dimensions above 1",
+    ),
+    _row(
+        EDGETPU,
+        "reciprocal",
+        ("DIV",),
+        arithmetic.divide_by_constant,
+        "division by a constant as multiplication",
+        _IDENTITY,
+    ),
+    _row(EDGETPU, "negation", ("NEG",), arithmetic.negate, "negation as multiplication by -1", _IDENTITY),
+    _row(EDGETPU, "square", ("SQUARE", "POW"), arithmetic.square, "square as x * x", _IDENTITY),
+    _row(EDGETPU, "zero_pad", ("PADV2",), arithmetic.pad_with_zeros, "padding with a given zero as PAD", _IDENTITY),
+    _row(EDGETPU, "split_sizes", ("SPLIT_V",), arithmetic.split_sizes, "split into unequal parts as slices", _IDENTITY),
+    _row(EDGETPU, "unstack", ("UNPACK",), arithmetic.unstack, "unstack as slices", _IDENTITY),
+    _row(
+        EDGETPU,
+        "strided_slice",
+        ("STRIDED_SLICE",),
+        arithmetic.strided_slice_as_pooling,
+        "every s-th row and column as 1x1 max pooling of stride s",
+        _IDENTITY,
+    ),
+    _row(
+        EDGETPU,
+        "depth_to_space",
+        ("DEPTH_TO_SPACE",),
+        arithmetic.depth_to_space,
+        "depth_to_space as a transposed convolution",
+        "tf.nn.depth_to_space",
+    ),
+    _row(
+        EDGETPU,
+        "resize_pixel",
+        ("RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR"),
+        images.resize_one_pixel,
+        "resizing from 1x1 as tiling",
+        _IDENTITY,
+    ),
+    _row(
+        EDGETPU,
+        "resize_identity",
+        ("RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR"),
+        images.resize_identity,
+        "resizing to the same size dropped",
+        _IDENTITY,
+    ),
+    _row(
+        EDGETPU,
+        "large_mean",
+        ("MEAN",),
+        images.large_mean,
+        "a mean over many positions in two steps",
+        "google-coral/edgetpu issue 461",
+    ),
+    _row(
+        EDGETPU,
+        "dilation",
+        ("BATCH_TO_SPACE_ND",),
+        images.dilated_convolution,
+        "dilated convolution without SpaceToBatch",
+        "tf.nn.convolution, dilations",
+    ),
+    _row(
+        EDGETPU,
+        "softmax_tail",
+        ("SOFTMAX",),
+        images.drop_softmax,
+        "a large last softmax left to the caller",
+        "the outputs become logits",
+        level="all",
+    ),
+    _row(
+        INT8_FILE,
+        "int8_table",
+        ("ELU", "EXP", "ABS"),
+        integers.unary_in_int8,
+        "a function of one 8-bit value computed as one",
+        "their int8 kernels are tables of 256 values: tensorflow/lite/kernels/activations.cc, elementwise.cc",
+        stage="integer",
+        steps=1,
+    ),
+    _row(
+        EDGETPU_FILE,
+        "leaky_relu",
+        ("LEAKY_RELU",),
+        integers.leaky_relu,
+        "LeakyReLU as maximum(x, alpha * x)",
+        "Maas et al. 2013; LEAKY_RELU is not in Coral's table",
+        stage="integer",
+        steps=1,
+    ),
+    _row(
+        EDGETPU_FILE,
+        "flat_dense",
+        ("FULLY_CONNECTED",),
+        integers.dense_on_rank_two,
+        "Dense on rank > 2 as reshape, Dense, reshape",
+        "keep_num_dims is version 5, newest_version in edgetpu/operators.py is 4",
+        stage="integer",
+    ),
+    _row(
+        EDGETPU_FILE,
+        "own_version",
+        (),
+        integers.own_version,
+        "operators with a version of their own, not lifted by others of their type",
+        "tensorflow/lite/tools/versioning",
+        stage="integer",
+    ),
+)
+
+
+def rows_for(use: str, level: Literal["none", "safe", "all"] = "safe") -> tuple[Rewrite, ...]:
+    """The rows for a use, in order.
+
+    Args:
+        use: one of the constants above.
+        level: `none` gives no row, `safe` those that leave the function as it was, `all` the others too.
+    """
+    return tuple(row for row in REWRITES if use in row.uses and level != "none" and row.level in ("safe", level))

@@ -1,0 +1,212 @@
+"""The table of rewrites: a new one is one row, and none is kept that does not pass its proof on the model at hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.converters.edgetpu.graphs import GraphBuilder
+from tfcompress.converters.rewriting import FLOAT_FILE, INT8_FILE, REWRITES, Rewrite, rewrite_graph, rows_for
+from tfcompress.graphs.tflite import read_tflite
+from tfcompress.graphs.tflite.editor import GraphEditor, OperatorNode
+from tfcompress.graphs.tflite.proof import TOLERANCE, largest_difference
+
+SHAPE = [1, 4, 4, 3]
+
+
+def names(content: bytes) -> list[str]:
+    return [operator.name for operator in read_tflite(content).main.operators]
+
+
+def chain(*operators: str) -> bytes:
+    """Operators of one operand, one after the other."""
+    graph = GraphBuilder()
+    tensor = graph.input(SHAPE, "float32")
+    for name in operators:
+        result = graph.tensor(SHAPE, "float32")
+        graph.operator(name, [tensor], [result])
+        tensor = result
+    return graph.content(tensor)
+
+
+def doubled_square_root(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode] | None:
+    """RELU(x) as RELU(RELU(x)): a toy."""
+    inner = graph.like(operator.result, "inner")
+    return [graph.operator("RELU", [operator.source], [inner]), graph.operator("RELU", [inner], [operator.result])]
+
+
+TOY = Rewrite(
+    "toy", ("RELU",), "safe", doubled_square_root, "ReLU twice", "relu(relu(x)) = relu(x)", frozenset({FLOAT_FILE})
+)
+
+
+def test_a_toy_rewrite_is_one_row() -> None:
+    before = chain("TANH", "RELU")
+    result = rewrite_graph(before, [TOY])
+    assert names(result.content) == ["TANH", "RELU", "RELU"]
+    assert [(row.name, row.operators, row.max_abs_error) for row in result.applied] == [("toy", 1, 0.0)]
+    assert result.notes() == ("rewrote 1: ReLU twice (float difference 0)",)
+
+
+def test_a_rewrite_that_changes_the_function_is_left_out_and_says_why() -> None:
+    def negated(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode]:
+        return [graph.operator("RELU6", [operator.source], [operator.result])]
+
+    graph = GraphBuilder()
+    source, doubled, result = (graph.input(SHAPE, "float32"), *(graph.tensor(SHAPE, "float32") for _ in range(2)))
+    ten = graph.tensor([], "float32", data=np.array(10, np.float32))
+    graph.operator("MUL", [source, ten], [doubled], "MulOptions")
+    graph.operator("RELU", [doubled], [result])
+    before = graph.content(result)
+    wrong = rewrite_graph(before, [replace(TOY, apply=negated, what="ReLU6 for ReLU")])
+    assert wrong.content == before
+    assert wrong.applied == ()
+    assert "left out 1: ReLU6 for ReLU: outputs differ by" in wrong.notes()[0]
+    assert "in float64" in wrong.notes()[0]
+    asked_for = rewrite_graph(before, [replace(TOY, apply=negated, level="all")])
+    assert asked_for.applied[0].max_abs_error > TOLERANCE
+
+
+def test_a_difference_of_rounding_alone_is_told_by_float64() -> None:
+    """(x + 1e6) - 1e6 keeps two digits of x in float32; a rewrite of a part of it may round differently."""
+
+    def reordered(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode] | None:
+        large = operator.constant(1)
+        if large is None or large.size != 1:
+            return None
+        half = graph.new_constant(large / 2 + np.float32(0.03125), operator.result, "half")
+        rest = graph.new_constant(large / 2 - np.float32(0.03125), operator.result, "rest")
+        inner = graph.like(operator.result, "inner")
+        return [graph.plus(operator.source, half, inner), graph.plus(inner, rest, operator.result)]
+
+    graph = GraphBuilder()
+    source, sum_, result = (graph.input(SHAPE, "float32"), *(graph.tensor(SHAPE, "float32") for _ in range(2)))
+    large = graph.tensor([], "float32", data=np.array(1e6, np.float32))
+    graph.operator("ADD", [source, large], [sum_], "AddOptions")
+    graph.operator("SUB", [sum_, large], [result], "SubOptions")
+    before = graph.content(result)
+    row = Rewrite("toy", ("ADD",), "safe", reordered, "an addition in two", "associativity", frozenset({FLOAT_FILE}))
+    done = rewrite_graph(before, [row])
+    assert largest_difference(before, done.content) > TOLERANCE
+    assert [(item.arithmetic, item.max_abs_error <= TOLERANCE) for item in done.applied] == [("float64", True)]
+
+
+def test_a_rewrite_of_a_file_that_cannot_be_run_here_is_proven_in_float64() -> None:
+    graph = GraphBuilder()
+    source, odd, result = (graph.input(SHAPE, "float32"), *(graph.tensor(SHAPE, "float32") for _ in range(2)))
+    graph.operator("FlexOdd", [source], [odd])
+    graph.operator("RELU", [odd], [result])
+    done = rewrite_graph(graph.content(result), [TOY])
+    assert names(done.content) == ["FlexOdd", "RELU", "RELU"]
+    assert done.applied[0].arithmetic == "float64"
+
+
+def test_real_samples_show_what_random_inputs_do_not() -> None:
+    def clipped(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode]:
+        return [graph.operator("RELU6", [operator.source], [operator.result])]
+
+    row, before = replace(TOY, apply=clipped), chain("RELU")
+    large = np.full(SHAPE, 7, np.float32)
+    assert rewrite_graph(before, [row]).applied, "normal values hardly exceed 6"
+    assert rewrite_graph(before, [row], samples=[[large]]).dropped
+
+
+def test_operators_that_the_user_keeps_are_not_rewritten() -> None:
+    before = chain("RELU")
+    assert rewrite_graph(before, [TOY], except_for=["t1"]).content == before
+
+
+@pytest.mark.parametrize("row", REWRITES, ids=lambda row: f"{row.name} for {next(iter(row.uses))}")
+def test_every_row_says_what_it_does_and_where_that_is_from(row: Any) -> None:
+    assert row.what
+    assert row.source
+    assert row.apply.__doc__
+    assert row.stage == "integer" or row.steps == 0
+
+
+def pooled() -> bytes:
+    graph = GraphBuilder()
+    source, result = graph.input(SHAPE, "float32"), graph.tensor([1, 1, 1, 3], "float32")
+    form = {"filterHeight": 4, "filterWidth": 4, "strideH": 4, "strideW": 4, "padding": 1}
+    graph.operator("AVERAGE_POOL_2D", [source], [result], "Pool2DOptions", **form)
+    return graph.content(result)
+
+
+def flattened() -> bytes:
+    graph = GraphBuilder()
+    source, result = graph.input(SHAPE, "float32"), graph.tensor([1, 48], "float32")
+    graph.operator("RESHAPE", [source, graph.integers([1, 48])], [result], "ReshapeOptions")
+    return graph.content(result)
+
+
+def split() -> bytes:
+    graph = GraphBuilder()
+    source = graph.input(SHAPE, "float32")
+    parts = [graph.tensor([1, 2, 4, 3], "float32") for _ in range(2)]
+    graph.operator("SPLIT", [graph.integers(1), source], parts, "SplitOptions", numSplits=2)
+    return graph.content(parts[1])
+
+
+def constant() -> bytes:
+    graph = GraphBuilder()
+    source, result = graph.input(SHAPE, "float32"), graph.tensor(SHAPE, "float32")
+    zeros, known = graph.tensor(SHAPE, "float32", data=np.zeros(SHAPE, np.float32)), graph.tensor(SHAPE, "float32")
+    graph.operator("LOGISTIC", [zeros], [known])
+    graph.operator("ADD", [source, known], [result], "AddOptions")
+    return graph.content(result)
+
+
+EXAMPLES = {
+    "constants": (constant, ["ADD"]),
+    "slices": (split, ["SLICE"]),
+    "whole_map_mean": (pooled, ["MEAN"]),
+    "open_batch": (flattened, ["RESHAPE"]),
+}
+
+
+def test_every_row_for_float_files_has_an_example_here() -> None:
+    assert list(EXAMPLES) == [row.name for row in rows_for(FLOAT_FILE)]
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_a_rewrite_of_every_float_file_is_proven(name: str) -> None:
+    made, after = EXAMPLES[name]
+    before = made()
+    result = rewrite_graph(before, rows_for(FLOAT_FILE))
+    assert [row.name for row in result.applied] == [name]
+    assert names(result.content) == after
+    assert result.applied[0].max_abs_error <= TOLERANCE
+    assert largest_difference(before, result.content, seed=1) <= TOLERANCE
+
+
+def island(name: str) -> bytes:
+    graph = GraphBuilder()
+    source, result = graph.input([1, 256], scale=0.03), graph.tensor([1, 256], scale=0.05)
+    real, changed = (graph.tensor([1, 256], "float32") for _ in range(2))
+    graph.operator("DEQUANTIZE", [source], [real], "DequantizeOptions", version=2)
+    graph.operator(name, [real], [changed])
+    graph.operator("QUANTIZE", [changed], [result], "QuantizeOptions")
+    return graph.content(result)
+
+
+@pytest.mark.parametrize("name", ["ELU", "EXP", "ABS"])
+def test_a_function_between_conversions_is_one_int8_operator(name: str) -> None:
+    result = rewrite_graph(island(name), rows_for(INT8_FILE))
+    assert names(result.content) == [name]
+    assert result.applied[0].max_abs_error <= 1
+
+
+def test_an_int8_form_that_is_more_than_its_steps_off_is_left_out() -> None:
+    def other(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode]:
+        return [graph.operator("TANH", operator.inputs, operator.outputs)]
+
+    graph = GraphBuilder()
+    source, result = graph.input([1, 256], scale=1 / 128), graph.tensor([1, 256], scale=1 / 128)
+    graph.operator("RELU", [source], [result], version=2)
+    row = replace(TOY, apply=other, stage="integer", steps=1)
+    done = rewrite_graph(graph.content(result), [row])
+    assert done.applied == ()
+    assert "steps off" in done.dropped[0].reason
