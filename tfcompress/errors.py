@@ -7,7 +7,8 @@
     │   ├── DataError         calibration, evaluation or training data cannot be used
     │   ├── RecipeError       a recipe or an option is wrong
     │   └── MissingExtraError an optional dependency is not installed
-    └── ConversionError       a conversion failed: exit code 1
+    ├── ConversionError       a conversion failed: exit code 1
+    └── OutputError           the output cannot be written: exit code 1
 
 The message of each is one line: what, where, expected, got, and how to fix it.
 """
@@ -21,6 +22,7 @@ __all__ = [
     "InputError",
     "MissingExtraError",
     "ModelError",
+    "OutputError",
     "RecipeError",
     "TfCompressError",
     "UnsafeModelError",
@@ -78,5 +80,11 @@ class MissingExtraError(InputError):
 
 class ConversionError(TfCompressError):
     """A conversion failed for a reason that lies in the model or in the engine."""
+
+    exit_code = 1
+
+
+class OutputError(TfCompressError):
+    """The output cannot be written: the disk is full, a size limit is reached, the file system refuses."""
 
     exit_code = 1

@@ -19,9 +19,10 @@ from tfcompress.job.attempts import Job
 from tfcompress.job.data_sets import DataSets
 from tfcompress.job.manifest import write_manifest
 from tfcompress.job.options import ConvertOptions
-from tfcompress.job.output_folder import check_output, published
+from tfcompress.job.output_folder import published
 from tfcompress.job.reproduce import reproduce_command
 from tfcompress.job.results import build_report
+from tfcompress.job.signing import SigningKey
 from tfcompress.load import load_model
 from tfcompress.model import FloatModel
 from tfcompress.native_output import silenced
@@ -70,6 +71,7 @@ def convert(
     seed: int = 0,
     custom_objects: str | Mapping[str, Any] | None = None,
     allow_unsafe_deserialization: bool = False,
+    sign_key: str | Path | None = None,
 ) -> Conversion:
     """Convert a trained Keras model for each target and prove every artifact against the float model.
 
@@ -79,6 +81,7 @@ def convert(
     Raises:
         InputError: anything about the input is wrong; nothing was written.
         ConversionError: the model cannot be compressed, or no target could be made; nothing was written.
+        OutputError: the disk is full, or the output cannot be put in its place; what was there is as it was.
     """
     options = ConvertOptions(
         model=model,
@@ -99,8 +102,9 @@ def convert(
         allow_unsafe_deserialization=allow_unsafe_deserialization,
     )
     wanted, plan, folder = parse_targets(targets), recipe or Recipe(), Path(output)
-    check_output(folder)
-    with silenced(), published(folder) as work:
+    key = None if sign_key is None else SigningKey(sign_key)
+    reads = (model, calibration, evaluation, train, sign_key)
+    with silenced(), published(folder, reads=reads) as work:
         if plan.trains:
             start_strategy(plan.training.strategy)
         console.note("loading the model")
@@ -134,7 +138,7 @@ def convert(
             seed=seed,
         )
         plan.save(work / "recipe.json")
-        _write(work, report, data)
+        _write(work, report, data, key)
     return Conversion(folder, report)
 
 
@@ -170,7 +174,7 @@ def _compress(
     return replace(compressed, notes=(*notes, *compressed.notes))
 
 
-def _write(work: Path, report: Mapping[str, Any], data: DataSets) -> None:
+def _write(work: Path, report: Mapping[str, Any], data: DataSets, key: SigningKey | None) -> None:
     """report.json, report.html and manifest.json."""
     text = json.dumps(report, indent=2, allow_nan=False) + "\n"
     (work / "report.json").write_text(text, encoding="utf-8")
@@ -179,4 +183,4 @@ def _write(work: Path, report: Mapping[str, Any], data: DataSets) -> None:
     except MissingExtraError as error:
         console.warn(str(error))
     facts = {key: report[key] for key in ("model", "recipe", "seed", "versions")}
-    write_manifest(work, {**facts, "data": data.hashes()})
+    write_manifest(work, {**facts, "data": data.hashes()}, key=key)
