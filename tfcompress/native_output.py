@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Iterator
 from typing import TextIO
 
-__all__ = ["err", "out", "show_native_output", "silenced"]
+__all__ = ["err", "is_shown", "out", "show_native_output", "silenced"]
 
 _changing = threading.Lock()
 _inside = 0  # how many `silenced()` are open, in all threads
@@ -28,6 +28,11 @@ def show_native_output() -> None:
     """Make every later `silenced()` do nothing: the user asked for ``--verbosity=1``."""
     global _kept
     _kept = True
+
+
+def is_shown() -> bool:
+    """Whether the user asked for everything, tracebacks included."""
+    return _kept
 
 
 def out() -> TextIO:

@@ -154,7 +154,7 @@ def _bit_widths(model: FloatModel, options: InspectOptions) -> list[dict[str, ob
 
 def verify(options: VerifyOptions, parsed: argparse.Namespace) -> int:
     """``tfcompress verify``."""
-    problems = tfcompress.verify(options.folder)
+    problems = tfcompress.verify(options.folder, public_key=options.public_key)
     if parsed.json:
         _print_json({"intact": not problems, "problems": problems})
     elif not problems:

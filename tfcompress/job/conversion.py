@@ -14,7 +14,8 @@ from tfcompress.compression import Compressed, finetune, start_strategy
 from tfcompress.converters import DEFAULT_TARGETS, TARGETS, parse_targets
 from tfcompress.data import Data, Samples
 from tfcompress.data.preprocess import Preprocess
-from tfcompress.errors import InputError, MissingExtraError
+from tfcompress.diagnosis import missing_extras, optional
+from tfcompress.errors import InputError
 from tfcompress.job.attempts import Job
 from tfcompress.job.data_sets import DataSets
 from tfcompress.job.manifest import write_manifest
@@ -100,11 +101,12 @@ def convert(
         seed=seed,
         custom_objects=custom_objects,
         allow_unsafe_deserialization=allow_unsafe_deserialization,
+        sign_key=sign_key,
     )
     wanted, plan, folder = parse_targets(targets), recipe or Recipe(), Path(output)
     key = None if sign_key is None else SigningKey(sign_key)
     reads = (model, calibration, evaluation, train, sign_key)
-    with silenced(), published(folder, reads=reads) as work:
+    with silenced(), published(folder, reads=reads) as work, missing_extras() as missing:
         if plan.trains:
             start_strategy(plan.training.strategy)
         console.note("loading the model")
@@ -132,7 +134,7 @@ def convert(
             plan,
             attempt,
             notes=compressed.notes if compressed else (),
-            warnings=data.warnings(),
+            warnings=(*data.warnings(), *missing),
             command=reproduce_command(options),
             max_accuracy_drop=max_accuracy_drop,
             seed=seed,
@@ -175,12 +177,11 @@ def _compress(
 
 
 def _write(work: Path, report: Mapping[str, Any], data: DataSets, key: SigningKey | None) -> None:
-    """report.json, report.html and manifest.json."""
-    text = json.dumps(report, indent=2, allow_nan=False) + "\n"
-    (work / "report.json").write_text(text, encoding="utf-8")
-    try:
-        (work / "report.html").write_text(render_html(dict(report)), encoding="utf-8")
-    except MissingExtraError as error:
-        console.warn(str(error))
-    facts = {key: report[key] for key in ("model", "recipe", "seed", "versions")}
+    """report.html, report.json and manifest.json."""
+    with missing_extras() as missing, optional("report.html"):
+        html = render_html(dict(report))
+        (work / "report.html").write_text(html, encoding="utf-8", errors="backslashreplace")
+    told = {**report, "warnings": [*report["warnings"], *missing]}
+    (work / "report.json").write_text(json.dumps(told, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    facts = {name: report[name] for name in ("model", "recipe", "seed", "versions")}
     write_manifest(work, {**facts, "data": data.hashes()}, key=key)
