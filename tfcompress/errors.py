@@ -15,6 +15,8 @@ The message of each is one line: what, where, expected, got, and how to fix it.
 
 from __future__ import annotations
 
+from tfcompress.printable import printable
+
 __all__ = [
     "GATE_FAILED",
     "ConversionError",
@@ -35,8 +37,8 @@ GATE_FAILED = 3
 
 
 def one_line(text: object, limit: int = 400) -> str:
-    """`text` folded into one line of at most `limit` characters; used to quote another library's message."""
-    folded = " ".join(str(text).split())
+    """`text` folded into one line of at most `limit` characters, safe to print; quotes another library's message."""
+    folded = printable(" ".join(str(text).split()))
     return folded if len(folded) <= limit else folded[: limit - 1] + "…"
 
 

@@ -11,16 +11,16 @@ from tfcompress.accuracy_diff import compare, runner_for
 from tfcompress.accuracy_diff.layers import compare_layers
 from tfcompress.accuracy_diff.matching import input_names, outputs_as
 from tfcompress.accuracy_diff.runners import CallableRunner
-from tfcompress.converters import converter_for
+from tfcompress.converters import TARGETS
 from tfcompress.data import Samples, samples_from_arrays
 from tfcompress.errors import ModelError
 from tfcompress.load import float_model_from_keras
 from tfcompress.model import FloatModel, TensorInfo
 from tfcompress.recipe import CloudTpu, Recipe
 from tfcompress.runtime import keras
-from tfcompress.targets import Target
 
 BFLOAT16_DB = 30.0
+SAME_DB = 100.0  # the same model, run eagerly and as a graph
 SWAPPED_DB = 10.0  # what inputs in the wrong order leave
 
 
@@ -44,7 +44,7 @@ def data_for(model: FloatModel) -> Samples:
 def test_layers_of_a_saved_model_see_their_own_inputs(tmp_path: Path) -> None:
     model = zebra_and_apple()
     recipe = Recipe(cloud_tpu=CloudTpu(batch_sizes=(1, 4), topologies=()))
-    artifact = converter_for(Target.CLOUD_TPU)(model, None, recipe, tmp_path)
+    artifact = TARGETS["cloud_tpu"].convert(model, None, recipe, tmp_path)
     rows = compare_layers(runner_for(model), runner_for(artifact.runnable), data_for(model))  # type: ignore[arg-type]
     assert {row.layer for row in rows} >= {"of_zebra", "of_apple", "yellow", "blue"}
     assert all((row.sqnr_db or 0) > BFLOAT16_DB for row in rows)
@@ -71,7 +71,7 @@ def test_inputs_and_outputs_with_other_names_are_found_by_their_values(names: di
     blue, yellow = [info.name for info in model.outputs][::-1]
     other = renamed(model, names, {"output_0": blue, "output_1": yellow})
     result = compare(runner_for(model), {"other": other}, data_for(model), task="regression").candidates["other"]
-    assert result.diff["max_abs_error"] == 0.0
+    assert (result.diff["sqnr_db"] or 0) > SAME_DB
 
 
 def test_names_that_a_converter_changed_are_the_same_names() -> None:

@@ -13,11 +13,13 @@ from tfcompress.diagnosis import missing_extras
 from tfcompress.errors import InputError
 from tfcompress.job.options import DiffOptions
 from tfcompress.native_output import silenced
+from tfcompress.process_state import leaves_process_alone
 from tfcompress.recipe.options import documented
 
 __all__ = ["diff"]
 
 
+@leaves_process_alone
 @documented(DiffOptions)
 def diff(
     reference: Any,

@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 import tfcompress
 from tfcompress import console, native_output
 from tfcompress.converters import TARGETS
@@ -178,8 +176,10 @@ def _fields(options: object) -> dict[str, Any]:
 
 
 def _print(what: Any) -> None:
-    Console(file=native_output.out(), highlight=False, soft_wrap=isinstance(what, str)).print(what, markup=False)
+    with native_output.results() as stream:
+        console.SafeConsole(stream, soft_wrap=isinstance(what, str)).print(what)
 
 
 def _print_json(value: Any) -> None:
-    print(json.dumps(value, indent=2, sort_keys=False, default=str, allow_nan=False), file=native_output.out())
+    with native_output.results() as stream:
+        print(json.dumps(value, indent=2, sort_keys=False, default=str, allow_nan=False), file=stream)

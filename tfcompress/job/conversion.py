@@ -27,6 +27,7 @@ from tfcompress.job.signing import SigningKey
 from tfcompress.load import load_model
 from tfcompress.model import FloatModel
 from tfcompress.native_output import silenced
+from tfcompress.process_state import leaves_process_alone
 from tfcompress.recipe import Recipe
 from tfcompress.recipe.options import documented
 from tfcompress.report import render_html
@@ -53,6 +54,7 @@ class Conversion:
         return 1 if "failed" in statuses else 3 if "gate_failed" in statuses else 0
 
 
+@leaves_process_alone
 @documented(ConvertOptions)
 def convert(
     model: Any,
