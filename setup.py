@@ -33,6 +33,7 @@ PACKAGE_DIR = {
 TPU = ["jax>=0.6,<0.12", "libtpu>=0.0.20,<0.1"]
 REPORT = ["jinja2>=3.1,<4"]  # charts are SVG of our own, so no matplotlib
 EXAMPLES = ["scikit-learn>=1.5,<2"]
+SIGN = ["cryptography>=43,<47"]  # signs manifests; the package index's and most projects' own choice
 DEV = [
     *("pytest>=8,<10", "pytest-xdist>=3.6,<4", "hypothesis>=6.100,<7", "ruff>=0.9", "mypy>=1.14", "pyright>=1.1.390"),
     *("onnx>=1.17,<2", "onnxruntime>=1.20,<2"),  # the accuracy diff's ONNX runner is tested with the real runtime
@@ -83,8 +84,9 @@ setup(
         "tpu": TPU,
         "report": REPORT,
         "examples": EXAMPLES,
-        "dev": DEV,
-        "all": TPU + REPORT + EXAMPLES,
+        "sign": SIGN,
+        "dev": DEV + SIGN,
+        "all": TPU + REPORT + EXAMPLES + SIGN,
     },
     entry_points={"console_scripts": ["tfcompress=tfcompress.cli:run"]},
 )

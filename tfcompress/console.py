@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TextIO
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.segment import Segment
 
 from tfcompress import native_output
+from tfcompress.printable import printable
 
-__all__ = ["note", "progress", "set_quiet", "warn"]
+__all__ = ["SafeConsole", "note", "progress", "set_quiet", "warn"]
 
 _quiet = True
 
@@ -21,20 +24,42 @@ def set_quiet(quiet: bool) -> None:
     _quiet = quiet
 
 
-def _console() -> Console:
-    return Console(file=native_output.err(), highlight=False, soft_wrap=True)
+class SafeConsole(Console):
+    """A `rich` console that escapes what it prints, but for the control sequences of its own styles and progress."""
+
+    def __init__(self, stream: TextIO, *, soft_wrap: bool = True) -> None:
+        super().__init__(file=stream, highlight=False, soft_wrap=soft_wrap)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """As `Console.render`, escaped."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=printable(segment.text))
+
+    def on_broken_pipe(self) -> None:
+        """Leave it to the caller what a reader who has gone away means; rich ends the process."""
+        raise BrokenPipeError
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """As `Console.print`, never reading markup in what is printed."""
+        super().print(*objects, **{"markup": False, **options})
+
+
+def _console() -> SafeConsole:
+    return SafeConsole(native_output.err())
 
 
 def note(message: str) -> None:
     """One line of progress; like a progress bar it is for a person who waits: only on a terminal, unless quiet."""
     if not _quiet and native_output.err().isatty():
-        _console().print(message, markup=False)
+        with contextlib.suppress(OSError):  # nobody reads it
+            _console().print(message)
 
 
 def warn(message: str) -> None:
     """One line that begins with ``warning:``; shown unless quiet."""
     if not _quiet:
-        _console().print(f"warning: {message}", markup=False, style="yellow")
+        with contextlib.suppress(OSError):
+            _console().print(f"warning: {message}", style="yellow")
 
 
 @contextlib.contextmanager
@@ -49,7 +74,7 @@ def progress(description: str, total: int | None) -> Iterator[Callable[[int], No
         yield lambda steps: None
         return
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),

@@ -7,12 +7,15 @@
     │   ├── DataError         calibration, evaluation or training data cannot be used
     │   ├── RecipeError       a recipe or an option is wrong
     │   └── MissingExtraError an optional dependency is not installed
-    └── ConversionError       a conversion failed: exit code 1
+    ├── ConversionError       a conversion failed: exit code 1
+    └── OutputError           the output cannot be written: exit code 1
 
 The message of each is one line: what, where, expected, got, and how to fix it.
 """
 
 from __future__ import annotations
+
+from tfcompress.printable import printable
 
 __all__ = [
     "GATE_FAILED",
@@ -21,6 +24,7 @@ __all__ = [
     "InputError",
     "MissingExtraError",
     "ModelError",
+    "OutputError",
     "RecipeError",
     "TfCompressError",
     "UnsafeModelError",
@@ -33,8 +37,8 @@ GATE_FAILED = 3
 
 
 def one_line(text: object, limit: int = 400) -> str:
-    """`text` folded into one line of at most `limit` characters; used to quote another library's message."""
-    folded = " ".join(str(text).split())
+    """`text` folded into one line of at most `limit` characters, safe to print; quotes another library's message."""
+    folded = printable(" ".join(str(text).split()))
     return folded if len(folded) <= limit else folded[: limit - 1] + "…"
 
 
@@ -78,5 +82,11 @@ class MissingExtraError(InputError):
 
 class ConversionError(TfCompressError):
     """A conversion failed for a reason that lies in the model or in the engine."""
+
+    exit_code = 1
+
+
+class OutputError(TfCompressError):
+    """The output cannot be written: the disk is full, a size limit is reached, the file system refuses."""
 
     exit_code = 1

@@ -7,21 +7,26 @@ goes to `out()` and `err()`, which keep pointing at the user's terminal meanwhil
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import io
 import logging
 import os
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TextIO
 
-__all__ = ["err", "out", "show_native_output", "silenced"]
+from tfcompress.errors import OutputError, one_line
+
+__all__ = ["err", "is_shown", "out", "results", "show_native_output", "silenced"]
 
 _changing = threading.Lock()
 _inside = 0  # how many `silenced()` are open, in all threads
 _redirection = contextlib.ExitStack()
 _kept = False
 _real: dict[int, TextIO] = {}
+_no_stream: TextIO = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")  # never read: see `_nowhere`
 
 
 def show_native_output() -> None:
@@ -30,14 +35,52 @@ def show_native_output() -> None:
     _kept = True
 
 
+def is_shown() -> bool:
+    """Whether the user asked for everything, tracebacks included."""
+    return _kept
+
+
 def out() -> TextIO:
     """The user's standard output, also inside `silenced()`."""
-    return _real.get(1, sys.stdout)
+    return _real.get(1, sys.stdout) or _nowhere()
 
 
 def err() -> TextIO:
     """The user's standard error, also inside `silenced()`."""
-    return _real.get(2, sys.stderr)
+    return _real.get(2, sys.stderr) or _nowhere()
+
+
+@contextlib.contextmanager
+def results() -> Iterator[TextIO]:
+    """The user's standard output, for a result; a reader who has gone away (``| head -1``) is no failure.
+
+    Raises:
+        OutputError: the output cannot take the result, as on a full disk.
+    """
+    stream = out()
+    try:
+        yield stream
+        stream.flush()
+    except BrokenPipeError:
+        _discard(stream)
+    except (OSError, ValueError) as error:
+        if getattr(stream, "closed", False):
+            return
+        _discard(stream)
+        raise OutputError(f"standard output: the result cannot be written: {one_line(error)}") from None
+
+
+def _discard(stream: TextIO) -> None:
+    """Send what a stream still holds, and all that comes, nowhere: else Python complains of it when it ends."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        sink = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(sink, stream.fileno())
+        os.close(sink)
+
+
+def _nowhere() -> TextIO:
+    """For a process without that stream (``>&-``, or started by a window system)."""
+    return _no_stream
 
 
 def _is_descriptor(stream: TextIO, number: int) -> bool:
@@ -75,16 +118,20 @@ def silenced() -> Iterator[None]:
 @contextlib.contextmanager
 def _redirected() -> Iterator[None]:
     """The descriptors belong to the whole process: the first to be silenced redirects them, the last restores them."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    saved = {number: os.dup(number) for number in (1, 2)}
-    streams = {1: sys.stdout, 2: sys.stderr}
+    streams: dict[int, TextIO | None] = {1: sys.stdout, 2: sys.stderr}
+    _flush(streams)
+    saved = {number: _duplicate(number) for number in streams}
     for number, stream in streams.items():
-        if _is_descriptor(stream, number):
-            _real[number] = os.fdopen(os.dup(saved[number]), "w", encoding="utf-8", buffering=1)
-        else:
+        descriptor = saved[number]
+        if stream is not None and descriptor is not None and _is_descriptor(stream, number):
+            # A name that is no UTF-8 must not end the run that prints it.
+            real = os.fdopen(os.dup(descriptor), "w", encoding="utf-8", errors="backslashreplace", buffering=1)
+            _real[number] = real
+        elif stream is not None:
             _real[number] = stream
-    sink = os.open(os.devnull, os.O_WRONLY)
+    lowest = os.open(os.devnull, os.O_WRONLY)
+    sink = fcntl.fcntl(lowest, fcntl.F_DUPFD, 3)  # the lowest may be a standard descriptor that was closed
+    os.close(lowest)
     for number in saved:
         os.dup2(sink, number)
     os.close(sink)
@@ -97,12 +144,30 @@ def _redirected() -> Iterator[None]:
     finally:
         logging.disable(previous_level)
         # Python-level writers (absl, tqdm) hold what they wrote in a buffer: it must go where it was meant to.
-        sys.stdout.flush()
-        sys.stderr.flush()
+        _flush(streams)
         for number, descriptor in saved.items():
-            real = _real.pop(number)
-            real.flush()
-            os.dup2(descriptor, number)
-            os.close(descriptor)
-            if real is not streams[number]:
-                real.close()
+            real = _real.pop(number, None)
+            with contextlib.suppress(OSError, ValueError):
+                if real is not None and real is not streams[number]:
+                    real.close()
+            if descriptor is None:
+                with contextlib.suppress(OSError):
+                    os.close(number)
+            else:
+                os.dup2(descriptor, number)
+                os.close(descriptor)
+
+
+def _flush(streams: Mapping[int, TextIO | None]) -> None:
+    for stream in streams.values():
+        with contextlib.suppress(OSError, ValueError):  # closed, or its reader has gone
+            if stream is not None:
+                stream.flush()
+
+
+def _duplicate(number: int) -> int | None:
+    """A copy of a descriptor; None where it is closed."""
+    try:
+        return os.dup(number)
+    except OSError:
+        return None

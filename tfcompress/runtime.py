@@ -8,32 +8,51 @@ things (`errors`, `recipe`, `targets`, the command line) must not import it.
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 from typing import Any
 
+from tfcompress.errors import InputError
 from tfcompress.native_output import silenced
 
 __all__ = ["keras", "tf", "tf_keras", "tfmot"]
 
 
+BACKEND = "KERAS_BACKEND"
+_WHILE_IMPORTING = {"TF_CPP_MIN_LOG_LEVEL": "3", BACKEND: "tensorflow"}  # both are read once, by the import
+
+
 def _import_all() -> tuple[Any, Any, Any, Any]:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    legacy = os.environ.get("TF_USE_LEGACY_KERAS")
-    with silenced():
-        modules = [
-            importlib.import_module(name)
-            for name in ("tensorflow", "tf_keras", "keras", "tensorflow_model_optimization")
-        ]
-        modules[0].config.list_physical_devices()  # looks for GPUs, and complains of missing drivers, now
-    # tfmot sets this variable when it is imported; left in place it would turn every later `tf.keras` of the
-    # user's own code into Keras 2.
-    if legacy is None:
-        os.environ.pop("TF_USE_LEGACY_KERAS", None)
-    else:
-        os.environ["TF_USE_LEGACY_KERAS"] = legacy
+    _check_backend(os.environ.get(BACKEND, "tensorflow"))
+    before = dict(os.environ)
+    levels = {name: logging.getLogger(name).level for name in ("absl", "tensorflow")}
+    os.environ.update({**_WHILE_IMPORTING, **{k: v for k, v in before.items() if k == "TF_CPP_MIN_LOG_LEVEL"}})
+    try:
+        with silenced():
+            modules = [
+                importlib.import_module(name)
+                for name in ("tensorflow", "tf_keras", "keras", "tensorflow_model_optimization")
+            ]
+            modules[0].config.list_physical_devices()  # looks for GPUs, and complains of missing drivers, now
+    finally:
+        # tfmot sets TF_USE_LEGACY_KERAS when it is imported; left in place it would turn every later `tf.keras` of the
+        # user's own code into Keras 2.
+        for name in {"TF_USE_LEGACY_KERAS", *_WHILE_IMPORTING}:
+            os.environ.pop(name, None)
+            if name in before:
+                os.environ[name] = before[name]
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
+    _check_backend(modules[2].backend.backend())
     return modules[0], modules[1], modules[2], modules[3]
 
 
+def _check_backend(name: str) -> None:
+    if name != "tensorflow":
+        raise InputError(
+            f"{BACKEND}={name}: tfcompress needs Keras on TensorFlow in its process; unset {BACKEND}, or save the "
+            "model and run the command tfcompress, which does so itself"
+        )
+
+
 tf, tf_keras, keras, tfmot = _import_all()
-tf.get_logger().setLevel("ERROR")

@@ -23,6 +23,7 @@ from tfcompress.converters.cloud_tpu.saved_model import write_saved_model
 from tfcompress.converters.cloud_tpu.serving import write_batching_parameters, write_readme, write_warmup_requests
 from tfcompress.converters.cloud_tpu.stablehlo import lower_graph, lower_saved_model
 from tfcompress.data import Samples
+from tfcompress.diagnosis import optional
 from tfcompress.graphs.tensorflow.folding import fold_batch_norms, fold_constants
 from tfcompress.graphs.tensorflow.inference_graph import InferenceGraph, trace
 from tfcompress.graphs.tensorflow.strides import move_strides_back
@@ -69,7 +70,9 @@ def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, outp
     write_saved_model(graphs, folder, freeze=options.freeze)
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     notes = _write_companions(model, calibration, graphs, layers, output)
-    rows = prove(folder, options.topologies, layer_names=layers)
+    rows: list[CompileRow] = []
+    with optional("cloud_tpu: what the TPU compiler says"):
+        rows = prove(folder, options.topologies, layer_names=layers)
     compile_rows = [row.to_json() for row in rows]
     (output / "compile.json").write_text(json.dumps(compile_rows, indent=2) + "\n", encoding="utf-8")
     return Artifact(

@@ -18,6 +18,7 @@ from tfcompress.converters.litert import Int8Model, describe, quantize_int8, wit
 from tfcompress.converters.litert.float_tflite import first_sample, float_file
 from tfcompress.converters.rewriting import EDGETPU, REWRITES, AppliedRewrite, Rewritten, rewrite_graph, rows_for
 from tfcompress.data import Samples
+from tfcompress.diagnosis import optional
 from tfcompress.errors import ConversionError
 from tfcompress.graphs.tflite import read_tflite
 from tfcompress.layer_names import all_layers
@@ -51,18 +52,19 @@ def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, outp
     repairs = (*left_out, *repairs)
     path = output / FILE_NAME
     path.write_bytes(content)
-    mapping = _measured(path, forecast(path, layer_names=names, options=CompilerOptions.of(recipe.edgetpu)))
-    rewrites = _done(rewrites, mapping)
-    (output / MAPPING_NAME).write_text(json.dumps(mapping.to_json(), indent=1) + "\n", encoding="utf-8")
-    facts = {
-        **describe(path),
-        "engine": {"name": result.engine, "reason": result.reason},
-        "rewrites": [rewrite.to_json() for rewrite in rewrites],
-        "repairs": list(repairs),
-        "mapping": mapping.to_json(),
-        "mapping_svg": mapping_svg(mapping),
-    }
-    return Artifact("edgetpu", output, path, facts, _notes(result, rewrites, repairs, mapping))
+    facts = {**describe(path), "engine": {"name": result.engine, "reason": result.reason}, "repairs": list(repairs)}
+    mapping_notes: list[str] = []
+    with optional("edgetpu: the forecast of its mapping"):
+        mapping = _measured(path, forecast(path, layer_names=names, options=CompilerOptions.of(recipe.edgetpu)))
+        rewrites = _done(rewrites, mapping)
+        (output / MAPPING_NAME).write_text(json.dumps(mapping.to_json(), indent=1) + "\n", encoding="utf-8")
+        facts["mapping"] = mapping.to_json()
+        mapping_notes = _mapping_notes(mapping)
+        with optional("edgetpu: the picture of its mapping"):
+            facts["mapping_svg"] = mapping_svg(mapping)
+    facts["rewrites"] = [rewrite.to_json() for rewrite in rewrites]
+    notes = [f"engine: {result.engine} ({result.reason})", *(rewrite.note() for rewrite in rewrites)]
+    return Artifact("edgetpu", output, path, facts, (*notes, *result.notes, *repairs, *mapping_notes))
 
 
 def _with_fixed_sizes(model: FloatModel, calibration: Samples | None) -> FloatModel:
@@ -135,18 +137,14 @@ def _measured(path: Path, mapping: Mapping) -> Mapping:
     return with_measurement(mapping, log, reason)
 
 
-def _notes(
-    result: Int8Model, rewrites: tuple[AppliedRewrite, ...], repairs: tuple[str, ...], mapping: Mapping
-) -> tuple[str, ...]:
-    notes = [f"engine: {result.engine} ({result.reason})", *(rewrite.note() for rewrite in rewrites)]
-    notes += [*result.notes, *repairs]
-    notes.append(f"{mapping.mapped_ops} of {len(mapping.operators)} operators map to the Edge TPU (forecast)")
+def _mapping_notes(mapping: Mapping) -> list[str]:
+    notes = [f"{mapping.mapped_ops} of {len(mapping.operators)} operators map to the Edge TPU (forecast)"]
     if mapping.failure is not None:
         notes.append(f"the compiler is expected to fail: {mapping.failure.explanation}; {mapping.failure.fix}")
     notes += _cpu_notes(mapping)
     notes += [*mapping.warnings, *mapping.advice]
     notes += _measurement_notes(mapping)
-    return tuple(notes)
+    return notes
 
 
 def _cpu_notes(mapping: Mapping) -> list[str]:

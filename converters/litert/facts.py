@@ -8,6 +8,7 @@ from pathlib import Path
 from ai_edge_litert.interpreter import Interpreter
 
 from tfcompress.converters.litert.latency import measure_latency, xnnpack_share
+from tfcompress.diagnosis import optional
 from tfcompress.graphs.tflite import Operator, Subgraph, TfliteFile, read_tflite
 from tfcompress.native_output import silenced
 
@@ -84,7 +85,12 @@ def describe(path: Path, float_content: bytes | None = None) -> dict[str, object
     inputs = [main.tensors[index].dtype for index in main.inputs]
     outputs = [main.tensors[index].dtype for index in main.outputs]
     tensors = {dtype for graph in file.subgraphs for dtype in _used_dtypes(graph)}
-    latency: Mapping[str, object] = measure_latency(content, float_content)
+    latency: Mapping[str, object] = {}
+    with optional(f"{path.parent.name}: its latency"):
+        latency = measure_latency(content, float_content)
+    share = None
+    with optional(f"{path.parent.name}: the operators that XNNPACK runs"):
+        share = xnnpack_share(content)
     return {
         "bytes": len(content),
         "fully_integer": not tensors.intersection(_FLOAT),
@@ -93,6 +99,6 @@ def describe(path: Path, float_content: bytes | None = None) -> dict[str, object
         "float_ops": list(float_operators(file)),
         "select_ops": list(select_operators(file)),
         "resizable_batch": batch_is_resizable(content),
-        "xnnpack": xnnpack_share(content),
+        "xnnpack": share,
         **latency,
     }

@@ -40,13 +40,24 @@ def test_a_failed_run_leaves_the_old_folder_and_nothing_else(tmp_path: Path) -> 
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
+def link_for_a_file(out: Path) -> None:
+    (out / "phone/model.tflite").rename(out.with_name("moved"))
+    (out / "phone/model.tflite").symlink_to(out.with_name("moved"))
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
         (lambda out: (out / "phone/model.tflite").write_text("weightz"), "changed: phone/model.tflite"),
         (lambda out: (out / "phone/model.tflite").unlink(), "missing: phone/model.tflite"),
         (lambda out: (out / "extra").write_text(""), "added: extra"),
-        (lambda out: (out / "link").symlink_to("phone"), "added: link"),
+        (lambda out: (out / "link").symlink_to("phone"), "added: link (a link)"),
+        (lambda out: (out / "empty").mkdir(), "added: empty/"),
+        (lambda out: os.mkfifo(out / "pipe"), "added: pipe (a pipe)"),
+        (lambda out: (out / "phone/model.tflite").chmod(0o755), "mode changed: phone/model.tflite"),
+        (lambda out: (out / "phone").chmod(0o700), "mode changed: phone/"),
+        (lambda out: (out / "manifest.json").chmod(0o600), "mode changed: manifest.json"),
+        (link_for_a_file, "changed: phone/model.tflite (a link)"),
         (
             lambda out: (out / "manifest.json").write_text((out / "manifest.json").read_text().replace("0", "1", 1)),
             "changed: manifest.json",

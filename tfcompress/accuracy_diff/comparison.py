@@ -13,6 +13,7 @@ from tfcompress.accuracy_diff.gate import Gate
 from tfcompress.accuracy_diff.layers import LayerDiff
 from tfcompress.accuracy_diff.pictures import picture_of
 from tfcompress.accuracy_diff.tasks import Metrics
+from tfcompress.diagnosis import optional
 
 __all__ = ["CandidateResult", "Comparison", "ReferenceResult", "plain"]
 
@@ -77,7 +78,7 @@ class CandidateResult:
                 "candidate": flip.candidate,
                 "reference_confidence": flip.reference_confidence,
                 "candidate_confidence": flip.candidate_confidence,
-                "picture": picture_of(flip.input) if number < MOST_PICTURES and flip.input is not None else None,
+                "picture": _picture(flip) if number < MOST_PICTURES else None,
             }
             for number, flip in enumerate(self.flips[:MOST_ROWS])
         ]
@@ -93,6 +94,12 @@ class CandidateResult:
                 "flipped": {"total": self.flipped, "samples": rows},
             }
         )
+
+
+def _picture(flip: Flip) -> str | None:
+    with optional("a picture of a sample"):
+        return None if flip.input is None else picture_of(flip.input)
+    return None
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from tfcompress.accuracy_diff.progress import Progress, fingerprint
 from tfcompress.accuracy_diff.runners import FloatModelRunner, Runner
 from tfcompress.accuracy_diff.stream import answered_batches, batch_size_for
 from tfcompress.data import Samples
+from tfcompress.diagnosis import optional
 from tfcompress.errors import RecipeError
 from tfcompress.native_output import silenced
 
@@ -101,9 +102,10 @@ def _layers_and_causes(
         few = data.select([int(index) for index in chosen])
     found: dict[str, tuple[tuple[LayerDiff, ...], tuple[Cause, ...]]] = {}
     for name, candidate in candidates.items():
-        rows = compare_layers(made_from, candidate, few)
-        if rows and isinstance(candidate, LiteRtRunner):
-            found[name] = rows, find_causes(made_from, candidate, rows, few, original.keras_model)
-        else:
+        with optional(f"{name}: the diff of its layers"):
+            rows = compare_layers(made_from, candidate, few)
             found[name] = rows, ()
+            if rows and isinstance(candidate, LiteRtRunner):
+                with optional(f"{name}: the causes of its error"):
+                    found[name] = rows, find_causes(made_from, candidate, rows, few, original.keras_model)
     return found

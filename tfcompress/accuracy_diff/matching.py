@@ -1,8 +1,14 @@
-"""Which input, output and label of one model is which of another: by name, else by position."""
+"""Which input, output and label of one model is which of another: by name, and where names differ, proven by value.
+
+Never by position alone: a converter may sort inputs and outputs, and two of equal shape would be swapped in silence.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -10,65 +16,142 @@ from tfcompress.accuracy_diff.runners import Arrays, Runner
 from tfcompress.errors import DataError, ModelError
 from tfcompress.model import TensorInfo
 
-__all__ = ["inputs_for", "labels_for", "outputs_as"]
+__all__ = ["PROOF_SAMPLES", "input_names", "inputs_for", "labels_for", "outputs_as"]
+
+PROOF_SAMPLES = 8
+MOST_ORDERS = 24  # all orders of four inputs
 
 
-def inputs_for(runner: Runner, given: Arrays, *, where: str) -> dict[str, np.ndarray]:
-    """`given` under the names of the runner's inputs.
+def input_names(runner: Runner, given: Arrays, *, reference: Runner | None, where: str) -> dict[str, str]:
+    """{the runner's input: the given one}: by name, by the name's plain form, else the order that gives its outputs.
+
+    Args:
+        runner: the model to feed.
+        given: a batch, by the names of the reference's inputs.
+        reference: whose outputs on the batch prove which input is which; None where nothing can.
+        where: the data's name, for messages.
 
     Raises:
         ModelError: the runner has another number of inputs, or one of another shape.
     """
     if not runner.inputs:
-        return dict(given)
+        return {name: name for name in given}
     names = [info.name for info in runner.inputs]
     if len(names) != len(given):
         raise ModelError(
             f"{runner.name}: has {len(names)} inputs ({', '.join(names)}), "
             f"{where} has {len(given)} ({', '.join(given)})"
         )
-    values = [given[name] for name in names] if set(names) == set(given) else list(given.values())
-    for info, value in zip(runner.inputs, values, strict=True):
-        _check_shape(runner, info, value, where)
-    return dict(zip(names, values, strict=True))
+    found = _same_names(names, list(given))
+    if found is None:
+        found = _proven_order(runner, names, given, reference) or dict(zip(names, given, strict=True))
+    for info in runner.inputs:
+        _check_shape(runner, info, given[found[info.name]], where)
+    return found
+
+
+def inputs_for(runner: Runner, given: Arrays, names: Mapping[str, str]) -> dict[str, np.ndarray]:
+    """`given` under the names of the runner's inputs, which `input_names` has found."""
+    if not runner.inputs:
+        return dict(given)
+    return {info.name: given[names[info.name]] for info in runner.inputs}
+
+
+def _same_names(names: Sequence[str], given: Sequence[str]) -> dict[str, str] | None:
+    """{name: given name} where all agree, as they are or in their plain form; None where they do not."""
+    forms: tuple[Callable[[str], str], ...] = (str, _plain)
+    for form in forms:
+        known = {form(name): name for name in given}
+        if len(known) == len(given) and sorted(map(form, names)) == sorted(known):
+            return {name: known[form(name)] for name in names}
+    return None
+
+
+def _plain(name: str) -> str:
+    """A name without what TensorFlow and its converters add or change: a prefix, an output number, odd characters."""
+    bare = re.sub(r":\d+$", "", name).removeprefix("serving_default_")
+    return re.sub(r"\W", "_", bare).lower()
+
+
+def _proven_order(
+    runner: Runner, names: Sequence[str], given: Arrays, reference: Runner | None
+) -> dict[str, str] | None:
+    """The order of the given inputs with which the runner comes nearest to the reference; None without one."""
+    orders = [
+        order
+        for order in itertools.islice(itertools.permutations(given), MOST_ORDERS)
+        if all(_fits(info, given[name]) for info, name in zip(runner.inputs, order, strict=True))
+    ]
+    if len(orders) < 2 or reference is None:
+        return dict(zip(names, orders[0], strict=True)) if orders else None
+    few = {name: value[:PROOF_SAMPLES] for name, value in given.items()}
+    wanted = reference.run(few)
+
+    def error(order: tuple[str, ...]) -> float:
+        got = runner.run({name: few[own] for name, own in zip(names, order, strict=True)})
+        return math.fsum(
+            min((_distance(value, other) for other in got.values()), default=0) for value in wanted.values()
+        )
+
+    return dict(zip(names, min(orders, key=error), strict=True))
+
+
+def _distance(wanted: np.ndarray, got: np.ndarray) -> float:
+    """Mean squared difference relative to the wanted signal; a large number where the shapes differ."""
+    if wanted.shape != got.shape:
+        return 1e6
+    a, b = np.nan_to_num(wanted.astype(np.float64)), np.nan_to_num(got.astype(np.float64))
+    return min(float(np.mean((a - b) ** 2) / (np.mean(a**2) + 1e-30)), 1e6)
+
+
+def _fits(info: TensorInfo, value: np.ndarray) -> bool:
+    want, got = info.shape[1:], value.shape[1:]
+    return not info.shape or (
+        len(want) == len(got) and all(size in (None, have) for size, have in zip(want, got, strict=True))
+    )
 
 
 def _check_shape(runner: Runner, info: TensorInfo, value: np.ndarray, where: str) -> None:
-    want, got = info.shape[1:], value.shape[1:]
-    fits = len(want) == len(got) and all(size in (None, have) for size, have in zip(want, got, strict=True))
-    if info.shape and not fits:
+    if not _fits(info, value):
         raise ModelError(
-            f"{runner.name}: input {info.name!r} takes {want} a sample, {where} has {got}; "
+            f"{runner.name}: input {info.name!r} takes {info.shape[1:]} a sample, {where} has {value.shape[1:]}; "
             "are these two forms of the same model?"
         )
 
 
-def outputs_as(names: Sequence[str], shapes: Sequence[tuple[int, ...]], given: Arrays, *, who: str) -> dict[str, str]:
-    """{reference output: candidate output}: by name where all names agree, else by position, else by shape.
+def outputs_as(wanted: Arrays, given: Arrays, *, who: str) -> dict[str, str]:
+    """{reference output: candidate output}: by name, by the name's plain form, else by what their values are.
 
     Args:
-        names: of the reference's outputs.
-        shapes: of the same, a sample each.
-        given: the candidate's outputs on the same batch.
+        wanted: the reference's outputs on a batch.
+        given: the candidate's on the same batch.
         who: the candidate, for messages.
 
     Raises:
         ModelError: another number of outputs, or shapes that do not pair up.
     """
-    if len(given) != len(names):
-        raise ModelError(f"{who}: has {len(given)} outputs ({', '.join(given)}), the reference has {', '.join(names)}")
-    have = {name: value.shape[1:] for name, value in given.items()}
-    if set(names) == set(given) and all(have[name] == shape for name, shape in zip(names, shapes, strict=True)):
-        return {name: name for name in names}
-    if list(have.values()) == list(shapes):
-        return dict(zip(names, have, strict=True))
-    by_shape = {shape: name for name, shape in have.items()}
-    if len(by_shape) == len(have) and set(by_shape) == set(shapes):
-        return {name: by_shape[shape] for name, shape in zip(names, shapes, strict=True)}
-    raise ModelError(
-        f"{who}: outputs of shape {', '.join(map(str, have.values()))} a sample, the reference has "
-        f"{', '.join(map(str, shapes))}; are these two forms of the same model?"
+    if len(given) != len(wanted):
+        raise ModelError(f"{who}: has {len(given)} outputs ({', '.join(given)}), the reference has {', '.join(wanted)}")
+    found = _same_names(list(wanted), list(given))
+    if found is not None and all(wanted[name].shape == given[own].shape for name, own in found.items()):
+        return found
+    pairs = sorted(
+        (_distance(value, other), place, own_place, name, own)
+        for place, (name, value) in enumerate(wanted.items())
+        for own_place, (own, other) in enumerate(given.items())
+        if value.shape == other.shape
     )
+    nearest: dict[str, str] = {}
+    for _, _, _, name, own in pairs:
+        if name not in nearest and own not in nearest.values():
+            nearest[name] = own
+    if len(nearest) < len(wanted):
+        raise ModelError(
+            f"{who}: outputs of shape {', '.join(str(value.shape[1:]) for value in given.values())} a sample, the "
+            f"reference has {', '.join(str(value.shape[1:]) for value in wanted.values())}; are these two forms of "
+            "the same model?"
+        )
+    return {name: nearest[name] for name in wanted}
 
 
 def labels_for(

@@ -91,9 +91,8 @@ class Pass:
 
     def _begin(self, answered: Answered, labels: Mapping[str, np.ndarray], first_input: np.ndarray) -> None:
         reference = answered.outputs[REFERENCE]
-        shapes = [value.shape[1:] for value in reference.values()]
         for model, own in answered.outputs.items():
-            self._names[model] = outputs_as(list(reference), shapes, own, who=model or "the reference")
+            self._names[model] = outputs_as(reference, own, who=model or "the reference")
         for name, values in reference.items():
             given = labels.get(name)
             names = self._class_names

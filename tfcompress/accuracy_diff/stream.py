@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tfcompress.accuracy_diff.matching import inputs_for
-from tfcompress.accuracy_diff.runners import Arrays, Runner
+from tfcompress.accuracy_diff.matching import PROOF_SAMPLES, input_names, inputs_for
+from tfcompress.accuracy_diff.runners import Runner
 from tfcompress.data import Batch, Samples
 
 __all__ = ["Answered", "answered_batches", "batch_size_for"]
@@ -46,22 +46,29 @@ def answered_batches(
     """Batches in order, with the outputs of all runners.
 
     Args:
-        runners: by the names under which the outputs come back.
+        runners: by the names under which the outputs come back; the first is the reference.
         data: read once.
         batch_size: samples a batch.
         done: how many batches an earlier pass has counted: they are left out, but for the first, which always comes.
         workers: threads beside the caller's, which reads the data; 1 means the caller's alone, None one a core.
     """
+    names = _input_names(runners, data)
     batches = (batch for number, batch in enumerate(data.batches(batch_size)) if number == 0 or number >= done)
     threads = workers or os.cpu_count() or 1
     if threads == 1:
         for batch in batches:
-            yield Answered(batch, {name: _run(runner, batch.inputs, data.name) for name, runner in runners.items()})
+            yield Answered(
+                batch,
+                {name: runner.run(inputs_for(runner, batch.inputs, names[name])) for name, runner in runners.items()},
+            )
         return
     with ThreadPoolExecutor(threads, thread_name_prefix="diff") as pool:
         waiting: deque[tuple[Batch, dict[str, Future[dict[str, np.ndarray]]]]] = deque()
         for batch in batches:
-            started = {name: pool.submit(_run, runner, batch.inputs, data.name) for name, runner in runners.items()}
+            started = {
+                name: pool.submit(runner.run, inputs_for(runner, batch.inputs, names[name]))
+                for name, runner in runners.items()
+            }
             waiting.append((batch, started))
             if len(waiting) > threads:
                 yield _finished(*waiting.popleft())
@@ -69,8 +76,14 @@ def answered_batches(
             yield _finished(*waiting.popleft())
 
 
-def _run(runner: Runner, inputs: Arrays, where: str) -> dict[str, np.ndarray]:
-    return runner.run(inputs_for(runner, inputs, where=where))
+def _input_names(runners: Mapping[str, Runner], data: Samples) -> dict[str, dict[str, str]]:
+    """{model: {its input: the data's}}, the first of the models being the reference."""
+    first = next(data.take(PROOF_SAMPLES).batches(PROOF_SAMPLES)).inputs
+    reference = next(iter(runners.values()))
+    return {
+        name: input_names(runner, first, reference=None if runner is reference else reference, where=data.name)
+        for name, runner in runners.items()
+    }
 
 
 def _finished(batch: Batch, started: Mapping[str, Future[dict[str, np.ndarray]]]) -> Answered:

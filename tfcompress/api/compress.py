@@ -15,6 +15,7 @@ from tfcompress.errors import InputError
 from tfcompress.job.options import CompressOptions
 from tfcompress.load import load_model, to_keras3
 from tfcompress.native_output import silenced
+from tfcompress.process_state import leaves_process_alone
 from tfcompress.recipe import Recipe
 from tfcompress.recipe.options import documented
 from tfcompress.runtime import keras
@@ -22,6 +23,7 @@ from tfcompress.runtime import keras
 __all__ = ["compress"]
 
 
+@leaves_process_alone
 @documented(CompressOptions)
 def compress(
     model: Any,

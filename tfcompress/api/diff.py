@@ -9,14 +9,17 @@ from typing import Any
 from tfcompress.accuracy_diff import compare, runner_for
 from tfcompress.data import Data, open_data
 from tfcompress.data.preprocess import Preprocess
+from tfcompress.diagnosis import missing_extras
 from tfcompress.errors import InputError
 from tfcompress.job.options import DiffOptions
 from tfcompress.native_output import silenced
+from tfcompress.process_state import leaves_process_alone
 from tfcompress.recipe.options import documented
 
 __all__ = ["diff"]
 
 
+@leaves_process_alone
 @documented(DiffOptions)
 def diff(
     reference: Any,
@@ -57,7 +60,7 @@ def diff(
         custom_objects=custom_objects,
         allow_unsafe_deserialization=allow_unsafe_deserialization,
     )
-    with silenced():
+    with silenced(), missing_extras() as missing:
         first, second = (
             runner_for(model, custom_objects=custom_objects, allow_unsafe_deserialization=allow_unsafe_deserialization)
             for model in (reference, candidate)
@@ -83,6 +86,7 @@ def diff(
     return {
         "reference": {"name": str(reference), **compared["reference"], "bytes": _size(reference)},
         "candidate": {"name": str(candidate), **compared["candidates"]["candidate"], "bytes": _size(candidate)},
+        "warnings": list(missing),
     }
 
 

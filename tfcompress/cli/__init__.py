@@ -7,7 +7,8 @@ conversion failed, 2 bad usage or bad input, 3 the accuracy gate failed.
 from __future__ import annotations
 
 import argparse
-import sys
+import contextlib
+import os
 from typing import NoReturn
 
 from absl import app
@@ -15,6 +16,8 @@ from absl import app
 from tfcompress import console, native_output
 from tfcompress.cli.parser import checked_options, parse
 from tfcompress.errors import TfCompressError, one_line
+from tfcompress.interruption import Stopped, stoppable
+from tfcompress.printable import printable
 
 __all__ = ["main", "run"]
 
@@ -23,6 +26,8 @@ INTERRUPTED = 130  # what a shell reports for a process ended by SIGINT
 
 def run() -> NoReturn:
     """Entry point of the `tfcompress` script."""
+    # A model file says nothing of the backend that it was written with, and this process is ours alone.
+    os.environ["KERAS_BACKEND"] = "tensorflow"
     app.run(_main, flags_parser=lambda argv: parse(argv[1:]))
     raise AssertionError("absl.app.run does not return")
 
@@ -47,24 +52,35 @@ def _main(parsed: argparse.Namespace) -> int:
         native_output.show_native_output()
     console.set_quiet(parsed.quiet)
     try:
-        options = checked_options(parsed)
-        with native_output.silenced():
-            from tfcompress.cli import commands
-
-            code: int = getattr(commands, parsed.command)(options, parsed)
+        with stoppable():
+            return _done(parsed)
     except TfCompressError as error:
-        print(f"tfcompress {parsed.command}: error: {error}", file=sys.stderr)
+        _say(f"tfcompress {parsed.command}: error: {error}")
         return error.exit_code
     except KeyboardInterrupt:
-        print(f"tfcompress {parsed.command}: interrupted; nothing was written", file=sys.stderr)
+        _say(f"tfcompress {parsed.command}: interrupted; nothing was written")
         return INTERRUPTED
     except Exception as error:
         if verbose:
             raise
         reason = f"{type(error).__name__}: {one_line(error, 300)}"
-        print(
-            f"tfcompress {parsed.command}: internal error: {reason}; rerun with --verbosity=1 for the traceback",
-            file=sys.stderr,
-        )
+        _say(f"tfcompress {parsed.command}: internal error: {reason}; rerun with --verbosity=1 for the traceback")
         return 1
-    return code
+
+
+def _done(parsed: argparse.Namespace) -> int:
+    try:
+        options = checked_options(parsed)
+        with native_output.silenced():
+            from tfcompress.cli import commands
+
+            code: int = getattr(commands, parsed.command)(options, parsed)
+            return code
+    except Stopped as stop:
+        _say(f"tfcompress {parsed.command}: ended by {stop}; nothing was written")
+        return stop.exit_code
+
+
+def _say(line: str) -> None:
+    with contextlib.suppress(OSError, ValueError):
+        print(printable(line), file=native_output.err(), flush=True)

@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 import tfcompress
 from tfcompress import console, native_output
 from tfcompress.converters import TARGETS
@@ -163,7 +161,7 @@ def _bit_widths(model: FloatModel, options: InspectOptions) -> list[dict[str, ob
 
 def verify(options: VerifyOptions, parsed: argparse.Namespace) -> int:
     """``tfcompress verify``."""
-    problems = tfcompress.verify(options.folder)
+    problems = tfcompress.verify(options.folder, public_key=options.public_key)
     if parsed.json:
         _print_json({"intact": not problems, "problems": problems})
     elif not problems:
@@ -187,8 +185,10 @@ def _fields(options: object) -> dict[str, Any]:
 
 
 def _print(what: Any) -> None:
-    Console(file=native_output.out(), highlight=False, soft_wrap=isinstance(what, str)).print(what, markup=False)
+    with native_output.results() as stream:
+        console.SafeConsole(stream, soft_wrap=isinstance(what, str)).print(what)
 
 
 def _print_json(value: Any) -> None:
-    print(json.dumps(value, indent=2, sort_keys=False, default=str, allow_nan=False), file=native_output.out())
+    with native_output.results() as stream:
+        print(json.dumps(value, indent=2, sort_keys=False, default=str, allow_nan=False), file=stream)

@@ -1,12 +1,33 @@
-"""Hashes of the files behind a data source."""
+"""Hashes of the files behind a data source, and what reading a damaged archive may raise."""
 
 from __future__ import annotations
 
 import hashlib
+import lzma
+import struct
+import zipfile
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
-__all__ = ["sha256_of_file", "sha256_of_files"]
+__all__ = ["ARCHIVE_ERRORS", "sha256_of_file", "sha256_of_files"]
+
+# zipfile and gzip check little themselves: a damaged header shows as whatever the code behind it stumbles over.
+ARCHIVE_ERRORS = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    OSError,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+    OverflowError,
+    KeyError,
+    IndexError,
+    MemoryError,
+)
 
 
 def sha256_of_file(path: Path) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import zipfile
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -16,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from tfcompress.data.files import sha256_of_file, sha256_of_files
+from tfcompress.data.files import ARCHIVE_ERRORS, sha256_of_file, sha256_of_files
+from tfcompress.data.image_sizes import check_image_size
 from tfcompress.data.samples import Sample
 from tfcompress.errors import DataError, one_line
 from tfcompress.tensor_info import TensorInfo
@@ -62,7 +62,7 @@ class ImageSource:
 
     def samples(self, indices: Sequence[int] | None = None) -> Iterator[Sample]:
         """One image at a time: uint8 where its size fits, float32 where it had to be resized (bilinear)."""
-        archive = None if self.path.is_dir() else zipfile.ZipFile(self.path)
+        archive = None if self.path.is_dir() else _zip(self.path)
         try:
             for index in range(self.count) if indices is None else indices:
                 file, label = self.entries[index]
@@ -74,17 +74,24 @@ class ImageSource:
 
     def _read(self, archive: zipfile.ZipFile | None, file: str) -> bytes:
         try:
-            return (self.path / file).read_bytes() if archive is None else archive.read(file)
-        except (OSError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
-            raise DataError(f"{self.path}: {file}: cannot be read: {error}") from None
+            if archive is not None:
+                return archive.read(file)
+            with (self.path / file).open("rb") as stream:
+                data = stream.read(MAX_IMAGE_FILE_BYTES + 1)
+        except ARCHIVE_ERRORS as error:
+            raise DataError(f"{self.path}: {file}: cannot be read: {one_line(error, 160)}") from None
+        if len(data) > MAX_IMAGE_FILE_BYTES:
+            raise DataError(f"{self.path}: {file}: is larger than 256 MiB, expected an image")
+        return data
 
     def _decode(self, data: bytes, file: str) -> np.ndarray:
         from tfcompress.runtime import tf
 
         height, width, channels = self.size
+        check_image_size(data, f"{self.path}: {file}")
         try:
             image = _decode_bytes(tf, data, channels or 0)
-        except tf.errors.InvalidArgumentError as error:
+        except tf.errors.OpError as error:
             reason = one_line(error.message, 120)
             raise DataError(f"{self.path}: {file}: not a readable image ({reason}); remove or replace it") from None
         got_height, got_width = image.shape[0], image.shape[1]
@@ -118,17 +125,21 @@ def open_image_zip(path: Path, inputs: Sequence[TensorInfo]) -> ImageSource:
     Raises:
         DataError: not a zip, no images, or a member of absurd size.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = [info for info in archive.infolist() if not info.is_dir()]
-    except (zipfile.BadZipFile, OSError) as error:
-        raise DataError(f"{path}: not a readable zip: {error}") from None
+    with _zip(path) as archive:
+        members = [info for info in archive.infolist() if not info.is_dir()]
     for info in members:
         if info.file_size > MAX_IMAGE_FILE_BYTES:
             raise DataError(
                 f"{path}: {info.filename}: declares {info.file_size} bytes, expected an image below 256 MiB"
             )
     return _source(path, [info.filename for info in members], inputs)
+
+
+def _zip(path: Path) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(path)
+    except ARCHIVE_ERRORS as error:
+        raise DataError(f"{path}: not a readable zip: {one_line(error, 160)}") from None
 
 
 def _source(path: Path, files: Sequence[str], inputs: Sequence[TensorInfo]) -> ImageSource:

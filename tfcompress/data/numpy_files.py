@@ -6,8 +6,9 @@ An `.npz` is a zip of `.npy` members.  Each member is a header (format descripti
 
 from __future__ import annotations
 
+import math
+import tokenize
 import zipfile
-import zlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -17,11 +18,23 @@ from typing import IO
 import numpy as np
 
 from tfcompress.data.arrays import ArraySource, named_sample
-from tfcompress.data.files import sha256_of_file
+from tfcompress.data.files import ARCHIVE_ERRORS, sha256_of_file
 from tfcompress.data.samples import Sample
-from tfcompress.errors import DataError
+from tfcompress.errors import DataError, one_line
 
 __all__ = ["NpzSource", "open_npy", "open_npz"]
+
+
+MOST_ROW_BYTES = 1 << 30  # one sample
+# What numpy's reader of headers, which parses Python text, may raise for one that is damaged.
+_HEADER_ERRORS = (
+    *ARCHIVE_ERRORS,
+    SyntaxError,
+    TypeError,
+    AttributeError,
+    RecursionError,
+    tokenize.TokenError,
+)
 
 
 @dataclass(frozen=True)
@@ -31,7 +44,7 @@ class _Header:
 
     @property
     def row_bytes(self) -> int:
-        return int(np.prod(self.shape[1:], dtype=np.int64)) * self.dtype.itemsize
+        return math.prod(self.shape[1:]) * self.dtype.itemsize
 
 
 def _read_header(stream: IO[bytes], where: str) -> _Header:
@@ -40,15 +53,21 @@ def _read_header(stream: IO[bytes], where: str) -> _Header:
         version = np.lib.format.read_magic(stream)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, fortran, dtype = read(stream)
-    except (ValueError, EOFError, SyntaxError, TypeError) as error:
-        raise DataError(f"{where}: not a .npy array: {error}") from None
+        sizes = tuple(int(size) for size in shape)
+    except _HEADER_ERRORS as error:
+        raise DataError(f"{where}: not a .npy array: {one_line(error, 160)}") from None
     if dtype.hasobject:
         raise DataError(f"{where}: holds pickled Python objects, expected numbers; save it with plain numeric arrays")
     if not shape:
         raise DataError(f"{where}: is a single number, expected samples along the first dimension")
     if fortran and len(shape) > 1:
         raise DataError(f"{where}: is in Fortran order and cannot be streamed; save np.ascontiguousarray(array)")
-    return _Header(tuple(shape), dtype)
+    header = _Header(sizes, dtype)
+    if min(sizes) < 0 or not 0 < header.row_bytes <= MOST_ROW_BYTES:
+        raise DataError(
+            f"{where}: says that it has shape {sizes} and dtype {dtype}; expected samples of 1 byte to 1 GiB each"
+        )
+    return header
 
 
 @dataclass(frozen=True)
@@ -83,14 +102,18 @@ class NpzSource:
     def samples(self, indices: Sequence[int] | None = None) -> Iterator[Sample]:
         """One sample a row, read from the zip as it is asked for."""
         with ExitStack() as stack:
-            archive = stack.enter_context(zipfile.ZipFile(self.path))
-            rows = {
-                name: self._rows(stack.enter_context(archive.open(f"{name}.npy")), name, indices)
-                for name in (*self.inputs, *self.labels)
-            }
+            rows = {name: self._rows(stream, name, indices) for name, stream in self._opened(stack).items()}
             for values in zip(*rows.values(), strict=True):
                 row = dict(zip(rows, values, strict=True))
                 yield named_sample({name: row[name] for name in self.inputs}, {name: row[name] for name in self.labels})
+
+    def _opened(self, stack: ExitStack) -> dict[str, IO[bytes]]:
+        try:
+            archive = stack.enter_context(zipfile.ZipFile(self.path))
+            names = (*self.inputs, *self.labels)
+            return {name: stack.enter_context(archive.open(f"{name}.npy")) for name in names}
+        except ARCHIVE_ERRORS as error:
+            raise DataError(f"{self.path}: not a readable .npz: {one_line(error, 160)}") from None
 
     def _rows(self, stream: IO[bytes], name: str, indices: Sequence[int] | None) -> Iterator[np.ndarray]:
         where = f"{self.path}: array {name!r}"
@@ -100,8 +123,8 @@ class NpzSource:
         for row in range(end):
             try:
                 data = stream.read(header.row_bytes)
-            except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
-                raise DataError(f"{where}: row {row} cannot be read: {error}; the file is damaged") from None
+            except ARCHIVE_ERRORS as error:
+                raise DataError(f"{where}: row {row} cannot be read: {one_line(error, 160)}; it is damaged") from None
             if len(data) != header.row_bytes:
                 raise DataError(f"{where}: ends in row {row} of {header.shape[0]}; the file is cut off")
             if wanted is None or row in wanted:
@@ -139,8 +162,10 @@ def _headers(path: Path) -> dict[str, _Header]:
                 if member.endswith(".npy"):
                     with archive.open(member) as stream:
                         found[member[:-4]] = _read_header(stream, f"{path}: array {member[:-4]!r}")
-    except (zipfile.BadZipFile, zlib.error, OSError, NotImplementedError) as error:
-        raise DataError(f"{path}: not a readable .npz: {error}") from None
+    except DataError:
+        raise
+    except ARCHIVE_ERRORS as error:
+        raise DataError(f"{path}: not a readable .npz: {one_line(error, 160)}") from None
     if not found:
         raise DataError(f"{path}: holds no arrays, expected x (and y)")
     return found
@@ -154,8 +179,10 @@ def open_npy(path: Path) -> ArraySource:
     """
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        raise DataError(f"{path}: not a readable .npy array of numbers: {error}") from None
+    except _HEADER_ERRORS as error:
+        raise DataError(f"{path}: not a readable .npy array of numbers: {one_line(error, 160)}") from None
     if array.ndim == 0:
         raise DataError(f"{path}: is a single number, expected samples along the first dimension")
+    if array.size == 0 and len(array):
+        raise DataError(f"{path}: has shape {array.shape}, expected samples that are not empty")
     return ArraySource(str(path), {"x": array}, {}, sha256_of_file(path))

@@ -12,7 +12,10 @@ array's bytes) or `image` (an encoded JPEG, PNG, BMP or GIF).
 
 from __future__ import annotations
 
+import itertools
 import json
+import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -23,12 +26,16 @@ import numpy as np
 
 from tfcompress.data.arrays import named_sample
 from tfcompress.data.files import sha256_of_files
+from tfcompress.data.image_sizes import check_image_size
+from tfcompress.data.record_files import count_records
 from tfcompress.data.samples import Sample
 from tfcompress.errors import DataError, one_line
 
 __all__ = ["RecordSource", "open_records"]
 
 _ENCODINGS = ("values", "raw", "image")
+MOST_DIMENSIONS = 8
+MOST_VALUES = 1 << 28  # a sample: 1 GiB in float32
 
 
 @dataclass(frozen=True)
@@ -44,8 +51,9 @@ class _Feature:
             return tf.io.FixedLenFeature([], tf.string)
         return tf.io.FixedLenFeature(self.shape, tf.int64 if np.dtype(self.dtype).kind in "iub" else tf.float32)
 
-    def decode(self, tf: Any, value: Any) -> np.ndarray:
+    def decode(self, tf: Any, value: Any, where: str) -> np.ndarray:
         if self.encoding == "image":
+            check_image_size(value.numpy(), f"{where}: feature {self.key!r}")
             channels = self.shape[-1] if self.shape else 0
             return tf.io.decode_image(value, channels=channels, expand_animations=False).numpy()
         if self.encoding == "raw":
@@ -90,28 +98,46 @@ class RecordSource:
 
         wanted = None if indices is None else frozenset(indices)
         features = {item.key: item.parser(tf) for item in (*self.inputs, *self.labels)}
-        for index, record in enumerate(tf.data.TFRecordDataset([str(file) for file in self.files])):
+        for index, record in enumerate(self._records(tf)):
             if wanted is not None and index not in wanted:
                 continue
+            where = f"{self.path}: record {index}"
             try:
                 parsed = tf.io.parse_single_example(record, features)
-                yield named_sample(
-                    {item.name: item.decode(tf, parsed[item.key]) for item in self.inputs},
-                    {item.name: item.decode(tf, parsed[item.key]) for item in self.labels},
+                inputs, labels = (
+                    {item.name: item.decode(tf, parsed[item.key], where) for item in group}
+                    for group in (self.inputs, self.labels)
                 )
-            except (tf.errors.OpError, ValueError) as error:
-                reason = one_line(getattr(error, "message", error), 160)
-                raise DataError(f"{self.path}: record {index} does not fit the feature spec: {reason}") from None
+            except (tf.errors.OpError, ValueError, TypeError, OverflowError) as error:
+                raise DataError(f"{where} does not fit the feature spec: {_reason(error)}") from None
+            yield named_sample(inputs, labels)
+
+    def _records(self, tf: Any) -> Iterator[Any]:
+        _count(self.files)  # its checks come before any record is read
+        stream = iter(tf.data.TFRecordDataset([str(file) for file in self.files]))
+        for index in itertools.count():
+            try:
+                record = next(stream)
+            except StopIteration:
+                return
+            except tf.errors.OpError as error:
+                raise DataError(f"{self.path}: record {index} cannot be read: {_reason(error)}") from None
+            yield record
 
 
-@lru_cache(maxsize=8)
+def _reason(error: Exception) -> str:
+    """What TensorFlow says, without the name of the operator that said it."""
+    return one_line(re.sub(r"\{\{.*?\}\}", "", str(getattr(error, "message", error))), 160)
+
+
 def _count(files: tuple[Path, ...]) -> int:
-    from tfcompress.runtime import tf
+    return sum(_counted(file, file.stat().st_mtime_ns, file.stat().st_size) for file in files)
 
-    try:
-        return sum(1 for _ in tf.data.TFRecordDataset([str(file) for file in files]))
-    except tf.errors.OpError as error:
-        raise DataError(f"{files[0]}: not a readable .tfrecord: {one_line(error.message, 160)}") from None
+
+@lru_cache(maxsize=64)
+def _counted(file: Path, changed: int, size: int) -> int:
+    del changed, size  # they tell a file that was written anew from the one before
+    return count_records(file)
 
 
 def open_records(path: Path, input_names: Sequence[str], output_names: Sequence[str]) -> RecordSource:
@@ -127,9 +153,10 @@ def open_records(path: Path, input_names: Sequence[str], output_names: Sequence[
         )
     try:
         spec = json.loads(spec_path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{spec_path}: not a readable feature spec: {error}") from None
-    if not isinstance(spec, dict) or not set(spec) <= {"inputs", "labels"} or not spec.get("inputs"):
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{spec_path}: not a readable feature spec: {one_line(error, 160)}") from None
+    parts = [spec.get("inputs"), spec.get("labels", {})] if isinstance(spec, dict) else [None]
+    if not all(isinstance(part, dict) for part in parts) or not set(spec) <= {"inputs", "labels"} or not parts[0]:
         raise DataError(f'{spec_path}: expected {{"inputs": {{...}}, "labels": {{...}}}}')
     inputs = _features(spec_path, spec["inputs"], input_names, "x")
     labels = _features(spec_path, spec.get("labels", {}), output_names, "y")
@@ -137,18 +164,29 @@ def open_records(path: Path, input_names: Sequence[str], output_names: Sequence[
 
 
 def _features(path: Path, spec: Mapping[str, Any], names: Sequence[str], only: str) -> tuple[_Feature, ...]:
-    found = []
-    for key, item in spec.items():
-        unknown = set(item) - {"name", "dtype", "shape", "encoding"}
-        encoding = item.get("encoding", "values")
-        if unknown or encoding not in _ENCODINGS:
-            raise DataError(
-                f"{path}: feature {key!r}: unknown {unknown or encoding}, expected encoding {'/'.join(_ENCODINGS)}"
-            )
-        name = item.get("name", key if key in names or len(spec) > 1 else only)
-        try:
-            dtype = np.dtype(item.get("dtype", "float32")).name
-        except TypeError:
-            raise DataError(f"{path}: feature {key!r}: unknown dtype {item['dtype']!r}") from None
-        found.append(_Feature(key, name, dtype, tuple(item.get("shape", ())), encoding))
-    return tuple(found)
+    return tuple(
+        _feature(f"{path}: feature {key!r}", key, item, key if key in names or len(spec) > 1 else only)
+        for key, item in spec.items()
+    )
+
+
+def _feature(where: str, key: str, item: Any, name: str) -> _Feature:
+    if not isinstance(item, dict):
+        raise DataError(f'{where}: expected {{"dtype": ..., "shape": [...]}}, got {one_line(item, 60)}')
+    unknown = set(item) - {"name", "dtype", "shape", "encoding"}
+    encoding, name = item.get("encoding", "values"), item.get("name", name)
+    if unknown or encoding not in _ENCODINGS or not isinstance(name, str):
+        raise DataError(f"{where}: unknown {unknown or encoding}, expected encoding {'/'.join(_ENCODINGS)}")
+    try:
+        dtype = np.dtype(item.get("dtype", "float32"))
+    except (TypeError, ValueError):
+        dtype = np.dtype(object)
+    if dtype.kind not in "biuf":
+        raise DataError(f"{where}: unknown dtype {one_line(item['dtype'], 60)!r}, expected one of numbers")
+    shape = item.get("shape", [])
+    whole = isinstance(shape, list) and all(type(size) is int and size >= 0 for size in shape)
+    if not whole or len(shape) > MOST_DIMENSIONS or math.prod(shape) > MOST_VALUES:
+        raise DataError(
+            f"{where}: shape {one_line(shape, 60)}, expected up to {MOST_DIMENSIONS} sizes and {MOST_VALUES} values"
+        )
+    return _Feature(key, name, dtype.name, tuple(shape), encoding)

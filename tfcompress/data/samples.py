@@ -10,7 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
-from tfcompress.errors import DataError
+from tfcompress.errors import DataError, one_line
 from tfcompress.tensor_info import TensorInfo
 
 __all__ = ["Batch", "Sample", "Samples", "Source"]
@@ -184,7 +184,7 @@ class Samples:
         start = 0
         while chunk := list(itertools.islice(stream, batch_size)):
             labels = [self._labels_of(index, sample) for index, sample in chunk]
-            stacked = {name: np.stack([item[name] for item in labels]) for name in labels[0]}
+            stacked = {name: self._stack([item.get(name) for item in labels], start) for name in labels[0]}
             yield Batch(start, self._ready_inputs(chunk) or self._checked_inputs(chunk), stacked)
             start += len(chunk)
 
@@ -205,7 +205,16 @@ class Samples:
     def _checked_inputs(self, chunk: Sequence[tuple[int, Sample]]) -> dict[str, np.ndarray]:
         """The inputs of samples that are checked and brought into form one by one."""
         each = [self._inputs_of(index, sample) for index, sample in chunk]
-        return {info.name: np.stack([item[info.name] for item in each]) for info in self.inputs}
+        return {info.name: self._stack([item[info.name] for item in each], chunk[0][0]) for info in self.inputs}
+
+    def _stack(self, values: Sequence[np.ndarray | None], start: int) -> np.ndarray:
+        shapes = {None if value is None else value.shape for value in values}
+        if len(shapes) > 1:
+            told = " and ".join("nothing" if shape is None else str(shape) for shape in sorted(shapes, key=str)[:2])
+            raise DataError(
+                f"{self.name}: samples from {start} on have different shapes, {told}; bring them to one size"
+            )
+        return np.stack([value for value in values if value is not None])
 
     def _inputs_of(self, index: int, sample: Sample) -> dict[str, np.ndarray]:
         where = f"{self.name}: sample {index}"
@@ -228,7 +237,7 @@ class Samples:
         if value.dtype.kind not in ("OSU" if wants_text else "biuf"):
             raise DataError(f"{where}: input {info.name!r} has dtype {value.dtype}, expected numbers for {info.dtype}")
         if self.preprocess is not None and not wants_text:
-            value = np.asarray(self.preprocess(value))
+            value = self._preprocessed(value, where)
         want = info.shape[1:]
         if value.ndim == len(want) - 1 and want[-1] == 1:
             value = value[..., None]  # a grey image or a series without its channel axis
@@ -246,7 +255,26 @@ class Samples:
         dtype = np.dtype(info.dtype if info.dtype != "bfloat16" else "float32")
         if dtype.kind in "iu" and value.dtype.kind == "f" and not np.array_equal(value, np.round(value)):
             raise DataError(f"{where}: input {info.name!r} has fractions, but the model takes {info.dtype}")
-        return value.astype(dtype)
+        with np.errstate(over="ignore", invalid="ignore"):
+            taken = value.astype(dtype)
+        fitting = np.isfinite(taken).all() if dtype.kind == "f" else dtype.kind == "b" or np.array_equal(taken, value)
+        if not fitting:
+            raise DataError(
+                f"{where}: input {info.name!r} has values from {value.min()} to {value.max()}, which {dtype} cannot "
+                "hold; scale the data"
+            )
+        return taken
+
+    def _preprocessed(self, value: np.ndarray, where: str) -> np.ndarray:
+        assert self.preprocess is not None
+        try:
+            # A copy: Keras's own functions compute in place, and what lies in a file is read-only.
+            value = np.asarray(self.preprocess(np.array(value)))
+        except Exception as error:  # the user's own function
+            raise DataError(f"{where}: --preprocess failed: {type(error).__name__}: {one_line(error, 200)}") from None
+        if value.dtype.kind not in "biuf":
+            raise DataError(f"{where}: --preprocess gave {value.dtype}, expected an array of numbers")
+        return value
 
     def _labels_of(self, index: int, sample: Sample) -> dict[str, np.ndarray]:
         given = sample.labels

@@ -5,19 +5,27 @@ from __future__ import annotations
 import csv
 import gzip
 import itertools
+import math
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 import numpy as np
 
-from tfcompress.data.files import sha256_of_file
+from tfcompress.data.files import ARCHIVE_ERRORS, sha256_of_file
 from tfcompress.data.samples import Sample
-from tfcompress.errors import DataError
+from tfcompress.errors import DataError, one_line
 from tfcompress.tensor_info import TensorInfo
 
 __all__ = ["CsvSource", "open_csv"]
+
+LONGEST_LINE = 1 << 26  # characters
+MOST_RATIO, LEAST_BOMB = 200, 1 << 30  # what a .gz may unpack to: so many times its size, or so many characters
+MOST_CLASSES = 100_000
+LARGEST_LABEL = 2.0**53
+_NO_LABEL = frozenset({"na", "n/a", "nan", "null", "none", "?", "-", "inf", "-inf", "infinity", "-infinity"})
 
 
 @dataclass(frozen=True)
@@ -58,24 +66,25 @@ class CsvSource:
     def samples(self, indices: Sequence[int] | None = None) -> Iterator[Sample]:
         """One sample a row, float32."""
         wanted = None if indices is None else frozenset(indices)
-        with _open(self.path) as stream:
-            rows = csv.reader(stream)
-            if self.has_header:
-                next(rows)
-            for index, row in enumerate(row for row in rows if row):
-                if wanted is None or index in wanted:
-                    yield self._sample(index, row)
+        rows = _rows(self.path)
+        if self.has_header:
+            next(rows)
+        for index, row in enumerate(rows):
+            if wanted is None or index in wanted:
+                yield self._sample(index, row)
 
     def _sample(self, index: int, row: list[str]) -> Sample:
+        where = f"{self.path}: row {index + 1}"
         cells = [cell for column, cell in enumerate(row) if column != self.label]
         try:
             values = np.array(cells, np.float32)
-        except ValueError as error:
-            raise DataError(f"{self.path}: row {index + 1}: {error}; expected numbers in every input column") from None
-        if values.size != int(np.prod(self.shape)):
-            raise DataError(f"{self.path}: row {index + 1}: {values.size} input columns, the model takes {self.shape}")
+        except ValueError:
+            raise DataError(f"{where}: {_why_no_numbers(row, self.label)}") from None
+        if values.size != math.prod(self.shape):
+            hint = _other_delimiter(row)
+            raise DataError(f"{where}: {values.size} input columns, the model takes {self.shape}{hint}")
         if self.label is not None and self.label >= len(row):
-            raise DataError(f"{self.path}: row {index + 1}: has no column {self.label}, where the label is expected")
+            raise DataError(f"{where}: has no column {self.label}, where the label is expected")
         labels = [] if self.label is None else [self._label(row[self.label])]
         return Sample([values.reshape(self.shape)], labels)
 
@@ -83,7 +92,7 @@ class CsvSource:
         if self.classes:
             return np.asarray(self.classes.index(cell.strip()), np.int64)
         number = float(cell)
-        return np.asarray(int(number) if number.is_integer() else number)
+        return np.asarray(int(number) if number.is_integer() and abs(number) < LARGEST_LABEL else number)
 
 
 def open_csv(path: Path, inputs: Sequence[TensorInfo], label_column: str | None) -> CsvSource:
@@ -101,25 +110,67 @@ def open_csv(path: Path, inputs: Sequence[TensorInfo], label_column: str | None)
     if len(inputs) != 1:
         raise DataError(f"{path}: a .csv feeds one input, the model has {len(inputs)}; give an .npz")
     shape = tuple(size or 1 for size in inputs[0].shape[1:])
-    try:
-        with _open(path) as stream:
-            rows = (row for row in csv.reader(stream) if row)
-            first = next(rows, None)
-            if first is None:
-                raise DataError(f"{path}: is empty, expected rows of numbers")
-            label = _label_index(path, first, int(np.prod(shape)), label_column)
-            has_header = _is_header(first, label)
-            words, count = _labels_in(rows if has_header else itertools.chain([first], rows), label)
-    except (OSError, UnicodeDecodeError, csv.Error, EOFError) as error:
-        raise DataError(f"{path}: not a readable .csv: {error}") from None
+    rows = _rows(path)
+    first = next(rows, None)
+    if first is None:
+        raise DataError(f"{path}: is empty, expected rows of numbers")
+    label = _label_index(path, first, math.prod(shape), label_column)
+    has_header = _is_header(first, label)
+    words, count = _labels_in(path, rows if has_header else itertools.chain([first], rows), label)
     if count == 0:
         raise DataError(f"{path}: no samples below the header, expected at least one row")
     return CsvSource(path, has_header, label, words, shape, count)
 
 
+def _rows(path: Path) -> Iterator[list[str]]:
+    """The rows that are not empty.
+
+    Raises:
+        DataError: not text, or damaged.
+    """
+    try:
+        with _open(path) as stream:
+            yield from (row for row in csv.reader(_lines(path, stream)) if row)
+    except UnicodeDecodeError:
+        raise DataError(f"{path}: is not UTF-8 text; save it with that encoding") from None
+    except (csv.Error, *ARCHIVE_ERRORS) as error:
+        raise DataError(f"{path}: not a readable .csv: {one_line(error, 160)}") from None
+
+
 def _open(path: Path) -> IO[str]:
     opener = gzip.open if path.suffix == ".gz" else open
-    return opener(path, "rt", encoding="utf-8", newline="")
+    return cast(IO[str], opener(path, "rt", encoding="utf-8-sig", newline=""))  # -sig: Excel writes a mark at the start
+
+
+def _lines(path: Path, stream: IO[str]) -> Iterator[str]:
+    most, seen = max(LEAST_BOMB, MOST_RATIO * path.stat().st_size), 0
+    while line := stream.readline(LONGEST_LINE):
+        seen += len(line)
+        if len(line) == LONGEST_LINE or seen > most:
+            raise csv.Error(f"a line of {LONGEST_LINE} characters, or unpacked more than {MOST_RATIO} times its size")
+        yield line
+
+
+def _why_no_numbers(row: list[str], label: int | None) -> str:
+    """What keeps a row's input cells from being numbers, and the remedy."""
+    column, cell = next((c, cell) for c, cell in enumerate(row) if c != label and not _is_number(cell))
+    where = f"column {column}"
+    if hint := _other_delimiter(row):
+        return f"{where}: {cell!r} is no number{hint}"
+    if re.fullmatch(r"\s*[+-]?\d+,\d+\s*", cell):
+        return f"{where}: {cell!r} has a decimal comma, expected a point; in pandas: read_csv(..., decimal=',')"
+    if not cell.strip():
+        return f"{where}: is empty, expected a number; fill it or drop the row"
+    return f"{where}: {cell!r} is no number; expected numbers in every input column"
+
+
+def _other_delimiter(row: list[str]) -> str:
+    """A remark where cells look as if another delimiter stood between them; empty where they do not."""
+    for delimiter, name in {";": "';'", "\t": "a tab", "|": "'|'"}.items():
+        if any(delimiter in cell for cell in row):
+            remedy = f"in pandas: read_csv(..., sep={delimiter!r}" + (", decimal=','" if delimiter == ";" else "")
+            return f": columns are separated by {name}, expected ','; {remedy}).to_csv(..., index=False)"
+    return ""
 
 
 def _is_number(cell: str) -> bool:
@@ -149,16 +200,27 @@ def _label_index(path: Path, first: list[str], features: int, wanted: str | None
     return index
 
 
-def _labels_in(rows: Iterator[list[str]], label: int | None) -> tuple[tuple[str, ...], int]:
-    """(sorted distinct labels if any is not a number, number of rows)."""
-    words: set[str] = set()
-    numeric = True
+def _labels_in(path: Path, rows: Iterator[list[str]], label: int | None) -> tuple[tuple[str, ...], int]:
+    """(sorted distinct labels if they are words, number of rows).
+
+    Raises:
+        DataError: a label is missing, which would give every class behind it another number.
+    """
+    words: dict[str, int] = {}  # the row in which each was seen first
     count = 0
     for row in rows:
         count += 1
         if label is not None and label < len(row):
             cell = row[label].strip()
-            numeric = numeric and _is_number(cell)
-            if len(words) < 100_000:
-                words.add(cell)
-    return (() if numeric else tuple(sorted(words))), count
+            if not cell:
+                raise DataError(f"{path}: row {count}, column {label}: the label is empty; fill it or drop the row")
+            if len(words) < MOST_CLASSES:
+                words.setdefault(cell, count)
+    numbers = [word for word in words if _is_number(word)]
+    missing = [word for word in words if word.lower() in _NO_LABEL and (numbers or _is_number(word))]
+    if missing:
+        raise DataError(
+            f"{path}: row {words[missing[0]]}, column {label}: the label is {missing[0]!r}, expected a class or a "
+            "number; fill it or drop the row"
+        )
+    return (() if len(numbers) == len(words) else tuple(sorted(words))), count

@@ -14,17 +14,20 @@ from tfcompress.compression import Compressed, finetune, start_strategy
 from tfcompress.converters import DEFAULT_TARGETS, TARGETS, parse_targets
 from tfcompress.data import Data, Samples
 from tfcompress.data.preprocess import Preprocess
-from tfcompress.errors import InputError, MissingExtraError
+from tfcompress.diagnosis import missing_extras, optional
+from tfcompress.errors import InputError
 from tfcompress.job.attempts import Job
 from tfcompress.job.data_sets import DataSets
 from tfcompress.job.manifest import write_manifest
 from tfcompress.job.options import ConvertOptions
-from tfcompress.job.output_folder import check_output, published
+from tfcompress.job.output_folder import published
 from tfcompress.job.reproduce import reproduce_command
 from tfcompress.job.results import build_report
+from tfcompress.job.signing import SigningKey
 from tfcompress.load import load_model
 from tfcompress.model import FloatModel
 from tfcompress.native_output import silenced
+from tfcompress.process_state import leaves_process_alone
 from tfcompress.recipe import Recipe
 from tfcompress.recipe.options import documented
 from tfcompress.report import render_html
@@ -51,6 +54,7 @@ class Conversion:
         return 1 if "failed" in statuses else 3 if "gate_failed" in statuses else 0
 
 
+@leaves_process_alone
 @documented(ConvertOptions)
 def convert(
     model: Any,
@@ -70,6 +74,7 @@ def convert(
     seed: int = 0,
     custom_objects: str | Mapping[str, Any] | None = None,
     allow_unsafe_deserialization: bool = False,
+    sign_key: str | Path | None = None,
 ) -> Conversion:
     """Convert a trained Keras model for each target and prove every artifact against the float model.
 
@@ -79,6 +84,7 @@ def convert(
     Raises:
         InputError: anything about the input is wrong; nothing was written.
         ConversionError: the model cannot be compressed, or no target could be made; nothing was written.
+        OutputError: the disk is full, or the output cannot be put in its place; what was there is as it was.
     """
     options = ConvertOptions(
         model=model,
@@ -97,10 +103,12 @@ def convert(
         seed=seed,
         custom_objects=custom_objects,
         allow_unsafe_deserialization=allow_unsafe_deserialization,
+        sign_key=sign_key,
     )
     wanted, plan, folder = parse_targets(targets), recipe or Recipe(), Path(output)
-    check_output(folder)
-    with silenced(), published(folder) as work:
+    key = None if sign_key is None else SigningKey(sign_key)
+    reads = (model, calibration, evaluation, train, sign_key)
+    with silenced(), published(folder, reads=reads) as work, missing_extras() as missing:
         if plan.trains:
             start_strategy(plan.training.strategy)
         console.note("loading the model")
@@ -128,13 +136,13 @@ def convert(
             plan,
             attempt,
             notes=compressed.notes if compressed else (),
-            warnings=data.warnings(),
+            warnings=(*data.warnings(), *missing),
             command=reproduce_command(options),
             max_accuracy_drop=max_accuracy_drop,
             seed=seed,
         )
         plan.save(work / "recipe.json")
-        _write(work, report, data)
+        _write(work, report, data, key)
     return Conversion(folder, report)
 
 
@@ -170,13 +178,12 @@ def _compress(
     return replace(compressed, notes=(*notes, *compressed.notes))
 
 
-def _write(work: Path, report: Mapping[str, Any], data: DataSets) -> None:
-    """report.json, report.html and manifest.json."""
-    text = json.dumps(report, indent=2, allow_nan=False) + "\n"
-    (work / "report.json").write_text(text, encoding="utf-8")
-    try:
-        (work / "report.html").write_text(render_html(dict(report)), encoding="utf-8")
-    except MissingExtraError as error:
-        console.warn(str(error))
-    facts = {key: report[key] for key in ("model", "recipe", "seed", "versions")}
-    write_manifest(work, {**facts, "data": data.hashes()})
+def _write(work: Path, report: Mapping[str, Any], data: DataSets, key: SigningKey | None) -> None:
+    """report.html, report.json and manifest.json."""
+    with missing_extras() as missing, optional("report.html"):
+        html = render_html(dict(report))
+        (work / "report.html").write_text(html, encoding="utf-8", errors="backslashreplace")
+    told = {**report, "warnings": [*report["warnings"], *missing]}
+    (work / "report.json").write_text(json.dumps(told, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    facts = {name: report[name] for name in ("model", "recipe", "seed", "versions")}
+    write_manifest(work, {**facts, "data": data.hashes()}, key=key)

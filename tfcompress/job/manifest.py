@@ -1,7 +1,8 @@
 """The manifest: what a run made, from what, and with what; and the check of a folder against it.
 
-``manifest.json`` holds the SHA-256 and size of every other file, and a hash of itself (of its own JSON text with
-`manifest_sha256` empty), so that any changed, missing or added byte is found.
+``manifest.json`` holds the SHA-256, size and mode of every other file, the mode of every folder, and a hash of itself
+(of its own JSON text with `manifest_sha256` empty and without `signature`), so that whatever is changed, missing or
+added is found.  A signature of that hash also finds who recomputed the hashes.
 """
 
 from __future__ import annotations
@@ -10,17 +11,24 @@ import hashlib
 import importlib.metadata
 import json
 import platform
+import stat
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tfcompress.data.files import sha256_of_file
-from tfcompress.errors import InputError
-from tfcompress.job.output_folder import MANIFEST
+from tfcompress.errors import InputError, one_line
+from tfcompress.job.contents import Contents, contents_of, mode_of
+from tfcompress.job.publishing import recover
+from tfcompress.job.signing import SigningKey, VerifyingKey
+from tfcompress.job.staging import VOLUME_FOLDER, absolute, is_mount, locked
 
-__all__ = ["verify", "versions", "write_manifest"]
+__all__ = ["MANIFEST", "Manifest", "verify", "versions", "write_manifest"]
 
-SCHEMA_VERSION = 1
+MANIFEST = "manifest.json"
+FORMAT = "tfcompress output folder"
+SCHEMA_VERSION = 2
+LARGEST = 64 << 20
 _PACKAGES = (
     "tfcompress",
     "tensorflow",
@@ -46,54 +54,140 @@ def versions() -> dict[str, str | None]:
     return found
 
 
-def write_manifest(folder: Path, facts: Mapping[str, Any]) -> None:
+def write_manifest(folder: Path, facts: Mapping[str, Any], *, key: SigningKey | None = None) -> None:
     """Write ``manifest.json`` for all files now in `folder`.
 
     Args:
         folder: the finished output folder.
         facts: model, data, recipe, versions and seed, as JSON values.
+        key: signs the manifest; None leaves it unsigned.
     """
-    manifest = {"schema_version": SCHEMA_VERSION, **facts, "files": _files(folder), "manifest_sha256": ""}
+    (folder / MANIFEST).touch()
+    mode = mode_of((folder / MANIFEST).stat())
+    now = contents_of(folder, without=frozenset({MANIFEST}))
+    manifest: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "format": FORMAT, "manifest_mode": mode, **facts}
+    manifest |= {"files": now.files, "folders": now.folders, "manifest_sha256": ""}
     manifest["manifest_sha256"] = _own_hash(manifest)
+    if key is not None:
+        manifest["signature"] = key.sign(bytes.fromhex(manifest["manifest_sha256"]))
     (folder / MANIFEST).write_text(_text(manifest), encoding="utf-8")
 
 
-def verify(folder: str | Path) -> list[str]:
+@dataclass(frozen=True)
+class Manifest:
+    """One that was read.
+
+    Attributes:
+        files: as `Contents` has them; without a mode where an older version wrote the manifest.
+        folders: the same; None where an older version wrote the manifest.
+        mode: of the manifest's own file; None where an older version wrote it.
+        digest: the hash of its content, as it should be.
+        intact: that hash is the one that it holds, and it was written as we write.
+        signature: None where it is not signed.
+    """
+
+    files: Mapping[str, Mapping[str, Any]]
+    folders: Mapping[str, Mapping[str, Any]] | None
+    mode: str | None
+    digest: bytes
+    intact: bool
+    signature: object
+
+    @classmethod
+    def read(cls, folder: Path) -> Manifest:
+        """The manifest of a folder.
+
+        Raises:
+            InputError: none there, or one that we did not write.
+        """
+        try:
+            facts = (folder / MANIFEST).lstat()
+            if not stat.S_ISREG(facts.st_mode) or facts.st_size > LARGEST:
+                raise ValueError("no ordinary file, or a very large one")
+            text = (folder / MANIFEST).read_text(encoding="utf-8")
+            known = json.loads(text)
+            if known.get("format", FORMAT if known["schema_version"] == 1 else None) != FORMAT:
+                raise ValueError(f"its format is not {FORMAT!r}")
+            own = _own_hash(known)
+            intact = known["manifest_sha256"] == own and text == _text(known)
+            files = {str(name): dict(item) for name, item in known["files"].items()}
+            folders = known.get("folders")
+            folders = None if folders is None else {str(name): dict(item) for name, item in folders.items()}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            reason = one_line(f"{type(error).__name__}: {error}", 200)
+            raise InputError(f"{folder}: no readable {MANIFEST} of ours ({reason})") from None
+        return cls(files, folders, known.get("manifest_mode"), bytes.fromhex(own), intact, known.get("signature"))
+
+    def differences(self, folder: Path, *, without: frozenset[str] = frozenset()) -> dict[str, list[str]]:
+        """{kind: names}, the kinds being `changed`, `missing`, `added` and `mode`.
+
+        Args:
+            folder: to compare with the manifest.
+            without: names at its top that are left out.
+        """
+        now = _now(folder, without)
+        found: dict[str, list[str]] = {"changed": [], "missing": [], "added": [], "mode": []}
+        for name in sorted({*self.files, *now.files, *now.others}):
+            kind = _difference(self.files.get(name), now.files.get(name), now.others.get(name))
+            if kind:
+                found[kind].append(name + (f" ({now.others[name]})" if name in now.others else ""))
+        if self.folders is not None:
+            for name in sorted({*self.folders, *now.folders}):
+                kind = _difference(self.folders.get(name), now.folders.get(name), None)
+                if kind:
+                    found[kind].append(f"{name}/")
+        if self.mode is not None and self.mode != mode_of((folder / MANIFEST).lstat()):
+            found["mode"].append(MANIFEST)
+        return found
+
+
+def _now(folder: Path, without: frozenset[str]) -> Contents:
+    apart = {MANIFEST, *without}
+    if is_mount(folder) and not any((folder / VOLUME_FOLDER).glob("*")):
+        apart.add(VOLUME_FOLDER)  # the file system made it
+    return contents_of(folder, without=frozenset(apart))
+
+
+def _difference(listed: Mapping[str, Any] | None, now: Mapping[str, Any] | None, other: str | None) -> str | None:
+    if listed is None:
+        return "added"
+    if now is None:
+        return "missing" if other is None else "changed"
+    if any(listed.get(key) != now.get(key) for key in ("sha256", "bytes")):
+        return "changed"
+    return "mode" if listed.get("mode", now["mode"]) != now["mode"] else None
+
+
+def verify(folder: str | Path, *, public_key: str | Path | None = None) -> list[str]:
     """Every way in which a folder differs from its manifest, a line each; empty when it is intact.
 
+    Bytes, names, links, empty folders and modes are compared.  Where a run was killed while it published the folder,
+    the publishing is finished first.
+
+    Args:
+        folder: that tfcompress wrote.
+        public_key: PEM file of the Ed25519 key that must have signed the manifest; None checks no signature.
+
     Raises:
-        InputError: no folder, or no readable manifest in it.
+        InputError: no folder, or no readable manifest in it, or no such key.
     """
     root = Path(folder)
-    if not root.is_dir():
-        raise InputError(f"{folder}: no such folder, expected one that tfcompress convert wrote")
-    try:
-        text = (root / MANIFEST).read_text(encoding="utf-8")
-        manifest = json.loads(text)
-        listed, own = manifest["files"], manifest["manifest_sha256"]
-        expected = {name: (item["sha256"], item["bytes"]) for name, item in listed.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{folder}: no readable {MANIFEST} ({type(error).__name__}: {error})") from None
-    problems = []
-    if own != _own_hash({**manifest, "manifest_sha256": ""}) or text != _text(manifest):
-        problems.append(f"changed: {MANIFEST}")
-    found = {name: (item["sha256"], item["bytes"]) for name, item in _files(root).items()}
-    problems += [f"missing: {name}" for name in sorted(expected.keys() - found.keys())]
-    problems += [f"added: {name}" for name in sorted(found.keys() - expected.keys())]
-    problems += [f"changed: {name}" for name in sorted(expected.keys() & found.keys()) if expected[name] != found[name]]
-    return problems
-
-
-def _files(folder: Path) -> dict[str, dict[str, Any]]:
-    """Every file below `folder` but the manifest; a link counts as what its target's name says."""
-    found = {}
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder).as_posix()
-        if path.is_symlink():
-            found[name] = {"sha256": f"link to {path.readlink()}", "bytes": 0}
-        elif path.is_file() and name != MANIFEST:
-            found[name] = {"sha256": sha256_of_file(path), "bytes": path.stat().st_size}
-    return found
+    key = None if public_key is None else VerifyingKey(public_key)
+    target = absolute(root)
+    with locked(target):
+        recover(target)
+        if not root.is_dir():
+            raise InputError(f"{folder}: no such folder, expected one that tfcompress convert wrote")
+        manifest = Manifest.read(root)
+        differences = manifest.differences(root)
+    problems = [] if manifest.intact else [f"changed: {MANIFEST}"]
+    if key is not None and manifest.signature is None:
+        problems.append(f"unsigned: {MANIFEST}")
+    elif key is not None and not key.made(manifest.signature, manifest.digest):
+        problems.append(f"not signed by {public_key}: {MANIFEST}")
+    for kind in ("missing", "added", "changed"):
+        problems += [f"{kind}: {name}" for name in differences[kind]]
+    return problems + [f"mode changed: {name}" for name in differences["mode"]]
 
 
 def _text(manifest: Mapping[str, Any]) -> str:
@@ -101,4 +195,5 @@ def _text(manifest: Mapping[str, Any]) -> str:
 
 
 def _own_hash(manifest: Mapping[str, Any]) -> str:
-    return hashlib.sha256(_text(manifest).encode()).hexdigest()
+    bare = {key: value for key, value in manifest.items() if key != "signature"}
+    return hashlib.sha256(_text({**bare, "manifest_sha256": ""}).encode()).hexdigest()

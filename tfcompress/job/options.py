@@ -125,6 +125,9 @@ class ConvertOptions(_Calibrating, _Gate, _DataReading, _Loading):
     recipe: Recipe | None = option(
         None, metavar="FILE", help="what is done to the model: a JSON recipe or, in Python, a Recipe"
     )
+    sign_key: str | Path | None = option(
+        None, metavar="KEY.pem", help="Ed25519 private key that signs the manifest; needs the extra [sign]"
+    )
     suggest: bool = option(
         False,
         help="if an artifact fails the gate or lost zeros or clusters that the model had, try the repairs of the "
@@ -216,6 +219,9 @@ class VerifyOptions(_Options):
     """Options of `verify`."""
 
     folder: str = option(positional=True, metavar="DIR", help="output folder of convert")
+    public_key: str | Path | None = option(
+        None, metavar="KEY.pem", help="Ed25519 key that must have signed the manifest; needs the extra [sign]"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Mapping
 from typing import Any
@@ -70,5 +71,8 @@ def float_model_from_keras(
 
 def _run(model: Any, inputs: Structure, outputs: Structure, values: Mapping[str, Any]) -> dict[str, Any]:
     """One inference pass: {input name: tensor} to {output name: tensor}."""
-    result = model(inputs.pack(values), training=False)
+    # Layers of Keras 3 with dropout advance their seeds at inference too; the scope keeps such writes out of the graph.
+    scope = keras.StatelessScope() if isinstance(model, keras.Model) else contextlib.nullcontext()
+    with scope:
+        result = model(inputs.pack(values), training=False)
     return outputs.unpack(result)

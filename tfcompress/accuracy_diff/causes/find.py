@@ -12,6 +12,7 @@ from tfcompress.accuracy_diff.causes.layer_causes import layer_causes
 from tfcompress.accuracy_diff.causes.model_causes import compression_causes, input_causes, output_causes
 from tfcompress.accuracy_diff.layers import LayerDiff
 from tfcompress.accuracy_diff.litert_runner import LiteRtRunner
+from tfcompress.accuracy_diff.matching import PROOF_SAMPLES, input_names
 from tfcompress.accuracy_diff.runners import FloatModelRunner
 from tfcompress.data import Samples
 from tfcompress.graphs.tflite import read_tflite
@@ -39,7 +40,10 @@ def find_causes(
         original: the Keras model before fine-tuning, whose zeros and clusters are to be kept too; None where none was.
     """
     evidence = Evidence.of(layers, read_tflite(candidate.content), reference.model.keras_model)
-    at_input = list(input_causes(evidence, data))
+    first = next(data.take(PROOF_SAMPLES).batches(PROOF_SAMPLES)).inputs
+    names = input_names(candidate, first, reference=reference, where=data.name)
+    fed = {index: names[info.name] for index, info in zip(candidate.input_indices, candidate.inputs, strict=True)}
+    at_input = list(input_causes(evidence, data, fed))
     if at_input:  # every layer behind it sees values that its range was not made for
         return tuple(at_input)
     by_layer = list(layer_causes(evidence))
@@ -54,7 +58,7 @@ def find_causes(
     others = {cause.layer for cause in lost}  # their weights are not the float model's: no bits would help
     found = [cause for cause in _one_for_many(evidence, by_layer) if cause.layer not in others]
     if not found and not lost:  # equal outputs may come from a fault before them
-        found = list(output_causes(evidence, reference, candidate, data))
+        found = list(output_causes(evidence, reference, candidate, data, names))
     return (*found, *lost)
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
 from tfcompress.accuracy_diff.causes.cause import Cause
 from tfcompress.accuracy_diff.causes.evidence import Evidence, Row
 from tfcompress.accuracy_diff.layers.tapped import tensor_range
+from tfcompress.accuracy_diff.matching import inputs_for
 from tfcompress.accuracy_diff.runners import Runner
 from tfcompress.data import Samples
 
@@ -22,15 +23,15 @@ SPARSE, LOST = 0.3, 0.05  # a pruned kernel's share of zeros; how much of it may
 MOST_CLUSTERS = 256
 
 
-def input_causes(evidence: Evidence, data: Samples) -> Iterator[Cause]:
-    """Inputs that are not what the artifact was calibrated with."""
+def input_causes(evidence: Evidence, data: Samples, fed: Mapping[int, str]) -> Iterator[Cause]:
+    """Inputs that are not what the artifact was calibrated with; `fed` is {tensor index: name in the data}."""
     values: dict[str, list[np.ndarray]] = {}
     for batch in data.batches(32):
         for name, array in batch.inputs.items():
             values.setdefault(name, []).append(array.ravel())
-    for (name, parts), index in zip(values.items(), evidence.graph.inputs, strict=False):
+    for index, name in fed.items():
         limits = _input_range(evidence, index)
-        seen = np.concatenate(parts)
+        seen = np.concatenate(values[name])
         if limits is None or seen.dtype.kind != "f":
             continue
         text = f"input {name!r} has values {seen.min():.3g} to {seen.max():.3g}, the artifact was made for "
@@ -61,14 +62,16 @@ def _preprocess_for(limits: tuple[float, float]) -> str | None:
     return None
 
 
-def output_causes(evidence: Evidence, reference: Runner, candidate: Runner, data: Samples) -> Iterator[Cause]:
-    """A softmax or sigmoid whose 8 bits cannot tell the answers apart."""
+def output_causes(
+    evidence: Evidence, reference: Runner, candidate: Runner, data: Samples, names: Mapping[str, str]
+) -> Iterator[Cause]:
+    """A softmax or sigmoid whose 8 bits cannot tell the answers apart; `names` as of `matching.input_names`."""
     last = [row for row in evidence.rows if row.operator.name in ("SOFTMAX", "LOGISTIC") and row.integer]
     if len(last) != 1 or last[0].diff.tensor not in _results(evidence):
         return
     tied = samples = 0
     for batch in data.batches(32):
-        wanted, got = reference.run(batch.inputs), candidate.run(_renamed(candidate, batch.inputs))
+        wanted, got = reference.run(batch.inputs), candidate.run(inputs_for(candidate, batch.inputs, names))
         first, second = next(iter(wanted.values())), next(iter(got.values()))
         if second.ndim != 2 or second.shape[1] < 2 or first.shape != second.shape:
             return
@@ -87,10 +90,6 @@ def _results(evidence: Evidence) -> set[int]:
         if producer is not None and producer.name == "DEQUANTIZE":
             found.add(producer.inputs[0])
     return found
-
-
-def _renamed(runner: Runner, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return {info.name: inputs.get(info.name, value) for info, value in zip(runner.inputs, inputs.values(), strict=True)}
 
 
 def _best_two_equal(outputs: np.ndarray) -> np.ndarray:

@@ -19,6 +19,7 @@ from tfcompress.accuracy_diff.layers.tapped import (
     teacher_forced,
 )
 from tfcompress.accuracy_diff.litert_runner import LiteRtRunner
+from tfcompress.accuracy_diff.matching import PROOF_SAMPLES, input_names, inputs_for, outputs_as
 from tfcompress.accuracy_diff.runners import Arrays, FloatModelRunner, Runner, SavedModelRunner, in_fixed_batches
 from tfcompress.accuracy_diff.signal_error import signal_metrics, signal_statistics
 from tfcompress.data import Samples
@@ -97,13 +98,19 @@ def compare_layers(reference: FloatModelRunner, candidate: Runner, data: Samples
     if reference.model.keras_model is None:
         return ()
     kinds = {layer.name: type(layer).__name__ for layer in all_layers(reference.model.keras_model)}
-    graph = GraphTensors(reference.function, kinds)
+    if not isinstance(candidate, LiteRtRunner | SavedModelRunner):
+        return ()
+    graph = GraphTensors(reference.function, kinds, [info.name for info in reference.inputs])
+    first = next(data.take(PROOF_SAMPLES).batches(PROOF_SAMPLES)).inputs
+    names = input_names(candidate, first, reference=reference, where=data.name)
     if isinstance(candidate, LiteRtRunner):
-        return _against_tflite(graph, candidate, data, kinds)
-    if isinstance(candidate, SavedModelRunner):
-        function, batch = candidate.static(MOST_BATCH)
-        return _against_graph(graph, GraphTensors(function, kinds), batch, data, kinds)
-    return ()
+        outputs = outputs_as(
+            reference.run(first), candidate.run(inputs_for(candidate, first, names)), who=candidate.name
+        )
+        return _against_tflite(graph, candidate, data, kinds, names, outputs)
+    function, batch = candidate.static(MOST_BATCH)
+    other = GraphTensors(function, kinds, [names[own] for own in sorted(names)])
+    return _against_graph(graph, other, batch, data, kinds)
 
 
 def _against_graph(
@@ -139,18 +146,23 @@ def _pairs(graph: GraphTensors, other: GraphTensors, kinds: Mapping[str, str]) -
 
 
 def _against_tflite(
-    graph: GraphTensors, candidate: LiteRtRunner, data: Samples, kinds: Mapping[str, str]
+    graph: GraphTensors,
+    candidate: LiteRtRunner,
+    data: Samples,
+    kinds: Mapping[str, str],
+    names: Mapping[str, str],
+    outputs: Mapping[str, str],
 ) -> tuple[LayerDiff, ...]:
     file = read_tflite(candidate.content)
     found = {
         item.port: (item, graph.operator_named(item.layer, item.leaves)) for item in find_layer_tensors(file, kinds)
     }
-    found |= {item.port: (item, operator) for item, operator in _outputs(graph, file, candidate)}
+    found |= {item.port: (item, operator) for item, operator in _outputs(graph, file, candidate, outputs)}
     pairs = {port: (item, operator) for port, (item, operator) in found.items() if operator is not None}
     if not pairs:
         return ()
     read = graph.reader([operator for _, operator in pairs.values()])
-    twice = _Twice(candidate, [item for item, _ in pairs.values()])
+    twice = _Twice(candidate, [item for item, _ in pairs.values()], names)
     counted: dict[str, Statistics] = {}
     for batch in data.batches(MOST_BATCH):
         values = read(batch.inputs)
@@ -162,31 +174,31 @@ def _against_tflite(
     return tuple(_row(item.layer, kinds.get(item.layer, ""), item, total) for item, total in rows)
 
 
-def _outputs(graph: GraphTensors, file: TfliteFile, candidate: LiteRtRunner) -> Iterator[tuple[LayerTensor, str]]:
-    """The artifact's outputs that pair up by name, or by position, with the float model's."""
-    names = [info.name for info in candidate.outputs]
-    by_name = set(names) == set(graph.outputs)
-    for position, (name, index) in enumerate(zip(names, candidate.output_indices, strict=True)):
-        own = name if by_name else list(graph.outputs)[position]
-        item = output_tensor(file, index, own)
+def _outputs(
+    graph: GraphTensors, file: TfliteFile, candidate: LiteRtRunner, outputs: Mapping[str, str]
+) -> Iterator[tuple[LayerTensor, str]]:
+    """The artifact's outputs with the float model's operators of the same; `outputs` as of `outputs_as`."""
+    indices = {info.name: index for info, index in zip(candidate.outputs, candidate.output_indices, strict=True)}
+    for name, own in outputs.items():
+        item = output_tensor(file, indices[own], name)
         if item is not None:
-            yield item, graph.outputs[own]
+            yield item, graph.outputs[name]
 
 
 class _Twice:
     """The artifact twice: as it is, and with float values before every layer."""
 
-    def __init__(self, candidate: LiteRtRunner, items: Sequence[LayerTensor]) -> None:
+    def __init__(self, candidate: LiteRtRunner, items: Sequence[LayerTensor], names: Mapping[str, str]) -> None:
         self._ports = [item.port for item in items]
         whole, forced = tapped(candidate.content, items), teacher_forced(candidate.content, items)
         self._whole = LiteRtRunner(whole.content, name=candidate.name, workers=1)
         self._forced = LiteRtRunner(forced.content, name=candidate.name, workers=1)
         self._fed = forced.fed
-        self._names = [info.name for info in candidate.inputs]
+        self._names = [names[info.name] for info in candidate.inputs]
 
     def run(self, inputs: Arrays, wanted: Arrays) -> dict[str, tuple[np.ndarray, np.ndarray | None]]:
         """{port: (output, output with float inputs)} where the sizes agree."""
-        given = [inputs.get(name, value) for name, value in zip(self._names, inputs.values(), strict=True)]
+        given = [inputs[name] for name in self._names]
         whole = self._whole.run(dict(zip([info.name for info in self._whole.inputs], given, strict=True)))
         own = self._run_forced(given, wanted)
         return {

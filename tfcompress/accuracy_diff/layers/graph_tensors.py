@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from tfcompress.accuracy_diff.runners import Arrays, as_float32
+from tfcompress.graphs.tensorflow.private_names import convert_variables_to_constants_v2
 from tfcompress.layer_names import as_named_in, layers_of
 from tfcompress.runtime import tf
 
@@ -29,14 +30,17 @@ class GraphTensors:
     Args:
         function: of the model's inference pass, whose result is {output name: tensor}.
         layer_names: of the float model.
+        inputs: names of the function's inputs, in the order of its flat arguments.
 
     Attributes:
         operators: {layer: names of its operators that depend on the input, in the order of computation}.
         outputs: {output name: name of the operator that computes it}.
     """
 
-    def __init__(self, function: Any, layer_names: Collection[str]) -> None:
+    def __init__(self, function: Any, layer_names: Collection[str], inputs: Sequence[str]) -> None:
         self._frozen = _frozen(function)
+        self._inputs = list(inputs)
+        sizes = {tensor.shape[0] for tensor in self._frozen.inputs if tensor.shape.rank}
         self._tensors: dict[str, Any] = {}
         self.operators: dict[str, list[str]] = {}
         operations = self._frozen.graph.get_operations()
@@ -44,7 +48,7 @@ class GraphTensors:
         for operation in _fed_operations(operations):
             layers = layers_of(operation.name, names)
             tensor = operation.outputs[0]
-            if layers and tensor.dtype.is_floating and tensor.shape.rank != 0:
+            if layers and tensor.dtype.is_floating and _is_batch(tensor, sizes):
                 self.operators.setdefault(layers[0], []).append(operation.name)
                 self._tensors[operation.name] = tensor
         # A function's flat outputs are those of its dict sorted by key (tf.nest).
@@ -76,27 +80,31 @@ class GraphTensors:
         return known[-1] if known else None
 
     def reader(self, operators: Collection[str]) -> Callable[[Arrays], dict[str, np.ndarray]]:
-        """A function from a batch to {operator: float32 array}.
-
-        Its inputs are found by the function's argument names or, where those differ, by their order.
-        """
+        """A function from a batch, by the names of the inputs, to {operator: float32 array}."""
         names = list(dict.fromkeys(operators))
         pruned = self._frozen.prune(self._frozen.inputs, [self._tensors[name] for name in names])
-        specs = [(tensor.op.name, tensor.dtype) for tensor in self._frozen.inputs]
+        dtypes = [tensor.dtype for tensor in self._frozen.inputs]
 
         def read(inputs: Arrays) -> dict[str, np.ndarray]:
-            pairs = zip(specs, inputs.values(), strict=True)
-            given = [tf.cast(tf.constant(inputs.get(name, value)), dtype) for (name, dtype), value in pairs]
+            pairs = zip(self._inputs, dtypes, strict=True)
+            given = [tf.cast(tf.constant(inputs[name]), dtype) for name, dtype in pairs]
             return {name: as_float32(value) for name, value in zip(names, pruned(*given), strict=True)}
 
         return read
 
 
-def _frozen(function: Any) -> Any:
-    """The function with its weights as constants and the functions that it calls inlined, compiled ones too."""
-    from tensorflow.python.framework import convert_to_constants  # no public name of its own
+def _is_batch(tensor: Any, sizes: Collection[int | None]) -> bool:
+    """Whether a tensor has one entry a sample: in a recurrent layer some have time first."""
+    return tensor.shape.rank is None or (tensor.shape.rank > 0 and tensor.shape[0] in sizes)
 
-    frozen = convert_to_constants.convert_variables_to_constants_v2(function)
+
+def _frozen(function: Any) -> Any:
+    """The function with its weights as constants and the functions that it calls inlined, compiled ones too.
+
+    Loops stay one operator: what is inside has a value a turn, and reading it beside the loop ends in "Retval has
+    already been set".
+    """
+    frozen = convert_variables_to_constants_v2(function, lower_control_flow=False)
     definition = frozen.graph.as_graph_def()
     if not any(KEPT_WHOLE & set(node.attr) for node in definition.node):
         return frozen
@@ -108,7 +116,7 @@ def _frozen(function: Any) -> Any:
         return tf.graph_util.import_graph_def(definition, input_map=given, return_elements=names, name="")
 
     specs = [tf.TensorSpec(tensor.shape, tensor.dtype, name=tensor.op.name) for tensor in frozen.inputs]
-    return convert_to_constants.convert_variables_to_constants_v2(tf.compat.v1.wrap_function(body, specs))
+    return convert_variables_to_constants_v2(tf.compat.v1.wrap_function(body, specs), lower_control_flow=False)
 
 
 def _open_functions(definition: Any) -> None:

@@ -85,12 +85,14 @@ def find_layer_tensors(file: TfliteFile, layer_names: Collection[str]) -> list[L
     """The tensor of each layer, the last one that bears its name first, in the order of execution."""
     graph = file.main
     found: dict[str, LayerTensor] = {}
+    # In a recurrent layer some tensors have time first: they cannot be compared sample by sample.
+    sizes = {graph.tensors[index].shape[0] for index in graph.inputs if graph.tensors[index].shape}
     names = as_named_in(layer_names, (tensor.name for tensor in graph.tensors))
     for operator in graph.operators:
         for index in operator.outputs:
             tensor = graph.tensors[index]
             layers = layers_of(_last_first(tensor.name), names)
-            if operator.name in CONVERSIONS or not layers or not _is_real(tensor):
+            if operator.name in CONVERSIONS or not layers or not _is_real(tensor) or tensor.shape[0] not in sizes:
                 continue
             earlier = found.pop(layers[0]).fused if layers[0] in found else ()
             fused = tuple(dict.fromkeys((*layers[1:], *earlier)))
