@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.report.test_page import REPORT
+from tests.report.sample import changed, report
 from tfcompress.report import render_html
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -24,14 +24,13 @@ def chromium(*flags: str) -> str:
 
 def long_names() -> str:
     layer = {"layer": "a_layer_with_a_very_long_name_" * 4, "type": "Conv2D", "sqnr_db": 1.0}
-    phone = {**REPORT["targets"]["phone"], "layers": [layer], "notes": ["word" * 60]}
-    return render_html({**REPORT, "targets": {**REPORT["targets"], "phone": phone}})
+    return render_html(changed("phone", layers=[layer], notes=["word" * 60]))
 
 
 @pytest.mark.parametrize("width", [390, 1280])
 @pytest.mark.parametrize("long", [False, True])
 def test_nothing_is_wider_than_the_window(tmp_path: Path, width: int, long: bool) -> None:
-    page = long_names() if long else render_html(REPORT)
+    page = long_names() if long else render_html(report())
     page = re.sub(r"<meta http-equiv=[^>]*>", "", page).replace("</body>", MEASURE)
     (tmp_path / "page.html").write_text(page, encoding="utf-8")
     shown = chromium("--dump-dom", f"--window-size={width},900", f"file://{tmp_path / 'page.html'}")
@@ -48,7 +47,7 @@ def test_the_measurement_sees_what_overflows(tmp_path: Path) -> None:
 
 
 def test_the_page_prints(tmp_path: Path) -> None:
-    (tmp_path / "page.html").write_text(render_html(REPORT), encoding="utf-8")
+    (tmp_path / "page.html").write_text(render_html(report()), encoding="utf-8")
     chromium("--no-pdf-header-footer", f"--print-to-pdf={tmp_path / 'page.pdf'}", f"file://{tmp_path / 'page.html'}")
     content = (tmp_path / "page.pdf").read_bytes()
     assert content.startswith(b"%PDF")

@@ -3,19 +3,19 @@
 import json
 from pathlib import Path
 
-from tests.report.test_page import REPORT
+from tests.report.sample import report
 from tfcompress.report import node_data, write_tensorboard
 from tfcompress.runtime import tf
 
 
 def test_node_data_has_a_value_a_layer() -> None:
-    data = node_data(REPORT["targets"]["phone"], "model.tflite")
+    data = node_data(report().targets["phone"], "model.tflite")
     assert data["model.tflite sqnr_db"]["model.tflite"]["results"] == {"conv<1>": {"value": 12.0}}
     json.dumps(data, allow_nan=False)
 
 
 def test_tensorboard_reads_the_scalars_back(tmp_path: Path) -> None:
-    write_tensorboard(REPORT, tmp_path)
+    write_tensorboard(report(), tmp_path)
     found: dict[str, float] = {}
     for file in (tmp_path / "phone").glob("events*"):
         for event in tf.compat.v1.train.summary_iterator(str(file)):

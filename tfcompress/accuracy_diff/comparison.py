@@ -19,6 +19,7 @@ __all__ = ["CandidateResult", "Comparison", "ReferenceResult", "plain"]
 
 MOST_ROWS = 100  # flipped samples in report.json
 MOST_PICTURES = 12  # of them with a picture
+_STATUSES = {"passed": "ok", "undecidable": "undecided", "failed": "gate_failed"}
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ class CandidateResult:
         ]
         return plain(
             {
-                "status": "gate_failed" if self.gate.failed else "ok",
+                "status": _STATUSES[self.gate.verdict],
                 "reason": None if self.gate.verdict == "passed" else self.gate.reason,
                 "metrics": dict(self.metrics),
                 "diff": dict(self.diff),
@@ -128,8 +129,8 @@ def plain(value: Any) -> Any:
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
-    if hasattr(value, "item") and not isinstance(value, str | bytes):
-        value = value.item()
+    if hasattr(value, "tolist"):
+        return plain(value.tolist())
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
@@ -11,47 +10,39 @@ from tfcompress.errors import MissingExtraError
 from tfcompress.report import figures
 from tfcompress.report.compile_notes import compile_notes
 from tfcompress.report.page import target_views
-from tfcompress.report.steps import steps
+from tfcompress.report.schema import Report
 
 __all__ = ["render_html"]
 
+_FOLDER = resources.files("tfcompress.report") / "templates"
+TEMPLATE = (_FOLDER / "report.html.jinja").read_text(encoding="utf-8")
+STYLE = (_FOLDER / "style.css").read_text(encoding="utf-8")
 
-def render_html(report: Mapping[str, Any]) -> str:
+
+def render_html(report: Report) -> str:
     """The HTML page of a report: no script, nothing that is fetched.
 
     Args:
-        report: the content of report.json; what is missing or None is shown as not known or left out.
+        report: what is None in it is shown as not known, or left out.
 
     Raises:
         MissingExtraError: jinja2 is not installed.
     """
-    known, rows = _known(report), _metric_rows(report)
-    folder = resources.files("tfcompress.report") / "templates"
-    template = _environment().from_string((folder / "report.html.jinja").read_text(encoding="utf-8"))
-    return template.render(
-        report=known,
-        targets=target_views(known),
-        steps=steps(known),
-        nothing=_Known(),
-        metrics=[row for row in rows if "[" not in row[0]],
-        classes=[row for row in rows if "[" in row[0]],
-        style=(folder / "style.css").read_text(encoding="utf-8"),
-        figures=figures,
-        compile_notes=compile_notes,
+    rows = _metric_rows(report)
+    page: str = (
+        _environment()
+        .from_string(TEMPLATE)
+        .render(
+            report=report,
+            targets=target_views(report),
+            metrics=[row for row in rows if "[" not in row[0]],
+            classes=[row for row in rows if "[" in row[0]],
+            style=STYLE,
+            figures=figures,
+            compile_notes=compile_notes,
+        )
     )
-
-
-class _Known(dict[str, Any]):
-    """A JSON object whose missing keys are None: a report may come from an older version or leave parts out."""
-
-    def __missing__(self, key: str) -> None:
-        return None
-
-
-def _known(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return _Known({str(key): _known(item) for key, item in value.items()})
-    return [_known(item) for item in value] if isinstance(value, list | tuple) else value
+    return page
 
 
 def _environment() -> Any:
@@ -63,9 +54,8 @@ def _environment() -> Any:
     return jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
 
 
-def _metric_rows(report: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
+def _metric_rows(report: Report) -> list[tuple[str, list[str]]]:
     """(metric, figures of the reference and of every target)."""
-    columns = [(report.get("reference") or {}).get("metrics") or {}]
-    columns += [section.get("metrics") or {} for section in (report.get("targets") or {}).values()]
+    columns = [report.reference.metrics, *(section.metrics for section in report.targets.values())]
     names = dict.fromkeys(name for column in columns for name in column)
     return [(name, [figures.value(column.get(name)) for column in columns]) for name in names]

@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from tfcompress.converters.target import TARGETS, title_of
 from tfcompress.report import figures
+from tfcompress.report.schema import (
+    Compared,
+    ConfigurationMapping,
+    FlippedSample,
+    Latency,
+    LatencyForecast,
+    Layer,
+    Report,
+    TargetSection,
+)
 
-__all__ = ["Bar", "Flipped", "LayerRow", "TargetView", "target_views"]
+__all__ = ["STATUS_WORDS", "Bar", "Flip", "LayerRow", "TargetView", "layer_rows", "target_views"]
 
-STATUS_WORDS = {"ok": "ok", "failed": "failed", "gate_failed": "gate failed", "skipped": "skipped"}
+STATUS_WORDS = {
+    "ok": "ok",
+    "undecided": "undecided",
+    "failed": "failed",
+    "gate_failed": "gate failed",
+    "skipped": "not asked for",
+}
 FULL_BAR_DB = 60.0  # int8 layers lie between 20 and 50 dB
 POOR_DB, FAIR_DB = 15.0, 25.0
 MOST_LAYERS = 400
@@ -38,11 +52,10 @@ class LayerRow:
     own_db: str
     used: str
     saturated: str
-    causes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Flipped:
+class Flip:
     """One sample with two answers."""
 
     index: int
@@ -59,90 +72,100 @@ class TargetView:
     Attributes:
         key: as in report.json.
         title: for people.
-        status: as in report.json; `status_word` is the same for people.
+        status_word: the status for people.
         facts: (what, figure) pairs of the summary card.
         details: (what, figure) pairs of the target's own part.
-        section: the target's part of report.json.
+        layers: rows of the chart.
+        flipped: samples with another answer.
+        mapping_picture: address of an image; None without.
+        section: the target's part of the report.
     """
 
     key: str
     title: str
-    status: str
     status_word: str
-    reason: str
-    verdict: str
     facts: tuple[tuple[str, str], ...]
     details: tuple[tuple[str, str], ...]
     layers: tuple[LayerRow, ...]
-    flipped_total: int
-    flipped: tuple[Flipped, ...]
+    flipped: tuple[Flip, ...]
     mapping_picture: str | None
-    section: Mapping[str, Any] = field(repr=False)
+    section: TargetSection = field(repr=False)
 
 
-def target_views(report: Mapping[str, Any]) -> tuple[TargetView, ...]:
+def target_views(report: Report) -> tuple[TargetView, ...]:
     """Every target of a report, in its order."""
-    float_bytes = (report.get("model") or {}).get("float_bytes")
-    return tuple(_view(key, section, float_bytes) for key, section in (report.get("targets") or {}).items())
+    return tuple(_view(key, section, report.model.float_bytes) for key, section in report.targets.items())
 
 
-def _view(key: str, section: Mapping[str, Any], float_bytes: float | None) -> TargetView:
-    status = str(section.get("status", "ok"))
-    flipped = section.get("flipped") or {}
+def _view(key: str, section: TargetSection, float_bytes: int | None) -> TargetView:
     return TargetView(
         key=key,
-        title=title_of(key),
-        status=status,
-        status_word=STATUS_WORDS.get(status, status),
-        reason=str(section.get("reason") or ""),
-        verdict=str((section.get("gate") or {}).get("verdict") or ""),
-        facts=_facts(key, section, float_bytes),
+        title=section.title or key,
+        status_word=STATUS_WORDS[section.status],
+        facts=_facts(section, float_bytes),
         details=_details(section),
-        layers=tuple(_layer(row) for row in (section.get("layers") or [])[:MOST_LAYERS]),
-        flipped_total=int(flipped.get("total") or 0),
-        flipped=tuple(_flipped(row) for row in flipped.get("samples") or []),
-        mapping_picture=_svg_address(section.get("mapping_svg")),
+        layers=layer_rows(section),
+        flipped=tuple(_flip(row) for row in section.flipped.samples),
+        mapping_picture=_svg_address(section.mapping_svg),
         section=section,
     )
 
 
-def _facts(name: str, section: Mapping[str, Any], float_bytes: float | None) -> tuple[tuple[str, str], ...]:
-    diff = section.get("diff") or {}
-    size = section.get("bytes")
+def _facts(section: TargetSection, float_bytes: int | None) -> tuple[tuple[str, str], ...]:
+    diff, size = section.diff, section.bytes
     smaller = f" ({float_bytes / size:.1f}× smaller)" if size and float_bytes and float_bytes > size else ""
-    latency = (section.get("latency_ms") or {}).get("median")
-    score = str(diff.get("metric") or "accuracy")
     rows = [
         ("size", figures.size(size) + smaller),
-        (f"{score} drop", f"{figures.points(diff.get('accuracy_drop'))} points"),
-        ("95 % interval", figures.interval(diff.get("accuracy_drop_ci95"))),
-        ("same answers", figures.percent(diff.get("top1_agreement"))),
-        ("SQNR", figures.decibel(diff.get("sqnr_db"))),
+        (f"{diff.metric or 'accuracy'} change", f"{figures.change(diff.accuracy_drop)} points"),
+        ("95 % interval", figures.interval(diff.accuracy_drop_ci95)),
+        ("same answers", figures.percent(diff.top1_agreement)),
+        ("SQNR", figures.decibel(diff.sqnr_db)),
+        *_speed(section),
+        *((row.label, row.value) for row in section.rows if row.summary),
     ]
-    if latency is not None:
-        rows.append(("latency here, median", figures.milliseconds(latency)))
-    if name in TARGETS:
-        rows += [(row.label, figures.with_unit(row.value, row.unit)) for row in TARGETS[name].report_rows(section)]
     return tuple((what, "–" if figure.startswith(figures.UNKNOWN) else figure) for what, figure in rows)
 
 
-def _details(section: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    diff = section.get("diff") or {}
-    latency = section.get("latency_ms") or {}
+def _speed(section: TargetSection) -> list[tuple[str, str]]:
+    """What is known of the speed where the artifact is to run: never the CPU's time for an accelerator's file."""
+    if not section.mappings and not section.compile:
+        median = None if section.latency_ms is None else section.latency_ms.median
+        return [] if median is None else [("latency here, median", figures.milliseconds(median))]
+    rows = []
+    for mapping in section.mappings:
+        where = f" on {mapping.name}" if isinstance(mapping, ConfigurationMapping) else " there"
+        rows.append((f"latency{where}, forecast", _forecast(mapping.latency_ms)))
+    return rows
+
+
+def _forecast(latency: LatencyForecast | None) -> str:
+    if latency is None or latency.estimate is None:
+        return figures.UNKNOWN
+    said = figures.milliseconds(latency.estimate)
+    known = latency.low is not None and latency.high is not None
+    return f"{said} ({latency.low:.3g} to {latency.high:.3g})" if known else said
+
+
+def _details(section: TargetSection) -> tuple[tuple[str, str], ...]:
+    diff, latency = section.diff, section.latency_ms or Latency()
+    here = "on this machine's CPU" if section.mapping is not None else "here"
     rows = [
-        ("input dtypes", figures.value(section.get("input_dtypes"))),
-        ("output dtypes", figures.value(section.get("output_dtypes"))),
-        ("fully integer", figures.value(section.get("fully_integer"))),
-        ("float operators", figures.value(section.get("float_ops"))),
-        ("batch sizes", figures.value(section.get("batch_sizes"))),
-        ("latency here, 90th percentile", figures.milliseconds(latency.get("p90"))),
-        ("largest error of an output", figures.value(diff.get("max_abs_error"))),
-        ("cosine to the float outputs", figures.value(diff.get("cosine"))),
-        ("KL divergence (nats)", figures.value(diff.get("kl_divergence"))),
-        ("p value (exact McNemar)", figures.value(diff.get("p_value"))),
-        ("right answers lost", figures.value(diff.get("lost"))),
-        ("right answers gained", figures.value(diff.get("gained"))),
-        ("files", _listed(section.get("files") or [])),
+        ("input dtypes", figures.value(section.input_dtypes)),
+        ("output dtypes", figures.value(section.output_dtypes)),
+        ("fully integer", figures.value(section.fully_integer)),
+        ("float operators", figures.value(section.float_ops)),
+        ("batch sizes", figures.value(section.batch_sizes)),
+        ("packed", figures.size(section.packed_bytes)),
+        (f"latency {here}, median", figures.milliseconds(latency.median)),
+        (f"latency {here}, 90th percentile", figures.milliseconds(latency.p90)),
+        ("largest error of an output", figures.value(diff.max_abs_error)),
+        ("cosine to the float outputs", figures.value(diff.cosine)),
+        ("KL divergence (nats)", figures.value(diff.kl_divergence)),
+        ("p value (exact McNemar)", figures.value(diff.p_value)),
+        ("right answers lost", figures.value(diff.lost)),
+        ("right answers gained", figures.value(diff.gained)),
+        *((row.label, row.value) for row in section.rows if not row.summary),
+        ("files", _listed(section.files)),
     ]
     return tuple(row for row in rows if row[1] != figures.UNKNOWN)
 
@@ -161,39 +184,39 @@ def _bar(decibels: float | None) -> Bar:
     return Bar(round(100 * min(max(decibels, 0.5) / FULL_BAR_DB, 1.0), 1), grade)
 
 
-def _layer(row: Mapping[str, Any]) -> LayerRow:
-    own = row.get("own_sqnr_db")
+def layer_rows(section: Compared) -> tuple[LayerRow, ...]:
+    """The first `MOST_LAYERS` layers of what was compared."""
+    return tuple(_layer(row) for row in section.layers[:MOST_LAYERS])
+
+
+def _layer(row: Layer) -> LayerRow:
     return LayerRow(
-        name=str(row.get("layer", "")),
-        kind=str(row.get("type", "")),
-        total=_bar(row.get("sqnr_db")),
-        own=None if own is None else _bar(own),
-        total_db=figures.decibel(row.get("sqnr_db")),
-        own_db=figures.decibel(own),
-        used=figures.percent(row.get("range_used"), 0),
-        saturated=figures.percent(row.get("saturation"), 2),
-        causes=tuple(str(cause) for cause in row.get("causes") or ()),
+        name=row.layer,
+        kind=row.type,
+        total=_bar(row.sqnr_db),
+        own=None if row.own_sqnr_db is None else _bar(row.own_sqnr_db),
+        total_db=figures.decibel(row.sqnr_db),
+        own_db=figures.decibel(row.own_sqnr_db),
+        used=figures.percent(row.range_used, 0),
+        saturated=figures.percent(row.saturation, 2),
     )
 
 
-def _flipped(row: Mapping[str, Any]) -> Flipped:
-    def answer(side: str) -> str:
-        sure = row.get(f"{side}_confidence")
-        return f"{row.get(side)}" + (f" ({figures.percent(sure, 0)})" if sure is not None and 0 <= sure <= 1 else "")
-
-    label = row.get("label")
-    picture = row.get("picture")
-    return Flipped(
-        int(row.get("index", 0)),
-        "" if label is None else str(label),
-        answer("reference"),
-        answer("candidate"),
-        picture if isinstance(picture, str) and picture.startswith("data:image/png;base64,") else None,
+def _flip(row: FlippedSample) -> Flip:
+    picture = row.picture
+    return Flip(
+        row.index,
+        "" if row.label is None else str(row.label),
+        _answer(row.reference, row.reference_confidence),
+        _answer(row.candidate, row.candidate_confidence),
+        picture if picture is not None and picture.startswith("data:image/png;base64,") else None,
     )
 
 
-def _svg_address(svg: object) -> str | None:
+def _answer(answer: int, sure: float | None) -> str:
+    return f"{answer}" + (f" ({figures.percent(sure, 0)})" if sure is not None and 0 <= sure <= 1 else "")
+
+
+def _svg_address(svg: str | None) -> str | None:
     """An SVG as an image address: as an image it can neither run scripts nor fetch anything."""
-    if not isinstance(svg, str) or not svg:
-        return None
-    return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
+    return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode() if svg else None
