@@ -23,7 +23,14 @@ from tfcompress.job.options import (
 from tfcompress.model import FloatModel
 from tfcompress.recipe import Recipe
 from tfcompress.recipe.options import options_of
-from tfcompress.report import DiffReport, Report, node_data, render_inspection, render_terminal, write_tensorboard
+from tfcompress.report import (
+    DiffReport,
+    Report,
+    render_inspection,
+    render_terminal,
+    write_model_explorer,
+    write_tensorboard,
+)
 from tfcompress.report.ci import render_junit, render_markdown
 from tfcompress.report.schema import CompileRow, ConfigurationMapping, DeviceMapping
 from tfcompress.typed_json import from_plain
@@ -36,26 +43,19 @@ def convert(options: ConvertOptions, parsed: argparse.Namespace) -> int:
     return _finish(tfcompress.convert(**_fields(options)), parsed)
 
 
-def _model_explorer(report: Report | DiffReport) -> str:
-    """Node data of every artifact that was compared."""
-    merged: dict[str, Any] = {}
-    for name, section in report.asked.items():
-        merged |= node_data(section, name)
-    return json.dumps(merged, indent=1) + "\n"
-
-
-_SUMMARIES = {"junit_xml": render_junit, "markdown": render_markdown, "model_explorer": _model_explorer}
+_SUMMARIES = {"junit_xml": render_junit, "markdown": render_markdown}
+_EXPORTS = {"model_explorer": write_model_explorer, "tensorboard": write_tensorboard}
 
 
 def _write_summaries(report: Report | DiffReport, parsed: argparse.Namespace) -> None:
     """What ``--junit_xml``, ``--markdown``, ``--model_explorer`` and ``--tensorboard`` name."""
-    asked = {flag: getattr(parsed, flag) for flag in (*_SUMMARIES, "tensorboard")}
+    asked = {flag: getattr(parsed, flag) for flag in (*_SUMMARIES, *_EXPORTS)}
     for flag, name in asked.items():
         if name is None:
             continue
         try:
-            if flag == "tensorboard":
-                write_tensorboard(report, name)
+            if flag in _EXPORTS:
+                _EXPORTS[flag](report, name)
             else:
                 Path(name).write_text(_SUMMARIES[flag](report), encoding="utf-8")
         except OSError as error:

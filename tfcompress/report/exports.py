@@ -3,37 +3,69 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from tfcompress.report.schema import Compared, DiffReport, Report
 
-__all__ = ["node_data", "write_tensorboard"]
+__all__ = ["node_data", "write_model_explorer", "write_tensorboard"]
+
+FIGURES = ("sqnr_db", "own_sqnr_db", "saturation")
+MAIN_GRAPH = "main"
 
 
-def node_data(section: Compared, name: str = "tfcompress") -> dict[str, Any]:
-    """Per-layer figures of a target for Model Explorer, to be laid over the `.tflite`'s graph.
+def node_data(section: Compared) -> dict[str, dict[str, Any]]:
+    """Per-layer figures of an artifact for Model Explorer, to be laid over the `.tflite`'s graph.
 
-    Model Explorer, "Custom node data": {graph: {"results": {node or output tensor: {"value"}}, "thresholds"}}.
+    Model Explorer reads one figure from a file: ``{graph: {"results": {output tensor: {"value"}}, "gradient"}}``, where
+    the main graph of a `.tflite` is called ``main`` (model-explorer, node_data_builder.py, and its reader of these
+    files, which asks for ``results`` one level down).
 
     Args:
-        section: of the target.
-        name: of the graph in Model Explorer.
+        section: of the artifact.
+
+    Returns:
+        {figure: content of a file}; empty where no layer has a tensor of a `.tflite`.
     """
     tables = {}
-    for key in ("sqnr_db", "own_sqnr_db", "saturation"):
-        rows = [(row.tensor_name or row.layer, getattr(row, key)) for row in section.layers]
-        results = {node: {"value": value} for node, value in rows if value is not None}
+    for key in FIGURES:
+        rows = [(row.tensor_name, getattr(row, key)) for row in section.layers]
+        results = {name: {"value": value} for name, value in rows if name is not None and value is not None}
         if results:
-            tables[key] = {"results": results, "gradient": _gradient(key)}
-    return {f"{name} {key}": {name: table} for key, table in tables.items()}
+            tables[key] = {MAIN_GRAPH: {"results": results, "gradient": _gradient(key)}}
+    return tables
 
 
 def _gradient(key: str) -> list[dict[str, Any]]:
+    """Colours from the smallest value of a figure to the largest."""
     colours = ["#b3261e", "#e3a440", "#1d7f4e"]
     ordered = colours if key.endswith("sqnr_db") else colours[::-1]
     return [{"stop": stop, "bgColor": colour} for stop, colour in zip((0, 0.5, 1), ordered, strict=True)]
+
+
+def write_model_explorer(report: Report | DiffReport, path: str | Path) -> tuple[Path, ...]:
+    """Write the files for Model Explorer: the SQNR of the first artifact as `path`, all else beside it.
+
+    Args:
+        report: of a conversion or of a diff.
+        path: such as ``layers.json``; a further figure becomes ``layers.edgetpu.saturation.json``.
+
+    Returns:
+        The files written; none where no artifact is a `.tflite` whose layers were compared.
+
+    Raises:
+        OSError: one cannot be written.
+    """
+    first = Path(path)
+    written: list[Path] = []
+    for name, section in report.asked.items():
+        for key, content in node_data(section).items():
+            file = first.with_name(f"{first.stem}.{name}.{key}{first.suffix}") if written else first
+            file.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+            written.append(file)
+    return tuple(written)
 
 
 def write_tensorboard(report: Report | DiffReport, folder: str | Path) -> None:
