@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from tfcompress.accuracy_diff.causes import Cause
 from tfcompress.accuracy_diff.flips import Flip
 from tfcompress.accuracy_diff.gate import Gate
+from tfcompress.accuracy_diff.judge import Confusion
 from tfcompress.accuracy_diff.layers import LayerDiff
 from tfcompress.accuracy_diff.pictures import picture_of
 from tfcompress.accuracy_diff.tasks import Metrics
@@ -30,15 +31,19 @@ class ReferenceResult:
         metrics: of the first labelled output; those of further outputs as ``output/metric``.
         samples: how many were compared.
         task: found or given, of the first labelled output.
+        class_names: of that output, in the model's order; None where nothing names the classes.
+        confusion: how often each of its classes (row) got each answer (column); None where that was not counted.
     """
 
     metrics: Metrics
     samples: int
     task: str
+    class_names: tuple[str, ...] | None = None
+    confusion: Confusion | None = field(default=None, repr=False)
 
     def to_json(self) -> dict[str, Any]:
         """The `reference` section of report.json."""
-        return {"metrics": plain(self.metrics), "samples": self.samples, "task": self.task}
+        return plain({item.name: getattr(self, item.name) for item in fields(self)})
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,7 @@ class CandidateResult:
         flips: the most telling of them.
         layers: one row a Keras layer, in the model's order; empty where they were not asked for or cannot be told.
         causes: what costs accuracy, found from the layers.
+        confusion: as the reference's.
     """
 
     metrics: Metrics
@@ -62,6 +68,7 @@ class CandidateResult:
     flips: tuple[Flip, ...] = field(default=(), repr=False)
     layers: tuple[LayerDiff, ...] = field(default=(), repr=False)
     causes: tuple[Cause, ...] = ()
+    confusion: Confusion | None = field(default=None, repr=False)
 
     def to_json(self) -> dict[str, Any]:
         """The candidate's keys of report.json: `status`, `reason`, `metrics`, `diff`, `layers`, `gate`, `flipped`."""
@@ -93,6 +100,7 @@ class CandidateResult:
                 "causes": [cause.to_json() for cause in self.causes],
                 "gate": gate,
                 "flipped": {"total": self.flipped, "samples": rows},
+                "confusion": self.confusion,
             }
         )
 
