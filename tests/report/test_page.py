@@ -1,5 +1,7 @@
 """The page and the terminal's tables: complete, escaped, self-contained, and robust to a thin report."""
 
+import base64
+import hashlib
 import io
 import re
 import sys
@@ -12,6 +14,7 @@ from rich.console import Console
 from tests.report.sample import PLAIN, changed, report, with_targets
 from tfcompress.errors import MissingExtraError
 from tfcompress.report import DiffReport, Report, figures, render_html, render_inspection, render_terminal
+from tfcompress.report.html import environment
 from tfcompress.report.schema import CompileRow, Model
 
 
@@ -35,12 +38,37 @@ def read(page: str) -> _Links:
     return links
 
 
-def test_the_page_fetches_nothing_and_runs_nothing() -> None:
+def test_the_page_fetches_nothing() -> None:
     page = render_html(report())
     links = read(page)
-    assert all(address.startswith("data:image/") for address in links.fetched)
-    assert {"script", "link", "iframe", "object"}.isdisjoint(links.tags)
+    local = ("data:image/", "#", "phone/")
+    assert all(address.startswith(local) for address in links.fetched)
+    assert {"link", "iframe", "object", "form"}.isdisjoint(links.tags)
     assert not re.search(r"url\(|@import", page)
+
+
+def test_the_only_script_is_ours_and_every_other_is_forbidden() -> None:
+    page = render_html(report())
+    scripts = re.findall(r"<script>(.*?)</script>", page, re.S)
+    assert len(scripts) == 1
+    digest = base64.b64encode(hashlib.sha256(scripts[0].encode()).digest()).decode()
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', page)
+    assert policy is not None
+    assert policy[1].startswith("default-src 'none'")
+    assert f"script-src 'sha256-{digest}'" in policy[1]
+
+
+def test_a_file_is_a_link_that_stays_in_the_folder() -> None:
+    page = render_html(changed("phone", files=["phone/a b.tflite", "javascript:alert(1)"]))
+    assert '<a href="phone/a%20b.tflite">phone/a b.tflite</a>' in page
+    assert 'href="javascript:' not in page
+
+
+def test_every_part_is_in_the_contents() -> None:
+    page = render_html(report())
+    parts = re.findall(r'<section id="([^"]*)"', page)
+    assert parts == re.findall(r'<li><a href="#([^"]*)">', page)
+    assert {"summary", "accuracy", "layers", "flips", "target-edgetpu", "reproduce"} <= set(parts)
 
 
 def test_names_are_escaped() -> None:
@@ -55,7 +83,7 @@ def test_names_are_escaped() -> None:
     [
         "gate failed", "3.3× smaller", "−1.23 points", "−2.10 to −0.40", "12.0 dB", "--estimator=min_max", "sample 7",
         "v5e:2x2 at batch 8: time goes to reduction 60", "channels 32 is padded to 128",
-        "of them as a table", "Samples with another answer: 2", "3 operators are mapped, 1 stay on the CPU",
+        "of them as a table", "Samples with another answer", "3 operators are mapped, 1 stay on the CPU",
         "out of memory", "v5e:2x2", "engine: litert", "abab", "prefers-color-scheme: dark", "@media print",
         "width=device-width", "pruned to 50 % zeros (2 of 4, constant)", "not pruned: conv_1",
         "bfloat16, 2 bytes a weight instead of 4", "49.5 %", "223", "900 B", "phone/model.tflite", "(of the fine-tuned",
@@ -81,14 +109,11 @@ def test_what_is_unknown_is_left_out_or_a_dash(thin: Report) -> None:
     Console(file=io.StringIO()).print(render_terminal(thin))
 
 
-def test_a_name_in_the_template_that_nothing_produces_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_in_the_template_that_nothing_produces_is_an_error() -> None:
     from jinja2 import UndefinedError
 
-    from tfcompress.report import html
-
-    monkeypatch.setattr(html, "TEMPLATE", "{{ report.model.sparsness }}")
     with pytest.raises(UndefinedError, match="sparsness"):
-        render_html(report())
+        environment().from_string("{{ report.model.sparsness }}").render(report=report())
 
 
 def test_an_undecided_gate_is_a_state_of_its_own() -> None:
@@ -128,9 +153,17 @@ def test_what_did_not_run_is_not_said() -> None:
         assert absent not in page
 
 
-def test_many_files_are_counted() -> None:
+def test_many_files_are_folded() -> None:
     files = [f"cloud_tpu/saved_model/1/{i}" for i in range(9)]
-    assert "9 in cloud_tpu/" in render_html(changed("cloud_tpu", files=files))
+    assert "<details><summary>9 files</summary>" in render_html(changed("cloud_tpu", files=files))
+
+
+def test_what_to_do_next_follows_from_the_verdict_and_the_target() -> None:
+    compiled = [{"text": "Compile it:", "command": "edgetpu_compiler <file>"}]
+    page = render_html(changed("edgetpu", next_steps=compiled, files=["edgetpu/USE.md"]))
+    for said in ("Convert again with --suggest", "more labelled samples as --evaluation", "edgetpu/USE.md"):
+        assert said in page
+    assert '<pre class="copy">edgetpu_compiler &lt;file&gt;</pre>' in page
 
 
 @pytest.mark.parametrize(

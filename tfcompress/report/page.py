@@ -1,24 +1,23 @@
-"""What the page shows, drawn from report.json: words and lengths of bars, no HTML."""
+"""What the page shows of each target, drawn from the report: words and figures, no HTML."""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+import urllib.parse
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from tfcompress.report import figures
 from tfcompress.report.schema import (
-    Compared,
     ConfigurationMapping,
-    FlippedSample,
     Latency,
     LatencyForecast,
-    Layer,
+    NextStep,
     Report,
     TargetSection,
 )
 
-__all__ = ["STATUS_WORDS", "Bar", "Flip", "LayerRow", "TargetView", "layer_rows", "target_views"]
+__all__ = ["STATUS_WORDS", "FileLink", "TargetView", "detail_rows", "target_views"]
 
 STATUS_WORDS = {
     "ok": "ok",
@@ -27,42 +26,14 @@ STATUS_WORDS = {
     "gate_failed": "gate failed",
     "skipped": "not asked for",
 }
-FULL_BAR_DB = 60.0  # int8 layers lie between 20 and 50 dB
-POOR_DB, FAIR_DB = 15.0, 25.0
-MOST_LAYERS = 400
 
 
 @dataclass(frozen=True)
-class Bar:
-    """A horizontal bar: `share` of the full width in percent, and how good it is."""
-
-    share: float
-    grade: str
-
-
-@dataclass(frozen=True)
-class LayerRow:
-    """One layer of the chart."""
+class FileLink:
+    """A file of the output folder: its name, and its address from the page, which lies beside the folders."""
 
     name: str
-    kind: str
-    total: Bar
-    own: Bar | None
-    total_db: str
-    own_db: str
-    used: str
-    saturated: str
-
-
-@dataclass(frozen=True)
-class Flip:
-    """One sample with two answers."""
-
-    index: int
-    label: str
-    reference: str
-    candidate: str
-    picture: str | None
+    address: str
 
 
 @dataclass(frozen=True)
@@ -74,9 +45,8 @@ class TargetView:
         title: for people.
         status_word: the status for people.
         facts: (what, figure) pairs of the summary card.
-        details: (what, figure) pairs of the target's own part.
-        layers: rows of the chart.
-        flipped: samples with another answer.
+        files: with their addresses.
+        next_steps: what to do with the artifact.
         mapping_picture: address of an image; None without.
         section: the target's part of the report.
     """
@@ -85,9 +55,8 @@ class TargetView:
     title: str
     status_word: str
     facts: tuple[tuple[str, str], ...]
-    details: tuple[tuple[str, str], ...]
-    layers: tuple[LayerRow, ...]
-    flipped: tuple[Flip, ...]
+    files: tuple[FileLink, ...]
+    next_steps: tuple[NextStep, ...]
     mapping_picture: str | None
     section: TargetSection = field(repr=False)
 
@@ -103,12 +72,29 @@ def _view(key: str, section: TargetSection, float_bytes: int | None) -> TargetVi
         title=section.title or key,
         status_word=STATUS_WORDS[section.status],
         facts=_facts(section, float_bytes),
-        details=_details(section),
-        layers=layer_rows(section),
-        flipped=tuple(_flip(row) for row in section.flipped.samples),
+        files=tuple(FileLink(name, urllib.parse.quote(name)) for name in section.files),
+        next_steps=tuple(_next_steps(section)),
         mapping_picture=_svg_address(section.mapping_svg),
         section=section,
     )
+
+
+def _next_steps(section: TargetSection) -> Iterator[NextStep]:
+    """What the figures ask for, then what the target says."""
+    if section.status == "gate_failed":
+        if section.causes:
+            yield NextStep(text="Convert again with --suggest: it tries the repairs below and keeps what helps.")
+        else:
+            yield NextStep(text="Fine-tune with a quantization section in the recipe, or allow a larger drop.")
+    if section.status == "undecided":
+        needed = None if section.gate is None else section.gate.samples_needed
+        count = "more labelled samples" if needed is None else f"about {needed:,} labelled samples"
+        yield NextStep(text=f"Give {count} as --evaluation: the gate is not decided with these.")
+    use = next((name for name in section.files if name.endswith("/USE.md")), None)
+    if use is not None:
+        yield NextStep(text=f"Commands and sample code for this artifact are in {use}.")
+    if section.converted:
+        yield from section.next_steps
 
 
 def _facts(section: TargetSection, float_bytes: int | None) -> tuple[tuple[str, str], ...]:
@@ -133,8 +119,11 @@ def _speed(section: TargetSection) -> list[tuple[str, str]]:
         return [] if median is None else [("latency here, median", figures.milliseconds(median))]
     rows = []
     for mapping in section.mappings:
-        where = f" on {mapping.name}" if isinstance(mapping, ConfigurationMapping) else " there"
-        rows.append((f"latency{where}, forecast", _forecast(mapping.latency_ms)))
+        said = _forecast(mapping.latency_ms)
+        if not isinstance(mapping, ConfigurationMapping):
+            rows.append(("latency there, forecast", said))
+        elif said != figures.UNKNOWN:
+            rows.append((f"latency on {mapping.name}, forecast", said))
     return rows
 
 
@@ -146,75 +135,33 @@ def _forecast(latency: LatencyForecast | None) -> str:
     return f"{said} ({latency.low:.3g} to {latency.high:.3g})" if known else said
 
 
-def _details(section: TargetSection) -> tuple[tuple[str, str], ...]:
+def detail_rows(sections: Sequence[TargetSection]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """(what, a figure for each artifact), of everything that is known of one of them."""
+    columns = [_details(section) for section in sections]
+    labels = dict.fromkeys(label for column in columns for label in column)
+    rows = [(label, tuple(column.get(label, "") for column in columns)) for label in labels]
+    return tuple(row for row in rows if any(figure not in ("", figures.UNKNOWN) for figure in row[1]))
+
+
+def _details(section: TargetSection) -> dict[str, str]:
     diff, latency = section.diff, section.latency_ms or Latency()
-    here = "on this machine's CPU" if section.mapping is not None else "here"
-    rows = [
-        ("input dtypes", figures.value(section.input_dtypes)),
-        ("output dtypes", figures.value(section.output_dtypes)),
-        ("fully integer", figures.value(section.fully_integer)),
-        ("float operators", figures.value(section.float_ops)),
-        ("batch sizes", figures.value(section.batch_sizes)),
-        ("packed", figures.size(section.packed_bytes)),
-        (f"latency {here}, median", figures.milliseconds(latency.median)),
-        (f"latency {here}, 90th percentile", figures.milliseconds(latency.p90)),
-        ("largest error of an output", figures.value(diff.max_abs_error)),
-        ("cosine to the float outputs", figures.value(diff.cosine)),
-        ("KL divergence (nats)", figures.value(diff.kl_divergence)),
-        ("p value (exact McNemar)", figures.value(diff.p_value)),
-        ("right answers lost", figures.value(diff.lost)),
-        ("right answers gained", figures.value(diff.gained)),
-        *((row.label, row.value) for row in section.rows if not row.summary),
-        ("files", _listed(section.files)),
-    ]
-    return tuple(row for row in rows if row[1] != figures.UNKNOWN)
-
-
-def _listed(names: Sequence[str]) -> str:
-    """Few names in full, many by their folder and number: the manifest lists all."""
-    if len(names) <= 2:
-        return ", ".join(names) or figures.UNKNOWN
-    return f"{len(names)} in {names[0].split('/', 1)[0]}/"
-
-
-def _bar(decibels: float | None) -> Bar:
-    if decibels is None:
-        return Bar(0.0, "unknown")
-    grade = "poor" if decibels < POOR_DB else "fair" if decibels < FAIR_DB else "good"
-    return Bar(round(100 * min(max(decibels, 0.5) / FULL_BAR_DB, 1.0), 1), grade)
-
-
-def layer_rows(section: Compared) -> tuple[LayerRow, ...]:
-    """The first `MOST_LAYERS` layers of what was compared."""
-    return tuple(_layer(row) for row in section.layers[:MOST_LAYERS])
-
-
-def _layer(row: Layer) -> LayerRow:
-    return LayerRow(
-        name=row.layer,
-        kind=row.type,
-        total=_bar(row.sqnr_db),
-        own=None if row.own_sqnr_db is None else _bar(row.own_sqnr_db),
-        total_db=figures.decibel(row.sqnr_db),
-        own_db=figures.decibel(row.own_sqnr_db),
-        used=figures.percent(row.range_used, 0),
-        saturated=figures.percent(row.saturation, 2),
-    )
-
-
-def _flip(row: FlippedSample) -> Flip:
-    picture = row.picture
-    return Flip(
-        row.index,
-        "" if row.label is None else str(row.label),
-        _answer(row.reference, row.reference_confidence),
-        _answer(row.candidate, row.candidate_confidence),
-        picture if picture is not None and picture.startswith("data:image/png;base64,") else None,
-    )
-
-
-def _answer(answer: int, sure: float | None) -> str:
-    return f"{answer}" + (f" ({figures.percent(sure, 0)})" if sure is not None and 0 <= sure <= 1 else "")
+    return {
+        "input dtypes": figures.value(section.input_dtypes),
+        "output dtypes": figures.value(section.output_dtypes),
+        "fully integer": figures.value(section.fully_integer),
+        "float operators": figures.value(section.float_ops),
+        "batch sizes": figures.value(section.batch_sizes),
+        "packed": figures.size(section.packed_bytes),
+        "latency on this CPU, median": figures.milliseconds(latency.median),
+        "latency on this CPU, 90th percentile": figures.milliseconds(latency.p90),
+        "largest error of an output": figures.value(diff.max_abs_error),
+        "cosine to the float outputs": figures.value(diff.cosine),
+        "KL divergence (nats)": figures.value(diff.kl_divergence),
+        "p value (exact McNemar)": figures.value(diff.p_value),
+        "right answers lost": figures.value(diff.lost),
+        "right answers gained": figures.value(diff.gained),
+        **{row.label: row.value for row in section.rows if not row.summary},
+    }
 
 
 def _svg_address(svg: str | None) -> str | None:

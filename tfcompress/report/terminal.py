@@ -11,7 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from tfcompress.report import figures
-from tfcompress.report.page import STATUS_WORDS, layer_rows
+from tfcompress.report.layer_table import layer_cells
+from tfcompress.report.page import STATUS_WORDS
 from tfcompress.report.schema import Compared, CompileRow, DiffReport, MappingTotals, Report, TargetSection
 from tfcompress.report.target_tables import compile_tables, log_tables, mapping_tables
 
@@ -127,9 +128,10 @@ def _layers(section: Compared) -> Table:
     table = Table(title="layers, worst first", title_justify="left")
     for name in ("layer", "total SQNR", "own SQNR", "range used", "saturated"):
         table.add_column(name, justify="left" if name == "layer" else "right")
-    ranked = sorted(layer_rows(section), key=lambda row: row.total.share)
-    for row in ranked[:20]:
-        table.add_row(f"{row.name} ({row.kind})", row.total_db, row.own_db, row.used, row.saturated)
+    for row in layer_cells(section)[:20]:
+        (cell,) = row.cells
+        assert cell is not None  # there is one artifact, and it has this layer
+        table.add_row(f"{row.name} ({row.kind})", cell.decibels, cell.own, cell.used, cell.saturated)
     return table
 
 
