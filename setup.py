@@ -67,7 +67,7 @@ setup(
     packages=sorted(PACKAGE_DIR),
     package_dir=PACKAGE_DIR,
     package_data={
-        "tfcompress": ["VERSION", "py.typed", "**/*.jinja", "**/*.css"],
+        "tfcompress": ["VERSION", "py.typed", "**/*.jinja", "**/*.css", "**/*.js"],
         "tfcompress.converters": ["**/*.csv"],
     },
     install_requires=[

@@ -115,7 +115,7 @@ def test_few_samples_do_not_pass_the_gate_by_luck() -> None:
     assert result.gate.verdict == "undecidable"
     assert result.gate.samples_needed is not None
     assert result.gate.samples_needed > 20
-    assert result.to_json()["status"] == "ok"
+    assert result.to_json()["status"] == "undecided"
     assert "not decidable with this data" in result.to_json()["reason"]
 
 
@@ -239,3 +239,19 @@ def test_an_unknown_task_is_refused() -> None:
 def test_a_limit_outside_zero_to_one_is_refused() -> None:
     with pytest.raises(RecipeError, match="--max_accuracy_drop is 2"):
         _compared(max_accuracy_drop=2)
+
+
+def test_every_answer_of_every_class_is_counted() -> None:
+    worse = np.where(np.arange(400) < 7, (LABELS + 1) % CLASSES, LABELS)
+    result = _compared(candidate=worse)
+    ours, floats = (np.array(side.confusion) for side in (result.candidates["int8"], result.reference))
+    assert ours.sum() == floats.sum() == len(LABELS)
+    assert ours.sum(axis=1).tolist() == np.bincount(LABELS, minlength=CLASSES).tolist()
+    assert len(LABELS) - int(np.trace(ours)) == 7
+    assert result.reference.to_json()["confusion"] == floats.tolist()
+
+
+def test_a_gain_is_not_called_a_drop() -> None:
+    result = _compared(candidate=LABELS).candidates["int8"]
+    assert result.diff["accuracy_drop"] < 0
+    assert "accuracy gain 0." in result.gate.reason

@@ -35,7 +35,7 @@ def check_resnet8(report: dict[str, Any]) -> None:
     assert report["reference"]["metrics"]["accuracy"] == pytest.approx(0.7488, abs=1e-9)
     for name, limit in [("phone", 0.005), ("edgetpu", 0.005), ("cloud_tpu", 0.002)]:
         target = report["targets"][name]
-        assert target["status"] == "ok"
+        assert target["status"] in ("ok", "undecided")
         assert target["diff"]["accuracy_drop"] <= limit
     assert report["targets"]["phone"]["fully_integer"]
     assert report["targets"]["edgetpu"]["fully_integer"]
@@ -77,7 +77,7 @@ def test_models_without_labels_are_compared_by_agreement(
     result = tfcompress.convert(path, calibration=x[:128], evaluation=x[128:], output=tmp_path / "out")
     assert result.report["reference"]["metrics"]["accuracy"] is None
     for target in result.report["targets"].values():
-        assert target["status"] == "ok"
+        assert target["status"] in ("ok", "undecided")
         assert target["diff"]["accuracy_drop"] is None
         assert target["diff"]["top1_agreement"] >= agreement
         assert target["diff"]["sqnr_db"] > 10
@@ -89,7 +89,7 @@ def test_the_demo_loses_at_most_one_point_on_every_target(tfcompress_command: Co
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     for target in report["targets"].values():
-        assert target["status"] == "ok"
+        assert target["status"] in ("ok", "undecided")
         assert target["diff"]["accuracy_drop"] <= 0.01
     assert {row["topology"] for row in report["targets"]["cloud_tpu"]["compile"]} == {"v5e:2x2", "v6e:1x1"}
     assert tfcompress.verify(tmp_path / "demo_output") == []

@@ -26,7 +26,17 @@ def test_every_public_name_is_there_and_documented() -> None:
 
 
 LAYERS = [  # each may import those before it, never those after
-    {"errors", "recipe", "targets", "native_output", "console", "layer_names", "printable", "tensor_info"},
+    {
+        "errors",
+        "recipe",
+        "targets",
+        "native_output",
+        "console",
+        "layer_names",
+        "printable",
+        "tensor_info",
+        "typed_json",
+    },
     {"diagnosis", "interruption", "process_state"},
     {"runtime", "model"},
     {"data", "graphs"},

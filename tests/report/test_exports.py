@@ -3,19 +3,34 @@
 import json
 from pathlib import Path
 
-from tests.report.test_page import REPORT
-from tfcompress.report import node_data, write_tensorboard
+from tests.report.sample import changed, report
+from tfcompress.report import write_model_explorer, write_tensorboard
 from tfcompress.runtime import tf
 
+LAYERS = [
+    {"layer": "conv", "tensor_name": "net/conv/Relu;net/conv", "sqnr_db": 12.0, "saturation": 0.1},
+    {"layer": "a_layer_of_a_saved_model", "sqnr_db": 40.0},
+]
 
-def test_node_data_has_a_value_a_layer() -> None:
-    data = node_data(REPORT["targets"]["phone"], "model.tflite")
-    assert data["model.tflite sqnr_db"]["model.tflite"]["results"] == {"conv<1>": {"value": 12.0}}
-    json.dumps(data, allow_nan=False)
+
+def test_a_file_for_model_explorer_is_one_figure_of_the_graph_main(tmp_path: Path) -> None:
+    written = write_model_explorer(changed("phone", layers=LAYERS), tmp_path / "layers.json")
+    assert [path.name for path in written] == ["layers.json", "layers.phone.saturation.json"]
+    first, second = (json.loads(path.read_text()) for path in written)
+    assert first["main"]["results"] == {"net/conv/Relu;net/conv": {"value": 12.0}}
+    assert second["main"]["results"] == {"net/conv/Relu;net/conv": {"value": 0.1}}
+    # As its reader tells this form from another: results are one level down, and stops run from 0 to 1.
+    assert "results" not in first
+    assert [stop["stop"] for stop in first["main"]["gradient"]] == [0, 0.5, 1]
+
+
+def test_nothing_is_written_where_no_artifact_has_tensors_to_colour(tmp_path: Path) -> None:
+    assert write_model_explorer(report(), tmp_path / "layers.json") == ()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_tensorboard_reads_the_scalars_back(tmp_path: Path) -> None:
-    write_tensorboard(REPORT, tmp_path)
+    write_tensorboard(report(), tmp_path)
     found: dict[str, float] = {}
     for file in (tmp_path / "phone").glob("events*"):
         for event in tf.compat.v1.train.summary_iterator(str(file)):

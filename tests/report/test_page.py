@@ -1,5 +1,7 @@
 """The page and the terminal's tables: complete, escaped, self-contained, and robust to a thin report."""
 
+import base64
+import hashlib
 import io
 import re
 import sys
@@ -9,88 +11,11 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from tests.report.sample import PLAIN, changed, report, with_targets
 from tfcompress.errors import MissingExtraError
-from tfcompress.report import figures, render_html, render_terminal
-
-PIXEL = "data:image/png;base64,iVBORw0KGgo="
-DIFF = {
-    "metric": "accuracy",
-    "accuracy_drop": 0.0123,
-    "accuracy_drop_ci95": [0.004, 0.021],
-    "top1_agreement": 0.95,
-    "sqnr_db": 21.5,
-    "max_abs_error": 0.4,
-    "p_value": 0.03,
-}
-LAYER = {"layer": "conv<1>", "type": "Conv2D", "sqnr_db": 12.0, "own_sqnr_db": 30.0, "range_used": 0.5}
-CAUSE = {"cause": "range_too_narrow", "layer": "conv<1>", "text": "clips", "repair": "--estimator=min_max"}
-OPERATOR = {"index": 3, "op": "CUSTOM", "mapped": False, "reason": "why", "keras_layer": "l", "fix": "do"}
-RECIPE = {
-    "pruning": {"sparsity": 0.5, "pattern": "n_m", "n": 2, "m": 4, "schedule": "constant"},
-    "clustering": {"clusters": 16, "preserve_sparsity": True},
-    "quantization": {"strict": False},
-    "distillation": None,
-    "training": {"epochs": 3, "optimizer": "adam"},
-    "post_training": {"scheme": "int8"},
-    "cloud_tpu": {"precision": "bfloat16"},
-}
-REPORT: dict[str, Any] = {
-    "schema_version": 1,
-    "recipe": RECIPE,
-    "model": {"name": "<b>net</b>", "sha256": "ab" * 32, "parameters": 1000, "macs": 5, "float_bytes": 4000},
-    "reference": {"metrics": {"accuracy": 0.75, "accuracy[cat]": 0.5}, "samples": 500},
-    "targets": {
-        "phone": {
-            "status": "gate_failed",
-            "reason": "accuracy drop 0.0123 is over the limit",
-            "bytes": 1200,
-            "files": ["phone/model.tflite"],
-            "weights": {"sparsity": 0.495, "clusters": 223, "gzip_bytes": 900},
-            "metrics": {"accuracy": 0.74},
-            "diff": DIFF,
-            "gate": {"verdict": "failed", "reason": "accuracy drop 0.0123 is over the limit"},
-            "layers": [LAYER],
-            "causes": [CAUSE],
-            "flipped": {
-                "total": 2,
-                "samples": [
-                    {"index": 7, "label": 1, "reference": 1, "candidate": 0, "reference_confidence": 0.9,
-                     "candidate_confidence": 0.8, "picture": PIXEL},
-                    {"index": 8, "label": 1, "reference": 1, "candidate": 0, "reference_confidence": 0.9,
-                     "candidate_confidence": 0.8, "picture": None},
-                ],
-            },
-            "notes": ["engine: litert"],
-        },
-        "edgetpu": {
-            "status": "ok",
-            "reason": None,
-            "bytes": 1300,
-            "metrics": {},
-            "diff": {},
-            "mapping_svg": "<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>",
-            "mapping": {
-                "mapped_ops": 3, "cpu_ops": 1, "subgraphs": 1, "on_chip_bytes": 9, "off_chip_bytes": 0,
-                "ops": [OPERATOR],
-            },
-        },
-        "cloud_tpu": {
-            "status": "ok",
-            "reason": None,
-            "bytes": 4100,
-            "metrics": {},
-            "diff": {},
-            "compile": [
-                {
-                    "topology": "v5e:2x2", "ok": True, "hbm_bytes": 10, "optimal_seconds": 1e-5, "batch_size": 8,
-                    "time_share": {"reduction": 0.6, "matrix unit": 0.3}, "padding_waste": 0.68,
-                    "advice": ["channels 32 is padded to 128"],
-                },
-                {"topology": "v4:2x2x1", "ok": False, "error": "out of memory"},
-            ],
-        },
-    },
-}  # fmt: skip
+from tfcompress.report import DiffReport, Report, figures, render_html, render_inspection, render_terminal
+from tfcompress.report.html import environment
+from tfcompress.report.schema import CompileRow, Model
 
 
 class _Links(HTMLParser):
@@ -113,16 +38,41 @@ def read(page: str) -> _Links:
     return links
 
 
-def test_the_page_fetches_nothing_and_runs_nothing() -> None:
-    page = render_html(REPORT)
+def test_the_page_fetches_nothing() -> None:
+    page = render_html(report())
     links = read(page)
-    assert all(address.startswith("data:image/") for address in links.fetched)
-    assert {"script", "link", "iframe", "object"}.isdisjoint(links.tags)
+    local = ("data:image/", "#", "phone/")
+    assert all(address.startswith(local) for address in links.fetched)
+    assert {"link", "iframe", "object", "form"}.isdisjoint(links.tags)
     assert not re.search(r"url\(|@import", page)
 
 
+def test_the_only_script_is_ours_and_every_other_is_forbidden() -> None:
+    page = render_html(report())
+    scripts = re.findall(r"<script>(.*?)</script>", page, re.S)
+    assert len(scripts) == 1
+    digest = base64.b64encode(hashlib.sha256(scripts[0].encode()).digest()).decode()
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', page)
+    assert policy is not None
+    assert policy[1].startswith("default-src 'none'")
+    assert f"script-src 'sha256-{digest}'" in policy[1]
+
+
+def test_a_file_is_a_link_that_stays_in_the_folder() -> None:
+    page = render_html(changed("phone", files=["phone/a b.tflite", "javascript:alert(1)"]))
+    assert '<a href="phone/a%20b.tflite">phone/a b.tflite</a>' in page
+    assert 'href="javascript:' not in page
+
+
+def test_every_part_is_in_the_contents() -> None:
+    page = render_html(report())
+    parts = re.findall(r'<section id="([^"]*)"', page)
+    assert parts == re.findall(r'<li><a href="#([^"]*)">', page)
+    assert {"summary", "accuracy", "layers", "flips", "target-edgetpu", "reproduce"} <= set(parts)
+
+
 def test_names_are_escaped() -> None:
-    page = render_html(REPORT)
+    page = render_html(report())
     assert "<b>net</b>" not in page
     assert "&lt;b&gt;net&lt;/b&gt;" in page
     assert "conv&lt;1&gt;" in page
@@ -131,49 +81,89 @@ def test_names_are_escaped() -> None:
 @pytest.mark.parametrize(
     "said",
     [
-        "gate failed", "3.3× smaller", "+1.23 points", "+0.40 to +2.10", "12.0 dB", "--estimator=min_max", "sample 7",
+        "gate failed", "3.3× smaller", "−1.23 points", "−2.10 to −0.40", "12.0 dB", "--estimator=min_max", "sample 7",
         "v5e:2x2 at batch 8: time goes to reduction 60", "channels 32 is padded to 128",
-        "of them as a table", "Samples with another answer: 2", "3 operators are mapped, 1 stay on the CPU",
+        "of them as a table", "Samples with another answer", "3 operators are mapped, 1 stay on the CPU",
         "out of memory", "v5e:2x2", "engine: litert", "abab", "prefers-color-scheme: dark", "@media print",
-        "width=device-width", "pruned to 50 % zeros (2 of 4, constant)", "clustered to 16 values a kernel, zeros kept",
-        "quantization-aware training", "fine-tuned for 3 epochs a stage with adam", "8-bit integers, inside and",
+        "width=device-width", "pruned to 50 % zeros (2 of 4, constant)", "not pruned: conv_1",
         "bfloat16, 2 bytes a weight instead of 4", "49.5 %", "223", "900 B", "phone/model.tflite", "(of the fine-tuned",
-        "estimated on v5e:2x2", "0.01 ms", "there is no command that does it again",
+        "0.01 ms", "there is no command that does it again",
     ],
 )  # fmt: skip
 def test_the_page_says_what_the_report_holds(said: str) -> None:
-    assert said in render_html(REPORT)
+    assert said in render_html(report())
 
 
 @pytest.mark.parametrize(
-    "report",
+    "thin",
     [
-        {},
-        {"targets": {}},
-        {"schema_version": 1, "model": None, "reference": None, "targets": {"phone": {"status": "skipped"}}},
-        {"targets": {"phone": {"status": "ok", "diff": {"accuracy_drop": None}, "layers": [{"layer": "a"}]}}},
-        {"targets": {"phone": {"status": "failed", "reason": "no kernel"}}},
+        Report(model=Model(name="net")),
+        with_targets(phone={"status": "skipped"}),
+        with_targets(phone={"status": "ok", "layers": [{"layer": "a"}]}),
+        with_targets(phone={"status": "failed", "reason": "no kernel"}),
+        with_targets(npu={"status": "ok", "mapping": [{"name": "u65", "mapped_ops": 1, "cpu_ops": 0}]}),
     ],
 )
-def test_what_is_unknown_is_left_out_or_a_dash(report: dict[str, Any]) -> None:
-    page = render_html(report)
-    assert "None" not in page
-    Console(file=io.StringIO()).print(render_terminal(report))
+def test_what_is_unknown_is_left_out_or_a_dash(thin: Report) -> None:
+    assert "None" not in render_html(thin)
+    Console(file=io.StringIO()).print(render_terminal(thin))
+
+
+def test_a_name_in_the_template_that_nothing_produces_is_an_error() -> None:
+    from jinja2 import UndefinedError
+
+    with pytest.raises(UndefinedError, match="sparsness"):
+        environment().from_string("{{ report.model.sparsness }}").render(report=report())
+
+
+def test_an_undecided_gate_is_a_state_of_its_own() -> None:
+    page = render_html(with_targets(edgetpu=PLAIN["targets"]["edgetpu"]))
+    assert '<span class="badge undecided">undecided</span>' in page
+    assert 'class="badge ok"' not in page
+
+
+def test_the_latency_on_the_card_is_the_accelerators_not_this_machines() -> None:
+    page = render_html(with_targets(edgetpu=PLAIN["targets"]["edgetpu"]))
+    assert "2.5 ms (2 to 4)" in page
+    assert "latency here" not in page
+    unknown = {**PLAIN["targets"]["edgetpu"]["mapping"], "latency_ms": None}
+    card = render_html(with_targets(edgetpu={**PLAIN["targets"]["edgetpu"], "mapping": unknown})).split("</dl>")[0]
+    assert "0.123" not in card
+
+
+def test_a_gain_is_not_a_negative_drop() -> None:
+    gain = {**PLAIN["targets"]["phone"]["diff"], "accuracy_drop": -0.0123, "accuracy_drop_ci95": [-0.02, 0.01]}
+    page = render_html(changed("phone", diff=gain))
+    assert "+1.23 points" in page
+    assert "−1.00 to +2.00" in page
+    assert "drop</dt>" not in page
+
+
+def test_figures_that_only_a_target_knows_are_shown_without_knowing_the_target() -> None:
+    rows = [{"label": "arena", "value": "93 kB", "summary": True}, {"label": "kernels", "value": "7"}]
+    page = render_html(with_targets(micro={"status": "ok", "title": "Microcontroller", "rows": rows}))
+    for said in ("Microcontroller", "arena", "93 kB", "kernels"):
+        assert said in page
 
 
 def test_what_did_not_run_is_not_said() -> None:
-    plain = {**REPORT, "recipe": {"post_training": {"scheme": "int16x8"}, "cloud_tpu": {"precision": "mixed"}}}
-    plain["command"] = "tfcompress convert"
-    page = render_html(plain)
-    assert "16-bit activations and 8-bit weights" in page
-    for absent in ("pruned to", "clustered to", "fine-tuned", "distil", "no command that does it again"):
+    page = render_html(report(compression={"steps": ["phone: 16-bit activations"]}, command="tfcompress convert"))
+    assert "16-bit activations" in page
+    for absent in ("pruned to", "of the fine-tuned", "no command that does it again"):
         assert absent not in page
 
 
-def test_many_files_are_counted() -> None:
+def test_many_files_are_folded() -> None:
     files = [f"cloud_tpu/saved_model/1/{i}" for i in range(9)]
-    page = render_html({"targets": {"cloud_tpu": {**REPORT["targets"]["cloud_tpu"], "files": files}}})
-    assert "9 in cloud_tpu/" in page
+    assert "<details><summary>9 files</summary>" in render_html(changed("cloud_tpu", files=files))
+
+
+def test_what_to_do_next_follows_from_the_verdict_and_the_target() -> None:
+    compiled = [{"text": "Compile it:", "command": "edgetpu_compiler <file>"}]
+    page = render_html(changed("edgetpu", next_steps=compiled, files=["edgetpu/USE.md"]))
+    for said in ("Convert again with --suggest", "more labelled samples as --evaluation", "edgetpu/USE.md"):
+        assert said in page
+    assert '<pre class="copy">edgetpu_compiler &lt;file&gt;</pre>' in page
 
 
 @pytest.mark.parametrize(
@@ -187,28 +177,37 @@ def test_large_amounts_are_short(number: float | None, text: str) -> None:
 def test_without_jinja2_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "jinja2", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'tfcompress\[report\]'"):
-        render_html(REPORT)
+        render_html(report())
 
 
-def terminal(report: dict[str, Any]) -> str:
+def terminal(shown: Any) -> str:
     console = Console(width=120, record=True, file=io.StringIO())
-    console.print(render_terminal(report))
+    console.print(shown)
     return console.export_text()
 
 
 def test_the_terminal_shows_every_target_and_the_reason() -> None:
-    text = terminal(REPORT)
-    for said in ("Phone", "Edge TPU", "Cloud TPU", "gate failed", "+1.23", "over the limit", "--estimator=min_max"):
+    text = terminal(render_terminal(report()))
+    for said in ("Phone", "Edge TPU", "Cloud TPU", "gate failed", "−1.23", "over the limit", "--estimator=min_max"):
         assert said in text
+    row = next(line for line in text.splitlines() if "Edge TPU" in line)
+    assert "undecided" in row
 
 
 def test_the_terminal_shows_a_diff_of_two_models_with_its_layers() -> None:
-    text = terminal({"reference": REPORT["reference"], "candidate": REPORT["targets"]["phone"]})
+    phone = PLAIN["targets"]["phone"]
+    candidate = {key: phone[key] for key in ("status", "reason", "metrics", "diff", "gate", "layers", "causes")}
+    diff = DiffReport.from_plain({"reference": PLAIN["reference"], "candidate": candidate})
+    text = terminal(render_terminal(diff))
     assert "conv<1> (Conv2D)" in text
     assert "12.0 dB" in text
 
 
 def test_the_terminal_shows_what_inspect_found() -> None:
-    text = terminal({"model": {"name": "net", "parameters": 12345}, "layers": [{"name": "a", "type": "Dense"}]})
+    facts = {"model": {"name": "net", "parameters": 12345}, "layers": [{"name": "a", "type": "Dense"}]}
+    text = terminal(render_inspection(facts))
     assert "12,345" in text
     assert "Dense" in text
+    mapping = report().targets["edgetpu"].mapping
+    assert "3 of 4 operators on the Edge TPU" in terminal(render_inspection({"mapping": mapping}))
+    assert "compiles" in terminal(render_inspection({"compile": [CompileRow(topology="v5e:2x2", ok=True)]}))

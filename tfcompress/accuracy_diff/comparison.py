@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from tfcompress.accuracy_diff.causes import Cause
 from tfcompress.accuracy_diff.flips import Flip
 from tfcompress.accuracy_diff.gate import Gate
+from tfcompress.accuracy_diff.judge import Confusion
 from tfcompress.accuracy_diff.layers import LayerDiff
 from tfcompress.accuracy_diff.pictures import picture_of
 from tfcompress.accuracy_diff.tasks import Metrics
@@ -19,6 +20,7 @@ __all__ = ["CandidateResult", "Comparison", "ReferenceResult", "plain"]
 
 MOST_ROWS = 100  # flipped samples in report.json
 MOST_PICTURES = 12  # of them with a picture
+_STATUSES = {"passed": "ok", "undecidable": "undecided", "failed": "gate_failed"}
 
 
 @dataclass(frozen=True)
@@ -29,15 +31,19 @@ class ReferenceResult:
         metrics: of the first labelled output; those of further outputs as ``output/metric``.
         samples: how many were compared.
         task: found or given, of the first labelled output.
+        class_names: of that output, in the model's order; None where nothing names the classes.
+        confusion: how often each of its classes (row) got each answer (column); None where that was not counted.
     """
 
     metrics: Metrics
     samples: int
     task: str
+    class_names: tuple[str, ...] | None = None
+    confusion: Confusion | None = field(default=None, repr=False)
 
     def to_json(self) -> dict[str, Any]:
         """The `reference` section of report.json."""
-        return {"metrics": plain(self.metrics), "samples": self.samples, "task": self.task}
+        return plain({item.name: getattr(self, item.name) for item in fields(self)})
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,7 @@ class CandidateResult:
         flips: the most telling of them.
         layers: one row a Keras layer, in the model's order; empty where they were not asked for or cannot be told.
         causes: what costs accuracy, found from the layers.
+        confusion: as the reference's.
     """
 
     metrics: Metrics
@@ -61,6 +68,7 @@ class CandidateResult:
     flips: tuple[Flip, ...] = field(default=(), repr=False)
     layers: tuple[LayerDiff, ...] = field(default=(), repr=False)
     causes: tuple[Cause, ...] = ()
+    confusion: Confusion | None = field(default=None, repr=False)
 
     def to_json(self) -> dict[str, Any]:
         """The candidate's keys of report.json: `status`, `reason`, `metrics`, `diff`, `layers`, `gate`, `flipped`."""
@@ -84,7 +92,7 @@ class CandidateResult:
         ]
         return plain(
             {
-                "status": "gate_failed" if self.gate.failed else "ok",
+                "status": _STATUSES[self.gate.verdict],
                 "reason": None if self.gate.verdict == "passed" else self.gate.reason,
                 "metrics": dict(self.metrics),
                 "diff": dict(self.diff),
@@ -92,6 +100,7 @@ class CandidateResult:
                 "causes": [cause.to_json() for cause in self.causes],
                 "gate": gate,
                 "flipped": {"total": self.flipped, "samples": rows},
+                "confusion": self.confusion,
             }
         )
 
@@ -128,8 +137,8 @@ def plain(value: Any) -> Any:
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
-    if hasattr(value, "item") and not isinstance(value, str | bytes):
-        value = value.item()
+    if hasattr(value, "tolist"):
+        return plain(value.tolist())
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

@@ -24,8 +24,9 @@ from tfcompress.accuracy_diff.statistics import (
 from tfcompress.accuracy_diff.tasks import Metrics, Task
 from tfcompress.accuracy_diff.tasks.classification import argmax_answers
 
-__all__ = ["OutputJudge"]
+__all__ = ["Confusion", "OutputJudge"]
 
+Confusion = tuple[tuple[int, ...], ...]
 GROUPS = 20  # parts of the data that the jackknife leaves out one at a time
 
 
@@ -125,6 +126,11 @@ class OutputJudge:
     def metrics(self, model: str = "") -> Metrics:
         """The task's figures of a candidate, or of the reference under the empty name."""
         return {**self.task.metrics(total(self._groups[model].values())), **self._keras[model].results()}
+
+    def confusion(self, model: str = "") -> Confusion | None:
+        """How often each class (row) got each answer (column); None where that was not counted."""
+        counts = total(self._groups[model].values()).get("confusion")
+        return None if counts is None else tuple(tuple(row) for row in counts.tolist())
 
     def diff(self, model: str) -> dict[str, Any]:
         """The `diff` section of report.json for this output."""

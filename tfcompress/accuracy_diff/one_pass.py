@@ -124,7 +124,14 @@ class Pass:
         """The figures of the whole pass."""
         judges = list(self._judges.values())
         primary = next((judge for judge in judges if judge.labelled), judges[0])
-        reference = ReferenceResult(self._metrics(primary, REFERENCE), primary.samples, primary.task.name)
+        names = getattr(primary.task, "class_names", None)
+        reference = ReferenceResult(
+            self._metrics(primary, REFERENCE),
+            primary.samples,
+            primary.task.name,
+            None if names is None else tuple(names),
+            primary.confusion(),
+        )
         nothing: tuple[tuple[LayerDiff, ...], tuple[Cause, ...]] = ((), ())
         results = {name: self._candidate(primary, name, limit, *found.get(name, nothing)) for name in self._candidates}
         return Comparison(reference, results)
@@ -144,4 +151,5 @@ class Pass:
             diff["outputs"] = {name: judge.diff(model) for name, judge in self._judges.items()}
         gate = worst([judge.gate(model, limit) for judge in [primary, *self._judges.values()]])
         flipped, flips = primary.flips(model)
-        return CandidateResult(self._metrics(primary, model), diff, gate, flipped, flips, layers, causes)
+        metrics, confusion = self._metrics(primary, model), primary.confusion(model)
+        return CandidateResult(metrics, diff, gate, flipped, flips, layers, causes, confusion)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import tfcompress
 from tfcompress import console, native_output
 from tfcompress.converters import TARGETS
 from tfcompress.data import open_data
-from tfcompress.errors import GATE_FAILED, ConversionError, InputError, ModelError
+from tfcompress.errors import ConversionError, InputError, ModelError
 from tfcompress.job.options import (
     CompressOptions,
     ConvertOptions,
@@ -24,8 +23,17 @@ from tfcompress.job.options import (
 from tfcompress.model import FloatModel
 from tfcompress.recipe import Recipe
 from tfcompress.recipe.options import options_of
-from tfcompress.report import node_data, render_terminal, write_tensorboard
-from tfcompress.report.ci import compared_sections, render_junit, render_markdown
+from tfcompress.report import (
+    DiffReport,
+    Report,
+    render_inspection,
+    render_terminal,
+    write_model_explorer,
+    write_tensorboard,
+)
+from tfcompress.report.ci import render_junit, render_markdown
+from tfcompress.report.schema import CompileRow, ConfigurationMapping, DeviceMapping
+from tfcompress.typed_json import from_plain
 
 __all__ = ["compress", "convert", "demo", "diff", "inspect", "verify"]
 
@@ -35,26 +43,19 @@ def convert(options: ConvertOptions, parsed: argparse.Namespace) -> int:
     return _finish(tfcompress.convert(**_fields(options)), parsed)
 
 
-def _model_explorer(report: Mapping[str, Any]) -> str:
-    """Node data of every artifact that was compared."""
-    merged: dict[str, Any] = {}
-    for name, section in compared_sections(report).items():
-        merged |= node_data(section, name)
-    return json.dumps(merged, indent=1) + "\n"
+_SUMMARIES = {"junit_xml": render_junit, "markdown": render_markdown}
+_EXPORTS = {"model_explorer": write_model_explorer, "tensorboard": write_tensorboard}
 
 
-_SUMMARIES = {"junit_xml": render_junit, "markdown": render_markdown, "model_explorer": _model_explorer}
-
-
-def _write_summaries(report: Mapping[str, Any], parsed: argparse.Namespace) -> None:
+def _write_summaries(report: Report | DiffReport, parsed: argparse.Namespace) -> None:
     """What ``--junit_xml``, ``--markdown``, ``--model_explorer`` and ``--tensorboard`` name."""
-    asked = {flag: getattr(parsed, flag) for flag in (*_SUMMARIES, "tensorboard")}
+    asked = {flag: getattr(parsed, flag) for flag in (*_SUMMARIES, *_EXPORTS)}
     for flag, name in asked.items():
         if name is None:
             continue
         try:
-            if flag == "tensorboard":
-                write_tensorboard({**report, "targets": compared_sections(report)}, name)
+            if flag in _EXPORTS:
+                _EXPORTS[flag](report, name)
             else:
                 Path(name).write_text(_SUMMARIES[flag](report), encoding="utf-8")
         except OSError as error:
@@ -65,7 +66,7 @@ def _finish(result: tfcompress.Conversion, parsed: argparse.Namespace) -> int:
     if parsed.json:
         _print_json(result.report)
     else:
-        _print(render_terminal(dict(result.report)))
+        _print(render_terminal(result.result))
         _print(f"wrote {result.output}: report.html, report.json, manifest.json and a folder a target")
     return result.exit_code
 
@@ -85,12 +86,13 @@ def compress(options: CompressOptions, parsed: argparse.Namespace) -> int:
 def diff(options: DiffOptions, parsed: argparse.Namespace) -> int:
     """``tfcompress diff``."""
     report = tfcompress.diff(**_fields(options))
+    typed = DiffReport.from_plain(report)
     if parsed.json:
         _print_json(report)
     else:
-        _print(render_terminal(report))
-    _write_summaries(report, parsed)
-    return GATE_FAILED if report["candidate"]["status"] == "gate_failed" else 0
+        _print(render_terminal(typed))
+    _write_summaries(typed, parsed)
+    return typed.exit_code()
 
 
 def inspect(options: InspectOptions, parsed: argparse.Namespace) -> int:
@@ -103,8 +105,22 @@ def inspect(options: InspectOptions, parsed: argparse.Namespace) -> int:
     if parsed.json:
         _print_json(facts)
     else:
-        _print(render_terminal(facts))
+        _print(render_inspection(_typed(facts)))
     return 0
+
+
+def _typed(facts: dict[str, Any]) -> dict[str, Any]:
+    """The facts with the parts that report.json has too as their dataclasses, where they have that form."""
+    kinds = {"mapping": ConfigurationMapping, "compile": CompileRow}
+    try:
+        if "models" in facts:
+            return {**facts, "models": [{**one, **_typed(one)} for one in facts["models"]]}
+        for key, kind in kinds.items():
+            if isinstance(facts.get(key), list):
+                return {key: [from_plain(kind, row, key, gather=True) for row in facts[key]]}
+        return {"mapping": from_plain(DeviceMapping, facts["mapping"], "mapping", gather=True)}
+    except (KeyError, InputError):
+        return facts
 
 
 def _inspected(path: Path, options: InspectOptions) -> dict[str, Any]:
@@ -191,4 +207,4 @@ def _print(what: Any) -> None:
 
 def _print_json(value: Any) -> None:
     with native_output.results() as stream:
-        print(json.dumps(value, indent=2, sort_keys=False, default=str, allow_nan=False), file=stream)
+        print(json.dumps(value, indent=2, allow_nan=False), file=stream)

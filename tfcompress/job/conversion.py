@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,9 @@ from tfcompress.native_output import silenced
 from tfcompress.process_state import leaves_process_alone
 from tfcompress.recipe import Recipe
 from tfcompress.recipe.options import documented
-from tfcompress.report import render_html
+from tfcompress.report import Report, render_html
+from tfcompress.report.schema import TargetSection
+from tfcompress.typed_json import to_plain
 
 __all__ = ["Conversion", "convert"]
 
@@ -41,17 +43,28 @@ class Conversion:
 
     Attributes:
         output: the folder.
-        report: the content of report.json.
+        result: what came of it, typed.
+        strict_gate: an undecided gate counts as a failed one.
     """
 
     output: Path
-    report: Mapping[str, Any] = field(repr=False)
+    result: Report = field(repr=False)
+    strict_gate: bool = False
+
+    @cached_property
+    def report(self) -> Mapping[str, Any]:
+        """The content of report.json, as plain JSON values."""
+        return self.result.to_plain()
+
+    @property
+    def targets(self) -> Mapping[str, TargetSection]:
+        """What came of each target that was asked for."""
+        return self.result.asked
 
     @property
     def exit_code(self) -> int:
-        """0 all is well; 1 a conversion failed; 3 an artifact failed the accuracy gate."""
-        statuses = {target["status"] for target in self.report["targets"].values()}
-        return 1 if "failed" in statuses else 3 if "gate_failed" in statuses else 0
+        """0 all is well; 1 a conversion failed; 3 an artifact failed the accuracy gate, or is undecided if strict."""
+        return self.result.exit_code(strict_gate=self.strict_gate)
 
 
 @leaves_process_alone
@@ -178,12 +191,12 @@ def _compress(
     return replace(compressed, notes=(*notes, *compressed.notes))
 
 
-def _write(work: Path, report: Mapping[str, Any], data: DataSets, key: SigningKey | None) -> None:
+def _write(work: Path, report: Report, data: DataSets, key: SigningKey | None) -> None:
     """report.html, report.json and manifest.json."""
     with missing_extras() as missing, optional("report.html"):
-        html = render_html(dict(report))
+        html = render_html(report)
         (work / "report.html").write_text(html, encoding="utf-8", errors="backslashreplace")
-    told = {**report, "warnings": [*report["warnings"], *missing]}
-    (work / "report.json").write_text(json.dumps(told, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    facts = {name: report[name] for name in ("model", "recipe", "seed", "versions")}
+    told = replace(report, warnings=(*report.warnings, *missing))
+    (work / "report.json").write_text(told.to_json(), encoding="utf-8")
+    facts = {name: to_plain(getattr(report, name), name) for name in ("model", "recipe", "seed", "versions")}
     write_manifest(work, {**facts, "data": data.hashes()}, key=key)

@@ -1,33 +1,30 @@
-"""The content of report.json, put together from what the stages found."""
+"""The report, put together from what the stages found."""
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from tfcompress import console
+from tfcompress.accuracy_diff import suggest
+from tfcompress.accuracy_diff.comparison import CandidateResult, plain
 from tfcompress.converters import DEFAULT_TARGETS, TARGETS, Artifact
-from tfcompress.errors import ConversionError
+from tfcompress.errors import ConversionError, InputError
 from tfcompress.graphs.tflite.weights import count_weights
 from tfcompress.job.attempts import Attempt
 from tfcompress.job.manifest import versions
 from tfcompress.load import inspect_model
 from tfcompress.model import FloatModel
 from tfcompress.recipe import Recipe
+from tfcompress.report import figures
+from tfcompress.report.schema import NOT_COMPARED, Compression, GateLimit, Model, Reference, Report, TargetSection
+from tfcompress.report.steps import steps, trained_stages
+from tfcompress.typed_json import field_hints, from_plain, to_plain
 
 __all__ = ["build_report"]
-
-SCHEMA_VERSION = 1
-_EMPTY_DIFF = {
-    "accuracy_drop": None,
-    "accuracy_drop_ci95": None,
-    "top1_agreement": None,
-    "sqnr_db": None,
-    "max_abs_error": None,
-    "p_value": None,
-}
 
 
 def build_report(
@@ -40,8 +37,8 @@ def build_report(
     command: str | None,
     max_accuracy_drop: float,
     seed: int,
-) -> dict[str, Any]:
-    """The report as JSON values; what is not known is None.
+) -> Report:
+    """The report of a conversion; what is not known is None.
 
     Args:
         model: the float model.
@@ -51,58 +48,100 @@ def build_report(
         warnings: what a reader of the figures must know, a line each.
         command: that does the same again; None where data or model came from memory.
         max_accuracy_drop: the gate.
-        seed: of everything random.
+        seed: the random seed.
     """
-    reference = attempt.reference.to_json() if attempt.reference else {"metrics": {}, "samples": 0}
-    compared = {target: result.to_json() for target, result in attempt.results.items()}
-    report = {
-        "schema_version": SCHEMA_VERSION,
-        "model": inspect_model(model)["model"],
-        "reference": reference,
-        "targets": {
-            name: _target(attempt.artifacts.get(name), compared.get(name, {}))
-            for name in TARGETS
-            if name in DEFAULT_TARGETS or name in attempt.artifacts
-        },
-        "compression": {"notes": list(notes)},
-        "warnings": list(warnings),
-        "gate": {"max_accuracy_drop": max_accuracy_drop},
-        "recipe": dataclasses.asdict(recipe),
-        "seed": seed,
-        "command": command,
-        "versions": versions(),
+    lost: list[str] = []
+    targets = {
+        name: _target(name, attempt, recipe, lost)
+        for name in TARGETS
+        if name in DEFAULT_TARGETS or name in attempt.artifacts
     }
-    return json.loads(json.dumps(report, default=str))
+    reference = attempt.reference.to_json() if attempt.reference else {}
+    return Report(
+        model=from_plain(Model, {**inspect_model(model)["model"], "sparsity": _sparsity(model)}, "model"),
+        reference=from_plain(Reference, reference, "reference"),
+        targets=targets,
+        compression=Compression(
+            notes=notes,
+            stages=trained_stages(recipe),
+            steps=steps(recipe, tuple(attempt.artifacts)),
+        ),
+        warnings=(*warnings, *lost),
+        gate=GateLimit(max_accuracy_drop=max_accuracy_drop),
+        recipe=to_plain(recipe, "recipe"),
+        seed=seed,
+        command=command,
+        versions=versions(),
+    )
 
 
-def _target(artifact: Artifact | ConversionError | None, compared: Mapping[str, Any]) -> dict[str, Any]:
-    base: dict[str, Any] = {"status": "skipped", "reason": "not asked for", "files": [], "bytes": None}
-    base |= {"fully_integer": None, "input_dtypes": [], "output_dtypes": [], "float_ops": []}
-    base |= {"metrics": {}, "latency_ms": {"median": None, "p90": None}, "diff": dict(_EMPTY_DIFF)}
+def _target(name: str, attempt: Attempt, recipe: Recipe, lost: list[str]) -> TargetSection:
+    artifact, target = attempt.artifacts.get(name), TARGETS[name]
     if artifact is None:
-        return base
+        return TargetSection(status="skipped", reason="not asked for", title=target.title)
     if isinstance(artifact, ConversionError):
-        return base | {"status": "failed", "reason": str(artifact)}
-    facts: dict[str, Any] = dict(artifact.facts)
+        return TargetSection(status="failed", reason=str(artifact), title=target.title)
+    facts: dict[str, Any] = {"bytes": _bytes(artifact.runnable), **artifact.facts}
     if artifact.runnable.suffix == ".tflite":
         facts["weights"] = count_weights(artifact.runnable).to_json()
-    verdict = {"status": compared.get("status", "ok"), "reason": compared.get("reason")}
-    refusal = TARGETS[artifact.target].refusal(facts)
-    if refusal is not None:
-        verdict = {"status": "failed", "reason": refusal}
-    return {
-        **base,
-        "bytes": _bytes(artifact.runnable),
-        **facts,
-        **compared,
-        **verdict,
-        "notes": list(artifact.notes),
-        "files": [f"{artifact.target}/{name}" for name in _files(artifact.folder)],
-    }
+    rows = [
+        {"label": row.label, "value": figures.with_unit(row.value, row.unit), "summary": True}
+        for row in target.report_rows(facts)
+    ]
+    facts |= _compared(attempt.results.get(name), recipe)
+    if (refusal := target.refusal(facts)) is not None:
+        facts |= {"status": "failed", "reason": refusal}
+    files = {"notes": artifact.notes, "files": _files(artifact)}
+    return _section(name, {"title": target.title, "rows": rows, **facts, **files}, lost)
 
 
-def _files(folder: Path) -> list[str]:
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+def _compared(result: CandidateResult | None, recipe: Recipe) -> dict[str, Any]:
+    """What the accuracy diff says, with the flag that answers each cause."""
+    if result is None:
+        return {"status": "undecided", "reason": NOT_COMPARED}
+    flags: dict[int, str] = {}
+    for suggestion in suggest(result.causes, recipe):
+        for cause in suggestion.causes:
+            flags.setdefault(id(cause), suggestion.flag)
+    causes = [{**cause.to_json(), "flag": flags.get(id(cause))} for cause in result.causes]
+    return {**result.to_json(), "causes": causes}
+
+
+def _section(target: str, facts: Mapping[str, object], lost: list[str]) -> TargetSection:
+    """The section with the facts that its fields take; a further one goes into `figures`.
+
+    A fact of the wrong type is our own mistake, and costs itself, never the artifact: it is left out with a warning.
+    """
+    usable: dict[str, object] = {}
+    further: dict[str, object] = {}
+    for name, value in facts.items():
+        known = name in field_hints(TargetSection)
+        alone = {name: plain(value)} if known else {"figures": {name: plain(value)}}
+        try:
+            from_plain(TargetSection, {"status": "ok", **alone}, f"report: {target}", gather=True)
+        except InputError as error:
+            lost.append(f"left out of the report: {error}")
+            console.warn(lost[-1])
+            continue
+        (usable if known else further)[name] = plain(value)
+    return from_plain(TargetSection, {**usable, "figures": further}, f"report: {target}", gather=True)
+
+
+def _sparsity(model: FloatModel) -> float | None:
+    """Share of the kernels' weights that are zero; None where they cannot be read."""
+    if model.keras_model is None:
+        return None
+    kernels = [np.asarray(weight) for weight in model.keras_model.weights if len(weight.shape) > 1]
+    count = sum(kernel.size for kernel in kernels)
+    return sum(int(np.count_nonzero(kernel == 0)) for kernel in kernels) / count if count else None
+
+
+def _files(artifact: Artifact) -> list[str]:
+    """Names of all the artifact's files below the output folder."""
+    found = sorted(
+        path.relative_to(artifact.folder).as_posix() for path in artifact.folder.rglob("*") if path.is_file()
+    )
+    return [f"{artifact.target}/{name}" for name in found]
 
 
 def _bytes(runnable: Path) -> int:

@@ -1,7 +1,16 @@
-"""The report: one page for people, the terminal's tables, and files for other tools."""
+"""The report: its typed content, one page for people, the terminal's tables, and files for other tools."""
 
-from tfcompress.report.exports import node_data, write_tensorboard
+from tfcompress.report.exports import write_model_explorer, write_tensorboard
 from tfcompress.report.html import render_html
-from tfcompress.report.terminal import render_terminal
+from tfcompress.report.schema import DiffReport, Report
+from tfcompress.report.terminal import render_inspection, render_terminal
 
-__all__ = ["node_data", "render_html", "render_terminal", "write_tensorboard"]
+__all__ = [
+    "DiffReport",
+    "Report",
+    "render_html",
+    "render_inspection",
+    "render_terminal",
+    "write_model_explorer",
+    "write_tensorboard",
+]

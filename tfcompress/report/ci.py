@@ -3,83 +3,72 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from collections.abc import Mapping
-from typing import Any
 
 from tfcompress.report import figures
+from tfcompress.report.schema import Compared, DiffReport, Report
 
-__all__ = ["compared_sections", "render_junit", "render_markdown"]
+__all__ = ["render_junit", "render_markdown"]
+
+# JUnit has three ways to be no success; an undecided gate is neither a failure nor a success.
+_JUNIT = {"gate_failed": "failure", "failed": "error", "undecided": "skipped"}
+_MARKS = {"ok": "✅ ok", "undecided": "❔ undecided", "gate_failed": "❌ failed", "failed": "❌ not converted"}
 
 
-def compared_sections(report: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """{name: section} of a conversion's targets that were asked for, or of a diff's candidate."""
-    sections = report["targets"] if "targets" in report else {"candidate": report["candidate"]}
-    return {name: section for name, section in sections.items() if section["status"] != "skipped"}
-
-
-def render_junit(report: Mapping[str, Any]) -> str:
-    """One test case an artifact: failed where the gate failed, an error where the conversion did.
+def render_junit(report: Report | DiffReport, *, strict_gate: bool = False) -> str:
+    """One test case an artifact: failed where the gate failed, an error where the conversion did, else skipped where
+    the gate is undecided.
 
     Args:
-        report: the content of report.json, or of ``diff --json``.
+        report: of a conversion or of a diff.
+        strict_gate: an undecided gate is a failure.
 
     Returns:
         JUnit XML (the format of the Ant task, as CI servers read it).
     """
-    sections = compared_sections(report)
-    failed = sum(section["status"] == "gate_failed" for section in sections.values())
-    errors = sum(section["status"] == "failed" for section in sections.values())
-    counts = {"tests": str(len(sections)), "failures": str(failed), "errors": str(errors)}
-    suite = ET.Element("testsuite", {"name": "tfcompress", **counts})
-    for name, section in sections.items():
+    kinds = {**_JUNIT, "undecided": "failure"} if strict_gate else _JUNIT
+    found = [kinds.get(section.status) for section in report.asked.values()]
+    counts = {name: str(found.count(kind)) for name, kind in _COUNTS.items()}
+    suite = ET.Element("testsuite", {"name": "tfcompress", "tests": str(len(found)), **counts})
+    for (name, section), kind in zip(report.asked.items(), found, strict=True):
         case = ET.SubElement(suite, "testcase", {"classname": "tfcompress.accuracy", "name": name})
-        reason = str(section.get("reason") or "")
-        if section["status"] == "gate_failed":
-            ET.SubElement(case, "failure", message=reason)
-        elif section["status"] == "failed":
-            ET.SubElement(case, "error", message=reason)
+        if kind is not None:
+            ET.SubElement(case, kind, message=section.reason or "")
         ET.SubElement(case, "system-out").text = _line(section)
     ET.indent(suite)
     return ET.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
 
 
-def _line(section: Mapping[str, Any]) -> str:
-    diff = section.get("diff") or {}
+_COUNTS = {"failures": "failure", "errors": "error", "skipped": "skipped"}
+
+
+def _line(section: Compared) -> str:
+    diff = section.diff
     return (
-        f"accuracy drop {figures.points(diff.get('accuracy_drop'))} points, "
-        f"same answers {figures.percent(diff.get('top1_agreement'))}, SQNR {figures.decibel(diff.get('sqnr_db'))}"
+        f"{diff.metric or 'accuracy'} change {figures.change(diff.accuracy_drop)} points, "
+        f"same answers {figures.percent(diff.top1_agreement)}, SQNR {figures.decibel(diff.sqnr_db)}"
     )
 
 
-def render_markdown(report: Mapping[str, Any]) -> str:
-    """A table for a pull request's comment or a job summary.
-
-    Args:
-        report: the content of report.json, or of ``diff --json``.
-    """
-    reference = report.get("reference") or {}
+def render_markdown(report: Report | DiffReport) -> str:
+    """A table for a pull request's comment or a job summary."""
     lines = [
-        f"### tfcompress: {figures.count(reference.get('samples'))} samples",
+        f"### tfcompress: {figures.count(report.reference.samples)} samples",
         "",
-        "| | gate | size | drop in points (95 %) | same answers | SQNR | p |",
+        "| | gate | size | change in points (95 %) | same answers | SQNR | p |",
         "|---|---|---:|---:|---:|---:|---:|",
     ]
-    for name, section in compared_sections(report).items():
-        diff = section.get("diff") or {}
-        bounds = diff.get("accuracy_drop_ci95")
-        drop = figures.points(diff.get("accuracy_drop")) + (f" ({figures.interval(bounds)})" if bounds else "")
-        mark = {"ok": "✅ ok", "gate_failed": "❌ failed", "failed": "❌ not converted"}[section["status"]]
+    for name, section in report.asked.items():
+        diff = section.diff
+        bounds = f" ({figures.interval(diff.accuracy_drop_ci95)})" if diff.accuracy_drop_ci95 else ""
         cells = [
             name,
-            mark,
-            figures.size(section.get("bytes")),
-            drop,
-            figures.percent(diff.get("top1_agreement")),
-            figures.decibel(diff.get("sqnr_db")),
-            figures.value(diff.get("p_value")),
+            _MARKS[section.status],
+            figures.size(section.bytes),
+            figures.change(diff.accuracy_drop) + bounds,
+            figures.percent(diff.top1_agreement),
+            figures.decibel(diff.sqnr_db),
+            figures.value(diff.p_value),
         ]
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-    reasons = [
-        f"- **{name}**: {section['reason']}" for name, section in compared_sections(report).items() if section["reason"]
-    ]
+    reasons = [f"- **{name}**: {section.reason}" for name, section in report.asked.items() if section.reason]
     return "\n".join([*lines, "", *reasons]).rstrip() + "\n"

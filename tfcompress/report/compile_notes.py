@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from tfcompress.report import figures
+from tfcompress.report.schema import CompileRow
 
 __all__ = ["compile_notes"]
 
 MOST_KINDS = 2
 
 
-def compile_notes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+def compile_notes(rows: Sequence[CompileRow]) -> list[str]:
     """A line a topology on where its time goes, then the advice, for the largest batch.
 
     Args:
-        rows: the `compile` section of report.json.
+        rows: the `compile` section of a target.
     """
-    largest = max((row.get("batch_size") or 0 for row in rows), default=0)
-    shown = [row for row in rows if row.get("batch_size") == largest]
-    spent = [_shares(row) for row in shown if row.get("time_share")]
-    advice = [str(line) for row in shown for line in row.get("advice") or ()]
+    largest = max((row.batch_size or 0 for row in rows), default=0)
+    shown = [row for row in rows if (row.batch_size or 0) == largest]
+    spent = [_shares(row) for row in shown if row.time_share]
+    advice = [line for row in shown for line in row.advice]
     return list(dict.fromkeys([*spent, *advice]))
 
 
-def _shares(row: Mapping[str, Any]) -> str:
+def _shares(row: CompileRow) -> str:
     """The kinds of operators that take most of the time, the largest first."""
-    shares = list(row["time_share"].items())[:MOST_KINDS]
+    shares = list((row.time_share or {}).items())[:MOST_KINDS]
     kinds = ", ".join(f"{kind} {figures.percent(share, 0)}" for kind, share in shares)
-    return f"{row.get('topology')} at batch {row.get('batch_size')}: time goes to {kinds}"
+    return f"{row.topology} at batch {row.batch_size}: time goes to {kinds}"

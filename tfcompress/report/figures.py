@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 __all__ = [
     "UNKNOWN",
     "amount",
+    "change",
     "count",
     "decibel",
     "interval",
@@ -59,9 +60,14 @@ def points(share: float | None, digits: int = 2) -> str:
     return f"{rounded or 0.0:+.{digits}f}".replace("-", "−") if rounded else f"{0.0:.{digits}f}"
 
 
-def interval(bounds: list[float] | tuple[float, float] | None) -> str:
-    """``−0.88 to +0.24``, in percentage points."""
-    return UNKNOWN if not bounds else f"{points(bounds[0])} to {points(bounds[1])}"
+def change(drop: float | None) -> str:
+    """A drop as what happened to the score: a loss is below zero, a gain above: ``−1.23``."""
+    return UNKNOWN if drop is None else points(-drop)
+
+
+def interval(bounds: Sequence[float] | None) -> str:
+    """The interval of a drop as that of the change, in percentage points: ``−0.88 to +0.24``."""
+    return UNKNOWN if not bounds else f"{change(bounds[1])} to {change(bounds[0])}"
 
 
 def decibel(number: float | None) -> str:

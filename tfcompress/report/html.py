@@ -2,70 +2,96 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import importlib
-from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
 from tfcompress.errors import MissingExtraError
-from tfcompress.report import figures
+from tfcompress.report import figures, tradeoff
+from tfcompress.report.bars import bar_groups
+from tfcompress.report.classes import class_rows, confusions
 from tfcompress.report.compile_notes import compile_notes
-from tfcompress.report.page import target_views
-from tfcompress.report.steps import steps
+from tfcompress.report.flips import flip_rows
+from tfcompress.report.layer_table import layer_rows, worst_layers
+from tfcompress.report.page import detail_rows, target_views
+from tfcompress.report.schema import Report, TargetSection
 
-__all__ = ["render_html"]
+__all__ = ["environment", "render_html"]
+
+_FOLDER = resources.files("tfcompress.report") / "templates"
 
 
-def render_html(report: Mapping[str, Any]) -> str:
-    """The HTML page of a report: no script, nothing that is fetched.
+def render_html(report: Report) -> str:
+    """The HTML page of a report: complete in itself, nothing is fetched, and without JavaScript only the copy buttons
+    are missing.
 
     Args:
-        report: the content of report.json; what is missing or None is shown as not known or left out.
+        report: what is None in it is shown as not known, or left out.
 
     Raises:
         MissingExtraError: jinja2 is not installed.
     """
-    known, rows = _known(report), _metric_rows(report)
-    folder = resources.files("tfcompress.report") / "templates"
-    template = _environment().from_string((folder / "report.html.jinja").read_text(encoding="utf-8"))
-    return template.render(
-        report=known,
-        targets=target_views(known),
-        steps=steps(known),
-        nothing=_Known(),
-        metrics=[row for row in rows if "[" not in row[0]],
-        classes=[row for row in rows if "[" in row[0]],
-        style=(folder / "style.css").read_text(encoding="utf-8"),
-        figures=figures,
-        compile_notes=compile_notes,
+    views = target_views(report)
+    converted = {name: section for name, section in report.asked.items() if section.converted}
+    with_layers = [view for view in views if view.key in converted and view.section.layers]
+    layers = layer_rows([view.section for view in with_layers])
+    script = _text("copy.js").strip()
+    page: str = (
+        environment()
+        .get_template("report.html.jinja")
+        .render(
+            report=report,
+            targets=views,
+            panels=tradeoff.panels(report),
+            canvas=tradeoff,
+            bars=bar_groups(report),
+            metrics=_metric_rows(report, list(converted.values())),
+            classes=class_rows(report, list(converted.values())),
+            confusions=list(confusions(report, list(converted.items()))),
+            details=detail_rows(list(converted.values())),
+            with_layers=with_layers,
+            layers=layers,
+            worst=worst_layers(layers),
+            flips=flip_rows(report.reference, converted),
+            figures=figures,
+            compile_notes=compile_notes,
+            style=_text("style.css"),
+            script=script,
+            script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        )
     )
+    return page
 
 
-class _Known(dict[str, Any]):
-    """A JSON object whose missing keys are None: a report may come from an older version or leave parts out."""
+def environment() -> Any:
+    """The `jinja2.Environment` of the page's templates.
 
-    def __missing__(self, key: str) -> None:
-        return None
+    Names of layers and files are the user's: everything is escaped, and an unknown name in a template is an error.
 
-
-def _known(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return _Known({str(key): _known(item) for key, item in value.items()})
-    return [_known(item) for item in value] if isinstance(value, list | tuple) else value
-
-
-def _environment() -> Any:
+    Raises:
+        MissingExtraError: jinja2 is not installed.
+    """
     try:
         jinja2 = importlib.import_module("jinja2")
     except ImportError:
         raise MissingExtraError("jinja2", "report", "the HTML report") from None
-    # Names of layers and files are the user's: everything is escaped, and an unknown name in the template is an error.
-    return jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return jinja2.Environment(
+        loader=jinja2.FunctionLoader(_text),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
 
 
-def _metric_rows(report: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
-    """(metric, figures of the reference and of every target)."""
-    columns = [(report.get("reference") or {}).get("metrics") or {}]
-    columns += [section.get("metrics") or {} for section in (report.get("targets") or {}).values()]
-    names = dict.fromkeys(name for column in columns for name in column)
+def _text(name: str) -> str:
+    return (_FOLDER / name).read_text(encoding="utf-8")
+
+
+def _metric_rows(report: Report, sections: list[TargetSection]) -> list[tuple[str, list[str]]]:
+    """(metric, figures of the reference and of every artifact), of the metrics that are not a class's."""
+    columns = [report.reference.metrics, *(section.metrics for section in sections)]
+    names = dict.fromkeys(name for column in columns for name in column if "[" not in name)
     return [(name, [figures.value(column.get(name)) for column in columns]) for name in names]

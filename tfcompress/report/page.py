@@ -1,55 +1,39 @@
-"""What the page shows, drawn from report.json: words and lengths of bars, no HTML."""
+"""What the page shows of each target, drawn from the report: words and figures, no HTML."""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+import urllib.parse
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from tfcompress.converters.target import TARGETS, title_of
 from tfcompress.report import figures
+from tfcompress.report.schema import (
+    ConfigurationMapping,
+    Latency,
+    LatencyForecast,
+    NextStep,
+    Report,
+    TargetSection,
+)
 
-__all__ = ["Bar", "Flipped", "LayerRow", "TargetView", "target_views"]
+__all__ = ["STATUS_WORDS", "FileLink", "TargetView", "detail_rows", "target_views"]
 
-STATUS_WORDS = {"ok": "ok", "failed": "failed", "gate_failed": "gate failed", "skipped": "skipped"}
-FULL_BAR_DB = 60.0  # int8 layers lie between 20 and 50 dB
-POOR_DB, FAIR_DB = 15.0, 25.0
-MOST_LAYERS = 400
+STATUS_WORDS = {
+    "ok": "ok",
+    "undecided": "undecided",
+    "failed": "failed",
+    "gate_failed": "gate failed",
+    "skipped": "not asked for",
+}
 
 
 @dataclass(frozen=True)
-class Bar:
-    """A horizontal bar: `share` of the full width in percent, and how good it is."""
-
-    share: float
-    grade: str
-
-
-@dataclass(frozen=True)
-class LayerRow:
-    """One layer of the chart."""
+class FileLink:
+    """A file of the output folder: its name, and its address from the page, which lies beside the folders."""
 
     name: str
-    kind: str
-    total: Bar
-    own: Bar | None
-    total_db: str
-    own_db: str
-    used: str
-    saturated: str
-    causes: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Flipped:
-    """One sample with two answers."""
-
-    index: int
-    label: str
-    reference: str
-    candidate: str
-    picture: str | None
+    address: str
 
 
 @dataclass(frozen=True)
@@ -59,141 +43,127 @@ class TargetView:
     Attributes:
         key: as in report.json.
         title: for people.
-        status: as in report.json; `status_word` is the same for people.
+        status_word: the status for people.
         facts: (what, figure) pairs of the summary card.
-        details: (what, figure) pairs of the target's own part.
-        section: the target's part of report.json.
+        files: with their addresses.
+        next_steps: what to do with the artifact.
+        mapping_picture: address of an image; None without.
+        section: the target's part of the report.
     """
 
     key: str
     title: str
-    status: str
     status_word: str
-    reason: str
-    verdict: str
     facts: tuple[tuple[str, str], ...]
-    details: tuple[tuple[str, str], ...]
-    layers: tuple[LayerRow, ...]
-    flipped_total: int
-    flipped: tuple[Flipped, ...]
+    files: tuple[FileLink, ...]
+    next_steps: tuple[NextStep, ...]
     mapping_picture: str | None
-    section: Mapping[str, Any] = field(repr=False)
+    section: TargetSection = field(repr=False)
 
 
-def target_views(report: Mapping[str, Any]) -> tuple[TargetView, ...]:
+def target_views(report: Report) -> tuple[TargetView, ...]:
     """Every target of a report, in its order."""
-    float_bytes = (report.get("model") or {}).get("float_bytes")
-    return tuple(_view(key, section, float_bytes) for key, section in (report.get("targets") or {}).items())
+    return tuple(_view(key, section, report.model.float_bytes) for key, section in report.targets.items())
 
 
-def _view(key: str, section: Mapping[str, Any], float_bytes: float | None) -> TargetView:
-    status = str(section.get("status", "ok"))
-    flipped = section.get("flipped") or {}
+def _view(key: str, section: TargetSection, float_bytes: int | None) -> TargetView:
     return TargetView(
         key=key,
-        title=title_of(key),
-        status=status,
-        status_word=STATUS_WORDS.get(status, status),
-        reason=str(section.get("reason") or ""),
-        verdict=str((section.get("gate") or {}).get("verdict") or ""),
-        facts=_facts(key, section, float_bytes),
-        details=_details(section),
-        layers=tuple(_layer(row) for row in (section.get("layers") or [])[:MOST_LAYERS]),
-        flipped_total=int(flipped.get("total") or 0),
-        flipped=tuple(_flipped(row) for row in flipped.get("samples") or []),
-        mapping_picture=_svg_address(section.get("mapping_svg")),
+        title=section.title or key,
+        status_word=STATUS_WORDS[section.status],
+        facts=_facts(section, float_bytes),
+        files=tuple(FileLink(name, urllib.parse.quote(name)) for name in section.files),
+        next_steps=tuple(_next_steps(section)),
+        mapping_picture=_svg_address(section.mapping_svg),
         section=section,
     )
 
 
-def _facts(name: str, section: Mapping[str, Any], float_bytes: float | None) -> tuple[tuple[str, str], ...]:
-    diff = section.get("diff") or {}
-    size = section.get("bytes")
+def _next_steps(section: TargetSection) -> Iterator[NextStep]:
+    """What the figures ask for, then what the target says."""
+    if section.status == "gate_failed":
+        if section.causes:
+            yield NextStep(text="Convert again with --suggest: it tries the repairs below and keeps what helps.")
+        else:
+            yield NextStep(text="Fine-tune with a quantization section in the recipe, or allow a larger drop.")
+    if section.status == "undecided":
+        needed = None if section.gate is None else section.gate.samples_needed
+        count = "more labelled samples" if needed is None else f"about {needed:,} labelled samples"
+        yield NextStep(text=f"Give {count} as --evaluation: the gate is not decided with these.")
+    use = next((name for name in section.files if name.endswith("/USE.md")), None)
+    if use is not None:
+        yield NextStep(text=f"Commands and sample code for this artifact are in {use}.")
+    if section.converted:
+        yield from section.next_steps
+
+
+def _facts(section: TargetSection, float_bytes: int | None) -> tuple[tuple[str, str], ...]:
+    diff, size = section.diff, section.bytes
     smaller = f" ({float_bytes / size:.1f}× smaller)" if size and float_bytes and float_bytes > size else ""
-    latency = (section.get("latency_ms") or {}).get("median")
-    score = str(diff.get("metric") or "accuracy")
     rows = [
         ("size", figures.size(size) + smaller),
-        (f"{score} drop", f"{figures.points(diff.get('accuracy_drop'))} points"),
-        ("95 % interval", figures.interval(diff.get("accuracy_drop_ci95"))),
-        ("same answers", figures.percent(diff.get("top1_agreement"))),
-        ("SQNR", figures.decibel(diff.get("sqnr_db"))),
+        (f"{diff.metric or 'accuracy'} change", f"{figures.change(diff.accuracy_drop)} points"),
+        ("95 % interval", figures.interval(diff.accuracy_drop_ci95)),
+        ("same answers", figures.percent(diff.top1_agreement)),
+        ("SQNR", figures.decibel(diff.sqnr_db)),
+        *_speed(section),
+        *((row.label, row.value) for row in section.rows if row.summary),
     ]
-    if latency is not None:
-        rows.append(("latency here, median", figures.milliseconds(latency)))
-    if name in TARGETS:
-        rows += [(row.label, figures.with_unit(row.value, row.unit)) for row in TARGETS[name].report_rows(section)]
     return tuple((what, "–" if figure.startswith(figures.UNKNOWN) else figure) for what, figure in rows)
 
 
-def _details(section: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    diff = section.get("diff") or {}
-    latency = section.get("latency_ms") or {}
-    rows = [
-        ("input dtypes", figures.value(section.get("input_dtypes"))),
-        ("output dtypes", figures.value(section.get("output_dtypes"))),
-        ("fully integer", figures.value(section.get("fully_integer"))),
-        ("float operators", figures.value(section.get("float_ops"))),
-        ("batch sizes", figures.value(section.get("batch_sizes"))),
-        ("latency here, 90th percentile", figures.milliseconds(latency.get("p90"))),
-        ("largest error of an output", figures.value(diff.get("max_abs_error"))),
-        ("cosine to the float outputs", figures.value(diff.get("cosine"))),
-        ("KL divergence (nats)", figures.value(diff.get("kl_divergence"))),
-        ("p value (exact McNemar)", figures.value(diff.get("p_value"))),
-        ("right answers lost", figures.value(diff.get("lost"))),
-        ("right answers gained", figures.value(diff.get("gained"))),
-        ("files", _listed(section.get("files") or [])),
-    ]
-    return tuple(row for row in rows if row[1] != figures.UNKNOWN)
+def _speed(section: TargetSection) -> list[tuple[str, str]]:
+    """What is known of the speed where the artifact is to run: never the CPU's time for an accelerator's file."""
+    if not section.mappings and not section.compile:
+        median = None if section.latency_ms is None else section.latency_ms.median
+        return [] if median is None else [("latency here, median", figures.milliseconds(median))]
+    rows = []
+    for mapping in section.mappings:
+        said = _forecast(mapping.latency_ms)
+        if not isinstance(mapping, ConfigurationMapping):
+            rows.append(("latency there, forecast", said))
+        elif said != figures.UNKNOWN:
+            rows.append((f"latency on {mapping.name}, forecast", said))
+    return rows
 
 
-def _listed(names: Sequence[str]) -> str:
-    """Few names in full, many by their folder and number: the manifest lists all."""
-    if len(names) <= 2:
-        return ", ".join(names) or figures.UNKNOWN
-    return f"{len(names)} in {names[0].split('/', 1)[0]}/"
+def _forecast(latency: LatencyForecast | None) -> str:
+    if latency is None or latency.estimate is None:
+        return figures.UNKNOWN
+    said = figures.milliseconds(latency.estimate)
+    known = latency.low is not None and latency.high is not None
+    return f"{said} ({latency.low:.3g} to {latency.high:.3g})" if known else said
 
 
-def _bar(decibels: float | None) -> Bar:
-    if decibels is None:
-        return Bar(0.0, "unknown")
-    grade = "poor" if decibels < POOR_DB else "fair" if decibels < FAIR_DB else "good"
-    return Bar(round(100 * min(max(decibels, 0.5) / FULL_BAR_DB, 1.0), 1), grade)
+def detail_rows(sections: Sequence[TargetSection]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """(what, a figure for each artifact), of everything that is known of one of them."""
+    columns = [_details(section) for section in sections]
+    labels = dict.fromkeys(label for column in columns for label in column)
+    rows = [(label, tuple(column.get(label, "") for column in columns)) for label in labels]
+    return tuple(row for row in rows if any(figure not in ("", figures.UNKNOWN) for figure in row[1]))
 
 
-def _layer(row: Mapping[str, Any]) -> LayerRow:
-    own = row.get("own_sqnr_db")
-    return LayerRow(
-        name=str(row.get("layer", "")),
-        kind=str(row.get("type", "")),
-        total=_bar(row.get("sqnr_db")),
-        own=None if own is None else _bar(own),
-        total_db=figures.decibel(row.get("sqnr_db")),
-        own_db=figures.decibel(own),
-        used=figures.percent(row.get("range_used"), 0),
-        saturated=figures.percent(row.get("saturation"), 2),
-        causes=tuple(str(cause) for cause in row.get("causes") or ()),
-    )
+def _details(section: TargetSection) -> dict[str, str]:
+    diff, latency = section.diff, section.latency_ms or Latency()
+    return {
+        "input dtypes": figures.value(section.input_dtypes),
+        "output dtypes": figures.value(section.output_dtypes),
+        "fully integer": figures.value(section.fully_integer),
+        "float operators": figures.value(section.float_ops),
+        "batch sizes": figures.value(section.batch_sizes),
+        "packed": figures.size(section.packed_bytes),
+        "latency on this CPU, median": figures.milliseconds(latency.median),
+        "latency on this CPU, 90th percentile": figures.milliseconds(latency.p90),
+        "largest error of an output": figures.value(diff.max_abs_error),
+        "cosine to the float outputs": figures.value(diff.cosine),
+        "KL divergence (nats)": figures.value(diff.kl_divergence),
+        "p value (exact McNemar)": figures.value(diff.p_value),
+        "right answers lost": figures.value(diff.lost),
+        "right answers gained": figures.value(diff.gained),
+        **{row.label: row.value for row in section.rows if not row.summary},
+    }
 
 
-def _flipped(row: Mapping[str, Any]) -> Flipped:
-    def answer(side: str) -> str:
-        sure = row.get(f"{side}_confidence")
-        return f"{row.get(side)}" + (f" ({figures.percent(sure, 0)})" if sure is not None and 0 <= sure <= 1 else "")
-
-    label = row.get("label")
-    picture = row.get("picture")
-    return Flipped(
-        int(row.get("index", 0)),
-        "" if label is None else str(label),
-        answer("reference"),
-        answer("candidate"),
-        picture if isinstance(picture, str) and picture.startswith("data:image/png;base64,") else None,
-    )
-
-
-def _svg_address(svg: object) -> str | None:
+def _svg_address(svg: str | None) -> str | None:
     """An SVG as an image address: as an image it can neither run scripts nor fetch anything."""
-    if not isinstance(svg, str) or not svg:
-        return None
-    return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
+    return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode() if svg else None

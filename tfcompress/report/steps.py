@@ -1,42 +1,53 @@
-"""What was done to the model, a line each, read off the recipe and the targets of report.json."""
+"""What was done to the model, a line each, read off the recipe."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Collection, Iterator
 
 from tfcompress.converters.target import TARGETS
+from tfcompress.recipe import Recipe
 from tfcompress.report import figures
+from tfcompress.typed_json import to_plain
 
-__all__ = ["steps"]
+__all__ = ["steps", "trained_stages"]
 
-
-def steps(report: Mapping[str, Any]) -> tuple[str, ...]:
-    """One line a stage that ran; empty where the report has no recipe."""
-    recipe = report.get("recipe") or {}
-    targets = [name for name, section in (report.get("targets") or {}).items() if section.get("status") != "skipped"]
-    return (*_trained(recipe), *_converted(recipe, targets)) if recipe else ()
+_TRAINED = ("pruning", "clustering", "quantization", "distillation")
 
 
-def _trained(recipe: Mapping[str, Any]) -> Iterator[str]:
-    if pruning := recipe.get("pruning"):
-        pattern = str(pruning.get("pattern")).replace("n_m", f"{pruning.get('n')} of {pruning.get('m')}")
-        yield f"pruned to {figures.percent(pruning.get('sparsity'), 0)} zeros ({pattern}, {pruning.get('schedule')})"
-    if clustering := recipe.get("clustering"):
-        kept = ", zeros kept" if clustering.get("preserve_sparsity") else ""
-        yield f"clustered to {clustering.get('clusters')} values a kernel{kept}"
-    if recipe.get("quantization"):
+def trained_stages(recipe: Recipe) -> tuple[str, ...]:
+    """The recipe's sections that train."""
+    return tuple(name for name in _TRAINED if getattr(recipe, name) is not None)
+
+
+def steps(recipe: Recipe, targets: Collection[str]) -> tuple[str, ...]:
+    """One line a stage that ran.
+
+    Args:
+        recipe: what was asked.
+        targets: those that were asked for.
+    """
+    return (*_trained(recipe), *_converted(recipe, targets))
+
+
+def _trained(recipe: Recipe) -> Iterator[str]:
+    if pruning := recipe.pruning:
+        pattern = pruning.pattern.replace("n_m", f"{pruning.n} of {pruning.m}")
+        yield f"pruned to {figures.percent(pruning.sparsity, 0)} zeros ({pattern}, {pruning.schedule})"
+    if clustering := recipe.clustering:
+        kept = ", zeros kept" if clustering.preserve_sparsity else ""
+        yield f"clustered to {clustering.clusters} values a kernel{kept}"
+    if recipe.quantization:
         yield "trained with simulated 8-bit arithmetic (quantization-aware training)"
-    if distillation := recipe.get("distillation"):
-        temperature = figures.value(distillation.get("temperature"))
-        yield f"trained towards the float model's outputs (temperature {temperature})"
-    if any(recipe.get(section) for section in ("pruning", "clustering", "quantization", "distillation")):
-        training = recipe.get("training") or {}
-        yield f"fine-tuned for {figures.value(training.get('epochs'))} epochs a stage with {training.get('optimizer')}"
+    if distillation := recipe.distillation:
+        yield f"trained towards the float model's outputs (temperature {figures.value(distillation.temperature)})"
+    if trained_stages(recipe):
+        training = recipe.training
+        yield f"fine-tuned for {figures.value(training.epochs)} epochs a stage with {training.optimizer}"
 
 
-def _converted(recipe: Mapping[str, Any], targets: list[str]) -> Iterator[str]:
+def _converted(recipe: Recipe, targets: Collection[str]) -> Iterator[str]:
+    plain = to_plain(recipe, "recipe")
     for name in targets:
-        line = TARGETS[name].done(recipe) if name in TARGETS else None
+        line = TARGETS[name].done(plain)
         if line is not None:
             yield line

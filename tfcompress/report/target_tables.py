@@ -1,8 +1,8 @@
-"""The terminal's tables of what a target's compiler does: Edge TPU operators and logs, Cloud TPU compilations."""
+"""The terminal's tables of what a target's compiler does: operators and where they run, logs, TPU compilations."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -12,62 +12,79 @@ from rich.text import Text
 
 from tfcompress.report import figures
 from tfcompress.report.compile_notes import compile_notes
+from tfcompress.report.schema import (
+    CompileRow,
+    ConfigurationMapping,
+    DeviceMapping,
+    LatencyForecast,
+    MappingTotals,
+    OperatorRow,
+)
 
 __all__ = ["compile_tables", "log_tables", "mapping_tables"]
 
 
-def mapping_tables(mapping: Mapping[str, Any]) -> list[RenderableType]:
-    """A line of totals, and a row an operator: where it runs, and for one on the CPU why and what to change.
-
-    Args:
-        mapping: the `mapping` section of report.json.
-    """
-    ops = mapping.get("ops") or []
-    totals = (
-        f"{mapping.get('mapped_ops')} of {len(ops)} operators on the Edge TPU, {mapping.get('subgraphs')} subgraph(s); "
-        f"{figures.size(mapping.get('on_chip_bytes'))} of parameters on the chip, "
-        f"{figures.size(mapping.get('off_chip_bytes'))} streamed; runtime {mapping.get('min_runtime')} or newer"
-    )
-    parts: list[RenderableType] = [Text(totals), *_latency(mapping.get("latency_ms"))]
-    failure, tail = mapping.get("failure"), mapping.get("tail")
-    if failure:
-        line = f"{failure['message']} {failure['explanation']}; {failure['fix']} ({failure['certainty']})"
-        parts.append(Text(line, style="bold red"))
-    if tail:
-        line = f"on the CPU after the Edge TPU part, in the same file: {', '.join(tail['names'])}"
-        parts.append(Text(f"{line}, from {', '.join(tail['tensors'])}"))
-    parts += [Text(str(warning), style="yellow") for warning in mapping.get("warnings") or ()]
-    parts += [Text(str(line), style="cyan") for line in mapping.get("advice") or ()]
+def mapping_tables(mapping: MappingTotals) -> list[RenderableType]:
+    """A line of totals, and a row an operator: where it runs, and for one on the CPU why and what to change."""
+    parts: list[RenderableType] = [Text(_totals(mapping))]
+    if isinstance(mapping, DeviceMapping):
+        parts += _device_lines(mapping)
     table = Table()
     for name in ("", "operator", "runs on", "layer", "why not, and the fix"):
         table.add_column(name, overflow="fold", ratio=1 if name.startswith("why") else None)
-    for op in ops:
-        table.add_row(*_operator(op))
+    for op in mapping.ops:
+        table.add_row(*_operator(op, "Edge TPU" if isinstance(mapping, DeviceMapping) else "NPU"))
     return [*parts, table]
 
 
-def _latency(latency: Mapping[str, Any] | None) -> list[RenderableType]:
+def _totals(mapping: MappingTotals) -> str:
+    mapped = f"{mapping.mapped_ops} of {mapping.mapped_ops + mapping.cpu_ops} operators on the"
+    if isinstance(mapping, ConfigurationMapping):
+        said = f"{mapping.name}: {mapped} NPU, {figures.amount(mapping.cycles)} cycles"
+        said += f", {figures.size(mapping.sram_bytes)} of SRAM, {figures.size(mapping.ddr_bytes)} to and from memory"
+        return said + (f"; {mapping.reason}" if mapping.reason else "")
+    assert isinstance(mapping, DeviceMapping)
+    return (
+        f"{mapped} Edge TPU, {mapping.subgraphs} subgraph(s); "
+        f"{figures.size(mapping.on_chip_bytes)} of parameters on the chip, "
+        f"{figures.size(mapping.off_chip_bytes)} streamed; runtime {mapping.min_runtime} or newer"
+    )
+
+
+def _device_lines(mapping: DeviceMapping) -> list[RenderableType]:
+    parts: list[RenderableType] = [Text(line) for line in _latency(mapping.latency_ms)]
+    if (failure := mapping.failure) is not None:
+        line = f"{failure.message} {failure.explanation}; {failure.fix} ({failure.certainty})"
+        parts.append(Text(line, style="bold red"))
+    if mapping.tail is not None:
+        line = f"on the CPU after the Edge TPU part, in the same file: {', '.join(mapping.tail.names)}"
+        parts.append(Text(f"{line}, from {', '.join(mapping.tail.tensors)}"))
+    parts += [Text(warning, style="yellow") for warning in mapping.warnings]
+    return parts + [Text(line, style="cyan") for line in mapping.advice]
+
+
+def _latency(latency: LatencyForecast | None) -> Iterator[str]:
     """One line: milliseconds over each link, with their intervals."""
-    if not latency:
-        return []
+    if latency is None or latency.estimate is None:
+        return
     titles = {"usb3": "USB 3", "pcie": "PCIe"}
-    links = [latency, *(part for part in latency.values() if isinstance(part, Mapping))]
+    links = [latency] if latency.pcie is None else [latency, latency.pcie]
     told = (
-        f"{figures.milliseconds(link['estimate'])} over {titles.get(link['link'], link['link'])}"
-        f" ({figures.milliseconds(link['low'])} to {figures.milliseconds(link['high'])})"
+        f"{figures.milliseconds(link.estimate)} over {titles.get(link.link or '', link.link)}"
+        f" ({figures.milliseconds(link.low)} to {figures.milliseconds(link.high)})"
         for link in links
     )
-    return [Text(f"one inference is foretold to take {', '.join(told)}")]
+    yield f"one inference is forecast to take {', '.join(told)}"
 
 
-def _operator(op: Mapping[str, Any]) -> list[RenderableType]:
-    where = Text("Edge TPU", style="green") if op["mapped"] else Text("CPU", style="bold red")
-    layer = str(op.get("keras_layer") or op.get("tensor") or "").split(";")[0]
+def _operator(op: OperatorRow, device: str) -> list[RenderableType]:
+    where = Text(device, style="green") if op.mapped else Text("CPU", style="bold red")
+    layer = (op.keras_layer or op.tensor or "").split(";")[0]
     why = ""
-    if not op["mapped"]:
-        parts = (op.get("reason"), op.get("explanation"), op.get("fix"))
-        why = "; ".join(str(part) for part in parts if part) + f" ({op.get('certainty')})"
-    return [str(op["index"]), Text(str(op["op"])), where, Text(layer), Text(why)]
+    if not op.mapped:
+        why = "; ".join(part for part in (op.reason, op.explanation, op.fix) if part)
+        why += f" ({op.certainty})" if op.certainty else ""
+    return [str(op.index), Text(op.op), where, Text(layer), Text(why)]
 
 
 def log_tables(logs: Sequence[Mapping[str, Any]]) -> list[RenderableType]:
@@ -102,11 +119,11 @@ def _run(run: Mapping[str, Any]) -> list[RenderableType]:
     ]
 
 
-def compile_tables(rows: Sequence[Mapping[str, Any]]) -> list[RenderableType]:
+def compile_tables(rows: Sequence[CompileRow]) -> list[RenderableType]:
     """A row a topology and batch size, and below them what to change about the model, for the largest batch.
 
     Args:
-        rows: the `compile` section of report.json.
+        rows: the `compile` section of a target.
     """
     table = Table(
         title="compiled by the TPU compiler",
@@ -118,17 +135,15 @@ def compile_tables(rows: Sequence[Mapping[str, Any]]) -> list[RenderableType]:
     for name in ("topology", "batch", "result", "HBM", "flops", "bytes", "estimate", "padding"):
         table.add_column(name, justify="left" if name in ("topology", "result") else "right")
     for row in rows:
-        seconds = row.get("optimal_seconds")
-        good = row.get("ok")
-        result = Text("compiles", style="green") if good else Text(str(row.get("error") or "fails"), style="bold red")
+        result = Text("compiles", style="green") if row.ok else Text(row.error or "fails", style="bold red")
         table.add_row(
-            str(row.get("topology")),
-            figures.value(row.get("batch_size")),
-            result if good is not None else Text("not proven", style="yellow"),
-            figures.size(row.get("hbm_bytes")),
-            figures.amount(row.get("flops")),
-            figures.size(row.get("bytes_accessed")),
-            figures.milliseconds(None if seconds is None else seconds * 1000),
-            figures.percent(row.get("padding_waste"), 0),
+            row.topology,
+            figures.value(row.batch_size),
+            result if row.ok is not None else Text("not proven", style="yellow"),
+            figures.size(row.hbm_bytes),
+            figures.amount(row.flops),
+            figures.size(row.bytes_accessed),
+            figures.milliseconds(None if row.seconds is None else row.seconds * 1000),
+            figures.percent(row.padding_waste, 0),
         )
     return [table, *(Text(line, style="dim") for line in compile_notes(rows))]

@@ -11,76 +11,83 @@ from rich.table import Table
 from rich.text import Text
 
 from tfcompress.report import figures
-from tfcompress.report.page import TargetView, target_views
+from tfcompress.report.layer_table import layer_cells
+from tfcompress.report.page import STATUS_WORDS
+from tfcompress.report.schema import Compared, CompileRow, DiffReport, MappingTotals, Report, TargetSection
 from tfcompress.report.target_tables import compile_tables, log_tables, mapping_tables
 
-__all__ = ["render_terminal"]
+__all__ = ["render_inspection", "render_terminal"]
 
-STYLES = {"ok": "green", "gate_failed": "bold red", "failed": "bold red", "skipped": "dim"}
+STYLES = {"ok": "green", "undecided": "yellow", "gate_failed": "bold red", "failed": "bold red", "skipped": "dim"}
 MOST_ROWS = 60
 
 
-def render_terminal(report: Mapping[str, Any]) -> RenderableType:
-    """A report, or the result of `diff` or `inspect`, as something that `rich` prints.
+def render_terminal(report: Report | DiffReport) -> RenderableType:
+    """The report of a conversion or of a diff, as something that `rich` prints."""
+    parts: list[RenderableType] = [_summary(report)]
+    if isinstance(report, Report):
+        parts += [Text(f"warning: {line}", style="yellow") for line in report.warnings]
+        parts += [Text(note, style="dim") for note in report.compression.notes]
+    for name, section in report.asked.items():
+        parts += _section_lines(_title(name, section), section)
+        if len(report.asked) == 1 and section.layers:
+            parts.append(_layers(section))
+        if isinstance(section, TargetSection) and section.compile:
+            parts += compile_tables(section.compile)
+    return Group(*parts)
+
+
+def render_inspection(facts: Mapping[str, Any]) -> RenderableType:
+    """The result of `inspect` as something that `rich` prints.
 
     Args:
-        report: the content of report.json, of ``diff --json`` or of ``inspect --json``.
+        facts: what ``inspect --json`` prints; for a `mapping` or a `compile` section its dataclasses.
     """
-    if "targets" in report:
-        return Group(*_report_parts(report))
-    if "candidate" in report:
-        candidate = {**report["candidate"]}
-        return Group(*_report_parts({"reference": report.get("reference"), "targets": {"candidate": candidate}}))
-    if "mapping" in report:
-        return Group(*mapping_tables(report["mapping"]))
-    if "models" in report:
-        notes = [Text(str(note), style="yellow") for note in report.get("notes") or ()]
-        tables = [[Text(str(one["model"]), style="bold"), *mapping_tables(one["mapping"])] for one in report["models"]]
+    mapping: Any = facts.get("mapping")
+    rows: Any = facts.get("compile")
+    if isinstance(mapping, MappingTotals):
+        return Group(*mapping_tables(mapping))
+    if _all_are(mapping, MappingTotals):
+        return Group(*(part for entry in mapping for part in mapping_tables(entry)))
+    if _all_are(rows, CompileRow):
+        return Group(*compile_tables(rows))
+    if "models" in facts:
+        notes = [Text(str(note), style="yellow") for note in facts.get("notes") or ()]
+        tables = [[Text(str(one["model"]), style="bold"), render_inspection(one)] for one in facts["models"]]
         return Group(*notes, *[part for table in tables for part in table])
-    if "logs" in report:
-        return Group(*log_tables(report["logs"]))
-    if "compile" in report:
-        return Group(*compile_tables(report["compile"]))
-    return Group(*[part for key, value in report.items() for part in _any(key, value)])
+    if "logs" in facts:
+        return Group(*log_tables(facts["logs"]))
+    return Group(*[part for key, value in facts.items() for part in _any(key, value)])
 
 
-def _report_parts(report: Mapping[str, Any]) -> list[RenderableType]:
-    views = target_views(report)
-    parts: list[RenderableType] = [_summary(report, views)]
-    parts += [Text(f"warning: {line}", style="yellow") for line in report.get("warnings") or ()]
-    parts += [Text(note, style="dim") for note in (report.get("compression") or {}).get("notes") or ()]
-    for view in views:
-        if view.reason and view.status != "skipped":
-            parts.append(
-                Text(
-                    f"{view.title}: {view.reason}",
-                    style=STYLES.get(view.status, "") if view.status != "ok" else "yellow",
-                )
-            )
-        parts += [Text(f"{view.title}: {note}", style="dim") for note in view.section.get("notes") or ()]
-        parts += [
-            Text(f"{view.title}: {cause['layer'] or 'whole model'}: {cause['text']}; {cause['repair']}", style="yellow")
-            for cause in view.section.get("causes") or ()
-        ]
-        if len(views) == 1 and view.layers:
-            parts.append(_layers(view))
-        if view.section.get("compile"):
-            parts += compile_tables(view.section["compile"])
+def _all_are(value: Any, kind: type) -> bool:
+    return isinstance(value, list | tuple) and all(isinstance(item, kind) for item in value)
+
+
+def _title(name: str, section: Compared) -> str:
+    return section.title or name if isinstance(section, TargetSection) else name
+
+
+def _section_lines(title: str, section: Compared) -> list[RenderableType]:
+    """The reason, the notes and the causes."""
+    parts: list[RenderableType] = []
+    if section.reason:
+        parts.append(Text(f"{title}: {section.reason}", style=STYLES[section.status]))
+    if isinstance(section, TargetSection):
+        parts += [Text(f"{title}: {note}", style="dim") for note in section.notes]
+        parts += [Text(f"{title}: {row.label}: {row.value}", style="dim") for row in section.rows if row.summary]
+    parts += [
+        Text(f"{title}: {cause.layer or 'whole model'}: {cause.text}; {cause.repair}", style="yellow")
+        for cause in section.causes
+    ]
     return parts
 
 
-def _summary(report: Mapping[str, Any], views: Sequence[TargetView]) -> Table:
-    model, reference = report.get("model") or {}, report.get("reference") or {}
-    title = " ".join(
-        part
-        for part in (
-            str(model.get("name") or ""),
-            f"on {figures.count(reference.get('samples'))} samples, drop in percentage points"
-            if reference.get("samples")
-            else "",
-        )
-        if part
-    )
+def _summary(report: Report | DiffReport) -> Table:
+    reference = report.reference
+    name, size = (report.model.name, report.model.float_bytes) if isinstance(report, Report) else ("", reference.bytes)
+    counted = f"on {figures.count(reference.samples)} samples, change in percentage points" if reference.samples else ""
+    title = " ".join(part for part in (name, counted) if part)
     table = Table(
         title=Text(title) if title else None,
         title_justify="left",
@@ -88,43 +95,43 @@ def _summary(report: Mapping[str, Any], views: Sequence[TargetView]) -> Table:
         show_edge=False,
         collapse_padding=True,
     )
-    found = [str((view.section.get("diff") or {}).get("metric") or "") for view in views]
-    score = next(filter(None, found), "accuracy")
-    for name in ("", "status", "size", score, "drop", "95 % interval", "same", "SQNR"):
-        table.add_column(name, justify="left" if name in ("", "status") else "right")
-    metrics = reference.get("metrics") or {}
-    table.add_row("float", "", figures.size(model.get("float_bytes")), _score(metrics, score), *[""] * 4)
-    for view in views:
-        table.add_row(*_summary_row(view, score))
+    sections = report.targets if isinstance(report, Report) else report.asked
+    score = next((section.diff.metric for section in sections.values() if section.diff.metric), "accuracy")
+    for column in ("", "status", "size", score, "change", "95 % interval", "same", "SQNR"):
+        table.add_column(column, justify="left" if column in ("", "status") else "right")
+    table.add_row("float", "", figures.size(size), _score(reference.metrics, score), *[""] * 4)
+    for key, section in sections.items():
+        table.add_row(*_summary_row(_title(key, section), section, score))
     return table
 
 
-def _summary_row(view: TargetView, score: str) -> list[RenderableType]:
-    diff = view.section.get("diff") or {}
+def _summary_row(title: str, section: Compared, score: str) -> list[RenderableType]:
+    diff = section.diff
     return [
-        view.title,
-        Text(view.status_word, style=STYLES.get(view.status, "")),
-        figures.size(view.section.get("bytes")),
-        _score(view.section.get("metrics") or {}, score),
-        figures.points(diff.get("accuracy_drop")),
-        figures.interval(diff.get("accuracy_drop_ci95")),
-        figures.percent(diff.get("top1_agreement")),
-        figures.decibel(diff.get("sqnr_db")),
+        title,
+        Text(STATUS_WORDS[section.status], style=STYLES[section.status]),
+        figures.size(section.bytes),
+        _score(section.metrics, score),
+        figures.change(diff.accuracy_drop),
+        figures.interval(diff.accuracy_drop_ci95),
+        figures.percent(diff.top1_agreement),
+        figures.decibel(diff.sqnr_db),
     ]
 
 
-def _score(metrics: Mapping[str, Any], score: str) -> str:
-    found = metrics.get(score)
-    return figures.UNKNOWN if found is None else f"{found:.4f}"
+def _score(metrics: Mapping[str, float | None], score: str) -> str:
+    value = metrics.get(score)
+    return figures.UNKNOWN if value is None else f"{value:.4f}"
 
 
-def _layers(view: TargetView) -> Table:
+def _layers(section: Compared) -> Table:
     table = Table(title="layers, worst first", title_justify="left")
     for name in ("layer", "total SQNR", "own SQNR", "range used", "saturated"):
         table.add_column(name, justify="left" if name == "layer" else "right")
-    ranked = sorted(view.layers, key=lambda row: row.total.share)
-    for row in ranked[:20]:
-        table.add_row(f"{row.name} ({row.kind})", row.total_db, row.own_db, row.used, row.saturated)
+    for row in layer_cells(section)[:20]:
+        (cell,) = row.cells
+        assert cell is not None  # there is one artifact, and it has this layer
+        table.add_row(f"{row.name} ({row.kind})", cell.decibels, cell.own, cell.used, cell.saturated)
     return table
 
 

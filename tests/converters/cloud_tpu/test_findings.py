@@ -10,7 +10,8 @@ from rich.console import Console
 from tfcompress.converters.cloud_tpu.findings import read_findings
 from tfcompress.converters.cloud_tpu.layouts import entry_arguments, read_array
 from tfcompress.converters.cloud_tpu.proof import CompileRow
-from tfcompress.report import render_terminal
+from tfcompress.report import render_inspection, schema
+from tfcompress.typed_json import from_plain
 
 HLO = """HloModule tfcompress, is_scheduled=true
 
@@ -79,7 +80,11 @@ def test_the_terminal_shows_where_time_goes_and_the_advice_once() -> None:
         advice=findings.advice,
     ).to_json()
     console = Console(file=io.StringIO(), width=200)
-    console.print(render_terminal({"compile": [row, row | {"topology": "v6e:1x1"}, row | {"batch_size": 1}]}))
+    rows = [
+        from_plain(schema.CompileRow, plain, "compile")
+        for plain in (row, row | {"topology": "v6e:1x1"}, row | {"batch_size": 1})
+    ]
+    console.print(render_inspection({"compile": rows}))
     assert isinstance(console.file, io.StringIO)
     text = console.file.getvalue()
     assert "matrix unit 80 %, data movement 10 %" in text

@@ -15,6 +15,7 @@ __all__ = ["Classification", "argmax_answers", "calibration_error", "softmax"]
 
 BINS = 15  # Guo et al. 2017, "On Calibration of Modern Neural Networks", section 2
 TOP = 5
+MOST_CONFUSED = 50  # classes up to which every answer is counted, for the confusion table
 
 
 @dataclass(frozen=True)
@@ -41,11 +42,13 @@ class Classification:
         """See `Task.statistics`."""
         if truth is None:
             return {"samples": np.int64(len(outputs))}
-        right = self.answers(outputs) == truth
+        answers = self.answers(outputs)
+        right = answers == truth
         sure = self.confidence(outputs)
         usable = np.isfinite(sure)
         place = np.clip((sure[usable] * BINS).astype(np.int64), 0, BINS - 1)
         return {
+            **self._confusion(truth, answers),
             "samples": np.int64(len(outputs)),
             "right": np.int64(right.sum()),
             "right_top5": np.int64(_in_top(outputs, truth).sum()),
@@ -55,6 +58,14 @@ class Classification:
             "bin_right": np.bincount(place, weights=right[usable], minlength=BINS),
             "bin_confidence": np.bincount(place, weights=sure[usable], minlength=BINS),
         }
+
+    def _confusion(self, truth: np.ndarray, answers: np.ndarray) -> Statistics:
+        """How often each class (row) got each answer (column); nothing for many classes."""
+        if self.classes > MOST_CONFUSED:
+            return {}
+        cells = (truth * self.classes + answers)[answers >= 0]
+        counts = np.bincount(cells, minlength=self.classes**2)
+        return {"confusion": counts.reshape(self.classes, self.classes)}
 
     def metrics(self, total: Statistics) -> Metrics:
         """See `Task.metrics`."""

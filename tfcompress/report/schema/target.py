@@ -1,0 +1,228 @@
+"""One target's part of report.json."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from tfcompress.report.schema.accuracy import Compared
+from tfcompress.report.schema.mapping import ConfigurationMapping, DeviceMapping, MappingTotals
+
+__all__ = [
+    "CompileRow",
+    "Engine",
+    "FactRow",
+    "Latency",
+    "LayerBitWidths",
+    "NextStep",
+    "Rewrite",
+    "TargetSection",
+    "Weights",
+    "XnnpackShare",
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Latency:
+    """Milliseconds of one inference at batch 1 on the machine that converted, on `threads` (None: one) threads."""
+
+    median: float | None = None
+    p90: float | None = None
+    threads: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Engine:
+    """Who quantized, and why that one."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weights:
+    """The kernels' weights: how many, share of zeros, most distinct values in one, and the file's size after gzip."""
+
+    count: int
+    sparsity: float | None
+    clusters: int | None
+    gzip_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class XnnpackShare:
+    """Operators in the main graph, how many XNNPACK takes here, and {name: number} of those that it leaves."""
+
+    operators: int
+    taken: int
+    left: Mapping[str, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerBitWidths:
+    """Decibels that 4, 8 and 16 bits keep of a layer's weights and activations, and the fewest bits that suffice."""
+
+    layer: str
+    weights_db: Mapping[str, float | None] | None = None
+    weights_need_bits: int | None = None
+    activations_db: Mapping[str, float | None] | None = None
+    activations_need_bits: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rewrite:
+    """A kind of rewrite that was done to the graph, with the largest difference that its proof saw."""
+
+    name: str
+    level: str
+    what: str
+    operators: int
+    keras_layers: tuple[str, ...] = ()
+    max_abs_error: float | None = None
+    in_int8: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompileRow:
+    """One signature compiled for one TPU topology.
+
+    Attributes:
+        topology: such as ``v5e:2x2``.
+        signature: the SavedModel's.
+        batch_size: samples in one call.
+        ok: whether it compiles and fits the chip; None when that was not tried.
+        error: the compiler's own message, or why there is no proof.
+        hbm_bytes: peak memory on the chip.
+        hbm_limit_bytes: memory of one chip.
+        argument_bytes: weights and inputs, in the compiler's layouts.
+        weight_bytes: of these, the weights.
+        flops: floating-point operations of one call.
+        bytes_accessed: bytes moved in one call.
+        estimated_cycles: of one call, by the compiler's scheduler.
+        estimated_seconds: of one call, from these cycles.
+        optimal_seconds: the compiler's lower bound of one call's time.
+        compiler_version: of libtpu and jaxlib.
+        time_share: {kind of operator: share of the time}.
+        padding_waste: share of the matrix unit's work that is padding.
+        advice: what to change about the model, a line each.
+        figures: what else the target says.
+    """
+
+    topology: str
+    signature: str | None = None
+    batch_size: int | None = None
+    ok: bool | None = None
+    error: str | None = None
+    hbm_bytes: int | None = None
+    hbm_limit_bytes: int | None = None
+    argument_bytes: int | None = None
+    weight_bytes: int | None = None
+    flops: float | None = None
+    bytes_accessed: float | None = None
+    estimated_cycles: float | None = None
+    estimated_seconds: float | None = None
+    optimal_seconds: float | None = None
+    compiler_version: str | None = None
+    time_share: Mapping[str, float] | None = None
+    padding_waste: float | None = None
+    advice: tuple[str, ...] = ()
+    figures: Mapping[str, object] | None = None
+
+    @property
+    def seconds(self) -> float | None:
+        """The best estimate of one call's time: the scheduler's, else the lower bound."""
+        return self.optimal_seconds if self.estimated_seconds is None else self.estimated_seconds
+
+
+@dataclass(frozen=True, kw_only=True)
+class FactRow:
+    """A figure that only its target knows, in words: what every view shows without knowing the target.
+
+    Attributes:
+        label: what it is, such as ``arena``.
+        value: for people, with its unit, such as ``93.5 kB``.
+        summary: show it on the target's card too, not only among its details.
+    """
+
+    label: str
+    value: str
+    summary: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class NextStep:
+    """What to do with the artifact next: a sentence, and a command line or code where there is one."""
+
+    text: str
+    command: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TargetSection(Compared):
+    """Everything about one target.  What is not known is None, and what does not apply is empty.
+
+    Attributes:
+        title: for people; None shows the target's name.
+        files: below the output folder.
+        packed_bytes: of the smallest file that gives the artifact back (``tfcompress pack``).
+        macs: multiply-accumulates of one inference, where compression changed them.
+        parameters: number of weights, where compression changed it.
+        fully_integer: no operator and no edge is float.
+        input_dtypes, output_dtypes: in order.
+        float_ops: names of the operators that compute in float.
+        latency_ms: on this machine's CPU, one thread; not the accelerator's, which `mapping` has.
+        float_latency_ms: the float file's.
+        latency_ms_all_threads, float_latency_ms_all_threads: the same on all cores.
+        select_ops: TensorFlow operators, which need the Flex delegate.
+        resizable_batch: it runs with other batch sizes.
+        xnnpack: what XNNPACK takes.
+        engine: who quantized.
+        bit_widths: what each layer needs.
+        weights: zeros and shared values.
+        rewrites, repairs: what was done to the graph.
+        mapping: where the operators run; a list where the target has several chips.
+        mapping_svg: a picture of that.
+        batch_sizes: of the signatures.
+        compile: proofs by the TPU compiler.
+        notes: one line each.
+        rows: the target's own figures.
+        next_steps: what to do with the artifact.
+        figures: the target's own further facts, for programs.
+    """
+
+    title: str | None = None
+    files: tuple[str, ...] = ()
+    packed_bytes: int | None = None
+    macs: int | None = None
+    parameters: int | None = None
+    fully_integer: bool | None = None
+    input_dtypes: tuple[str, ...] = ()
+    output_dtypes: tuple[str, ...] = ()
+    float_ops: tuple[str, ...] = ()
+    latency_ms: Latency | None = field(default_factory=Latency)
+    float_latency_ms: Latency | None = None
+    latency_ms_all_threads: Latency | None = None
+    float_latency_ms_all_threads: Latency | None = None
+    select_ops: tuple[str, ...] = ()
+    resizable_batch: bool | None = None
+    xnnpack: XnnpackShare | None = None
+    engine: Engine | None = None
+    bit_widths: tuple[LayerBitWidths, ...] = ()
+    weights: Weights | None = None
+    rewrites: tuple[Rewrite, ...] = ()
+    repairs: tuple[str, ...] = ()
+    mapping: DeviceMapping | tuple[ConfigurationMapping, ...] | None = None
+    mapping_svg: str | None = None
+    batch_sizes: tuple[int, ...] = ()
+    compile: tuple[CompileRow, ...] = ()
+    notes: tuple[str, ...] = ()
+    rows: tuple[FactRow, ...] = ()
+    next_steps: tuple[NextStep, ...] = ()
+    figures: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def mappings(self) -> tuple[MappingTotals, ...]:
+        """The mapping of each chip: one, several or none."""
+        if self.mapping is None:
+            return ()
+        return self.mapping if isinstance(self.mapping, tuple) else (self.mapping,)

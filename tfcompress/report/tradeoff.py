@@ -1,0 +1,284 @@
+"""The trade-off picture: accuracy against size, and against time, with intervals and the gate's line.
+
+Everything here is a position in a picture of `WIDTH` by `HEIGHT` units; the template draws it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from tfcompress.report import figures
+from tfcompress.report.schema import Report, TargetSection
+
+__all__ = ["Mark", "Panel", "Tick", "device_latency", "panels"]
+
+Write = Callable[[float], str]
+WIDTH, HEIGHT = 460, 330
+LEFT, RIGHT, TOP, BOTTOM = 58, 16, 16, 46
+CHARACTER, LINE = 8.2, 16.0  # room that a label takes
+APART = 9.0  # marks nearer than this are drawn side by side
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A place on an axis, and what stands there."""
+
+    at: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Mark:
+    """One artifact, several in the same place, or the float model: where it is, its interval, and its label.
+
+    Attributes:
+        labels: what stands beside it, a line each.
+        status: of the target; `float` for the float model.
+        x, y: the centre.
+        low, high: ends of the interval; None without one.
+        label_x, label_y: start of the first label's baseline.
+        title: everything in words.
+    """
+
+    labels: tuple[str, ...]
+    status: str
+    x: float
+    y: float
+    low: float | None
+    high: float | None
+    label_x: float
+    label_y: float
+    title: str
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One picture.
+
+    Attributes:
+        title: what it shows.
+        x_name, y_name: of the axes.
+        x_ticks, y_ticks: on them.
+        marks: the float model first.
+        gate: height of the line that an artifact must not fall below; None without one.
+        gate_text: what it says.
+    """
+
+    title: str
+    x_name: str
+    y_name: str
+    x_ticks: tuple[Tick, ...]
+    y_ticks: tuple[Tick, ...]
+    marks: tuple[Mark, ...]
+    gate: float | None
+    gate_text: str
+
+
+@dataclass(frozen=True)
+class _Point:
+    """A mark in its own units: what it costs, and how good it is with an interval."""
+
+    label: str
+    status: str
+    cost: float
+    good: float
+    interval: tuple[float, float] | None
+    title: str
+
+
+def panels(report: Report) -> tuple[Panel, ...]:
+    """Accuracy against size, and against time; each where two or more points of it are known.
+
+    Accuracy is the change of the metric with its 95 % interval; without labels it is the share of the same answers.
+    """
+    sections = {name: section for name, section in report.asked.items() if section.converted}
+    metric = next((section.diff.metric for section in sections.values() if section.diff.metric), "accuracy")
+    labelled = any(section.diff.accuracy_drop is not None for section in sections.values())
+    limit = report.gate.max_accuracy_drop if labelled else None
+    y_name = f"{metric} change, points" if labelled else "same answers, %"
+    float_time = next((s.float_latency_ms.median for s in sections.values() if s.float_latency_ms is not None), None)
+    sizes = [("float", report.model.float_bytes), *((name, section.bytes) for name, section in sections.items())]
+    times = [("float", float_time), *_times(sections)]
+    found = (
+        ("Accuracy against size", "size (log scale)", figures.size, sizes),
+        ("Accuracy against time", "time of a sample, each where it runs (log scale)", figures.milliseconds, times),
+    )
+    drawn = []
+    for title, x_name, write, costs in found:
+        points = [point for name, cost in costs if (point := _point(name, cost, sections, labelled, write)) is not None]
+        if len(points) > 1:
+            drawn.append(_panel(title, x_name, y_name, write, points, limit))
+    return tuple(drawn)
+
+
+def device_latency(section: TargetSection) -> float | None:
+    """Milliseconds of one sample where the artifact is to run, as far as they are known: forecast for an accelerator,
+    the compiler's for a TPU, else measured on this machine's CPU.
+    """
+    if section.mappings:
+        known = [m.latency_ms.estimate for m in section.mappings if m.latency_ms and m.latency_ms.estimate is not None]
+        return min(known, default=None)
+    if section.compile:
+        each = [1000 * row.seconds / (row.batch_size or 1) for row in section.compile if row.seconds is not None]
+        return min(each, default=None)
+    return None if section.latency_ms is None else section.latency_ms.median
+
+
+def _times(sections: Mapping[str, TargetSection]) -> Iterator[tuple[str, float | None]]:
+    for name, section in sections.items():
+        yield name, device_latency(section)
+
+
+def _point(
+    name: str, cost: float | None, sections: Mapping[str, TargetSection], labelled: bool, write: Write
+) -> _Point | None:
+    """None where what it costs or how good it is is not known."""
+    if cost is None or cost <= 0:
+        return None
+    if name not in sections:
+        good = 0.0 if labelled else 100.0
+        return _Point("float", "float", cost, good, None, f"float model: {write(cost)}")
+    section = sections[name]
+    diff, title = section.diff, section.title or name
+    if labelled:
+        if diff.accuracy_drop is None:
+            return None
+        bounds = diff.accuracy_drop_ci95
+        interval = None if bounds is None else (-100 * bounds[1], -100 * bounds[0])
+        said = f"{title}: {write(cost)}, {figures.change(diff.accuracy_drop)} points"
+        said += f" (95 %: {figures.interval(bounds)})" if bounds else ""
+        return _Point(title, section.status, cost, -100 * diff.accuracy_drop, interval, said)
+    if diff.top1_agreement is None:
+        return None
+    said = f"{title}: {write(cost)}, same answers {figures.percent(diff.top1_agreement)}"
+    return _Point(title, section.status, cost, 100 * diff.top1_agreement, None, said)
+
+
+def _panel(title: str, x_name: str, y_name: str, write: Write, points: Sequence[_Point], limit: float | None) -> Panel:
+    heights = [value for point in points for value in (point.good, *(point.interval or ()))]
+    gate = None if limit is None else -100 * limit
+    low, high = min([*heights, *([] if gate is None else [gate])]), max(heights)
+    room = max((high - low) * 0.08, 0.05)
+    y = _Axis(low - room, high + room, HEIGHT - BOTTOM, TOP)
+    costs = [math.log10(point.cost) for point in points]
+    side = max((max(costs) - min(costs)) * 0.2, 0.1)
+    x = _Axis(min(costs) - side, max(costs) + 1.5 * side, LEFT, WIDTH - RIGHT)
+    return Panel(
+        title=title,
+        x_name=x_name,
+        y_name=y_name,
+        x_ticks=tuple(Tick(x.at(math.log10(value)), write(value)) for value in _log_ticks(x.first, x.last)),
+        y_ticks=tuple(Tick(y.at(value), _signed(value, y_name)) for value in _ticks(y.first, y.last)),
+        marks=_marks(points, x, y),
+        gate=None if gate is None else round(y.at(gate), 1),
+        gate_text="" if gate is None else f"gate: {_signed(gate, y_name)}",
+    )
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """From `first` to `last` in the axis' units, which lie at `start` and `end` in the picture."""
+
+    first: float
+    last: float
+    start: float
+    end: float
+
+    def at(self, value: float) -> float:
+        """The place of a value."""
+        return round(self.start + (value - self.first) / (self.last - self.first) * (self.end - self.start), 1)
+
+
+def _ticks(first: float, last: float) -> Iterator[float]:
+    """Three to seven round values."""
+    raw = (last - first) / 5
+    power = 10 ** math.floor(math.log10(raw))
+    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= raw)
+    for number in range(math.ceil(first / step), math.floor(last / step) + 1):
+        yield round(number * step, 10)
+
+
+def _log_ticks(first: float, last: float) -> list[float]:
+    """Round values between two powers of ten: 1, 2 and 5 of each decade, or only 1 where that is many."""
+    for factors in ((1.0, 2.0, 5.0), (1.0,)):
+        decades = range(math.floor(first), math.ceil(last) + 1)
+        found = [f * 10.0**d for d in decades for f in factors if first <= math.log10(f * 10.0**d) <= last]
+        if len(found) <= 5:
+            break
+    return found
+
+
+def _signed(value: float, y_name: str) -> str:
+    written = f"{abs(value):.10g}"
+    return written if y_name.endswith("%") or value == 0 else ("+" if value > 0 else "−") + written
+
+
+def _marks(points: Sequence[_Point], x: _Axis, y: _Axis) -> tuple[Mark, ...]:
+    """The points in the picture: equal ones as one mark, others at one place side by side, each label where nothing
+    else is.
+    """
+    marks: list[Mark] = []
+    for point in points:
+        left, top = x.at(math.log10(point.cost)), y.at(point.good)
+        low, high = (None, None) if point.interval is None else (y.at(point.interval[0]), y.at(point.interval[1]))
+        mark = Mark((point.label,), point.status, left, top, low, high, 0, 0, point.title)
+        same = next((number for number, other in enumerate(marks) if _is_same(mark, other)), None)
+        if same is not None:
+            both = (*marks[same].labels, point.label), f"{marks[same].title}; {point.title}"
+            marks[same] = replace(marks[same], labels=both[0], title=both[1])
+            continue
+        while any(abs(other.x - left) < APART and abs(other.y - top) < 3 * APART for other in marks):
+            left += APART
+        marks.append(replace(mark, x=left))
+    boxes = [_Box(m.x - 5, min(m.y, m.high or m.y) - 5, m.x + 5, max(m.y, m.low or m.y) + 5) for m in marks]
+    labels: list[_Box] = []
+    placed = []
+    for mark in marks:
+        box = _free(mark, boxes, labels)
+        labels.append(box)
+        placed.append(replace(mark, label_x=round(box.left, 1), label_y=round(box.top + LINE - 3, 1)))
+    return tuple(placed)
+
+
+def _is_same(mark: Mark, other: Mark) -> bool:
+    """Whether two marks would cover each other, interval and all."""
+    ends = zip((mark.y, mark.low, mark.high), (other.y, other.low, other.high), strict=True)
+    near = all(a is b or (a is not None and b is not None and abs(a - b) < APART / 2) for a, b in ends)
+    return near and mark.status == other.status and abs(mark.x - other.x) < APART / 2
+
+
+@dataclass(frozen=True)
+class _Box:
+    """Room that something takes."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    def meets(self, other: _Box) -> bool:
+        """Whether they overlap."""
+        apart = self.right < other.left or other.right < self.left or self.bottom < other.top or other.bottom < self.top
+        return not apart
+
+
+def _free(mark: Mark, marks: Sequence[_Box], labels: Sequence[_Box]) -> _Box:
+    """Room for a mark's labels: beside it, on either side and somewhat higher or lower, else where its interval ends;
+    where there is none, over another mark, but not over other labels.
+    """
+    width, height = CHARACTER * max(map(len, mark.labels)), LINE * len(mark.labels)
+    top, bottom = (mark.y if mark.high is None else mark.high), (mark.y if mark.low is None else mark.low)
+    ends = top - height / 2 - 6, bottom + height / 2 + 6
+    sides = (mark.x + 9, mark.x - 9 - width)
+    beside = [(left, mark.y + step * LINE) for step in (0, -1, 1, -2, 2) for left in sides]
+    farther = [(left, mark.y + sign * step * LINE) for step in range(3, 12) for sign in (-1, 1) for left in sides]
+    places = [*beside, *((mark.x - width / 2, end) for end in ends), *farther]
+    boxes = [_Box(left, middle - height / 2, left + width, middle + height / 2) for left, middle in places]
+    inside = [b for b in boxes if b.left > LEFT and b.right < WIDTH and b.top > 0 and b.bottom < HEIGHT - BOTTOM]
+    for obstacles in ([*marks, *labels], labels):
+        for box in inside:
+            if not any(box.meets(other) for other in obstacles):
+                return box
+    return boxes[0]
