@@ -168,7 +168,8 @@ def _dense_inputs(exact: set[str]) -> tuple[list[int], list[int]]:
     from tfcompress.converters.edgetpu.view import OperatorView
     from tfcompress.graphs.tflite import read_tflite
 
-    cached, streamed = set(), set()
+    cached: set[int] = set()
+    streamed: set[int] = set()
     for name in exact:
         graph = read_tflite(_file(name)).main
         for view in (OperatorView(graph, operator) for operator in graph.operators):
