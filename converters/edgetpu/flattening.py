@@ -43,12 +43,17 @@ def flattening_bytes(rows: int, columns: int, channels: int, *, cropped: bool) -
 
 
 def _matrix_bytes(positions: int, columns: int, channels: int, *, cropped: bool) -> int:
-    piece = TILES // math.gcd(TILES, channels)  # columns with a multiple of 16 elements
+    piece = _piece(channels)
     if columns % piece == 0:
         return kernel_bytes(piece, channels, piece * channels, _BESIDE)
     if not cropped:
         return kernel_bytes(positions, channels, positions * channels, _BESIDE)
     return _cropped_bytes(positions, channels)
+
+
+def _piece(channels: int) -> int:
+    """Columns that have a multiple of 16 elements."""
+    return TILES // math.gcd(TILES, channels)
 
 
 def _cropped_bytes(positions: int, channels: int) -> int:

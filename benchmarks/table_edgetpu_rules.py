@@ -1,0 +1,200 @@
+"""The Edge TPU rules, each with the public pairs that support and contradict it.
+
+A memory rule is supported by a pair whose bytes are forecast exactly with it and not without it, and contradicted by
+one that would be exact without it.  For the one threshold that pairs bound from both sides, the values that agree with
+all pairs are given, and those that agree when the pair nearest to it on either side is left out.  An operator rule is
+supported by the operators that it keeps on the CPU and that the compiler left there, and contradicted by those that the
+compiler mapped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from benchmarks.models import SHARED
+from tfcompress.converters.edgetpu import RULES, forecast
+from tfcompress.converters.edgetpu.layout import kernel_bytes, padded
+
+SECONDS = 300
+PACKAGE = "tfcompress.converters.edgetpu"
+# Compiled together with another model, and compiled from another revision: see tests/converters/edgetpu/test_pairs.py.
+LEFT_OUT = ("hanchanghu-mobilenet_v2_1.0_224_inat_bird_quant.v3", "pinto0309-output_tflite_graph.v6")
+NEVER = 10**9
+LSTM = "the one pair with an LSTM is not forecast to the byte: 640 bytes of state are streamed, not 576"
+CHAINS = "three chains of Dense layers that were published with figures only: tests/converters/edgetpu/test_memory.py"
+
+
+def _padded_before(outputs: int) -> int:
+    return 16 if outputs <= 16 else 32 if outputs <= 32 else padded(outputs, 64)
+
+
+def _whole(positions: int, channels: int) -> int:
+    return kernel_bytes(positions, channels, positions * channels, 4)
+
+
+def _only_own_scales(view: Any) -> int:
+    kernel = view.input(1)
+    return 4 if kernel is None or len(set(kernel.quantization.scales.tolist())) <= 1 else 8
+
+
+_ONE_BYTE = 1 / 16  # a word that makes the padding of all tiles one byte
+# {rule: (what it says, what stands in its place: (module, attribute, value)...)}
+MEMORY: dict[str, tuple[str, tuple[tuple[str, str, Any], ...]]] = {
+    "outputs_of_48": ("33 to 48 outputs are padded to 48, not to 64", (("layout", "padded_outputs", _padded_before),)),
+    "words_of_all_tiles": (
+        "pieces are padded to 64 bytes",
+        (("layout", "WORD", _ONE_BYTE), ("parameters", "WORD", _ONE_BYTE)),
+    ),
+    "own_scales": (
+        "outputs with scales of their own have 8 bytes, others 4",
+        (("parameters", "_beside", lambda view: 4),),
+    ),
+    "own_bias": ("and 4 more where the bias is not zero", (("parameters", "_beside", _only_own_scales),)),
+    "long_input": (
+        "layers that read more than 8192 values at once are streamed",
+        (("parameters", "_LONG_INPUT", NEVER),),
+    ),
+    "cropped_flattening": (
+        "flattening leaves out inputs that no output of a block needs",
+        (("flattening", "_cropped_bytes", _whole),),
+    ),
+    "pieces_of_flattening": (
+        "one piece's matrix serves for all columns",
+        (("flattening", "_piece", lambda channels: NEVER),),
+    ),
+    "joined_rows": ("joining the rows of an image takes 512 bytes", (("flattening", "_ROWS_BYTES", 0),)),
+    "flat_from_the_host": (
+        "an input of one channel needs no flattening",
+        (("parameters", "_is_as_the_host_sent_it", lambda view: False),),
+    ),
+    "shifting": (
+        "channels side by side are shifted where one part is no multiple of 4",
+        (("parameters", "_shifting_bytes", lambda view: 0),),
+    ),
+    "unrolled_lstm": ("an LSTM has 992 bytes a step", (("parameters", "_LSTM_STEP_BYTES", 0),)),
+    "dense_loads": ("of Dense layers no more than 159 loads are cached", (("memory", "_DENSE_LOADS", NEVER),)),
+}
+
+
+def names() -> list[str]:
+    """Every rule."""
+    return [f"memory: {name}" for name in MEMORY] + [f"operators: {rule.name}" for rule in RULES]
+
+
+def row(name: str) -> dict[str, Any]:
+    """One rule against all pairs."""
+    kind, rule = name.split(": ")
+    found = _memory_row(rule) if kind == "memory" else _operator_row(rule)
+    supported, contradicted = found["supporting"], found["contradicting"]
+    status = "failed" if contradicted else "ok" if supported else "partly"
+    return {"status": status, "reason": None if supported else found.pop("unseen", "in no pair"), **found}
+
+
+def _truth() -> list[dict[str, Any]]:
+    path = SHARED / "edgetpu" / "truth.json"
+    facts: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+    return facts
+
+
+def _file(name: str) -> Path:
+    return SHARED / "edgetpu" / "pairs" / name / "model.tflite"
+
+
+def _exact() -> set[str]:
+    """The pairs whose cached and streamed bytes are forecast to the byte."""
+    return {
+        fact["name"]
+        for fact in _truth()
+        if fact["name"] not in LEFT_OUT
+        for mapping in (forecast(_file(fact["name"])),)
+        if (mapping.on_chip_bytes, mapping.off_chip_bytes)
+        == (fact["cached_parameter_bytes"], fact["streamed_parameter_bytes"])
+    }
+
+
+@contextlib.contextmanager
+def _instead(replacements: tuple[tuple[str, str, Any], ...]) -> Iterator[None]:
+    kept: list[Callable[[], None]] = []
+    for module_name, attribute, value in replacements:
+        module = importlib.import_module(f"{PACKAGE}.{module_name}")
+        before = getattr(module, attribute)
+        kept.append(lambda module=module, attribute=attribute, before=before: setattr(module, attribute, before))
+        setattr(module, attribute, value)
+    try:
+        yield
+    finally:
+        for restore in kept:
+            restore()
+
+
+def _memory_row(name: str) -> dict[str, Any]:
+    what, replacements = MEMORY[name]
+    with_rule = _exact()
+    with _instead(replacements):
+        without = _exact()
+    supporting, contradicting = sorted(with_rule - without), sorted(without - with_rule)
+    found: dict[str, Any] = {
+        "rule": what,
+        "certainty": "observed",
+        "supporting": len(supporting),
+        "contradicting": len(contradicting),
+        "supporting_pairs": supporting,
+        "contradicting_pairs": contradicting,
+    }
+    if name in ("dense_loads", "unrolled_lstm"):
+        found["unseen"] = CHAINS if name == "dense_loads" else LSTM
+    return {**found, **_threshold(with_rule)} if name == "long_input" else found
+
+
+def _threshold(exact: set[str]) -> dict[str, Any]:
+    """Values of `_LONG_INPUT` with which every exact pair stays exact, and what each bound is without its pair."""
+    cached, streamed = _dense_inputs(exact)
+    return {
+        "agrees_from": cached[-1],
+        "agrees_to": streamed[0] - 1,
+        "left_out_from": cached[-2],
+        "left_out_to": streamed[1] - 1,
+    }
+
+
+def _dense_inputs(exact: set[str]) -> tuple[list[int], list[int]]:
+    """Numbers of inputs of the Dense layers that are cached, and of those that are streamed."""
+    from tfcompress.converters.edgetpu.parameters import operator_bytes
+    from tfcompress.converters.edgetpu.view import OperatorView
+    from tfcompress.graphs.tflite import read_tflite
+
+    cached: set[int] = set()
+    streamed: set[int] = set()
+    for name in exact:
+        graph = read_tflite(_file(name)).main
+        for view in (OperatorView(graph, operator) for operator in graph.operators):
+            kernel = view.input(1)
+            if view.operator.name == "FULLY_CONNECTED" and kernel is not None:
+                (streamed if operator_bytes(view, compiler=16).streamed else cached).add(kernel.shape[-1])
+    return sorted(cached), sorted(streamed)
+
+
+def _operator_row(name: str) -> dict[str, Any]:
+    rule = next(rule for rule in RULES if rule.name == name)
+    supporting, contradicting, pairs = 0, 0, set()
+    for fact in _truth():
+        on_cpu = set(fact["cpu_op_indices"])
+        for operator in forecast(_file(fact["name"])).operators:
+            if operator.rule == name:
+                supporting += operator.index in on_cpu
+                contradicting += operator.index not in on_cpu
+                pairs.add(fact["name"])
+    return {
+        "rule": rule.why,
+        "certainty": rule.certainty,
+        "supporting": supporting,
+        "contradicting": contradicting,
+        "supporting_pairs": sorted(pairs),
+        "contradicting_pairs": [],
+        "unseen": f"in no pair of ../shared: {rule.source}",
+    }
