@@ -52,7 +52,7 @@ def applications() -> list[str]:
 def load(name: str, *, size: int | None = None) -> FloatModel:
     """The model of a name; `size` is the side of a keras.applications network's picture, None for its own.
 
-    Those networks have random weights of a fixed seed, and batch normalization as after training (`_lived_in`).
+    Those networks have random weights of a fixed seed, and batch normalization as after training (`_with_trained_batch_norms`).
     """
     if not name.startswith(PREFIX):
         return load_entry(keras_files()[name])
@@ -60,7 +60,9 @@ def load(name: str, *, size: int | None = None) -> FloatModel:
     family = name.removeprefix(PREFIX)
     size = size or NATIVE_SIZES.get(family)
     shape: dict[str, Any] = {} if size is None else {"input_shape": (size, size, 3)}
-    return float_model_from_keras(_lived_in(getattr(keras.applications, family)(weights=None, **shape)), name=family)
+    return float_model_from_keras(
+        _with_trained_batch_norms(getattr(keras.applications, family)(weights=None, **shape)), name=family
+    )
 
 
 def load_entry(row: dict[str, str]) -> FloatModel:
@@ -72,7 +74,7 @@ def load_entry(row: dict[str, str]) -> FloatModel:
     )
 
 
-def _lived_in(model: Any) -> Any:
+def _with_trained_batch_norms(model: Any) -> Any:
     """`model` with batch normalization that does something, and whose statistics are those of noise pictures.
 
     A fresh one is the identity: it would hide mistakes, and let the activations of a deep network die out.

@@ -20,7 +20,7 @@ class WrappedModel(tf_keras.Model):
     of the caller's own, the loss is the caller's.
     """
 
-    def aim_at(self, objective: Objective, optimizer: object) -> None:
+    def set_objective(self, objective: Objective, optimizer: object) -> None:
         """Train towards `objective` with `optimizer` from now on."""
         super().compile(optimizer=optimizer)
         # A dataclass of ours: Keras would take a model kept as an attribute for a layer of this one.

@@ -9,7 +9,7 @@ import numpy as np
 
 from tfcompress.compression.clustering.clustering import cluster_ids, cluster_kernels
 from tfcompress.compression.simulation.bias_correction import correct_biases
-from tfcompress.compression.simulation.placement import in_256ths, place
+from tfcompress.compression.simulation.placement import place, ranges_as_xnnpack_rounds
 from tfcompress.compression.simulation.quantize import (
     MakeKernelQuantizer,
     check_strict,
@@ -55,7 +55,9 @@ class Wrapped:
 
 def _aimed(model: Any, teacher: Any, recipe: Recipe, steps: int, rate: float) -> Any:
     objective = Objective.of(model, teacher, recipe.distillation, recipe.training.loss)
-    model.aim_at(objective, make_optimizer(recipe.training, model.trainable_variables, steps=steps, default_rate=rate))
+    model.set_objective(
+        objective, make_optimizer(recipe.training, model.trainable_variables, steps=steps, default_rate=rate)
+    )
     return model
 
 
@@ -115,7 +117,7 @@ def wrap_for_quantization(
     if calibration is not None and section.calibrate:
         few = calibration.take(CALIBRATION_SAMPLES)
         measured = measure_ranges(model, plan.to_measure(), few, estimator=section.estimator)
-        ranges = in_256ths(plan, plan.joined(measured))
+        ranges = ranges_as_xnnpack_rounds(plan, plan.joined(measured))
     keeping = _keeping(model, recipe, int8=True)
     wrapped = insert_quantizers(
         model, plan, ranges, keeping, train_ranges=section.train_ranges, make_model=WrappedModel

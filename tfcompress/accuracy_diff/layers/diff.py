@@ -162,7 +162,7 @@ def _against_tflite(
     if not pairs:
         return ()
     read = graph.reader([operator for _, operator in pairs.values()])
-    twice = _Twice(candidate, [item for item, _ in pairs.values()], names)
+    twice = _RunOnOwnAndReferenceInputs(candidate, [item for item, _ in pairs.values()], names)
     counted: dict[str, Statistics] = {}
     for batch in data.batches(MOST_BATCH):
         values = read(batch.inputs)
@@ -185,7 +185,7 @@ def _outputs(
             yield item, graph.outputs[name]
 
 
-class _Twice:
+class _RunOnOwnAndReferenceInputs:
     """The artifact twice: as it is, and with float values before every layer."""
 
     def __init__(self, candidate: LiteRtRunner, items: Sequence[LayerTensor], names: Mapping[str, str]) -> None:

@@ -14,7 +14,7 @@ from tfcompress.graphs.keras.protocols import KerasModel, Tensor
 from tfcompress.graphs.keras.replay import Call, calls_of, consumers_of
 from tfcompress.runtime import tf_keras
 
-__all__ = ["Plan", "Quantized", "in_256ths", "place", "slope_in_256ths"]
+__all__ = ["Plan", "Quantized", "place", "ranges_as_xnnpack_rounds", "slope_as_xnnpack_rounds"]
 
 _FEW = 8  # 256ths: a whole number of fewer could cost more than an eighth of the resolution
 
@@ -196,7 +196,7 @@ class _Placing:
         self.grid[id(tensor)] = tensor
 
 
-def in_256ths(plan: Plan, ranges: Ranges) -> Ranges:
+def ranges_as_xnnpack_rounds(plan: Plan, ranges: Ranges) -> Ranges:
     """The ranges, widened until XNNPACK knows exactly what each tensor of `plan.rescaled` is multiplied by.
 
     Args:
@@ -218,13 +218,13 @@ def in_256ths(plan: Plan, ranges: Ranges) -> Ranges:
     return found
 
 
-def slope_in_256ths(plan: Plan, call: Call, ranges: Ranges) -> float:
+def slope_as_xnnpack_rounds(plan: Plan, call: Call, ranges: Ranges) -> float:
     """A LeakyReLU's slope as XNNPACK has it: its product with the ratio of the scales is a number of 256ths.
 
     Args:
         plan: of a lowered model.
         call: of the LeakyReLU.
-        ranges: of `in_256ths`; without them the slope is the layer's own.
+        ranges: of `ranges_as_xnnpack_rounds`; without them the slope is the layer's own.
     """
     alpha = float(call.layer.alpha)
     source, result = plan.grid.get(id(call.old_inputs[0])), plan.grid.get(id(call.old_outputs[0]))

@@ -10,7 +10,7 @@ import numpy as np
 from tfcompress.compression.lowering.operators import symbol_of, with_arrays
 from tfcompress.compression.simulation.averages import AverageRange
 from tfcompress.compression.simulation.layer_rules import Placement, Rule, fuses, repeats_for_relu, rule_for
-from tfcompress.compression.simulation.placement import Plan, Quantized, slope_in_256ths
+from tfcompress.compression.simulation.placement import Plan, Quantized, slope_as_xnnpack_rounds
 from tfcompress.compression.simulation.quantizers import (
     ActivationRange,
     Axis,
@@ -224,7 +224,7 @@ class _Inserting:
         )
         made = self.copies.plain(layer, prefix=PREFIX if quantized else "")
         if type(layer) is tf_keras.layers.LeakyReLU:
-            made.alpha = slope_in_256ths(self.plan, call, self.ranges)
+            made.alpha = slope_as_xnnpack_rounds(self.plan, call, self.ranges)
         return made
 
     def _wrapper(self, call: Call, rule: Rule) -> Any:

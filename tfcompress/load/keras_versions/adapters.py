@@ -12,7 +12,7 @@ from typing import Any
 from tfcompress.graphs.keras.protocols import Layer, Tensor
 from tfcompress.runtime import keras, tf_keras
 
-__all__ = ["Keras3Graph", "Keras3Layer", "TfKerasGraph", "TfKerasLayer", "is_adapter"]
+__all__ = ["Keras3Graph", "Keras3Layer", "TfKerasGraph", "TfKerasLayer"]
 
 _PACKAGE = "tfcompress"
 
@@ -158,8 +158,3 @@ class TfKerasLayer(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         """The settings, with the layer in tf_keras's serialized form."""
         return {**super().get_config(), "layer": _Serialized(tf_keras, self.layer)}
-
-
-def is_adapter(layer: Layer) -> bool:
-    """Whether a layer carries a piece of the other Keras."""
-    return isinstance(layer, Keras3Graph | Keras3Layer | TfKerasGraph | TfKerasLayer)
