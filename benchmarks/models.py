@@ -52,7 +52,8 @@ def applications() -> list[str]:
 def load(name: str, *, size: int | None = None) -> FloatModel:
     """The model of a name; `size` is the side of a keras.applications network's picture, None for its own.
 
-    Those networks have random weights of a fixed seed, and batch normalization as after training (`_with_trained_batch_norms`).
+    Those networks have random weights of a fixed seed, and batch normalization as after training
+    (`_with_trained_batch_norms`).
     """
     if not name.startswith(PREFIX):
         return load_entry(keras_files()[name])
