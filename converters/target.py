@@ -30,6 +30,9 @@ __all__ = ["DEFAULT_TARGETS", "TARGETS", "Facts", "ReportRow", "Target", "Target
 Facts = Mapping[str, Any]  # a target's own keys of report.json, or a recipe's JSON: {str: JSON value}
 
 
+ModelChange = Callable[[Any], tuple[Any, tuple[str, ...]]]  # a Keras model to (Keras model, notes)
+
+
 class Convert(Protocol):
     """From a model to an artifact."""
 
@@ -69,8 +72,8 @@ class Target:
         options: the recipe's section that is this target's alone, as a dataclass; None where it has none.
         needs_calibration: whether, with this recipe, it cannot do without representative data.
         takes_quantizers: it converts the model as trained, with its quantizers; else the trained weights without them.
-        before_training: changes a Keras model before it is fine-tuned: (model, recipe) to (model, a note a change);
-            the model itself where there is nothing to change.  None where the target never asks for changes.
+        before_training: what changes a Keras model before it is fine-tuned with this recipe: from the model to another
+            one and a note for each change, or to itself where there is nothing to change.  None changes nothing.
         inspect: what a file would cost there; raises InputError for a file of the wrong kind.  None where there is no
             forecast.
         inspect_together: what several files would cost that share the device: JSON values; None where they are looked
@@ -91,7 +94,7 @@ class Target:
     options: type[Section] | None = None
     needs_calibration: Callable[[Recipe], bool] = field(default=lambda recipe: False)
     takes_quantizers: bool = True
-    before_training: Callable[[Any, Recipe], tuple[Any, tuple[str, ...]]] | None = None
+    before_training: Callable[[Recipe], ModelChange | None] = field(default=lambda recipe: None)
     inspect: Callable[[Path, Recipe], Forecast] | None = None
     inspect_together: Callable[[Sequence[Path], Recipe], Facts] | None = None
     costs: Callable[[Facts], tuple[Cost, ...]] = field(default=lambda facts: ())

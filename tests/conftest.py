@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+os.environ["TFCOMPRESS_CACHE_DIR"] = ""  # no test finds what another one kept, unless it asks for a cache of its own
+
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"
 

@@ -30,6 +30,7 @@ class FloatModel:
         outputs: in the model's own order.
         function: maps {input name: tf.Tensor} to {output name: tf.Tensor}, in inference mode; traceable by tf.function.
         quantization_aware: `keras_model` carries tfmot quantize wrappers with trained ranges.
+        fingerprint: of all that the model was made from, see `tfcompress.cache`; None where nothing can name that.
     """
 
     name: str
@@ -41,6 +42,7 @@ class FloatModel:
     outputs: tuple[TensorInfo, ...]
     function: Callable[[Mapping[str, Any]], dict[str, Any]] = field(repr=False)
     quantization_aware: bool = False
+    fingerprint: str | None = None
 
     def concrete_function(self, batch_size: int | None) -> Any:
         """A `tf.types.experimental.ConcreteFunction` of the inference pass.

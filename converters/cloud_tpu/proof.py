@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import importlib.metadata
 import json
 import math
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tfcompress import console
-from tfcompress.converters.cloud_tpu.cache import CompileCache
+from tfcompress.cache import Store, fingerprint, store_in_use
 from tfcompress.converters.cloud_tpu.findings import read_findings
 from tfcompress.converters.cloud_tpu.layouts import entry_arguments
 from tfcompress.converters.cloud_tpu.precheck import with_layer
@@ -107,11 +106,12 @@ def compile_all(
     if version is None:
         reason = f"not proven: the TPU compiler (jax and libtpu) is not installed: {PIP_COMMAND}"
         return [_row(one, topology, ok=None, error=reason) for topology in topologies for one in lowered]
+    store = store_in_use()  # the threads below see another context
     workers = max(1, min(len(topologies), os.cpu_count() or 1))
     with console.progress("TPU compile", len(topologies)) as advance, ThreadPoolExecutor(workers) as pool:
 
         def job(topology: str) -> list[CompileRow]:
-            rows = _compile_topology(lowered, topology, version, layer_names)
+            rows = _compile_topology(lowered, topology, version, layer_names, store)
             advance(1)
             return rows
 
@@ -123,18 +123,17 @@ def _row(one: Lowered, topology: str, **facts: Any) -> CompileRow:
 
 
 def _compile_topology(
-    lowered: Sequence[Lowered], topology: str, version: str, layer_names: Collection[str]
+    lowered: Sequence[Lowered], topology: str, version: str, layer_names: Collection[str], store: Store
 ) -> list[CompileRow]:
-    cache = CompileCache()
     keys = {id(one): _key(one.artifact, topology, version) for one in lowered if not one.error}
-    replies = {key: cache.get(key) for key in keys.values()}
+    replies = {key: _kept_reply(store, key) for key in keys.values()}
     missing = {keys[id(one)]: one for one in lowered if not one.error and replies[keys[id(one)]] is None}
     if missing:
         fresh = _run_worker(missing, topology)
         for key, reply in fresh.items():
             replies[key] = reply
             if reply.get("cacheable"):
-                cache.put(key, reply)
+                store.put(key, json.dumps(reply).encode())
     rows = []
     for one in lowered:
         if one.error:
@@ -145,8 +144,14 @@ def _compile_topology(
 
 
 def _key(artifact: bytes, topology: str, version: str) -> str:
-    worker = hashlib.sha256(WORKER.read_bytes()).digest()
-    return hashlib.sha256(b"\0".join([artifact, topology.encode(), version.encode(), worker])).hexdigest()
+    """Without the rest of our code, which the compiler does not see."""
+    return fingerprint("tpu compile", artifact, topology, version, WORKER.read_bytes())
+
+
+def _kept_reply(store: Store, key: str) -> dict[str, Any] | None:
+    content = store.get(key)
+    value = None if content is None else json.loads(content)
+    return value if isinstance(value, dict) else None
 
 
 def _run_worker(modules: Mapping[str, Lowered], topology: str) -> dict[str, dict[str, Any]]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from tfcompress.converters.artifact import Artifact
 from tfcompress.converters.forecast import Cost, Forecast
@@ -29,18 +30,19 @@ def _convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, out
 
 
 def _depends_on(recipe: Recipe) -> Facts:
+    scheme: Literal["int8_float_io", "int8"] = "int8"  # all that is made here, but for the two ends
+    if recipe.post_training.scheme == "int8_float_io":
+        scheme = "int8_float_io"
     return {
-        "post_training": recipe.post_training,
+        "post_training": dataclasses.replace(recipe.post_training, scheme=scheme, calibration_ranges=None),
         "edgetpu": recipe.edgetpu,
         "keep_float": recipe.keep_float,
         "keep_int16": recipe.keep_int16,
     }
 
 
-def _before_training(keras_model: Any, recipe: Recipe) -> tuple[Any, tuple[str, ...]]:
-    """With ``rewrite=all``: activations that map in place of ones that do not."""
-    if recipe.edgetpu.rewrite != "all":
-        return keras_model, ()
+def _mappable(keras_model: Any) -> tuple[Any, tuple[str, ...]]:
+    """Activations that map in place of ones that do not."""
     from tfcompress.converters.edgetpu.trainable import with_mappable_activations
 
     return with_mappable_activations(keras_model)
@@ -111,7 +113,7 @@ EDGETPU = Target(
     convert=_convert,
     depends_on=_depends_on,
     needs_calibration=lambda recipe: True,
-    before_training=_before_training,
+    before_training=lambda recipe: _mappable if recipe.edgetpu.rewrite == "all" else None,
     inspect=_inspect,
     inspect_together=_inspect_together,
     costs=_costs,

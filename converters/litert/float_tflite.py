@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from tfcompress.cache import remembered
 from tfcompress.console import warn
 from tfcompress.converters.litert.interface import order_inputs_and_outputs
 from tfcompress.converters.litert.recurrent import unrolled
@@ -127,6 +128,12 @@ def float_file(model: FloatModel, *, allow_select_ops: bool = False, samples: Sa
         ConversionError: the model has an operator that TFLite lacks.
         DataError: the first sample is bad.
     """
+    proven_on = "" if samples is None else samples.identity
+    depends_on = (model.fingerprint, model.inputs, allow_select_ops, proven_on)
+    return remembered(Rewritten, "float .tflite", depends_on, lambda: _converted(model, allow_select_ops, samples))
+
+
+def _converted(model: FloatModel, allow_select_ops: bool, samples: Samples | None) -> Rewritten:
     with silenced():
         converter = new_converter(model, allow_select_ops=allow_select_ops)
     tree = ModelEditor.read(convert_with(converter, model))

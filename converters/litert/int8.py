@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 
+from tfcompress.cache import remembered
 from tfcompress.calibration import Calibration, ChannelRanges, calibrate, channel_warnings, diagnose, observe
 from tfcompress.console import warn
 from tfcompress.converters.litert import converter_engine
@@ -112,6 +113,15 @@ def _with_wide_states(
 
 
 def _warnings(content: bytes, ranges: Calibration, samples: Samples, *, look_at_channels: bool) -> tuple[str, ...]:
+    return remembered(
+        tuple[str, ...],
+        "warnings of calibration",
+        (content, ranges, samples.identity, look_at_channels),
+        lambda: _seen_in(content, ranges, samples, look_at_channels),
+    )
+
+
+def _seen_in(content: bytes, ranges: Calibration, samples: Samples, look_at_channels: bool) -> tuple[str, ...]:
     graph = read_tflite(content).main
     found = diagnose(ranges, graph)
     if not look_at_channels:
@@ -121,7 +131,14 @@ def _warnings(content: bytes, ranges: Calibration, samples: Samples, *, look_at_
 
 
 def _calibrated(content: bytes, samples: Samples, options: PostTraining) -> Calibration:
-    return calibrate(content, samples, estimator=options.estimator, percentile=options.percentile, hash_data=False)
+    """The ranges of a float file's tensors; kept, as other schemes want the same ones."""
+    how = (options.estimator, options.percentile)
+    return remembered(
+        Calibration,
+        "ranges",
+        (content, samples.identity, how),
+        lambda: calibrate(content, samples, estimator=how[0], percentile=how[1], hash_data=False),
+    )
 
 
 def _fresh(ranges: Calibration, content: bytes, samples: Samples) -> Calibration:

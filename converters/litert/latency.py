@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, cast
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
+from tfcompress.cache import remembered
 from tfcompress.native_output import silenced
 
 __all__ = ["measure_latency", "xnnpack_share"]
@@ -75,7 +77,13 @@ def _behind(nodes: list[dict[str, Any]], outputs: set[int], inputs: set[int]) ->
     return found
 
 
-def _one(content: bytes, threads: int) -> dict[str, float] | None:
+def _one(content: bytes, threads: int) -> Mapping[str, float] | None:
+    """The times of a file; kept, so that the same file is not given two figures."""
+    kind = cast(type[Mapping[str, float] | None], Mapping[str, float] | None)  # a union is no class to mypy
+    return remembered(kind, "latency", (content, threads), lambda: _measured(content, threads))
+
+
+def _measured(content: bytes, threads: int) -> dict[str, float] | None:
     try:
         with silenced():
             interpreter = Interpreter(model_content=content, num_threads=threads)

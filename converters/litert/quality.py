@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
+from tfcompress.cache import remembered
 from tfcompress.calibration.activations import ActivationRunner
 from tfcompress.converters.litert.rounding import adapt_rounding, correct_biases, equalize, weighted_layers
 from tfcompress.converters.litert.rounding.moments import collect_moments
@@ -77,6 +78,17 @@ def improve_weights(
     Raises:
         ConversionError: LiteRT cannot run the model.
     """
+    return remembered(
+        tuple[bytes, tuple[str, ...]],
+        "improved weights",
+        (content, samples.identity, plan, dense_per_channel),
+        lambda: _improved(content, samples, plan, dense_per_channel),
+    )
+
+
+def _improved(
+    content: bytes, samples: Samples, plan: QualityPlan, dense_per_channel: bool
+) -> tuple[bytes, tuple[str, ...]]:
     model, notes = ModelEditor.read(content), []
     graph = read_tflite(content).main
     depthwise = any(operator.name == "DEPTHWISE_CONV_2D" for operator in graph.operators)

@@ -34,11 +34,20 @@ def _convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, out
 
 
 def _depends_on(recipe: Recipe) -> Facts:
+    ranges = recipe.post_training.calibration_ranges
     return {
         "post_training": recipe.post_training,
+        "calibration_ranges": None if ranges is None else _sha256(Path(ranges)),
         "keep_float": recipe.keep_float,
         "keep_int16": recipe.keep_int16,
     }
+
+
+def _sha256(path: Path) -> str | None:
+    """Of a file that the recipe names; None where it is absent, which conversion will say."""
+    from tfcompress.data.files import sha256_of_file
+
+    return sha256_of_file(path) if path.is_file() else None
 
 
 def _needs_calibration(recipe: Recipe) -> bool:

@@ -5,8 +5,6 @@ The file holds arrays under nested names in numpy's own format, without pickles:
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import time
 import zipfile
@@ -17,6 +15,8 @@ from typing import Any
 import numpy as np
 
 from tfcompress.accuracy_diff.runners import Runner
+from tfcompress.cache import fingerprint as fingerprint_of
+from tfcompress.cache import whole_file
 from tfcompress.data import Samples
 from tfcompress.errors import InputError
 
@@ -67,10 +67,8 @@ class Progress:
             return
         flat = _flat(state)
         arrays = {f"{i}": np.asarray(value) for i, value in enumerate(flat.values())}
-        temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}")
-        with temporary.open("wb") as stream:
+        with whole_file(self._path) as stream:
             np.savez(stream, format=FORMAT, key=self._key, names=np.array(list(flat)), **arrays)  # type: ignore[arg-type]
-        os.replace(temporary, self._path)
         self._written = time.monotonic()
 
     def remove(self) -> None:
@@ -123,13 +121,6 @@ def fingerprint(runners: Mapping[str, Runner], data: Samples, batch_size: int, s
         settings: JSON values.
     """
     first = next(data.batches(batch_size))
-    digest = hashlib.sha256()
-    for values in (*first.inputs.values(), *first.labels.values()):
-        digest.update(np.ascontiguousarray(values).tobytes())
-    facts = {
-        "models": {name: [runner.name, runner.sha256] for name, runner in runners.items()},
-        "data": [data.sha256, data.limit, data.indices, digest.hexdigest()],
-        "batch_size": batch_size,
-        **settings,
-    }
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    models = {name: (runner.name, runner.sha256) for name, runner in runners.items()}
+    samples = (data.sha256, data.limit, data.indices, first.inputs, first.labels)
+    return fingerprint_of("diff", models, samples, batch_size, settings)

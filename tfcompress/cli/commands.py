@@ -9,6 +9,7 @@ from typing import Any
 
 import tfcompress
 from tfcompress import console, native_output
+from tfcompress.cache import open_store, using
 from tfcompress.converters import TARGETS
 from tfcompress.data import open_data
 from tfcompress.errors import ConversionError, InputError, ModelError
@@ -130,7 +131,8 @@ def _inspected(path: Path, options: InspectOptions) -> dict[str, Any]:
         return {"logs": [parse_compiler_log(log).to_json() for log in options.artifact]}
     inspect_there = None if options.target is None else TARGETS[options.target].inspect
     if inspect_there is not None:
-        return dict(inspect_there(path, options.recipe or Recipe()).to_json())
+        with using(open_store(options.cache_dir, no_cache=options.no_cache)):
+            return dict(inspect_there(path, options.recipe or Recipe()).to_json())
     if path.suffix == ".tflite":
         from tfcompress.graphs.tflite import inspect_tflite
 

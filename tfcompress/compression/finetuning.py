@@ -5,14 +5,13 @@ Pruning, then clustering, then quantization: each keeps what the ones before it 
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from tfcompress import console
+from tfcompress.cache.fingerprints import fingerprint as fingerprint_of
+from tfcompress.cache.fingerprints import surroundings
 from tfcompress.compression import wrapping
 from tfcompress.compression.lowering.passes import lower
 from tfcompress.compression.sparsity.pruning import PruneWrapper
@@ -89,6 +88,7 @@ def finetune(
     seed: int = 0,
     checkpoint_dir: Path | None = None,
     distil_from: Any = None,
+    fingerprint: str | None = None,
 ) -> Compressed:
     """Compress a model by training: each training section of the recipe in turn, for its own or `training.epochs`.
 
@@ -102,6 +102,9 @@ def finetune(
         seed: of shuffling, dropout and clustering.
         checkpoint_dir: training state is kept here after each epoch, and logs for TensorBoard; None keeps none.
         distil_from: the teacher of distillation; None means `model` as it is before training.
+        fingerprint: of all that `model`, `distil_from` and `train` were made from: with one, the store in use (see
+            `tfcompress.cache`) keeps what each stage trained, and trains it again only where something else is asked
+            for.  None keeps nothing.
 
     Raises:
         ModelError: the model has no graph of layers.
@@ -112,8 +115,9 @@ def finetune(
     current = _tf_keras_model(model)
     count = count_of(train)
     steps = batches_of(count, recipe.training.batch_size)
-    fingerprint = "" if checkpoint_dir is None else _fingerprint(current, recipe, train, seed)
-    run = Run(recipe.training, train, seed, strategy, steps, checkpoint_dir, fingerprint)
+    own = "" if checkpoint_dir is None else _fingerprint(current, recipe, train, seed)
+    run = Run(recipe.training, train, seed, strategy, steps, checkpoint_dir, own)
+    key = fingerprint
     notes: list[str] = []
     trained = current
     with deterministic(seed):
@@ -132,7 +136,8 @@ def finetune(
                 notes.extend(wrapped.notes)
                 return wrapped.model
 
-            trained = train_stage(stage, make, replace(run, training=training))
+            key = _key(key, stage, recipe, training, seed)
+            trained = train_stage(stage, make, replace(run, training=training, key=key))
             current = strip(trained)
     for line in notes:
         console.note(line)
@@ -192,10 +197,15 @@ def _tf_keras_model(model: KerasModel) -> Any:
     return to_tf_keras(model)
 
 
+def _key(before: str | None, stage: str, recipe: Recipe, training: Training, seed: int) -> str | None:
+    """The fingerprint of what a stage trains, from that of what it starts from."""
+    if before is None:
+        return None
+    own = getattr(recipe, stage)
+    # Layers are lowered before clustering as the quantization after it wants them.
+    lowered = recipe.quantization if stage == "clustering" else None
+    return fingerprint_of(before, stage, own, lowered, recipe.distillation, training, seed, surroundings())
+
+
 def _fingerprint(model: KerasModel, recipe: Recipe, samples: Samples, seed: int) -> str:
-    digest = hashlib.sha256()
-    for weight in model.get_weights():
-        digest.update(np.ascontiguousarray(weight).tobytes())
-    for part in (recipe.to_json(), samples.sha256, str(seed)):
-        digest.update(part.encode())
-    return digest.hexdigest()
+    return fingerprint_of(model.get_weights(), recipe, samples.sha256, seed)

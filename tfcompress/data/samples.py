@@ -10,6 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
+from tfcompress.cache.fingerprints import fingerprint
 from tfcompress.errors import DataError, one_line
 from tfcompress.tensor_info import TensorInfo
 
@@ -84,6 +85,7 @@ class Samples:
         preprocess: applied to each raw input array (float32 of values as stored) before the model sees it.
         limit: use only the first so many samples; None means all.
         indices: use only the samples at these positions of the source, ascending; None means all.
+        content: a fingerprint of all that the source gives and `preprocess` makes of it; None where nobody took it.
     """
 
     source: Source
@@ -92,6 +94,12 @@ class Samples:
     preprocess: Callable[[np.ndarray], np.ndarray] | None = None
     limit: int | None = None
     indices: tuple[int, ...] | None = None
+    content: str | None = None
+
+    @property
+    def identity(self) -> str | None:
+        """A fingerprint of these very samples; None where `content` is not known."""
+        return None if self.content is None else fingerprint(self.content, self.limit, self.indices)
 
     @property
     def name(self) -> str:

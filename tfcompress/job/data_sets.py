@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from tfcompress.cache import store_in_use
 from tfcompress.converters import TARGETS
 from tfcompress.data import Data, Samples, open_data
+from tfcompress.data.content import content_of
 from tfcompress.data.preprocess import Preprocess
 from tfcompress.errors import InputError
-from tfcompress.model import FloatModel
 from tfcompress.recipe import Recipe
+from tfcompress.tensor_info import TensorInfo
 
 __all__ = ["DataSets"]
 
@@ -29,31 +31,49 @@ class DataSets:
     calibration: Samples | None
     evaluation: Samples | None
     train: Samples | None
+    _hashes: dict[int, str] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def open(
         cls,
-        model: FloatModel,
+        ends: tuple[tuple[TensorInfo, ...], tuple[TensorInfo, ...]],
         calibration: Data | None,
         evaluation: Data | None,
         train: Data | None,
         preprocess: str | Preprocess | None,
         label_column: str | None,
     ) -> DataSets:
-        """Open what is given, and read a first sample of each: a mistake in the data shows at once."""
+        """Open what is given, and read a first sample of each: a mistake in the data shows at once.
+
+        Args:
+            ends: the model's inputs and its outputs.
+            calibration: representative data, or None; so for the next two.
+            evaluation: to compare on.
+            train: to fine-tune on.
+            preprocess: what happens to raw values.
+            label_column: of `.csv` data.
+        """
+        inputs, outputs = ends
+        hashes: dict[int, str] = {}
 
         def opened(data: Data | None, flag: str) -> Samples | None:
             if data is None:
                 return None
-            samples = open_data(
-                data, model.inputs, model.outputs, preprocess=preprocess, label_column=label_column, flag=flag
-            )
+            samples = open_data(data, inputs, outputs, preprocess=preprocess, label_column=label_column, flag=flag)
             next(samples.take(1).batches(1))
-            return samples
+            if store_in_use().folder is None or samples.content is not None:
+                return samples
+            known = samples.source.sha256
+            if known is not None:
+                hashes[id(samples.source)] = known
+            return replace(samples, content=content_of(samples, known))
 
         representative = opened(calibration, "calibration")
         return cls(
-            representative, opened(evaluation, "evaluation") or representative, opened(train, "train") or representative
+            representative,
+            opened(evaluation, "evaluation") or representative,
+            opened(train, "train") or representative,
+            hashes,
         )
 
     def warnings(self) -> tuple[str, ...]:
@@ -69,9 +89,15 @@ class DataSets:
         """Name and hash of each set, for the manifest."""
         sets = {"calibration": self.calibration, "evaluation": self.evaluation, "train": self.train}
         return {
-            key: None if samples is None else {"name": samples.name, "sha256": samples.sha256}
+            key: None if samples is None else {"name": samples.name, "sha256": self._sha256(samples)}
             for key, samples in sets.items()
         }
+
+    def _sha256(self, samples: Samples) -> str:
+        """Taken once for each source: most often one serves for all three."""
+        if id(samples.source) not in self._hashes:
+            self._hashes[id(samples.source)] = samples.sha256
+        return self._hashes[id(samples.source)]
 
     def require_for(self, targets: Sequence[str], recipe: Recipe) -> None:
         """Refuse a job that has not the data it needs."""

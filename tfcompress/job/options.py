@@ -99,7 +99,18 @@ class _Calibrating(_Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ConvertOptions(_Calibrating, _Gate, _DataReading, _Loading):
+class _Caching(_Options):
+    cache_dir: str | Path | None = option(
+        None,
+        metavar="DIR",
+        help="folder of results that later runs use again where nothing that they depend on has changed; None takes "
+        "the user's cache folder",
+    )
+    no_cache: bool = option(False, help="neither use results of earlier runs nor keep any")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvertOptions(_Calibrating, _Gate, _DataReading, _Loading, _Caching):
     """Options of `convert`."""
 
     model: object = option(
@@ -189,7 +200,7 @@ class DiffOptions(_Gate, _DataReading, _Loading):
 
 
 @dataclass(frozen=True, kw_only=True)
-class InspectOptions(_Calibrating, _DataReading, _Loading):
+class InspectOptions(_Calibrating, _DataReading, _Loading, _Caching):
     """Options of `inspect`."""
 
     artifact: tuple[str, ...] = option(

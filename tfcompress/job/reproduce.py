@@ -23,7 +23,7 @@ def reproduce_command(options: ConvertOptions) -> str | None:
         value = getattr(options, item.name)
         if isinstance(value, Recipe):
             value = Path(options.output) / "recipe.json"
-        if value == item.default:
+        if type(value) is type(item.default) and value == item.default:  # an array would compare its elements
             continue
         text = _as_text(value)
         if text is None:

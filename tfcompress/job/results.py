@@ -6,18 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from tfcompress import console
 from tfcompress.accuracy_diff import suggest
 from tfcompress.accuracy_diff.comparison import CandidateResult, plain
 from tfcompress.converters import DEFAULT_TARGETS, TARGETS, Artifact
 from tfcompress.errors import ConversionError, InputError
 from tfcompress.graphs.tflite.weights import count_weights
-from tfcompress.job.attempts import Attempt
 from tfcompress.job.manifest import versions
-from tfcompress.load import inspect_model
-from tfcompress.model import FloatModel
+from tfcompress.job.state import State
 from tfcompress.recipe import Recipe
 from tfcompress.report import figures
 from tfcompress.report.schema import NOT_COMPARED, Compression, GateLimit, Model, Reference, Report, TargetSection
@@ -28,9 +24,9 @@ __all__ = ["build_report"]
 
 
 def build_report(
-    model: FloatModel,
+    model: Mapping[str, Any],
     recipe: Recipe,
-    attempt: Attempt,
+    attempt: State,
     *,
     notes: tuple[str, ...],
     warnings: tuple[str, ...],
@@ -41,7 +37,7 @@ def build_report(
     """The report of a conversion; what is not known is None.
 
     Args:
-        model: the float model.
+        model: the `model` section.
         recipe: what was asked.
         attempt: what each asked target came to, and how it compares.
         notes: what compression did, a line each.
@@ -58,7 +54,7 @@ def build_report(
     }
     reference = attempt.reference.to_json() if attempt.reference else {}
     return Report(
-        model=from_plain(Model, {**inspect_model(model)["model"], "sparsity": _sparsity(model)}, "model"),
+        model=from_plain(Model, dict(model), "model"),
         reference=from_plain(Reference, reference, "reference"),
         targets=targets,
         compression=Compression(
@@ -75,7 +71,7 @@ def build_report(
     )
 
 
-def _target(name: str, attempt: Attempt, recipe: Recipe, lost: list[str]) -> TargetSection:
+def _target(name: str, attempt: State, recipe: Recipe, lost: list[str]) -> TargetSection:
     artifact, target = attempt.artifacts.get(name), TARGETS[name]
     if artifact is None:
         return TargetSection(status="skipped", reason="not asked for", title=target.title)
@@ -125,15 +121,6 @@ def _section(target: str, facts: Mapping[str, object], lost: list[str]) -> Targe
             continue
         (usable if known else further)[name] = plain(value)
     return from_plain(TargetSection, {**usable, "figures": further}, f"report: {target}", gather=True)
-
-
-def _sparsity(model: FloatModel) -> float | None:
-    """Share of the kernels' weights that are zero; None where they cannot be read."""
-    if model.keras_model is None:
-        return None
-    kernels = [np.asarray(weight) for weight in model.keras_model.weights if len(weight.shape) > 1]
-    count = sum(kernel.size for kernel in kernels)
-    return sum(int(np.count_nonzero(kernel == 0)) for kernel in kernels) / count if count else None
 
 
 def _files(artifact: Artifact) -> list[str]:

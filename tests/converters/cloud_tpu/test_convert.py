@@ -32,9 +32,7 @@ def artifact(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     samples = samples_from_arrays(
         models.random_inputs(model, 3), model_inputs=model.inputs, model_outputs=model.outputs, name="random"
     )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TFCOMPRESS_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
-        return convert(model, samples, RECIPE, tmp_path_factory.mktemp("cloud_tpu"))
+    return convert(model, samples, RECIPE, tmp_path_factory.mktemp("cloud_tpu"))
 
 
 def test_the_folder_holds_what_the_design_says(artifact: Artifact) -> None:

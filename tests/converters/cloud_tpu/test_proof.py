@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.converters.cloud_tpu import models
+from tfcompress.cache import Store, using
 from tfcompress.converters.cloud_tpu import proof, prove
 from tfcompress.converters.cloud_tpu.precision import apply_precision
 from tfcompress.converters.cloud_tpu.proof import CompileRow, compile_all
@@ -33,8 +33,9 @@ needs_compiler = pytest.mark.skipif(proof.compiler_version() is None, reason="li
 
 
 @pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TFCOMPRESS_CACHE_DIR", str(tmp_path / "cache"))
+def _own_cache(tmp_path: Path) -> Iterator[None]:
+    with using(Store(tmp_path / "cache")):
+        yield
 
 
 @pytest.fixture
@@ -87,7 +88,7 @@ def test_a_result_is_compiled_once_and_another_topology_is_another_result(worker
 def test_a_damaged_cache_entry_is_compiled_again(worker: Callable[[str], Path], tmp_path: Path) -> None:
     runs = worker("say(request['modules'][0], **good)")
     compile_all(ONE_MODULE, ["v5e:2x2"])
-    (entry,) = (tmp_path / "cache" / "tpu_compile").iterdir()
+    (entry,) = (tmp_path / "cache").glob("*/*")
     entry.write_text("{", encoding="utf-8")
     assert only(compile_all(ONE_MODULE, ["v5e:2x2"])).ok
     assert len(runs.read_text().splitlines()) == 2
@@ -202,10 +203,5 @@ def test_two_proofs_at_once_do_not_block_each_other(tmp_path: Path) -> None:
         "import sys; from tfcompress.converters.cloud_tpu import prove; "
         f"assert all(row.ok for row in prove({str(tmp_path / 'm')!r}, ['v5e:2x2', 'v6e:1x1']))"
     )
-    runs = [
-        subprocess.Popen(
-            [sys.executable, "-c", code], env={**os.environ, "TFCOMPRESS_CACHE_DIR": str(tmp_path / f"cache{number}")}
-        )
-        for number in range(2)
-    ]
+    runs = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(2)]
     assert [run.wait(300) for run in runs] == [0, 0]

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from tfcompress import console
+from tfcompress.cache import store_in_use
 from tfcompress.compression.training.batches import training_batches
-from tfcompress.compression.training.checkpoint import Checkpoint
+from tfcompress.compression.training.checkpoint import Checkpoint, CheckpointFile, KeptInStore
 from tfcompress.compression.training.event_log import log_scalars
 from tfcompress.data import Samples
 from tfcompress.errors import InputError, one_line
@@ -38,7 +39,9 @@ class Run:
         strategy: the `tf.distribute` strategy.
         steps: an epoch.
         checkpoint_dir: where training state is kept; None keeps none.
-        fingerprint: of model, recipe and data.
+        fingerprint: of model, recipe and data, for the files in `checkpoint_dir`.
+        key: a fingerprint of all that the stage depends on, under which the store in use keeps its state where there is
+            no `checkpoint_dir`; None keeps none there.
     """
 
     training: Training
@@ -48,6 +51,7 @@ class Run:
     steps: int
     checkpoint_dir: Path | None
     fingerprint: str
+    key: str | None = None
 
 
 @functools.cache
@@ -104,7 +108,7 @@ def train_stage(stage: str, make_model: Callable[[], Any], run: Run) -> Any:
     """
     with run.strategy.scope():
         model = make_model()
-    checkpoint = Checkpoint(run.checkpoint_dir, stage, run.fingerprint, writes=_is_chief(run.strategy))
+    checkpoint = _checkpoint(stage, run)
     done = checkpoint.restore(model)
     if done:
         console.note(f"{stage}: resumed after epoch {done} of {run.training.epochs}")
@@ -113,6 +117,16 @@ def train_stage(stage: str, make_model: Callable[[], Any], run: Run) -> Any:
         _train_epoch(stage, model, epoch, run, forget=draws)
         checkpoint.save(epoch + 1, model)
     return model
+
+
+def _checkpoint(stage: str, run: Run) -> Checkpoint:
+    writes = _is_chief(run.strategy)
+    if run.checkpoint_dir is not None:
+        path = run.checkpoint_dir / f"{stage}.npz"
+        return Checkpoint(CheckpointFile(path), run.fingerprint, where=str(path), writes=writes)
+    if run.key is not None and store_in_use().folder is not None:
+        return Checkpoint(KeptInStore(store_in_use(), run.key), run.key, where="the cache", writes=writes)
+    return Checkpoint(None, "")
 
 
 def _train_epoch(stage: str, model: Any, epoch: int, run: Run, *, forget: bool) -> None:

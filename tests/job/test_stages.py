@@ -1,0 +1,251 @@
+"""Stages are rows of one table, and a second run repeats only what has changed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tfcompress
+from tfcompress.compression.training import training
+from tfcompress.job import stages
+from tfcompress.job.stage import Stage, fingerprint_of
+from tfcompress.job.state import State
+from tfcompress.recipe import Clustering, EdgeTpu, PostTraining, Pruning, Quantization, Recipe, Training
+from tfcompress.runtime import keras
+
+Ran = Counter[str]
+TRAINED = Recipe(
+    pruning=Pruning(sparsity=0.5, skip=()), quantization=Quantization(), training=Training(epochs=1, batch_size=8)
+)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    """A folder with a small model, and 32 labelled samples for it."""
+    keras.utils.set_random_seed(0)
+    x = keras.Input((8, 8, 3), name="x")
+    hidden = keras.layers.Conv2D(4, 3, activation="relu", name="conv")(x)
+    digit = keras.layers.Dense(3, activation="softmax", name="digit")(keras.layers.Flatten()(hidden))
+    keras.Model(x, digit).save(tmp_path / "small.keras")
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "data.npz", x=rng.random((32, 8, 8, 3), np.float32), y=rng.integers(0, 3, 32))
+    return tmp_path
+
+
+@pytest.fixture
+def ran(monkeypatch: pytest.MonkeyPatch) -> Ran:
+    """Counts what is made, and not found in the store: {stage or stage/part: how often}."""
+    counted: Ran = Counter()
+
+    def counting(stage: Stage) -> Callable[[State, Sequence[str]], State]:
+        def run(state: State, parts: Sequence[str]) -> State:
+            counted.update(f"{stage.name}/{part}".rstrip("/") for part in parts)
+            return stage.run(state, parts)
+
+        return run
+
+    table = tuple(dataclasses.replace(stage, run=counting(stage)) for stage in stages.STAGES)
+    monkeypatch.setattr(stages, "STAGES", table)
+    return counted
+
+
+def convert(files: Path, output: str = "out", **options: Any) -> Path:
+    """The output folder of a conversion that keeps its results in ``files/cache``."""
+    given = {"targets": "phone", "cache_dir": files / "cache", "calibration": files / "data.npz", **options}
+    return tfcompress.convert(files / "small.keras", output=files / output, **given).output
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def made(ran: Ran, name: str = "") -> set[str]:
+    """What was made since the last time this was asked, of the stages that keep anything."""
+    found = {each for each in ran if each.partition("/")[0] in ("load", "training", "convert", "diff", name)}
+    ran.clear()
+    return found
+
+
+def test_the_second_run_makes_nothing_and_gives_the_same_bytes(files: Path, ran: Ran) -> None:
+    first = contents(convert(files))
+    assert made(ran) == {"load", "convert/phone", "diff/phone"}
+    assert contents(convert(files)) == first
+    assert made(ran) == set()
+    assert tfcompress.verify(files / "out") == []
+
+
+def test_another_scheme_makes_only_what_has_the_scheme(files: Path, ran: Ran) -> None:
+    convert(files, targets="phone,edgetpu")
+    made(ran)
+    convert(files, targets="phone,edgetpu", recipe=Recipe(post_training=PostTraining(scheme="int16x8")))
+    assert made(ran) == {"convert/phone", "diff/phone"}
+
+
+def test_another_section_or_one_more_target_makes_only_that(files: Path, ran: Ran) -> None:
+    convert(files)
+    made(ran)
+    convert(files, recipe=Recipe(edgetpu=EdgeTpu(rewrite="none")))
+    assert made(ran) == set()
+    convert(files, targets="phone,edgetpu", recipe=Recipe(edgetpu=EdgeTpu(rewrite="none")))
+    assert made(ran) == {"convert/edgetpu", "diff/edgetpu"}
+    convert(files, max_accuracy_drop=0.5)
+    assert made(ran) == {"diff/phone"}
+
+
+@pytest.mark.slow
+def test_other_data_another_model_and_another_seed_are_seen(files: Path, ran: Ran) -> None:
+    convert(files)
+    made(ran)
+    with np.load(files / "data.npz") as data:
+        np.savez(files / "other.npz", x=data["x"][::-1], y=data["y"][::-1])
+        np.savez(files / "labels.npz", x=data["x"], y=(data["y"] + 1) % 3)
+    convert(files, calibration=files / "other.npz")
+    assert made(ran) == {"convert/phone", "diff/phone"}
+    convert(files, evaluation=files / "labels.npz")
+    assert made(ran) == {"diff/phone"}
+    convert(files, calibration_samples=16)
+    assert "convert/phone" in made(ran)
+    convert(files, seed=1)
+    assert made(ran) == {"diff/phone"}
+    model = keras.models.load_model(files / "small.keras")
+    model.layers[1].set_weights([value * 0.5 for value in model.layers[1].get_weights()])
+    model.save(files / "small.keras")
+    convert(files)
+    assert made(ran) == {"load", "convert/phone", "diff/phone"}
+
+
+@pytest.mark.slow
+def test_data_from_memory_counts_by_its_values_and_labels(files: Path, ran: Ran) -> None:
+    with np.load(files / "data.npz") as data:
+        x, y = data["x"], data["y"]
+    convert(files, calibration=(x, y))
+    made(ran)
+    convert(files, calibration=(x.copy(), y.copy()))
+    assert made(ran) == set()
+    convert(files, calibration=(x, (y + 1) % 3))
+    assert "diff/phone" in made(ran)
+    convert(files, calibration=lambda: zip(x, y, strict=True))
+    assert "convert/phone" in made(ran)
+    convert(files, calibration=lambda: zip(x, y, strict=True))
+    assert made(ran) == set()
+    convert(files, calibration=(x, y), preprocess=lambda value: value / 2)
+    assert made(ran) == {"convert/phone", "diff/phone"}
+    convert(files, calibration=(x, y), preprocess=lambda value: value / 4)
+    assert made(ran) == {"convert/phone", "diff/phone"}
+
+
+def test_code_of_the_users_is_never_taken_for_what_it_was(files: Path, ran: Ran) -> None:
+    for _ in range(2):
+        convert(files, custom_objects={"Mine": keras.layers.Dense})
+        assert made(ran) == {"load", "convert/phone", "diff/phone"}
+
+
+def test_no_cache_keeps_nothing_and_uses_nothing(files: Path, ran: Ran) -> None:
+    convert(files, no_cache=True)
+    assert not (files / "cache").exists()
+    convert(files)
+    made(ran)
+    convert(files, no_cache=True)
+    assert "convert/phone" in made(ran)
+
+
+def test_a_damaged_store_costs_time_and_nothing_else(files: Path, ran: Ran) -> None:
+    first = contents(convert(files))
+    made(ran)
+    for number, path in enumerate(sorted((files / "cache").glob("??/*"))):
+        content = bytearray(path.read_bytes())
+        content[(number * 97) % len(content)] ^= 0x10
+        path.write_bytes(bytes(content) if number % 2 else content[: len(content) // 2])
+    second = contents(convert(files))
+    assert made(ran) == {"load", "convert/phone", "diff/phone"}
+    assert second["phone/model.tflite"] == first["phone/model.tflite"]
+
+
+def test_results_of_other_code_or_other_libraries_are_not_used(
+    files: Path, ran: Ran, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    convert(files)
+    made(ran)
+    monkeypatch.setattr("tfcompress.job.stage.surroundings", lambda: ("other code", "machine", ()))
+    convert(files)
+    assert made(ran) == {"load", "convert/phone", "diff/phone"}
+
+
+@pytest.mark.slow
+def test_another_quantization_does_not_prune_again(files: Path, ran: Ran, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained, original = list[str](), training._train_epoch
+
+    def counting(stage: str, *arguments: Any, **options: Any) -> None:
+        trained.append(stage)
+        original(stage, *arguments, **options)
+
+    monkeypatch.setattr(training, "_train_epoch", counting)
+    first = contents(convert(files, recipe=TRAINED))
+    assert (trained, made(ran)) == (["pruning", "quantization"], {"load", "training", "convert/phone", "diff/phone"})
+    other = dataclasses.replace(TRAINED, quantization=Quantization(estimator="min_max"))
+    convert(files, recipe=other)
+    assert trained == ["pruning", "quantization", "quantization"]
+    made(ran)
+    with_scheme = dataclasses.replace(TRAINED, post_training=PostTraining(scheme="int8_float_io"))
+    convert(files, recipe=with_scheme)
+    assert (trained[3:], made(ran)) == ([], {"convert/phone", "diff/phone"})
+    assert contents(convert(files, recipe=TRAINED)) == first
+    assert (trained[3:], made(ran)) == ([], set())
+    clustered = dataclasses.replace(TRAINED, clustering=Clustering(clusters=8, skip=()))
+    convert(files, recipe=clustered)
+    assert trained[3:] == ["clustering", "quantization"]
+
+
+@pytest.mark.slow
+def test_a_kept_training_gives_what_training_gives(files: Path) -> None:
+    convert(files, recipe=TRAINED)
+    other = dataclasses.replace(TRAINED, post_training=PostTraining(scheme="int8_float_io"))
+    kept = convert(files, "kept", recipe=other)
+    fresh = convert(files, "fresh", recipe=other, no_cache=True)
+    assert (kept / "phone/model.tflite").read_bytes() == (fresh / "phone/model.tflite").read_bytes()
+
+
+TOY_LOG = "toy.txt"
+
+
+def _toy(state: State, parts: Sequence[str]) -> State:
+    del parts
+    names = ", ".join(sorted(state.made))
+    (state.work / TOY_LOG).write_text(f"between the artifacts {names} and the report", encoding="utf-8")
+    return state
+
+
+TOY = Stage(
+    name="toy",
+    run=_toy,
+    fingerprint=lambda state, part: fingerprint_of("toy", state.ids["convert/phone"]),
+    keep=lambda state, part: (state.work / TOY_LOG).read_bytes(),
+    restore=lambda state, part, content: _restored(state, content),
+)
+
+
+def _restored(state: State, content: bytes) -> State:
+    (state.work / TOY_LOG).write_bytes(content)
+    return state
+
+
+def test_a_stage_is_added_by_one_row(files: Path, monkeypatch: pytest.MonkeyPatch, ran: Ran) -> None:
+    def counting(state: State, parts: Sequence[str]) -> State:
+        ran.update(["toy"])
+        return _toy(state, parts)
+
+    table = (*stages.STAGES[:-1], dataclasses.replace(TOY, run=counting), stages.STAGES[-1])
+    monkeypatch.setattr(stages, "STAGES", table)
+    out = convert(files)
+    assert (out / TOY_LOG).read_text() == "between the artifacts phone and the report"
+    assert TOY_LOG in json.loads((out / "manifest.json").read_text())["files"]
+    assert "toy" in made(ran, "toy")
+    assert (convert(files) / TOY_LOG).read_text() == "between the artifacts phone and the report"
+    assert made(ran, "toy") == set()

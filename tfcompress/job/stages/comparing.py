@@ -1,0 +1,80 @@
+"""The stage that compares every artifact with the float model, all in one pass over the data: a part per target."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from tfcompress import console
+from tfcompress.accuracy_diff import CandidateResult, compare, runner_for
+from tfcompress.accuracy_diff.comparison import ReferenceResult
+from tfcompress.cache import decode, encode, fingerprint
+from tfcompress.cache.trees import pack_tree
+from tfcompress.converters import TARGETS
+from tfcompress.job.stage import Stage, fingerprint_of
+from tfcompress.job.state import State
+from tfcompress.load import float_model_from_keras
+
+__all__ = ["DIFF"]
+
+
+@dataclass(frozen=True)
+class _Compared:
+    reference: ReferenceResult
+    result: CandidateResult
+
+
+def _parts(state: State) -> tuple[str, ...]:
+    return () if state.data_sets.evaluation is None else tuple(state.made)
+
+
+def _fingerprint(state: State, part: str) -> str | None:
+    options, artifact, evaluation = state.options, state.made[part], state.data_sets.evaluation
+    assert evaluation is not None, "there are no parts without"
+    given = (state.ids["load"], state.ids.get("training", ""), evaluation.identity)
+    settings = {"task": options.task, "max_accuracy_drop": options.max_accuracy_drop, "seed": options.seed}
+    files = (fingerprint(pack_tree(artifact.folder)), artifact.runnable.relative_to(artifact.folder).as_posix())
+    return fingerprint_of(f"diff of {part}", *given, files, settings)
+
+
+def _run(state: State, parts: Sequence[str]) -> State:
+    console.note("comparing with the float model")
+    evaluation, options = state.data_sets.evaluation, state.options
+    assert evaluation is not None, "there are no parts without"
+    original = state.model.model.value
+    made_from = None
+    if state.trained is not None:
+        made_from = runner_for(float_model_from_keras(state.trained.compressed.value.plain, name=original.name))
+    compared = compare(
+        runner_for(original),
+        {name: runner_for(TARGETS[name].runnable(state.made[name])) for name in parts},
+        evaluation,
+        task=options.task,
+        max_accuracy_drop=options.max_accuracy_drop,
+        layers=True,
+        made_from=made_from,
+        seed=options.seed,
+    )
+    results = {**state.results, **compared.candidates}
+    return replace(state, reference=compared.reference, results=_ordered(state, results))
+
+
+def _ordered(state: State, results: Mapping[str, CandidateResult]) -> Mapping[str, CandidateResult]:
+    return {name: results[name] for name in state.targets if name in results}
+
+
+def _keep(state: State, part: str) -> bytes | None:
+    assert state.reference is not None, "`run` has set it"
+    try:
+        return encode(_Compared(state.reference, state.results[part]))
+    except TypeError:  # a sample of a kind that has no JSON form
+        return None
+
+
+def _restore(state: State, part: str, content: bytes) -> State:
+    compared = decode(_Compared, content)
+    results = _ordered(state, {**state.results, part: compared.result})
+    return replace(state, reference=compared.reference, results=results)
+
+
+DIFF = Stage(name="diff", run=_run, parts=_parts, fingerprint=_fingerprint, keep=_keep, restore=_restore)

@@ -1,0 +1,107 @@
+"""The stage that converts: a part per target."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from tfcompress import console
+from tfcompress.cache.trees import pack_tree, unpack_tree
+from tfcompress.converters import TARGETS, Artifact
+from tfcompress.errors import ConversionError
+from tfcompress.job.stage import Stage, fingerprint_of
+from tfcompress.job.state import State
+from tfcompress.load import float_model_from_keras
+from tfcompress.model import FloatModel
+
+__all__ = ["CONVERT"]
+
+
+def _fingerprint(state: State, part: str) -> str | None:
+    target = TARGETS[part]
+    samples = "" if state.representative is None else state.representative.identity
+    given = (state.ids["load"], state.ids.get("training", ""), target.takes_quantizers, samples)
+    return fingerprint_of(f"artifact for {part}", *given, target.depends_on(state.recipe), target.tools())
+
+
+def _run(state: State, parts: Sequence[str]) -> State:
+    """Convert for each target into ``work/TARGET``.
+
+    Raises:
+        ConversionError: every target failed; a failure beside an artifact is in the result instead.
+    """
+    artifacts = {**state.artifacts, **{name: _artifact(state, name) for name in parts}}
+    ordered = {name: artifacts[name] for name in state.targets}
+    failures = [f"{name}: {error}" for name, error in ordered.items() if isinstance(error, ConversionError)]
+    if len(failures) == len(ordered):
+        raise ConversionError("; ".join(failures))
+    return replace(state, artifacts=ordered)
+
+
+def _artifact(state: State, name: str) -> Artifact | ConversionError:
+    """The target's artifact, or why there is none: one target's failure does not take the others with it."""
+    console.note(f"converting for {name}")
+    folder = state.work / name
+    folder.mkdir()
+    try:
+        return TARGETS[name].convert(_model_for(state, name), state.representative, state.recipe, folder)
+    except ConversionError as error:
+        shutil.rmtree(folder)
+        return error
+
+
+def _model_for(state: State, name: str) -> FloatModel:
+    if state.trained is None:
+        return state.model.model.value
+    compressed, takes_quantizers = state.trained.compressed.value, TARGETS[name].takes_quantizers
+    trained = compressed.trained if takes_quantizers else compressed.plain
+    model = float_model_from_keras(trained, name=state.model.facts.name)
+    which = "trained" if trained is compressed.trained else "plain"
+    return replace(model, fingerprint=fingerprint_of(which, state.ids["training"]))
+
+
+def _keep(state: State, part: str) -> bytes | None:
+    artifact = state.artifacts[part]
+    if not isinstance(artifact, Artifact):
+        return None
+    runnable = artifact.runnable.relative_to(artifact.folder).as_posix()
+    try:
+        head = json.dumps({"runnable": runnable, "facts": dict(artifact.facts), "notes": artifact.notes})
+    except TypeError:  # a fact with no JSON form
+        return None
+    return head.encode() + b"\n" + pack_tree(artifact.folder)
+
+
+def _restore(state: State, part: str, content: bytes) -> State:
+    head, _, files = content.partition(b"\n")
+    known = json.loads(head)
+    folder = state.work / part
+    folder.mkdir()
+    try:
+        unpack_tree(files, folder)
+        artifact = Artifact(part, folder, _inside(folder, known["runnable"]), known["facts"], tuple(known["notes"]))
+    except (ValueError, KeyError, TypeError) as error:
+        shutil.rmtree(folder)
+        raise ValueError(f"no artifact: {error}") from None
+    artifacts = {**state.artifacts, part: artifact}
+    return replace(state, artifacts={name: artifacts[name] for name in state.targets if name in artifacts})
+
+
+def _inside(folder: Path, name: str) -> Path:
+    path = folder / name
+    if not path.exists():
+        raise ValueError(f"{name} is not among the files")
+    return path
+
+
+CONVERT = Stage(
+    name="convert",
+    run=_run,
+    parts=lambda state: state.targets,
+    fingerprint=_fingerprint,
+    keep=_keep,
+    restore=_restore,
+)

@@ -1,0 +1,100 @@
+"""The first stages: the float model, and the data for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+
+from tfcompress import console
+from tfcompress.cache import decode, encode
+from tfcompress.compression import start_strategy
+from tfcompress.data import Data
+from tfcompress.job.data_sets import DataSets
+from tfcompress.job.stage import Stage, fingerprint_of
+from tfcompress.job.state import Lazy, ModelFacts, OriginalModel, State
+from tfcompress.load import inspect_model, load_model
+from tfcompress.load.files.source import sha256_of
+from tfcompress.model import FloatModel
+
+__all__ = ["DATA", "LOAD"]
+
+
+def _load_fingerprint(state: State, part: str) -> str | None:
+    """Of a file that names no code of the user's: other code cannot be told from the code that it was."""
+    del part
+    options, given = state.options, state.options.model
+    if options.custom_objects is not None or not isinstance(given, str | Path) or not Path(given).exists():
+        return None
+    path = Path(given)
+    return fingerprint_of("load", path.name, sha256_of(path), options.allow_unsafe_deserialization)
+
+
+def _load(state: State, parts: Sequence[str]) -> State:
+    del parts
+    model = _loaded(state)
+    facts = ModelFacts(
+        name=model.name,
+        format=model.format,
+        sha256=model.sha256,
+        flavor=model.flavor,
+        inputs=model.inputs,
+        outputs=model.outputs,
+        has_layers=model.keras_model is not None,
+        section={**inspect_model(model)["model"], "sparsity": _sparsity(model)},
+    )
+    return replace(state, original=OriginalModel(facts, Lazy(lambda: model)))
+
+
+def _sparsity(model: FloatModel) -> float | None:
+    """Share of the kernels' weights that are zero; None where they cannot be read."""
+    if model.keras_model is None:
+        return None
+    kernels = [np.asarray(weight) for weight in model.keras_model.weights if len(weight.shape) > 1]
+    count = sum(kernel.size for kernel in kernels)
+    return sum(int(np.count_nonzero(kernel == 0)) for kernel in kernels) / count if count else None
+
+
+def _loaded(state: State) -> FloatModel:
+    if state.recipe.trains:
+        start_strategy(state.recipe.training.strategy)
+    console.note("loading the model")
+    model = load_model(
+        state.options.model,
+        custom_objects=state.options.custom_objects,
+        allow_unsafe_deserialization=state.options.allow_unsafe_deserialization,
+    )
+    return replace(model, fingerprint=state.ids["load"])
+
+
+def _keep(state: State, part: str) -> bytes:
+    del part
+    return encode(state.model.facts)
+
+
+def _restore(state: State, part: str, content: bytes) -> State:
+    del part
+    return replace(state, original=OriginalModel(decode(ModelFacts, content), Lazy(partial(_loaded, state))))
+
+
+def _open_data(state: State, parts: Sequence[str]) -> State:
+    del parts
+    options, facts = state.options, state.model.facts
+    data = DataSets.open(
+        (facts.inputs, facts.outputs),
+        cast(Data | None, options.calibration),  # open_data refuses what is no data
+        cast(Data | None, options.evaluation),
+        cast(Data | None, options.train),
+        options.preprocess,
+        options.label_column,
+    )
+    data.require_for(state.targets, state.recipe)
+    return replace(state, data=data)
+
+
+LOAD = Stage(name="load", run=_load, fingerprint=_load_fingerprint, keep=_keep, restore=_restore)
+DATA = Stage(name="data", run=_open_data)

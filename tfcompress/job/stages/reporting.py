@@ -1,0 +1,48 @@
+"""The last stage: recipe.json, report.json, report.html and manifest.json."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from tfcompress.diagnosis import missing_extras, optional
+from tfcompress.job.manifest import write_manifest
+from tfcompress.job.reproduce import reproduce_command
+from tfcompress.job.results import build_report
+from tfcompress.job.stage import Stage
+from tfcompress.job.state import State
+from tfcompress.report import Report, render_html
+from tfcompress.typed_json import to_plain
+
+__all__ = ["REPORT"]
+
+
+def _run(state: State, parts: Sequence[str]) -> State:
+    del parts
+    report = build_report(
+        state.model.facts.section,
+        state.recipe,
+        state,
+        notes=() if state.trained is None else state.trained.notes,
+        warnings=(*state.data_sets.warnings(), *state.missing),
+        command=reproduce_command(replace(state.options, cache_dir=None, no_cache=False)),
+        max_accuracy_drop=state.options.max_accuracy_drop,
+        seed=state.options.seed,
+    )
+    state.recipe.save(state.work / "recipe.json")
+    _write(state, report)
+    return replace(state, report=report)
+
+
+def _write(state: State, report: Report) -> None:
+    """report.html, report.json and manifest.json."""
+    with missing_extras() as missing, optional("report.html"):
+        html = render_html(report)
+        (state.work / "report.html").write_text(html, encoding="utf-8", errors="backslashreplace")
+    told = replace(report, warnings=(*report.warnings, *missing))
+    (state.work / "report.json").write_text(told.to_json(), encoding="utf-8")
+    facts = {name: to_plain(getattr(report, name), name) for name in ("model", "recipe", "seed", "versions")}
+    write_manifest(state.work, {**facts, "data": state.data_sets.hashes()}, key=state.signing_key)
+
+
+REPORT = Stage(name="report", run=_run)

@@ -1,0 +1,92 @@
+"""The stage that fine-tunes: sparsity, clusters, simulated quantization, distillation, as the recipe says.
+
+Each of them is a stage of `compression.finetune`, which keeps what it trained by a fingerprint of its own: another
+quantization section trains only the quantization again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+
+from tfcompress import console
+from tfcompress.cache import decode, encode
+from tfcompress.compression import Compressed, finetune
+from tfcompress.converters import TARGETS
+from tfcompress.converters.target import ModelChange
+from tfcompress.errors import InputError
+from tfcompress.job.stage import Stage, fingerprint_of
+from tfcompress.job.state import Lazy, State, TrainedModel
+
+__all__ = ["TRAINING"]
+
+
+def _parts(state: State) -> tuple[str, ...]:
+    return ("",) if state.recipe.trains else ()
+
+
+def _fingerprint(state: State, part: str) -> str | None:
+    del part
+    recipe = state.recipe
+    sections = (recipe.pruning, recipe.clustering, recipe.quantization, recipe.distillation, recipe.training)
+    train = state.data_sets.train
+    given = (state.ids["load"], None if train is None else train.identity)
+    return fingerprint_of("training", *given, sections, tuple(_changes(state)), state.options.seed)
+
+
+def _run(state: State, parts: Sequence[str]) -> State:
+    del parts
+    compressed = _compressed(state)
+    return replace(state, trained=TrainedModel(compressed.notes, Lazy(lambda: compressed)))
+
+
+def _compressed(state: State) -> Compressed:
+    facts = state.model.facts
+    if not facts.has_layers:
+        raise InputError(f"{facts.name}: a SavedModel without Keras layers cannot be wrapped; give the .keras or .h5")
+    train = state.data_sets.train
+    assert train is not None, "`require_for` has seen to it"
+    console.note("compressing and fine-tuning")
+    original = state.model.model.value.keras_model
+    changed, notes = original, tuple[str, ...]()
+    for change in _changes(state).values():
+        changed, more = change(changed)
+        notes = (*notes, *more)
+    teacher = None if changed is original else original
+    compressed = finetune(
+        changed,
+        state.recipe,
+        train,
+        seed=state.options.seed,
+        distil_from=teacher,
+        fingerprint=_start(state, teacher is not None),
+    )
+    return replace(compressed, notes=(*notes, *compressed.notes))
+
+
+def _start(state: State, changed: bool) -> str | None:
+    """The fingerprint of what fine-tuning starts from."""
+    changes = tuple(_changes(state)) if changed else ()
+    train = state.data_sets.train
+    return fingerprint_of("model to train", state.ids["load"], None if train is None else train.identity, changes)
+
+
+def _changes(state: State) -> dict[str, ModelChange]:
+    """What the targets change in the model before it is trained."""
+    asked = {name: TARGETS[name].before_training(state.recipe) for name in state.targets}
+    return {name: change for name, change in asked.items() if change is not None}
+
+
+def _keep(state: State, part: str) -> bytes | None:
+    del part
+    return None if state.trained is None else encode(state.trained.notes)
+
+
+def _restore(state: State, part: str, content: bytes) -> State:
+    """The notes; the model is made again where a later stage needs it, which trains nothing that is kept."""
+    del part
+    return replace(state, trained=TrainedModel(decode(tuple[str, ...], content), Lazy(partial(_compressed, state))))
+
+
+TRAINING = Stage(name="training", run=_run, parts=_parts, fingerprint=_fingerprint, keep=_keep, restore=_restore)

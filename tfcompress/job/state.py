@@ -1,0 +1,161 @@
+"""What a conversion was asked for, and what is known of it so far: values that the stages read and never change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from tfcompress.accuracy_diff import CandidateResult
+from tfcompress.accuracy_diff.comparison import ReferenceResult
+from tfcompress.compression import Compressed
+from tfcompress.converters import Artifact, parse_targets
+from tfcompress.data import Samples
+from tfcompress.errors import ConversionError
+from tfcompress.job.data_sets import DataSets
+from tfcompress.job.options import ConvertOptions
+from tfcompress.job.signing import SigningKey
+from tfcompress.model import Flavor, FloatModel, TensorInfo
+from tfcompress.recipe import Recipe
+from tfcompress.report import Report
+
+__all__ = ["Lazy", "ModelFacts", "OriginalModel", "State", "TrainedModel"]
+
+_T = TypeVar("_T")
+
+
+class Lazy(Generic[_T]):
+    """A value that is computed when it is first asked for.
+
+    Args:
+        compute: computes it.
+    """
+
+    def __init__(self, compute: Callable[[], _T]) -> None:
+        self._compute = compute
+
+    @cached_property
+    def value(self) -> _T:
+        """The value."""
+        return self._compute()
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What of a model the stages need to know without the model itself.
+
+    Attributes:
+        name: see `FloatModel`; so for the next four.
+        format: where it came from.
+        sha256: of the file; None for a model from memory.
+        flavor: which Keras.
+        inputs: in the model's order.
+        outputs: in the model's order.
+        has_layers: it is a Keras model, not a signature alone.
+        section: the `model` section of report.json.
+    """
+
+    name: str
+    format: str
+    sha256: str | None
+    flavor: Flavor
+    inputs: tuple[TensorInfo, ...]
+    outputs: tuple[TensorInfo, ...]
+    has_layers: bool
+    section: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class OriginalModel:
+    """The float model: its facts, and itself, which is loaded when it is first needed."""
+
+    facts: ModelFacts
+    model: Lazy[FloatModel] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """What fine-tuning made of the model: a line for each thing done, and the models once they are needed."""
+
+    notes: tuple[str, ...]
+    compressed: Lazy[Compressed] = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """All that is known of a conversion after some of its stages.
+
+    Attributes:
+        options: what the user asked for.
+        targets: names of the targets to convert for, in the order asked for.
+        recipe: what is done to the model.
+        work: the folder that is being filled.
+        missing: collects, a line each, what nobody's artifact depends on and could not be made.
+        signing_key: signs the manifest; None signs nothing.
+        ids: {stage or stage/part: fingerprint of all that its result depends on}; None for a result that nothing can
+            name, such as a model that came from memory.
+        original: the float model.
+        data: the opened data sets.
+        trained: what fine-tuning made; None where nothing is trained.
+        representative: the samples that calibrate.
+        artifacts: an artifact per target, or why there is none.
+        reference: the float model's figures; None without data to compare on.
+        results: how each artifact compares.
+        report: once it is written.
+    """
+
+    options: ConvertOptions
+    targets: tuple[str, ...]
+    recipe: Recipe
+    work: Path
+    missing: list[str] = field(default_factory=list)
+    signing_key: SigningKey | None = None
+    ids: Mapping[str, str | None] = field(default_factory=dict)
+    original: OriginalModel | None = None
+    data: DataSets | None = None
+    trained: TrainedModel | None = None
+    representative: Samples | None = None
+    artifacts: Mapping[str, Artifact | ConversionError] = field(default_factory=dict)
+    reference: ReferenceResult | None = None
+    results: Mapping[str, CandidateResult] = field(default_factory=dict)
+    report: Report | None = None
+
+    @classmethod
+    def start(
+        cls,
+        options: ConvertOptions,
+        work: Path,
+        *,
+        missing: list[str] | None = None,
+        signing_key: SigningKey | None = None,
+    ) -> State:
+        """Before the first stage.
+
+        Args:
+            options: what the user asked for.
+            work: an empty folder to fill.
+            missing: collects what is lost on the way.
+            signing_key: signs the manifest.
+        """
+        return cls(
+            options=options, targets=parse_targets(options.targets), recipe=options.recipe or Recipe(), work=work
+        )
+
+    @property
+    def model(self) -> OriginalModel:
+        """The float model, of a state in which it is loaded."""
+        assert self.original is not None, "the stage `load` comes first"
+        return self.original
+
+    @property
+    def data_sets(self) -> DataSets:
+        """The data, of a state in which they are opened."""
+        assert self.data is not None, "the stage `data` comes first"
+        return self.data
+
+    @property
+    def made(self) -> Mapping[str, Artifact]:
+        """The artifacts that there are."""
+        return {name: item for name, item in self.artifacts.items() if isinstance(item, Artifact)}
