@@ -1,4 +1,4 @@
-"""Networks with what Keras 3 writes in five dimensions, or deep in activations: all of it maps, as exact as the phone's."""
+"""Whole networks: with what Keras 3 writes in five dimensions, or deep in activations, all of it maps, and exactly."""
 
 from __future__ import annotations
 
