@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -119,17 +119,16 @@ def _exact() -> set[str]:
 
 @contextlib.contextmanager
 def _instead(replacements: tuple[tuple[str, str, Any], ...]) -> Iterator[None]:
-    kept: list[Callable[[], None]] = []
+    kept: list[tuple[object, str, Any]] = []
     for module_name, attribute, value in replacements:
         module = importlib.import_module(f"{PACKAGE}.{module_name}")
-        before = getattr(module, attribute)
-        kept.append(lambda module=module, attribute=attribute, before=before: setattr(module, attribute, before))
+        kept.append((module, attribute, getattr(module, attribute)))
         setattr(module, attribute, value)
     try:
         yield
     finally:
-        for restore in kept:
-            restore()
+        for owner, attribute, before in kept:
+            setattr(owner, attribute, before)
 
 
 def _memory_row(name: str) -> dict[str, Any]:

@@ -10,11 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["SUPPORTED", "UNSUPPORTED_FIXES", "Certainty", "SupportedOperator"]
+__all__ = ["LARGEST_SOFTMAX", "SUPPORTED", "UNSUPPORTED_FIXES", "Certainty", "SupportedOperator"]
 
 # documented: a Coral document or Coral staff say so; observed: seen in compiled models or compiler logs;
 # inferred: follows from one of these, or is remembered of a page that can no longer be read in full.
 Certainty = Literal["documented", "observed", "inferred"]
+
+# Elements of the largest softmax that was seen mapped, in a public pair; Coral's table allows 16,000.
+LARGEST_SOFTMAX = 65_856
 
 
 @dataclass(frozen=True)

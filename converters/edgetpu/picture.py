@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from html import escape
 from itertools import groupby
 
+from tfcompress.converters.edgetpu.latency_picture import BAR_HEIGHT, latency_bars
 from tfcompress.converters.edgetpu.mapping import Mapping, OperatorMapping
 
 __all__ = ["mapping_svg"]
@@ -39,7 +40,7 @@ class _Cell:
 def _state(row: OperatorMapping) -> str:
     if row.mapped:
         return "mapped"
-    return "partition" if row.rule == "partition" else "refused"
+    return "partition" if row.rule in ("partition", "delegate_search") else "refused"
 
 
 def _cells(mapping: Mapping) -> list[_Cell]:
@@ -73,7 +74,8 @@ def mapping_svg(mapping: Mapping) -> str:
     """The chain as an SVG document, readable in light and dark pages.
 
     Neighbours of one type in one state share a cell, with their number; in a long chain all neighbours on the Edge TPU
-    do.  Each cell has a title with the index of its first operator.
+    do.  Each cell has a title with the index of its first operator.  Below, a bar for each link shows what the
+    milliseconds of an inference go to.
 
     Args:
         mapping: a forecast.
@@ -81,7 +83,9 @@ def mapping_svg(mapping: Mapping) -> str:
     cells = _cells(mapping)
     rows = -(-len(cells) // _COLUMNS)
     width = _COLUMNS * (_CELL_WIDTH + _GAP)
-    height = _LEGEND_HEIGHT + rows * (_CELL_HEIGHT + _GAP)
+    chain = _LEGEND_HEIGHT + rows * (_CELL_HEIGHT + _GAP)
+    bars = latency_bars(mapping.latency, top=chain + _GAP, width=width - _GAP)
+    height = chain + (len(mapping.latency) * (BAR_HEIGHT + _GAP) + _GAP if bars else 0)
     used = [state for state in _STATES if any(cell.state == state for cell in cells)]
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" role="img">',
@@ -89,6 +93,7 @@ def mapping_svg(mapping: Mapping) -> str:
         f"<style>{_style()}</style>",
         *(_legend(state, position, cells) for position, state in enumerate(used)),
         *(_cell(cell, position) for position, cell in enumerate(cells)),
+        *bars,
         "</svg>",
     ]
     return "\n".join(parts) + "\n"
@@ -97,7 +102,9 @@ def mapping_svg(mapping: Mapping) -> str:
 def _style() -> str:
     light = "".join(f".{s} rect{{fill:{c[1]}}}.{s} text{{fill:{c[2]}}}" for s, c in _STATES.items())
     dark = "".join(f".{s} rect{{fill:{c[3]}}}.{s} text{{fill:{c[4]}}}" for s, c in _STATES.items())
-    return f"text{{font:10px system-ui,sans-serif}}{light}@media(prefers-color-scheme:dark){{{dark}}}"
+    bars = ".label text{fill:#1a1a1a}.streamed rect{fill:#8fb4e8}"
+    dark_bars = ".label text{fill:#eee}.streamed rect{fill:#2f5a99}"
+    return f"text{{font:10px system-ui,sans-serif}}{light}{bars}@media(prefers-color-scheme:dark){{{dark}{dark_bars}}}"
 
 
 def _box(state: str, x: int, y: int, width: int, label: str, title: str) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from tfcompress.converters.edgetpu import checks
-from tfcompress.converters.edgetpu.operators import Certainty
+from tfcompress.converters.edgetpu.operators import LARGEST_SOFTMAX, Certainty
 from tfcompress.converters.edgetpu.versions import COMPILERS, NEWEST, SINCE
 from tfcompress.converters.edgetpu.view import OperatorView
 from tfcompress.graphs.tflite import Tensor
@@ -239,7 +239,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "large_softmax",
         ("SOFTMAX",),
-        _with(checks.total_elements_above, 65_856),
+        _with(checks.total_elements_above, LARGEST_SOFTMAX),
         Status.UNSPECIFIED,
         "a softmax of 65,856 elements is the largest that was seen mapped; Coral's table allows 16,000",
         "apply the softmax after the model (--rewrite=all cuts it off)",

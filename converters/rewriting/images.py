@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from tfcompress.converters.edgetpu.operators import LARGEST_SOFTMAX
 from tfcompress.graphs.tflite.editor import GraphEditor, OperatorNode, TensorNode, options
 
 __all__ = ["dilated_convolution", "drop_softmax", "large_mean", "resize_identity", "resize_one_pixel"]
 
 _LARGE_MEAN = 32_768  # positions that were refused; a quarter of them maps (google-coral/edgetpu issue 461)
-_LARGE_SOFTMAX = 16_384
 
 
 def resize_one_pixel(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode] | None:
@@ -110,7 +110,7 @@ def _one_convolution(
 def drop_softmax(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode] | None:
     """A large softmax at the end of the model is left out, to be done by the caller: the outputs are logits then."""
     source, result = operator.source, operator.result
-    if int(np.prod(result.shape)) <= _LARGE_SOFTMAX or result not in graph.outputs or graph.consumers(result):
+    if int(np.prod(result.shape)) <= LARGEST_SOFTMAX or result not in graph.outputs or graph.consumers(result):
         return None
     producer = graph.producer(source)
     if producer is None or len(graph.consumers(source)) > 1:

@@ -8,7 +8,16 @@ from __future__ import annotations
 
 from typing import Literal
 
-from tfcompress.converters.rewriting import activations, arithmetic, images, integers, preparation, rank, smooth
+from tfcompress.converters.rewriting import (
+    activations,
+    arithmetic,
+    images,
+    integers,
+    preparation,
+    rank,
+    smooth,
+    upsampling,
+)
 from tfcompress.graphs.tflite.rewriting import Rewrite
 
 __all__ = ["EDGETPU", "EDGETPU_FILE", "FLOAT_FILE", "INT8_FILE", "REWRITES", "rows_for"]
@@ -58,6 +67,22 @@ REWRITES: tuple[Rewrite, ...] = (
         preparation.mean_for_whole_map_pool,
         "pooling over the whole map as a mean",
         f"{_SPECIFICATION}: AVERAGE_POOL_2D must keep its input's scale, MEAN has its own",
+    ),
+    _row(
+        FLOAT_FILE,
+        "nearest_resize",
+        ("RESHAPE", "BROADCAST_TO", "TILE"),
+        upsampling.nearest_resize,
+        "repeated rows and columns as nearest-neighbour resizing",
+        "keras.ops.repeat; every element is followed to where it comes from",
+    ),
+    _row(
+        FLOAT_FILE,
+        "maximum_leaky_relu",
+        ("MAXIMUM",),
+        upsampling.leaky_relu_for_maximum,
+        "maximum(x, alpha * x) as LeakyReLU",
+        "Maas et al. 2013",
     ),
     _row(
         FLOAT_FILE,

@@ -159,10 +159,54 @@ def constant() -> bytes:
     return graph.content(result)
 
 
+def upsampled() -> bytes:
+    """As Keras 3 writes UpSampling2D((2, 3))."""
+    graph = GraphBuilder()
+    tensor = graph.input(SHAPE, "float32")
+    steps = [
+        ([1, 4, 1, 4, 3], None),
+        ([1, 4, 2, 4, 3], [1, 1, 2, 1, 1]),
+        ([1, 8, 4, 1, 3], None),
+        ([1, 8, 4, 3, 3], [1, 1, 1, 3, 1]),
+        ([1, 8, 12, 3], None),
+    ]
+    for shape, times in steps:
+        result = graph.tensor(shape, "float32")
+        if times is None:
+            graph.operator("RESHAPE", [tensor, graph.integers(shape)], [result], "ReshapeOptions")
+        else:
+            graph.operator("TILE", [tensor, graph.integers(times)], [result], "TileOptions")
+        tensor = result
+    return graph.content(tensor)
+
+
+def broadcast(*, swapped: bool = False) -> bytes:
+    """Repeated by broadcasting in six dimensions; swapped, the whole image is repeated instead of its pixels."""
+    graph = GraphBuilder()
+    source = graph.input(SHAPE, "float32")
+    narrow, wide = ([1, 1, 4, 1, 4, 3], [1, 2, 4, 2, 4, 3]) if swapped else ([1, 4, 1, 4, 1, 3], [1, 4, 2, 4, 2, 3])
+    first, second, result = (graph.tensor(shape, "float32") for shape in (narrow, wide, [1, 8, 8, 3]))
+    graph.operator("RESHAPE", [source, graph.integers(narrow)], [first], "ReshapeOptions")
+    graph.operator("BROADCAST_TO", [first, graph.integers(wide)], [second], "BroadcastToOptions", version=2)
+    graph.operator("RESHAPE", [second, graph.integers([1, 8, 8, 3])], [result], "ReshapeOptions")
+    return graph.content(result)
+
+
+def maximum(slope: float = 0.1) -> bytes:
+    graph = GraphBuilder()
+    source, scaled, result = (graph.input(SHAPE, "float32"), *(graph.tensor(SHAPE, "float32") for _ in range(2)))
+    alpha = graph.tensor([], "float32", data=np.array(slope, np.float32))
+    graph.operator("MUL", [alpha, source], [scaled], "MulOptions")
+    graph.operator("MAXIMUM", [scaled, source], [result], "MaximumMinimumOptions")
+    return graph.content(result)
+
+
 EXAMPLES = {
     "constants": (constant, ["ADD"]),
     "slices": (split, ["SLICE"]),
     "whole_map_mean": (pooled, ["MEAN"]),
+    "nearest_resize": (upsampled, ["RESIZE_NEAREST_NEIGHBOR"]),
+    "maximum_leaky_relu": (maximum, ["LEAKY_RELU"]),
     "open_batch": (flattened, ["RESHAPE"]),
 }
 
@@ -180,6 +224,20 @@ def test_a_rewrite_of_every_float_file_is_proven(name: str) -> None:
     assert names(result.content) == after
     assert result.applied[0].max_abs_error <= TOLERANCE
     assert largest_difference(before, result.content, seed=1) <= TOLERANCE
+
+
+def test_pixels_that_are_repeated_by_broadcasting_are_resized_too() -> None:
+    assert names(rewrite_graph(broadcast(), rows_for(FLOAT_FILE)).content) == ["RESIZE_NEAREST_NEIGHBOR"]
+
+
+def test_an_image_that_is_repeated_whole_is_no_resize() -> None:
+    before = broadcast(swapped=True)
+    assert names(rewrite_graph(before, rows_for(FLOAT_FILE)).content) == names(before)
+
+
+@pytest.mark.parametrize("slope", [1.5, -0.1, 1.0])
+def test_a_maximum_with_another_slope_is_no_leaky_relu(slope: float) -> None:
+    assert names(rewrite_graph(maximum(slope), rows_for(FLOAT_FILE)).content) == ["MUL", "MAXIMUM"]
 
 
 def island(name: str) -> bytes:

@@ -1,0 +1,99 @@
+"""Whole networks: with what Keras 3 writes in five dimensions, or deep in activations, all of it maps, and exactly."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from ai_edge_litert.interpreter import Interpreter
+
+from tfcompress.converters.edgetpu import convert
+from tfcompress.converters.phone import convert as convert_for_phone
+from tfcompress.data import samples_from_arrays
+from tfcompress.graphs.tflite import read_tflite
+from tfcompress.load import float_model_from_keras
+from tfcompress.recipe import PostTraining, Recipe
+from tfcompress.runtime import keras
+
+AS_THE_PHONE = 1.0  # dB
+SIDE, SAMPLES = 16, 24
+
+
+def decoder() -> Any:
+    """A small segmentation network: UpSampling2D (nearest), and LeakyReLU written as a maximum."""
+    library = keras
+    layers = library.layers
+    picture = library.Input((SIDE, SIDE, 3))
+    kept = x = layers.Conv2D(8, 3, padding="same", activation="relu")(picture)
+    x = layers.Conv2D(8, 3, padding="same")(layers.MaxPooling2D()(x))
+    x = layers.UpSampling2D(2)(library.ops.maximum(x, 0.1 * x))
+    x = layers.Conv2D(8, 3, padding="same", activation="hard_silu")(layers.Concatenate()([x, kept]))
+    return library.Model(picture, layers.Conv2D(2, 1)(x))
+
+
+def deep_in_hard_swish() -> Any:
+    """As MobileNetV3 has it: hard-swish, and a hard sigmoid that scales the channels, block after block."""
+    library = keras
+    layers = library.layers
+    picture = library.Input((SIDE, SIDE, 3))
+    x = layers.Conv2D(8, 3, strides=2, padding="same", activation="hard_silu")(picture)
+    for _ in range(8):
+        inner = layers.Conv2D(24, 1, use_bias=False)(x)
+        inner = layers.Activation("hard_silu")(layers.BatchNormalization()(inner))
+        inner = layers.DepthwiseConv2D(3, padding="same", activation="hard_silu")(inner)
+        gate = layers.GlobalAveragePooling2D(keepdims=True)(inner)
+        gate = layers.Conv2D(24, 1, activation="hard_sigmoid")(layers.Conv2D(8, 1, activation="relu")(gate))
+        x = layers.Add()([x, layers.Conv2D(8, 1)(layers.Multiply()([inner, gate]))])
+    return library.Model(picture, layers.Dense(4)(layers.GlobalAveragePooling2D()(x)))
+
+
+def outputs(path: Path, pictures: np.ndarray) -> np.ndarray:
+    """Of an int8 file, in real values."""
+    interpreter = Interpreter(model_path=str(path))
+    interpreter.allocate_tensors()
+    (source,), (result,) = interpreter.get_input_details(), interpreter.get_output_details()
+    made = []
+    for picture in pictures:
+        scale, zero = source["quantization"]
+        value = np.clip(np.round(picture / scale) + zero, -128, 127).astype(np.int8)
+        interpreter.set_tensor(source["index"], value[None])
+        interpreter.invoke()
+        scale, zero = result["quantization"]
+        made.append((interpreter.get_tensor(result["index"]).astype(np.float64) - zero) * scale)
+    return np.concatenate(made)
+
+
+def sqnr(exact: np.ndarray, made: np.ndarray) -> float:
+    return float(10 * np.log10(np.square(exact).sum() / np.square(exact - made).sum()))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("network", "absent"),
+    [(decoder, {"TILE", "BROADCAST_TO", "LEAKY_RELU"}), (deep_in_hard_swish, {"HARD_SWISH"})],
+    ids=["decoder", "hard_swish"],
+)
+def test_all_of_it_maps_and_is_as_exact_as_the_phone_s(network: Any, absent: set[str], tmp_path: Path) -> None:
+    keras.utils.set_random_seed(0)
+    made = network()
+    model = float_model_from_keras(made)
+    random = np.random.default_rng(0)
+    pictures = random.normal(size=(SAMPLES, SIDE, SIDE, 3)).astype(np.float32)
+    samples = samples_from_arrays(
+        {model.inputs[0].name: pictures}, model_inputs=model.inputs, model_outputs=model.outputs
+    )
+    recipe = Recipe(post_training=PostTraining(quality="fast"))
+    exact = np.asarray(made(pictures), np.float64)
+    found = {}
+    for name, converted in (("edgetpu", convert), ("phone", convert_for_phone)):
+        folder = tmp_path / name
+        folder.mkdir()
+        artifact = converted(model, samples, recipe, folder)
+        found[name] = sqnr(exact, outputs(folder / "model.tflite", pictures))
+        if name == "edgetpu":
+            assert artifact.facts["mapping"]["cpu_ops"] == 0
+            left = {operator.name for operator in read_tflite(folder / "model.tflite").main.operators}
+            assert left.isdisjoint(absent)
+    assert found["edgetpu"] >= found["phone"] - AS_THE_PHONE
