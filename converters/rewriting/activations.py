@@ -7,9 +7,11 @@ pass turns ``maximum(x, a * x)`` into LEAKY_RELU), so they are written into the 
 
 from __future__ import annotations
 
+from ai_edge_litert import schema_py_generated as schema
+
 from tfcompress.graphs.tflite.editor import GraphEditor, OperatorNode, options
 
-__all__ = ["absolute", "clip_to_unit", "hard_swish", "leaky_relu", "prelu"]
+__all__ = ["absolute", "clip_to_unit", "hard_swish", "leaky_relu", "leaky_relu_for_maximum", "prelu"]
 
 
 def leaky_relu(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode] | None:
@@ -22,6 +24,24 @@ def leaky_relu(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode]
         graph.multiply(source, graph.new_constant(operator.options.alpha, result, "alpha"), scaled),
         graph.operator("MAXIMUM", [source, scaled], [result], options("MaximumMinimumOptions")),
     ]
+
+
+def leaky_relu_for_maximum(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode] | None:
+    """maximum(x, a x), in either order, is LeakyReLU(x) for one slope in (0, 1)."""
+    left, right = operator.operands
+    for source, scaled in ((left, right), (right, left)):
+        product = graph.producer(scaled)
+        if product is None or product.name != "MUL" or source.dtype != "float32" or source not in product.inputs:
+            continue
+        slopes = [
+            value for tensor in product.operands if tensor is not source and (value := tensor.array()) is not None
+        ]
+        fused = product.options.fusedActivationFunction != schema.ActivationFunctionType.NONE
+        if fused or len(slopes) != 1 or slopes[0].size != 1 or not 0 < slopes[0].item() < 1:
+            continue
+        made = options("LeakyReluOptions", alpha=slopes[0].item())
+        return [graph.operator("LEAKY_RELU", [source], [operator.result], made)]
+    return None
 
 
 def prelu(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode] | None:

@@ -8,7 +8,16 @@ from __future__ import annotations
 
 from typing import Literal
 
-from tfcompress.converters.rewriting import activations, arithmetic, images, integers, preparation, rank, smooth
+from tfcompress.converters.rewriting import (
+    activations,
+    arithmetic,
+    images,
+    integers,
+    preparation,
+    rank,
+    repetition,
+    smooth,
+)
 from tfcompress.graphs.tflite.rewriting import Rewrite
 
 __all__ = ["EDGETPU", "EDGETPU_FILE", "FLOAT_FILE", "INT8_FILE", "REWRITES", "rows_for"]
@@ -21,7 +30,7 @@ _IDENTITY = "identity of real functions"
 
 
 def _row(
-    use: str,
+    use: str | tuple[str, ...],
     name: str,
     operators: tuple[str, ...],
     apply: object,
@@ -31,7 +40,8 @@ def _row(
     level: Literal["safe", "all"] = "safe",
     **more: object,
 ) -> Rewrite:
-    return Rewrite(name, operators, level, apply, what, source, frozenset({use}), **more)  # type: ignore[arg-type]
+    uses = frozenset({use} if isinstance(use, str) else use)
+    return Rewrite(name, operators, level, apply, what, source, uses, **more)  # type: ignore[arg-type]
 
 
 REWRITES: tuple[Rewrite, ...] = (
@@ -42,6 +52,22 @@ REWRITES: tuple[Rewrite, ...] = (
         preparation.fold_constants,
         "operators of constants alone as constants",
         "neither quantizer has a range for what never changes",
+    ),
+    _row(
+        FLOAT_FILE,
+        "upsampling",
+        ("RESHAPE", "TILE", "BROADCAST_TO"),
+        repetition.resize_for_repetition,
+        "repeated rows and columns as nearest-neighbour resizing",
+        "keras.ops.repeat, which UpSampling2D of Keras 3 uses",
+    ),
+    _row(
+        FLOAT_FILE,
+        "maximum_as_leaky_relu",
+        ("MAXIMUM",),
+        activations.leaky_relu_for_maximum,
+        "maximum(x, alpha * x) as LeakyReLU",
+        f"Maas et al. 2013; {_SPECIFICATION}: MAXIMUM has one scale, LEAKY_RELU one for each side",
     ),
     _row(
         FLOAT_FILE,
@@ -179,8 +205,8 @@ REWRITES: tuple[Rewrite, ...] = (
         "division by a constant as multiplication",
         _IDENTITY,
     ),
-    _row(EDGETPU, "negation", ("NEG",), arithmetic.negate, "negation as multiplication by -1", _IDENTITY),
-    _row(EDGETPU, "square", ("SQUARE", "POW"), arithmetic.square, "square as x * x", _IDENTITY),
+    _row((FLOAT_FILE, EDGETPU), "negation", ("NEG",), arithmetic.negate, "negation as multiplication by -1", _IDENTITY),
+    _row((FLOAT_FILE, EDGETPU), "square", ("SQUARE", "POW"), arithmetic.square, "square as x * x", _IDENTITY),
     _row(EDGETPU, "zero_pad", ("PADV2",), arithmetic.pad_with_zeros, "padding with a given zero as PAD", _IDENTITY),
     _row(EDGETPU, "split_sizes", ("SPLIT_V",), arithmetic.split_sizes, "split into unequal parts as slices", _IDENTITY),
     _row(EDGETPU, "unstack", ("UNPACK",), arithmetic.unstack, "unstack as slices", _IDENTITY),

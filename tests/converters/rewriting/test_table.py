@@ -159,11 +159,47 @@ def constant() -> bytes:
     return graph.content(result)
 
 
-EXAMPLES = {
+def repeated() -> bytes:
+    """Rows twice and columns three times, as keras.ops.repeat writes it."""
+    graph = GraphBuilder()
+    source = graph.input(SHAPE, "float32")
+    wide, rows = graph.tensor([1, 4, 1, 4, 3], "float32"), graph.tensor([1, 4, 2, 4, 3], "float32")
+    tall, columns = graph.tensor([1, 8, 4, 1, 3], "float32"), graph.tensor([1, 8, 4, 3, 3], "float32")
+    result = graph.tensor([1, 8, 12, 3], "float32")
+    graph.operator("RESHAPE", [source, graph.integers([1, 4, 1, 4, 3])], [wide], "ReshapeOptions")
+    graph.operator("TILE", [wide, graph.integers([1, 1, 2, 1, 1])], [rows], "TileOptions")
+    graph.operator("RESHAPE", [rows, graph.integers([1, 8, 4, 1, 3])], [tall], "ReshapeOptions")
+    graph.operator("BROADCAST_TO", [tall, graph.integers([1, 8, 4, 3, 3])], [columns], "BroadcastToOptions", version=2)
+    graph.operator("RESHAPE", [columns, graph.integers([1, 8, 12, 3])], [result], "ReshapeOptions")
+    return graph.content(result)
+
+
+def tiled() -> bytes:
+    """The whole map three times side by side: another order of the same columns."""
+    graph = GraphBuilder()
+    source, result = graph.input(SHAPE, "float32"), graph.tensor([1, 4, 12, 3], "float32")
+    graph.operator("TILE", [source, graph.integers([1, 1, 3, 1])], [result], "TileOptions")
+    return graph.content(result)
+
+
+def maximum(slope: float, *, swapped: bool = False) -> bytes:
+    graph = GraphBuilder()
+    source, scaled, result = (graph.input(SHAPE, "float32"), *(graph.tensor(SHAPE, "float32") for _ in range(2)))
+    alpha = graph.tensor([], "float32", data=np.array(slope, np.float32))
+    graph.operator("MUL", [alpha, source] if swapped else [source, alpha], [scaled], "MulOptions")
+    graph.operator("MAXIMUM", [scaled, source] if swapped else [source, scaled], [result], "MaximumMinimumOptions")
+    return graph.content(result)
+
+
+EXAMPLES: dict[str, tuple[Any, list[str]]] = {
     "constants": (constant, ["ADD"]),
+    "upsampling": (repeated, ["RESIZE_NEAREST_NEIGHBOR"]),
+    "maximum_as_leaky_relu": (lambda: maximum(0.2), ["LEAKY_RELU"]),
     "slices": (split, ["SLICE"]),
     "whole_map_mean": (pooled, ["MEAN"]),
     "open_batch": (flattened, ["RESHAPE"]),
+    "negation": (lambda: chain("NEG"), ["MUL"]),
+    "square": (lambda: chain("SQUARE"), ["MUL"]),
 }
 
 
@@ -180,6 +216,16 @@ def test_a_rewrite_of_every_float_file_is_proven(name: str) -> None:
     assert names(result.content) == after
     assert result.applied[0].max_abs_error <= TOLERANCE
     assert largest_difference(before, result.content, seed=1) <= TOLERANCE
+
+
+def test_a_maximum_with_another_slope_is_none_of_leaky_relu() -> None:
+    assert names(rewrite_graph(maximum(0.3, swapped=True), rows_for(FLOAT_FILE)).content) == ["LEAKY_RELU"]
+    for slope in (1.5, -0.5):
+        assert names(rewrite_graph(maximum(slope), rows_for(FLOAT_FILE)).content) == ["MUL", "MAXIMUM"]
+
+
+def test_columns_in_another_order_are_no_upsampling() -> None:
+    assert names(rewrite_graph(tiled(), rows_for(FLOAT_FILE)).content) == ["TILE"]
 
 
 def island(name: str) -> bytes:
