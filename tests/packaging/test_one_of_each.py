@@ -17,6 +17,7 @@ PRIVATE_MODULES = re.compile(
     r"\btensorflow\.(python|core|compiler|lite\.python)\b|\b(tf_)?keras\.(src|protobuf)\b"
     r"|\btensorflow_model_optimization\.python\b"
 )
+PUBLIC = {"_replace", "_asdict", "_fields", "_make"}  # of named tuples
 # (file, attribute): what cannot move, and why.
 ALLOWED = {
     ("tfcompress/graphs/tflite/flatbuffer.py", "_tab"),  # the position of a flatbuffer's table: no Keras, no TensorFlow
@@ -63,7 +64,7 @@ def private_uses(text: str) -> Iterator[str]:
         if isinstance(node, ast.Attribute) and node.attr == "src":
             yield node.attr
         elif isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.startswith("__"):
-            if not _is_self(node.value) and node.attr not in own:
+            if not _is_self(node.value) and node.attr not in own | PUBLIC:
                 yield node.attr
         elif isinstance(node, ast.ImportFrom) and PRIVATE_MODULES.search(node.module or ""):
             yield str(node.module)
