@@ -21,9 +21,11 @@ from tfcompress.data import Samples
 from tfcompress.diagnosis import optional
 from tfcompress.errors import ConversionError
 from tfcompress.graphs.tflite import read_tflite
+from tfcompress.graphs.tflite.finished import finished
 from tfcompress.layer_names import all_layers
 from tfcompress.model import FloatModel
 from tfcompress.recipe import Recipe
+from tfcompress.tensor_info import have_open_sizes
 
 __all__ = ["convert"]
 
@@ -51,7 +53,7 @@ def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, outp
     content, repairs = repair_int8_file(result.content, leaky_relu=any(rewrite.in_int8 for rewrite in rewrites))
     repairs = (*left_out, *repairs)
     path = output / FILE_NAME
-    path.write_bytes(content)
+    path.write_bytes(finished(content))
     facts = {**describe(path), "engine": {"name": result.engine, "reason": result.reason}, "repairs": list(repairs)}
     mapping_notes: list[str] = []
     with optional("edgetpu: the forecast of its mapping"):
@@ -69,7 +71,7 @@ def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, outp
 
 def _with_fixed_sizes(model: FloatModel, calibration: Samples | None) -> FloatModel:
     """The model with input sizes that are open taken from the calibration data: the Edge TPU has static shapes only."""
-    if all(size is not None for info in model.inputs for size in info.shape[1:]):
+    if not have_open_sizes(model.inputs):
         return model
     if calibration is None:
         raise ConversionError(

@@ -10,9 +10,11 @@ from tfcompress.calibration import Calibration
 from tfcompress.converters.artifact import Artifact
 from tfcompress.converters.litert import converter_engine, schemes
 from tfcompress.converters.litert.facts import describe
-from tfcompress.converters.litert.float_tflite import float_file, with_fixed_sizes
+from tfcompress.converters.litert.float_tflite import float_file
 from tfcompress.converters.litert.int8 import quantize_int8
 from tfcompress.data import Samples
+from tfcompress.data.fixed_sizes import with_fixed_sizes
+from tfcompress.graphs.tflite.finished import finished
 from tfcompress.model import FloatModel
 from tfcompress.recipe import Recipe
 
@@ -51,7 +53,7 @@ def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, outp
     model = with_fixed_sizes(model, calibration)
     made = (_stored if recipe.post_training.scheme in SCHEMES else _calibrated)(model, calibration, recipe)
     path = output / FILE_NAME
-    path.write_bytes(made.content)
+    path.write_bytes(finished(made.content))
     if made.ranges is not None and calibration is not None:
         replace(made.ranges, data_sha256=calibration.sha256).save(output / RANGES_NAME)
     facts = {**describe(path, made.float_content), **made.facts}
@@ -95,7 +97,10 @@ def _advice(model: FloatModel, facts: Mapping[str, object]) -> list[str]:
         notes.append("runs one sample at a time: an operator or a recurrent state has its batch of 1 built in")
     left = facts["xnnpack"]["left"] if isinstance(facts["xnnpack"], dict) else {}
     if left:
-        counted = ", ".join(f"{count} {name}" for name, count in left.items())
+        reasons = facts["xnnpack"].get("reasons", {}) if isinstance(facts["xnnpack"], dict) else {}
+        counted = ", ".join(
+            f"{count} {name}" + (f" ({reasons[name]})" if name in reasons else "") for name, count in left.items()
+        )
         notes.append(f"XNNPACK does not take {counted}; they run on LiteRT's own, slower kernels")
     notes += [line for line in (_latency_line(facts, ""), _latency_line(facts, "_all_threads")) if line]
     size, float_size = facts["bytes"], model.float_bytes
