@@ -153,7 +153,7 @@ def _try(
     task: str, path: Path, custom_objects: CustomObjects, limits: LoadLimits, arguments: Mapping[str, Any], sha256: str
 ) -> None:
     key = None if custom_objects else f"{task} {sha256} {arguments.get('keras')}"
-    if key in _admitted:
+    if key is not None and key in _admitted:
         return
     try:
         run_caged(task, path, limits, tensorflow=True, arguments=arguments, custom_objects=custom_objects)

@@ -44,8 +44,8 @@ def load_model(
             dictionary; None means none.
         allow_unsafe_deserialization: run code that the file carries, in a separate process; and let in operators of a
             SavedModel that are not on the list of those that only compute.
-        max_load_seconds: how long loading the file and running it once may take in that process; None means 60 and
-            one more for each MiB of the file.
+        max_load_seconds: of processor time that loading the file and running it once may take in that process; None
+            means 60 and one more for each MiB of the file.
         max_load_memory: MiB that it may take there; None means 1,536 and six times the file.
 
     Raises:

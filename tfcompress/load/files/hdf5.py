@@ -7,6 +7,7 @@ cage only (`tfcompress.load.safety.tasks`).
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import zipfile
 from pathlib import Path
@@ -20,6 +21,10 @@ from tfcompress.load.files.limits import JSON_LIMIT, expanded_limit
 from tfcompress.load.files.source import ModelFile, StoredWeights
 
 __all__ = ["parse_json", "probe_archive", "read_h5"]
+
+# The largest model of keras.applications has 20,000 objects and lists, 9 deep; a model inside a model adds 4 levels.
+_MOST_CONTAINERS = 500_000
+_DEEPEST = 150
 
 
 def _probe(path: Path) -> Probe:
@@ -105,4 +110,18 @@ def parse_json(path: Path, part: str, text: str | bytes) -> dict[str, Any]:
         raise ModelError(f"{path}: corrupt: {part} is not valid JSON: {one_line(error)}") from error
     if not isinstance(value, dict):
         raise ModelError(f"{path}: corrupt: {part} is a JSON {type(value).__name__}, expected an object")
+    _refuse_absurd_json(path, part, value)
     return value
+
+
+def _refuse_absurd_json(path: Path, part: str, value: Any) -> None:
+    """Nesting that no recursion survives, and more objects than any model has."""
+    level, containers, depth = [value], 0, 0
+    while level:
+        containers, depth = containers + len(level), depth + 1
+        if depth > _DEEPEST:
+            raise UnsafeModelError(f"{path}: refused: {part} is nested too deeply to be a Keras configuration")
+        if containers > _MOST_CONTAINERS:
+            raise UnsafeModelError(f"{path}: refused: {part} has more than {_MOST_CONTAINERS} objects and lists")
+        inner = (each for outer in level for each in (outer.values() if isinstance(outer, dict) else outer))
+        level = list(itertools.islice((each for each in inner if isinstance(each, dict | list)), _MOST_CONTAINERS + 1))

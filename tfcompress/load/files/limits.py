@@ -25,7 +25,8 @@ class LoadLimits:
     """What loading a file and running it once may take, in the process that tries it first.
 
     Attributes:
-        seconds: of time; None means 60 and one more for each MiB of the file.
+        seconds: of processor time, and five times as long by the clock; None means 60 and one more for each MiB of the
+            file.
         memory: MiB; None means 1,536 and six times the file.
     """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import shutil
@@ -21,9 +22,10 @@ from tfcompress.load.safety.configurations import (
     walk_objects,
     without_training_state,
 )
+from tfcompress.load.safety.graph_operations import refuse_unsafe_graph
 from tfcompress.load.safety.vocabulary import require_known_objects, supplied_names
 from tfcompress.native_output import silenced
-from tfcompress.runtime import keras, tf_keras, tfmot
+from tfcompress.runtime import keras, tf, tf_keras, tfmot
 
 __all__ = ["judge", "reads_with_keras3", "restore", "strip_leftover_wrappers"]
 
@@ -83,8 +85,21 @@ def judge(
     if not trusted:
         refuse_code(file.path, config, supplied)
         refuse_code(file.path, repaired, supplied)
+        _refuse_recorded_graphs(file.path, repaired)
     require_known_objects(file.path, repaired, supplied)
     return repaired
+
+
+def _refuse_recorded_graphs(path: Path, config: Mapping[str, Any]) -> None:
+    """Graphs that our own layers keep as text are judged like any other."""
+    for where, value in walk_objects(config):
+        recordings = value.get("recordings")
+        for recording in recordings if isinstance(recordings, list) else []:
+            try:
+                graph = tf.compat.v1.GraphDef.FromString(base64.b64decode(recording["graph_def"]))
+            except Exception as error:  # protobuf's DecodeError lives in a module that varies with its version
+                raise ModelError(f"{path}: corrupt: {where} has a recorded graph that is none") from error
+            refuse_unsafe_graph(graph, f"{path}: the graph in {where}")
 
 
 def reads_with_keras3(file: ModelFile, custom_objects: Mapping[str, Any]) -> bool:

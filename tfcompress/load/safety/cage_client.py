@@ -182,6 +182,8 @@ def _result(path: Path, request: Mapping[str, Any], answer: Mapping[str, Any], f
         )
     for what in result.pop("missing", []):
         _tell_once(what)
+    if result.get("memory"):
+        raise ModelError(memory_message(path, request["memory"] / (1 << 20)))
     if "error" in result:
         kind = UnsafeModelError if result.get("unsafe") else OnlyHereError if result.get("only_here") else ModelError
         raise kind(str(result["error"]).replace(str(path.absolute()), str(path)))
@@ -193,8 +195,8 @@ def _refuse_if_it_took_too_much(path: Path, request: Mapping[str, Any], answer: 
     out_of_memory = answer["code"] != 0 and answer["data"] > 0.9 * request["memory"]
     if answer["why"] == "time":
         raise ModelError(
-            f"{path}: refused: loading it and running it once did not end within {request['seconds']:.0f} s; "
-            "if the model is sound, --max_load_seconds allows more"
+            f"{path}: refused: loading it and running it once takes more than {request['seconds']:.0f} s of processor "
+            "time; if the model is sound, --max_load_seconds allows more"
         )
     if answer["why"] == "memory" or out_of_memory:
         raise ModelError(memory_message(path, memory))

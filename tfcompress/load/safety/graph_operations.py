@@ -6,7 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from tfcompress.errors import UnsafeModelError
-from tfcompress.load.safety.lists.tensorflow_operators import CHECKPOINT_OPERATORS, OPERATORS
+from tfcompress.load.safety.lists.tensorflow_operators import (
+    CHECKPOINT_OPERATORS,
+    OPERATORS,
+    RESTORING_OPERATORS,
+)
 
 __all__ = ["refuse_unsafe_graph", "refuse_unsafe_meta_graph"]
 
@@ -105,8 +109,13 @@ def _refuse_reachable_files(path: object, meta_graph: Any, library: Mapping[str,
     nodes = {node.name: node for node in meta_graph.graph_def.node}
     saver = meta_graph.saver_def
     saving = _upstream(nodes, [saver.save_tensor_name, saver.restore_op_name])
+    restoring = _upstream(nodes, [saver.restore_op_name])
     served = _upstream(nodes, _served_tensors(meta_graph))
     for name, node in nodes.items():
+        if not meta_graph.object_graph_def.nodes and name in restoring and _writes(node, library):
+            raise UnsafeModelError(
+                f"{path}: refused: restoring it runs the operation {name[:100]!r}, which writes files"
+            )
         reaches = node.op in CHECKPOINT_OPERATORS or node.op in touching or any(f in touching for f in _called(node))
         if reaches and (name not in saving or name in served):
             raise UnsafeModelError(
@@ -119,6 +128,13 @@ def _refuse_reachable_files(path: object, meta_graph: Any, library: Mapping[str,
                 f"{path}: the function {name[:100]!r} saves or restores files. Nothing was run. "
                 "--allow_unsafe_deserialization allows it"
             )
+
+
+def _writes(node: Any, library: Mapping[str, Any]) -> bool:
+    """Whether a node, or a function that it calls at once, has an operator that does more than restore."""
+    called = [library[name] for name in (node.op, *_called(node)) if name in library]
+    operators = {node.op, *(inner.op for function in called for inner in function.node_def)}
+    return bool(operators & (CHECKPOINT_OPERATORS - RESTORING_OPERATORS))
 
 
 def _functions_that_reach_files(library: Mapping[str, Any]) -> frozenset[str]:

@@ -25,7 +25,7 @@ def tflite_interpreter(path: Path | str, content: bytes) -> Any:
             interpreter = Interpreter(model_content=content, num_threads=1, experimental_op_resolver_type=resolver)
             interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
-            cause = one_line(error)
+            cause = one_line(error) or "its tensors cannot be set up"
         else:
             return interpreter
     raise ModelError(f"{path}: LiteRT cannot run it: {cause}")

@@ -20,6 +20,9 @@ from tfcompress.load.safety.tflite_files import refuse_unsafe_tflite
 
 __all__ = ["enter", "perform", "run"]
 
+# How TensorFlow, ONNX Runtime and LiteRT say that memory ran out.
+_OUT_OF_MEMORY = ("ResourceExhausted", "OOM when allocating", "bad_alloc", "Failed to allocate memory", "MemoryError")
+
 
 def run(request: Mapping[str, Any]) -> None:
     """Enter the cage and do what the request asks."""
@@ -45,9 +48,10 @@ def perform(request: Mapping[str, Any], tasks: Mapping[str, Callable[..., Any]],
         result = {"error": str(error), "unsafe": isinstance(error, UnsafeModelError)}
         result["only_here"] = isinstance(error, OnlyHereError)
     except MemoryError:
-        os.abort()  # the parent sees how much memory there was
+        result = {"error": "", "memory": True}
     except Exception as error:  # a library may raise anything for a file from a stranger
         result = {"error": f"{request['path']}: cannot be loaded: {type(error).__name__}: {one_line(error, 300)}"}
+    result["memory"] = any(words in str(result.get("error")) for words in _OUT_OF_MEMORY) or result.get("memory")
     text = json.dumps({**result, "missing": missing})
     (scratch / "result.json").write_text(text, encoding="utf-8", errors="replace")
 

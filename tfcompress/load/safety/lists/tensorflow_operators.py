@@ -4,12 +4,13 @@ How the list was made: of the 1,910 operators that TensorFlow 2.21 registers, th
 read one by one, and everything was struck out that reaches a file (`ReadFile`, `ImmutableConst`, `DecodeProtoV2`,
 `InitializeTableFromTextFile`, ...), Python (`PyFuncStateless`), another process or device, a data set, a queue or a
 summary, that takes apart a serialized tensor or graph, or that only tests or training use.  To these were added the
-stateful operators that inference needs: variables, tables in memory, random numbers, control flow and calls.
+stateful operators that inference needs: variables, tables in memory, random numbers, control flow and calls, and the
+recurrent kernels of cuDNN, which Keras 2 puts beside each LSTM and GRU.
 """
 
 from __future__ import annotations
 
-__all__ = ["CHECKPOINT_OPERATORS", "OPERATORS"]
+__all__ = ["CHECKPOINT_OPERATORS", "OPERATORS", "RESTORING_OPERATORS"]
 
 _PURE = """
     Abs AccumulateNV2 Acos Acosh Add AddN AddV2 AdjustContrast AdjustContrastv2 AdjustHue AdjustSaturation All Angle
@@ -109,7 +110,9 @@ _PURE = """
 
 _STATE_IN_MEMORY = """
     AnonymousHashTable AnonymousMutableDenseHashTable AnonymousMutableHashTable Assert AssignAddVariableOp
-    AssignSubVariableOp AssignVariableOp Case CheckNumerics CheckNumericsV2 DestroyResourceOp DeviceIndex
+    AssignSubVariableOp AssignVariableOp Case CheckNumerics CheckNumericsV2 CudnnRNN CudnnRNNBackprop
+    CudnnRNNBackpropV2 CudnnRNNBackpropV3 CudnnRNNCanonicalToParams CudnnRNNCanonicalToParamsV2 CudnnRNNParamsSize
+    CudnnRNNParamsToCanonical CudnnRNNParamsToCanonicalV2 CudnnRNNV2 CudnnRNNV3 DestroyResourceOp DeviceIndex
     DisableCopyOnRead Empty GuaranteeConst HashTable HashTableV2 If InitializeTable InitializeTableV2
     LookupTableExportV2 LookupTableFindV2 LookupTableImportV2 LookupTableInsertV2 LookupTableSizeV2 Multinomial
     MutableDenseHashTableV2 MutableHashTableOfTensorsV2 MutableHashTableV2 ParameterizedTruncatedNormal RandomCrop
@@ -127,6 +130,19 @@ OPERATORS = frozenset(_PURE.split()) | frozenset(_STATE_IN_MEMORY.split())
 """Operators that compute, or keep state in memory."""
 
 CHECKPOINT_OPERATORS = frozenset(
-    {"MergeV2Checkpoints", "Restore", "RestoreSlice", "RestoreV2", "Save", "SaveSlices", "SaveV2", "ShardedFilename"}
+    {
+        "MergeV2Checkpoints",
+        "PrintV2",  # some versions of TensorFlow wrote a saver that prints
+        "Restore",
+        "RestoreSlice",
+        "RestoreV2",
+        "Save",
+        "SaveSlices",
+        "SaveV2",
+        "ShardedFilename",
+    }
 )
 """What every SavedModel has in the functions that save and restore its variables, and may have nowhere else."""
+
+RESTORING_OPERATORS = frozenset({"Restore", "RestoreSlice", "RestoreV2"})
+"""Of these, what restores: a SavedModel of TensorFlow 1 runs them when it is loaded."""
