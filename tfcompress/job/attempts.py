@@ -114,7 +114,7 @@ class Job:
         trained = self.compressed and float_model_from_keras(self.compressed.plain, name=self.original.name)
         return compare(
             runner_for(self.original),
-            {target: runner_for(TARGETS[target].runnable(artifact)) for target, artifact in made.items()},
+            {target: runner_for(TARGETS[target].runnable(artifact), ours=True) for target, artifact in made.items()},
             self.evaluation,
             task=self.task,
             max_accuracy_drop=self.max_accuracy_drop,

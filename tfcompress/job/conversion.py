@@ -87,6 +87,8 @@ def convert(
     seed: int = 0,
     custom_objects: str | Mapping[str, Any] | None = None,
     allow_unsafe_deserialization: bool = False,
+    max_load_seconds: float | None = None,
+    max_load_memory: float | None = None,
     sign_key: str | Path | None = None,
 ) -> Conversion:
     """Convert a trained Keras model for each target and prove every artifact against the float model.
@@ -116,6 +118,8 @@ def convert(
         seed=seed,
         custom_objects=custom_objects,
         allow_unsafe_deserialization=allow_unsafe_deserialization,
+        max_load_seconds=max_load_seconds,
+        max_load_memory=max_load_memory,
         sign_key=sign_key,
     )
     wanted, plan, folder = parse_targets(targets), recipe or Recipe(), Path(output)
@@ -126,7 +130,11 @@ def convert(
             start_strategy(plan.training.strategy)
         console.note("loading the model")
         original = load_model(
-            model, custom_objects=custom_objects, allow_unsafe_deserialization=allow_unsafe_deserialization
+            model,
+            custom_objects=custom_objects,
+            allow_unsafe_deserialization=allow_unsafe_deserialization,
+            max_load_seconds=max_load_seconds,
+            max_load_memory=max_load_memory,
         )
         data = DataSets.open(original, calibration, evaluation, train, preprocess, label_column)
         data.require_for(wanted, plan)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tfcompress.load.custom_objects import parse_custom_objects
-    from tfcompress.load.door import admit
+    from tfcompress.load.door import admit, admit_saved_model, trust
     from tfcompress.load.files.limits import LoadLimits
     from tfcompress.load.files.saved_model import open_saved_model
     from tfcompress.load.float_model import float_model_from_keras
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "LoadLimits",
     "admit",
+    "admit_saved_model",
     "float_model_from_keras",
     "inspect_model",
     "load_model",
@@ -28,11 +29,14 @@ __all__ = [
     "parse_custom_objects",
     "to_keras3",
     "to_tf_keras",
+    "trust",
 ]
 
 _HOME = {
     "LoadLimits": "files.limits",
     "admit": "door",
+    "admit_saved_model": "door",
+    "trust": "door",
     "float_model_from_keras": "float_model",
     "inspect_model": "inspection",
     "load_model": "loading",

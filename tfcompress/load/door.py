@@ -19,7 +19,16 @@ from tfcompress.load.files.source import ModelFile, file_kind, model_file, sha25
 from tfcompress.load.safety.cage import OnlyHereError
 from tfcompress.load.safety.cage_client import run_caged
 
-__all__ = ["VerdictStore", "admit", "admit_saved_model", "read_model_file", "try_model_file", "use_verdict_store"]
+__all__ = [
+    "VerdictStore",
+    "admit",
+    "admit_saved_model",
+    "is_trusted",
+    "read_model_file",
+    "trust",
+    "try_model_file",
+    "use_verdict_store",
+]
 
 CustomObjects = str | Mapping[str, Any] | None
 
@@ -76,6 +85,20 @@ def admit(
         run_caged(task, path, limits, tensorflow=False, arguments=arguments, readable=beside)
     _admitted.add(key)
     return path
+
+
+_trusted: set[str] = set()
+
+
+def trust(path: Path) -> None:
+    """Let a SavedModel of this content in, in this process, whatever it does: the user said so."""
+    file_kind(path)
+    _trusted.add(sha256_of(path))
+
+
+def is_trusted(path: Path) -> bool:
+    """Whether the user said so of this content."""
+    return bool(_trusted) and sha256_of(path) in _trusted
 
 
 def require_file(path: Path, expected: str) -> None:

@@ -8,7 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import flatbuffers
 import numpy as np
+from ai_edge_litert import schema_py_generated as schema
 
 from tfcompress.runtime import tf
 
@@ -46,12 +48,12 @@ def _edited(change: Callable[[Any], Any]) -> Maker:
     """A small .tflite unpacked, changed and packed."""
 
     def make(folder: Path, canary: Path) -> Path:
-        from tfcompress.graphs.tflite import pack, unpack
-
         path = _converted(folder, lambda x: tf.nn.relu(tf.matmul(x, tf.ones([4, 4]))) + 1.0)
-        model = unpack(path.read_bytes())
+        model = schema.ModelT.InitFromPackedBuf(path.read_bytes(), 0)
         change(model)
-        path.write_bytes(bytes(pack(model)))
+        builder = flatbuffers.Builder()
+        builder.Finish(model.Pack(builder), b"TFL3")
+        path.write_bytes(bytes(builder.Output()))
         return path
 
     return make

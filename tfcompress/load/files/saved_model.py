@@ -12,7 +12,7 @@ from typing import Any
 from tfcompress import console
 from tfcompress.errors import ModelError, UnsafeModelError, one_line
 from tfcompress.graphs.keras.call_graph import dtype_name
-from tfcompress.load.door import CustomObjects, admit_saved_model
+from tfcompress.load.door import CustomObjects, admit_saved_model, is_trusted
 from tfcompress.load.files.budget import weight_budget
 from tfcompress.load.files.limits import LoadLimits
 from tfcompress.load.files.source import sha256_of
@@ -75,6 +75,7 @@ def open_saved_model(path: Path, *, ours: bool = False, trusted: bool = False, l
         UnsafeModelError: see `load_saved_model`.
         ModelError: see `load_saved_model`.
     """
+    trusted = trusted or is_trusted(path)
     if not ours and not trusted:
         admit_saved_model(path, limits=limits)
     return loaded_saved_model(path, trusted=trusted)
