@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import Any
 
 from tfcompress import console
 from tfcompress.converters.artifact import Artifact
@@ -28,6 +29,7 @@ from tfcompress.graphs.tensorflow.folding import fold_batch_norms, fold_constant
 from tfcompress.graphs.tensorflow.inference_graph import InferenceGraph, trace
 from tfcompress.graphs.tensorflow.strides import move_strides_back
 from tfcompress.layer_names import NumberedLayers, all_layers
+from tfcompress.load import open_saved_model
 from tfcompress.model import FloatModel
 from tfcompress.recipe import CloudTpu, Recipe
 from tfcompress.targets import DEFAULT_TOPOLOGIES, check_topologies
@@ -72,7 +74,8 @@ def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, outp
     notes = _write_companions(model, calibration, graphs, layers, output)
     rows: list[CompileRow] = []
     with optional("cloud_tpu: what the TPU compiler says"):
-        rows = prove(folder, options.topologies, layer_names=layers)
+        loaded = open_saved_model(folder, ours=True)
+        rows = prove(folder, options.topologies, layer_names=layers, loaded=loaded)
     compile_rows = [row.to_json() for row in rows]
     (output / "compile.json").write_text(json.dumps(compile_rows, indent=2) + "\n", encoding="utf-8")
     return Artifact(
@@ -96,6 +99,7 @@ def prove(
     *,
     batch_sizes: Sequence[int] = (1, 8),
     layer_names: Collection[str] = (),
+    loaded: Any = None,
 ) -> list[CompileRow]:
     """Compile every signature of a SavedModel for `topologies`.
 
@@ -104,6 +108,7 @@ def prove(
         topologies: written ``chip:XxY``.
         batch_sizes: where a signature leaves the batch open, compile it at these sizes.
         layer_names: of the Keras layers, for messages and advice; may be unknown.
+        loaded: what `tfcompress.load.open_saved_model` gave for it; None opens it, through the door.
 
     Returns:
         One row a topology and signature.
@@ -114,7 +119,8 @@ def prove(
     """
     check_topologies(topologies)
     console.note(f"compiling for {', '.join(topologies)}")
-    return compile_all(lower_saved_model(saved_model, batch_sizes, layer_names), topologies, layer_names)
+    lowered = lower_saved_model(saved_model, batch_sizes, layer_names, loaded=loaded)
+    return compile_all(lowered, topologies, layer_names)
 
 
 def _layer_names(model: FloatModel) -> Collection[str]:

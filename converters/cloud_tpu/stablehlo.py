@@ -13,6 +13,7 @@ from tfcompress.converters.cloud_tpu.saved_model import WeightStore, compiled_fu
 from tfcompress.errors import ConversionError, ModelError, one_line
 from tfcompress.graphs.tensorflow.inference_graph import InferenceGraph
 from tfcompress.graphs.tensorflow.private_names import stablehlo
+from tfcompress.load import open_saved_model
 from tfcompress.native_output import silenced
 from tfcompress.runtime import tf
 
@@ -60,7 +61,9 @@ def lower_graph(graph: InferenceGraph, layer_names: Collection[str] = ()) -> byt
         raise ConversionError(with_layer(str(error), layer_names)) from None
 
 
-def lower_saved_model(folder: Path, batch_sizes: Sequence[int], layer_names: Collection[str] = ()) -> list[Lowered]:
+def lower_saved_model(
+    folder: Path, batch_sizes: Sequence[int], layer_names: Collection[str] = (), *, loaded: Any = None
+) -> list[Lowered]:
     """Every signature of the SavedModel in `folder`; one with an open batch dimension at each of `batch_sizes`.
 
     A signature with an open batch is left out where static signatures of the same inputs exist: it only pads and
@@ -70,15 +73,12 @@ def lower_saved_model(folder: Path, batch_sizes: Sequence[int], layer_names: Col
         folder: holds ``saved_model.pb``.
         batch_sizes: for signatures with an open batch dimension.
         layer_names: of the Keras layers, to name the one that XLA refuses.
+        loaded: what `tfcompress.load.open_saved_model` gave for it; None opens it, through the door.
 
     Raises:
         ModelError: the folder holds no loadable SavedModel, or no signature.
     """
-    try:
-        with silenced():
-            loaded = tf.saved_model.load(str(folder))
-    except (OSError, ValueError, tf.errors.OpError) as error:
-        raise ModelError(f"{folder}: cannot load the SavedModel: {one_line(error)}") from None
+    loaded = open_saved_model(folder) if loaded is None else loaded
     signatures = dict(loaded.signatures)
     if not signatures:
         raise ModelError(f"{folder}: the SavedModel has no signature; export it with a serving signature")

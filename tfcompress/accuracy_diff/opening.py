@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from tfcompress.accuracy_diff.runners import (
 )
 from tfcompress.data.functions import import_attribute
 from tfcompress.errors import ModelError
-from tfcompress.load import float_model_from_keras, load_model
+from tfcompress.load import LoadLimits, admit, float_model_from_keras, load_model, open_saved_model
 from tfcompress.model import FloatModel
 from tfcompress.runtime import keras, tf_keras
 
@@ -31,6 +32,9 @@ def runner_for(
     signature: str | None = None,
     custom_objects: str | Mapping[str, Any] | None = None,
     allow_unsafe_deserialization: bool = False,
+    max_load_seconds: float | None = None,
+    max_load_memory: float | None = None,
+    ours: bool = False,
 ) -> Runner:
     """What runs `model`.
 
@@ -41,7 +45,10 @@ def runner_for(
         name: of a Python function, for messages.
         signature: of a SavedModel; None takes `serving_default`.
         custom_objects: for a Keras file; see `tfcompress.load.load_model`.
-        allow_unsafe_deserialization: for a Keras file that carries code.
+        allow_unsafe_deserialization: for a file that carries code, or operators that are not on the list.
+        max_load_seconds: see `tfcompress.load.load_model`.
+        max_load_memory: see `tfcompress.load.load_model`.
+        ours: this run has just written the file, so that it need not go through the door.
 
     Raises:
         ModelError: the path is no model, or one that cannot be loaded.
@@ -51,7 +58,10 @@ def runner_for(
     if isinstance(model, str) and ":" in model and not Path(model).exists():
         return runner_for(import_attribute(model, "--model"), name=model)
     if isinstance(model, str | Path):
-        return _runner_for_path(Path(model), signature, custom_objects, allow_unsafe_deserialization)
+        opening = _Opening(
+            custom_objects, allow_unsafe_deserialization, LoadLimits(max_load_seconds, max_load_memory), ours
+        )
+        return _runner_for_path(Path(model), signature, opening)
     if isinstance(model, keras.Model | tf_keras.Model):
         return FloatModelRunner(float_model_from_keras(model))
     if isinstance(model, Runner):
@@ -61,15 +71,31 @@ def runner_for(
     raise ModelError(f"cannot run {type(model).__name__}, expected a path, a loaded model or a function")
 
 
-def _runner_for_path(
-    path: Path, signature: str | None, custom_objects: str | Mapping[str, Any] | None, unsafe: bool
-) -> Runner:
+@dataclass(frozen=True)
+class _Opening:
+    """How a path is opened; see `runner_for`."""
+
+    custom_objects: str | Mapping[str, Any] | None
+    trusted: bool
+    limits: LoadLimits
+    ours: bool
+
+
+def _runner_for_path(path: Path, signature: str | None, how: _Opening) -> Runner:
     if not path.exists():
         raise ModelError(f"{path}: no such file or folder")
     if path.is_dir():
-        return SavedModelRunner(path, signature=signature)
-    if path.suffix == ".tflite":
-        return LiteRtRunner(path)
-    if path.suffix == ".onnx":
-        return OnnxRunner(path)
-    return FloatModelRunner(load_model(path, custom_objects=custom_objects, allow_unsafe_deserialization=unsafe))
+        loaded = open_saved_model(path, ours=how.ours, trusted=how.trusted, limits=how.limits)
+        return SavedModelRunner(path, signature=signature, loaded=loaded)
+    if path.suffix in {".tflite", ".onnx"}:
+        if not how.ours:
+            admit(path, allow_unsafe_deserialization=how.trusted, limits=how.limits)
+        return LiteRtRunner(path) if path.suffix == ".tflite" else OnnxRunner(path)
+    model = load_model(
+        path,
+        custom_objects=how.custom_objects,
+        allow_unsafe_deserialization=how.trusted,
+        max_load_seconds=how.limits.seconds,
+        max_load_memory=how.limits.memory,
+    )
+    return FloatModelRunner(model)

@@ -15,7 +15,8 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from tfcompress.data.files import sha256_of_files
-from tfcompress.errors import ModelError, one_line
+from tfcompress.errors import ModelError
+from tfcompress.load import open_saved_model
 from tfcompress.model import FloatModel, TensorInfo
 from tfcompress.native_output import silenced
 from tfcompress.runtime import tf
@@ -134,18 +135,15 @@ class SavedModelRunner:
     Args:
         path: the folder that has `saved_model.pb`.
         signature: which one; None takes `serving_default`, or the only one.
+        loaded: what `tfcompress.load.open_saved_model` gave for it; None opens it, through the door.
 
     Raises:
         ModelError: not a SavedModel, or no such signature.
     """
 
-    def __init__(self, path: str | Path, *, signature: str | None = None) -> None:
+    def __init__(self, path: str | Path, *, signature: str | None = None, loaded: Any = None) -> None:
         self.name = str(path)
-        try:
-            with silenced():
-                self._loaded = tf.saved_model.load(str(path))
-        except (OSError, ValueError, tf.errors.OpError) as error:
-            raise ModelError(f"{path}: cannot be loaded as a SavedModel: {one_line(error)}") from None
+        self._loaded = open_saved_model(Path(path)) if loaded is None else loaded
         self.function = self._choose(signature)
         self._specs = dict(self.function.structured_input_signature[1])
         self.inputs = tuple(_info(name, spec) for name, spec in self._specs.items())

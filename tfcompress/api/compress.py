@@ -37,6 +37,8 @@ def compress(
     seed: int = 0,
     custom_objects: str | Mapping[str, Any] | None = None,
     allow_unsafe_deserialization: bool = False,
+    max_load_seconds: float | None = None,
+    max_load_memory: float | None = None,
 ) -> dict[str, Any]:
     """Wrap, fine-tune, strip and save a model, without converting it.
 
@@ -57,13 +59,19 @@ def compress(
         seed=seed,
         custom_objects=custom_objects,
         allow_unsafe_deserialization=allow_unsafe_deserialization,
+        max_load_seconds=max_load_seconds,
+        max_load_memory=max_load_memory,
     )
     path = Path(options.output)
     _check_file(path)
     with silenced():
         start_strategy(recipe.training.strategy)
         loaded = load_model(
-            model, custom_objects=custom_objects, allow_unsafe_deserialization=allow_unsafe_deserialization
+            model,
+            custom_objects=custom_objects,
+            allow_unsafe_deserialization=allow_unsafe_deserialization,
+            max_load_seconds=max_load_seconds,
+            max_load_memory=max_load_memory,
         )
         if loaded.keras_model is None:
             raise InputError(f"{model}: a SavedModel without Keras layers cannot be wrapped; give the .keras or .h5")

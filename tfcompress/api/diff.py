@@ -36,6 +36,8 @@ def diff(
     seed: int = 0,
     custom_objects: str | Mapping[str, Any] | None = None,
     allow_unsafe_deserialization: bool = False,
+    max_load_seconds: float | None = None,
+    max_load_memory: float | None = None,
 ) -> dict[str, Any]:
     """Compare any two of .keras, .h5, SavedModel, .tflite, .onnx, a Keras model or a Python callable on the same data.
 
@@ -59,10 +61,18 @@ def diff(
         seed=seed,
         custom_objects=custom_objects,
         allow_unsafe_deserialization=allow_unsafe_deserialization,
+        max_load_seconds=max_load_seconds,
+        max_load_memory=max_load_memory,
     )
     with silenced(), missing_extras() as missing:
         first, second = (
-            runner_for(model, custom_objects=custom_objects, allow_unsafe_deserialization=allow_unsafe_deserialization)
+            runner_for(
+                model,
+                custom_objects=custom_objects,
+                allow_unsafe_deserialization=allow_unsafe_deserialization,
+                max_load_seconds=max_load_seconds,
+                max_load_memory=max_load_memory,
+            )
             for model in (reference, candidate)
         )
         known = first if first.inputs else second  # a function takes what the other model takes

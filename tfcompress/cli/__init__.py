@@ -21,6 +21,8 @@ from tfcompress.printable import printable
 
 __all__ = ["main", "run"]
 
+# Commands that load a model: TensorFlow is imported in the process that tries it first while it is imported here.
+_LOADING = frozenset({"compress", "convert", "diff"})
 INTERRUPTED = 130  # what a shell reports for a process ended by SIGINT
 
 
@@ -72,6 +74,10 @@ def _done(parsed: argparse.Namespace) -> int:
     try:
         options = checked_options(parsed)
         with native_output.silenced():
+            if parsed.command in _LOADING:
+                from tfcompress.load.safety.cage_client import start_early
+
+                start_early()
             from tfcompress.cli import commands
 
             code: int = getattr(commands, parsed.command)(options, parsed)

@@ -21,6 +21,7 @@ from tfcompress.job.options import (
     InspectOptions,
     VerifyOptions,
 )
+from tfcompress.load import LoadLimits, admit, admit_saved_model, trust
 from tfcompress.model import FloatModel
 from tfcompress.recipe import Recipe
 from tfcompress.recipe.options import options_of
@@ -102,12 +103,26 @@ def inspect(options: InspectOptions, parsed: argparse.Namespace) -> int:
     for path in paths:
         if not path.exists():
             raise ModelError(f"{path}: no such file or folder")
+        if not options.edgetpu_log:
+            _admit(path, options)
     facts = _inspected(paths[0], options) if len(paths) == 1 or options.edgetpu_log else _together(paths, options)
     if parsed.json:
         _print_json(facts)
     else:
         _print(render_inspection(_typed(facts)))
     return 0
+
+
+def _admit(path: Path, options: InspectOptions) -> None:
+    """Try an artifact before it is looked at; a model that is loaded goes through the same door there."""
+    limits = LoadLimits(options.max_load_seconds, options.max_load_memory)
+    if path.is_dir() and options.target is not None:
+        if options.allow_unsafe_deserialization:
+            trust(path)
+        else:
+            admit_saved_model(path, limits=limits)
+    elif path.suffix in {".tflite", ".onnx"}:
+        admit(path, run=False, limits=limits)
 
 
 def _typed(facts: dict[str, Any]) -> dict[str, Any]:
@@ -143,6 +158,8 @@ def _inspected(path: Path, options: InspectOptions) -> dict[str, Any]:
         path,
         custom_objects=options.custom_objects,
         allow_unsafe_deserialization=options.allow_unsafe_deserialization,
+        max_load_seconds=options.max_load_seconds,
+        max_load_memory=options.max_load_memory,
     )
     return {**tfcompress.inspect_model(model), "bit_widths": _bit_widths(model, options)}
 

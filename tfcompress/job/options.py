@@ -56,6 +56,23 @@ class _Loading(_Options):
     allow_unsafe_deserialization: bool = option(
         False, help="let code inside the model file run (Lambda layers, pickles)"
     )
+    max_load_seconds: float | None = option(
+        None,
+        metavar="SECONDS",
+        help="processor time that loading a file and running it once may take in the process that tries it first; "
+        "None means 60 and one more for each MiB of the file",
+    )
+    max_load_memory: float | None = option(
+        None,
+        metavar="MIB",
+        help="memory in MiB that it may take there; None means 1536 and six times the file",
+    )
+
+    def _check(self) -> None:
+        super()._check()
+        for name in ("max_load_seconds", "max_load_memory"):
+            value = getattr(self, name)
+            self._require(value is None or 0 < value < 1e9, name, "a number above 0")
 
 
 @dataclass(frozen=True, kw_only=True)

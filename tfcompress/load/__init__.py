@@ -1,16 +1,55 @@
-"""Any Keras model in, whichever Keras made it; and models carried from one Keras to the other."""
+"""Any Keras model in, whichever Keras made it; and models carried from one Keras to the other.
 
-from tfcompress.load.custom_objects import parse_custom_objects
-from tfcompress.load.float_model import float_model_from_keras
-from tfcompress.load.inspection import inspect_model
-from tfcompress.load.keras_versions.conversion import to_keras3, to_tf_keras
-from tfcompress.load.loading import load_model
+The names are imported when first used: what judges files from strangers has to start without TensorFlow.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tfcompress.load.custom_objects import parse_custom_objects
+    from tfcompress.load.door import admit, admit_saved_model, trust
+    from tfcompress.load.files.limits import LoadLimits
+    from tfcompress.load.files.saved_model import open_saved_model
+    from tfcompress.load.float_model import float_model_from_keras
+    from tfcompress.load.inspection import inspect_model
+    from tfcompress.load.keras_versions.conversion import to_keras3, to_tf_keras
+    from tfcompress.load.loading import load_model
 
 __all__ = [
+    "LoadLimits",
+    "admit",
+    "admit_saved_model",
     "float_model_from_keras",
     "inspect_model",
     "load_model",
+    "open_saved_model",
     "parse_custom_objects",
     "to_keras3",
     "to_tf_keras",
+    "trust",
 ]
+
+_HOME = {
+    "LoadLimits": "files.limits",
+    "admit": "door",
+    "admit_saved_model": "door",
+    "trust": "door",
+    "float_model_from_keras": "float_model",
+    "inspect_model": "inspection",
+    "load_model": "loading",
+    "open_saved_model": "files.saved_model",
+    "parse_custom_objects": "custom_objects",
+    "to_keras3": "keras_versions.conversion",
+    "to_tf_keras": "keras_versions.conversion",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'tfcompress.load' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"tfcompress.load.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value

@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from tfcompress.load.custom_objects import parse_custom_objects
-from tfcompress.load.files.archive import read_keras_archive
-from tfcompress.load.files.hdf5 import read_h5
-from tfcompress.load.files.restore import restore
+from tfcompress.load.door import read_model_file, try_model_file
+from tfcompress.load.files.limits import LoadLimits
+from tfcompress.load.files.restore import judge, restore
 from tfcompress.load.files.saved_model import load_saved_model
 from tfcompress.load.files.source import file_kind
 from tfcompress.load.float_model import float_model_from_keras
 from tfcompress.load.safety.configurations import code_findings
 from tfcompress.load.safety.isolation import load_in_child
+from tfcompress.load.safety.vocabulary import registered_objects, supplied_names
 from tfcompress.model import FloatModel
 
 __all__ = ["load_model"]
@@ -25,8 +26,13 @@ def load_model(
     *,
     custom_objects: str | Mapping[str, Any] | None = None,
     allow_unsafe_deserialization: bool = False,
+    max_load_seconds: float | None = None,
+    max_load_memory: float | None = None,
 ) -> FloatModel:
     """A float model from a file or from memory, whichever Keras made it.
+
+    A file is read, loaded and run once in a process that can reach nothing else before it is loaded here; what is
+    promised of that is in SECURITY.md.
 
     A model from a file comes without its optimizer: nothing here resumes its training, and the optimizer's state may
     take twice the memory of the weights.
@@ -36,22 +42,30 @@ def load_model(
             Keras 3 or tf_keras model.  Files are told apart by their content.
         custom_objects: the user's layers and functions that the file only names: ``package.module:dict`` or the
             dictionary; None means none.
-        allow_unsafe_deserialization: run code that the file carries, in a separate process.
+        allow_unsafe_deserialization: run code that the file carries, in a separate process; and let in operators of a
+            SavedModel that are not on the list of those that only compute.
+        max_load_seconds: of processor time that loading the file and running it once may take in that process; None
+            means 60 and one more for each MiB of the file.
+        max_load_memory: MiB that it may take there; None means 1,536 and six times the file.
 
     Raises:
         UnsafeModelError: the file carries code and the user did not opt in, or it would exhaust memory.
-        ModelError: the file is missing, damaged, of another format, weights only, or needs custom objects.
+        ModelError: the file is missing, damaged, of another format, weights only, or needs custom objects; or it takes
+            more time or memory than it may.
         InputError: `custom_objects` cannot be resolved.
     """
     objects = parse_custom_objects(custom_objects)
     if not isinstance(path_or_keras_model, str | Path):
         return float_model_from_keras(path_or_keras_model)
-    path = Path(path_or_keras_model)
-    kind = file_kind(path)
-    if kind == "saved_model":
-        return load_saved_model(path, objects, trusted=allow_unsafe_deserialization)
-    file = read_h5(path) if kind == "hdf5" else read_keras_archive(path)
-    if allow_unsafe_deserialization and list(code_findings(file.config, objects)):
+    path, limits = Path(path_or_keras_model), LoadLimits(max_load_seconds, max_load_memory)
+    if file_kind(path) == "saved_model":
+        given = custom_objects if isinstance(custom_objects, str) else objects
+        return load_saved_model(path, objects, given=given, trusted=allow_unsafe_deserialization, limits=limits)
+    file = read_model_file(path, limits)
+    if allow_unsafe_deserialization and list(code_findings(file.config, supplied_names(objects))):
         return load_in_child(file, custom_objects)
+    judge(file, objects)
+    given = custom_objects if isinstance(custom_objects, str) else {**registered_objects(file.config), **objects}
+    try_model_file(file, given, limits)
     model = restore(file, objects)
     return float_model_from_keras(model, name=path.stem, format=file.format, sha256=file.sha256)

@@ -47,7 +47,7 @@ def _run(state: State, parts: Sequence[str]) -> State:
         made_from = runner_for(float_model_from_keras(state.trained.compressed.value.plain, name=original.name))
     compared = compare(
         runner_for(original),
-        {name: runner_for(TARGETS[name].runnable(state.made[name])) for name in parts},
+        {name: runner_for(TARGETS[name].runnable(state.made[name]), ours=True) for name in parts},
         evaluation,
         task=options.task,
         max_accuracy_drop=options.max_accuracy_drop,

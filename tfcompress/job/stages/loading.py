@@ -67,6 +67,8 @@ def _loaded(state: State) -> FloatModel:
         state.options.model,
         custom_objects=state.options.custom_objects,
         allow_unsafe_deserialization=state.options.allow_unsafe_deserialization,
+        max_load_seconds=state.options.max_load_seconds,
+        max_load_memory=state.options.max_load_memory,
     )
     return replace(model, fingerprint=state.ids["load"])
 

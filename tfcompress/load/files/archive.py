@@ -1,4 +1,4 @@
-"""`.keras` archives: a zip of ``config.json``, ``metadata.json`` and ``model.weights.h5``."""
+"""`.keras` archives: a zip of ``config.json``, ``metadata.json`` and ``model.weights.h5``; read inside the cage."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ import zlib
 from pathlib import Path, PurePosixPath
 
 from tfcompress.errors import ModelError, UnsafeModelError, one_line
-from tfcompress.load.files.hdf5 import parse_json, probe
+from tfcompress.load.files.hdf5 import parse_json, probe_archive
 from tfcompress.load.files.limits import JSON_LIMIT, expanded_limit
-from tfcompress.load.files.source import ModelFile, sha256_of
+from tfcompress.load.files.source import ModelFile
 
 __all__ = ["read_keras_archive"]
 
 _CONFIG, _METADATA, _WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 _BLOCK = 1 << 20
+_MOST_MEMBERS = 10_000
 
 
 def read_keras_archive(path: Path) -> ModelFile:
@@ -32,6 +33,7 @@ def read_keras_archive(path: Path) -> ModelFile:
             _check_checksums(path, archive)
             config = parse_json(path, _CONFIG, archive.read(_CONFIG))
             metadata = parse_json(path, _METADATA, archive.read(_METADATA)) if _has(archive, _METADATA) else {}
+            stored = probe_archive(path, archive)
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, ValueError, RuntimeError) as error:
         raise ModelError(f"{path}: corrupt or truncated .keras archive: {one_line(error)}") from error
     version = metadata.get("keras_version")
@@ -40,8 +42,8 @@ def read_keras_archive(path: Path) -> ModelFile:
         format="keras_v2" if str(version).startswith("2.") else "keras_v3",
         keras_version=version if isinstance(version, str) else None,
         config=config,
-        stored=probe(path).stored,
-        sha256=sha256_of(path),
+        stored=stored,
+        sha256="",
     )
 
 
@@ -53,6 +55,8 @@ def _refuse_unsafe_members(path: Path, archive: zipfile.ZipFile) -> None:
     limit = expanded_limit(path)
     declared = 0
     names: set[str] = set()
+    if len(archive.infolist()) > _MOST_MEMBERS:
+        raise UnsafeModelError(f"{path}: refused: the archive has more than {_MOST_MEMBERS} members")
     for info in archive.infolist():
         name = PurePosixPath(info.filename.replace("\\", "/"))
         if name.is_absolute() or ".." in name.parts or ":" in info.filename or "\0" in info.orig_filename:

@@ -1,65 +1,68 @@
-"""HDF5 content: `.h5` models, and the weights inside a `.keras` archive."""
+"""HDF5 content: `.h5` models, and the weights inside a `.keras` archive.
+
+The HDF5 library is native code that a damaged file can crash or send into an endless loop: all of this runs inside the
+cage only (`tfcompress.load.safety.tasks`).
+"""
 
 from __future__ import annotations
 
+import io
+import itertools
 import json
-import subprocess
-import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import zipfile
 from pathlib import Path
 from typing import Any
 
+import h5py
+
 from tfcompress.errors import ModelError, UnsafeModelError, one_line
-from tfcompress.load.files.limits import JSON_LIMIT, expanded_limit, time_limit
-from tfcompress.load.files.source import ModelFile, StoredWeights, sha256_of
+from tfcompress.load.files.hdf5_probe import Probe, RefusedError, probe_file
+from tfcompress.load.files.limits import JSON_LIMIT, expanded_limit
+from tfcompress.load.files.source import ModelFile, StoredWeights
 
-__all__ = ["Probe", "parse_json", "probe", "read_h5"]
+__all__ = ["parse_json", "probe_archive", "read_h5"]
 
-# A busy machine gives a process this much less of its time, at worst.
-_PATIENCE = 4
-_PROBE_SCRIPT = Path(__file__).with_name("hdf5_probe.py")
-
-
-@dataclass(frozen=True)
-class Probe:
-    """What a separate process found in an HDF5 file.
-
-    Attributes:
-        attributes: of the root group, as text: `model_config`, `keras_version`.
-        groups: names at the root.
-        stored: the weight arrays, without those of the optimizer.
-    """
-
-    attributes: Mapping[str, str] = field(repr=False)
-    groups: tuple[str, ...]
-    stored: StoredWeights
+# The largest model of keras.applications has 20,000 objects and lists, 9 deep; a model inside a model adds 4 levels.
+_MOST_CONTAINERS = 500_000
+_DEEPEST = 150
 
 
-def probe(path: Path) -> Probe:
-    """Read all of an `.h5` file, or all HDF5 members of a `.keras` archive, in a process that may crash.
+def _probe(path: Path) -> Probe:
+    """All of an `.h5` file.
 
     Raises:
-        ModelError: damaged; the HDF5 library failed, crashed or did not come back.
+        ModelError: damaged.
         UnsafeModelError: it points outside itself, or expands beyond reason.
     """
-    # -P keeps this folder off the child's path: its module names must not stand in for those of other libraries.
-    limit = time_limit(path)
-    command = [sys.executable, "-P", str(_PROBE_SCRIPT), str(path), str(expanded_limit(path)), str(limit)]
+    found = Probe(expanded_limit(path))
     try:
-        child = subprocess.run(command, capture_output=True, timeout=_PATIENCE * limit, check=False)
-    except subprocess.TimeoutExpired as error:
-        raise ModelError(
-            f"{path}: corrupt: the HDF5 library did not finish reading it in {_PATIENCE * limit} s"
-        ) from error
-    if child.returncode:
-        raise ModelError(f"{path}: corrupt: reading it crashed the HDF5 library (exit status {child.returncode})")
-    report = json.loads(child.stdout)
-    if "refused" in report:
-        raise UnsafeModelError(f"{path}: refused: {one_line(report['refused'])}")
-    if "error" in report:
-        raise ModelError(f"{path}: corrupt or truncated HDF5: {one_line(report['error'])}")
-    return Probe(report["attributes"], tuple(report["groups"]), StoredWeights(report["total"], report["largest"]))
+        with h5py.File(path, "r") as file:
+            probe_file(file, found)
+    except RefusedError as refusal:
+        raise UnsafeModelError(f"{path}: refused: {one_line(refusal)}") from None
+    except Exception as error:  # whatever HDF5 says of a damaged file
+        raise ModelError(f"{path}: corrupt or truncated HDF5: {type(error).__name__}: {one_line(error)}") from error
+    return found
+
+
+def probe_archive(path: Path, archive: zipfile.ZipFile) -> StoredWeights:
+    """All HDF5 members of a `.keras` archive: what weights they store.
+
+    Raises:
+        ModelError: damaged.
+        UnsafeModelError: one points outside itself, or they expand beyond reason.
+    """
+    found = Probe(expanded_limit(path))
+    try:
+        for member in archive.namelist():
+            if member.endswith(".h5"):
+                with h5py.File(io.BytesIO(archive.read(member)), "r") as file:
+                    probe_file(file, found)
+    except RefusedError as refusal:
+        raise UnsafeModelError(f"{path}: refused: {one_line(refusal)}") from None
+    except Exception as error:  # as above
+        raise ModelError(f"{path}: corrupt or truncated HDF5: {type(error).__name__}: {one_line(error)}") from error
+    return StoredWeights(found.total, found.largest)
 
 
 def read_h5(path: Path) -> ModelFile:
@@ -68,7 +71,7 @@ def read_h5(path: Path) -> ModelFile:
     Raises:
         ModelError: it is damaged, or holds no model.
     """
-    found = probe(path)
+    found = _probe(path)
     if "model_config" not in found.attributes:
         raise ModelError(f"{path}: {_why_no_model(found)}")
     config = parse_json(path, "model_config", found.attributes["model_config"])
@@ -77,13 +80,13 @@ def read_h5(path: Path) -> ModelFile:
         format="h5",
         keras_version=found.attributes.get("keras_version"),
         config=config,
-        stored=found.stored,
-        sha256=sha256_of(path),
+        stored=StoredWeights(found.total, found.largest),
+        sha256="",
     )
 
 
 def _why_no_model(found: Probe) -> str:
-    if found.stored.total:
+    if found.total:
         return (
             "weights only: the file has no model_config, so the layers are unknown; "
             "build the model, load_weights() into it and save the whole model with model.save()"
@@ -107,4 +110,18 @@ def parse_json(path: Path, part: str, text: str | bytes) -> dict[str, Any]:
         raise ModelError(f"{path}: corrupt: {part} is not valid JSON: {one_line(error)}") from error
     if not isinstance(value, dict):
         raise ModelError(f"{path}: corrupt: {part} is a JSON {type(value).__name__}, expected an object")
+    _refuse_absurd_json(path, part, value)
     return value
+
+
+def _refuse_absurd_json(path: Path, part: str, value: Any) -> None:
+    """Nesting that no recursion survives, and more objects than any model has."""
+    level, containers, depth = [value], 0, 0
+    while level:
+        containers, depth = containers + len(level), depth + 1
+        if depth > _DEEPEST:
+            raise UnsafeModelError(f"{path}: refused: {part} is nested too deeply to be a Keras configuration")
+        if containers > _MOST_CONTAINERS:
+            raise UnsafeModelError(f"{path}: refused: {part} has more than {_MOST_CONTAINERS} objects and lists")
+        inner = (each for outer in level for each in (outer.values() if isinstance(outer, dict) else outer))
+        level = list(itertools.islice((each for each in inner if isinstance(each, dict | list)), _MOST_CONTAINERS + 1))

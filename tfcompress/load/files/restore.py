@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import shutil
@@ -15,12 +16,18 @@ from tfcompress.errors import ModelError, TfCompressError, one_line
 from tfcompress.load.files.budget import refuse_absurd_activations, weight_budget
 from tfcompress.load.files.source import ModelFile
 from tfcompress.load.keras_versions.repair import repaired_config
-from tfcompress.load.safety.configurations import refuse_code, require_json_names, walk_objects
-from tfcompress.load.safety.vocabulary import require_known_objects
+from tfcompress.load.safety.configurations import (
+    refuse_code,
+    require_json_names,
+    walk_objects,
+    without_training_state,
+)
+from tfcompress.load.safety.graph_operations import refuse_unsafe_graph
+from tfcompress.load.safety.vocabulary import require_known_objects, supplied_names
 from tfcompress.native_output import silenced
-from tfcompress.runtime import keras, tf_keras, tfmot
+from tfcompress.runtime import keras, tf, tf_keras, tfmot
 
-__all__ = ["reads_with_keras3", "restore", "strip_leftover_wrappers"]
+__all__ = ["judge", "reads_with_keras3", "restore", "strip_leftover_wrappers"]
 
 _SPARSITY_WRAPPERS = frozenset({"PruneLowMagnitude", "ClusterWeights"})
 
@@ -44,21 +51,55 @@ def restore(
         UnsafeModelError: the file carries code, or asks for more memory than it can fill.
         ModelError: it names objects that nobody supplies, or Keras refuses it.
     """
-    config = _without_compile_state(config or file.config or {})
-    require_json_names(file.path, config)
-    if not trusted:
-        refuse_code(file.path, config, custom_objects)
-    keras3 = reads_with_keras3(file, custom_objects)
-    repaired = repaired_config(config, keras3=keras3)
+    repaired = judge(file, custom_objects, config=config, trusted=trusted)
     with tfmot_scopes(repaired):
-        require_known_objects(file.path, repaired, custom_objects, keras3=keras3)
+        keras3 = reads_with_keras3(file, custom_objects)
         model = _read(file, repaired, custom_objects, keras3=keras3, trusted=trusted)
     refuse_absurd_activations(file.path, model)
     return strip_leftover_wrappers(model)
 
 
-def _without_compile_state(config: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in config.items() if key != "compile_config"}
+def judge(
+    file: ModelFile,
+    custom_objects: Mapping[str, Any],
+    *,
+    config: Mapping[str, Any] | None = None,
+    trusted: bool = False,
+) -> dict[str, Any]:
+    """The configuration that is going to be loaded, repaired, without training state, and found harmless.
+
+    Args:
+        file: of format `keras_v3`, `keras_v2` or `h5`.
+        custom_objects: {name in the file: the user's class or function}.
+        config: to use in the place of the file's own; None takes the file's.
+        trusted: do not refuse code.
+
+    Raises:
+        UnsafeModelError: it carries code.
+        ModelError: it names objects that nobody supplies.
+    """
+    config = without_training_state(config or file.config or {})
+    require_json_names(file.path, config)
+    supplied = supplied_names(custom_objects)
+    repaired = repaired_config(config, keras3=reads_with_keras3(file, custom_objects))
+    if not trusted:
+        refuse_code(file.path, config, supplied)
+        refuse_code(file.path, repaired, supplied)
+        _refuse_recorded_graphs(file.path, repaired)
+    require_known_objects(file.path, repaired, supplied)
+    return repaired
+
+
+def _refuse_recorded_graphs(path: Path, config: Mapping[str, Any]) -> None:
+    """Graphs that our own layers keep as text are judged like any other."""
+    for where, value in walk_objects(config):
+        recordings = value.get("recordings")
+        for recording in recordings if isinstance(recordings, list) else []:
+            try:
+                graph = tf.compat.v1.GraphDef.FromString(base64.b64decode(recording["graph_def"]))
+            except Exception as error:  # protobuf's DecodeError lives in a module that varies with its version
+                raise ModelError(f"{path}: corrupt: {where} has a recorded graph that is none") from error
+            refuse_unsafe_graph(graph, f"{path}: the graph in {where}")
 
 
 def reads_with_keras3(file: ModelFile, custom_objects: Mapping[str, Any]) -> bool:
@@ -148,10 +189,9 @@ def tfmot_scopes(config: Mapping[str, Any]) -> Iterator[None]:
 def _readable_copy(file: ModelFile, config: Mapping[str, Any], folder: Path) -> Path:
     """The file itself, or a copy with the name that Keras insists on and the repaired configuration."""
     suffix = ".h5" if file.format == "h5" else ".keras"
-    if config == _without_compile_state(file.config or {}) and file.path.suffix in {
-        suffix,
-        ".hdf5" if suffix == ".h5" else suffix,
-    }:
+    own_name = file.path.suffix == suffix or (file.path.suffix, suffix) == (".hdf5", ".h5")
+    # Neither Keras looks at the compile state of the outermost model where it does not compile.
+    if own_name and config == {key: value for key, value in (file.config or {}).items() if key != "compile_config"}:
         return file.path
     copy = folder / f"model{suffix}"
     if suffix == ".h5":
@@ -165,7 +205,6 @@ def _copy_h5(path: Path, config: Mapping[str, Any], copy: Path) -> None:
     import h5py
 
     shutil.copyfile(path, copy)
-    copy.chmod(0o600)
     with h5py.File(copy, "r+") as file:
         del file.attrs["model_config"]
         file.attrs["model_config"] = json.dumps(config).encode()

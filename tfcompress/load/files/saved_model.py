@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,22 +12,33 @@ from tfcompress import console
 from tfcompress.errors import ModelError, UnsafeModelError, one_line
 from tfcompress.graphs.keras.call_graph import dtype_name
 from tfcompress.graphs.tensorflow.private_names import SavedMetadata, SavedModel
+from tfcompress.load.door import CustomObjects, admit_saved_model, is_trusted
 from tfcompress.load.files.budget import weight_budget
+from tfcompress.load.files.limits import LoadLimits
 from tfcompress.load.files.source import sha256_of
 from tfcompress.load.float_model import float_model_from_keras
-from tfcompress.load.safety.configurations import code_findings
-from tfcompress.load.safety.graph_operations import CODE_OPERATIONS, FILE_OPERATIONS
-from tfcompress.load.safety.vocabulary import missing_objects
+from tfcompress.load.safety.configurations import code_findings, without_training_state
+from tfcompress.load.safety.graph_operations import refuse_unsafe_meta_graph
+from tfcompress.load.safety.lists.keras_classes import METRICS
+from tfcompress.load.safety.vocabulary import missing_objects, supplied_names
 from tfcompress.model import FloatModel, TensorInfo
 from tfcompress.native_output import silenced
 from tfcompress.runtime import tf, tf_keras
 
-__all__ = ["load_saved_model"]
+__all__ = ["load_saved_model", "loaded_saved_model", "open_saved_model", "restored_saved_model"]
 
 _DEFAULT_SIGNATURE = "serving_default"
 
 
-def load_saved_model(path: Path, custom_objects: Mapping[str, Any], *, trusted: bool = False) -> FloatModel:
+def load_saved_model(
+    path: Path,
+    custom_objects: Mapping[str, Any],
+    *,
+    given: CustomObjects = None,
+    trusted: bool = False,
+    limits: LoadLimits | None = None,
+    ours: bool = False,
+) -> FloatModel:
     """The float model in a SavedModel folder.
 
     With Keras metadata it is a tf_keras model; without, or when that cannot be restored, its serving signature.
@@ -34,21 +46,75 @@ def load_saved_model(path: Path, custom_objects: Mapping[str, Any], *, trusted: 
     Args:
         path: the folder.
         custom_objects: {name in the file: the user's class or function}.
-        trusted: its graph may reach files.
+        given: the same as the user gave it.
+        trusted: operators that are not on the list are let in, and nothing is tried in a process of its own first.
+        limits: of time and memory for that; None means the defaults.
+        ours: a process of ours has just written it: the graph is judged, but not tried first.
 
     Raises:
-        UnsafeModelError: its graph calls back into Python or reaches files.
-        ModelError: damaged, or without a usable signature.
+        UnsafeModelError: its graph calls back into Python, or does more than compute.
+        ModelError: damaged, or without a usable signature; or it takes too long, too much memory, or crashes.
     """
-    graph = _read_proto(path)
-    _refuse_unsafe_operations(path, graph, trusted=trusted)
-    sha256 = sha256_of(path)
+    judge_saved_model(path, trusted=trusted)
+    if not trusted and not ours:
+        admit_saved_model(path, custom_objects=given, keras=True, limits=limits)
+    model = restored_saved_model(path, custom_objects, trusted=trusted)
+    return model or _signature_model(path, loaded_saved_model(path, trusted=trusted))
+
+
+def open_saved_model(path: Path, *, ours: bool = False, trusted: bool = False, limits: LoadLimits | None = None) -> Any:
+    """A SavedModel as `tf.saved_model.load` gives it, after it went through the door.
+
+    Args:
+        path: the folder.
+        ours: this run has just written it, so that it need not be tried first.
+        trusted: operators that are not on the list are let in, and nothing is tried first.
+        limits: of time and memory; None means the defaults.
+
+    Raises:
+        UnsafeModelError: see `load_saved_model`.
+        ModelError: see `load_saved_model`.
+    """
+    trusted = trusted or is_trusted(path)
+    if not ours and not trusted:
+        admit_saved_model(path, limits=limits)
+    return loaded_saved_model(path, trusted=trusted)
+
+
+def restored_saved_model(path: Path, custom_objects: Mapping[str, Any], *, trusted: bool = False) -> FloatModel | None:
+    """The tf_keras model in a SavedModel; None where it has none that can be restored."""
+    judge_saved_model(path, trusted=trusted)
     nodes = list(_keras_nodes(path))
-    if nodes and _is_model(nodes[0]):
-        model = _restore_keras(path, nodes, custom_objects)
-        if model is not None:
-            return float_model_from_keras(model, name=path.name, format="saved_model", sha256=sha256)
-    return _signature_model(path, sha256)
+    if not nodes or not _is_model(nodes[0]):
+        return None
+    model = _restore_keras(path, nodes, custom_objects)
+    if model is None:
+        return None
+    return float_model_from_keras(model, name=path.name, format="saved_model", sha256=sha256_of(path))
+
+
+def judge_saved_model(path: Path, *, trusted: bool = False) -> None:
+    """Refuse a SavedModel whose folder or graph reaches elsewhere; reads, and loads nothing.
+
+    Raises:
+        UnsafeModelError: names the file, the operation or the asset.
+        ModelError: damaged.
+    """
+    _refuse_files_elsewhere(path)
+    for meta_graph in _read_proto(path).meta_graphs:
+        refuse_unsafe_meta_graph(path, meta_graph, trusted=trusted)
+
+
+def _refuse_files_elsewhere(path: Path) -> None:
+    """Links that lead out of the folder, and what is no file at all."""
+    root = path.resolve()
+    for folder, folders, files in os.walk(path):
+        for name in (*folders, *files):
+            entry = Path(folder, name)
+            if entry.is_symlink() and not entry.resolve().is_relative_to(root):
+                raise UnsafeModelError(f"{path}: refused: {entry.relative_to(path)} is a link out of the folder")
+            if not entry.is_file() and not entry.is_dir():
+                raise ModelError(f"{path}: corrupt: {entry.relative_to(path)} is not a regular file")
 
 
 def _read_proto(path: Path) -> Any:
@@ -65,23 +131,6 @@ def _read_proto(path: Path) -> Any:
     return message
 
 
-def _refuse_unsafe_operations(path: Path, message: Any, *, trusted: bool) -> None:
-    for graph in message.meta_graphs:
-        functions = [(function.signature.name, function.node_def) for function in graph.graph_def.library.function]
-        for where, nodes in [("the main graph", graph.graph_def.node), *functions]:
-            for node in nodes:
-                if node.op in CODE_OPERATIONS:
-                    raise UnsafeModelError(
-                        f"{path}: the graph calls Python code: the operation {node.name!r} in {where} is a {node.op} "
-                        "(tf.py_function), which also cannot run outside the program that made it. Nothing was run"
-                    )
-                if node.op in FILE_OPERATIONS and not trusted:
-                    raise UnsafeModelError(
-                        f"{path}: the graph reaches files: the operation {node.name!r} in {where} is a {node.op}. "
-                        "Nothing was run. --allow_unsafe_deserialization allows it"
-                    )
-
-
 def _keras_nodes(path: Path) -> Iterator[dict[str, Any]]:
     """The JSON objects of the Keras metadata, the model first; none where there is no metadata."""
     file = path / "keras_metadata.pb"
@@ -93,7 +142,7 @@ def _keras_nodes(path: Path) -> Iterator[dict[str, Any]]:
         for node in sorted(metadata.nodes, key=lambda node: node.node_id):
             value = json.loads(node.metadata)
             if isinstance(value, dict):
-                yield value
+                yield without_training_state(value)
     except Exception as error:
         raise ModelError(f"{path}: corrupt keras_metadata.pb: {one_line(error)}") from error
 
@@ -107,8 +156,9 @@ def _restore_keras(path: Path, nodes: Sequence[Mapping[str, Any]], custom_object
 
     Code in the metadata is never run, not even when the user allows it: the signature computes the same without it.
     """
-    code = [finding for node in nodes for finding in code_findings(node, custom_objects)]
-    missing = sorted({name for node in nodes for name in missing_objects(node, custom_objects, keras3=False)})
+    supplied = supplied_names(custom_objects) | METRICS
+    code = [finding for node in nodes for finding in code_findings(node, supplied)]
+    missing = sorted({name for node in nodes for name in missing_objects(node, supplied)})
     if code or missing:
         reason = f"{code[0].where} holds {code[0].what}" if code else f"it names custom objects: {', '.join(missing)}"
         console.note(f"{path}: only the signature is used, not the Keras model: {reason}")
@@ -123,16 +173,26 @@ def _restore_keras(path: Path, nodes: Sequence[Mapping[str, Any]], custom_object
         return None
 
 
-def _signature_model(path: Path, sha256: str) -> FloatModel:
+def loaded_saved_model(path: Path, *, trusted: bool = False) -> Any:
+    """What `tf.saved_model.load` gives, after the graph was judged; the only call of that function on a file.
+
+    Raises:
+        UnsafeModelError: see `judge_saved_model`; or it would exhaust memory.
+        ModelError: TensorFlow cannot restore it.
+    """
+    judge_saved_model(path, trusted=trusted)
     try:
         with silenced(), weight_budget(path, None):
-            loaded = tf.saved_model.load(str(path))
+            return tf.saved_model.load(str(path))
     except UnsafeModelError:
         raise
     except Exception as error:  # TensorFlow raises anything for a damaged graph
         raise ModelError(
             f"{path}: the SavedModel cannot be restored: {type(error).__name__}: {one_line(error)}"
         ) from error
+
+
+def _signature_model(path: Path, loaded: Any) -> FloatModel:
     signature = _pick_signature(path, loaded.signatures)
     inputs = [_info(name, spec) for name, spec in signature.structured_input_signature[1].items()]
     outputs = [_info(name, spec) for name, spec in signature.structured_outputs.items()]
@@ -144,7 +204,9 @@ def _signature_model(path: Path, sha256: str) -> FloatModel:
     def function(values: Mapping[str, Any], _keep_alive: Any = loaded) -> dict[str, Any]:
         return dict(signature(**{info.name: values[info.name] for info in inputs}))
 
-    return FloatModel(path.name, "saved_model", sha256, "saved_model", None, tuple(inputs), tuple(outputs), function)
+    return FloatModel(
+        path.name, "saved_model", sha256_of(path), "saved_model", None, tuple(inputs), tuple(outputs), function
+    )
 
 
 def _pick_signature(path: Path, signatures: Mapping[str, Any]) -> Any:

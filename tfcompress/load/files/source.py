@@ -6,11 +6,11 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from tfcompress.errors import ModelError, one_line
 
-__all__ = ["FileFormat", "ModelFile", "StoredWeights", "file_kind", "sha256_of"]
+__all__ = ["FileFormat", "FileKind", "ModelFile", "StoredWeights", "file_kind", "head_of", "model_file", "sha256_of"]
 
 FileFormat = Literal["keras_v3", "keras_v2", "h5", "saved_model"]
 FileKind = Literal["zip", "hdf5", "saved_model"]
@@ -73,8 +73,25 @@ class ModelFile:
         return int(digits) if digits.isdecimal() and digits in {"0", "1", "2", "3"} else None
 
 
+def model_file(path: Path, facts: Mapping[str, Any], *, sha256: str) -> ModelFile:
+    """A `ModelFile` from the facts that the caged process found, as JSON holds them.
+
+    Raises:
+        ModelError: the facts are not of the kind that it would have sent.
+    """
+    config, stored, version = facts.get("config"), facts.get("stored"), facts.get("keras_version")
+    if not isinstance(config, dict) or not isinstance(stored, list) or facts.get("format") not in get_args(FileFormat):
+        raise ModelError(f"{path}: corrupt: reading it in a process of its own gave nonsense")
+    total, largest = (int(number) for number in stored)
+    version = version if isinstance(version, str) else None
+    return ModelFile(path, facts["format"], version, config, StoredWeights(total, largest), sha256)
+
+
 def file_kind(path: Path) -> FileKind:
-    """The container that `path` is.
+    """The container that `path` is: the one rule, for what looks into a file and for what loads it.
+
+    A file that begins as a zip archive does is one, whatever else it holds: a sound `.keras` may have its weights, an
+    HDF5 file, at a place where another HDF5 file would begin.
 
     Raises:
         ModelError: nothing is there, it is empty, or it is something else; the message says what.
@@ -89,18 +106,27 @@ def file_kind(path: Path) -> FileKind:
         return _folder_kind(path)
     if not path.is_file():
         raise ModelError(f"{path}: not a regular file, expected a .keras, .h5 or SavedModel")
-    try:
-        with path.open("rb") as stream:
-            head = stream.read(_HDF5_OFFSETS[-1] + len(_HDF5_MAGIC))
-    except OSError as error:
-        raise ModelError(f"{path}: cannot be read: {error.strerror}") from error
+    head = head_of(path)
     if not head:
         raise ModelError(f"{path}: the file is empty, expected a .keras, .h5 or SavedModel")
-    if any(head[offset:].startswith(_HDF5_MAGIC) for offset in _HDF5_OFFSETS):
-        return "hdf5"
     if head.startswith(_ZIP_MAGIC):
         return "zip"
+    if any(head[offset:].startswith(_HDF5_MAGIC) for offset in _HDF5_OFFSETS):
+        return "hdf5"
     raise ModelError(f"{path}: {_what_it_is(path, head)}")
+
+
+def head_of(path: Path) -> bytes:
+    """The first bytes of a file, enough to tell what it is.
+
+    Raises:
+        ModelError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as stream:
+            return stream.read(_HDF5_OFFSETS[-1] + len(_HDF5_MAGIC))
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def _folder_kind(path: Path) -> FileKind:

@@ -88,18 +88,21 @@ def _first_that_runs(source: Any) -> tuple[list[Any], list[np.ndarray]]:
     ) from reason
 
 
-def random_inputs(infos: Sequence[TensorInfo], *, open_size: int = _OPEN_SIZES[0], seed: int = 0) -> list[Any]:
+def random_inputs(
+    infos: Sequence[TensorInfo], *, open_size: int = _OPEN_SIZES[0], batch: int = _BATCH, seed: int = 0
+) -> list[Any]:
     """One batch of seeded random tensors: floats in [0, 1), integers 0 or 1.
 
     Args:
         infos: of the inputs.
-        open_size: taken for a dimension that is not fixed; the batch is 2 where it is not fixed.
+        open_size: taken for a dimension that is not fixed.
+        batch: taken for the first dimension where it is not fixed.
         seed: of the generator.
     """
     generator = np.random.default_rng(seed)
     values = []
     for info in infos:
-        shape = [info.shape[0] or _BATCH, *info.sizes(open_size)]
+        shape = [info.shape[0] or batch, *info.sizes(open_size)]
         if info.dtype == "string":
             values.append(tf.fill(shape, "text"))
             continue

@@ -54,7 +54,7 @@ def load_in_child(file: ModelFile, custom_objects: str | Mapping[str, Any] | Non
         result = _run_child(file, custom_objects, folder)
         if "saved_model" in result:
             console.note(f"{file.path}: only the signature is used: {result['saved_model']}")
-            exported = load_saved_model(folder / "saved_model", {})
+            exported = load_saved_model(folder / "saved_model", {}, ours=True)
             model = dataclasses.replace(exported, name=file.path.stem, format=file.format, sha256=file.sha256)
         else:
             model = _rebuilt(file, parse_custom_objects(custom_objects), result["lambdas"])

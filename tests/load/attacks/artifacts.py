@@ -1,0 +1,245 @@
+"""Attacks by .tflite and .onnx files."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import flatbuffers
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from tfcompress.runtime import tf
+
+__all__ = ["ARTIFACTS"]
+
+Maker = Callable[[Path, Path], Path]
+
+
+def _converted(folder: Path, function: Callable[[Any], Any], *, flex: bool = False) -> Path:
+    concrete = tf.function(function, input_signature=[tf.TensorSpec([1, 4])], autograph=False).get_concrete_function()
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete])
+    if flex:
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS, tf.lite.OpsSet.SELECT_TF_OPS]
+    (folder / "model.tflite").write_bytes(converter.convert())
+    return folder / "model.tflite"
+
+
+def flex_operator(folder: Path, canary: Path) -> Path:
+    """A TensorFlow operator inside a .tflite."""
+    return _converted(folder, lambda x: tf.linalg.inv(tf.reshape(x, [2, 2])), flex=True)
+
+
+def flex_write_file(folder: Path, canary: Path) -> Path:
+    path = flex_operator(folder, canary)
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b"FlexMatrixInverse", b"FlexWriteFile\0\0\0\0"))
+    return path
+
+
+def endless_tflite(folder: Path, canary: Path) -> Path:
+    return _converted(folder, lambda x: tf.while_loop(lambda y: tf.reduce_sum(y) > -1e30, lambda y: [y * 1.0], [x])[0])
+
+
+def _edited(change: Callable[[Any], Any]) -> Maker:
+    """A small .tflite unpacked, changed and packed."""
+
+    def make(folder: Path, canary: Path) -> Path:
+        path = _converted(folder, lambda x: tf.nn.relu(tf.matmul(x, tf.ones([4, 4]))) + 1.0)
+        model = schema.ModelT.InitFromPackedBuf(path.read_bytes(), 0)
+        change(model)
+        builder = flatbuffers.Builder()
+        builder.Finish(model.Pack(builder), b"TFL3")
+        path.write_bytes(bytes(builder.Output()))
+        return path
+
+    return make
+
+
+def _huge_tensor(model: Any) -> None:
+    for tensor in model.subgraphs[0].tensors:
+        if model.buffers[tensor.buffer].data is None:
+            tensor.shape = np.array([1 << 15, 1 << 15], np.int32)
+            tensor.shapeSignature = None
+
+
+def _custom_operator(model: Any) -> None:
+    for code in model.operatorCodes:
+        code.builtinCode = code.deprecatedBuiltinCode = 32
+        code.customCode = b"RunAnything"
+
+
+def _far_buffer(model: Any) -> None:
+    for buffer in model.buffers:
+        if buffer.data is not None:
+            buffer.data, buffer.offset, buffer.size = None, 1 << 40, 1 << 40
+
+
+def _many_graphs(model: Any) -> None:
+    model.subgraphs = model.subgraphs * 20_000
+
+
+def _wrong_inputs(model: Any) -> None:
+    for operator in model.subgraphs[0].operators:
+        operator.inputs = np.array([0] * len(operator.inputs), np.int32)
+
+
+def shared_tables(folder: Path, canary: Path) -> Path:
+    """A vector of a million offsets, all to the same subgraph."""
+    path = _converted(folder, lambda x: x + 1.0)
+    data = bytearray(path.read_bytes())
+    root = int.from_bytes(data[:4], "little")
+    table = root - int.from_bytes(data[root : root + 4], "little", signed=True)
+    field = root + int.from_bytes(data[table + 8 : table + 10], "little")  # subgraphs: the third field
+    vector = field + int.from_bytes(data[field : field + 4], "little")
+    first = vector + 4 + int.from_bytes(data[vector + 4 : vector + 8], "little")
+    count, start = 1_000_000, len(data) + (-len(data)) % 4
+    data += bytes(start - len(data)) + count.to_bytes(4, "little")
+    for i in range(count):
+        data += ((first - (start + 4 + 4 * i)) & 0xFFFFFFFF).to_bytes(4, "little")
+    data[field : field + 4] = (start - field).to_bytes(4, "little")
+    path.write_bytes(bytes(data))
+    return path
+
+
+def _truncated(folder: Path, canary: Path) -> Path:
+    path = _converted(folder, lambda x: x + 1.0)
+    path.write_bytes(path.read_bytes()[:-200])
+    return path
+
+
+def _onnx_model(
+    folder: Path,
+    nodes: list[Any],
+    initializers: tuple[Any, ...] = (),
+    functions: tuple[Any, ...] = (),
+    opsets: tuple[str, ...] = (),
+) -> Path:
+    import onnx
+
+    helper = onnx.helper
+    kind = onnx.TensorProto.FLOAT
+    graph = helper.make_graph(
+        nodes, "g", [helper.make_tensor_value_info("x", kind, [1, 4])],
+        [helper.make_tensor_value_info("y", kind, None)], list(initializers),
+    )  # fmt: skip
+    imports = [helper.make_opsetid("", 18), *(helper.make_opsetid(name, 1) for name in opsets)]
+    model = helper.make_model(graph, opset_imports=imports, ir_version=10, functions=list(functions))
+    (folder / "model.onnx").write_bytes(model.SerializeToString())
+    return folder / "model.onnx"
+
+
+def _external(location: Callable[[Path], str]) -> Maker:
+    def make(folder: Path, canary: Path) -> Path:
+        import onnx
+
+        tensor = onnx.TensorProto(name="w", data_type=1, dims=[4], data_location=onnx.TensorProto.EXTERNAL)
+        tensor.external_data.add(key="location", value=location(folder))
+        return _onnx_model(folder, [onnx.helper.make_node("Add", ["x", "w"], ["y"])], (tensor,))
+
+    return make
+
+
+def _linked(folder: Path) -> str:
+    os.symlink("/etc/passwd", folder / "weights.bin")
+    return "weights.bin"
+
+
+def _onnx_node(operator: str, domain: str = "", **attributes: Any) -> Maker:
+    def make(folder: Path, canary: Path) -> Path:
+        import onnx
+
+        node = onnx.helper.make_node(operator, ["x"], ["y"], domain=domain, **attributes)
+        return _onnx_model(folder, [node], opsets=(domain,) if domain else ())
+
+    return make
+
+
+def hidden_in_a_function(folder: Path, canary: Path) -> Path:
+    import onnx
+
+    inner = onnx.helper.make_node("RunAnything", ["a"], ["b"], domain="evil")
+    opsets = [onnx.helper.make_opsetid("evil", 1)]
+    function = onnx.helper.make_function("own", "F", ["a"], ["b"], [inner], opsets)
+    return _onnx_model(
+        folder, [onnx.helper.make_node("F", ["x"], ["y"], domain="own")], (), (function,), ("own", "evil")
+    )
+
+
+def _body(nodes: list[Any]) -> Any:
+    import onnx
+
+    helper, kind = onnx.helper, onnx.TensorProto
+    inputs = [helper.make_tensor_value_info(name, dtype, shape) for name, dtype, shape in
+              (("i", kind.INT64, []), ("c", kind.BOOL, []), ("v", kind.FLOAT, [1, 4]))]  # fmt: skip
+    outputs = [helper.make_tensor_value_info("c2", kind.BOOL, []),
+               helper.make_tensor_value_info("v2", kind.FLOAT, [1, 4])]  # fmt: skip
+    return helper.make_graph([helper.make_node("Identity", ["c"], ["c2"]), *nodes], "body", inputs, outputs)
+
+
+def endless_onnx(folder: Path, canary: Path) -> Path:
+    import onnx
+
+    helper = onnx.helper
+    body = _body([helper.make_node("Identity", ["v"], ["v2"])])
+    truth = helper.make_tensor("t", onnx.TensorProto.BOOL, [], [True])
+    return _onnx_model(folder, [helper.make_node("Loop", ["", "t", "x"], ["y"], body=body)], (truth,))
+
+
+def hidden_in_a_loop(folder: Path, canary: Path) -> Path:
+    import onnx
+
+    helper = onnx.helper
+    body = _body([helper.make_node("RunAnything", ["v"], ["v2"], domain="evil")])
+    truth = helper.make_tensor("t", onnx.TensorProto.BOOL, [], [True])
+    return _onnx_model(folder, [helper.make_node("Loop", ["", "t", "x"], ["y"], body=body)], (truth,), opsets=("evil",))
+
+
+def filling_onnx(folder: Path, canary: Path) -> Path:
+    import onnx
+
+    helper = onnx.helper
+    shape = helper.make_tensor("s", onnx.TensorProto.INT64, [2], [10**6, 10**6])
+    return _onnx_model(folder, [helper.make_node("Expand", ["x0", "s"], ["y"])],
+                       (shape, helper.make_tensor("x0", 1, [1], [1.0])))  # fmt: skip
+
+
+def _onnx_text(data: bytes) -> Maker:
+    def make(folder: Path, canary: Path) -> Path:
+        (folder / "model.onnx").write_bytes(data)
+        return folder / "model.onnx"
+
+    return make
+
+
+_TFLITE: dict[str, Maker] = {
+    "tflite_flex_operator": flex_operator,
+    "tflite_flex_write_file": flex_write_file,
+    "tflite_custom_operator": _edited(_custom_operator),
+    "tflite_huge_tensor": _edited(_huge_tensor),
+    "tflite_far_buffer": _edited(_far_buffer),
+    "tflite_many_graphs": _edited(_many_graphs),
+    "tflite_wrong_inputs": _edited(_wrong_inputs),
+    "tflite_shared_tables": shared_tables,
+    "tflite_truncated": _truncated,
+    "tflite_endless_loop": endless_tflite,
+}
+_ONNX: dict[str, Maker] = {
+    "onnx_external_parent": _external(lambda folder: "../../../../../../etc/passwd"),
+    "onnx_external_absolute": _external(lambda folder: "/etc/passwd"),
+    "onnx_external_link": _external(_linked),
+    "onnx_external_missing": _external(lambda folder: "nothing.bin"),
+    "onnx_custom_domain": _onnx_node("RunAnything", "evil"),
+    "onnx_ep_context": _onnx_node("EPContext", "com.microsoft", ep_cache_context="/etc/passwd", embed_mode=0),
+    "onnx_python_operator": _onnx_node("PythonOp", "com.microsoft"),
+    "onnx_hidden_in_a_function": hidden_in_a_function,
+    "onnx_hidden_in_a_loop": hidden_in_a_loop,
+    "onnx_fills_memory": filling_onnx,
+    "onnx_endless_loop": endless_onnx,
+    "onnx_nothing": _onnx_text(b""),
+    "onnx_text": _onnx_text(b"\x3a\xff\xff\xff\xff\x0f"),
+}
+ARTIFACTS: dict[str, Maker] = {**_TFLITE, **(_ONNX if importlib.util.find_spec("onnx") else {})}

@@ -1,0 +1,193 @@
+"""The one door: every file from a stranger goes through here before anything of ours opens it.
+
+A file is read, judged by the lists of `tfcompress.load.safety.lists`, loaded and run once in a process that can reach
+nothing else (`tfcompress.load.safety.cage`); only then is it loaded here.  What a run of ours has just written itself
+needs no door.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from tfcompress import console
+from tfcompress.errors import ModelError, one_line
+from tfcompress.load.files.limits import LoadLimits
+from tfcompress.load.files.source import ModelFile, file_kind, model_file, sha256_of
+from tfcompress.load.safety.cage import OnlyHereError
+from tfcompress.load.safety.cage_client import run_caged
+
+__all__ = [
+    "VerdictStore",
+    "admit",
+    "admit_saved_model",
+    "is_trusted",
+    "read_model_file",
+    "trust",
+    "try_model_file",
+    "use_verdict_store",
+]
+
+CustomObjects = str | Mapping[str, Any] | None
+
+
+class VerdictStore(Protocol):
+    """Where it is kept that a file's content was admitted."""
+
+    def __contains__(self, key: str) -> bool: ...
+
+    def add(self, key: str) -> None: ...  # noqa: D102
+
+
+_admitted: VerdictStore = set()
+
+
+def use_verdict_store(store: VerdictStore) -> None:
+    """Keep verdicts in `store` from now on: the tfcompress cache, say, so that the next process need not try again.
+
+    Args:
+        store: keys are text, and hold the SHA-256 of the content; whoever can write to the store can admit a file.
+    """
+    global _admitted
+    _admitted = store
+
+
+def admit(
+    path: Path, *, run: bool = True, allow_unsafe_deserialization: bool = False, limits: LoadLimits | None = None
+) -> Path:
+    """Judge a .tflite or .onnx in the cage.
+
+    Args:
+        path: of the file; which of the two it is, its name says.
+        run: it is going to be run, and not only described.
+        allow_unsafe_deserialization: operators that are not on the list are let in.
+        limits: of time and memory; None means the defaults.
+
+    Returns:
+        `path`.
+
+    Raises:
+        UnsafeModelError: an operator is not on the list, or the file points elsewhere.
+        ModelError: no such file, damaged; or it takes too long, too much memory, or crashes what runs it.
+    """
+    require_file(path, "a .tflite or .onnx")
+    limits = limits or LoadLimits()
+    arguments = {"run": run, "trusted": allow_unsafe_deserialization}
+    task = "onnx" if path.suffix == ".onnx" else "tflite"
+    key = _key(task, path, **arguments)
+    if key in _admitted:
+        return path
+    result = run_caged(task, path, limits, tensorflow=False, arguments={**arguments, "run": run and task != "onnx"})
+    if task == "onnx" and run:
+        beside = [path.parent / str(name) for name in result.get("external_files", [])]
+        run_caged(task, path, limits, tensorflow=False, arguments=arguments, readable=beside)
+    _admitted.add(key)
+    return path
+
+
+_trusted: set[str] = set()
+
+
+def trust(path: Path) -> None:
+    """Let a SavedModel of this content in, in this process, whatever it does: the user said so."""
+    file_kind(path)
+    _trusted.add(sha256_of(path))
+
+
+def is_trusted(path: Path) -> bool:
+    """Whether the user said so of this content."""
+    return bool(_trusted) and sha256_of(path) in _trusted
+
+
+def require_file(path: Path, expected: str) -> None:
+    """Refuse what is no regular file.
+
+    Raises:
+        ModelError: says what is there.
+    """
+    try:
+        found = "no such file or folder" if not path.exists() else None if path.is_file() else "not a regular file"
+    except OSError as error:
+        raise ModelError(f"{one_line(path, 200)}: cannot be read: {error.strerror}") from error
+    if found:
+        raise ModelError(f"{path}: {found}, expected {expected}")
+
+
+def read_model_file(path: Path, limits: LoadLimits) -> ModelFile:
+    """A `.keras` or `.h5` whose container was read in full and found sound; its configuration is not judged yet.
+
+    Raises:
+        UnsafeModelError: a bomb, or it points outside itself.
+        ModelError: missing, damaged or of another format.
+    """
+    file_kind(path)
+    facts = run_caged("read_model", path, limits, tensorflow=False)
+    return model_file(path, facts, sha256=sha256_of(path))
+
+
+def try_model_file(file: ModelFile, custom_objects: CustomObjects, limits: LoadLimits) -> None:
+    """Load a `.keras` or `.h5` in the cage and run it once.
+
+    Args:
+        file: whose configuration was judged.
+        custom_objects: the user's; where they only exist in this process, the file cannot be tried, and a warning
+            says so.
+        limits: of time and memory.
+
+    Raises:
+        ModelError: what loading it here would have raised; or it takes too long, too much memory, or crashes.
+    """
+    assert file.stored is not None
+    facts = {
+        "format": file.format,
+        "keras_version": file.keras_version,
+        "config": file.config,
+        "stored": [file.stored.total, file.stored.largest],
+    }
+    _try("restore_model", file.path, custom_objects, limits, {"facts": facts}, sha256=file.sha256)
+
+
+def admit_saved_model(
+    path: Path,
+    *,
+    custom_objects: CustomObjects = None,
+    keras: bool = False,
+    limits: LoadLimits | None = None,
+) -> None:
+    """Judge a SavedModel, load it and run its signatures once, in the cage.
+
+    Args:
+        path: the folder.
+        custom_objects: the user's, for the Keras model in it.
+        keras: its Keras model is going to be restored too.
+        limits: of time and memory; None means the defaults.
+
+    Raises:
+        UnsafeModelError: an operator is not on the list, or it reaches files.
+        ModelError: damaged; or it takes too long, too much memory, or crashes.
+    """
+    file_kind(path)
+    _try("saved_model", path, custom_objects, limits or LoadLimits(), {"keras": keras}, sha256=sha256_of(path))
+
+
+def _try(
+    task: str, path: Path, custom_objects: CustomObjects, limits: LoadLimits, arguments: Mapping[str, Any], sha256: str
+) -> None:
+    key = None if custom_objects else f"{task} {sha256} {arguments.get('keras')}"
+    if key is not None and key in _admitted:
+        return
+    try:
+        run_caged(task, path, limits, tensorflow=True, arguments=arguments, custom_objects=custom_objects)
+    except (OnlyHereError, pickle.PicklingError, AttributeError, TypeError) as error:
+        if not custom_objects:
+            raise
+        console.warn(f"{path}: is not tried in a process of its own first: its custom objects are only known here: "
+                     f"{one_line(error, 200)}")  # fmt: skip
+    if key is not None:
+        _admitted.add(key)
+
+
+def _key(task: str, path: Path, **options: bool) -> str:
+    return f"{task} {sha256_of(path)} {sorted(options.items())}"

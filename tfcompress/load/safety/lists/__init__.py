@@ -1,0 +1,1 @@
+"""What a model from a stranger may be made of, as exact names; nothing else is let in."""

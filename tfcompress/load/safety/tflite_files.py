@@ -1,0 +1,42 @@
+"""Whether a .tflite only computes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tfcompress.errors import UnsafeModelError
+from tfcompress.graphs.tflite import read_tflite
+from tfcompress.load.safety.lists.tflite_operators import BUILTIN_OPERATORS, CUSTOM_OPERATORS
+
+__all__ = ["refuse_unsafe_tflite"]
+
+
+def refuse_unsafe_tflite(path: Path, content: bytes, *, run: bool, trusted: bool) -> None:
+    """Parse the file in full and, where it is going to be run, refuse operators that are not on the list.
+
+    Args:
+        path: for messages.
+        content: of the file.
+        run: it is going to be run, and not only described.
+        trusted: the user allows operators that are not on the list.
+
+    Raises:
+        ModelError: it is not a whole .tflite.
+        UnsafeModelError: names the operator.
+    """
+    try:
+        file = read_tflite(content)
+    except Exception as error:
+        if hasattr(error, "exit_code"):
+            raise type(error)(str(error).replace("model:", f"{path}:", 1)) from None
+        raise
+    if not run or trusted:
+        return
+    for graph in file.subgraphs:
+        for operator in graph.operators:
+            known = CUSTOM_OPERATORS if operator.custom else BUILTIN_OPERATORS
+            if operator.name not in known:
+                raise UnsafeModelError(
+                    f"{path}: the operator {operator.index} is a {operator.name[:100]!r}, which is not on the list of "
+                    "operators that only compute. Nothing was run. --allow_unsafe_deserialization allows it"
+                )
