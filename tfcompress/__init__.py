@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tfcompress.api.callback import ConvertAtEnd
     from tfcompress.api.compress import compress
     from tfcompress.api.diff import diff
     from tfcompress.compression import finetune, strip, wrap
+    from tfcompress.console import show_progress
     from tfcompress.data import Samples, open_data
     from tfcompress.errors import (
         ConversionError,
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from tfcompress.job.manifest import verify
     from tfcompress.load import inspect_model, load_model, to_keras3, to_tf_keras
     from tfcompress.model import FloatModel
+    from tfcompress.progress import ProgressEvent, listening
     from tfcompress.recipe import (
         CloudTpu,
         Clustering,
@@ -43,8 +46,10 @@ if TYPE_CHECKING:
     )
 
 _HOME = {
+    "api.callback": ["ConvertAtEnd"],
     "api.compress": ["compress"],
     "api.diff": ["diff"],
+    "console": ["show_progress"],
     "data": ["Samples", "open_data"],
     "errors": [
         "ConversionError",
@@ -60,6 +65,7 @@ _HOME = {
     "load": ["inspect_model", "load_model", "to_keras3", "to_tf_keras"],
     "job.manifest": ["verify"],
     "model": ["FloatModel"],
+    "progress": ["ProgressEvent", "listening"],
     "job.conversion": ["Conversion", "convert"],
     "recipe": [
         "CloudTpu",
@@ -82,6 +88,7 @@ __all__ = [
     "Clustering",
     "Conversion",
     "ConversionError",
+    "ConvertAtEnd",
     "DataError",
     "Distillation",
     "EdgeTpu",
@@ -91,6 +98,7 @@ __all__ = [
     "ModelError",
     "OutputError",
     "PostTraining",
+    "ProgressEvent",
     "Pruning",
     "Quantization",
     "Recipe",
@@ -105,8 +113,10 @@ __all__ = [
     "diff",
     "finetune",
     "inspect_model",
+    "listening",
     "load_model",
     "open_data",
+    "show_progress",
     "strip",
     "to_keras3",
     "to_tf_keras",

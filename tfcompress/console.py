@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import html
+import importlib
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TextIO
 
@@ -12,8 +15,9 @@ from rich.segment import Segment
 
 from tfcompress import native_output
 from tfcompress.printable import printable
+from tfcompress.progress import ProgressEvent, counted, listening, tell
 
-__all__ = ["SafeConsole", "note", "progress", "set_quiet", "warn"]
+__all__ = ["SafeConsole", "note", "progress", "set_quiet", "show_progress", "warn"]
 
 _quiet = True
 
@@ -22,6 +26,42 @@ def set_quiet(quiet: bool) -> None:
     """Choose whether progress and notes are shown.  A library user sees neither unless asked for; the CLI asks."""
     global _quiet
     _quiet = quiet
+
+
+@contextlib.contextmanager
+def show_progress() -> Iterator[None]:
+    """Show what `convert` and the other functions do while the block runs: one line that changes in a notebook, notes
+    and bars on standard error in a terminal.
+    """
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    if shell is None or not hasattr(shell, "kernel"):
+        before = _quiet
+        set_quiet(False)
+        try:
+            yield
+        finally:
+            set_quiet(before)
+        return
+    with listening(_NotebookLine()):
+        yield
+
+
+class _NotebookLine:
+    """A line in a notebook's output that says what is being done; a warning stays as a line of its own."""
+
+    def __init__(self) -> None:
+        self._ipython: Any = importlib.import_module("IPython.display")
+        self._line = self._ipython.display(self._html(""), display_id=True)
+
+    def __call__(self, event: ProgressEvent) -> None:
+        if event.kind == "warning":
+            self._ipython.display(self._html(f"warning: {event.message}"))
+            return
+        count = "" if event.done is None else f": {event.done:,}" + (f" of {event.total:,}" if event.total else "")
+        self._line.update(self._html(event.message + count))
+
+    def _html(self, text: str) -> Any:
+        return self._ipython.HTML(f"<small>{html.escape(text)}</small>")
 
 
 class SafeConsole(Console):
@@ -49,7 +89,11 @@ def _console() -> SafeConsole:
 
 
 def note(message: str) -> None:
-    """One line of progress; like a progress bar it is for a person who waits: only on a terminal, unless quiet."""
+    """One line of progress; like a progress bar it is for a person who waits: only on a terminal, unless quiet.
+
+    Who listens or logs gets it in any case; so for warnings and progress.
+    """
+    tell(ProgressEvent("note", message))
     if not _quiet and native_output.err().isatty():
         with contextlib.suppress(OSError):  # nobody reads it
             _console().print(message)
@@ -57,6 +101,7 @@ def note(message: str) -> None:
 
 def warn(message: str) -> None:
     """One line that begins with ``warning:``; shown unless quiet."""
+    tell(ProgressEvent("warning", message))
     if not _quiet:
         with contextlib.suppress(OSError):
             _console().print(f"warning: {message}", style="yellow")
@@ -70,6 +115,17 @@ def progress(description: str, total: int | None) -> Iterator[Callable[[int], No
         description: what is being done.
         total: the number of steps, or None when it is not known.
     """
+    with counted(description, total) as advance, _bar(description, total) as draw:
+
+        def both(steps: int) -> None:
+            advance(steps)
+            draw(steps)
+
+        yield both
+
+
+@contextlib.contextmanager
+def _bar(description: str, total: int | None) -> Iterator[Callable[[int], None]]:
     if _quiet or not native_output.err().isatty():
         yield lambda steps: None
         return

@@ -47,7 +47,7 @@ def test_diff_prints_reference_and_candidate(cnn_folder: Path, phone: Path, tmp_
     report = printed_json("diff", cnn_folder / "model.keras", phone / "phone/model.tflite", evaluation, *files)
     assert json.loads((tmp_path / "nodes.json").read_text())["main"]["results"]
     assert {path.name for path in (tmp_path / "logs").iterdir()} == {"float", "candidate"}
-    assert set(report) == {"reference", "candidate"}
+    assert set(report) == {"reference", "candidate", "warnings"}
     assert report["reference"]["samples"] == 500
     assert {"metrics", "diff", "layers", "status"} <= report["candidate"].keys()
     assert {row["layer"] for row in report["candidate"]["layers"]} >= {"conv_1", "conv_2", "dense"}

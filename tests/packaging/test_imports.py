@@ -34,6 +34,7 @@ LAYERS = [  # each may import those before it, never those after
         "console",
         "layer_names",
         "printable",
+        "progress",
         "tensor_info",
         "typed_json",
     },

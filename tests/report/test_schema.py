@@ -145,7 +145,9 @@ def test_an_undecided_gate_fails_only_a_strict_run(statuses: list[str], code: in
 
 
 def test_a_diff_has_an_exit_code_too() -> None:
-    diff = DiffReport.from_plain({"reference": {}, "candidate": {"status": "undecided", "name": "b"}})
+    plain = {"reference": {}, "candidate": {"status": "undecided", "name": "b"}, "warnings": ["no layers"]}
+    diff = DiffReport.from_plain(plain)
+    assert DiffReport.from_plain(diff.to_plain()) == diff
     assert (diff.exit_code(), diff.exit_code(strict_gate=True)) == (0, 3)
 
 

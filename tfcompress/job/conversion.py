@@ -24,6 +24,8 @@ from tfcompress.process_state import leaves_process_alone
 from tfcompress.recipe import Recipe
 from tfcompress.recipe.options import documented
 from tfcompress.report import Report
+from tfcompress.report.exports import flat_figures
+from tfcompress.report.notebook import render_notebook
 from tfcompress.report.schema import TargetSection
 
 __all__ = ["Conversion", "convert"]
@@ -57,6 +59,15 @@ class Conversion:
     def exit_code(self) -> int:
         """0 all is well; 1 a conversion failed; 3 an artifact failed the accuracy gate, or is undecided if strict."""
         return self.result.exit_code(strict_gate=self.strict_gate)
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """{``target/figure``: value}, for a tracker of experiments: `mlflow.log_metrics`, `wandb.log`."""
+        return flat_figures(self.result)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return render_notebook(self.result, self.output)
 
 
 @leaves_process_alone

@@ -10,7 +10,7 @@ from typing import Any
 
 from tfcompress.report.schema import Compared, DiffReport, Report
 
-__all__ = ["node_data", "write_model_explorer", "write_tensorboard"]
+__all__ = ["flat_figures", "node_data", "write_model_explorer", "write_tensorboard"]
 
 FIGURES = ("sqnr_db", "own_sqnr_db", "saturation")
 MAIN_GRAPH = "main"
@@ -85,6 +85,18 @@ def write_tensorboard(report: Report | DiffReport, folder: str | Path) -> None:
         with tf.summary.create_file_writer(str(Path(folder) / run)).as_default():
             for tag, value, step in scalars:
                 tf.summary.write(tag, tf.constant(value, tf.float32), step=step, metadata=kind)
+
+
+def flat_figures(report: Report | DiffReport) -> dict[str, float]:
+    """{``target/figure``: value} of the metrics, the diff and the bytes, for a tracker of experiments.
+
+    Figures of single classes are left out: MLflow allows no brackets in a name.
+    """
+    found = {f"float/{key}": value for key, value, _ in _group("metrics", report.reference.metrics)}
+    for name, section in report.asked.items():
+        found |= {f"{name}/{key}": value for key, value, _ in _scalars(section) if not key.startswith("layers/")}
+        found |= {f"{name}/{key}": value for key, value, _ in _group("file", {"bytes": section.bytes})}
+    return {name: value for name, value in found.items() if "[" not in name}
 
 
 def _scalars(section: Compared) -> Iterator[tuple[str, float, int]]:

@@ -25,8 +25,8 @@ MOST_ROWS = 60
 def render_terminal(report: Report | DiffReport) -> RenderableType:
     """The report of a conversion or of a diff, as something that `rich` prints."""
     parts: list[RenderableType] = [_summary(report)]
+    parts += [Text(f"warning: {line}", style="yellow") for line in report.warnings]
     if isinstance(report, Report):
-        parts += [Text(f"warning: {line}", style="yellow") for line in report.warnings]
         parts += [Text(note, style="dim") for note in report.compression.notes]
     for name, section in report.asked.items():
         parts += _section_lines(_title(name, section), section)

@@ -208,10 +208,11 @@ class Candidate(Compared):
 
 @dataclass(frozen=True, kw_only=True)
 class DiffReport:
-    """The result of ``tfcompress diff``: two models on the same data."""
+    """The result of ``tfcompress diff``: two models on the same data, and what a reader must know of the figures."""
 
     reference: Reference
     candidate: Candidate
+    warnings: tuple[str, ...] = ()
 
     @property
     def asked(self) -> dict[str, Candidate]:
@@ -224,7 +225,8 @@ class DiffReport:
 
     def to_plain(self) -> dict[str, Any]:
         """What ``diff --json`` prints."""
-        return {"reference": to_plain(self.reference), "candidate": to_plain(self.candidate)}
+        plain: dict[str, Any] = to_plain(self, "diff")
+        return plain
 
     @classmethod
     def from_plain(cls, value: object) -> Self:

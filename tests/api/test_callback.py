@@ -1,0 +1,45 @@
+"""The Keras callback that converts at the end of `fit`, in both Kerases."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tfcompress
+from tfcompress.runtime import keras, tf_keras
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(64, 4)).astype(np.float32)
+Y = (X.sum(axis=1) > 0).astype(np.int64)
+
+
+def fitted(library: Any, callback: tfcompress.ConvertAtEnd) -> None:
+    inputs = library.Input((4,), name="x")
+    model = library.Model(inputs, library.layers.Dense(2, activation="softmax")(inputs))
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    model.fit(X, Y, epochs=1, verbose=0, callbacks=[callback])
+
+
+@pytest.mark.parametrize("library", [keras, tf_keras], ids=["keras", "tf_keras"])
+def test_the_trained_model_is_converted_and_judged(library: Any, tmp_path: Path) -> None:
+    told: list[dict[str, float]] = []
+    options: dict[str, Any] = {"targets": "phone", "calibration": X, "evaluation": (X, Y)}
+    callback = tfcompress.ConvertAtEnd(tmp_path / "out", then=lambda done: told.append(done.figures), **options)
+    fitted(library, callback)
+    assert callback.conversion is not None
+    assert callback.conversion.targets["phone"].converted
+    assert (tmp_path / "out/phone/model.tflite").exists()
+    assert told[0]["phone/file/bytes"] == callback.conversion.targets["phone"].bytes
+    assert "phone" in callback.conversion._repr_html_().lower()
+
+
+def test_a_conversion_that_fails_does_not_cost_the_training(tmp_path: Path) -> None:
+    heard: list[tfcompress.ProgressEvent] = []
+    callback = tfcompress.ConvertAtEnd(tmp_path / "out", targets="phone")  # without calibration data
+    with tfcompress.listening(heard.append):
+        fitted(keras, callback)
+    assert callback.conversion is None
+    assert any(event.kind == "warning" and "was not converted" in event.message for event in heard)

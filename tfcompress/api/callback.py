@@ -1,0 +1,59 @@
+"""A Keras callback that converts the model when training ends, and says whether the artifacts pass the gate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tfcompress import console
+from tfcompress.errors import TfCompressError
+from tfcompress.job.conversion import Conversion, convert
+from tfcompress.runtime import keras, tf_keras
+
+__all__ = ["ConvertAtEnd"]
+
+
+class ConvertAtEnd(keras.callbacks.Callback, tf_keras.callbacks.Callback):
+    """Convert at the end of `fit`: ``model.fit(..., callbacks=[ConvertAtEnd("out", ...)])``, in Keras 3 and tf_keras.
+
+    A conversion or a gate that fails is warned of and logged, and does not cost the training.
+
+    Args:
+        output: the folder to make, as for `convert`.
+        then: called with the `Conversion`, for a tracker of experiments, such as
+            ``lambda done: mlflow.log_metrics(done.figures)`` or ``lambda done: wandb.log(done.figures)``.
+        options: further arguments of `convert`: targets, calibration, evaluation, max_accuracy_drop, ...
+
+    Attributes:
+        conversion: what came of it; None before the end, and where it failed.
+    """
+
+    model = None  # a plain attribute for both: Keras 3 has a property that tf_keras would set
+
+    def __init__(
+        self, output: str | Path, *, then: Callable[[Conversion], object] | None = None, **options: Any
+    ) -> None:
+        self.params: dict[str, Any] = {}
+        self.validation_data = None
+        self._chief_worker_only = None
+        self._supports_tf_logs = True
+        self._output, self._then, self._options = output, then, options
+        self.conversion: Conversion | None = None
+
+    def set_model(self, model: Any) -> None:
+        """Called by Keras."""
+        self.model = model
+
+    def on_train_end(self, logs: Any = None) -> None:
+        """Called by Keras."""
+        try:
+            self.conversion = convert(self.model, output=self._output, **self._options)
+        except TfCompressError as error:
+            console.warn(f"the trained model was not converted: {error}")
+            return
+        for name, section in self.conversion.targets.items():
+            if section.status != "ok":
+                console.warn(f"{section.title or name}: {section.status}: {section.reason}")
+        if self._then is not None:
+            self._then(self.conversion)
