@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tfcompress.converters.artifact import Artifact
-from tfcompress.job.attempts import Attempt
-from tfcompress.job.results import build_report
+from tfcompress.job.options import ConvertOptions
+from tfcompress.job.results import build_report, model_section
+from tfcompress.job.state import State
 from tfcompress.load import load_model
 from tfcompress.recipe import Recipe
 from tfcompress.report.schema import NOT_COMPARED, Report
@@ -24,9 +26,10 @@ def built(tmp_path: Path, **facts: object) -> Report:
     values = keras.Input((4,))
     model = keras.Model(values, keras.layers.Dense(2, kernel_initializer="zeros")(values))
     artifact = Artifact("cloud_tpu", folder, folder / "saved_model", facts, ("a note",))
-    attempt = Attempt({"cloud_tpu": artifact}, None, {})
+    start = State.start(ConvertOptions(model=model, output=tmp_path), tmp_path)
+    attempt = dataclasses.replace(start, artifacts={"cloud_tpu": artifact})
     return build_report(
-        load_model(model),
+        model_section(load_model(model)),
         Recipe(),
         attempt,
         notes=(),

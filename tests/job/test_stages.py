@@ -88,6 +88,15 @@ def test_another_scheme_makes_only_what_has_the_scheme(files: Path, ran: Ran) ->
     assert made(ran) == {"convert/phone", "diff/phone"}
 
 
+@pytest.mark.slow
+def test_an_artifact_that_another_scheme_left_alone_is_what_it_would_have_been(files: Path) -> None:
+    convert(files, targets="edgetpu")
+    recipe = Recipe(post_training=PostTraining(scheme="int16x8"))
+    kept = convert(files, "kept", targets="edgetpu", recipe=recipe)
+    fresh = convert(files, "fresh", targets="edgetpu", recipe=recipe, no_cache=True)
+    assert (kept / "edgetpu/model.tflite").read_bytes() == (fresh / "edgetpu/model.tflite").read_bytes()
+
+
 def test_another_section_or_one_more_target_makes_only_that(files: Path, ran: Ran) -> None:
     convert(files)
     made(ran)

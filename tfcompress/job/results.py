@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tfcompress import console
 from tfcompress.accuracy_diff import suggest
 from tfcompress.accuracy_diff.comparison import CandidateResult, plain
@@ -14,13 +16,29 @@ from tfcompress.errors import ConversionError, InputError
 from tfcompress.graphs.tflite.weights import count_weights
 from tfcompress.job.manifest import versions
 from tfcompress.job.state import State
+from tfcompress.load import inspect_model
+from tfcompress.model import FloatModel
 from tfcompress.recipe import Recipe
 from tfcompress.report import figures
 from tfcompress.report.schema import NOT_COMPARED, Compression, GateLimit, Model, Reference, Report, TargetSection
 from tfcompress.report.steps import steps, trained_stages
 from tfcompress.typed_json import field_hints, from_plain, to_plain
 
-__all__ = ["build_report"]
+__all__ = ["build_report", "model_section"]
+
+
+def model_section(model: FloatModel) -> Mapping[str, Any]:
+    """The `model` section of report.json, as plain values: all that a report says of the float model itself."""
+    return {**inspect_model(model)["model"], "sparsity": _sparsity(model)}
+
+
+def _sparsity(model: FloatModel) -> float | None:
+    """Share of the kernels' weights that are zero; None where they cannot be read."""
+    if model.keras_model is None:
+        return None
+    kernels = [np.asarray(weight) for weight in model.keras_model.weights if len(weight.shape) > 1]
+    count = sum(kernel.size for kernel in kernels)
+    return sum(int(np.count_nonzero(kernel == 0)) for kernel in kernels) / count if count else None
 
 
 def build_report(
@@ -37,7 +55,7 @@ def build_report(
     """The report of a conversion; what is not known is None.
 
     Args:
-        model: the `model` section.
+        model: the float model, see `model_section`.
         recipe: what was asked.
         attempt: what each asked target came to, and how it compares.
         notes: what compression did, a line each.

@@ -8,16 +8,15 @@ from functools import partial
 from pathlib import Path
 from typing import cast
 
-import numpy as np
-
 from tfcompress import console
 from tfcompress.cache import decode, encode
 from tfcompress.compression import start_strategy
 from tfcompress.data import Data
 from tfcompress.job.data_sets import DataSets
+from tfcompress.job.results import model_section
 from tfcompress.job.stage import Stage, fingerprint_of
 from tfcompress.job.state import Lazy, ModelFacts, OriginalModel, State
-from tfcompress.load import inspect_model, load_model
+from tfcompress.load import load_model
 from tfcompress.load.files.source import sha256_of
 from tfcompress.model import FloatModel
 
@@ -45,18 +44,9 @@ def _load(state: State, parts: Sequence[str]) -> State:
         inputs=model.inputs,
         outputs=model.outputs,
         has_layers=model.keras_model is not None,
-        section={**inspect_model(model)["model"], "sparsity": _sparsity(model)},
+        section=model_section(model),
     )
     return replace(state, original=OriginalModel(facts, Lazy(lambda: model)))
-
-
-def _sparsity(model: FloatModel) -> float | None:
-    """Share of the kernels' weights that are zero; None where they cannot be read."""
-    if model.keras_model is None:
-        return None
-    kernels = [np.asarray(weight) for weight in model.keras_model.weights if len(weight.shape) > 1]
-    count = sum(kernel.size for kernel in kernels)
-    return sum(int(np.count_nonzero(kernel == 0)) for kernel in kernels) / count if count else None
 
 
 def _loaded(state: State) -> FloatModel:
