@@ -93,7 +93,8 @@ def test_all_of_it_maps_and_is_as_exact_as_the_phone_s(network: Any, absent: set
         artifact = converted(model, samples, recipe, folder)
         found[name] = sqnr(exact, outputs(folder / "model.tflite", pictures))
         if name == "edgetpu":
-            assert artifact.facts["mapping"]["cpu_ops"] == 0
+            mapping: Any = artifact.facts["mapping"]
+            assert mapping["cpu_ops"] == 0
             left = {operator.name for operator in read_tflite(folder / "model.tflite").main.operators}
             assert left.isdisjoint(absent)
     assert found["edgetpu"] >= found["phone"] - AS_THE_PHONE
