@@ -12,11 +12,15 @@ from pathlib import Path
 
 import numpy as np
 
+from tfcompress.accuracy_diff import runner_for
 from tfcompress.errors import TfCompressError
 from tfcompress.load import load_model
 from tfcompress.load.keras_versions.equivalence import random_inputs
 
-__all__ = ["MUTATIONS", "mutate"]
+__all__ = ["MUTATIONS", "SECONDS", "mutate"]
+
+SECONDS = 20.0
+MOST_ELEMENTS = 1e7
 
 
 def flip_bits(data: bytes, generator: np.random.Generator) -> bytes:
@@ -93,6 +97,19 @@ def mutate(originals: Sequence[Path], seed: int, folder: Path) -> Path:
     return target
 
 
+def open_and_run(path: Path) -> None:
+    """Load a model and predict with it, or run an artifact, as a user would."""
+    if path.suffix in {".tflite", ".onnx"}:
+        runner = runner_for(path, max_load_seconds=SECONDS)
+        shapes = {info.name: [1, *(size or 4 for size in info.shape[1:])] for info in runner.inputs}
+        if sum(np.prod(shape, dtype=float) for shape in shapes.values()) < MOST_ELEMENTS:
+            runner.run({name: np.ones(shape, "float32") for name, shape in shapes.items()})
+        return
+    model = load_model(path, max_load_seconds=SECONDS)
+    values = random_inputs(model.inputs)
+    model.predict({info.name: np.asarray(x) for info, x in zip(model.inputs, values, strict=True)})
+
+
 def main(request: Path) -> None:
     """Load each of the damaged files, one line of JSON each; the process stands for the user's own."""
     wanted = json.loads(request.read_text())
@@ -103,9 +120,7 @@ def main(request: Path) -> None:
         started = time.perf_counter()
         row: dict[str, object] = {"seed": seed, "file": path.name}
         try:
-            model = load_model(path)
-            values = random_inputs(model.inputs)
-            model.predict({info.name: np.asarray(x) for info, x in zip(model.inputs, values, strict=True)})
+            open_and_run(path)
             row["status"] = "loads"
         except TfCompressError as error:
             row |= {"status": "refused", "message": str(error)}

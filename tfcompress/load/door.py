@@ -36,12 +36,13 @@ CustomObjects = str | Mapping[str, Any] | None
 class VerdictStore(Protocol):
     """Where it is kept that a file's content was admitted."""
 
-    def __contains__(self, key: str) -> bool: ...
+    def __contains__(self, key: object, /) -> bool: ...
 
-    def add(self, key: str) -> None: ...  # noqa: D102
+    def add(self, key: str, /) -> None: ...  # noqa: D102
 
 
-_admitted: VerdictStore = set()
+_in_memory: set[str] = set()
+_admitted: VerdictStore = _in_memory
 
 
 def use_verdict_store(store: VerdictStore) -> None:

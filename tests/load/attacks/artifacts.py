@@ -14,7 +14,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from tfcompress.runtime import tf
 
-__all__ = ["ARTIFACTS"]
+__all__ = ["ARTIFACTS", "sound_onnx", "sound_tflite"]
 
 Maker = Callable[[Path, Path], Path]
 
@@ -26,6 +26,11 @@ def _converted(folder: Path, function: Callable[[Any], Any], *, flex: bool = Fal
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS, tf.lite.OpsSet.SELECT_TF_OPS]
     (folder / "model.tflite").write_bytes(converter.convert())
     return folder / "model.tflite"
+
+
+def sound_tflite(folder: Path) -> Path:
+    """A .tflite that only computes."""
+    return _converted(folder, lambda x: tf.nn.relu(tf.matmul(x, tf.ones([4, 4]))) + 1.0)
 
 
 def flex_operator(folder: Path, canary: Path) -> Path:
@@ -48,7 +53,7 @@ def _edited(change: Callable[[Any], Any]) -> Maker:
     """A small .tflite unpacked, changed and packed."""
 
     def make(folder: Path, canary: Path) -> Path:
-        path = _converted(folder, lambda x: tf.nn.relu(tf.matmul(x, tf.ones([4, 4]))) + 1.0)
+        path = sound_tflite(folder)
         model = schema.ModelT.InitFromPackedBuf(path.read_bytes(), 0)
         change(model)
         builder = flatbuffers.Builder()
@@ -130,6 +135,15 @@ def _onnx_model(
     model = helper.make_model(graph, opset_imports=imports, ir_version=10, functions=list(functions))
     (folder / "model.onnx").write_bytes(model.SerializeToString())
     return folder / "model.onnx"
+
+
+def sound_onnx(folder: Path) -> Path:
+    """An .onnx that only computes."""
+    import onnx
+
+    weights = onnx.helper.make_tensor("w", onnx.TensorProto.FLOAT, [4, 4], [0.5] * 16)
+    nodes = [onnx.helper.make_node("MatMul", ["x", "w"], ["z"]), onnx.helper.make_node("Relu", ["z"], ["y"])]
+    return _onnx_model(folder, nodes, (weights,))
 
 
 def _external(location: Callable[[Path], str]) -> Maker:

@@ -184,6 +184,8 @@ CONFIGURATIONS: dict[str, Maker] = {
     "cve_2025_12058_vocabulary_url": _inner("StringLookup", name="s", vocabulary="http://127.0.0.1:9/x"),
     "cve_2025_12060_extract": _function("keras.src.utils.file_utils", "extract_archive"),
     "cve_2026_1462_saved_model_layer": _replaced(class_name="TFSMLayer", config={"filepath": "/tmp/x", "name": "t"}),
+    "cve_2026_12479_name_as_a_path": _inner("StringLookup", name="../../../../../../tmp/tfcompress_never"),
+    "name_as_an_absolute_path": _settings(name="/tmp/tfcompress_never"),
     "ghsa_class_that_is_no_layer": _replaced(module="keras.src.saving.saving_lib", class_name="DiskIOStore",
                                              config={"root_path": "/tmp/x"}),
     # Calls of TensorFlow's API.

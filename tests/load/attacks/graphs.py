@@ -194,6 +194,12 @@ def fifo_among_the_variables(folder: Path, canary: Path) -> Path:
     return path
 
 
+def second_graph(folder: Path, canary: Path) -> Path:
+    path = sound_saved_model(folder)
+    (path / "saved_model.cpb").write_bytes((path / "saved_model.pb").read_bytes())
+    return path
+
+
 def damaged_variables(folder: Path, canary: Path) -> Path:
     path = sound_saved_model(folder)
     file = path / "variables/variables.index"
@@ -283,6 +289,7 @@ GRAPHS: dict[str, Maker] = {
     "graph_saver_as_signature": _edited(_saver_as_signature),
     "graph_of_xla": _edited(_unknown_operator),
     "graph_variables_behind_a_link": variables_behind_a_link,
+    "graph_in_two_forms": second_graph,
     "graph_fifo": fifo_among_the_variables,
     "graph_damaged_variables": damaged_variables,
     "graph_code_in_metadata": code_in_keras_metadata,

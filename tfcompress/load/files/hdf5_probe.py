@@ -6,11 +6,14 @@ variable length that share storage, arrays that expand a thousandfold, groups th
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import h5py
+
+_h5o: Any = importlib.import_module("h5py.h5o")  # the stubs do not have it
 
 __all__ = ["Probe", "RefusedError", "probe_file"]
 
@@ -88,7 +91,7 @@ def _objects(file: Any) -> Iterator[tuple[str, Any]]:
     stack: list[tuple[str, Any]] = [("/", file["/"])]
     while stack:
         name, item = stack.pop()
-        place = h5py.h5o.get_info(item.id)
+        place = _h5o.get_info(item.id)
         if (place.fileno, place.addr) in seen:
             continue
         seen.add((place.fileno, place.addr))
@@ -96,7 +99,7 @@ def _objects(file: Any) -> Iterator[tuple[str, Any]]:
             raise RefusedError(f"it holds more than {_MOST_OBJECTS} objects")
         yield name, item
         if isinstance(item, h5py.Group):
-            stack += [(f"{name.rstrip('/')}/{key}", _linked(item, key, name)) for key in item]
+            stack += [(f"{name.rstrip('/')}/{key}", _linked(item, str(key), name)) for key in item]
 
 
 def _linked(group: Any, key: str, path: str) -> Any:

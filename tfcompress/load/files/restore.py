@@ -78,12 +78,12 @@ def judge(
         UnsafeModelError: it carries code.
         ModelError: it names objects that nobody supplies.
     """
-    config = without_training_state(config or file.config or {})
-    require_json_names(file.path, config)
+    plain: dict[str, Any] = without_training_state(config or file.config or {})
+    require_json_names(file.path, plain)
     supplied = supplied_names(custom_objects)
-    repaired = repaired_config(config, keras3=reads_with_keras3(file, custom_objects))
+    repaired = repaired_config(plain, keras3=reads_with_keras3(file, custom_objects))
     if not trusted:
-        refuse_code(file.path, config, supplied)
+        refuse_code(file.path, plain, supplied)
         refuse_code(file.path, repaired, supplied)
         _refuse_recorded_graphs(file.path, repaired)
     require_known_objects(file.path, repaired, supplied)

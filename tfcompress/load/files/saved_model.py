@@ -27,6 +27,8 @@ from tfcompress.runtime import tf, tf_keras
 
 __all__ = ["load_saved_model", "loaded_saved_model", "open_saved_model", "restored_saved_model"]
 
+# Other forms of the graph, which some versions of TensorFlow would take in the place of saved_model.pb.
+_OTHER_FORMS = ("saved_model.cpb", "saved_model.pbtxt")
 _DEFAULT_SIGNATURE = "serving_default"
 
 
@@ -108,6 +110,9 @@ def judge_saved_model(path: Path, *, trusted: bool = False) -> None:
 def _refuse_files_elsewhere(path: Path) -> None:
     """Links that lead out of the folder, and what is no file at all."""
     root = path.resolve()
+    for name in _OTHER_FORMS:
+        if (path / name).exists():
+            raise UnsafeModelError(f"{path}: refused: it holds {name} beside saved_model.pb, so two graphs")
     for folder, folders, files in os.walk(path):
         for name in (*folders, *files):
             entry = Path(folder, name)

@@ -43,6 +43,9 @@ def settings_problem(value: Mapping[str, Any], supplied: Collection[str]) -> Pro
     """
     class_name, inner = value.get("class_name"), value.get("config")
     settings = inner if isinstance(inner, Mapping) else {}
+    for name in (value.get("name"), settings.get("name")):
+        if isinstance(name, str) and _is_path(name):
+            return Problem(f"a name that leads to another folder, {name[:200]!r}")
     if any(isinstance(key, str) and key.endswith("_type") and entry == "lambda" for key, entry in value.items()):
         return Problem("marshalled Python bytecode (a Lambda layer)")
     if class_name == "MeanMetricWrapper" and not _is_metric_function(settings.get("fn"), supplied):
@@ -54,6 +57,12 @@ def settings_problem(value: Mapping[str, Any], supplied: Collection[str]) -> Pro
     if class_name in _VOCABULARY_CLASSES and isinstance(settings.get("vocabulary"), str):
         return Problem(f"the path of a file to read, {settings['vocabulary'][:200]!r} ({class_name})")
     return _of_recorded_call(class_name, settings)
+
+
+def _is_path(name: str) -> bool:
+    """Keras makes file names of layers' names where it saves and loads what belongs to them (CVE-2026-12479)."""
+    first, *more = parts = name.replace("\\", "/").split("/")
+    return ".." in parts or "\0" in name or bool(more and (not first or first.endswith(":")))
 
 
 def _of_lambda(settings: Mapping[str, Any], supplied: Collection[str]) -> Problem | None:

@@ -38,6 +38,7 @@ def perform(request: Mapping[str, Any], tasks: Mapping[str, Callable[..., Any]],
         prepare: done before the cage closes, in the user's working folder.
     """
     scratch = Path(request["scratch"])
+    result: dict[str, Any]
     missing: list[str] = []
     try:
         os.chdir(request["working_folder"])
