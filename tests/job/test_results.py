@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from tfcompress.converters.artifact import Artifact
-from tfcompress.job.attempts import Attempt
+from tfcompress.job.options import ConvertOptions
 from tfcompress.job.results import build_report
-from tfcompress.load import load_model
+from tfcompress.job.state import State
+from tfcompress.load import inspect_model, load_model
 from tfcompress.recipe import Recipe
 from tfcompress.report.schema import NOT_COMPARED, Report
 from tfcompress.runtime import keras
@@ -24,11 +25,14 @@ def built(tmp_path: Path, **facts: object) -> Report:
     values = keras.Input((4,))
     model = keras.Model(values, keras.layers.Dense(2, kernel_initializer="zeros")(values))
     artifact = Artifact("cloud_tpu", folder, folder / "saved_model", facts, ("a note",))
-    attempt = Attempt({"cloud_tpu": artifact}, None, {})
+    options = ConvertOptions(model=model, output=tmp_path, targets="cloud_tpu")
+    state = State(
+        options=options, targets=("cloud_tpu",), recipe=Recipe(), work=tmp_path, artifacts={"cloud_tpu": artifact}
+    )
     return build_report(
-        load_model(model),
+        {**inspect_model(load_model(model))["model"], "sparsity": 0.25},
         Recipe(),
-        attempt,
+        state,
         notes=(),
         warnings=("labels are missing",),
         command=None,
@@ -65,5 +69,6 @@ def test_a_fact_of_a_wrong_type_is_left_out_with_a_warning(fact: dict[str, objec
     assert report.warnings[1].startswith("left out of the report: report: cloud_tpu")
 
 
-def test_the_float_models_zeros_are_counted_in_its_kernels(tmp_path: Path) -> None:
-    assert built(tmp_path).model.sparsity == 1.0
+def test_the_models_own_facts_are_typed(tmp_path: Path) -> None:
+    model = built(tmp_path).model
+    assert (model.parameters, model.sparsity, model.sha256) == (10, 0.25, None)
