@@ -25,7 +25,17 @@ if TYPE_CHECKING:  # these bring TensorFlow
     from tfcompress.model import FloatModel
     from tfcompress.recipe import Recipe
 
-__all__ = ["DEFAULT_TARGETS", "TARGETS", "Facts", "ReportRow", "Target", "TargetTable", "parse_targets", "title_of"]
+__all__ = [
+    "DEFAULT_TARGETS",
+    "TARGETS",
+    "Facts",
+    "ReportRow",
+    "Step",
+    "Target",
+    "TargetTable",
+    "parse_targets",
+    "title_of",
+]
 
 Facts = Mapping[str, Any]  # a target's own keys of report.json, or a recipe's JSON: {str: JSON value}
 
@@ -60,6 +70,14 @@ class ReportRow:
     unit: Literal["", "count", "bytes", "milliseconds", "share"] = ""
 
 
+@dataclass(frozen=True)
+class Step:
+    """What to do with an artifact next: a sentence, and a command line or code where there is one."""
+
+    text: str
+    command: str | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Target:
     """Where artifacts run, and all that a conversion has to know about it.
@@ -83,6 +101,8 @@ class Target:
         refusal: why the target's own compiler refuses an artifact with these facts; None when it does not.
         done: one line on what conversion did, from the recipe's JSON; None where there is nothing to say.
         report_rows: the target's own figures, from its section of report.json.
+        next_steps: what to do with the artifact, from its section of report.json with the `files`; commands are run in
+            the output folder.
         tools: {name: version} of what shapes the artifact and is no Python package that every target uses; None for one
             that is not installed.
     """
@@ -102,6 +122,7 @@ class Target:
     refusal: Callable[[Facts], str | None] = field(default=lambda facts: None)
     done: Callable[[Facts], str | None] = field(default=lambda recipe: None)
     report_rows: Callable[[Facts], tuple[ReportRow, ...]] = field(default=lambda facts: ())
+    next_steps: Callable[[Facts], tuple[Step, ...]] = field(default=lambda facts: ())
     tools: Callable[[], Mapping[str, str | None]] = field(default=dict)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from tfcompress.converters.artifact import Artifact
 from tfcompress.converters.forecast import Cost, Forecast
-from tfcompress.converters.target import Facts, ReportRow, Target
+from tfcompress.converters.target import Facts, ReportRow, Step, Target
 from tfcompress.errors import InputError
 from tfcompress.recipe import CloudTpu, Recipe
 
@@ -84,6 +84,17 @@ def _report_rows(facts: Facts) -> tuple[ReportRow, ...]:
     return tuple(rows)
 
 
+def _next_steps(facts: Facts) -> tuple[Step, ...]:
+    del facts
+    folder = '"$PWD/cloud_tpu/saved_model:/models/model"'
+    return (
+        Step(
+            "Serve it; README.txt beside it has the requests:",
+            f"docker run -p 8501:8501 -v {folder} tensorflow/serving",
+        ),
+    )
+
+
 def _tools() -> dict[str, str | None]:
     versions: dict[str, str | None] = {}
     for package in ("libtpu", "jaxlib"):
@@ -107,5 +118,6 @@ CLOUD_TPU = Target(
     refusal=_refusal,
     done=_done,
     report_rows=_report_rows,
+    next_steps=_next_steps,
     tools=_tools,
 )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tfcompress.converters.artifact import Artifact
 from tfcompress.converters.forecast import Cost, Forecast
-from tfcompress.converters.target import Facts, ReportRow, Target
+from tfcompress.converters.target import Facts, ReportRow, Step, Target
 from tfcompress.errors import InputError
 from tfcompress.recipe import EdgeTpu, Recipe
 
@@ -98,6 +98,17 @@ def _report_rows(facts: Facts) -> tuple[ReportRow, ...]:
     return (ReportRow("operators on the Edge TPU", f"{mapped} of {mapped + rest}"),)
 
 
+def _next_steps(facts: Facts) -> tuple[Step, ...]:
+    if any(name.endswith("_edgetpu.tflite") for name in facts["files"]):
+        return (
+            Step("Copy edgetpu/model_edgetpu.tflite to the device and open it with PyCoral or the Edge TPU delegate."),
+        )
+    return (
+        Step("Compile it for the Edge TPU, on x86-64 Linux:", "edgetpu_compiler -s -o edgetpu edgetpu/model.tflite"),
+        Step("Then copy edgetpu/model_edgetpu.tflite to the device and open it with PyCoral or the Edge TPU delegate."),
+    )
+
+
 def _tools() -> dict[str, str | None]:
     from tfcompress.converters.edgetpu.compiler import COMPILER, find_compiler
     from tfcompress.data.files import sha256_of_file
@@ -119,5 +130,6 @@ EDGETPU = Target(
     costs=_costs,
     done=lambda recipe: "Edge TPU: 8-bit integers throughout, as its compiler demands",
     report_rows=_report_rows,
+    next_steps=_next_steps,
     tools=_tools,
 )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tfcompress.converters.artifact import Artifact
 from tfcompress.converters.forecast import Cost
-from tfcompress.converters.target import Facts, Target
+from tfcompress.converters.target import Facts, Step, Target
 from tfcompress.recipe import PostTraining, Recipe
 
 if TYPE_CHECKING:
@@ -66,6 +66,18 @@ def _done(recipe: Facts) -> str | None:
     return f"phone: {_SCHEMES[scheme]}" if scheme in _SCHEMES else None
 
 
+def _next_steps(facts: Facts) -> tuple[Step, ...]:
+    del facts
+    code = (
+        "from ai_edge_litert.interpreter import Interpreter; model = Interpreter('phone/model.tflite'); "
+        "model.allocate_tensors(); model.invoke(); print(model.get_output_details())"
+    )
+    return (
+        Step("Put phone/model.tflite into the app, and open it with LiteRT."),
+        Step("Try it on this machine:", f'python -c "{code}"'),
+    )
+
+
 PHONE = Target(
     name="phone",
     title="Phone",
@@ -75,4 +87,5 @@ PHONE = Target(
     needs_calibration=_needs_calibration,
     costs=_costs,
     done=_done,
+    next_steps=_next_steps,
 )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +37,17 @@ def test_the_trained_model_is_converted_and_judged(library: Any, tmp_path: Path)
     assert (tmp_path / "out/phone/model.tflite").exists()
     assert told[0]["phone/file/bytes"] == callback.conversion.targets["phone"].bytes
     assert "phone" in callback.conversion._repr_html_().lower()
+
+
+def test_the_command_of_the_next_step_runs_in_the_output_folder(tmp_path: Path) -> None:
+    callback = tfcompress.ConvertAtEnd(tmp_path / "out", targets="phone", calibration=X)
+    fitted(keras, callback)
+    assert callback.conversion is not None
+    command = next(step.command for step in callback.conversion.targets["phone"].next_steps if step.command)
+    _, *words = shlex.split(command)
+    done = subprocess.run([sys.executable, *words], cwd=tmp_path / "out", capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "int8" in done.stdout
 
 
 def test_a_conversion_that_fails_does_not_cost_the_training(tmp_path: Path) -> None:

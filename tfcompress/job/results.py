@@ -105,8 +105,9 @@ def _target(name: str, attempt: State, recipe: Recipe, lost: list[str]) -> Targe
     facts |= _compared(attempt.results.get(name), recipe)
     if (refusal := target.refusal(facts)) is not None:
         facts |= {"status": "failed", "reason": refusal}
-    files = {"notes": artifact.notes, "files": _files(artifact)}
-    return _section(name, {"title": target.title, "rows": rows, **facts, **files}, lost)
+    facts |= {"title": target.title, "rows": rows, "notes": artifact.notes, "files": _files(artifact)}
+    facts["next_steps"] = [{"text": step.text, "command": step.command} for step in target.next_steps(facts)]
+    return _section(name, facts, lost)
 
 
 def _compared(result: CandidateResult | None, recipe: Recipe) -> dict[str, Any]:
