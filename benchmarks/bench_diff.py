@@ -154,7 +154,7 @@ class _Noise:
 
 def _noise(model: FloatModel | Any, count: int) -> Samples:
     inputs: tuple[TensorInfo, ...] = model.inputs
-    return Samples(_Noise(tuple(size or 1 for size in inputs[0].shape[1:]), count), inputs, model.outputs)
+    return Samples(_Noise(inputs[0].sizes(), count), inputs, model.outputs)
 
 
 def _memory() -> dict[str, Any]:

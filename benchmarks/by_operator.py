@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from tfcompress.compression.simulation.quantize import FakeQuantize
+from tfcompress.graphs.tflite.interpreter import executed, new_interpreter
+from tfcompress.graphs.tflite.quantization import dequantize, to_stored
 from tfcompress.model import FloatModel
 from tfcompress.runtime import tf_keras
 
@@ -62,23 +63,16 @@ def _sources(layer: Any) -> list[Any]:
 
 def _file_values(content: bytes, sample: Arrays, layers: list[Any]) -> dict[Any, np.ndarray]:
     """{quantizer: the values of its tensor in the file}, for those whose size and scale one int8 tensor alone has."""
-    interpreter = Interpreter(
-        model_content=content,
-        experimental_preserve_all_tensors=True,
-        experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
-    )
-    interpreter.allocate_tensors()
+    interpreter = new_interpreter(content, xnnpack=False, keep_all=True)
     for detail, values in zip(interpreter.get_input_details(), sample.values(), strict=True):
-        scale, zero = detail["quantization"]
-        given = np.clip(np.round(values / scale) + zero, -128, 127) if scale else values
-        interpreter.set_tensor(detail["index"], given.astype(detail["dtype"]))
+        interpreter.set_tensor(detail["index"], to_stored(values, detail))
     interpreter.invoke()
-    made = {int(index) for operator in interpreter._get_ops_details() for index in operator["outputs"]}
+    made = {int(index) for operator in executed(interpreter) for index in operator["outputs"]}
     tensors: dict[tuple[int, float], list[np.ndarray]] = {}
     for detail in interpreter.get_tensor_details():
         scale, zero = detail["quantization"]
         if detail["index"] in made and detail["dtype"] is np.int8 and scale:
-            values = (interpreter.get_tensor(detail["index"]).astype(np.float32) - zero) * np.float32(scale)
+            values = dequantize(interpreter.get_tensor(detail["index"]), scale, zero)
             tensors.setdefault((values.size, float(f"{scale:.5g}")), []).append(values.reshape(-1))
     found = {}
     for layer in layers:

@@ -25,7 +25,7 @@ def inputs_for(model: FloatModel, count: int) -> dict[str, np.ndarray]:
     embeds = any(type(layer).__name__ == "Embedding" for layer in all_layers(model.keras_model))
     found = {}
     for info in model.inputs:
-        sizes = tuple(OPEN_SIZE if size is None else size for size in info.shape[1:])
+        sizes = info.sizes(OPEN_SIZE)
         if np.dtype(info.dtype).kind == "f" and not embeds:
             found[info.name] = _values(sizes, count)
         else:

@@ -91,7 +91,7 @@ def _inputs(model: FloatModel, count: int, pixels: bool) -> dict[str, Any]:
     embeds = any(type(layer).__name__ == "Embedding" for layer in all_layers(model.keras_model))
     arrays: dict[str, Any] = {}
     for info in model.inputs:
-        shape = (count, *(OPEN_SIZE if size is None else size for size in info.shape[1:]))
+        shape = (count, *info.sizes(OPEN_SIZE))
         if embeds or np.dtype(info.dtype).kind in "iu":
             arrays[info.name] = random.integers(0, 2, shape).astype(info.dtype)
         else:

@@ -82,7 +82,7 @@ def _data(name: str, reference: Runner) -> tuple[Samples, str]:
         if name.startswith(prefix):
             samples = open_data(SHARED / "data" / path, reference.inputs, reference.outputs, flag="data", **options)
             return samples, path
-    values = real_inputs(name, tuple(size or 1 for size in reference.inputs[0].shape[1:]))
+    values = real_inputs(name, reference.inputs[0].sizes())
     if values is None:
         raise TfCompressError("no inputs that the model was made for are at hand")
     samples = samples_from_arrays(values, model_inputs=reference.inputs, model_outputs=reference.outputs)

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ai_edge_litert.interpreter import Interpreter
 
 from benchmarks.models import PREFIX, SHARED, applications, index, keras_files, load
 from tfcompress.converters.edgetpu import convert, forecast
@@ -23,8 +22,8 @@ from tfcompress.converters.litert import to_float_tflite
 from tfcompress.converters.rewriting import EDGETPU, rewrite_graph, rows_for
 from tfcompress.data import samples_from_arrays
 from tfcompress.errors import TfCompressError
+from tfcompress.graphs.tflite.interpreter import new_interpreter
 from tfcompress.model import FloatModel
-from tfcompress.native_output import silenced
 from tfcompress.recipe import EdgeTpu, PostTraining, Recipe
 
 SECONDS = 1500
@@ -94,11 +93,8 @@ def float_row(name: str) -> dict[str, Any]:
 
 def _with_fixed_sizes(model: FloatModel) -> FloatModel:
     """The model with `OPEN_SIZE` where an input size is open."""
-    inputs = (
-        dataclasses.replace(info, shape=(info.shape[0], *(size or OPEN_SIZE for size in info.shape[1:])))
-        for info in model.inputs
-    )
-    return dataclasses.replace(model, inputs=tuple(inputs))
+    inputs = tuple(info.of_sample_shape(info.sizes(OPEN_SIZE)) for info in model.inputs)
+    return dataclasses.replace(model, inputs=inputs)
 
 
 def _is_convolutional(model: FloatModel) -> bool:
@@ -109,9 +105,7 @@ def _is_convolutional(model: FloatModel) -> bool:
 def _converted(model: FloatModel, level: Any) -> Any:
     random = np.random.default_rng(0)
     inputs = {
-        info.name: random.normal(size=[CALIBRATION_SAMPLES, *(size or OPEN_SIZE for size in info.shape[1:])]).astype(
-            info.dtype
-        )
+        info.name: random.normal(size=[CALIBRATION_SAMPLES, *info.sizes(OPEN_SIZE)]).astype(info.dtype)
         for info in model.inputs
     }
     samples = samples_from_arrays(inputs, model_inputs=model.inputs, model_outputs=model.outputs)
@@ -133,10 +127,7 @@ def _figures(mapping: Any, suffix: str) -> dict[str, Any]:
 
 def _agreement(first: bytes, second: bytes) -> float:
     """Share of random inputs with the same largest element of every output."""
-    with silenced():
-        graphs = [Interpreter(model_content=content, num_threads=2) for content in (first, second)]
-        for graph in graphs:
-            graph.allocate_tensors()
+    graphs = [new_interpreter(content, threads=2) for content in (first, second)]
     random, same = np.random.default_rng(1), 0
     for _ in range(AGREEMENT_SAMPLES):
         inputs = [random.normal(size=d["shape"]).astype(d["dtype"]) for d in graphs[0].get_input_details()]

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ai_edge_litert.interpreter import Interpreter
 
 from benchmarks.fair_inputs import photos, photos_of, real_inputs
 from benchmarks.models import SHARED, keras_files, load
 from tfcompress.converters.phone import convert
 from tfcompress.data import Samples, samples_from_arrays
 from tfcompress.errors import TfCompressError
+from tfcompress.graphs.tflite.interpreter import new_interpreter
+from tfcompress.graphs.tflite.quantization import to_real, to_stored
 from tfcompress.layer_names import all_layers
 from tfcompress.model import FloatModel
 from tfcompress.native_output import silenced
@@ -119,8 +120,7 @@ def _published(path: Path) -> Path | None:
 
 def _run(path: Path, inputs: list[np.ndarray]) -> np.ndarray:
     """Real values of the first output, sample by sample."""
-    interpreter = Interpreter(model_path=str(path))
-    interpreter.allocate_tensors()
+    interpreter = new_interpreter(path.read_bytes())
     details, output = interpreter.get_input_details(), interpreter.get_output_details()[0]
     results = []
     for index in range(len(inputs[0])):
@@ -129,15 +129,9 @@ def _run(path: Path, inputs: list[np.ndarray]) -> np.ndarray:
             if list(detail["shape"]) != list(one.shape):
                 interpreter.resize_tensor_input(detail["index"], one.shape)
                 interpreter.allocate_tensors()
-            scale, zero = detail["quantization"]
-            if np.dtype(detail["dtype"]).kind == "i" and scale:
-                limits = np.iinfo(detail["dtype"])
-                one = np.clip(np.round(one / scale) + zero, limits.min, limits.max)
-            interpreter.set_tensor(detail["index"], one.astype(detail["dtype"]))
+            interpreter.set_tensor(detail["index"], to_stored(one, detail))
         interpreter.invoke()
-        scale, zero = output["quantization"]
-        value = interpreter.get_tensor(output["index"]).astype(np.float64)
-        results.append((value - zero) * scale if scale else value)
+        results.append(to_real(interpreter.get_tensor(output["index"]), output))
     return np.concatenate(results)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -10,11 +9,12 @@ from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
-from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from tfcompress.data import Samples
 from tfcompress.errors import ConversionError
 from tfcompress.graphs.tflite import Subgraph, read_tflite
+from tfcompress.graphs.tflite.interpreter import new_interpreter
+from tfcompress.graphs.tflite.operators import traits
 from tfcompress.native_output import silenced
 
 __all__ = ["ActivationRunner", "activation_limits", "float_activations"]
@@ -32,18 +32,11 @@ def float_activations(graph: Subgraph) -> dict[str, int]:
     return {tensor.name: tensor.index for tensor in tensors if tensor.dtype == "float32"}
 
 
-_FUSED_LIMITS = {
-    schema.ActivationFunctionType.RELU: (0.0, math.inf),
-    schema.ActivationFunctionType.RELU6: (0.0, 6.0),
-    schema.ActivationFunctionType.RELU_N1_TO_1: (-1.0, 1.0),
-}
-_OPERATOR_LIMITS = {
-    "RELU": (0.0, math.inf),
-    "RELU6": (0.0, 6.0),
-    "RELU_N1_TO_1": (-1.0, 1.0),
-    "LOGISTIC": (0.0, 1.0),
-    "SOFTMAX": (0.0, 1.0),
-    "TANH": (-1.0, 1.0),
+# The activation that is fused into an operator, by the operator that it would be alone.
+_FUSED = {
+    schema.ActivationFunctionType.RELU: "RELU",
+    schema.ActivationFunctionType.RELU6: "RELU6",
+    schema.ActivationFunctionType.RELU_N1_TO_1: "RELU_N1_TO_1",
 }
 
 
@@ -52,7 +45,7 @@ def activation_limits(graph: Subgraph) -> dict[int, tuple[float, float]]:
     limits = {}
     for operator in graph.operators:
         fused = getattr(operator.options, "FusedActivationFunction", lambda: schema.ActivationFunctionType.NONE)()
-        known = _OPERATOR_LIMITS.get(operator.name) or _FUSED_LIMITS.get(fused)
+        known = traits(operator.name).limits or traits(_FUSED.get(fused, "")).limits
         if known is not None:
             limits.update(dict.fromkeys(operator.outputs, known))
     return limits
@@ -84,15 +77,7 @@ class ActivationRunner:
 
     def _new_interpreter(self, *, delegate: bool) -> Any:
         self._delegate = delegate
-        with silenced():
-            return Interpreter(
-                model_content=self.content,
-                num_threads=self.threads,
-                experimental_preserve_all_tensors=True,
-                experimental_op_resolver_type=(
-                    OpResolverType.AUTO if delegate else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-                ),
-            )
+        return new_interpreter(self.content, threads=self.threads, xnnpack=delegate, keep_all=True, allocate=False)
 
     def batch_size(self) -> int:
         """Samples a batch such that all their activations fit `ACTIVATION_BYTES`."""

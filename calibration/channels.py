@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from tfcompress.graphs.tflite import Subgraph
+from tfcompress.graphs.tflite.operators import traits
 
 __all__ = ["ChannelRanges", "channel_warnings", "outlier_tensors"]
 
@@ -14,7 +15,6 @@ __all__ = ["ChannelRanges", "channel_warnings", "outlier_tensors"]
 OUTLIER = 16.0
 DEAD_SHARE = 0.5  # of a layer; healthy ReLU networks have some
 LEAST_CHANNELS = 4
-_WITH_CHANNELS = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED")
 
 
 class ChannelRanges:
@@ -98,7 +98,7 @@ def channel_warnings(seen: Mapping[str, ChannelRanges], graph: Subgraph) -> tupl
 
 
 def _layer_outputs(graph: Subgraph) -> list[str]:
-    outputs = [op.outputs[0] for op in graph.operators if op.name in _WITH_CHANNELS and op.outputs]
+    outputs = [op.outputs[0] for op in graph.operators if traits(op.name).multiplies and op.outputs]
     return [graph.tensors[index].name for index in outputs if index not in graph.outputs]
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from tfcompress.calibration.histogram import Histogram
 from tfcompress.calibration.result import Range
+from tfcompress.graphs.tflite.quantization import fake_quantize
 
 __all__ = [
     "ANYTHING",
@@ -181,8 +182,7 @@ def quantization_error(values: np.ndarray, weights: np.ndarray, low: float, high
     """
     scale = (high - low) / (levels - 1)
     zero_point = round(-low / scale)
-    integers = np.clip(np.round(values / scale) + zero_point, 0, levels - 1)
-    errors = (integers - zero_point) * scale - values
+    errors = fake_quantize(values, scale, zero_point=zero_point, limits=(0, levels - 1)) - values
     return float(np.dot(errors * errors, weights) / weights.sum())
 
 

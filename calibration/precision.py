@@ -8,6 +8,7 @@ import numpy as np
 
 from tfcompress.calibration.estimators import quantization_error
 from tfcompress.calibration.histogram import Histogram
+from tfcompress.graphs.tflite.quantization import fake_quantize
 
 __all__ = ["activation_sqnr_db", "weight_sqnr_db"]
 
@@ -29,7 +30,7 @@ def weight_sqnr_db(rows: np.ndarray, bits: int) -> float | None:
     largest = np.abs(rows).max(axis=1, keepdims=True, initial=0.0)
     scales = np.where(largest > 0, largest, 1.0) / (2 ** (bits - 1) - 1)
     rows = rows.astype(np.float64)
-    error = np.round(rows / scales) * scales - rows
+    error = fake_quantize(rows, scales) - rows
     return _decibels(float(np.mean(rows**2)), float(np.mean(error**2)))
 
 

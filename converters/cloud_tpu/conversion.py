@@ -11,7 +11,6 @@ import gc
 import json
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from tfcompress import console
@@ -23,6 +22,7 @@ from tfcompress.converters.cloud_tpu.saved_model import write_saved_model
 from tfcompress.converters.cloud_tpu.serving import write_batching_parameters, write_readme, write_warmup_requests
 from tfcompress.converters.cloud_tpu.stablehlo import lower_graph, lower_saved_model
 from tfcompress.data import Samples
+from tfcompress.data.fixed_sizes import with_fixed_sizes
 from tfcompress.diagnosis import optional
 from tfcompress.graphs.tensorflow.folding import fold_batch_norms, fold_constants
 from tfcompress.graphs.tensorflow.inference_graph import InferenceGraph, trace
@@ -57,7 +57,7 @@ def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, outp
         ConversionError: the model cannot be traced, or XLA cannot take it.
     """
     options = recipe.cloud_tpu
-    model = _with_sizes_of(model, calibration)
+    model = with_fixed_sizes(model, calibration)
     check_model(model)
     layers = _layer_names(model)
     graphs = []
@@ -115,15 +115,6 @@ def prove(
     check_topologies(topologies)
     console.note(f"compiling for {', '.join(topologies)}")
     return compile_all(lower_saved_model(saved_model, batch_sizes, layer_names), topologies, layer_names)
-
-
-def _with_sizes_of(model: FloatModel, calibration: Samples | None) -> FloatModel:
-    """`model` with sizes that it leaves open beyond the batch taken from the first calibration sample."""
-    if calibration is None or not any(None in info.shape[1:] for info in model.inputs):
-        return model
-    first = next(calibration.batches(1)).inputs
-    inputs = tuple(replace(info, shape=(info.shape[0], *first[info.name].shape[1:])) for info in model.inputs)
-    return replace(model, inputs=inputs)
 
 
 def _layer_names(model: FloatModel) -> Collection[str]:

@@ -69,7 +69,7 @@ def check_model(model: FloatModel) -> None:
                 f"{model.name}: input {info.name!r} is text, which XLA has no dtype for; move the text processing out "
                 "of the model and export from the first numeric tensor"
             )
-        if None in info.shape[1:]:
+        if info.has_open_sizes:
             raise ConversionError(
                 f"{model.name}: input {info.name!r} has the dynamic shape {info.shape}, and XLA for TPU needs fixed "
                 "sizes beyond the batch; give calibration samples of the size to serve, or build the model with it"

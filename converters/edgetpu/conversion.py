@@ -24,6 +24,7 @@ from tfcompress.graphs.tflite import read_tflite
 from tfcompress.layer_names import all_layers
 from tfcompress.model import FloatModel
 from tfcompress.recipe import Recipe
+from tfcompress.tensor_info import have_open_sizes
 
 __all__ = ["convert"]
 
@@ -69,7 +70,7 @@ def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, outp
 
 def _with_fixed_sizes(model: FloatModel, calibration: Samples | None) -> FloatModel:
     """The model with input sizes that are open taken from the calibration data: the Edge TPU has static shapes only."""
-    if all(size is not None for info in model.inputs for size in info.shape[1:]):
+    if not have_open_sizes(model.inputs):
         return model
     if calibration is None:
         raise ConversionError(

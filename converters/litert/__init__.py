@@ -7,8 +7,9 @@ each layer needs, and `describe` states the facts of a finished file.
 
 from tfcompress.converters.litert.bit_widths import LayerBits, advise
 from tfcompress.converters.litert.facts import describe
-from tfcompress.converters.litert.float_tflite import to_float_tflite, with_fixed_sizes
+from tfcompress.converters.litert.float_tflite import to_float_tflite
 from tfcompress.converters.litert.int8 import Int8Model, quantize_int8
+from tfcompress.data.fixed_sizes import with_fixed_sizes
 
 __all__ = [
     "Int8Model",

@@ -10,21 +10,18 @@ import numpy as np
 from tfcompress.calibration import observe
 from tfcompress.calibration.histogram import Histogram
 from tfcompress.calibration.precision import activation_sqnr_db, weight_sqnr_db
-from tfcompress.converters.litert.float_tflite import to_float_tflite, with_fixed_sizes
+from tfcompress.converters.litert.float_tflite import to_float_tflite
 from tfcompress.converters.litert.patterns import layers_by_tensor
 from tfcompress.data import Samples
+from tfcompress.data.fixed_sizes import with_fixed_sizes
 from tfcompress.graphs.tflite import Operator, Subgraph, TfliteFile, read_tflite
+from tfcompress.graphs.tflite.operators import kernel_of, traits
 from tfcompress.model import FloatModel
 
 __all__ = ["BITS", "ENOUGH_DB", "LayerBits", "advise", "layer_bits"]
 
 BITS = (4, 8, 16)
 ENOUGH_DB = 25.0  # what the report grades as good
-# Operators with a kernel: which input it is, and its axis of output channels (LiteRT quantization specification).
-_KERNELS = {
-    "CONV_2D": (1, 0), "DEPTHWISE_CONV_2D": (1, 3), "FULLY_CONNECTED": (1, 0), "TRANSPOSE_CONV": (1, 0),
-    "CONV_3D": (1, 4), "BATCH_MATMUL": (1, 0), "GATHER": (0, 0), "EMBEDDING_LOOKUP": (1, 0),
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -93,11 +90,9 @@ def _named_operators(model: FloatModel, file: TfliteFile) -> list[tuple[Operator
 
 
 def _weights(operator: Operator, graph: Subgraph) -> dict[int, float | None]:
-    place, axis = _KERNELS.get(operator.name, (0, 0))
-    known = operator.name in _KERNELS and place < len(operator.inputs) and operator.inputs[place] >= 0
-    kernel = graph.tensors[operator.inputs[place]] if known else None
+    kernel, axis = kernel_of(operator, graph), traits(operator.name).channel_axis
     values = None if kernel is None or kernel.dtype != "float32" else kernel.array()
-    if values is None or values.ndim <= axis:
+    if values is None or axis is None or values.ndim <= axis:
         return {}
     rows = np.moveaxis(values, axis, 0).reshape(values.shape[axis], -1)
     return {bits: weight_sqnr_db(rows, bits) for bits in BITS}

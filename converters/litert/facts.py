@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from ai_edge_litert.interpreter import Interpreter
-
 from tfcompress.converters.litert.latency import measure_latency, xnnpack_share
 from tfcompress.diagnosis import optional
 from tfcompress.graphs.tflite import Operator, Subgraph, TfliteFile, read_tflite
+from tfcompress.graphs.tflite.interpreter import CANNOT_RUN, new_interpreter
+from tfcompress.graphs.tflite.operators import CONVERSIONS
 from tfcompress.native_output import silenced
 
 __all__ = ["batch_is_resizable", "describe", "float_operators", "select_operators"]
 
 _FLOAT = ("float32", "float16", "bfloat16", "float64")
-_AT_THE_EDGE = ("QUANTIZE", "DEQUANTIZE")
 
 
 def float_operators(file: TfliteFile, except_for: Collection[str] = ()) -> tuple[str, ...]:
@@ -31,7 +30,7 @@ def float_operators(file: TfliteFile, except_for: Collection[str] = ()) -> tuple
         operator.name
         for graph in file.subgraphs
         for operator in graph.operators
-        if operator.name not in _AT_THE_EDGE
+        if operator.name not in CONVERSIONS
         and _touches_float(operator, graph)
         and not any(graph.tensors[index].name in except_for for index in operator.outputs)
     )
@@ -60,15 +59,14 @@ def batch_is_resizable(content: bytes) -> bool | None:
     answer: bool | None = None
     try:
         with silenced():
-            interpreter = Interpreter(model_content=content)
-            interpreter.allocate_tensors()
+            interpreter = new_interpreter(content)
             answer = False
             for detail in interpreter.get_input_details():
                 interpreter.resize_tensor_input(detail["index"], [2, *detail["shape"][1:]])
             interpreter.allocate_tensors()
             interpreter.invoke()
             return all(list(item["shape"][:1]) == [2] for item in interpreter.get_output_details())
-    except (RuntimeError, ValueError):  # LiteRT's word for an operator that cannot be resized, or that it lacks
+    except CANNOT_RUN:  # LiteRT's word for an operator that cannot be resized, or that it lacks
         return answer
 
 

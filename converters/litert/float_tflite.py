@@ -7,7 +7,6 @@ the model's own order (the converter sorts a function's outputs by name).
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -26,27 +25,7 @@ from tfcompress.model import FloatModel
 from tfcompress.native_output import silenced
 from tfcompress.runtime import tf
 
-__all__ = ["convert_with", "first_sample", "float_file", "new_converter", "to_float_tflite", "with_fixed_sizes"]
-
-
-def with_fixed_sizes(model: FloatModel, samples: Samples | None) -> FloatModel:
-    """The model with inputs of the samples' sizes where it leaves sizes other than the batch open.
-
-    An open size becomes 1 in a .tflite, with which a convolution has nothing to slide over: the file then runs only
-    after the caller has resized its inputs.
-
-    Args:
-        model: any model; one without open sizes comes back as it is.
-        samples: whose first sample has the wanted sizes; None leaves them open.
-
-    Raises:
-        DataError: the first sample is bad.
-    """
-    if samples is None or all(None not in info.shape[1:] for info in model.inputs):
-        return model
-    first = next(samples.take(1).batches(1)).inputs
-    fixed = tuple(replace(info, shape=(info.shape[0], *first[info.name].shape[1:])) for info in model.inputs)
-    return replace(model, inputs=fixed)
+__all__ = ["convert_with", "first_sample", "float_file", "new_converter", "to_float_tflite"]
 
 
 def new_converter(model: FloatModel, *, allow_select_ops: bool) -> Any:

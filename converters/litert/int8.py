@@ -10,7 +10,7 @@ from tfcompress.calibration import Calibration, ChannelRanges, calibrate, channe
 from tfcompress.console import warn
 from tfcompress.converters.litert import converter_engine
 from tfcompress.converters.litert.engines import EngineName, Int8Model, quantize_calibrated, with_wider_activations
-from tfcompress.converters.litert.float_tflite import float_file, with_fixed_sizes
+from tfcompress.converters.litert.float_tflite import float_file
 from tfcompress.converters.litert.indices import index_path
 from tfcompress.converters.litert.interface import indices_as_integers
 from tfcompress.converters.litert.limits import Limits
@@ -19,6 +19,7 @@ from tfcompress.converters.litert.quality import improve_weights, plan_for
 from tfcompress.converters.litert.quality_search import closest
 from tfcompress.converters.litert.recurrent import state_tensors
 from tfcompress.data import Samples
+from tfcompress.data.fixed_sizes import with_fixed_sizes
 from tfcompress.errors import DataError
 from tfcompress.graphs.tflite import read_tflite
 from tfcompress.model import FloatModel

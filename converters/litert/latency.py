@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 import numpy as np
-from ai_edge_litert.interpreter import Interpreter
 
 from tfcompress.cache import remembered
+from tfcompress.graphs.tflite.interpreter import CANNOT_RUN, executed, new_interpreter
 from tfcompress.native_output import silenced
 
 __all__ = ["measure_latency", "xnnpack_share"]
@@ -52,11 +52,8 @@ def xnnpack_share(content: bytes) -> dict[str, object] | None:
         LiteRT cannot run the file.
     """
     try:
-        with silenced():
-            interpreter = Interpreter(model_content=content, num_threads=1)
-            interpreter.allocate_tensors()
-            details = interpreter._get_ops_details()  # no public call tells what a delegate took
-    except (RuntimeError, ValueError):
+        details = executed(new_interpreter(content, threads=1))
+    except CANNOT_RUN:
         return None
     nodes = [node for node in details if node["op_name"] != DELEGATE]
     taken: set[int] = set()
@@ -86,11 +83,10 @@ def _one(content: bytes, threads: int) -> Mapping[str, float] | None:
 def _measured(content: bytes, threads: int) -> dict[str, float] | None:
     try:
         with silenced():
-            interpreter = Interpreter(model_content=content, num_threads=threads)
-            interpreter.allocate_tensors()
+            interpreter = new_interpreter(content, threads=threads)
             _fill_inputs(interpreter)
             times = _times(interpreter)
-    except (RuntimeError, ValueError):  # LiteRT says so for an operator that it does not have
+    except CANNOT_RUN:  # LiteRT says so for an operator that it does not have
         return None
     return {"median": round(float(np.median(times)), 4), "p90": round(float(np.quantile(times, 0.9)), 4)}
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from ai_edge_litert.interpreter import Interpreter
 
 from tfcompress.cache import remembered
 from tfcompress.calibration.activations import ActivationRunner
@@ -15,6 +15,9 @@ from tfcompress.converters.litert.rounding.moments import collect_moments
 from tfcompress.data import Samples
 from tfcompress.graphs.tflite import TfliteFile, read_tflite
 from tfcompress.graphs.tflite.editor import ModelEditor
+from tfcompress.graphs.tflite.interpreter import new_interpreter
+from tfcompress.graphs.tflite.operators import traits
+from tfcompress.graphs.tflite.quantization import to_real, to_stored
 from tfcompress.native_output import silenced
 from tfcompress.recipe import PostTraining
 
@@ -22,7 +25,6 @@ __all__ = ["QualityPlan", "few_enough", "improve_weights", "output_error", "plan
 
 COMPARED_SAMPLES = 256
 TAIL_SHARE = 0.1  # of all activations: what may become 16 bit
-_CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "CONV_3D")
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,9 @@ def tail_tensors(file: TfliteFile) -> tuple[str, ...]:
     scale come out equal.
     """
     graph = file.main
-    last = max((operator.index for operator in graph.operators if operator.name in _CONVOLUTIONS), default=None)
+    last = max(
+        (operator.index for operator in graph.operators if traits(operator.name).kind == "convolution"), default=None
+    )
     if last is None:
         return ()
     reached = {index for operator in graph.operators[last : last + 1] for index in operator.outputs}
@@ -159,7 +163,7 @@ def output_error(float_content: bytes, content: bytes, samples: Samples) -> floa
         Infinity for a file that LiteRT cannot run: XNNPACK refuses some combinations of scales.
     """
     runner = ActivationRunner(float_content)
-    interpreter = Interpreter(model_content=content)
+    interpreter = new_interpreter(content, allocate=False)
     wrong, power = 0.0, 0.0
     for _ in runner.over(samples.take(COMPARED_SAMPLES)):
         inputs = [runner.value(index).copy() for index in runner.graph.inputs]
@@ -175,7 +179,7 @@ def output_error(float_content: bytes, content: bytes, samples: Samples) -> floa
     return wrong / max(power, 1e-30)
 
 
-def _run(interpreter: Interpreter, inputs: list[np.ndarray]) -> list[np.ndarray]:
+def _run(interpreter: Any, inputs: list[np.ndarray]) -> list[np.ndarray]:
     details = interpreter.get_input_details()
     with silenced():
         if any(tuple(detail["shape"]) != value.shape for detail, value in zip(details, inputs, strict=True)):
@@ -183,21 +187,6 @@ def _run(interpreter: Interpreter, inputs: list[np.ndarray]) -> list[np.ndarray]
                 interpreter.resize_tensor_input(detail["index"], value.shape)
         interpreter.allocate_tensors()
         for detail, value in zip(details, inputs, strict=True):
-            interpreter.set_tensor(detail["index"], _to_integers(value, detail))
+            interpreter.set_tensor(detail["index"], to_stored(value, detail))
         interpreter.invoke()
-    return [_to_real(interpreter.get_tensor(item["index"]), item) for item in interpreter.get_output_details()]
-
-
-def _to_integers(value: np.ndarray, detail: dict[str, object]) -> np.ndarray:
-    dtype = np.dtype(detail["dtype"])  # type: ignore[call-overload]
-    scale, zero_point = detail["quantization"]  # type: ignore[misc]
-    if dtype.kind != "i" or scale == 0.0:  # type: ignore[has-type]
-        return value.astype(dtype, copy=False)
-    limits = np.iinfo(dtype)
-    return np.clip(np.round(value / scale) + zero_point, limits.min, limits.max).astype(dtype)  # type: ignore[has-type]
-
-
-def _to_real(value: np.ndarray, detail: dict[str, object]) -> np.ndarray:
-    scale, zero_point = detail["quantization"]  # type: ignore[misc]
-    real = value.astype(np.float64)
-    return real if scale == 0.0 else (real - zero_point) * scale  # type: ignore[has-type]
+    return [to_real(interpreter.get_tensor(item["index"]), item) for item in interpreter.get_output_details()]

@@ -10,9 +10,10 @@ from tfcompress.calibration import Calibration
 from tfcompress.converters.artifact import Artifact
 from tfcompress.converters.litert import converter_engine, schemes
 from tfcompress.converters.litert.facts import describe
-from tfcompress.converters.litert.float_tflite import float_file, with_fixed_sizes
+from tfcompress.converters.litert.float_tflite import float_file
 from tfcompress.converters.litert.int8 import quantize_int8
 from tfcompress.data import Samples
+from tfcompress.data.fixed_sizes import with_fixed_sizes
 from tfcompress.model import FloatModel
 from tfcompress.recipe import Recipe
 

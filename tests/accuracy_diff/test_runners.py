@@ -11,9 +11,10 @@ import tfcompress
 from tests.accuracy_diff.faults import Bench
 from tests.accuracy_diff.models import pictures_like, plain_cnn, seeded
 from tfcompress.accuracy_diff import compare, runner_for
-from tfcompress.accuracy_diff.litert_runner import LiteRtRunner, dequantize, quantize
+from tfcompress.accuracy_diff.litert_runner import LiteRtRunner
 from tfcompress.data import samples_from_arrays
 from tfcompress.errors import InputError, ModelError
+from tfcompress.graphs.tflite.quantization import dequantize, quantize
 from tfcompress.native_output import silenced
 from tfcompress.runtime import keras, tf, tf_keras
 

@@ -31,7 +31,7 @@ def small_model(library: Any) -> Any:
 
 
 def predictions(model: FloatModel) -> dict[str, np.ndarray]:
-    x = np.random.default_rng(3).random((2, *[size or 1 for size in model.inputs[0].shape[1:]]), dtype=np.float32)
+    x = np.random.default_rng(3).random((2, *model.inputs[0].sizes()), dtype=np.float32)
     return model.predict({model.inputs[0].name: x})
 
 

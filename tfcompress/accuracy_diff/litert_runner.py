@@ -16,15 +16,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from tfcompress.accuracy_diff.runners import Arrays, as_float32, in_fixed_batches
 from tfcompress.errors import ModelError, one_line
 from tfcompress.graphs.tflite import read_tflite
+from tfcompress.graphs.tflite.interpreter import CANNOT_RUN, new_interpreter
+from tfcompress.graphs.tflite.quantization import dequantize, quantize
 from tfcompress.model import TensorInfo
 from tfcompress.native_output import silenced
 
-__all__ = ["LiteRtRunner", "dequantize", "quantize"]
+__all__ = ["LiteRtRunner"]
 
 # The same kernel may sum in another order in a larger batch: relative to the largest output.  A batch that is not
 # supported by the file gives errors of the order of 1.
@@ -64,24 +65,6 @@ class _Port:
         return TensorInfo(self.name, tuple(sizes), self.dtype.name)
 
 
-def quantize(values: np.ndarray, scale: float, zero_point: int, dtype: np.dtype[Any]) -> np.ndarray:
-    """Real values as integers: round(x / scale) + zero_point, halves to even, clipped to the dtype.
-
-    LiteRT, "8-bit quantization specification": real_value = (int8_value - zero_point) * scale.
-    """
-    limits = np.iinfo(dtype)
-    scaled = np.divide(values, np.float32(scale), dtype=np.float32)
-    np.rint(scaled, out=scaled)
-    scaled += zero_point
-    np.clip(scaled, limits.min, limits.max, out=scaled)
-    return scaled.astype(dtype)
-
-
-def dequantize(values: np.ndarray, scale: float, zero_point: int) -> np.ndarray:
-    """Integers as real float32 values."""
-    return (values.astype(np.float32) - np.float32(zero_point)) * np.float32(scale)
-
-
 class LiteRtRunner:
     """A `.tflite` file.
 
@@ -103,23 +86,18 @@ class LiteRtRunner:
         self.outputs = tuple(port.info for port in self._outputs)
         # None stands for an interpreter that the thread that needs it will make: packing the weights of a large file
         # takes as long as several samples.
-        self._idle: queue.LifoQueue[Interpreter | None] = queue.LifoQueue()
+        self._idle: queue.LifoQueue[Any] = queue.LifoQueue()
         for each in [None] * ((workers or os.cpu_count() or 1) - 1) + [first]:
             self._idle.put(each)
         self._sizes: dict[int, tuple[tuple[int, ...], ...]] = {}  # input shapes that an interpreter is set up for
         self._batches: bool | None = None  # None until the first batch was tried
 
-    def _interpreter(self) -> Interpreter:
+    def _interpreter(self) -> Any:
         # XNNPACK refuses some ratios of scales that LiteRT's own kernels compute.
-        for resolver in (OpResolverType.AUTO, OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES):
+        for xnnpack in (True, False):
             try:
-                with silenced():
-                    interpreter = Interpreter(
-                        model_content=self.content, num_threads=1, experimental_op_resolver_type=resolver
-                    )
-                    interpreter.allocate_tensors()
-                return interpreter
-            except (ValueError, RuntimeError) as error:
+                return new_interpreter(self.content, threads=1, xnnpack=xnnpack)
+            except CANNOT_RUN as error:
                 cause = one_line(error)
         raise ModelError(f"{self.name}: LiteRT cannot run it: {cause}")
 
@@ -163,24 +141,24 @@ class LiteRtRunner:
         largest = max(tensor.bytes for tensor in read_tflite(self.content).main.tensors if tensor.data is None)
         return 1 << (max(1, CACHED_BYTES // max(1, largest)).bit_length() - 1)
 
-    def _can_batch(self, interpreter: Interpreter, stored: Mapping[str, np.ndarray]) -> bool:
+    def _can_batch(self, interpreter: Any, stored: Mapping[str, np.ndarray]) -> bool:
         """Whether a resized batch gives what one sample at a time gives; tried once, on real samples."""
         if self._batches is None:
             self._batches = self._try_batch(interpreter, {name: array[:3] for name, array in stored.items()})
         return self._batches
 
-    def _try_batch(self, interpreter: Interpreter, stored: dict[str, np.ndarray]) -> bool:
+    def _try_batch(self, interpreter: Any, stored: dict[str, np.ndarray]) -> bool:
         single = in_fixed_batches(lambda piece: self._invoke(interpreter, piece), stored, 1)
         try:
             batched = self._invoke(interpreter, stored)
-        except (ValueError, RuntimeError):
+        except CANNOT_RUN:
             # A constant in the graph (a reshape's target, a state) holds the batch size: the interpreter is of no
             # more use in its half-resized state.
             self._sizes.pop(id(interpreter), None)
             return False
         return all(_same(single[name], batched[name]) for name in single)
 
-    def _invoke(self, interpreter: Interpreter, stored: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def _invoke(self, interpreter: Any, stored: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         shapes = tuple(stored[port.name].shape for port in self._inputs)
         if self._sizes.get(id(interpreter)) != shapes:
             for port, shape in zip(self._inputs, shapes, strict=True):
@@ -201,7 +179,7 @@ def _read(path: Path) -> bytes:
         raise ModelError(f"{path}: cannot be read: {error.strerror}") from None
 
 
-def _ports(interpreter: Interpreter) -> tuple[list[_Port], list[_Port]]:
+def _ports(interpreter: Any) -> tuple[list[_Port], list[_Port]]:
     """Inputs and outputs with the signature's names where there is one signature."""
     names = _signature_names(interpreter)
     inputs = [_port(detail, names) for detail in interpreter.get_input_details()]
@@ -209,7 +187,7 @@ def _ports(interpreter: Interpreter) -> tuple[list[_Port], list[_Port]]:
     return inputs, outputs
 
 
-def _signature_names(interpreter: Interpreter) -> dict[int, str]:
+def _signature_names(interpreter: Any) -> dict[int, str]:
     """{tensor index: name in the signature}; empty where the file has none or several."""
     signatures = interpreter.get_signature_list()
     if len(signatures) != 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -35,7 +36,7 @@ class Answered:
 
 def batch_size_for(data: Samples) -> int:
     """A power of two that keeps the activations of a batch in bounds."""
-    values = sum(int(np.prod([size or 64 for size in info.shape[1:]])) for info in data.inputs)
+    values = sum(math.prod(info.sizes(64)) for info in data.inputs)
     allowed = max(1, min(LARGEST_BATCH, MOST_VALUES // max(1, values)))
     return 1 << (allowed.bit_length() - 1)
 

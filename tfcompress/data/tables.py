@@ -109,7 +109,7 @@ def open_csv(path: Path, inputs: Sequence[TensorInfo], label_column: str | None)
     """
     if len(inputs) != 1:
         raise DataError(f"{path}: a .csv feeds one input, the model has {len(inputs)}; give an .npz")
-    shape = tuple(size or 1 for size in inputs[0].shape[1:])
+    shape = inputs[0].sizes()
     rows = _rows(path)
     first = next(rows, None)
     if first is None:

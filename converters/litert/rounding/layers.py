@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -12,7 +12,6 @@ from tfcompress.graphs.tflite import Operator, Subgraph, Tensor
 __all__ = ["WeightedLayer", "weighted_layers"]
 
 Kind = Literal["CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"]
-_WITH_WEIGHTS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 MOST_CLUSTERS = 256  # as many as the recipe allows
 WEIGHTS_A_CLUSTER = 4
 _SAME_PADDING = 0  # schema.Padding.SAME
@@ -114,14 +113,14 @@ def weighted_layers(graph: Subgraph) -> list[WeightedLayer]:
     for operator in graph.operators:
         for index in operator.inputs:
             used[index] = used.get(index, 0) + 1
-    layers = (_layer(graph, operator, used) for operator in graph.operators if operator.name in _WITH_WEIGHTS)
+    layers = (_layer(graph, operator, used) for operator in graph.operators if operator.name in get_args(Kind))
     return [layer for layer in layers if layer is not None]
 
 
 def _layer(graph: Subgraph, operator: Operator, used: dict[int, int]) -> WeightedLayer | None:
     if len(operator.inputs) < 3 or min(operator.inputs[:3]) < 0 or used[operator.inputs[1]] > 1:
         return None
-    source, weight_index, bias_index = operator.inputs[:3]
+    source, weight_index, bias_index = operator.inputs[:3]  # as `operators.TRAITS` has them for all three kinds
     weights = _float_constant(graph.tensors[weight_index])
     bias = _float_constant(graph.tensors[bias_index])
     grouped = operator.name == "CONV_2D" and weights is not None and weights.shape[3] != graph.tensors[source].shape[-1]

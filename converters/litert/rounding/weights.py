@@ -9,6 +9,7 @@ import numpy as np
 from tfcompress.converters.litert.rounding.layers import WeightedLayer
 from tfcompress.converters.litert.rounding.moments import Moments
 from tfcompress.graphs.tflite.editor import GraphEditor
+from tfcompress.graphs.tflite.quantization import fake_quantize
 
 __all__ = ["adapt_rounding", "correct_biases", "round_rows", "round_to_nearest"]
 
@@ -52,7 +53,7 @@ def correct_biases(
 
 def round_to_nearest(rows: np.ndarray, scales: np.ndarray) -> np.ndarray:
     """float64 [out, patch]: the weights as the plain quantizer would represent them with scales [out, 1]."""
-    return np.round(rows / scales) * scales
+    return fake_quantize(rows, scales)
 
 
 def round_rows(rows: np.ndarray, second: np.ndarray, scales: np.ndarray) -> np.ndarray:
@@ -74,8 +75,8 @@ def round_rows(rows: np.ndarray, second: np.ndarray, scales: np.ndarray) -> np.n
     fixed = (np.abs(original) >= scales * (LARGEST - 1e-9)) | (original == 0)
     result = np.empty_like(left)
     for column in range(left.shape[1]):
-        integers = np.clip(np.round(left[:, column] / scales[:, 0]), -LARGEST, LARGEST)
-        result[:, column] = np.where(fixed[:, column], original[:, column], integers * scales[:, 0])
+        rounded = fake_quantize(left[:, column], scales[:, 0], limits=(-LARGEST, LARGEST))
+        result[:, column] = np.where(fixed[:, column], original[:, column], rounded)
         error = (left[:, column] - result[:, column]) / factor[column, column]
         left[:, column + 1 :] -= error[:, None] * factor[column, column + 1 :]
     return result[:, np.argsort(order, kind="stable")]

@@ -85,7 +85,7 @@ def named_inputs_and_outputs() -> FloatModel:
 def random_inputs(model: FloatModel, count: int, seed: int = 0) -> dict[str, np.ndarray]:
     """`count` samples for each input."""
     random = np.random.default_rng(seed)
-    shapes = {info.name: [count, *(size or 1 for size in info.shape[1:])] for info in model.inputs}
+    shapes = {info.name: [count, *info.sizes()] for info in model.inputs}
     return {
         info.name: random.integers(0, 9, shapes[info.name]).astype(info.dtype)
         if np.dtype(info.dtype).kind in "iu"

@@ -11,32 +11,15 @@ import numpy as np
 
 from tfcompress.accuracy_diff.layers import LayerDiff
 from tfcompress.graphs.tflite import Operator, Subgraph, Tensor, TfliteFile
+from tfcompress.graphs.tflite.operators import named, traits
 from tfcompress.layer_names import all_layers
 
 __all__ = ["FIXED_SCALE", "SAME_SCALE", "WEIGHTED", "Evidence", "Row"]
 
 # Their output has the scale of their input, or a fixed one: their range says nothing about themselves.
-SAME_SCALE = frozenset(
-    {
-        "AVERAGE_POOL_2D",
-        "CONCATENATION",
-        "EXPAND_DIMS",
-        "GATHER",
-        "MAX_POOL_2D",
-        "PACK",
-        "PAD",
-        "RESHAPE",
-        "RESIZE_BILINEAR",
-        "RESIZE_NEAREST_NEIGHBOR",
-        "SLICE",
-        "SPLIT",
-        "SQUEEZE",
-        "STRIDED_SLICE",
-        "TRANSPOSE",
-    }
-)
-FIXED_SCALE = frozenset({"L2_NORMALIZATION", "LOGISTIC", "LOG_SOFTMAX", "SOFTMAX", "TANH"})
-WEIGHTED = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0, "TRANSPOSE_CONV": 0}  # axis of the channels
+SAME_SCALE = named(lambda row: row.scale == "input")
+FIXED_SCALE = named(lambda row: row.scale == "fixed")
+WEIGHTED = named(lambda row: row.multiplies)
 
 
 @dataclass(frozen=True)
@@ -122,15 +105,15 @@ class Evidence:
 
     def weights(self, row: Row) -> tuple[np.ndarray, Tensor, int] | None:
         """(integers, tensor, axis of the output channels) of a row's kernel; None for one without."""
-        axis = WEIGHTED.get(row.operator.name)
-        if axis is None:
+        known = traits(row.operator.name)
+        if not known.multiplies or known.channel_axis is None:
             return None
         for index in row.operator.inputs:
             tensor = self.graph.tensors[index] if index >= 0 else None
             if tensor is not None and tensor.dtype == "int8" and tensor.quantization is not None:
                 values = tensor.array()
                 if values is not None and values.ndim >= 2:
-                    return values, tensor, axis
+                    return values, tensor, known.channel_axis
         return None
 
     def kernel(self, row: Row, size: int) -> tuple[str, np.ndarray] | None:

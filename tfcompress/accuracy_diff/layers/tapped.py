@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-import numpy as np
-
 from tfcompress.graphs.tflite import Operator, Tensor, TfliteFile
 from tfcompress.graphs.tflite.editor import ModelEditor, TensorNode
+from tfcompress.graphs.tflite.operators import CONVERSIONS
+from tfcompress.graphs.tflite.quantization import real_limits
 from tfcompress.layer_names import as_named_in, layers_of
 
 __all__ = [
@@ -25,9 +25,6 @@ __all__ = [
     "teacher_forced",
     "tensor_range",
 ]
-
-# They change the form of a value, not what it is.
-CONVERSIONS = frozenset({"QUANTIZE", "DEQUANTIZE"})
 
 
 @dataclass(frozen=True)
@@ -63,9 +60,7 @@ def tensor_range(tensor: Tensor) -> tuple[float, float] | None:
     """Lowest and highest real value that a quantized tensor can hold; None for a float tensor."""
     if tensor.quantization is None or tensor.dtype not in ("int8", "uint8", "int16"):
         return None
-    limits = np.iinfo(tensor.dtype)
-    scale, zero = float(tensor.quantization.scales[0]), int(tensor.quantization.zero_points[0])
-    return (limits.min - zero) * scale, (limits.max - zero) * scale
+    return real_limits(tensor.dtype, float(tensor.quantization.scales[0]), int(tensor.quantization.zero_points[0]))
 
 
 @dataclass(frozen=True)

@@ -415,6 +415,10 @@ class ModelEditor:
 
     def to_bytes(self) -> bytes:
         """The file; the same objects always give the same bytes.  All constants lie inside of the flatbuffer."""
+        return write_tree(self.tree())
+
+    def tree(self) -> Any:
+        """The schema's `ModelT`, with positions given out."""
         self.codes.replace([tensor for graph in self.graphs for tensor in _all_tensors(graph)])
         tables = self.codes.positions()
         for graph in self.graphs:
@@ -425,7 +429,7 @@ class ModelEditor:
             signature.record.outputs = _tensor_maps(signature.outputs, positions)
         kept = [item.record for item in self.signatures]
         self.record.signatureDefs = kept if kept or self.record.signatureDefs is not None else None
-        return write_tree(self.record)
+        return self.record
 
 
 def _ports(signature: SignatureEditor) -> list[TensorNode]:

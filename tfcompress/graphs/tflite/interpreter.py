@@ -10,7 +10,7 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from tfcompress.native_output import silenced
 
-__all__ = ["CANNOT_RUN", "new_interpreter", "random_input", "random_inputs", "run", "run_all"]
+__all__ = ["CANNOT_RUN", "executed", "new_interpreter", "random_input", "random_inputs", "run", "run_all"]
 
 CANNOT_RUN = (RuntimeError, ValueError)  # what LiteRT raises for a file that it cannot prepare or run
 
@@ -73,6 +73,11 @@ def run_all(content: bytes, inputs: Sequence[np.ndarray], *, tensors: Sequence[i
     interpreter = new_interpreter(content, xnnpack=False, keep_all=True)
     run(interpreter, inputs)
     return {index: interpreter.get_tensor(index) for index in tensors}
+
+
+def executed(interpreter: Any) -> list[dict[str, Any]]:
+    """What a ready interpreter runs: {`index`, `op_name`, `inputs`, `outputs`} of each operator and each delegate."""
+    return list(interpreter._get_ops_details())  # no public call tells what a delegate took
 
 
 def random_inputs(interpreter: Any, random: np.random.Generator) -> list[np.ndarray]:

@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from tfcompress.graphs.tflite.operators import macs
 from tfcompress.graphs.tflite.reader import Operator, Subgraph, Tensor, TfliteFile, read_tflite
 
 __all__ = ["inspect_tflite"]
@@ -18,9 +19,10 @@ def inspect_tflite(path: Path) -> dict[str, Any]:
         path: the file; its weights are not copied.
 
     Returns:
-        `model` holds name, format, sha256, bytes, constant bytes and the number of operators of each kind; an input or
-        output its name, shape (None where open), dtype, and scale and zero point where it is quantized per tensor; an
-        operator its index, name, version, output tensor, dtype, shape and constant bytes.
+        `model` holds name, format, sha256, bytes, multiplications of one run (`macs`), constant bytes and the number of
+        operators of each kind; an input or output its name, shape (None where open), dtype, and scale and zero point
+        where it is quantized per tensor; an operator its index, name, version, output tensor, dtype, shape, constant
+        bytes and `macs`.
 
     Raises:
         ModelError: the file cannot be read or is not a whole .tflite.
@@ -35,6 +37,7 @@ def inspect_tflite(path: Path) -> dict[str, Any]:
             "format": "tflite",
             "sha256": sha256_of_file(path),
             "bytes": file.bytes,
+            "macs": sum(macs(op, graph) for graph in file.subgraphs for op in graph.operators),
             "constant_bytes": sum(t.bytes for graph in file.subgraphs for t in graph.tensors if t.data is not None),
             "operators": dict(Counter(op.name for graph in file.subgraphs for op in graph.operators)),
         },
@@ -78,4 +81,5 @@ def _operator(operator: Operator, graph: Subgraph) -> dict[str, Any]:
         "dtype": output.dtype if output else None,
         "shape": list(output.shape) if output else None,
         "constant_bytes": sum(tensor.bytes for tensor in constants),
+        "macs": macs(operator, graph),
     }

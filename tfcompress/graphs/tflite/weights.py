@@ -8,12 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from tfcompress.graphs.tflite.operators import kernel_of, traits
 from tfcompress.graphs.tflite.reader import Tensor, TfliteFile, read_tflite
 
 __all__ = ["WeightFacts", "count_weights"]
-
-# Operators with a kernel, and which of their inputs it is (schema.fbs; TFLite operator compatibility guide).
-_KERNEL_INPUT = {"CONV_2D": 1, "DEPTHWISE_CONV_2D": 1, "FULLY_CONNECTED": 1, "TRANSPOSE_CONV": 1, "CONV_3D": 1}
 
 
 @dataclass(frozen=True)
@@ -65,9 +63,7 @@ def _kernels(file: TfliteFile) -> list[Tensor]:
     found: dict[tuple[int, int], Tensor] = {}
     for graph in file.subgraphs:
         for operator in graph.operators:
-            place = _KERNEL_INPUT.get(operator.name)
-            if place is not None and place < len(operator.inputs) and operator.inputs[place] >= 0:
-                tensor = graph.tensors[operator.inputs[place]]
-                if tensor.data is not None:
-                    found[graph.index, tensor.index] = tensor
+            tensor = kernel_of(operator, graph)
+            if tensor is not None and traits(operator.name).multiplies:
+                found[graph.index, tensor.index] = tensor
     return list(found.values())

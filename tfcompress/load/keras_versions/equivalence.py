@@ -15,6 +15,7 @@ from tfcompress.load.keras_versions.weights import read_states, write_states
 from tfcompress.model import TensorInfo
 from tfcompress.native_output import silenced
 from tfcompress.runtime import keras, tf, tf_keras
+from tfcompress.tensor_info import have_open_sizes
 
 __all__ = ["RELATIVE_TOLERANCE", "prove_equal", "random_inputs", "relative_difference"]
 
@@ -74,7 +75,7 @@ class _kept_states:
 def _first_that_runs(source: Any) -> tuple[list[Any], list[np.ndarray]]:
     """Random inputs that the source accepts, and its outputs: sizes that the model leaves open are tried in turn."""
     infos = input_structure(source).infos
-    sizes = _OPEN_SIZES if any(None in info.shape[1:] for info in infos) else _OPEN_SIZES[:1]
+    sizes = _OPEN_SIZES if have_open_sizes(infos) else _OPEN_SIZES[:1]
     reason: Exception | None = None
     for size in sizes:
         values = random_inputs(infos, open_size=size)
@@ -98,7 +99,7 @@ def random_inputs(infos: Sequence[TensorInfo], *, open_size: int = _OPEN_SIZES[0
     generator = np.random.default_rng(seed)
     values = []
     for info in infos:
-        shape = [info.shape[0] or _BATCH, *[size or open_size for size in info.shape[1:]]]
+        shape = [info.shape[0] or _BATCH, *info.sizes(open_size)]
         if info.dtype == "string":
             values.append(tf.fill(shape, "text"))
             continue
