@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,6 +11,7 @@ from tfcompress.converters.litert.interface import order_inputs_and_outputs
 from tfcompress.converters.litert.limits import Limits
 from tfcompress.converters.rewriting import INT8_FILE, rewrite_graph, rows_for
 from tfcompress.errors import ConversionError, one_line
+from tfcompress.graphs.tensorflow.private_names import mlir_quantize
 from tfcompress.graphs.tflite import read_tflite
 from tfcompress.graphs.tflite.editor import ModelEditor, TensorNode
 from tfcompress.model import FloatModel
@@ -41,8 +41,6 @@ def quantize(content: bytes, calibration: Calibration, limits: Limits) -> bytes:
             "TFLiteConverter's quantizer takes no 16-bit activations (int16x8, keep_int16); "
             "use --engine=litert or --engine=auto"
         )
-    # Not public: the public TFLiteConverter insists on its own calibrator, which is ten times slower than ours.
-    mlir_quantize = importlib.import_module("tensorflow.lite.python.convert").mlir_quantize
     model = ModelEditor.read(content)
     ranges = _with_shared_scales(content, calibration)
     for tensor in model.main.tensors:
@@ -50,14 +48,12 @@ def quantize(content: bytes, calibration: Calibration, limits: Limits) -> bytes:
     io_type = tf.int8 if limits.integer_io else tf.float32
     try:
         with silenced():
-            quantized = bytes(
-                mlir_quantize(
-                    model.to_bytes(),
-                    input_data_type=io_type,
-                    output_data_type=io_type,
-                    denylisted_nodes=set(limits.keep_float),
-                    disable_per_channel_for_dense_layers=not limits.dense_per_channel,
-                )
+            quantized = mlir_quantize(
+                model.to_bytes(),
+                input_data_type=io_type,
+                output_data_type=io_type,
+                denylisted_nodes=set(limits.keep_float),
+                disable_per_channel_for_dense_layers=not limits.dense_per_channel,
             )
     except Exception as error:  # its passes raise RuntimeError, ValueError and ConverterError alike
         raise ConversionError(f"TFLiteConverter's quantizer failed: {one_line(error)}") from error

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import importlib
 from collections.abc import Iterator
 from typing import Any
 
 from tfcompress.converters.litert.patterns import layers_by_tensor
 from tfcompress.errors import ConversionError
+from tfcompress.graphs.tensorflow.private_names import recurrent_backend, set_fused_loop, uses_fused_loop
 from tfcompress.graphs.tflite import TfliteFile
 from tfcompress.layer_names import all_layers
 from tfcompress.model import FloatModel
+from tfcompress.tensor_info import have_open_sizes
 
 __all__ = ["MOST_STEPS", "recurrent_layers", "state_tensors", "unrolled"]
 
@@ -68,42 +69,39 @@ def unrolled(model: FloatModel) -> Iterator[None]:
     if not layers:
         yield
         return
-    before = [(layer, {name: getattr(layer, name) for name in _changes(layer)}) for layer in layers]
+    before = [(layer, layer.unroll, uses_fused_loop(layer)) for layer in layers]
     try:
         for layer in layers:
-            for name, value in _changes(layer).items():
-                setattr(layer, name, value)
+            _set_loop(layer, unroll=True, fused=False)
         with _unrolled_convolutional_loops():
             yield
     finally:
-        for layer, values in before:
-            for name, value in values.items():
-                setattr(layer, name, value)
+        for layer, unroll, fused in before:
+            _set_loop(layer, unroll=unroll, fused=bool(fused))
 
 
 @contextlib.contextmanager
 def _unrolled_convolutional_loops() -> Iterator[None]:
     """tf_keras' ConvLSTM refuses `unroll`, but runs `backend.rnn`, which knows it."""
-    backend: Any = importlib.import_module("tf_keras.src.backend")
-    plain = backend.rnn
-    backend.rnn = functools.partial(plain, unroll=True)
+    plain = recurrent_backend.rnn
+    recurrent_backend.rnn = functools.partial(plain, unroll=True)
     try:
         yield
     finally:
-        backend.rnn = plain
+        recurrent_backend.rnn = plain
 
 
-def _changes(layer: Any) -> dict[str, bool]:
+def _set_loop(layer: Any, *, unroll: bool, fused: bool) -> None:
     # tf_keras takes a fused loop, whatever `unroll` says, where it decided so when the layer was made.
-    fused = {"_could_use_gpu_kernel": False} if hasattr(layer, "_could_use_gpu_kernel") else {}
-    return {"unroll": True, **fused}
+    layer.unroll = unroll
+    if uses_fused_loop(layer) is not None:
+        set_fused_loop(layer, fused)
 
 
 def _check_steps(model: FloatModel, layer: Any) -> None:
     shape = getattr(layer, "input_shape", None) or getattr(getattr(layer, "input", None), "shape", None)
     steps = shape[1] if shape is not None and len(shape) > 1 else None
-    open_inputs = any(None in info.shape[1:] for info in model.inputs)
-    if shape is not None and steps is None and open_inputs:
+    if shape is not None and steps is None and have_open_sizes(model.inputs):
         raise ConversionError(
             f"{model.name}: layer {layer.name!r} has an open number of time steps; phones need it fixed: "
             "give --calibration=DATA of the wanted length, or make the model with Input(shape=(steps, features))"

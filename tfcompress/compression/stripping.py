@@ -10,6 +10,7 @@ from tfcompress.compression.simulation.quantize import PREFIX, FakeQuantize, Ker
 from tfcompress.compression.sparsity.pruning import PruneWrapper
 from tfcompress.graphs.keras.protocols import KerasModel, Layer
 from tfcompress.graphs.keras.replay import Call, Copies, rebuild
+from tfcompress.graphs.tensorflow.private_names import quantized_variables
 from tfcompress.runtime import tf_keras, tfmot
 
 __all__ = ["strip"]
@@ -58,6 +59,6 @@ def _weights_inside(wrapper: Any) -> list[np.ndarray]:
     config: KernelConfig = wrapper.quantize_config
     kept = {
         id(variable): quantizer.constrained(variable, quantizer_weights)
-        for variable, quantizer, quantizer_weights in wrapper._weight_vars
+        for variable, quantizer, quantizer_weights in quantized_variables(wrapper)
     }
     return [np.asarray(kept.get(id(variable), variable)) for variable in config.variables]

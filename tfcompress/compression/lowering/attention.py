@@ -10,6 +10,7 @@ import numpy as np
 from tfcompress.graphs.keras.protocols import Layer, Tensor
 from tfcompress.graphs.keras.replay import Call
 from tfcompress.graphs.keras.rewriting import Rewrite, Rewriter
+from tfcompress.graphs.tensorflow.private_names import attention_parts, declared_output_shape
 from tfcompress.runtime import tf, tf_keras
 
 __all__ = ["ATTENTION"]
@@ -25,22 +26,22 @@ def _attention(call: Call, state: Rewrite) -> Any:
     given = _arguments(call)
     if given is None:
         return None
-    layer = call.layer
+    parts = attention_parts(call.layer)
     query, value, key = given
     heads = {
-        "query": _project(call, state, "query", layer._query_dense, query, layer._num_heads, layer._key_dim),
-        "key": _project(call, state, "key", layer._key_dense, key, layer._num_heads, layer._key_dim),
-        "value": _project(call, state, "value", layer._value_dense, value, layer._num_heads, layer._value_dim),
+        "query": _project(call, state, "query", parts["query"], query, parts["heads"], parts["key_dim"]),
+        "key": _project(call, state, "key", parts["key"], key, parts["heads"], parts["key_dim"]),
+        "value": _project(call, state, "value", parts["value"], value, parts["heads"], parts["value_dim"]),
     }
-    factor = 1 / math.sqrt(layer._key_dim)
+    factor = 1 / math.sqrt(parts["key_dim"])
     scaled = state.layer(call, "scale", lambda name: _L.Rescaling(factor, name=name))(heads["query"])
     scores = tf.matmul(scaled, heads["key"], transpose_b=True)
     shares = state.activation(call, "softmax", "softmax", scores)
     mixed = tf.matmul(shares, heads["value"])
     together = state.layer(call, "together", lambda name: _L.Permute((2, 1, 3), name=name))(mixed)
-    width = layer._num_heads * layer._value_dim
+    width = parts["heads"] * parts["value_dim"]
     flat = state.reshape(call, "flat", (query.shape[1], width), together)
-    kernel, bias = _matrix(layer._output_dense, width)
+    kernel, bias = _matrix(parts["output"], width)
     return state.dense(call, "", flat, kernel, bias)
 
 
@@ -54,7 +55,7 @@ def _arguments(call: Call) -> tuple[Any, Any, Any] | None:
     query, value = given["query"], given["value"]
     key = value if given.get("key") is None else given["key"]
     fits = all(len(x.shape) == 3 and None not in x.shape[1:] for x in (query, value, key))
-    return (query, value, key) if fits and layer._output_shape is None else None
+    return (query, value, key) if fits and declared_output_shape(layer) is None else None
 
 
 def _project(call: Call, state: Rewrite, part: str, dense: Layer, x: Tensor, heads: int, width: int) -> Any:

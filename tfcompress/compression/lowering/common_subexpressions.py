@@ -14,11 +14,10 @@ import numpy as np
 from tfcompress.graphs.keras.call_graph import is_symbolic
 from tfcompress.graphs.keras.protocols import KerasModel
 from tfcompress.graphs.keras.replay import Call, Copies, rebuild
-from tfcompress.runtime import tf, tf_keras
+from tfcompress.graphs.tensorflow.private_names import BaseRandomLayer
+from tfcompress.runtime import tf
 
 __all__ = ["merge_common_subexpressions"]
-
-_RandomLayer: Any = tf_keras.src.engine.base_layer.BaseRandomLayer
 
 
 def merge_common_subexpressions(model: KerasModel) -> Any:
@@ -51,7 +50,7 @@ def merge_common_subexpressions(model: KerasModel) -> Any:
 def _value_key(call: Call) -> Any:
     """Equal for calls that compute the same value; None where that is not known."""
     layer, given = call.layer, (call.args, call.kwargs)
-    if layer.weights or isinstance(layer, _RandomLayer):
+    if layer.weights or isinstance(layer, BaseRandomLayer):
         return None
     if any(value is not None and not is_symbolic(value) for value in tf.nest.flatten(given)):
         return None

@@ -9,6 +9,7 @@ import numpy as np
 from tfcompress.compression.lowering.reciprocal_root import ReciprocalRoot
 from tfcompress.graphs.keras.replay import Call, is_model
 from tfcompress.graphs.keras.rewriting import Rewrite, Rewriter
+from tfcompress.graphs.tensorflow.private_names import CustomScaleLayer, Keras3LayerScale, TfKerasLayerScale
 from tfcompress.load.keras_versions.adapters import Keras3Layer
 from tfcompress.runtime import keras, tf, tf_keras
 
@@ -198,8 +199,8 @@ _MERGES = {"concat": _L.Concatenate, "sum": _L.Add, "mul": _L.Multiply, "ave": _
 
 _KERAS3: dict[Any, Rewriter] = {
     keras.layers.CategoryEncoding: _category_encoding,
-    keras.src.applications.inception_resnet_v2.CustomScaleLayer: _scaled_residual,
-    keras.src.applications.convnext.LayerScale: _layer_scale,
+    CustomScaleLayer: _scaled_residual,
+    Keras3LayerScale: _layer_scale,
 }
 
 COMPOSITES: dict[Any, Rewriter] = {
@@ -217,5 +218,5 @@ COMPOSITES: dict[Any, Rewriter] = {
     _L.TimeDistributed: _time_distributed,
     _L.Bidirectional: _bidirectional,
     Keras3Layer: _keras3_layer,
-    tf_keras.src.applications.convnext.LayerScale: _layer_scale,
+    TfKerasLayerScale: _layer_scale,
 }

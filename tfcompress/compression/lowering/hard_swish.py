@@ -9,6 +9,7 @@ import math
 from typing import Any
 
 from tfcompress.compression.lowering.operators import symbol_of
+from tfcompress.graphs.keras.call_graph import producer
 from tfcompress.graphs.keras.replay import Call
 from tfcompress.graphs.keras.rewriting import Rewrite, Rewriter
 from tfcompress.load.keras_versions.activations import translated_activation
@@ -44,7 +45,7 @@ def _input_of(product: Any) -> Any:
 
 def _made_by(tensor: Any) -> tuple[Any, list[Any]]:
     """The layer that a tensor came out of, and the tensors that went into it; none for a layer of several calls."""
-    layer = tensor._keras_history.layer
+    layer = producer(tensor)
     nodes = layer.inbound_nodes
     return layer, list(nodes[0].keras_inputs) if len(nodes) == 1 else []
 

@@ -12,17 +12,17 @@ from tfcompress.compression.lowering.reciprocal_root import ReciprocalRoot
 from tfcompress.graphs.keras.protocols import Tensor
 from tfcompress.graphs.keras.replay import Call
 from tfcompress.graphs.keras.rewriting import Rewrite, Rewriter
+from tfcompress.graphs.tensorflow.private_names import TFOpLambda
 from tfcompress.runtime import tf, tf_keras
 
 __all__ = ["OPERATORS", "symbol_of", "with_arrays"]
 
 _L = tf_keras.layers
-_OPERATOR_CLASS: Any = tf_keras.src.layers.core.tf_op_layer.TFOpLambda
 
 
 def symbol_of(layer: Any) -> str | None:
     """The symbol, such as ``math.add``, of a tensor operator in a functional graph; None for any other layer."""
-    return layer.symbol.removeprefix("compat.v1.") if type(layer) is _OPERATOR_CLASS else None
+    return layer.symbol.removeprefix("compat.v1.") if type(layer) is TFOpLambda else None
 
 
 def with_arrays(value: object) -> Any:
@@ -157,4 +157,4 @@ def _operator(call: Call, state: Rewrite) -> Any:
     return function(replace(call, args=args, kwargs=kwargs), state)
 
 
-OPERATORS: dict[Any, Rewriter] = {_OPERATOR_CLASS: _operator}
+OPERATORS: dict[Any, Rewriter] = {TFOpLambda: _operator}

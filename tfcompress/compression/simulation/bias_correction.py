@@ -15,6 +15,7 @@ from tfcompress.compression.simulation.quantize import PREFIX
 from tfcompress.compression.simulation.quantizers import KernelQuantizer
 from tfcompress.data import Samples
 from tfcompress.graphs.keras.replay import Call, calls_of
+from tfcompress.graphs.tensorflow.private_names import quantized_variables
 from tfcompress.runtime import tf, tf_keras
 
 __all__ = ["correct_biases"]
@@ -63,7 +64,9 @@ def _channel_means(model: Any, tensors: list[Any], samples: Samples) -> list[np.
 
 
 def _correct(call: Call, wrapper: Any, mean: np.ndarray) -> None:
-    kernel, quantizer, variables = next(item for item in wrapper._weight_vars if isinstance(item[1], KernelQuantizer))
+    kernel, quantizer, variables = next(
+        item for item in quantized_variables(wrapper) if isinstance(item[1], KernelQuantizer)
+    )
     exact = quantizer.constrained(kernel, variables)
     error = np.asarray(quantizer(kernel, False, variables) - exact, np.float64)
     shift = np.einsum(_SHIFTS[type(call.layer)], error, mean).reshape(-1)

@@ -10,6 +10,7 @@ from typing import Any
 from tfcompress.compression.lowering.activations import activation_name
 from tfcompress.compression.simulation.layer_rules import Placement, Rule, fuses, joins, rule_for
 from tfcompress.compression.simulation.ranges import Ranges
+from tfcompress.graphs.keras.call_graph import producer
 from tfcompress.graphs.keras.protocols import KerasModel, Tensor
 from tfcompress.graphs.keras.replay import Call, calls_of, consumers_of
 from tfcompress.runtime import tf_keras
@@ -185,7 +186,7 @@ class _Placing:
         rules = [self._rule(call) for call in self.consumers.get(id(tensor), []) if call is not None]
         if any(rule.reads_indices for rule in rules):
             reason = "indices that are given as floats would be rounded to int8"
-            self.left_float[tensor._keras_history.layer.name] = reason
+            self.left_float[producer(tensor).name] = reason
         elif any(rule.placement is not Placement.FLOAT for rule in rules):
             self._quantize(tensor, Placement.OWN)
 

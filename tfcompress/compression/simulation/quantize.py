@@ -22,6 +22,7 @@ from tfcompress.compression.simulation.quantizers import (
 )
 from tfcompress.compression.simulation.ranges import Ranges
 from tfcompress.errors import RecipeError
+from tfcompress.graphs.keras.call_graph import producer
 from tfcompress.graphs.keras.protocols import KerasModel, Layer, Tensor
 from tfcompress.graphs.keras.replay import Call, Copies, rebuild
 from tfcompress.runtime import tf, tf_keras, tfmot
@@ -191,7 +192,7 @@ class _Inserting:
 
     def model(self, make_model: Callable[..., Any]) -> Any:
         def enter(old: Any, new: object) -> Any:
-            return self._quantized(old, new, f"{PREFIX}{old._keras_history.layer.name}")
+            return self._quantized(old, new, f"{PREFIX}{producer(old).name}")
 
         new = rebuild(self.old, self._emit, enter=enter, make_model=make_model)
         self.copies.copy_weights()

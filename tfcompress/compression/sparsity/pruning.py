@@ -7,7 +7,6 @@ threshold (equal weights make it miss the target) and stops at the last multiple
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -17,6 +16,8 @@ from tfcompress.compression.sparsity.masks import importance, mask_for
 from tfcompress.errors import RecipeError
 from tfcompress.graphs.keras.protocols import KerasModel, Layer
 from tfcompress.graphs.keras.replay import Call, Copies, rebuild
+from tfcompress.graphs.tensorflow.private_names import ATTENTION_KERNELS, PruneLowMagnitude
+from tfcompress.graphs.tensorflow.private_names import Pruning as MaskUpdater
 from tfcompress.layer_names import patterns_match
 from tfcompress.recipe import Pruning
 from tfcompress.runtime import tf, tf_keras, tfmot
@@ -31,16 +32,10 @@ __all__ = [
     "wrap_pruning",
 ]
 
-# tfmot exports the functions that make these classes, but not the classes.
-_TFMOT_PRUNING = "tensorflow_model_optimization.python.core.sparsity.keras"
-_pruning_impl: Any = importlib.import_module(f"{_TFMOT_PRUNING}.pruning_impl")
-_pruning_wrapper: Any = importlib.import_module(f"{_TFMOT_PRUNING}.pruning_wrapper")
-
 _L = tf_keras.layers
 
 _KERNEL = ("kernel",)
 _RECURRENT = ("cell.kernel", "cell.recurrent_kernel")
-_ATTENTION = ("_query_dense.kernel", "_key_dense.kernel", "_value_dense.kernel", "_output_dense.kernel")
 
 # Layer class: where its prunable weights are.
 _WEIGHTS: dict[Any, tuple[str, ...]] = {
@@ -59,7 +54,7 @@ _WEIGHTS: dict[Any, tuple[str, ...]] = {
     _L.LSTM: _RECURRENT,
     _L.GRU: _RECURRENT,
     _L.SimpleRNN: _RECURRENT,
-    _L.MultiHeadAttention: _ATTENTION,
+    _L.MultiHeadAttention: ATTENTION_KERNELS,
 }
 
 # Share of a running mean of |gradient x weight| that a step keeps.
@@ -161,7 +156,7 @@ class Schedule(tfmot.sparsity.keras.PruningSchedule):
         return {"pruning": self.pruning, "sparsity": self.sparsity, "steps": self.steps}
 
 
-class _Masks(_pruning_impl.Pruning):
+class _Masks(MaskUpdater):
     """tfmot's bookkeeping of masks, with our choice of what goes."""
 
     def __init__(self, pruning: Pruning, products: Mapping[object, object], **kwargs: object) -> None:
@@ -176,7 +171,7 @@ class _Masks(_pruning_impl.Pruning):
         return sparsity, mask_for(scores, sparsity, self._pruning)
 
 
-class PruneWrapper(_pruning_wrapper.PruneLowMagnitude):
+class PruneWrapper(PruneLowMagnitude):
     """tfmot's pruning wrapper for any layer with kernels, with the patterns and criteria of `Pruning`."""
 
     def __init__(self, layer: Any, pruning: Pruning, schedule: Schedule, **kwargs: object) -> None:

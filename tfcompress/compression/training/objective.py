@@ -12,6 +12,7 @@ from typing import Any, Literal
 from tfcompress.compression.simulation.quantize import FakeQuantize
 from tfcompress.errors import DataError
 from tfcompress.graphs.keras.protocols import KerasModel, Layer, Tensor
+from tfcompress.graphs.tensorflow.private_names import keras_history
 from tfcompress.recipe import Distillation
 from tfcompress.runtime import tf, tf_keras
 
@@ -39,7 +40,7 @@ def heads_of(model: KerasModel) -> list[Head]:
 
 
 def _head(tensor: Any) -> Head:
-    layer, index, _ = tensor._keras_history
+    layer, index = _history(tensor)
     if isinstance(layer, FakeQuantize):
         return _head(layer.inbound_nodes[index].keras_inputs[0])
     kind = _activation_kind(layer)
@@ -49,8 +50,15 @@ def _head(tensor: Any) -> Head:
     return Head(kind, _unquantized(layer.inbound_nodes[index].keras_inputs[0]))
 
 
+def _history(tensor: Any) -> tuple[Any, int]:
+    """The layer that a tensor came out of, and in which of its calls."""
+    history = keras_history(tensor)
+    assert history is not None  # it is a tensor of the model's graph
+    return history[0], history[1]
+
+
 def _unquantized(tensor: Any) -> Any:
-    layer, index, _ = tensor._keras_history
+    layer, index = _history(tensor)
     return layer.inbound_nodes[index].keras_inputs[0] if isinstance(layer, FakeQuantize) else tensor
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from tfcompress.graphs.keras.protocols import Variable
+from tfcompress.graphs.tensorflow.private_names import optimizer_key
 from tfcompress.recipe import Training
 from tfcompress.runtime import tf, tf_keras
 
@@ -42,7 +43,7 @@ def make_optimizer(training: Training, variables: list[Any], *, steps: int, defa
     if training.optimizer == "sgd":
         return _CLASSES["sgd"](rate)  # its steps are as large as the gradient, not as the rate
     optimizer = _proportional(_CLASSES[training.optimizer])(rate)
-    optimizer.sizes = {optimizer._var_key(variable): _root_mean_square(variable) for variable in variables}
+    optimizer.sizes = {optimizer_key(optimizer, variable): _root_mean_square(variable) for variable in variables}
     return optimizer
 
 

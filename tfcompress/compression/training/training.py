@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import importlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +17,10 @@ from tfcompress.compression.training.event_log import log_scalars
 from tfcompress.data import Samples
 from tfcompress.errors import InputError, one_line
 from tfcompress.graphs.keras.protocols import Layer
+from tfcompress.graphs.tensorflow.private_names import determinism, flat_layers
 from tfcompress.native_output import silenced
 from tfcompress.recipe import Training
 from tfcompress.runtime import tf, tf_keras
-
-# `tf.config.experimental` exports the switch to turn determinism on, but neither off nor asking for it.
-_config: Any = importlib.import_module("tensorflow.python.framework.config")
 
 __all__ = ["Run", "deterministic", "start_strategy", "train_stage"]
 
@@ -87,15 +84,15 @@ def start_strategy(name: str) -> Any:
 @contextlib.contextmanager
 def deterministic(seed: int) -> Iterator[None]:
     """Seeded, and with operators that add in a fixed order, so that a second run gives the same bits."""
-    already = _config.is_op_determinism_enabled()
+    already = determinism.is_op_determinism_enabled()
     if not already:
-        _config.enable_op_determinism()
+        determinism.enable_op_determinism()
     tf_keras.utils.set_random_seed(seed)
     try:
         yield
     finally:
         if not already:
-            _config.disable_op_determinism()
+            determinism.disable_op_determinism()
 
 
 def train_stage(stage: str, make_model: Callable[[], Any], run: Run) -> Any:
@@ -153,7 +150,7 @@ def _draws(layer: Layer) -> bool:
 
 
 def _parts(layer: Layer) -> list[Any]:
-    return [layer, *getattr(layer, "_flatten_layers", list)()]
+    return [layer, *flat_layers(layer)]
 
 
 def _is_chief(strategy: object) -> bool:

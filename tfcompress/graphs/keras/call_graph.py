@@ -1,8 +1,7 @@
 """The graph of calls inside a sequential or functional model, seen the same way for both Kerases.
 
-Both libraries keep one node for each call of a layer; neither has a public way to list them, so the few private
-attributes that are needed (`_nodes_by_depth`, the nodes' arguments, the nested inputs and outputs) are read here and
-nowhere else.
+Both libraries keep one node for each call of a layer; neither has a public way to list them, so they are read through
+`graphs.tensorflow.private_names`.
 """
 
 from __future__ import annotations
@@ -13,6 +12,13 @@ from typing import Any
 
 from tfcompress.errors import ModelError
 from tfcompress.graphs.keras.protocols import KerasModel
+from tfcompress.graphs.tensorflow.private_names import (
+    functional_of,
+    input_shapes_built_with,
+    keras_history,
+    nested_inputs_and_outputs,
+    nodes_by_depth,
+)
 from tfcompress.model import TensorInfo
 from tfcompress.runtime import keras, tf
 
@@ -86,7 +92,7 @@ def is_keras3(model_or_layer: object) -> bool:
 
 def is_symbolic(value: object) -> bool:
     """Whether a value is a tensor of a functional graph, of either library."""
-    return hasattr(value, "_keras_history")
+    return keras_history(value) is not None
 
 
 def flatten(nested: object, *, keras3: bool) -> list[Any]:
@@ -102,7 +108,7 @@ def map_structure(function: object, nested: object, *, keras3: bool) -> Any:
 def is_graph(model: Any) -> bool:
     """Whether a model is sequential or functional, with a known input: its calls can be listed."""
     graph = _network(model)
-    if graph is None or not getattr(graph, "_nodes_by_depth", None):
+    if graph is None or not nodes_by_depth(graph):
         return False
     # A functional model whose class brings its own `call` computes something that the graph does not say.
     return type(model).call.__module__.partition(".")[0] in {"keras", "tf_keras"}
@@ -111,15 +117,15 @@ def is_graph(model: Any) -> bool:
 def _network(model: KerasModel) -> Any:
     """The object that holds the nodes: Keras 3 keeps a sequential model's in an inner functional one."""
     if isinstance(model, keras.Sequential):
-        return model._functional
+        return functional_of(model)
     return model
 
 
 def calls(model: Any) -> Iterator[Call]:
     """The calls of a sequential or functional model, each after those that it needs."""
-    nodes_by_depth = _network(model)._nodes_by_depth
-    for depth in sorted(nodes_by_depth, reverse=True):
-        for node in nodes_by_depth[depth]:
+    nodes = nodes_by_depth(_network(model))
+    for depth in sorted(nodes, reverse=True):
+        for node in nodes[depth]:
             yield _keras3_call(node) if is_keras3(model) else _tf_keras_call(node)
 
 
@@ -137,16 +143,13 @@ def _tf_keras_call(node: Any) -> Call:
 
 def producer(tensor: Any) -> Any:
     """The layer or operation that a symbolic tensor came out of."""
-    history = tensor._keras_history
-    return getattr(history, "operation", None) or getattr(history, "layer", None)
+    history = keras_history(tensor)
+    return None if history is None else history[0]
 
 
 def nested_tensors(model: Any) -> tuple[Any, Any]:
     """The symbolic inputs and outputs of a sequential or functional model, nested as it takes and returns them."""
-    network = _network(model)
-    if is_keras3(model):
-        return network._inputs_struct, network._outputs_struct
-    return network._nested_inputs, network._nested_outputs
+    return nested_inputs_and_outputs(_network(model), keras3=is_keras3(model))
 
 
 def input_structure(model: KerasModel) -> Structure:
@@ -214,7 +217,7 @@ def subclassed_structures(model: KerasModel) -> tuple[Structure, Structure]:
 
 
 def _keras3_input_specs(model: Any) -> Any:
-    shapes = model._build_shapes_dict
+    shapes = input_shapes_built_with(model)
     if not shapes or len(shapes) != 1:
         return None
     (shape,) = shapes.values()

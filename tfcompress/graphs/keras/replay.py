@@ -13,6 +13,7 @@ from typing import Any
 from tfcompress.errors import ModelError
 from tfcompress.graphs.keras.call_graph import calls, is_symbolic, nested_tensors
 from tfcompress.graphs.keras.protocols import KerasModel, Layer
+from tfcompress.graphs.tensorflow.private_names import is_graph_network
 from tfcompress.runtime import tf, tf_keras
 
 __all__ = ["Call", "Copies", "Emit", "calls_of", "consumers_of", "flatten", "is_model", "rebuild"]
@@ -48,7 +49,7 @@ Emit = Callable[[Call], Any]
 
 def is_model(layer: Layer) -> bool:
     """Whether a layer is a nested functional or sequential model, whose graph can be walked."""
-    return isinstance(layer, tf_keras.Model) and bool(getattr(layer, "_is_graph_network", False))
+    return isinstance(layer, tf_keras.Model) and is_graph_network(layer)
 
 
 class Copies:

@@ -1,21 +1,66 @@
-"""What the target needs of TensorFlow beyond its public API, in one place.
+"""What we need of TensorFlow, both Kerases and tfmot beyond their public API, in one place; a test keeps it so.
 
-Each has shipped in every TensorFlow since 2.16; all are `Any`, as TensorFlow carries no types.
+Modules are given as values, attributes through functions.  Each has shipped in every TensorFlow since 2.16, Keras since
+3.0, tf_keras since 2.16 and tfmot since 0.8; all are `Any`, as these libraries carry no types.
 """
 
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
 from typing import Any
 
-from tfcompress.runtime import tf
+from tfcompress.runtime import keras, tf, tf_keras, tfmot
 
-__all__ = ["FingerprintDef", "SavedModel", "convert_variables_to_constants_v2", "fingerprinting", "stablehlo"]
+__all__ = [
+    "ATTENTION_KERNELS",
+    "KERAS3_OPERATION_MODULES",
+    "OPTIMIZER_SLOTS",
+    "BaseRandomLayer",
+    "CustomScaleLayer",
+    "FingerprintDef",
+    "Keras3LayerScale",
+    "PruneLowMagnitude",
+    "Pruning",
+    "SavedMetadata",
+    "SavedModel",
+    "TFOpLambda",
+    "TfKerasLayerScale",
+    "attention_parts",
+    "compiled_loss_weights",
+    "compiled_metrics",
+    "convert_variables_to_constants_v2",
+    "declared_output_shape",
+    "determinism",
+    "fingerprinting",
+    "flat_layers",
+    "functional_of",
+    "input_shapes_built_with",
+    "is_built",
+    "is_compiled",
+    "is_graph_network",
+    "keras_history",
+    "keyword_arguments",
+    "layers_module_of",
+    "mlir_quantize",
+    "nested_inputs_and_outputs",
+    "nodes_by_depth",
+    "optimizer_key",
+    "quantized_variables",
+    "recurrent_backend",
+    "set_fused_loop",
+    "share_variable",
+    "stablehlo",
+    "takes_training",
+    "uses_fused_loop",
+]
 
 
-def _internal(module: str) -> Any:
-    return importlib.import_module(f"{tf.__name__}.{module}")
+def _internal(module: str, library: Any = tf) -> Any:
+    return importlib.import_module(f"{library.__name__}.{module}")
 
+
+# --- TensorFlow
 
 # (concrete function, lower_control_flow=, aggressive_inlining=) -> concrete function without variables
 convert_variables_to_constants_v2 = _internal("python.framework.convert_to_constants").convert_variables_to_constants_v2
@@ -25,3 +70,171 @@ stablehlo = _internal("compiler.mlir.stablehlo.stablehlo")
 fingerprinting = _internal("python.saved_model.pywrap_saved_model").fingerprinting
 SavedModel = _internal("core.protobuf.saved_model_pb2").SavedModel
 FingerprintDef = _internal("core.protobuf.fingerprint_pb2").FingerprintDef
+# `tf.config.experimental` exports the switch to turn determinism on, but neither off nor asking for it.
+determinism = _internal("python.framework.config")
+
+
+def mlir_quantize(content: bytes, **how: Any) -> bytes:
+    """A float .tflite, with ranges in it, quantized by the quantizer inside TFLiteConverter.
+
+    The public TFLiteConverter insists on its own calibrator, which is ten times slower than ours.
+    """
+    return bytes(_internal("lite.python.convert").mlir_quantize(content, **how))
+
+
+# --- both Kerases
+
+SavedMetadata = _internal("protobuf.saved_metadata_pb2", tf_keras).SavedMetadata
+BaseRandomLayer = _internal("src.engine.base_layer", tf_keras).BaseRandomLayer
+TFOpLambda = _internal("src.layers.core.tf_op_layer", tf_keras).TFOpLambda
+TfKerasLayerScale = _internal("src.applications.convnext", tf_keras).LayerScale
+Keras3LayerScale = _internal("src.applications.convnext", keras).LayerScale
+CustomScaleLayer = _internal("src.applications.inception_resnet_v2", keras).CustomScaleLayer
+KERAS3_OPERATION_MODULES = f"{keras.__name__}.src.ops."
+# `rnn`, which knows `unroll` also where a layer refuses it
+recurrent_backend = _internal("src.backend", tf_keras)
+
+
+def layers_module_of(library: Any) -> str:
+    """How the names of the modules begin that hold a Keras' own layers."""
+    return f"{library.__name__}.src.layers."
+
+
+def keras_history(tensor: Any) -> tuple[Any, int, int] | None:
+    """(layer or operation, node, position) that a symbolic tensor came out of; None for another tensor."""
+    history = getattr(tensor, "_keras_history", None)
+    return None if history is None else (history[0], history[1], history[2])
+
+
+def flat_layers(model: Any) -> Sequence[Any]:
+    """A model's or layer's layers at all depths, itself among them; none for what is no layer."""
+    return list(getattr(model, "_flatten_layers", list)())
+
+
+def functional_of(sequential: Any) -> Any:
+    """The functional model inside of a Keras 3 sequential one; None before it is built."""
+    return sequential._functional
+
+
+def is_graph_network(model: Any) -> bool:
+    """Whether a tf_keras model is a functional or sequential one, whose graph can be walked."""
+    return bool(getattr(model, "_is_graph_network", False))
+
+
+def nodes_by_depth(model: Any) -> dict[int, Any]:
+    """{depth: nodes} of a graph of calls; empty for a model without."""
+    return dict(getattr(model, "_nodes_by_depth", None) or {})
+
+
+def nested_inputs_and_outputs(model: Any, *, keras3: bool) -> tuple[Any, Any]:
+    """The symbolic inputs and outputs of a functional model, nested as it takes and returns them."""
+    if keras3:
+        return model._inputs_struct, model._outputs_struct
+    return model._nested_inputs, model._nested_outputs
+
+
+def input_shapes_built_with(model: Any) -> Any:
+    """{argument: shape} with which a Keras 3 model was built."""
+    return model._build_shapes_dict
+
+
+def declared_output_shape(layer: Any) -> Any:
+    """The shape that the user gave a Lambda or an attention layer; None where none was given."""
+    return layer._output_shape
+
+
+def takes_training(layer: Any, *, keras3: bool) -> bool:
+    """Whether the layer's `call` has an argument `training`."""
+    return bool(layer._call_has_training_arg) if keras3 else "training" in layer._call_spec.arg_names
+
+
+def share_variable(variable: Any, weight: Any) -> None:
+    """Let a Keras 3 variable hold a TensorFlow variable: both Kerases then read and write one and the same."""
+    variable._value = weight
+
+
+def is_compiled(model: Any, *, keras3: bool) -> bool:
+    """Whether the model was compiled."""
+    return bool(model.compiled if keras3 else model._is_compiled)
+
+
+def is_built(optimizer: Any) -> bool:
+    """Whether an optimizer has its variables."""
+    return bool(getattr(optimizer, "built", False) or getattr(optimizer, "_built", False))
+
+
+def keyword_arguments(wrapper: Any) -> dict[str, Any]:
+    """With which a loss or metric calls the function that it wraps; empty where there are none."""
+    return dict(getattr(wrapper, "_fn_kwargs", {}))
+
+
+def compiled_metrics(model: Any, *, keras3: bool) -> Any:
+    """The metrics as the user gave them to `compile`; neither library has a public way to ask."""
+    holder = model._compile_metrics if keras3 else model.compiled_metrics
+    return None if holder is None else holder._user_metrics
+
+
+def compiled_loss_weights(model: Any, *, keras3: bool) -> Any:
+    """The loss weights as the user gave them to `compile`."""
+    if not keras3:
+        return model.compiled_loss._user_loss_weights
+    return model._loss_weights if hasattr(model, "_loss_weights") else model.get_compile_config().get("loss_weights")
+
+
+def optimizer_key(optimizer: Any, variable: Any) -> Any:
+    """Under which a tf_keras optimizer keeps what it knows of a variable."""
+    return optimizer._var_key(variable)
+
+
+# Lists of slot variables, called the same in both libraries' optimizers
+OPTIMIZER_SLOTS = (
+    "_momentums",
+    "_velocities",
+    "_average_gradients",
+    "_accumulators",
+    "_accumulated_grads",
+    "momentums",
+    "_m",
+    "_u",
+)
+
+
+def attention_parts(layer: Any) -> dict[str, Any]:
+    """The Dense layers of a MultiHeadAttention (`query`, `key`, `value`, `output`), and its `heads`, `key_dim` and
+    `value_dim`.
+    """
+    return {
+        "query": layer._query_dense,
+        "key": layer._key_dense,
+        "value": layer._value_dense,
+        "output": layer._output_dense,
+        "heads": layer._num_heads,
+        "key_dim": layer._key_dim,
+        "value_dim": layer._value_dim,
+    }
+
+
+# Paths to the kernels of a tf_keras MultiHeadAttention
+ATTENTION_KERNELS = ("_query_dense.kernel", "_key_dense.kernel", "_value_dense.kernel", "_output_dense.kernel")
+
+
+def uses_fused_loop(layer: Any) -> bool | None:
+    """Whether a tf_keras recurrent layer takes a fused loop whatever `unroll` says; None for one that never does."""
+    return getattr(layer, "_could_use_gpu_kernel", None)
+
+
+def set_fused_loop(layer: Any, allowed: bool) -> None:
+    """Let a layer take its fused loop, or not."""
+    layer._could_use_gpu_kernel = allowed
+
+
+# --- tfmot: it exports the functions that make these classes, but not the classes
+
+_PRUNING = "python.core.sparsity.keras"
+Pruning = _internal(f"{_PRUNING}.pruning_impl", tfmot).Pruning
+PruneLowMagnitude = _internal(f"{_PRUNING}.pruning_wrapper", tfmot).PruneLowMagnitude
+
+
+def quantized_variables(wrapper: Any) -> list[tuple[Any, Any, Any]]:
+    """(variable, its quantizer, that one's own variables) of a quantize wrapper."""
+    return list(wrapper._weight_vars)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from tfcompress import console
 from tfcompress.errors import ModelError, UnsafeModelError, one_line
 from tfcompress.graphs.keras.call_graph import dtype_name
+from tfcompress.graphs.tensorflow.private_names import SavedMetadata, SavedModel
 from tfcompress.load.files.budget import weight_budget
 from tfcompress.load.files.source import sha256_of
 from tfcompress.load.float_model import float_model_from_keras
@@ -52,9 +52,7 @@ def load_saved_model(path: Path, custom_objects: Mapping[str, Any], *, trusted: 
 
 
 def _read_proto(path: Path) -> Any:
-    from tensorflow.core.protobuf import saved_model_pb2
-
-    message = saved_model_pb2.SavedModel()
+    message = SavedModel()
     data = (path / "saved_model.pb").read_bytes()
     if not data:
         raise ModelError(f"{path}: corrupt: saved_model.pb is empty")
@@ -89,7 +87,7 @@ def _keras_nodes(path: Path) -> Iterator[dict[str, Any]]:
     file = path / "keras_metadata.pb"
     if not file.is_file():
         return
-    metadata = importlib.import_module("tf_keras.protobuf.saved_metadata_pb2").SavedMetadata()
+    metadata = SavedMetadata()
     try:
         metadata.ParseFromString(file.read_bytes())
         for node in sorted(metadata.nodes, key=lambda node: node.node_id):

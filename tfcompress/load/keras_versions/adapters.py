@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tfcompress.graphs.keras.protocols import Layer, Tensor
+from tfcompress.graphs.tensorflow.private_names import flat_layers, share_variable, takes_training
 from tfcompress.runtime import keras, tf_keras
 
 __all__ = ["Keras3Graph", "Keras3Layer", "TfKerasGraph", "TfKerasLayer"]
@@ -25,7 +26,7 @@ class _Serialized(dict[str, Any]):
 
     def __init__(self, library: Any, layer: Any) -> None:
         super().__init__(library.saving.serialize_keras_object(layer))
-        kinds = {type(inner) for inner in layer._flatten_layers()}
+        kinds = {type(inner) for inner in flat_layers(layer)}
         self.classes = {
             name: kind for kind in kinds for name in (kind.__name__, library.saving.get_registered_name(kind))
         }
@@ -87,7 +88,7 @@ class Keras3Layer(tf_keras.layers.Layer):
 
     def call(self, inputs: Tensor, *args: object, training: object = None, **kwargs: object) -> Any:
         """Run the Keras 3 layer."""
-        if self.layer._call_has_training_arg:
+        if takes_training(self.layer, keras3=True):
             kwargs["training"] = training
         return self.layer(inputs, *args, **kwargs)
 
@@ -140,7 +141,7 @@ class TfKerasLayer(keras.layers.Layer):
                 name=weight.name.split(":")[0].rpartition("/")[2],
             )
             variable.assign(weight)
-            variable._value = weight  # from here on both Kerases read and write one and the same variable
+            share_variable(variable, weight)
             self._adopted.append(variable)
 
     def build(self, input_shape: object) -> None:
@@ -151,7 +152,7 @@ class TfKerasLayer(keras.layers.Layer):
 
     def call(self, inputs: Tensor, *args: object, training: object = None, **kwargs: object) -> Any:
         """Run the tf_keras layer."""
-        if "training" in self.layer._call_spec.arg_names:
+        if takes_training(self.layer, keras3=False):
             kwargs["training"] = training
         return self.layer(inputs, *args, **kwargs)
 

@@ -10,22 +10,18 @@ import numpy as np
 from tfcompress import console
 from tfcompress.errors import one_line
 from tfcompress.graphs.keras.call_graph import is_keras3
+from tfcompress.graphs.tensorflow.private_names import (
+    OPTIMIZER_SLOTS,
+    compiled_loss_weights,
+    compiled_metrics,
+    is_built,
+    is_compiled,
+    keyword_arguments,
+)
 from tfcompress.load.keras_versions.native_layers import accepted_settings
 from tfcompress.runtime import keras, tf_keras
 
 __all__ = ["copy_compile_state"]
-
-# Lists of slot variables, called the same in both libraries' optimizers.
-_SLOTS = (
-    "_momentums",
-    "_velocities",
-    "_average_gradients",
-    "_accumulators",
-    "_accumulated_grads",
-    "momentums",
-    "_m",
-    "_u",
-)
 
 
 def copy_compile_state(source: Any, target: Any) -> None:
@@ -34,31 +30,18 @@ def copy_compile_state(source: Any, target: Any) -> None:
     Both models must have the same trainable weights in the same order.  What the other library does not have, such as
     an optimizer of the user's own, is left out with a note: it matters for resuming training and for nothing else.
     """
-    if not (source.compiled if is_keras3(source) else source._is_compiled):
+    if not is_compiled(source, keras3=is_keras3(source)):
         return
     to_keras3 = is_keras3(target)
     try:
         optimizer = _optimizer(source.optimizer, to_keras3=to_keras3)
         loss = _mapped(source.loss, "losses", to_keras3=to_keras3)
-        metrics = _mapped(_user_metrics(source), "metrics", to_keras3=to_keras3)
-        target.compile(optimizer=optimizer, loss=loss, metrics=metrics, loss_weights=_loss_weights(source))
+        metrics = _mapped(compiled_metrics(source, keras3=is_keras3(source)), "metrics", to_keras3=to_keras3)
+        weights = compiled_loss_weights(source, keras3=is_keras3(source))
+        target.compile(optimizer=optimizer, loss=loss, metrics=metrics, loss_weights=weights)
         _copy_slots(source.optimizer, optimizer, target)
     except (AttributeError, NotImplementedError, TypeError, ValueError) as error:
         console.note(f"{source.name}: the compile state was not carried over: {one_line(error, 200)}")
-
-
-def _user_metrics(model: Any) -> Any:
-    """The metrics as the user gave them to `compile`; neither library has a public way to ask."""
-    holder = model._compile_metrics if is_keras3(model) else model.compiled_metrics
-    return None if holder is None else holder._user_metrics
-
-
-def _loss_weights(model: Any) -> Any:
-    if is_keras3(model):
-        return (
-            model._loss_weights if hasattr(model, "_loss_weights") else model.get_compile_config().get("loss_weights")
-        )
-    return model.compiled_loss._user_loss_weights
 
 
 def _mapped(value: object, module: str, *, to_keras3: bool) -> Any:
@@ -80,7 +63,7 @@ def _counterpart(value: Any, module: str, *, to_keras3: bool) -> Any:
     if hasattr(value, "__name__"):
         return value.__name__
     # Neither library's `get_config` has all arguments (Keras 3.15 leaves out Huber's delta): the rest is kept aside.
-    config = {**value.get_config(), **getattr(value, "_fn_kwargs", {})}
+    config = {**value.get_config(), **keyword_arguments(value)}
     return _from_config(getattr(library, type(value).__name__), config)
 
 
@@ -108,11 +91,11 @@ def _optimizer(optimizer: Any, *, to_keras3: bool) -> Any:
 
 def _copy_slots(source: Any, target: Any, model: Any) -> None:
     """The step count, and the slot variables of every weight where both optimizers keep them alike."""
-    if not getattr(source, "built", False) and not getattr(source, "_built", False):
+    if not is_built(source):
         return
     target.build(model.trainable_variables)
     target.iterations.assign(int(np.asarray(source.iterations)))
-    for name in _SLOTS:
+    for name in OPTIMIZER_SLOTS:
         for old, new in zip(getattr(source, name, None) or [], getattr(target, name, None) or [], strict=False):
             if tuple(old.shape) == tuple(new.shape):
                 new.assign(np.asarray(old))

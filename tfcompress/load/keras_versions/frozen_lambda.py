@@ -13,6 +13,7 @@ from typing import Any
 
 from tfcompress.graphs.keras.call_graph import flatten, is_keras3
 from tfcompress.graphs.keras.protocols import Layer, Tensor
+from tfcompress.graphs.tensorflow.private_names import convert_variables_to_constants_v2
 from tfcompress.load.safety.graph_operations import refuse_unsafe_graph
 from tfcompress.runtime import keras, tf, tf_keras
 
@@ -117,8 +118,6 @@ def freeze_call(layer: Layer, inputs: Tensor) -> dict[str, Any]:
     @tf.function(input_signature=specs, autograph=False)
     def trace(*tensors: object) -> Any:
         return layer(nest.pack_sequence_as(inputs, list(tensors)))
-
-    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
     concrete = trace.get_concrete_function()
     frozen = convert_variables_to_constants_v2(concrete)

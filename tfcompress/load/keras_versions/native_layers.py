@@ -9,6 +9,7 @@ from typing import Any
 
 from tfcompress.graphs.keras.call_graph import is_keras3
 from tfcompress.graphs.keras.protocols import Layer
+from tfcompress.graphs.tensorflow.private_names import declared_output_shape, layers_module_of
 from tfcompress.load.keras_versions.activations import translated_activation
 from tfcompress.runtime import keras, tf_keras
 
@@ -54,7 +55,7 @@ def native_layer(layer: Layer) -> Any:
         The layer; None when the other Keras has none that computes the same, or `layer` is not built in.
     """
     direction = _Direction(to_keras3=not is_keras3(layer))
-    if not type(layer).__module__.startswith(f"{direction.source.__name__}.src.layers."):
+    if not type(layer).__module__.startswith(layers_module_of(direction.source)):
         return None
     if type(layer).__name__ == "Lambda":
         return _lambda_layer(layer, direction)
@@ -68,7 +69,7 @@ def _lambda_layer(layer: Any, direction: _Direction) -> Any:
     """Both Kerases call the very same Python function, on TensorFlow's tensors."""
     return direction.target.layers.Lambda(
         layer.function,
-        output_shape=None if direction.to_keras3 else layer._output_shape,
+        output_shape=None if direction.to_keras3 else declared_output_shape(layer),
         mask=layer.mask,
         arguments=dict(layer.arguments or {}),
         name=layer.name,

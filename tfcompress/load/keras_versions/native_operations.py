@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tfcompress.graphs.keras.call_graph import Call, dtype_name, is_symbolic
+from tfcompress.graphs.tensorflow.private_names import KERAS3_OPERATION_MODULES
 from tfcompress.runtime import keras, tf_keras
 
 __all__ = ["native_operation"]
@@ -33,7 +34,7 @@ def native_operation(call: Call, args: Sequence[Any]) -> Any:
     """
     operation = call.layer
     kind = type(operation).__name__
-    if call.kwargs or not type(operation).__module__.startswith("keras.src.ops."):
+    if call.kwargs or not type(operation).__module__.startswith(KERAS3_OPERATION_MODULES):
         return None
     if kind in _MERGES and len(args) == 2:
         return _merged(kind, operation.name, args)
