@@ -21,6 +21,7 @@ from tfcompress.data import Samples
 from tfcompress.diagnosis import optional
 from tfcompress.errors import ConversionError
 from tfcompress.graphs.tflite import read_tflite
+from tfcompress.graphs.tflite.finished import finished
 from tfcompress.layer_names import all_layers
 from tfcompress.model import FloatModel
 from tfcompress.recipe import Recipe
@@ -52,7 +53,7 @@ def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, outp
     content, repairs = repair_int8_file(result.content, leaky_relu=any(rewrite.in_int8 for rewrite in rewrites))
     repairs = (*left_out, *repairs)
     path = output / FILE_NAME
-    path.write_bytes(content)
+    path.write_bytes(finished(content))
     facts = {**describe(path), "engine": {"name": result.engine, "reason": result.reason}, "repairs": list(repairs)}
     mapping_notes: list[str] = []
     with optional("edgetpu: the forecast of its mapping"):
