@@ -12,7 +12,7 @@ from tfcompress.converters.litert import converter_engine
 from tfcompress.converters.litert.engines import EngineName, Int8Model, quantize_calibrated, with_wider_activations
 from tfcompress.converters.litert.float_tflite import float_file
 from tfcompress.converters.litert.indices import index_path
-from tfcompress.converters.litert.interface import indices_as_integers
+from tfcompress.converters.litert.interface import indices_as_integers, with_uint8_edges
 from tfcompress.converters.litert.limits import Limits
 from tfcompress.converters.litert.patterns import tensors_of_layers
 from tfcompress.converters.litert.quality import improve_weights, plan_for
@@ -51,7 +51,7 @@ def quantize_int8(
         model: what to quantize.
         samples: representative inputs; may be None only for a quantization-aware model, whose ranges are trained.
         recipe: its `post_training` section and `keep_float`, `keep_int16` are used.
-        integer_io: int8 inputs and outputs; else float32 ones.
+        integer_io: integer inputs and outputs, of the type that `post_training.io` says; else float32 ones.
         float_content: start from this float .tflite instead of `to_float_tflite(model)`; its first signature must have
             the model's input and output names.
         dense_per_channel: False gives FULLY_CONNECTED one weight scale in all, which only `tflite_converter` can do.
@@ -63,7 +63,32 @@ def quantize_int8(
         DataError: there are no samples, or one is bad; or `ranges` were made for something else.
         RecipeError: `keep_float` or `keep_int16` names no layer.
     """
-    model = with_fixed_sizes(model, samples)
+    edges = recipe.post_training.io
+    result = _quantized(
+        with_fixed_sizes(model, samples),
+        samples,
+        recipe,
+        integer_io=integer_io and edges != "float32",
+        float_content=float_content,
+        dense_per_channel=dense_per_channel,
+        allow_int16=allow_int16,
+        ranges=ranges,
+    )
+    return replace(result, content=with_uint8_edges(result.content)) if integer_io and edges == "uint8" else result
+
+
+def _quantized(
+    model: FloatModel,
+    samples: Samples | None,
+    recipe: Recipe,
+    *,
+    integer_io: bool,
+    float_content: bytes | None,
+    dense_per_channel: bool,
+    allow_int16: bool,
+    ranges: Calibration | None,
+) -> Int8Model:
+    """As `quantize_int8`, with int8 in the place of other integers at the edges."""
     if model.quantization_aware:
         content = converter_engine.quantize_trained(model, integer_io=integer_io)
         return Int8Model(content, "tflite_converter", "the model carries trained ranges", None, None)

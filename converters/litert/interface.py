@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tfcompress.graphs.tflite.editor import GraphEditor, ModelEditor, OperatorNode, TensorNode
+from tfcompress.graphs.tflite.editor import GraphEditor, ModelEditor, OperatorNode, TensorNode, options
 
-__all__ = ["indices_as_integers", "order_inputs_and_outputs"]
+__all__ = ["indices_as_integers", "order_inputs_and_outputs", "with_uint8_edges"]
 
 
 def order_inputs_and_outputs(model: ModelEditor, inputs: Sequence[str], outputs: Sequence[str]) -> None:
@@ -53,3 +53,54 @@ def indices_as_integers(content: bytes) -> bytes:
 def _casts_to_int32(graph: GraphEditor, operator: OperatorNode) -> bool:
     types = (operator.source.dtype, operator.result.dtype)
     return operator.name == "CAST" and types == ("float32", "int32") and operator.result not in graph.outputs
+
+
+def with_uint8_edges(content: bytes) -> bytes:
+    """An int8 file with uint8 in the place of its int8 inputs and outputs; others stay.
+
+    A QUANTIZE at the edge moves the zero point by 128 and changes no real value (LiteRT quantization specification:
+    uint8 is int8 shifted by 128).
+
+    Args:
+        content: a quantized .tflite.
+    """
+    model = ModelEditor.read(content)
+    graph = model.main
+    for tensor in [tensor for tensor in graph.inputs if _is_int8(tensor)]:
+        edge = _uint8_twin(tensor)
+        inner = tensor.copy(f"{tensor.name}/int8")
+        graph.redirect(tensor, inner)
+        graph.operators = [_conversion(graph, edge, inner), *graph.operators]
+        _stand_in(model, tensor, edge)
+    for tensor in [tensor for tensor in graph.outputs if _is_int8(tensor)]:
+        edge = _uint8_twin(tensor)
+        graph.operators = [*graph.operators, _conversion(graph, tensor, edge)]
+        _stand_in(model, tensor, edge)
+        tensor.name = f"{tensor.name}/int8"
+    return model.to_bytes()
+
+
+def _is_int8(tensor: TensorNode) -> bool:
+    return tensor.dtype == "int8" and len(tensor.scales) == 1
+
+
+def _uint8_twin(tensor: TensorNode) -> TensorNode:
+    twin = tensor.copy(tensor.name)
+    twin.dtype = "uint8"
+    twin.quantize(tensor.scales[0], tensor.zero_points[0] + 128)
+    return twin
+
+
+def _conversion(graph: GraphEditor, source: TensorNode, target: TensorNode) -> OperatorNode:
+    return graph.operator("QUANTIZE", [source], [target], options("QuantizeOptions"), version=2)
+
+
+def _stand_in(model: ModelEditor, tensor: TensorNode, edge: TensorNode) -> None:
+    """Let `edge` be the input or output that `tensor` was, in the graph and in its signatures."""
+    graph = model.main
+    graph.inputs = [edge if item is tensor else item for item in graph.inputs]
+    graph.outputs = [edge if item is tensor else item for item in graph.outputs]
+    for signature in model.signatures:
+        if signature.graph is graph:
+            signature.inputs = [(name, edge if item is tensor else item) for name, item in signature.inputs]
+            signature.outputs = [(name, edge if item is tensor else item) for name, item in signature.outputs]

@@ -21,6 +21,12 @@ class PostTraining(Section):
     scheme: Literal["int8", "int8_float_io", "int16x8", "float16", "dynamic", "int4_weights"] = option(
         "int8", flag="scheme", help="what is stored and what is computed; int8 has integer inputs and outputs"
     )
+    io: Literal["int8", "uint8", "float32"] = option(
+        "int8",
+        flag="io",
+        help="type of an int8 file's inputs and outputs; most sample code and MediaPipe feed uint8 or float32, which "
+        "are converted at the edges of the file",
+    )
     engine: Literal["auto", "litert", "tflite_converter"] = option(
         "auto", flag="engine", help="which quantizer runs; auto chooses one per model and reports why"
     )
@@ -67,6 +73,11 @@ class PostTraining(Section):
 
     def _check(self) -> None:
         self.require(50 < self.percentile <= 100, "percentile", "in (50, 100]")
+        self.require(
+            self.io != "uint8" or self.scheme in ("int8", "int8_float_io"),
+            "io",
+            "int8 or float32 unless scheme is int8",
+        )
 
 
 @documented()
