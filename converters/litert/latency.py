@@ -11,7 +11,9 @@ from typing import Any, cast
 import numpy as np
 
 from tfcompress.cache import remembered
-from tfcompress.graphs.tflite.interpreter import CANNOT_RUN, executed, new_interpreter
+from tfcompress.converters.litert.xnnpack import delegated, reason_against
+from tfcompress.graphs.tflite import read_tflite
+from tfcompress.graphs.tflite.interpreter import CANNOT_RUN, new_interpreter
 from tfcompress.native_output import silenced
 
 __all__ = ["measure_latency", "xnnpack_share"]
@@ -20,7 +22,6 @@ WARM_UP_RUNS = 3
 RUNS = 30
 SECONDS = 0.5  # stop earlier than `RUNS` when a model is slow, but never below `LEAST_RUNS`
 LEAST_RUNS = 5
-DELEGATE = "DELEGATE"
 
 
 def measure_latency(content: bytes, float_content: bytes | None) -> dict[str, object]:
@@ -48,30 +49,22 @@ def xnnpack_share(content: bytes) -> dict[str, object] | None:
     """How much of a file XNNPACK computes here, as LiteRT divided it.
 
     Returns:
-        `operators` in the main graph; `taken` by XNNPACK; `left`: {operator name: how many} of the others.  None where
-        LiteRT cannot run the file.
+        `operators` in the main graph; `taken` by XNNPACK; `left`: {operator name: how many} of the others; `reasons`:
+        {operator name: why one of them was left}.  None where LiteRT cannot run the file.
     """
-    try:
-        details = executed(new_interpreter(content, threads=1))
-    except CANNOT_RUN:
+    taken = delegated(content)
+    if taken is None:
         return None
-    nodes = [node for node in details if node["op_name"] != DELEGATE]
-    taken: set[int] = set()
-    for node in details:
-        if node["op_name"] == DELEGATE:
-            taken |= _behind(nodes, set(node["outputs"].tolist()), set(node["inputs"].tolist()))
-    left = Counter(node["op_name"] for node in nodes if node["index"] not in taken)
-    return {"operators": len(nodes), "taken": len(taken), "left": dict(sorted(left.items()))}
-
-
-def _behind(nodes: list[dict[str, Any]], outputs: set[int], inputs: set[int]) -> set[int]:
-    """The nodes that compute `outputs` from `inputs`: those that one delegate node stands for."""
-    wanted, found = set(outputs), set()
-    for node in reversed(nodes):
-        if wanted.intersection(node["outputs"].tolist()):
-            found.add(node["index"])
-            wanted.update(set(node["inputs"].tolist()) - inputs)
-    return found
+    graph = read_tflite(content).main
+    rest = [operator for operator in graph.operators if operator.index not in taken]
+    left = Counter(operator.name for operator in rest)
+    reasons = {operator.name: reason for operator in rest if (reason := reason_against(operator, graph)) is not None}
+    return {
+        "operators": len(graph.operators),
+        "taken": len(taken),
+        "left": dict(sorted(left.items())),
+        "reasons": dict(sorted(reasons.items())),
+    }
 
 
 def _one(content: bytes, threads: int) -> Mapping[str, float] | None:

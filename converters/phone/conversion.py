@@ -97,7 +97,10 @@ def _advice(model: FloatModel, facts: Mapping[str, object]) -> list[str]:
         notes.append("runs one sample at a time: an operator or a recurrent state has its batch of 1 built in")
     left = facts["xnnpack"]["left"] if isinstance(facts["xnnpack"], dict) else {}
     if left:
-        counted = ", ".join(f"{count} {name}" for name, count in left.items())
+        reasons = facts["xnnpack"].get("reasons", {}) if isinstance(facts["xnnpack"], dict) else {}
+        counted = ", ".join(
+            f"{count} {name}" + (f" ({reasons[name]})" if name in reasons else "") for name, count in left.items()
+        )
         notes.append(f"XNNPACK does not take {counted}; they run on LiteRT's own, slower kernels")
     notes += [line for line in (_latency_line(facts, ""), _latency_line(facts, "_all_threads")) if line]
     size, float_size = facts["bytes"], model.float_bytes

@@ -35,8 +35,13 @@ def test_a_float_network_is_all_xnnpacks_and_of_its_int8_file_all_but_the_softma
     model = small_cnn()
     facts: Any = converted(model, images(), tmp_path).facts
     count = len(read_tflite(tmp_path / "model.tflite").main.operators)
-    assert xnnpack_share(to_float_tflite(model)) == {"operators": count, "taken": count, "left": {}}
-    assert facts["xnnpack"] == {"operators": count, "taken": count - 1, "left": {"SOFTMAX": 1}}
+    assert xnnpack_share(to_float_tflite(model)) == {"operators": count, "taken": count, "left": {}, "reasons": {}}
+    assert facts["xnnpack"] == {
+        "operators": count,
+        "taken": count - 1,
+        "left": {"SOFTMAX": 1},
+        "reasons": {"SOFTMAX": "it has no SOFTMAX of int8"},
+    }
 
 
 def test_operators_that_xnnpack_does_not_take_are_listed(tmp_path: Path) -> None:

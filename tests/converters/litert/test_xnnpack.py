@@ -1,0 +1,180 @@
+"""The rules of XNNPACK say of every operator what the installed runtime does with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.converters.edgetpu.graphs import GraphBuilder
+from tfcompress.converters.litert.xnnpack import RULES, delegated, reason_against
+from tfcompress.graphs.tflite import read_tflite
+
+SHAPE = [1, 8, 8, 4]
+DTYPES = ("float32", "int8", "uint8", "int16")
+UNARY = (
+    "ABS", "CEIL", "COS", "ELU", "EXP", "FLOOR", "GELU", "HARD_SWISH", "LOG", "LOGISTIC", "NEG", "RELU", "RELU6",
+    "RELU_0_TO_1", "RELU_N1_TO_1", "ROUND", "RSQRT", "SIGN", "SIN", "SQRT", "SQUARE", "TANH",
+)  # fmt: skip
+BINARY = {
+    "ADD": "AddOptions", "SUB": "SubOptions", "MUL": "MulOptions", "DIV": "DivOptions",
+    "MAXIMUM": "MaximumMinimumOptions", "MINIMUM": "MaximumMinimumOptions", "SQUARED_DIFFERENCE": None, "PRELU": None,
+}  # fmt: skip
+# name, result, constants, options, fields
+SHAPED: tuple[tuple[str, list[int], tuple[Any, ...], str, dict[str, Any]], ...] = (
+    ("MEAN", [1, 4], ([1, 2],), "ReducerOptions", {}),
+    ("MEAN", [1, 1, 1, 4], ([1, 2],), "ReducerOptions", {"keepDims": True}),
+    ("MEAN", [1, 8, 8, 1], ([3],), "ReducerOptions", {"keepDims": True}),
+    ("SUM", [1, 1, 1, 4], ([1, 2],), "ReducerOptions", {"keepDims": True}),
+    ("REDUCE_MAX", [1, 1, 1, 4], ([1, 2],), "ReducerOptions", {"keepDims": True}),
+    ("RESHAPE", [1, 256], ([1, 256],), "ReshapeOptions", {}),
+    ("TRANSPOSE", [1, 8, 4, 8], ([0, 1, 3, 2],), "TransposeOptions", {}),
+    ("PAD", [1, 10, 10, 4], ([[0, 0], [1, 1], [1, 1], [0, 0]],), "PadOptions", {}),
+    ("SLICE", [1, 4, 8, 4], ([0, 0, 0, 0], [1, 4, 8, 4]), "SliceOptions", {}),
+    ("STRIDED_SLICE", [1, 4, 8, 4], ([0] * 4, [1, 4, 8, 4], [1] * 4), "StridedSliceOptions", {}),
+    ("STRIDED_SLICE", [1, 4, 8, 4], ([0] * 4, [1, 8, 8, 4], [1, 2, 1, 1]), "StridedSliceOptions", {}),
+    ("TILE", [1, 16, 8, 4], ([1, 2, 1, 1],), "TileOptions", {}),
+    ("GATHER", [1, 2, 8, 4], ([0, 1],), "GatherOptions", {"axis": 1}),
+    ("RESIZE_BILINEAR", [1, 16, 16, 4], ([16, 16],), "ResizeBilinearOptions", {"halfPixelCenters": True}),
+    ("RESIZE_BILINEAR", [1, 16, 16, 4], ([16, 16],), "ResizeBilinearOptions", {"alignCorners": True}),
+    ("RESIZE_NEAREST_NEIGHBOR", [1, 16, 16, 4], ([16, 16],), "ResizeNearestNeighborOptions", {}),
+    ("DEPTH_TO_SPACE", [1, 16, 16, 1], (), "DepthToSpaceOptions", {"blockSize": 2}),
+    ("SPACE_TO_DEPTH", [1, 4, 4, 16], (), "SpaceToDepthOptions", {"blockSize": 2}),
+    ("SQUEEZE", [8, 8, 4], (), "SqueezeOptions", {"squeezeDims": [0]}),
+    ("CAST", SHAPE, (), "CastOptions", {}),
+    *(("LEAKY_RELU", SHAPE, (), "LeakyReluOptions", {"alpha": alpha}) for alpha in (0.2, 0.01, -0.3)),
+    *(("SOFTMAX", SHAPE, (), "SoftmaxOptions", {"beta": beta}) for beta in (1.0, 2.0)),
+    *(
+        (name, [1, 8 // stride, 8 // stride, 4], (), "Pool2DOptions",
+         {"filterHeight": size, "filterWidth": size, "strideH": stride, "strideW": stride,
+          "fusedActivationFunction": fused})
+        for name in ("AVERAGE_POOL_2D", "MAX_POOL_2D")
+        for size, stride in ((2, 2), (1, 1), (1, 2))
+        for fused in (0, 1, 4)
+    ),
+)  # fmt: skip
+SCALES = (0.1, 0.003)
+FUSED = range(6)
+
+
+def one(
+    name: str,
+    inputs: Sequence[Any],
+    shape: Sequence[int],
+    dtype: str,
+    scale: float,
+    version: int,
+    options: str | None,
+    **fields: Any,
+) -> bytes:
+    """A file of one operator; an input is (shape, constant?), or integers that are a constant."""
+    graph = GraphBuilder()
+    places = []
+    for given in inputs:
+        if not isinstance(given, tuple):
+            places.append(graph.integers(given))
+        elif given[1]:
+            values = np.ones(given[0], dtype)
+            places.append(graph.tensor(given[0], dtype, data=values, scale=0.1))
+        else:
+            places.append(graph.input(given[0], dtype, scale=0.1))
+    result = graph.tensor(shape, dtype, scale=scale)
+    graph.operator(name, places, [result], options, version=version, **fields)
+    return graph.content(result)
+
+
+def files() -> Iterator[bytes]:
+    """Hundreds of files of one operator each; LiteRT cannot run them all."""
+    for name, dtype, scale, version in product(UNARY, DTYPES, SCALES, (1, 2)):
+        yield one(name, [(SHAPE, False)], SHAPE, dtype, scale, version, None)
+    others = ((SHAPE, False), (SHAPE, True), ([], True), ([4], True), ([1, 1, 1, 4], False))
+    for (name, options), dtype, scale, other in product(BINARY.items(), DTYPES, (*SCALES, 1e-5), others):
+        yield one(name, [(SHAPE, False), other], SHAPE, dtype, scale, 1 if dtype == "float32" else 2, options)
+    for name, dtype, fused in product(("ADD", "SUB", "MUL"), DTYPES, FUSED):
+        inputs = [(SHAPE, False)] * 2
+        version = 1 if dtype == "float32" else 2
+        yield one(name, inputs, SHAPE, dtype, 0.1, version, BINARY[name], fusedActivationFunction=fused)
+    for (name, result, constants, options, fields), dtype, version in product(SHAPED, DTYPES, (1, 2)):
+        yield one(name, [(SHAPE, False), *constants], result, dtype, 0.1, version, options, **fields)
+    for dtype, parts in product(DTYPES, (2, 4, 8)):
+        yield split(dtype, parts)
+    yield from (conversion(*pair, name) for pair in product(DTYPES, DTYPES) for name in ("Quantize", "Dequantize"))
+    yield from (weighted(*how) for how in product(("CONV_2D", "DEPTHWISE_CONV_2D"), DTYPES[:3], FUSED, (True, False)))
+
+
+def split(dtype: str, parts: int) -> bytes:
+    graph = GraphBuilder()
+    source = graph.input([1, 8, 8, 8], dtype)
+    results = [graph.tensor([1, 8, 8, 8 // parts], dtype) for _ in range(parts)]
+    graph.operator("SPLIT", [graph.integers(3), source], results, "SplitOptions", version=2, numSplits=parts)
+    return graph.content(*results)
+
+
+def conversion(source: str, target: str, name: str) -> bytes:
+    graph = GraphBuilder()
+    given, result = graph.input(SHAPE, source), graph.tensor(SHAPE, target)
+    graph.operator(name.upper(), [given], [result], f"{name}Options", version=2)
+    return graph.content(result)
+
+
+def weighted(name: str, dtype: str, fused: int, constant: bool) -> bytes:
+    graph = GraphBuilder()
+    source, shape = graph.input(SHAPE, dtype), [4, 3, 3, 4] if name == "CONV_2D" else [1, 3, 3, 4]
+    values, biases = np.ones(shape, dtype), np.ones(4, "float32" if dtype == "float32" else "int32")
+    weights = graph.tensor(shape, dtype, data=values) if constant else graph.input(shape, dtype)
+    bias, result = graph.tensor([4], biases.dtype.name, data=biases), graph.tensor(SHAPE, dtype)
+    kind = "Conv2DOptions" if name == "CONV_2D" else "DepthwiseConv2DOptions"
+    form = {"strideH": 1, "strideW": 1, "dilationHFactor": 1, "dilationWFactor": 1, "fusedActivationFunction": fused}
+    form |= {} if name == "CONV_2D" else {"depthMultiplier": 1}
+    graph.operator(name, [source, weights, bias], [result], kind, version=1 if dtype == "float32" else 3, **form)
+    return graph.content(result)
+
+
+def wrong(content: bytes) -> list[str]:
+    """The operators of which the rules say another thing than the runtime; None where it cannot run the file."""
+    taken = delegated(content)
+    if taken is None:
+        return []
+    graph = read_tflite(content).main
+    return [
+        f"{operator.name} of {[graph.tensors[i].dtype for i in operator.inputs]}: {reason or 'is taken'}"
+        for operator in graph.operators
+        if ((reason := reason_against(operator, graph)) is None) != (operator.index in taken)
+    ]
+
+
+@pytest.mark.slow
+def test_the_rules_predict_every_file_of_one_operator() -> None:
+    contents = [content for content in files() if delegated(content) is not None]
+    assert len(contents) > 500
+    assert [line for content in contents for line in wrong(content)] == []
+
+
+@pytest.mark.parametrize(
+    "content",
+    [conversion("uint8", "int8", "Quantize"), split("int8", 8), weighted("CONV_2D", "int8", 4, True),
+     one("MUL", [(SHAPE, False)] * 2, SHAPE, "int8", 1e-5, 2, "MulOptions"),
+     one("MAXIMUM", [(SHAPE, False)] * 2, SHAPE, "int8", 0.1, 2, "MaximumMinimumOptions"),
+     one("SOFTMAX", [(SHAPE, False)], SHAPE, "float32", 0.1, 1, "SoftmaxOptions", beta=2.0)],
+    ids=["conversion", "split", "activation", "scales", "dtype", "beta"],
+)  # fmt: skip
+def test_what_xnnpack_leaves_has_a_reason(content: bytes) -> None:
+    graph = read_tflite(content).main
+    assert delegated(content) == frozenset()
+    assert reason_against(graph.operators[0], graph)
+
+
+def test_the_rules_predict_real_files(shared: Path) -> None:
+    names = ("mlperf_ic_resnet8", "mlperf_vww_mobilenetv1_025", "mltk_kws_mobilenetv2", "tflm_tflite")
+    paths = [path for name in names for path in sorted((shared / "models" / name).glob("*.tflite"))]
+    assert [f"{path.name}: {line}" for path in paths for line in wrong(path.read_bytes())] == []
+
+
+def test_every_rule_is_of_a_builtin_operator() -> None:
+    from tfcompress.graphs.tflite.names import OPERATOR_CODES
+
+    assert set(RULES) <= set(OPERATOR_CODES)
