@@ -30,7 +30,7 @@ _IDENTITY = "identity of real functions"
 
 
 def _row(
-    use: str,
+    use: str | tuple[str, ...],
     name: str,
     operators: tuple[str, ...],
     apply: object,
@@ -40,7 +40,8 @@ def _row(
     level: Literal["safe", "all"] = "safe",
     **more: object,
 ) -> Rewrite:
-    return Rewrite(name, operators, level, apply, what, source, frozenset({use}), **more)  # type: ignore[arg-type]
+    uses = frozenset({use} if isinstance(use, str) else use)
+    return Rewrite(name, operators, level, apply, what, source, uses, **more)  # type: ignore[arg-type]
 
 
 REWRITES: tuple[Rewrite, ...] = (
@@ -204,8 +205,8 @@ REWRITES: tuple[Rewrite, ...] = (
         "division by a constant as multiplication",
         _IDENTITY,
     ),
-    _row(EDGETPU, "negation", ("NEG",), arithmetic.negate, "negation as multiplication by -1", _IDENTITY),
-    _row(EDGETPU, "square", ("SQUARE", "POW"), arithmetic.square, "square as x * x", _IDENTITY),
+    _row((FLOAT_FILE, EDGETPU), "negation", ("NEG",), arithmetic.negate, "negation as multiplication by -1", _IDENTITY),
+    _row((FLOAT_FILE, EDGETPU), "square", ("SQUARE", "POW"), arithmetic.square, "square as x * x", _IDENTITY),
     _row(EDGETPU, "zero_pad", ("PADV2",), arithmetic.pad_with_zeros, "padding with a given zero as PAD", _IDENTITY),
     _row(EDGETPU, "split_sizes", ("SPLIT_V",), arithmetic.split_sizes, "split into unequal parts as slices", _IDENTITY),
     _row(EDGETPU, "unstack", ("UNPACK",), arithmetic.unstack, "unstack as slices", _IDENTITY),

@@ -21,6 +21,7 @@ from tfcompress.runtime import keras, tf, tf_keras
 
 # Of outputs between -3 and 3: a few steps of 8 bits.
 OUTPUT_TOLERANCE = 0.12
+NORMALIZED_TOLERANCE = 0.2  # a quotient of two 8-bit values
 
 
 def values(count: int = 80) -> np.ndarray:
@@ -193,3 +194,42 @@ def test_a_failure_names_the_operator_the_keras_layer_and_what_to_do(
     assert "(layer 'odd')" in str(failure.value)
     assert "plain" not in str(failure.value)
     assert "\n" not in str(failure.value)
+
+
+def test_upsampling_of_keras_3_is_one_resize_and_integer(tmp_path: Path) -> None:
+    keras.utils.set_random_seed(0)
+    network = keras.Sequential(
+        [
+            keras.Input((4, 5, 3), name="image"),
+            keras.layers.Conv2D(4, 3, padding="same"),
+            keras.layers.UpSampling2D((3, 2)),
+            keras.layers.Conv2D(2, 1),
+        ]
+    )
+    model = float_model_from_keras(network)
+    images = np.random.default_rng(0).normal(size=(60, 4, 5, 3)).astype(np.float32)
+    artifact = converted(model, images, tmp_path)
+    assert [one.name for one in read_tflite(artifact.runnable).main.operators] == [
+        "CONV_2D",
+        "RESIZE_NEAREST_NEIGHBOR",
+        "CONV_2D",
+    ]
+    assert artifact.facts["fully_integer"]
+    assert largest_error(model, artifact, images[:8]) < OUTPUT_TOLERANCE
+    assert largest_error(model, artifact, 3 * images[:8]) > OUTPUT_TOLERANCE
+
+
+@pytest.mark.parametrize("library", [tf_keras, keras])
+def test_a_layer_normalization_is_integer_on_a_phone(library: Any, tmp_path: Path) -> None:
+    library.utils.set_random_seed(0)
+    network = library.Sequential(
+        [library.Input((6, 8)), library.layers.Dense(8), library.layers.LayerNormalization(), library.layers.Dense(2)]
+    )
+    model = float_model_from_keras(network)
+    rows = np.random.default_rng(0).normal(size=(60, 6, 8)).astype(np.float32)
+    artifact = converted(model, rows, tmp_path)
+    assert artifact.facts["float_ops"] == []
+    assert largest_error(model, artifact, rows[:8]) < NORMALIZED_TOLERANCE
+    key, name = model.inputs[0].name, model.outputs[0].name
+    other = model.predict({key: rows[1:2]})[name]
+    assert np.abs(run(artifact.runnable.read_bytes(), {key: rows[:1]})[name] - other).max() > NORMALIZED_TOLERANCE

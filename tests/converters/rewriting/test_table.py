@@ -201,13 +201,15 @@ def maximum(slope: float = 0.1) -> bytes:
     return graph.content(result)
 
 
-EXAMPLES = {
+EXAMPLES: dict[str, tuple[Any, list[str]]] = {
     "constants": (constant, ["ADD"]),
     "slices": (split, ["SLICE"]),
     "whole_map_mean": (pooled, ["MEAN"]),
     "nearest_resize": (upsampled, ["RESIZE_NEAREST_NEIGHBOR"]),
     "maximum_leaky_relu": (maximum, ["LEAKY_RELU"]),
     "open_batch": (flattened, ["RESHAPE"]),
+    "negation": (lambda: chain("NEG"), ["MUL"]),
+    "square": (lambda: chain("SQUARE"), ["MUL"]),
 }
 
 

@@ -71,6 +71,10 @@ def _between(graph: GraphEditor, wanted: TensorNode, known: set[TensorNode]) -> 
     return found[::-1]
 
 
+def _chosen(condition: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return np.where(condition, x, y)
+
+
 def _sigmoid(x: np.ndarray) -> np.ndarray:
     return 0.5 * (1 + np.tanh(x / 2))
 
@@ -133,6 +137,17 @@ def _subsampled(operator: OperatorNode, operands: Arrays) -> Arrays:
     if (made.filterHeight, made.filterWidth) != (1, 1):
         raise LacksFloat64Error("MAX_POOL_2D has no float64 form")
     return _with_activation(lambda x: x[:, :: made.strideH, :: made.strideW])(operator, operands)
+
+
+def _resized(operator: OperatorNode, operands: Arrays) -> Arrays:
+    source, size = operands
+    if not operator.options.halfPixelCenters or operator.options.alignCorners:
+        raise LacksFloat64Error("RESIZE_NEAREST_NEIGHBOR of this kind has no float64 form")
+    rows, columns = (
+        np.minimum((np.arange(new) + 0.5) * old / new, old - 1).astype(int)
+        for new, old in zip(size.tolist(), source.shape[1:3], strict=True)
+    )
+    return [source[:, rows][:, :, columns]]
 
 
 def _sliced(operator: OperatorNode, operands: Arrays) -> Arrays:
@@ -213,7 +228,7 @@ _FORMS: dict[str, Form] = {
     "CONCATENATION": _joined,
     "DEPTH_TO_SPACE": _depth_to_space,
     "DIV": _with_activation(np.divide),
-    "ELU": _plain(lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0)))),
+    "ELU": _plain(lambda x: _chosen(x > 0, x, np.expm1(np.minimum(x, 0)))),
     "EXP": _plain(np.exp),
     "EXPAND_DIMS": _to_result_shape,
     "GELU": _gelu,
@@ -230,16 +245,18 @@ _FORMS: dict[str, Form] = {
     "NEG": _plain(np.negative),
     "PAD": _plain(np.pad),
     "PADV2": _plain(lambda x, pads, value: np.pad(x, pads, constant_values=value)),
+    "PACK": lambda operator, operands: [np.stack(operands, axis=operator.options.axis)],
     "POW": _plain(np.power),
-    "PRELU": _plain(lambda x, alpha: np.where(x > 0, x, alpha * x)),
+    "PRELU": _plain(lambda x, alpha: _chosen(x > 0, x, alpha * x)),
     "RELU": _plain(lambda x: np.maximum(x, 0)),
     "RELU6": _plain(lambda x: np.clip(x, 0, 6)),
     "RELU_0_TO_1": _plain(lambda x: np.clip(x, 0, 1)),
     "RELU_N1_TO_1": _plain(lambda x: np.clip(x, -1, 1)),
     "RESHAPE": _reshaped,
+    "RESIZE_NEAREST_NEIGHBOR": _resized,
     "RSQRT": _plain(lambda x: 1 / np.sqrt(x)),
-    "SELECT": _plain(lambda condition, x, y: np.where(condition, x, y)),
-    "SELECT_V2": _plain(lambda condition, x, y: np.where(condition, x, y)),
+    "SELECT": _plain(_chosen),
+    "SELECT_V2": _plain(_chosen),
     "SLICE": _sliced,
     "SOFTMAX": _normalized_exponential,
     "SPLIT": _split_equally,
