@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ai_edge_litert import schema_py_generated as schema
 
+from tfcompress.converters.edgetpu.operators import SUPPORTED
 from tfcompress.graphs.tflite.editor import GraphEditor, OperatorNode, TensorNode, options
 
 __all__ = ["dense_on_rank_two", "leaky_relu", "own_version", "unary_in_int8"]
@@ -74,8 +75,6 @@ def own_version(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode
     highest version that any operator of the type needs.  So an addition of int64 indices in a post-processing tail
     lifts all int8 additions to a version that the compiler does not know.
     """
-    from tfcompress.converters.edgetpu.operators import SUPPORTED  # that package imports the table of rewrites
-
     known = SUPPORTED.get(operator.name)
     if known is None or operator.version <= known.newest_version or not _is_plain_int8(operator):
         return None

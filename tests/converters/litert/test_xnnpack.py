@@ -91,7 +91,13 @@ def files() -> Iterator[bytes]:
     """Hundreds of files of one operator each; LiteRT cannot run them all."""
     for name, dtype, scale, version in product(UNARY, DTYPES, SCALES, (1, 2)):
         yield one(name, [(SHAPE, False)], SHAPE, dtype, scale, version, None)
-    others = ((SHAPE, False), (SHAPE, True), ([], True), ([4], True), ([1, 1, 1, 4], False))
+    others: tuple[tuple[list[int], bool], ...] = (
+        (SHAPE, False),
+        (SHAPE, True),
+        ([], True),
+        ([4], True),
+        ([1, 1, 1, 4], False),
+    )
     for (name, options), dtype, scale, other in product(BINARY.items(), DTYPES, (*SCALES, 1e-5), others):
         yield one(name, [(SHAPE, False), other], SHAPE, dtype, scale, 1 if dtype == "float32" else 2, options)
     for name, dtype, fused in product(("ADD", "SUB", "MUL"), DTYPES, FUSED):

@@ -53,15 +53,15 @@ def answers(content: bytes) -> list[np.ndarray]:
 
 def as_read(file: TfliteFile) -> list[object]:
     """All that the reader sees of a file, with constants as bytes."""
-    return [
-        [
+    seen: list[object] = [(s.key, dict(s.inputs), dict(s.outputs)) for s in file.signatures]
+    for graph in file.subgraphs:
+        seen += [
             (t.name, t.shape, t.shape_signature, t.dtype, None if t.data is None else t.data.tobytes(), t.is_variable)
             for t in graph.tensors
         ]
-        + [(o.name, o.version, o.inputs, o.outputs) for o in graph.operators]
-        + [graph.inputs, graph.outputs]
-        for graph in file.subgraphs
-    ] + [(s.key, dict(s.inputs), dict(s.outputs)) for s in file.signatures]
+        seen += [(o.name, o.version, o.inputs, o.outputs) for o in graph.operators]
+        seen += [graph.inputs, graph.outputs]
+    return seen
 
 
 @quick
