@@ -207,3 +207,16 @@ def test_a_quantization_aware_model_keeps_its_ranges_and_lists_its_leaky_relu(tm
     assert [(rewrite["name"], rewrite["keras_layers"]) for rewrite in facts["rewrites"]] == [("leaky_relu", ["leaky"])]
     assert facts["mapping"]["cpu_ops"] == 0
     assert "LEAKY_RELU" not in [row["op"] for row in facts["mapping"]["ops"]]
+
+
+def test_upsampling_of_keras_3_maps(tmp_path: Path) -> None:
+    keras.utils.set_random_seed(0)
+    network = keras.Sequential(
+        [keras.Input((8, 8, 4)), keras.layers.Conv2D(8, 3), keras.layers.UpSampling2D(2), keras.layers.Conv2D(4, 1)]
+    )
+    model = float_model_from_keras(network)
+    images = np.random.default_rng(0).random((20, 8, 8, 4), np.float32)
+    samples = samples_from_arrays(images, model_inputs=model.inputs, model_outputs=model.outputs)
+    mapping: Any = convert(model, samples, Recipe(), tmp_path).facts["mapping"]
+    assert [row["op"] for row in mapping["ops"]] == ["CONV_2D", "RESIZE_NEAREST_NEIGHBOR", "CONV_2D"]
+    assert mapping["cpu_ops"] == 0
