@@ -62,11 +62,12 @@ def largest_difference(first: bytes, second: bytes, *, samples: Sequence[Inputs]
         max |a - b| / max |a| of the worst output; infinity when one has NaN where the other has not, when shapes
         differ, or when one of the files cannot be run.
     """
-    return _Runs(first, samples, seed).difference(second)
+    runs = _Runs(first, samples, seed)
+    return runs.difference(runs.answers_of(second))
 
 
 class _Runs:
-    """What one file answers to inputs; those of its successor are kept, to be compared with the next one."""
+    """What one file answers to inputs."""
 
     def __init__(self, content: bytes, samples: Sequence[Inputs], seed: int) -> None:
         self.inputs: list[Inputs] = []
@@ -86,11 +87,8 @@ class _Runs:
         except CANNOT_RUN:
             return None
 
-    def difference(self, content: bytes) -> float:
-        answers = self.answers_of(content)
-        if self.outputs is None or answers is None:
-            return math.inf
-        return _largest(self.outputs, answers)
+    def difference(self, answers: list[list[np.ndarray]] | None) -> float:
+        return math.inf if self.outputs is None or answers is None else _largest(self.outputs, answers)
 
 
 def _largest(first: Sequence[Sequence[np.ndarray]], second: Sequence[Sequence[np.ndarray]]) -> float:
@@ -124,6 +122,7 @@ class FloatProof:
     def __init__(self, content: bytes, samples: Sequence[Inputs] = ()) -> None:
         self._content, self._samples = content, samples
         self._runs: _Runs | None = None
+        self._answers: list[list[np.ndarray]] | None = None
 
     def judge(self, changed: bytes, graph: GraphEditor, before: Sequence[OperatorNode]) -> Verdict:
         """Whether a rewritten file computes the same.
@@ -135,14 +134,19 @@ class FloatProof:
         """
         if self._runs is None:
             self._runs = _Runs(self._content, self._samples, seed=0)
-        difference = self._runs.difference(changed)
+        self._answers = self._runs.answers_of(changed)
+        difference = self._runs.difference(self._answers)
         if difference <= TOLERANCE:
             return Verdict(difference, "float32", None)
         return self._in_float64(difference, graph, before)
 
     def accept(self, changed: bytes) -> None:
-        """Go on from a rewritten file."""
-        self._content, self._runs = changed, None
+        """Go on from the rewritten file that was judged last."""
+        self._content = changed
+        if self._runs is not None and self._answers is not None:
+            self._runs.outputs = self._answers
+        else:
+            self._runs = None
 
     def _in_float64(self, difference: float, graph: GraphEditor, before: Sequence[OperatorNode]) -> Verdict:
         found = "LiteRT cannot run it" if math.isinf(difference) else f"outputs differ by {difference:.1g}"
