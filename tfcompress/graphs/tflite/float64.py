@@ -141,10 +141,11 @@ def _subsampled(operator: OperatorNode, operands: Arrays) -> Arrays:
 
 def _resized(operator: OperatorNode, operands: Arrays) -> Arrays:
     source, size = operands
-    if not operator.options.halfPixelCenters or operator.options.alignCorners:
-        raise LacksFloat64Error("RESIZE_NEAREST_NEIGHBOR of this kind has no float64 form")
+    if operator.options.alignCorners:
+        raise LacksFloat64Error("RESIZE_NEAREST_NEIGHBOR with aligned corners has no float64 form")
+    half = int(operator.options.halfPixelCenters)
     rows, columns = (
-        np.minimum((np.arange(new) + 0.5) * old / new, old - 1).astype(int)
+        (2 * np.arange(new) + half) * old // (2 * new)
         for new, old in zip(size.tolist(), source.shape[1:3], strict=True)
     )
     return [source[:, rows][:, :, columns]]
