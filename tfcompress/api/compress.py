@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,9 @@ def compress(
     output: str | Path,
     preprocess: str | Preprocess | None = None,
     label_column: str | None = None,
+    labels: str | Path | Sequence[str] | None = None,
+    resize: str | None = None,
+    sample_rate: int | None = None,
     checkpoints: str | Path | None = None,
     seed: int = 0,
     custom_objects: str | Mapping[str, Any] | None = None,
@@ -55,6 +58,9 @@ def compress(
         output=output,
         preprocess=preprocess,
         label_column=label_column,
+        labels=labels,
+        resize=resize,
+        sample_rate=sample_rate,
         checkpoints=checkpoints,
         seed=seed,
         custom_objects=custom_objects,
@@ -75,9 +81,7 @@ def compress(
         )
         if loaded.keras_model is None:
             raise InputError(f"{model}: a SavedModel without Keras layers cannot be wrapped; give the .keras or .h5")
-        data = open_data(
-            train, loaded.inputs, loaded.outputs, preprocess=preprocess, label_column=label_column, flag="train"
-        )
+        data = open_data(train, loaded.inputs, loaded.outputs, flag="train", **options.reading)
         folder = None if checkpoints is None else Path(checkpoints)
         done = finetune(loaded.keras_model, recipe, data, seed=seed, checkpoint_dir=folder)
         plain = to_keras3(done.plain) if isinstance(loaded.keras_model, keras.Model) else done.plain

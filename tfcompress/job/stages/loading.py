@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 
 from tfcompress import console
 from tfcompress.cache import decode, encode
 from tfcompress.compression import start_strategy
-from tfcompress.data import Data
 from tfcompress.job.data_sets import DataSets
 from tfcompress.job.stage import Stage, fingerprint_of
 from tfcompress.job.state import Lazy, ModelFacts, OriginalModel, State
@@ -85,15 +83,8 @@ def _restore(state: State, part: str, content: bytes) -> State:
 
 def _open_data(state: State, parts: Sequence[str]) -> State:
     del parts
-    options, facts = state.options, state.model.facts
-    data = DataSets.open(
-        (facts.inputs, facts.outputs),
-        cast(Data | None, options.calibration),  # open_data refuses what is no data
-        cast(Data | None, options.evaluation),
-        cast(Data | None, options.train),
-        options.preprocess,
-        options.label_column,
-    )
+    facts = state.model.facts
+    data = DataSets.open((facts.inputs, facts.outputs), state.options)
     data.require_for(state.targets, state.recipe)
     return replace(state, data=data)
 
