@@ -243,7 +243,8 @@ def test_siblings_that_look_like_ours_stay(tmp_path: Path) -> None:
 
 
 WRITER = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # shells let what runs in the background ignore it
 from pathlib import Path
 from tfcompress.job import publishing
 from tfcompress.job.manifest import write_manifest

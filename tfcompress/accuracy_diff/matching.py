@@ -60,7 +60,7 @@ def _proven_order(
     runner: Runner, names: Sequence[str], given: Arrays, reference: Runner | None
 ) -> dict[str, str] | None:
     """The order of the given inputs with which the runner comes nearest to the reference; None without one."""
-    orders = [
+    orders: list[tuple[str, ...]] = [
         order
         for order in itertools.islice(itertools.permutations(given), MOST_ORDERS)
         if all(_fits(info, given[name]) for info, name in zip(runner.inputs, order, strict=True))

@@ -11,8 +11,10 @@ from typing import Any
 from tfcompress.compression import finetune, start_strategy
 from tfcompress.data import Data, open_data
 from tfcompress.data.preprocess import Preprocess
-from tfcompress.errors import InputError
+from tfcompress.errors import InputError, one_line
+from tfcompress.interruption import stoppable
 from tfcompress.job.options import CompressOptions
+from tfcompress.job.output_folder import explained
 from tfcompress.load import load_model, to_keras3
 from tfcompress.native_output import silenced
 from tfcompress.process_state import leaves_process_alone
@@ -50,6 +52,7 @@ def compress(
 
     Raises:
         InputError: anything about the input is wrong; nothing was written.
+        OutputError: the disk is full, or a limit is reached; a file that was there is as it was.
     """
     options = CompressOptions(
         model=model,
@@ -69,8 +72,8 @@ def compress(
         max_load_memory=max_load_memory,
     )
     path = Path(options.output)
-    _check_file(path)
-    with silenced():
+    _check_file(path, model)
+    with stoppable(), explained(path), silenced():
         start_strategy(recipe.training.strategy)
         loaded = load_model(
             model,
@@ -89,16 +92,24 @@ def compress(
     return {"output": str(path), "notes": list(done.notes)}
 
 
-def _check_file(path: Path) -> None:
+def _check_file(path: Path, model: Any) -> None:
     if path.suffix != ".keras":
         raise InputError(f"--output={path}: expected a file name that ends in .keras")
-    if path.is_dir() or not path.absolute().parent.is_dir() or not os.access(path.absolute().parent, os.W_OK):
+    try:
+        writable = not path.is_dir() and path.absolute().parent.is_dir() and os.access(path.absolute().parent, os.W_OK)
+        same = isinstance(model, str | Path) and path.exists() and Path(model).exists() and path.samefile(model)
+    except (OSError, ValueError) as error:
+        raise InputError(f"--output={path}: cannot be written: {one_line(error, 160)}") from None
+    if not writable:
         raise InputError(f"--output={path}: cannot be written; its folder must exist and be writable")
+    if same:
+        raise InputError(f"--output={path}: is the model itself; choose another file")
 
 
 def _save_whole(model: Any, path: Path) -> None:
     """Save to a temporary sibling and rename, so that the file is never half-written."""
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.absolute().parent) as folder:
-        temporary = Path(folder) / path.name
+    # The sibling's name is short: that of the file may be as long as the file system allows.
+    with tempfile.TemporaryDirectory(prefix=".tfcompress-", dir=path.absolute().parent) as folder:
+        temporary = Path(folder) / "model.keras"
         model.save(temporary)
         os.replace(temporary, path)

@@ -173,10 +173,11 @@ def _exists(path: Path, told: str) -> bool:
 def _folder(path: Path, inputs: tuple[TensorInfo, ...], reading: _Reading) -> Source:
     files = [file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()]
     kinds = {PurePosixPath(file).suffix.lower() for file in files}
-    common = {"class_names": reading.class_names, "resize": reading.resize}
+    names, resize = reading.class_names, reading.resize
     if kinds & SOUND_SUFFIXES and not kinds & IMAGE_SUFFIXES:
-        return open_sound_folder(path, files, inputs, sample_rate=reading.sample_rate, **common)
-    return open_image_folder(path, files, inputs, **common)
+        rate = reading.sample_rate
+        return open_sound_folder(path, files, inputs, class_names=names, resize=resize, sample_rate=rate)
+    return open_image_folder(path, files, inputs, class_names=names, resize=resize)
 
 
 def _check_classes(name: str, given: Sequence[str], classes: Sequence[str], outputs: Sequence[TensorInfo]) -> None:
