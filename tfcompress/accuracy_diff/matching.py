@@ -76,7 +76,8 @@ def _proven_order(
             min((_distance(value, other) for other in got.values()), default=0) for value in wanted.values()
         )
 
-    return dict(zip(names, min(orders, key=error), strict=True))
+    nearest: tuple[str, ...] = min(orders, key=error)
+    return dict(zip(names, nearest, strict=True))
 
 
 def _distance(wanted: np.ndarray, got: np.ndarray) -> float:
