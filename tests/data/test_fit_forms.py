@@ -94,6 +94,7 @@ OF_ONE: dict[str, Any] = {
     "a PyTorch data set": Numbered(),
     "a PyTorch loader": Loader(),
     "a generator function": generator,
+    "a generator of nested lists": lambda: ((x.tolist(), y) for x, y in zip(X, Y.tolist(), strict=True)),
     "batches without the channel": batches_without_the_last_axis,
 }
 
@@ -112,6 +113,15 @@ def check(samples: Samples, wanted: dict[str, np.ndarray], labelled: bool = True
 @pytest.mark.parametrize("form", OF_ONE)
 def test_forms_for_a_model_of_one_input(form: str) -> None:
     check(open_data(OF_ONE[form], ONE, CLASS), {"image": X})
+
+
+def test_lists_of_numbers_are_samples_and_no_labels() -> None:
+    row = (TensorInfo("row", (None, 2), "float32"),)
+    batches = list(open_data(lambda: [[1.0, 2.0], [3.0, 4.0]], row, CLASS).batches(2))
+    np.testing.assert_array_equal(batches[0].inputs["row"], [[1, 2], [3, 4]])
+    assert batches[0].labels == {}
+    pairs = list(open_data(lambda: [[[1.0, 2.0], [3.0, 4.0]]], row, CLASS).batches(2))  # one batch of two
+    np.testing.assert_array_equal(pairs[0].inputs["row"], [[1, 2], [3, 4]])
 
 
 def rows_of_two() -> Iterator[tuple[dict[str, np.ndarray], int]]:

@@ -312,8 +312,9 @@ def test_a_hundred_kills(mode: str, tmp_path: Path) -> None:
 
 
 def test_kills_on_a_mount_point(volume: Callable[[str], Path]) -> None:
-    make(volume("1m"), "0,")
-    assert kill_at_random_moments(volume("1m"), "inside", times=4, seed=3) > 0
+    output = volume("1m")
+    make(output, "0,")
+    assert kill_at_random_moments(output, "inside", times=4, seed=3) > 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])

@@ -54,9 +54,11 @@ def split(item: Any, inputs: Sequence[TensorInfo], outputs: Sequence[TensorInfo]
     """
     if isinstance(item, Mapping):
         return _split_mapping(item, inputs, outputs)
-    if not isinstance(item, tuple | list) or not item:
+    if not isinstance(item, tuple | list) or len(item) == 0:
         return item, None
-    grouped = isinstance(item[0], Mapping | list | tuple)
+    grouped = isinstance(item[0], Mapping) or (
+        isinstance(item[0], list | tuple) and len(item[0]) > 0 and all(hasattr(each, "shape") for each in item[0])
+    )
     if len(inputs) > 1 and not grouped:
         if len(item) == len(inputs):
             return item, None

@@ -125,7 +125,8 @@ def locked(target: Path) -> Iterator[None]:
     point may be held by different ones in different containers, so it is locked as well.
     """
     with contextlib.ExitStack() as stack:
-        for folder in sorted({target.parent, *([target] if must_stay(target) else [])}):
+        folders: set[Path] = {target.parent, target} if must_stay(target) else {target.parent}
+        for folder in sorted(folders):
             with contextlib.suppress(OSError):
                 descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
                 stack.callback(os.close, descriptor)
