@@ -183,3 +183,29 @@ def test_a_function_that_gives_a_used_generator_is_told_what_to_do() -> None:
 def test_the_wrong_number_of_inputs_is_one_line(wrong: Any) -> None:
     with pytest.raises(DataError):
         list(open_data(wrong, (*TWO, TensorInfo("third", (None, 1), "float32")), CLASS).batches(2))
+
+
+WORDS = np.array(["dog", "cat"])[Y]
+
+
+@pytest.mark.parametrize("words", [WORDS, WORDS.astype(bytes), WORDS[:, None], WORDS.astype(object)])
+def test_words_for_labels_are_numbered_in_the_models_order(words: np.ndarray) -> None:
+    samples = open_data((X, words), ONE, CLASS, labels=["dog", "cat"])
+    batch = next(samples.batches(6))
+    np.testing.assert_array_equal(batch.labels["class"], Y.reshape(words.shape))
+    one_by_one = open_data(lambda: zip(X, words, strict=True), ONE, CLASS, labels=["dog", "cat"])
+    np.testing.assert_array_equal(next(one_by_one.batches(6)).labels["class"], Y.reshape(words.shape))
+
+
+def test_words_without_an_order_are_numbered_as_they_sort() -> None:
+    samples = open_data((X, WORDS), ONE, CLASS)
+    assert next(samples.batches(6)).labels["class"].tolist() == WORDS.tolist()
+    numbered = samples.with_numbered_words()
+    assert numbered.class_names == ("cat", "dog")
+    np.testing.assert_array_equal(next(numbered.batches(6)).labels["class"], 1 - Y)
+    assert open_data((X, Y), ONE, CLASS).with_numbered_words().class_names == ()
+
+
+def test_a_word_that_is_no_class_is_refused() -> None:
+    with pytest.raises(DataError, match="'cat' is none of the classes"):
+        list(open_data((X, WORDS), ONE, CLASS, labels=["dog", "bird"]).batches(6))

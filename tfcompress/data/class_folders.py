@@ -11,9 +11,11 @@ import itertools
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
+import numpy as np
+
 from tfcompress.errors import DataError, InputError, one_line
 
-__all__ = ["Entries", "class_number", "entries_of", "read_class_names"]
+__all__ = ["Entries", "class_number", "class_numbers", "entries_of", "read_class_names"]
 
 Entries = tuple[tuple[str, int | None], ...]
 """(file, class number) in stream order; the class is None when there are no sub-folders."""
@@ -55,8 +57,21 @@ def class_number(name: str, classes: Sequence[str], where: str) -> int:
     """
     if name not in classes:
         few = ", ".join(classes[:10]) + (", ..." if len(classes) > 10 else "")
-        raise DataError(f"{where}: {name!r} is none of the classes that --labels names ({few})")
+        raise DataError(f"{where}: {name!r} is none of the classes, which are called ({few})")
     return classes.index(name)
+
+
+def class_numbers(labels: np.ndarray, classes: Sequence[str], where: str) -> np.ndarray:
+    """Labels that are words, or their bytes, as int64 numbers of the classes; the shape stays.
+
+    Raises:
+        DataError: a word is none of the classes.
+    """
+    words = [
+        value.decode(errors="backslashreplace") if isinstance(value, bytes) else str(value) for value in labels.flat
+    ]
+    known = {word: class_number(word, classes, where) for word in set(words)}
+    return np.array([known[word] for word in words], np.int64).reshape(labels.shape)
 
 
 def entries_of(

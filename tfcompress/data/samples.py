@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from tfcompress.cache.fingerprints import fingerprint
+from tfcompress.data.class_folders import class_numbers
 from tfcompress.errors import DataError, one_line
 from tfcompress.tensor_info import TensorInfo, same_names
 
@@ -292,14 +293,27 @@ class Samples:
 
     def _labels_of(self, index: int, sample: Sample) -> dict[str, np.ndarray]:
         given = sample.labels
+        where = f"{self.name}: sample {index}"
         if isinstance(given, Mapping):
-            names = same_names([info.name for info in self.outputs], list(given))
-            return {name: np.asarray(given[own]) for name, own in (names or {own: own for own in given}).items()}
+            names = same_names([info.name for info in self.outputs], list(given)) or {own: own for own in given}
+            return {name: self._numbered(np.asarray(given[own]), where) for name, own in names.items()}
         if len(given) > len(self.outputs):
-            raise DataError(
-                f"{self.name}: sample {index}: got {len(given)} labels, the model has {len(self.outputs)} outputs"
-            )
-        return {info.name: np.asarray(value) for info, value in zip(self.outputs, given, strict=False)}
+            raise DataError(f"{where}: got {len(given)} labels, the model has {len(self.outputs)} outputs")
+        pairs = zip(self.outputs, given, strict=False)
+        return {info.name: self._numbered(np.asarray(value), where) for info, value in pairs}
+
+    def _numbered(self, label: np.ndarray, where: str) -> np.ndarray:
+        words = self.class_names and label.dtype.kind in "SUO"
+        return class_numbers(label, self.class_names, where) if words else label
+
+    def with_numbered_words(self) -> Samples:
+        """These samples with words for labels, if there are any, numbered in their sorted order; a pass finds them."""
+        first = next(self.take(1).batches(1)).labels
+        if not any(value.dtype.kind in "SUO" for value in first.values()):
+            return self
+        words = {word for batch in self.batches(256) for values in batch.labels.values() for word in values.flat}
+        names = sorted(word.decode() if isinstance(word, bytes) else str(word) for word in words)
+        return replace(self, class_names=tuple(names))
 
     def _names(self) -> str:
         return ", ".join(repr(info.name) for info in self.inputs)
