@@ -68,7 +68,7 @@ class SafeConsole(Console):
     """A `rich` console that escapes what it prints, but for the control sequences of its own styles and progress."""
 
     def __init__(self, stream: TextIO, *, soft_wrap: bool = True) -> None:
-        super().__init__(file=stream, highlight=False, soft_wrap=soft_wrap)
+        super().__init__(file=stream, highlight=False, soft_wrap=soft_wrap, markup=False, emoji=False)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """As `Console.render`, escaped."""

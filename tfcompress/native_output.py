@@ -125,8 +125,8 @@ def _redirected() -> Iterator[None]:
         descriptor = saved[number]
         if stream is not None and descriptor is not None and _is_descriptor(stream, number):
             # A name that is no UTF-8 must not end the run that prints it.
-            real = os.fdopen(os.dup(descriptor), "w", encoding="utf-8", errors="backslashreplace", buffering=1)
-            _real[number] = real
+            copy = os.dup(descriptor)
+            _real[number] = os.fdopen(copy, "w", encoding="utf-8", errors="backslashreplace", buffering=1)
         elif stream is not None:
             _real[number] = stream
     lowest = os.open(os.devnull, os.O_WRONLY)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-__all__ = ["TensorInfo", "have_open_sizes"]
+__all__ = ["TensorInfo", "have_open_sizes", "same_names"]
 
 
 @dataclass(frozen=True)
@@ -39,3 +40,22 @@ class TensorInfo:
 def have_open_sizes(infos: Iterable[TensorInfo]) -> bool:
     """Whether any of several inputs has a size, other than the batch, that is not fixed."""
     return any(info.has_open_sizes for info in infos)
+
+
+def same_names(wanted: Sequence[str], given: Sequence[str]) -> dict[str, str] | None:
+    """{wanted name: given name} where all agree, as they are or in a plain form; None where they do not.
+
+    The plain form has neither case nor odd characters, nor what TensorFlow and its converters add: the prefix
+    ``serving_default_`` and an output's number.
+    """
+    forms: tuple[Callable[[str], str], ...] = (str, _plain)
+    for form in forms:
+        known = {form(name): name for name in given}
+        if len(known) == len(given) and sorted(map(form, wanted)) == sorted(known):
+            return {name: known[form(name)] for name in wanted}
+    return None
+
+
+def _plain(name: str) -> str:
+    bare = re.sub(r":\d+$", "", name).removeprefix("serving_default_")
+    return re.sub(r"\W", "_", bare).lower()

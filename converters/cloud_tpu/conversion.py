@@ -24,7 +24,6 @@ from tfcompress.converters.cloud_tpu.serving import write_batching_parameters, w
 from tfcompress.converters.cloud_tpu.stablehlo import lower_graph, lower_saved_model
 from tfcompress.data import Samples
 from tfcompress.data.fixed_sizes import with_fixed_sizes
-from tfcompress.diagnosis import optional
 from tfcompress.graphs.tensorflow.folding import fold_batch_norms, fold_constants
 from tfcompress.graphs.tensorflow.inference_graph import InferenceGraph, trace
 from tfcompress.graphs.tensorflow.strides import move_strides_back
@@ -32,6 +31,7 @@ from tfcompress.layer_names import NumberedLayers, all_layers
 from tfcompress.load import open_saved_model
 from tfcompress.model import FloatModel
 from tfcompress.recipe import CloudTpu, Recipe
+from tfcompress.remarks import optional
 from tfcompress.targets import DEFAULT_TOPOLOGIES, check_topologies
 
 __all__ = ["CompileRow", "convert", "prove"]

@@ -18,13 +18,13 @@ from tfcompress.converters.litert import Int8Model, describe, quantize_int8, wit
 from tfcompress.converters.litert.float_tflite import first_sample, float_file
 from tfcompress.converters.rewriting import EDGETPU, REWRITES, AppliedRewrite, Rewritten, rewrite_graph, rows_for
 from tfcompress.data import Samples
-from tfcompress.diagnosis import optional
 from tfcompress.errors import ConversionError
 from tfcompress.graphs.tflite import read_tflite
 from tfcompress.graphs.tflite.finished import finished
 from tfcompress.layer_names import all_layers
 from tfcompress.model import FloatModel
 from tfcompress.recipe import Recipe
+from tfcompress.remarks import optional
 from tfcompress.tensor_info import have_open_sizes
 
 __all__ = ["convert"]

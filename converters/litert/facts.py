@@ -6,11 +6,11 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from tfcompress.converters.litert.latency import measure_latency, xnnpack_share
-from tfcompress.diagnosis import optional
 from tfcompress.graphs.tflite import Operator, Subgraph, TfliteFile, read_tflite
 from tfcompress.graphs.tflite.interpreter import CANNOT_RUN, new_interpreter
 from tfcompress.graphs.tflite.operators import CONVERSIONS
 from tfcompress.native_output import silenced
+from tfcompress.remarks import optional
 
 __all__ = ["batch_is_resizable", "describe", "float_operators", "select_operators"]
 

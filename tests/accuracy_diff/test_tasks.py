@@ -13,6 +13,7 @@ from tfcompress.accuracy_diff.tasks import choose_task
 from tfcompress.data import samples_from_arrays
 from tfcompress.errors import DataError
 from tfcompress.model import TensorInfo
+from tfcompress.remarks import remarks
 
 RNG = np.random.default_rng(0)
 
@@ -228,3 +229,45 @@ def test_an_autoencoder_has_no_answers_to_agree_on() -> None:
     assert result.reference.task == "autoencoder"
     assert result.candidates["it"].diff["top1_agreement"] is None
     assert result.candidates["it"].metrics["reconstruction_mse"] == pytest.approx(0.01 * np.square(inputs).mean())
+
+
+SIDE = np.linspace(0, 1, 8 * 6 * 3).reshape(8, 6, 3)
+PICTURES = np.stack([SIDE, 1 - SIDE] * 2).astype(np.float32)
+FINE = PICTURES.repeat(2, axis=1).repeat(2, axis=2)
+MASKS = np.zeros((4, 8, 6, 1), np.int64)
+SCORES = RNG.normal(size=(4, 8, 6, 5))
+
+
+@pytest.mark.parametrize(
+    ("outputs", "labels", "task"),
+    [
+        (np.full((4, 8, 6, 5), 0.2), None, "segmentation"),
+        (SCORES, None, "segmentation"),
+        (PICTURES[..., :1], None, "segmentation"),
+        (SCORES, MASKS[..., 0], "segmentation"),
+        (PICTURES[..., :1], MASKS, "segmentation"),
+        (PICTURES, None, "autoencoder"),
+        (PICTURES, PICTURES, "autoencoder"),
+        (FINE, None, "regression"),
+        (FINE, (255 * FINE).astype(np.uint8), "regression"),
+        (FINE[..., :1], (255 * FINE[..., :1]).astype(np.uint8), "regression"),
+        (10 * PICTURES[..., :1], None, "regression"),
+    ],
+)
+def test_the_task_of_pictures_made_of_pictures_is_found(
+    outputs: np.ndarray, labels: np.ndarray | None, task: str
+) -> None:
+    assert choose_task(None, outputs, labels, PICTURES).name == task
+
+
+def test_a_float_model_that_only_guesses_is_remarked_on_with_the_remedy() -> None:
+    truth = RNG.integers(0, 10, 500)
+    right = np.eye(10, dtype=np.float32)[truth]
+    with remarks() as said:
+        judged(right, right, truth)
+    assert said == []
+    with remarks() as said:
+        judged(right, right, (truth + 1) % 10)
+    assert len(said) == 1
+    assert "no more than by chance (10.0 %)" in said[0]
+    assert "--labels=FILE" in said[0]

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 
 from tfcompress.data import Samples, open_data, samples_from_arrays
-from tfcompress.errors import DataError
+from tfcompress.errors import DataError, InputError
 from tfcompress.model import TensorInfo
+from tfcompress.remarks import remarks
 from tfcompress.runtime import tf
 
 IMAGE = (TensorInfo("image", (None, 4, 4, 3), "float32"),)
+GREY = (TensorInfo("image", (None, 4, 4, 1), "float32"),)
 ROW = (TensorInfo("row", (None, 3), "float32"),)
 CLASS = (TensorInfo("class", (None, 2), "float32"),)
 ROWS = np.arange(15, dtype=np.float32).reshape(5, 3)
@@ -167,9 +169,58 @@ def test_a_zip_of_a_folder_is_read_like_the_folder(tmp_path: Path) -> None:
     np.testing.assert_array_equal(of_folder.labels["class"], of_zip.labels["class"])
 
 
-def test_images_of_another_size_are_resized(tmp_path: Path) -> None:
+@pytest.mark.parametrize("resize", ["stretch", "crop", "pad"])
+def test_images_of_another_size_are_resized_where_it_is_asked_for(resize: str, tmp_path: Path) -> None:
     _write_images(tmp_path / "images", (8, 6))
-    assert next(open_data(tmp_path / "images", IMAGE, CLASS).batches(9)).inputs["image"].shape == (4, 4, 4, 3)
+    samples = open_data(tmp_path / "images", IMAGE, CLASS, resize=resize)
+    assert next(samples.batches(9)).inputs["image"].shape == (4, 4, 4, 3)
+
+
+def test_images_of_another_size_are_refused(tmp_path: Path) -> None:
+    _write_images(tmp_path / "images", (8, 6))
+    with pytest.raises(DataError, match=r"is 8 x 6 x 3, the model takes 4 x 4 x 3; --resize=stretch\|crop\|pad"):
+        list(open_data(tmp_path / "images", IMAGE, CLASS).batches(9))
+    with pytest.raises(InputError, match="--resize=squeeze"):
+        open_data(tmp_path / "images", IMAGE, CLASS, resize="squeeze")
+
+
+def test_colour_is_not_dropped_unasked_and_grey_becomes_rgb(tmp_path: Path) -> None:
+    _write_images(tmp_path / "images")
+    with pytest.raises(DataError, match="is 4 x 4 x 3, the model takes 4 x 4 x 1"):
+        list(open_data(tmp_path / "images", GREY, CLASS).batches(9))
+    assert next(open_data(tmp_path / "images", GREY, CLASS, resize="stretch").batches(4)).inputs["image"].shape[-1] == 1
+    (tmp_path / "grey").mkdir()
+    (tmp_path / "grey/1.png").write_bytes(tf.io.encode_png(np.full((4, 4, 1), 7, np.uint8)).numpy())
+    np.testing.assert_array_equal(next(open_data(tmp_path / "grey", IMAGE, CLASS).batches(1)).inputs["image"], 7)
+
+
+def test_classes_follow_the_models_order_where_it_is_given(tmp_path: Path) -> None:
+    _write_images(tmp_path / "images")
+    (tmp_path / "labels.txt").write_text("dog\n\ncat\n")
+    samples = open_data(tmp_path / "images", IMAGE, CLASS, labels=tmp_path / "labels.txt")
+    assert samples.class_names == ("dog", "cat")
+    assert next(samples.batches(9)).labels["class"].tolist() == [1, 0, 1, 0]
+    assert open_data(tmp_path / "images", IMAGE, CLASS).class_names == ("cat", "dog")
+    with pytest.raises(DataError, match="'dog' is none of the classes"):
+        open_data(tmp_path / "images", IMAGE, CLASS, labels=["cat", "bird"])
+    with pytest.raises(InputError, match="one name a line, got cat"):
+        open_data(tmp_path / "images", IMAGE, CLASS, labels=["cat", "cat"])
+
+
+def test_words_in_a_table_follow_the_models_order_too(tmp_path: Path) -> None:
+    (tmp_path / "d.csv").write_text("1,2,3,cat\n1,2,3,dog\n")
+    samples = open_data(tmp_path / "d.csv", ROW, CLASS, labels=["dog", "cat"])
+    assert next(samples.batches(9)).labels["class"].tolist() == [1, 0]
+    assert open_data(tmp_path / "d.csv", ROW, CLASS).class_names == ("cat", "dog")
+
+
+def test_too_few_class_folders_are_remarked_on(tmp_path: Path) -> None:
+    _write_images(tmp_path / "images")
+    with remarks() as said:
+        open_data(tmp_path / "images", IMAGE, (TensorInfo("class", (None, 1000), "float32"),))
+    assert len(said) == 1
+    assert "has 2 classes" in said[0]
+    assert "--labels=FILE" in said[0]
 
 
 @pytest.mark.parametrize(

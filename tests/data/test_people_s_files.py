@@ -17,7 +17,7 @@ HALF = (TensorInfo("row", (None, 3), "float16"),)
 IMAGE = (TensorInfo("image", (None, 4, 4, 3), "float32"),)
 CLASS = (TensorInfo("class", (None, 3), "float32"),)
 
-WRONG = {
+WRONG: dict[str, tuple[str | bytes, str]] = {
     "an empty label": ("1,2,3,0\n1,2,3,\n1,2,3,2\n", r"row 2, column 3: the label is empty"),
     "a missing label": ("1,2,3,0\n1,2,3,NA\n1,2,3,2\n", r"row 2, column 3: the label is 'NA'"),
     "a label that is no number": ("1,2,3,0\n1,2,3,nan\n", r"row 2, column 3: the label is 'nan'"),

@@ -243,7 +243,8 @@ def test_siblings_that_look_like_ours_stay(tmp_path: Path) -> None:
 
 
 WRITER = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # shells let what runs in the background ignore it
 from pathlib import Path
 from tfcompress.job import publishing
 from tfcompress.job.manifest import write_manifest
@@ -311,8 +312,9 @@ def test_a_hundred_kills(mode: str, tmp_path: Path) -> None:
 
 
 def test_kills_on_a_mount_point(volume: Callable[[str], Path]) -> None:
-    make(volume("1m"), "0,")
-    assert kill_at_random_moments(volume("1m"), "inside", times=4, seed=3) > 0
+    output = volume("1m")
+    make(output, "0,")
+    assert kill_at_random_moments(output, "inside", times=4, seed=3) > 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])

@@ -14,7 +14,7 @@ from tfcompress.accuracy_diff.judge import Confusion
 from tfcompress.accuracy_diff.layers import LayerDiff
 from tfcompress.accuracy_diff.pictures import picture_of
 from tfcompress.accuracy_diff.tasks import Metrics
-from tfcompress.diagnosis import optional
+from tfcompress.remarks import optional
 
 __all__ = ["CandidateResult", "Comparison", "ReferenceResult", "plain"]
 

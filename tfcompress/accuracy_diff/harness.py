@@ -17,9 +17,9 @@ from tfcompress.accuracy_diff.progress import Progress, fingerprint
 from tfcompress.accuracy_diff.runners import FloatModelRunner, Runner
 from tfcompress.accuracy_diff.stream import answered_batches, batch_size_for
 from tfcompress.data import Samples
-from tfcompress.diagnosis import optional
 from tfcompress.errors import RecipeError
 from tfcompress.native_output import silenced
+from tfcompress.remarks import optional
 
 __all__ = ["compare"]
 
@@ -54,8 +54,8 @@ def compare(
         layers: compare layer by layer too, where the reference is a Keras model and the candidate a `.tflite`.
         made_from: the float model of which the candidates were made, where fine-tuning made another: their layers are
             compared with its, which shows what the conversion cost; None means `reference` itself.
-        class_names: what the classes are called, in the model's order; needed for string labels only when their sorted
-            order is not the model's.
+        class_names: what the classes are called, in the model's order; None takes those that the data knows, or else
+            the sorted order of string labels.
         metrics: names of Keras metrics to count as well; see `KerasMetrics`.
         resume: a file that holds the state while the data stream by: a pass that was killed continues from there, and
             comes to the same figures; None keeps nothing.
@@ -72,6 +72,7 @@ def compare(
         raise RecipeError(f"--max_accuracy_drop is {max_accuracy_drop}, expected a share in [0, 1)")
     runners = {REFERENCE: reference, **candidates}
     size = batch_size or batch_size_for(data)
+    class_names = class_names or data.class_names or None
     settings = {"task": task, "class_names": class_names and list(class_names), "metrics": list(metrics)}
     progress = Progress(resume, fingerprint(runners, data, size, settings) if resume is not None else "")
     run = Pass(list(candidates), data, task=task, class_names=class_names, metrics=metrics, state=progress.load())

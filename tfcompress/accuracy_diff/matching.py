@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import itertools
 import math
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from tfcompress.accuracy_diff.runners import Arrays, Runner
 from tfcompress.errors import DataError, ModelError
-from tfcompress.model import TensorInfo
+from tfcompress.tensor_info import TensorInfo, same_names
 
 __all__ = ["PROOF_SAMPLES", "input_names", "inputs_for", "labels_for", "outputs_as"]
 
@@ -42,7 +41,7 @@ def input_names(runner: Runner, given: Arrays, *, reference: Runner | None, wher
             f"{runner.name}: has {len(names)} inputs ({', '.join(names)}), "
             f"{where} has {len(given)} ({', '.join(given)})"
         )
-    found = _same_names(names, list(given))
+    found = same_names(names, list(given))
     if found is None:
         found = _proven_order(runner, names, given, reference) or dict(zip(names, given, strict=True))
     for info in runner.inputs:
@@ -57,27 +56,11 @@ def inputs_for(runner: Runner, given: Arrays, names: Mapping[str, str]) -> dict[
     return {info.name: given[names[info.name]] for info in runner.inputs}
 
 
-def _same_names(names: Sequence[str], given: Sequence[str]) -> dict[str, str] | None:
-    """{name: given name} where all agree, as they are or in their plain form; None where they do not."""
-    forms: tuple[Callable[[str], str], ...] = (str, _plain)
-    for form in forms:
-        known = {form(name): name for name in given}
-        if len(known) == len(given) and sorted(map(form, names)) == sorted(known):
-            return {name: known[form(name)] for name in names}
-    return None
-
-
-def _plain(name: str) -> str:
-    """A name without what TensorFlow and its converters add or change: a prefix, an output number, odd characters."""
-    bare = re.sub(r":\d+$", "", name).removeprefix("serving_default_")
-    return re.sub(r"\W", "_", bare).lower()
-
-
 def _proven_order(
     runner: Runner, names: Sequence[str], given: Arrays, reference: Runner | None
 ) -> dict[str, str] | None:
     """The order of the given inputs with which the runner comes nearest to the reference; None without one."""
-    orders = [
+    orders: list[tuple[str, ...]] = [
         order
         for order in itertools.islice(itertools.permutations(given), MOST_ORDERS)
         if all(_fits(info, given[name]) for info, name in zip(runner.inputs, order, strict=True))
@@ -93,7 +76,8 @@ def _proven_order(
             min((_distance(value, other) for other in got.values()), default=0) for value in wanted.values()
         )
 
-    return dict(zip(names, min(orders, key=error), strict=True))
+    nearest: tuple[str, ...] = min(orders, key=error)
+    return dict(zip(names, nearest, strict=True))
 
 
 def _distance(wanted: np.ndarray, got: np.ndarray) -> float:
@@ -132,7 +116,7 @@ def outputs_as(wanted: Arrays, given: Arrays, *, who: str) -> dict[str, str]:
     """
     if len(given) != len(wanted):
         raise ModelError(f"{who}: has {len(given)} outputs ({', '.join(given)}), the reference has {', '.join(wanted)}")
-    found = _same_names(list(wanted), list(given))
+    found = same_names(list(wanted), list(given))
     if found is not None and all(wanted[name].shape == given[own].shape for name, own in found.items()):
         return found
     pairs = sorted(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -17,11 +18,14 @@ from tfcompress.accuracy_diff.matching import labels_for, outputs_as
 from tfcompress.accuracy_diff.progress import Tree
 from tfcompress.accuracy_diff.stream import Answered
 from tfcompress.accuracy_diff.tasks import Metrics, choose_task
+from tfcompress.accuracy_diff.tasks.classification import Classification
 from tfcompress.data import Samples
 from tfcompress.errors import DataError
+from tfcompress.remarks import remark
 
 __all__ = ["REFERENCE", "Found", "Pass"]
 
+LEAST_FOR_CHANCE = 30  # samples
 REFERENCE = ""  # the reference's name among the models of a pass
 Found = Mapping[str, tuple[tuple[LayerDiff, ...], tuple[Cause, ...]]]  # {candidate: (its layers, causes of its error)}
 
@@ -95,9 +99,11 @@ class Pass:
             self._names[model] = outputs_as(reference, own, who=model or "the reference")
         for name, values in reference.items():
             given = labels.get(name)
-            names = self._class_names
-            if names is None and given is not None and is_text(given):
+            text, names = given is not None and is_text(given), self._class_names
+            if names is None and text:
                 names = self._sorted_names(values.shape[-1])
+            if names is not None and not text and len(names) != values.shape[-1]:
+                names = None  # of this output, whose labels are numbers, they are no names
             task = choose_task(self._task, values, given, first_input, class_names=names)
             classes = values.shape[-1] if values.ndim > 1 else 1
             models = (REFERENCE, *self._candidates)
@@ -132,9 +138,24 @@ class Pass:
             None if names is None else tuple(names),
             primary.confusion(),
         )
+        self._remark_on_chance(primary, reference)
         nothing: tuple[tuple[LayerDiff, ...], tuple[Cause, ...]] = ((), ())
         results = {name: self._candidate(primary, name, limit, *found.get(name, nothing)) for name in self._candidates}
         return Comparison(reference, results)
+
+    def _remark_on_chance(self, primary: OutputJudge, reference: ReferenceResult) -> None:
+        """Say where the float model does no better than guessing: labels are in another order more often than not."""
+        accuracy = reference.metrics.get("accuracy")
+        if not isinstance(primary.task, Classification) or not primary.labelled or accuracy is None:
+            return
+        chance = 1 / primary.task.classes
+        spread = math.sqrt(chance * (1 - chance) / reference.samples)
+        if reference.samples >= LEAST_FOR_CHANCE and accuracy <= chance + 2 * spread:
+            remark(
+                f"{self._data.name}: the float model is right in {100 * accuracy:.1f} % of the samples, no more than "
+                f"by chance ({100 * chance:.1f} %): labels may be numbered in another order than the model's classes "
+                "(give --labels=FILE with the names in the model's order), or --preprocess may be missing"
+            )
 
     def _metrics(self, primary: OutputJudge, model: str) -> Metrics:
         found = dict(primary.metrics(model))

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tfcompress.compression import finetune, start_strategy
 from tfcompress.data import Data, open_data
 from tfcompress.data.preprocess import Preprocess
-from tfcompress.errors import InputError
+from tfcompress.errors import InputError, one_line
+from tfcompress.interruption import stoppable
 from tfcompress.job.options import CompressOptions
+from tfcompress.job.output_folder import explained
 from tfcompress.load import load_model, to_keras3
 from tfcompress.native_output import silenced
 from tfcompress.process_state import leaves_process_alone
@@ -33,6 +35,9 @@ def compress(
     output: str | Path,
     preprocess: str | Preprocess | None = None,
     label_column: str | None = None,
+    labels: str | Path | Sequence[str] | None = None,
+    resize: str | None = None,
+    sample_rate: int | None = None,
     checkpoints: str | Path | None = None,
     seed: int = 0,
     custom_objects: str | Mapping[str, Any] | None = None,
@@ -47,6 +52,7 @@ def compress(
 
     Raises:
         InputError: anything about the input is wrong; nothing was written.
+        OutputError: the disk is full, or a limit is reached; a file that was there is as it was.
     """
     options = CompressOptions(
         model=model,
@@ -55,6 +61,9 @@ def compress(
         output=output,
         preprocess=preprocess,
         label_column=label_column,
+        labels=labels,
+        resize=resize,
+        sample_rate=sample_rate,
         checkpoints=checkpoints,
         seed=seed,
         custom_objects=custom_objects,
@@ -63,8 +72,8 @@ def compress(
         max_load_memory=max_load_memory,
     )
     path = Path(options.output)
-    _check_file(path)
-    with silenced():
+    _check_file(path, model)
+    with stoppable(), explained(path), silenced():
         start_strategy(recipe.training.strategy)
         loaded = load_model(
             model,
@@ -75,9 +84,7 @@ def compress(
         )
         if loaded.keras_model is None:
             raise InputError(f"{model}: a SavedModel without Keras layers cannot be wrapped; give the .keras or .h5")
-        data = open_data(
-            train, loaded.inputs, loaded.outputs, preprocess=preprocess, label_column=label_column, flag="train"
-        )
+        data = open_data(train, loaded.inputs, loaded.outputs, flag="train", **options.reading)
         folder = None if checkpoints is None else Path(checkpoints)
         done = finetune(loaded.keras_model, recipe, data, seed=seed, checkpoint_dir=folder)
         plain = to_keras3(done.plain) if isinstance(loaded.keras_model, keras.Model) else done.plain
@@ -85,16 +92,24 @@ def compress(
     return {"output": str(path), "notes": list(done.notes)}
 
 
-def _check_file(path: Path) -> None:
+def _check_file(path: Path, model: Any) -> None:
     if path.suffix != ".keras":
         raise InputError(f"--output={path}: expected a file name that ends in .keras")
-    if path.is_dir() or not path.absolute().parent.is_dir() or not os.access(path.absolute().parent, os.W_OK):
+    try:
+        writable = not path.is_dir() and path.absolute().parent.is_dir() and os.access(path.absolute().parent, os.W_OK)
+        same = isinstance(model, str | Path) and path.exists() and Path(model).exists() and path.samefile(model)
+    except (OSError, ValueError) as error:
+        raise InputError(f"--output={path}: cannot be written: {one_line(error, 160)}") from None
+    if not writable:
         raise InputError(f"--output={path}: cannot be written; its folder must exist and be writable")
+    if same:
+        raise InputError(f"--output={path}: is the model itself; choose another file")
 
 
 def _save_whole(model: Any, path: Path) -> None:
     """Save to a temporary sibling and rename, so that the file is never half-written."""
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.absolute().parent) as folder:
-        temporary = Path(folder) / path.name
+    # The sibling's name is short: that of the file may be as long as the file system allows.
+    with tempfile.TemporaryDirectory(prefix=".tfcompress-", dir=path.absolute().parent) as folder:
+        temporary = Path(folder) / "model.keras"
         model.save(temporary)
         os.replace(temporary, path)

@@ -9,12 +9,12 @@ from typing import Any
 from tfcompress.accuracy_diff import compare, runner_for
 from tfcompress.data import Data, open_data
 from tfcompress.data.preprocess import Preprocess
-from tfcompress.diagnosis import missing_extras
 from tfcompress.errors import InputError
 from tfcompress.job.options import DiffOptions
 from tfcompress.native_output import silenced
 from tfcompress.process_state import leaves_process_alone
 from tfcompress.recipe.options import documented
+from tfcompress.remarks import remarks
 
 __all__ = ["diff"]
 
@@ -28,6 +28,9 @@ def diff(
     evaluation: Data,
     preprocess: str | Preprocess | None = None,
     label_column: str | None = None,
+    labels: str | Path | Sequence[str] | None = None,
+    resize: str | None = None,
+    sample_rate: int | None = None,
     samples: int | None = None,
     task: str | None = None,
     metrics: Sequence[str] = (),
@@ -47,12 +50,15 @@ def diff(
     Raises:
         InputError: anything about the input is wrong.
     """
-    DiffOptions(  # refuses what is wrong before anything is opened
+    options = DiffOptions(  # refuses what is wrong before anything is opened
         reference=reference,
         candidate=candidate,
         evaluation=evaluation,
         preprocess=preprocess,
         label_column=label_column,
+        labels=labels,
+        resize=resize,
+        sample_rate=sample_rate,
         samples=samples,
         task=task,
         metrics=tuple(metrics),
@@ -64,7 +70,7 @@ def diff(
         max_load_seconds=max_load_seconds,
         max_load_memory=max_load_memory,
     )
-    with silenced(), missing_extras() as missing:
+    with silenced(), remarks() as missing:
         first, second = (
             runner_for(
                 model,
@@ -78,9 +84,7 @@ def diff(
         known = first if first.inputs else second  # a function takes what the other model takes
         if not known.inputs:
             raise InputError(f"{first.name} and {second.name}: two functions; one of the two must be a model")
-        data = open_data(
-            evaluation, known.inputs, known.outputs, preprocess=preprocess, label_column=label_column, flag="evaluation"
-        )
+        data = open_data(evaluation, known.inputs, known.outputs, flag="evaluation", **options.reading)
         data = data if samples is None else data.take(samples)
         compared = compare(
             first,

@@ -83,7 +83,7 @@ def _done(parsed: argparse.Namespace) -> int:
             code: int = getattr(commands, parsed.command)(options, parsed)
             return code
     except Stopped as stop:
-        _say(f"tfcompress {parsed.command}: ended by {stop}; nothing was written")
+        _say(f"tfcompress {parsed.command}: ended by {stop}; the output is the old one or the new one, whole")
         return stop.exit_code
 
 

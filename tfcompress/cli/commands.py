@@ -182,9 +182,8 @@ def _bit_widths(model: FloatModel, options: InspectOptions) -> list[dict[str, ob
             options.calibration,
             model.inputs,
             model.outputs,
-            preprocess=options.preprocess,
-            label_column=options.label_column,
             flag="calibration",
+            **options.reading,
         ).spread(options.calibration_samples)
     try:
         with native_output.silenced():

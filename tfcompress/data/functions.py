@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from tfcompress.data.fit_forms import in_names, split
 from tfcompress.data.samples import Sample
 from tfcompress.errors import DataError, InputError
 from tfcompress.tensor_info import TensorInfo
@@ -41,14 +42,17 @@ class FunctionSource:
 
     Attributes:
         name: for messages.
-        function: returns a `tf.data.Dataset` or an iterable of ``x`` or ``(x, y)``; each item is one sample or one
+        function: returns what `model.fit` takes piece by piece: a `tf.data.Dataset`, a Keras `PyDataset`, a loader of
+            PyTorch, or an iterable of ``x``, ``(x, y)`` or ``(x, y, sample_weight)``; each item is one sample or one
             batch, told apart by the rank of the model's first input.
         inputs: the model's inputs.
+        outputs: the model's outputs.
     """
 
     name: str
     function: Callable[[], Iterable[Any]]
     inputs: tuple[TensorInfo, ...]
+    outputs: tuple[TensorInfo, ...] = ()
 
     @property
     def count(self) -> int | None:
@@ -69,33 +73,43 @@ class FunctionSource:
 
     def _all(self) -> Iterator[Sample]:
         try:
-            stream = iter(self.function())
+            stream = _in_order(self.function())
         except TypeError as error:
             raise DataError(
                 f"{self.name}: cannot be read as data: {error}; return an iterable of x or (x, y)"
             ) from None
         for item in stream:
-            x, y = (item[0], item[1]) if isinstance(item, tuple) and len(item) == 2 else (item, None)
-            yield from self._rows(_named(x), _named(y) if y is not None else [])
+            x, y = split(item, self.inputs, self.outputs)
+            labels = [] if y is None else in_names(y, self.outputs, f"{self.name}: labels")
+            yield from self._rows(in_names(x, self.inputs, self.name), labels)
 
     def _rows(self, x: Any, y: Any) -> Iterator[Sample]:
         first = next(iter(x.values())) if isinstance(x, Mapping) else x[0]
-        name = self.inputs[0].name
-        rank = (x[name] if isinstance(x, Mapping) and name in x else first).ndim
-        if rank != len(self.inputs[0].shape):
+        info = self.inputs[0]
+        value = x[info.name] if isinstance(x, Mapping) and info.name in x else first
+        if not _is_batch(value, info):
             yield Sample(x, y)
             return
         for row in range(len(first)):
             yield Sample(_row(x, row), _row(y, row))
 
 
-def _named(value: Any) -> Mapping[str, np.ndarray] | list[np.ndarray]:
-    """Arrays by name, or in order."""
-    if isinstance(value, Mapping):
-        return {str(key): np.asarray(item) for key, item in value.items()}
-    if isinstance(value, list | tuple) and value and all(hasattr(item, "shape") for item in value):
-        return [np.asarray(item) for item in value]
-    return [np.asarray(value)]
+def _in_order(data: Any) -> Iterator[Any]:
+    """The items of an iterable, or of something with a length and items by number, as a `PyDataset` is."""
+    by_number = hasattr(data, "__getitem__") and hasattr(data, "__len__") and not isinstance(data, Mapping)
+    if by_number and not hasattr(data, "__iter__"):
+        return (data[index] for index in range(len(data)))
+    return iter(data)
+
+
+def _is_batch(value: np.ndarray, info: TensorInfo) -> bool:
+    """Whether an array has one more dimension than a sample; one of size 1 at its end may be left out."""
+    if value.ndim != len(info.shape) - 1 or info.shape[-1] != 1:
+        return value.ndim == len(info.shape)
+    want, have = info.shape[1:], value.shape
+    fits = all(size in (None, given) for size, given in zip(want, have, strict=True))
+    without = all(size in (None, given) for size, given in zip(want[:-1], have[1:], strict=True))
+    return without and not fits
 
 
 def _row(values: Any, row: int) -> Any:

@@ -1,29 +1,30 @@
 """A folder, or a `.zip` of one, whose sub-folders are classes and hold images.
 
-Class numbers follow the sorted names of the sub-folders, as in `keras.utils.image_dataset_from_directory`.  Samples
-come class by class in turn (one of each, then the next of each), so that any first part of the stream is balanced.
+An image that has not the model's size, or that is coloured where the model takes grey, is an error unless the user says
+how it is to be made to fit.  What loses nothing is done without asking: grey to RGB, and leaving out transparency.
 """
 
 from __future__ import annotations
 
-import itertools
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tfcompress.data.class_folders import Entries, entries_of
 from tfcompress.data.files import ARCHIVE_ERRORS, sha256_of_file, sha256_of_files
 from tfcompress.data.image_sizes import check_image_size
 from tfcompress.data.samples import Sample
 from tfcompress.errors import DataError, one_line
 from tfcompress.tensor_info import TensorInfo
 
-__all__ = ["ImageSource", "open_image_folder", "open_image_zip"]
+__all__ = ["RESIZINGS", "ImageSource", "open_image_folder", "open_image_zip"]
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif"})
+RESIZINGS = ("stretch", "crop", "pad")
 MAX_IMAGE_FILE_BYTES = 256 * 2**20  # a larger "image" is a zip bomb or a mistake
 
 
@@ -33,15 +34,17 @@ class ImageSource:
 
     Attributes:
         path: the folder or the zip.
-        entries: (file, class number) in stream order; the class is None when there are no sub-folders.
-        classes: sub-folder names in class order.
+        entries: see `Entries`.
+        classes: their names in class order.
         size: (height, width, channels) that the model wants; None where it takes any.
+        resize: how an image of another size is made to fit, one of `RESIZINGS`; None refuses it.
     """
 
     path: Path
-    entries: tuple[tuple[str, int | None], ...]
+    entries: Entries
     classes: tuple[str, ...]
     size: tuple[int | None, int | None, int | None]
+    resize: str | None = None
 
     @property
     def name(self) -> str:
@@ -88,16 +91,36 @@ class ImageSource:
         from tfcompress.runtime import tf
 
         height, width, channels = self.size
-        check_image_size(data, f"{self.path}: {file}")
+        where = f"{self.path}: {file}"
+        have = check_image_size(data, where)
+        same = height in (None, have[0]) and width in (None, have[1]) and (channels != 1 or have[2] < 3)
+        if not same and self.resize is None:
+            raise DataError(
+                f"{where}: is {' x '.join(map(str, have))}, the model takes {_told(self.size)}; --resize="
+                f"{'|'.join(RESIZINGS)} says how it is to be made to fit"
+            )
         try:
             image = _decode_bytes(tf, data, channels or 0)
         except tf.errors.OpError as error:
-            reason = one_line(error.message, 120)
-            raise DataError(f"{self.path}: {file}: not a readable image ({reason}); remove or replace it") from None
-        got_height, got_width = image.shape[0], image.shape[1]
-        if (height or got_height, width or got_width) != (got_height, got_width):
-            image = tf.image.resize(image, (height or got_height, width or got_width))
+            raise DataError(f"{where}: not a readable image ({one_line(error.message, 120)})") from None
+        if (height or have[0], width or have[1]) != have[:2]:
+            image = _resized(tf, image, height or have[0], width or have[1], self.resize or "")
         return image.numpy()
+
+
+def _told(size: Sequence[int | None]) -> str:
+    return " x ".join("any" if each is None else str(each) for each in size)
+
+
+def _resized(tf: Any, image: Any, height: int, width: int, how: str) -> Any:
+    """Bilinear: `stretch` changes the form of things, `crop` cuts off at the sides, `pad` adds black at the sides."""
+    if how == "pad":
+        return tf.image.resize_with_pad(image, height, width)
+    if how == "crop":
+        scale = max(height / image.shape[0], width / image.shape[1])
+        larger = [max(height, round(image.shape[0] * scale)), max(width, round(image.shape[1] * scale))]
+        return tf.image.resize_with_crop_or_pad(tf.image.resize(image, larger), height, width)
+    return tf.image.resize(image, (height, width))
 
 
 def _decode_bytes(tf: Any, data: bytes, channels: int) -> Any:
@@ -109,17 +132,37 @@ def _decode_bytes(tf: Any, data: bytes, channels: int) -> Any:
     return tf.io.decode_image(data, channels=channels, expand_animations=False)
 
 
-def open_image_folder(path: Path, inputs: Sequence[TensorInfo]) -> ImageSource:
+def open_image_folder(
+    path: Path,
+    files: Sequence[str],
+    inputs: Sequence[TensorInfo],
+    *,
+    class_names: Sequence[str] = (),
+    resize: str | None = None,
+) -> ImageSource:
     """A folder of class sub-folders, or of images without classes.
+
+    Args:
+        path: the folder.
+        files: all names in it, with slashes.
+        inputs: of the model.
+        class_names: in the model's order; empty takes the sorted names of the folders.
+        resize: see `ImageSource`.
 
     Raises:
         DataError: no images, or a model that does not take one image.
     """
-    files = [file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()]
-    return _source(path, files, inputs)
+    if len(inputs) != 1 or len(inputs[0].shape) != 4:
+        shapes = ", ".join(f"{info.name}{info.shape}" for info in inputs)
+        raise DataError(f"{path}: holds images, but the model takes {shapes}; give an .npz with arrays of that shape")
+    entries, classes = entries_of(path, files, IMAGE_SUFFIXES, class_names)
+    _, height, width, channels = inputs[0].shape
+    return ImageSource(path, entries, classes, (height, width, channels), resize)
 
 
-def open_image_zip(path: Path, inputs: Sequence[TensorInfo]) -> ImageSource:
+def open_image_zip(
+    path: Path, inputs: Sequence[TensorInfo], *, class_names: Sequence[str] = (), resize: str | None = None
+) -> ImageSource:
     """A zip of such a folder; it is never unpacked to disk.
 
     Raises:
@@ -132,7 +175,7 @@ def open_image_zip(path: Path, inputs: Sequence[TensorInfo]) -> ImageSource:
             raise DataError(
                 f"{path}: {info.filename}: declares {info.file_size} bytes, expected an image below 256 MiB"
             )
-    return _source(path, [info.filename for info in members], inputs)
+    return open_image_folder(path, [info.filename for info in members], inputs, class_names=class_names, resize=resize)
 
 
 def _zip(path: Path) -> zipfile.ZipFile:
@@ -140,42 +183,3 @@ def _zip(path: Path) -> zipfile.ZipFile:
         return zipfile.ZipFile(path)
     except ARCHIVE_ERRORS as error:
         raise DataError(f"{path}: not a readable zip: {one_line(error, 160)}") from None
-
-
-def _source(path: Path, files: Sequence[str], inputs: Sequence[TensorInfo]) -> ImageSource:
-    if len(inputs) != 1 or len(inputs[0].shape) != 4:
-        shapes = ", ".join(f"{info.name}{info.shape}" for info in inputs)
-        raise DataError(f"{path}: holds images, but the model takes {shapes}; give an .npz with arrays of that shape")
-    images = sorted(
-        file for file in files if PurePosixPath(file).suffix.lower() in IMAGE_SUFFIXES and not _hidden(file)
-    )
-    if not images:
-        raise DataError(
-            f"{path}: no images found, expected class sub-folders with {'/'.join(sorted(IMAGE_SUFFIXES))} files"
-        )
-    by_class = _by_class(path, images)
-    classes = tuple(sorted(by_class))
-    labelled = len(classes) > 1
-    turns = itertools.zip_longest(*[[(file, number) for file in by_class[c]] for number, c in enumerate(classes)])
-    entries = tuple(
-        (file, number if labelled else None) for turn in turns for file, number in (e for e in turn if e is not None)
-    )
-    _, height, width, channels = inputs[0].shape
-    return ImageSource(path, entries, classes if labelled else (), (height, width, channels))
-
-
-def _hidden(file: str) -> bool:
-    return any(part.startswith((".", "__MACOSX")) for part in PurePosixPath(file).parts)
-
-
-def _by_class(path: Path, images: Sequence[str]) -> Mapping[str, list[str]]:
-    """Images by the folder that directly holds them."""
-    found: dict[str, list[str]] = {}
-    parents = {str(PurePosixPath(image).parent) for image in images}
-    for image in images:
-        found.setdefault(str(PurePosixPath(image).parent), []).append(image)
-    if len({PurePosixPath(parent).name for parent in parents}) != len(parents):
-        raise DataError(
-            f"{path}: two class folders have the same name below different parents; give one split, not several"
-        )
-    return {PurePosixPath(parent).name: files for parent, files in found.items()}

@@ -21,6 +21,7 @@ from tfcompress.data.arrays import ArraySource, named_sample
 from tfcompress.data.files import ARCHIVE_ERRORS, sha256_of_file
 from tfcompress.data.samples import Sample
 from tfcompress.errors import DataError, one_line
+from tfcompress.tensor_info import same_names
 
 __all__ = ["NpzSource", "open_npy", "open_npz"]
 
@@ -138,7 +139,9 @@ def open_npz(path: Path, input_names: Collection[str], output_names: Collection[
         DataError: not an .npz, pickled members, no usable names, or different numbers of rows.
     """
     members = _headers(path)
-    chosen_inputs = {name: members[name] for name in input_names if name in members}
+    unlabelled = [name for name in members if name not in output_names and name != "y"]
+    own_names = same_names(list(input_names), unlabelled) or {name: name for name in input_names}
+    chosen_inputs = {name: members[name] for name in own_names.values() if name in members}
     if not chosen_inputs and "x" in members and len(input_names) == 1:
         chosen_inputs = {"x": members["x"]}
     if len(chosen_inputs) != len(input_names):

@@ -178,10 +178,10 @@ def _feature(where: str, key: str, item: Any, name: str) -> _Feature:
     if unknown or encoding not in _ENCODINGS or not isinstance(name, str):
         raise DataError(f"{where}: unknown {unknown or encoding}, expected encoding {'/'.join(_ENCODINGS)}")
     try:
-        dtype = np.dtype(item.get("dtype", "float32"))
+        dtype: np.dtype[Any] | None = np.dtype(item.get("dtype", "float32"))
     except (TypeError, ValueError):
-        dtype = np.dtype(object)
-    if dtype.kind not in "biuf":
+        dtype = None
+    if dtype is None or dtype.kind not in "biuf":
         raise DataError(f"{where}: unknown dtype {one_line(item['dtype'], 60)!r}, expected one of numbers")
     shape = item.get("shape", [])
     whole = isinstance(shape, list) and all(type(size) is int and size >= 0 for size in shape)

@@ -11,8 +11,9 @@ from typing import Protocol
 import numpy as np
 
 from tfcompress.cache.fingerprints import fingerprint
+from tfcompress.data.class_folders import class_numbers
 from tfcompress.errors import DataError, one_line
-from tfcompress.tensor_info import TensorInfo
+from tfcompress.tensor_info import TensorInfo, same_names
 
 __all__ = ["Batch", "Sample", "Samples", "Source"]
 
@@ -86,6 +87,7 @@ class Samples:
         limit: use only the first so many samples; None means all.
         indices: use only the samples at these positions of the source, ascending; None means all.
         content: a fingerprint of all that the source gives and `preprocess` makes of it; None where nobody took it.
+        class_names: what the classes are called, in the model's order; empty where nobody said.
     """
 
     source: Source
@@ -95,11 +97,12 @@ class Samples:
     limit: int | None = None
     indices: tuple[int, ...] | None = None
     content: str | None = None
+    class_names: tuple[str, ...] = ()
 
     @property
     def identity(self) -> str | None:
         """A fingerprint of these very samples; None where `content` is not known."""
-        return None if self.content is None else fingerprint(self.content, self.limit, self.indices)
+        return None if self.content is None else fingerprint(self.content, self.limit, self.indices, self.class_names)
 
     @property
     def name(self) -> str:
@@ -156,7 +159,9 @@ class Samples:
             yield batch
             start += len(batch)
         if start == 0:
-            raise DataError(f"{self.name}: no samples, expected at least one")
+            raise DataError(
+                f"{self.name}: no samples, expected at least one; a function must make a new generator at every call"
+            )
 
     def _stacked_batches(self, batch_size: int) -> Iterator[Batch] | None:
         """Batches cut from arrays that are as the model takes them; None where the samples do not lie so."""
@@ -231,6 +236,8 @@ class Samples:
             if len(given) != len(self.inputs):
                 raise DataError(f"{where}: got {len(given)} inputs, the model has {len(self.inputs)} ({self._names()})")
             given = {info.name: value for info, value in zip(self.inputs, given, strict=True)}
+        names = same_names([info.name for info in self.inputs], list(given))
+        given = given if names is None else {name: given[own] for name, own in names.items()}
         ready = {}
         for info in self.inputs:
             if info.name not in given:
@@ -286,13 +293,27 @@ class Samples:
 
     def _labels_of(self, index: int, sample: Sample) -> dict[str, np.ndarray]:
         given = sample.labels
+        where = f"{self.name}: sample {index}"
         if isinstance(given, Mapping):
-            return {name: np.asarray(value) for name, value in given.items()}
+            names = same_names([info.name for info in self.outputs], list(given)) or {own: own for own in given}
+            return {name: self._numbered(np.asarray(given[own]), where) for name, own in names.items()}
         if len(given) > len(self.outputs):
-            raise DataError(
-                f"{self.name}: sample {index}: got {len(given)} labels, the model has {len(self.outputs)} outputs"
-            )
-        return {info.name: np.asarray(value) for info, value in zip(self.outputs, given, strict=False)}
+            raise DataError(f"{where}: got {len(given)} labels, the model has {len(self.outputs)} outputs")
+        pairs = zip(self.outputs, given, strict=False)
+        return {info.name: self._numbered(np.asarray(value), where) for info, value in pairs}
+
+    def _numbered(self, label: np.ndarray, where: str) -> np.ndarray:
+        words = self.class_names and label.dtype.kind in "SUO"
+        return class_numbers(label, self.class_names, where) if words else label
+
+    def with_numbered_words(self) -> Samples:
+        """These samples with words for labels, if there are any, numbered in their sorted order; a pass finds them."""
+        first = next(self.take(1).batches(1)).labels
+        if not any(value.dtype.kind in "SUO" for value in first.values()):
+            return self
+        words = {word for batch in self.batches(256) for values in batch.labels.values() for word in values.flat}
+        names = sorted(word.decode() if isinstance(word, bytes) else str(word) for word in words)
+        return replace(self, class_names=tuple(names))
 
     def _names(self) -> str:
         return ", ".join(repr(info.name) for info in self.inputs)

@@ -14,6 +14,7 @@ from typing import IO, cast
 
 import numpy as np
 
+from tfcompress.data.class_folders import class_number
 from tfcompress.data.files import ARCHIVE_ERRORS, sha256_of_file
 from tfcompress.data.samples import Sample
 from tfcompress.errors import DataError, one_line
@@ -95,7 +96,9 @@ class CsvSource:
         return np.asarray(int(number) if number.is_integer() and abs(number) < LARGEST_LABEL else number)
 
 
-def open_csv(path: Path, inputs: Sequence[TensorInfo], label_column: str | None) -> CsvSource:
+def open_csv(
+    path: Path, inputs: Sequence[TensorInfo], label_column: str | None, *, class_names: Sequence[str] = ()
+) -> CsvSource:
     """A `.csv`; one pass finds its header, its labels and its length.
 
     Args:
@@ -103,6 +106,7 @@ def open_csv(path: Path, inputs: Sequence[TensorInfo], label_column: str | None)
         inputs: the model's inputs.
         label_column: a name or a number (0 first, -1 last); None means the last one when there is one column more
             than the model takes, and no label otherwise.
+        class_names: what words in the label column are numbered by; empty takes their sorted order.
 
     Raises:
         DataError: no rows, a model with several inputs, or no such column.
@@ -117,6 +121,9 @@ def open_csv(path: Path, inputs: Sequence[TensorInfo], label_column: str | None)
     label = _label_index(path, first, math.prod(shape), label_column)
     has_header = _is_header(first, label)
     words, count = _labels_in(path, rows if has_header else itertools.chain([first], rows), label)
+    for word in words if class_names else ():
+        class_number(word, class_names, f"{path}: column {label}")
+    words = tuple(class_names) if words and class_names else words
     if count == 0:
         raise DataError(f"{path}: no samples below the header, expected at least one row")
     return CsvSource(path, has_header, label, words, shape, count)

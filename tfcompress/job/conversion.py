@@ -12,7 +12,6 @@ from tfcompress.cache import open_store, using
 from tfcompress.converters import DEFAULT_TARGETS
 from tfcompress.data import Data
 from tfcompress.data.preprocess import Preprocess
-from tfcompress.diagnosis import missing_extras
 from tfcompress.job import stages
 from tfcompress.job.options import ConvertOptions
 from tfcompress.job.output_folder import published
@@ -23,6 +22,7 @@ from tfcompress.native_output import silenced
 from tfcompress.process_state import leaves_process_alone
 from tfcompress.recipe import Recipe
 from tfcompress.recipe.options import documented
+from tfcompress.remarks import remarks
 from tfcompress.report import Report
 from tfcompress.report.exports import flat_figures
 from tfcompress.report.notebook import render_notebook
@@ -83,6 +83,9 @@ def convert(
     recipe: Recipe | None = None,
     preprocess: str | Preprocess | None = None,
     label_column: str | None = None,
+    labels: str | Path | Sequence[str] | None = None,
+    resize: str | None = None,
+    sample_rate: int | None = None,
     calibration_samples: int = 500,
     max_accuracy_drop: float = 0.01,
     task: str | None = None,
@@ -104,6 +107,7 @@ def convert(
     Raises:
         InputError: anything about the input is wrong; nothing was written.
         ConversionError: the model cannot be compressed, or no target could be made; nothing was written.
+        OutputError: the disk is full, or the output cannot be put in its place; what was there is as it was.
     """
     options = ConvertOptions(
         model=model,
@@ -115,6 +119,9 @@ def convert(
         recipe=recipe,
         preprocess=preprocess,
         label_column=label_column,
+        labels=labels,
+        resize=resize,
+        sample_rate=sample_rate,
         calibration_samples=calibration_samples,
         max_accuracy_drop=max_accuracy_drop,
         task=task,
@@ -131,7 +138,7 @@ def convert(
     folder, store = Path(output), open_store(cache_dir, no_cache=no_cache)
     key = None if sign_key is None else SigningKey(sign_key)
     reads = (model, calibration, evaluation, train, sign_key)
-    with silenced(), using(store), published(folder, reads=reads) as work, missing_extras() as missing:
+    with silenced(), using(store), published(folder, reads=reads) as work, remarks() as missing:
         state = run_stages(stages.STAGES, State.start(options, work, missing=missing, signing_key=key))
     assert state.report is not None, "the stage `report` comes last"
     return Conversion(folder, state.report)

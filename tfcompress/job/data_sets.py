@@ -8,10 +8,10 @@ from typing import Any
 
 from tfcompress.cache import store_in_use
 from tfcompress.converters import TARGETS
-from tfcompress.data import Data, Samples, open_data
+from tfcompress.data import Samples, open_data
 from tfcompress.data.content import content_of
-from tfcompress.data.preprocess import Preprocess
 from tfcompress.errors import InputError
+from tfcompress.job.options import ConvertOptions
 from tfcompress.recipe import Recipe
 from tfcompress.tensor_info import TensorInfo
 
@@ -34,32 +34,20 @@ class DataSets:
     _hashes: dict[int, str] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
-    def open(
-        cls,
-        ends: tuple[tuple[TensorInfo, ...], tuple[TensorInfo, ...]],
-        calibration: Data | None,
-        evaluation: Data | None,
-        train: Data | None,
-        preprocess: str | Preprocess | None,
-        label_column: str | None,
-    ) -> DataSets:
+    def open(cls, ends: tuple[tuple[TensorInfo, ...], tuple[TensorInfo, ...]], options: ConvertOptions) -> DataSets:
         """Open what is given, and read a first sample of each: a mistake in the data shows at once.
 
         Args:
             ends: the model's inputs and its outputs.
-            calibration: representative data, or None; so for the next two.
-            evaluation: to compare on.
-            train: to fine-tune on.
-            preprocess: what happens to raw values.
-            label_column: of `.csv` data.
+            options: which data, and how it is read.
         """
         inputs, outputs = ends
         hashes: dict[int, str] = {}
 
-        def opened(data: Data | None, flag: str) -> Samples | None:
+        def opened(data: Any, flag: str) -> Samples | None:
             if data is None:
                 return None
-            samples = open_data(data, inputs, outputs, preprocess=preprocess, label_column=label_column, flag=flag)
+            samples = open_data(data, inputs, outputs, flag=flag, **options.reading)
             next(samples.take(1).batches(1))
             if store_in_use().folder is None or samples.content is not None:
                 return samples
@@ -68,11 +56,11 @@ class DataSets:
                 hashes[id(samples.source)] = known
             return replace(samples, content=content_of(samples, known))
 
-        representative = opened(calibration, "calibration")
+        representative = opened(options.calibration, "calibration")
         return cls(
             representative,
-            opened(evaluation, "evaluation") or representative,
-            opened(train, "train") or representative,
+            opened(options.evaluation, "evaluation") or representative,
+            opened(options.train, "train") or representative,
             hashes,
         )
 

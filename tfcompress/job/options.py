@@ -6,15 +6,17 @@ This module imports nothing heavy, so that a wrong value is refused before Tenso
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from tfcompress.converters.target import DEFAULT_TARGETS, TARGETS, parse_targets
+from tfcompress.data.images import RESIZINGS
 from tfcompress.data.preprocess import PREPROCESSINGS
 from tfcompress.errors import InputError
 from tfcompress.recipe import Recipe
 from tfcompress.recipe.options import option
+from tfcompress.task_names import TASKS
 
 __all__ = [
     "CompressOptions",
@@ -86,9 +88,31 @@ class _DataReading(_Options):
     label_column: str | None = option(
         None, metavar="NAME", help="label column of a .csv file: a name or a number; None takes the last column"
     )
+    labels: str | Path | Sequence[str] | None = option(
+        None,
+        metavar="FILE",
+        help="text file with the names of the classes, one a line, in the model's order; None takes the sorted names "
+        "of the class folders or of the words in the label column",
+    )
+    resize: str | None = option(
+        None,
+        choices=lambda: RESIZINGS,
+        help="how images of another size are made to fit (pad: sounds of another length too); None refuses them",
+    )
+    sample_rate: int | None = option(
+        None, metavar="HZ", help="rate to which sounds are resampled; None takes them as they are"
+    )
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """How data is read: keywords of `tfcompress.data.open_data`."""
+        names = [item.name for item in fields(_DataReading) if item.name != "seed"]
+        return {name: getattr(self, name) for name in names}
 
     def _check(self) -> None:
         super()._check()
+        self._require(self.resize is None or self.resize in RESIZINGS, "resize", f"one of {', '.join(RESIZINGS)}")
+        self._require(self.sample_rate is None or 100 <= self.sample_rate <= 1_000_000, "sample_rate", "a rate in Hz")
         named = self.preprocess if isinstance(self.preprocess, str) else "none"
         known = ":" in named or named in PREPROCESSINGS
         self._require(known, "preprocess", f"one of {', '.join(PREPROCESSINGS)} or package.module:function")
@@ -99,11 +123,14 @@ class _Gate(_Options):
     max_accuracy_drop: float = option(
         0.01, metavar="DROP", help="accuracy gate: the largest accepted drop, absolute (0.01 is one point)"
     )
-    task: str | None = option(None, help="what the outputs mean; inferred from the outputs if None")
+    task: str | None = option(
+        None, choices=lambda: TASKS, help="what the outputs mean; None finds it from the outputs and labels"
+    )
 
     def _check(self) -> None:
         super()._check()
         self._require(0 <= self.max_accuracy_drop < 1, "max_accuracy_drop", "a share in [0, 1)")
+        self._require(self.task is None or self.task in TASKS, "task", f"one of {', '.join(TASKS)}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,7 @@ from tfcompress.job.manifest import MANIFEST, Manifest
 from tfcompress.job.publishing import publish, recover
 from tfcompress.job.staging import VOLUME_FOLDER, Staging, absolute, is_mount, locked, must_stay, staging, stagings_in
 
-__all__ = ["MANIFEST", "check_output", "published"]
+__all__ = ["MANIFEST", "check_output", "explained", "published"]
 
 MOST_NAMES = 5  # in a message
 # What a full disk or a limit says, as errno and as text: TensorFlow's own errors carry no errno.
@@ -73,7 +73,7 @@ def published(folder: Path, *, reads: Iterable[object] = ()) -> Iterator[Path]:
         OutputError: the disk is full, a limit is reached, or the file system refuses; `folder` is as it was.
     """
     check_output(folder, reads=reads)
-    with stoppable(), _explained(folder), contextlib.ExitStack() as stack:
+    with stoppable(), explained(folder), contextlib.ExitStack() as stack:
         with _named(folder):
             stage = stack.enter_context(staging(absolute(folder)))
         yield stage.new
@@ -139,7 +139,7 @@ def _named(folder: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _explained(folder: Path) -> Iterator[None]:
+def explained(folder: Path) -> Iterator[None]:
     """A full disk or a limit in one line, wherever in a run it was met; other errors as they are."""
     try:
         yield

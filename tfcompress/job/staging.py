@@ -21,6 +21,7 @@ import os
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +42,7 @@ __all__ = [
 ]
 
 OWNER = "owner.json"
+LONGEST_WAIT, PAUSE = 60.0, 0.02  # seconds
 VOLUME_FOLDER = "lost+found"  # what mkfs.ext4 puts at the root of a volume
 
 
@@ -123,12 +125,24 @@ def locked(target: Path) -> Iterator[None]:
     point may be held by different ones in different containers, so it is locked as well.
     """
     with contextlib.ExitStack() as stack:
-        for folder in sorted({target.parent, *([target] if must_stay(target) else [])}):
+        folders: set[Path] = {target.parent, target} if must_stay(target) else {target.parent}
+        for folder in sorted(folders):
             with contextlib.suppress(OSError):
                 descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
                 stack.callback(os.close, descriptor)
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                _wait_for_lock(descriptor)
         yield
+
+
+def _wait_for_lock(descriptor: int) -> None:
+    """Lock a folder; give up after a while, as it may be locked by a program that knows nothing of us."""
+    for _ in range(round(LONGEST_WAIT / PAUSE)):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(PAUSE)
+        else:
+            return
 
 
 def stagings_in(place: Path, target: Path) -> list[Path]:

@@ -14,19 +14,9 @@ from tfcompress.accuracy_diff.tasks.classification import Classification
 from tfcompress.accuracy_diff.tasks.dense import Dense
 from tfcompress.accuracy_diff.tasks.values import Autoencoder, Embedding, Regression
 from tfcompress.errors import RecipeError
+from tfcompress.task_names import TASKS
 
 __all__ = ["TASKS", "choose_task"]
-
-TASKS = (
-    "classification",
-    "binary",
-    "multi_label",
-    "regression",
-    "segmentation",
-    "embedding",
-    "autoencoder",
-    "sequence",
-)
 
 
 def choose_task(
@@ -87,7 +77,7 @@ def _found(outputs: np.ndarray, labels: np.ndarray | None, inputs: np.ndarray) -
     ):
         return "autoencoder"
     if outputs.ndim >= 3:
-        return _found_dense(outputs, labels)
+        return _found_dense(outputs, labels, inputs)
     classes = outputs.shape[-1] if outputs.ndim == 2 else 1
     if labels is None:
         return _found_unlabelled(outputs, classes)
@@ -99,10 +89,20 @@ def _found(outputs: np.ndarray, labels: np.ndarray | None, inputs: np.ndarray) -
     return "multi_label" if is_binary(labels) else "regression"
 
 
-def _found_dense(outputs: np.ndarray, labels: np.ndarray | None) -> str:
-    if labels is not None and not _per_place(labels, outputs):
+def _found_dense(outputs: np.ndarray, labels: np.ndarray | None, inputs: np.ndarray) -> str:
+    """Of an output with a value for every place: classes, or a picture or series of numbers."""
+    dense = "segmentation" if outputs.ndim >= 4 else "sequence"
+    if labels is not None:
+        return dense if _per_place(labels, outputs) else "regression"
+    channels, given = outputs.shape[-1], inputs.shape[-1] if inputs.ndim == outputs.ndim else None
+    if channels > 1 and sums_to_one(outputs):
+        return dense
+    if channels == given:  # another size of the same thing: super-resolution, or one image made of another
         return "regression"
-    return "segmentation" if outputs.ndim >= 4 else "sequence"
+    if channels == 1:
+        inside = bool(np.nanmin(outputs, initial=0.0) >= 0 and np.nanmax(outputs, initial=0.0) <= 1)
+        return dense if inside and outputs.ndim >= 4 else "regression"
+    return dense
 
 
 def _per_place(labels: np.ndarray | None, outputs: np.ndarray) -> bool:
@@ -110,7 +110,9 @@ def _per_place(labels: np.ndarray | None, outputs: np.ndarray) -> bool:
     if labels is None or outputs.ndim < 3 or not (_whole(labels) or is_text(labels)):
         return False
     places = outputs.shape[:-1]
-    return labels.shape in (places, (*places, 1)) or is_one_hot(labels, outputs.shape[-1])
+    if labels.shape not in (places, (*places, 1)):
+        return is_one_hot(labels, outputs.shape[-1])
+    return outputs.shape[-1] > 1 or is_text(labels) or is_binary(labels)  # else grey values, which are no classes
 
 
 def _found_unlabelled(outputs: np.ndarray, classes: int) -> str:

@@ -42,6 +42,7 @@ def training_batches(samples: Samples, *, batch_size: int, seed: int, labelled: 
     Raises:
         DataError: labels are wanted and there are none.
     """
+    samples = samples.with_numbered_words() if labelled else samples
     first = next(samples.batches(1))
     if labelled and not first.labels:
         raise DataError(

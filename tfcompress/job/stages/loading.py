@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import cast
 
 from tfcompress import console
 from tfcompress.cache import decode, encode
 from tfcompress.compression import start_strategy
-from tfcompress.data import Data
 from tfcompress.job.data_sets import DataSets
 from tfcompress.job.results import model_section
 from tfcompress.job.stage import Stage, fingerprint_of
@@ -75,15 +73,8 @@ def _restore(state: State, part: str, content: bytes) -> State:
 
 def _open_data(state: State, parts: Sequence[str]) -> State:
     del parts
-    options, facts = state.options, state.model.facts
-    data = DataSets.open(
-        (facts.inputs, facts.outputs),
-        cast(Data | None, options.calibration),  # open_data refuses what is no data
-        cast(Data | None, options.evaluation),
-        cast(Data | None, options.train),
-        options.preprocess,
-        options.label_column,
-    )
+    facts = state.model.facts
+    data = DataSets.open((facts.inputs, facts.outputs), state.options)
     data.require_for(state.targets, state.recipe)
     return replace(state, data=data)
 

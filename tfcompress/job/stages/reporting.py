@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from tfcompress.diagnosis import missing_extras, optional
 from tfcompress.job.manifest import write_manifest
 from tfcompress.job.reproduce import reproduce_command
 from tfcompress.job.results import build_report
 from tfcompress.job.stage import Stage
 from tfcompress.job.state import State
+from tfcompress.remarks import optional, remarks
 from tfcompress.report import Report, render_html
 from tfcompress.typed_json import to_plain
 
@@ -36,7 +36,7 @@ def _run(state: State, parts: Sequence[str]) -> State:
 
 def _write(state: State, report: Report) -> None:
     """report.html, report.json and manifest.json."""
-    with missing_extras() as missing, optional("report.html"):
+    with remarks() as missing, optional("report.html"):
         html = render_html(report)
         (state.work / "report.html").write_text(html, encoding="utf-8", errors="backslashreplace")
     told = replace(report, warnings=(*report.warnings, *missing))

@@ -1,6 +1,6 @@
-"""Diagnoses are extras: one that fails costs a line in the report, never the artifact that it was about.
+"""Remarks for the reader of a report, and diagnoses: one that fails costs a remark, never the artifact.
 
-What was lost is collected here, wherever in a run it happened, and stands among the warnings of the report.
+Remarks are collected here, wherever in a run they are made, and stand among the warnings of the report.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from contextvars import ContextVar
 from tfcompress import console, native_output
 from tfcompress.errors import MissingExtraError, one_line
 
-__all__ = ["missing_extras", "optional", "report_missing"]
+__all__ = ["optional", "remark", "remarks"]
 
-_missing: ContextVar[list[str] | None] = ContextVar("missing", default=None)
+_remarks: ContextVar[list[str] | None] = ContextVar("remarks", default=None)
 
 
 @contextlib.contextmanager
-def missing_extras() -> Iterator[list[str]]:
-    """The list, still empty, that collects what is lost while the block runs, a line each."""
+def remarks() -> Iterator[list[str]]:
+    """The list, still empty, that collects the remarks made while the block runs, a line each."""
     found: list[str] = []
-    token = _missing.set(found)
+    token = _remarks.set(found)
     try:
         yield found
     finally:
-        _missing.reset(token)
+        _remarks.reset(token)
 
 
 @contextlib.contextmanager
@@ -39,16 +39,18 @@ def optional(what: str) -> Iterator[None]:
     try:
         yield
     except MissingExtraError as error:
-        report_missing(str(error))
+        remark(str(error))
     except Exception as error:
         if native_output.is_shown():
             traceback.print_exception(error, file=native_output.err())
-        report_missing(f"{what} could not be made: {type(error).__name__}: {one_line(error, 300)}")
+        remark(f"{what} could not be made: {type(error).__name__}: {one_line(error, 300)}")
 
 
-def report_missing(line: str) -> None:
+def remark(line: str) -> None:
     """Warn at once, and remember it for the report."""
+    found = _remarks.get()
+    if found is not None and line in found:
+        return
     console.warn(line)
-    found = _missing.get()
-    if found is not None and line not in found:
+    if found is not None:
         found.append(line)

@@ -1,0 +1,211 @@
+"""Whatever `model.fit` takes gives the samples that `model.fit` would see."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tfcompress.data import Samples, open_data
+from tfcompress.errors import DataError
+from tfcompress.model import TensorInfo
+from tfcompress.runtime import keras, tf
+
+ONE = (TensorInfo("image", (None, 4, 4, 1), "float32"),)
+TWO = (TensorInfo("left", (None, 3), "float32"), TensorInfo("Right", (None, 2), "float32"))
+CLASS = (TensorInfo("class", (None, 2), "float32"),)
+PAIR = (*CLASS, TensorInfo("size", (None, 1), "float32"))
+
+X = np.random.default_rng(0).normal(size=(6, 4, 4, 1)).astype(np.float32)
+LEFT, RIGHT = X[:, :3, 0, 0], X[:, :2, 1, 0]
+Y = np.arange(6) % 2
+WEIGHTS = np.ones(6, np.float32)
+
+
+class Pieces(keras.utils.PyDataset):
+    """Three batches of two."""
+
+    def __len__(self) -> int:
+        return 3
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        return X[2 * index : 2 * index + 2], Y[2 * index : 2 * index + 2]
+
+
+class Numbered:
+    """A map-style data set of PyTorch: single samples, and no error behind the last one."""
+
+    def __len__(self) -> int:
+        return 6
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, int]:
+        return X[index % 6], int(Y[index % 6])
+
+
+class Tensor:
+    """What is asked of a tensor of PyTorch."""
+
+    def __init__(self, value: np.ndarray) -> None:
+        self._value = value
+        self.shape = value.shape
+
+    def detach(self) -> "Tensor":
+        return self
+
+    def cpu(self) -> "Tensor":
+        return self
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.asarray(self._value, dtype)
+
+
+class Loader:
+    """A loader of PyTorch gives lists, can be read again, and has no items by number."""
+
+    def __len__(self) -> int:
+        return 3
+
+    def __iter__(self) -> Iterator[list[Tensor]]:
+        for start in (0, 2, 4):
+            yield [Tensor(X[start : start + 2]), Tensor(Y[start : start + 2])]
+
+
+def generator() -> Iterator[tuple[np.ndarray, int]]:
+    yield from zip(X, Y.tolist(), strict=True)
+
+
+def batches_without_the_last_axis() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    yield X[:5, ..., 0], Y[:5]
+    yield X[5:, ..., 0], Y[5:]
+
+
+OF_ONE: dict[str, Any] = {
+    "(x, y)": (X, Y),
+    "(x, y, sample_weight)": (X, Y, WEIGHTS),
+    "a dict by input name, and labels": ({"image": X}, Y),
+    "a dict by names in other case": ({"Image": X}, {"CLASS": Y}),
+    "one dict of inputs and labels": {"image": X, "label": Y},
+    "a list of one": ([X], [Y]),
+    "tensors": (tf.constant(X), tf.constant(Y)),
+    "a dataset": tf.data.Dataset.from_tensor_slices((X, Y)).batch(4),
+    "a dataset with weights": tf.data.Dataset.from_tensor_slices((X, Y, WEIGHTS)).batch(4),
+    "a dataset of dicts": tf.data.Dataset.from_tensor_slices(({"image": X}, {"class": Y})),
+    "a PyDataset": Pieces(),
+    "a PyTorch data set": Numbered(),
+    "a PyTorch loader": Loader(),
+    "a generator function": generator,
+    "a generator of nested lists": lambda: ((x.tolist(), y) for x, y in zip(X, Y.tolist(), strict=True)),
+    "batches without the channel": batches_without_the_last_axis,
+}
+
+
+def check(samples: Samples, wanted: dict[str, np.ndarray], labelled: bool = True) -> None:
+    for _ in range(2):
+        batches = list(samples.batches(4))
+        for name, values in wanted.items():
+            np.testing.assert_array_equal(np.concatenate([batch.inputs[name] for batch in batches]), values)
+        if labelled:
+            np.testing.assert_array_equal(np.concatenate([batch.labels["class"] for batch in batches]), Y)
+        else:
+            assert batches[0].labels == {}
+
+
+@pytest.mark.parametrize("form", OF_ONE)
+def test_forms_for_a_model_of_one_input(form: str) -> None:
+    check(open_data(OF_ONE[form], ONE, CLASS), {"image": X})
+
+
+def test_lists_of_numbers_are_samples_and_no_labels() -> None:
+    row = (TensorInfo("row", (None, 2), "float32"),)
+    batches = list(open_data(lambda: [[1.0, 2.0], [3.0, 4.0]], row, CLASS).batches(2))
+    np.testing.assert_array_equal(batches[0].inputs["row"], [[1, 2], [3, 4]])
+    assert batches[0].labels == {}
+    pairs = list(open_data(lambda: [[[1.0, 2.0], [3.0, 4.0]]], row, CLASS).batches(2))  # one batch of two
+    np.testing.assert_array_equal(pairs[0].inputs["row"], [[1, 2], [3, 4]])
+
+
+def rows_of_two() -> Iterator[tuple[dict[str, np.ndarray], int]]:
+    for left, right, label in zip(LEFT, RIGHT, Y.tolist(), strict=True):
+        yield {"left": left, "Right": right}, label
+
+
+OF_TWO: dict[str, Any] = {
+    "a list of arrays": ([LEFT, RIGHT], Y),
+    "a tuple of arrays": ((LEFT, RIGHT), Y),
+    "a dict in another order and case": ({"right": RIGHT, "LEFT": LEFT}, Y),
+    "weights": ([LEFT, RIGHT], Y, WEIGHTS),
+    "a dataset of tuples": tf.data.Dataset.from_tensor_slices(((LEFT, RIGHT), Y)).batch(4),
+    "a dataset of dicts": tf.data.Dataset.from_tensor_slices(({"left": LEFT, "Right": RIGHT}, Y)),
+    "a generator function": rows_of_two,
+    "a flat tuple": (LEFT, RIGHT, Y),
+}
+
+
+@pytest.mark.parametrize("form", OF_TWO)
+def test_forms_for_a_model_of_two_inputs(form: str) -> None:
+    check(open_data(OF_TWO[form], TWO, CLASS), {"left": LEFT, "Right": RIGHT})
+
+
+NO_LABELS: dict[str, Any] = {
+    "a tuple of two inputs": (LEFT, RIGHT),
+    "a list of two inputs": [LEFT, RIGHT],
+    "a dict": {"left": LEFT, "Right": RIGHT},
+    "a dataset of pairs": tf.data.Dataset.from_tensor_slices((LEFT, RIGHT)).batch(4),
+}
+
+
+@pytest.mark.parametrize("form", NO_LABELS)
+def test_two_inputs_without_labels_are_no_labels(form: str) -> None:
+    check(open_data(NO_LABELS[form], TWO, CLASS), {"left": LEFT, "Right": RIGHT}, labelled=False)
+
+
+@pytest.mark.parametrize("labels", [[Y, WEIGHTS], {"size": WEIGHTS, "class": Y}, (Y, WEIGHTS)])
+def test_labels_of_several_outputs(labels: Any) -> None:
+    batch = next(open_data((X, labels), ONE, PAIR).batches(6))
+    np.testing.assert_array_equal(batch.labels["class"], Y)
+    np.testing.assert_array_equal(batch.labels["size"], WEIGHTS)
+
+
+def test_a_generator_that_was_called_is_refused_with_what_to_give() -> None:
+    with pytest.raises(DataError, match="give the function that makes it, without calling it"):
+        open_data(generator(), ONE, CLASS, flag="calibration")
+
+
+def test_a_function_that_gives_a_used_generator_is_told_what_to_do() -> None:
+    used: Callable[[], Iterator[Any]] = (lambda stream: lambda: stream)(generator())
+    samples = open_data(used, ONE, CLASS)
+    assert len(list(samples.batches(6))) == 1
+    with pytest.raises(DataError, match="must make a new generator at every call"):
+        list(samples.batches(6))
+
+
+@pytest.mark.parametrize("wrong", [([LEFT], Y), ([LEFT, RIGHT, LEFT], Y), (LEFT, Y), {"left": LEFT}])
+def test_the_wrong_number_of_inputs_is_one_line(wrong: Any) -> None:
+    with pytest.raises(DataError):
+        list(open_data(wrong, (*TWO, TensorInfo("third", (None, 1), "float32")), CLASS).batches(2))
+
+
+WORDS = np.array(["dog", "cat"])[Y]
+
+
+@pytest.mark.parametrize("words", [WORDS, WORDS.astype(bytes), WORDS[:, None], WORDS.astype(object)])
+def test_words_for_labels_are_numbered_in_the_models_order(words: np.ndarray) -> None:
+    samples = open_data((X, words), ONE, CLASS, labels=["dog", "cat"])
+    batch = next(samples.batches(6))
+    np.testing.assert_array_equal(batch.labels["class"], Y.reshape(words.shape))
+    one_by_one = open_data(lambda: zip(X, words, strict=True), ONE, CLASS, labels=["dog", "cat"])
+    np.testing.assert_array_equal(next(one_by_one.batches(6)).labels["class"], Y.reshape(words.shape))
+
+
+def test_words_without_an_order_are_numbered_as_they_sort() -> None:
+    samples = open_data((X, WORDS), ONE, CLASS)
+    assert next(samples.batches(6)).labels["class"].tolist() == WORDS.tolist()
+    numbered = samples.with_numbered_words()
+    assert numbered.class_names == ("cat", "dog")
+    np.testing.assert_array_equal(next(numbered.batches(6)).labels["class"], 1 - Y)
+    assert open_data((X, Y), ONE, CLASS).with_numbered_words().class_names == ()
+
+
+def test_a_word_that_is_no_class_is_refused() -> None:
+    with pytest.raises(DataError, match="'cat' is none of the classes"):
+        list(open_data((X, WORDS), ONE, CLASS, labels=["dog", "bird"]).batches(6))

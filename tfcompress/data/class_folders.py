@@ -1,0 +1,121 @@
+"""Files in sub-folders that are classes, and the names of classes.
+
+Class numbers follow the sorted names of the sub-folders, as in `keras.utils.image_dataset_from_directory`, unless the
+model's own order is given.  Samples come class by class in turn (one of each, then the next of each), so that any first
+part of the stream is balanced.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from tfcompress.errors import DataError, InputError, one_line
+
+__all__ = ["Entries", "class_number", "class_numbers", "entries_of", "read_class_names"]
+
+Entries = tuple[tuple[str, int | None], ...]
+"""(file, class number) in stream order; the class is None when there are no sub-folders."""
+
+MOST_NAME_BYTES = 16 << 20
+
+
+def read_class_names(labels: str | Path | Sequence[str] | None) -> tuple[str, ...]:
+    """Names of the classes in the model's order; empty for None.
+
+    Args:
+        labels: the names, or a text file with one a line.
+
+    Raises:
+        InputError: the file cannot be read, or a name stands twice.
+    """
+    if labels is None:
+        return ()
+    if isinstance(labels, str | Path):
+        try:
+            with Path(labels).open("rb") as stream:
+                lines = stream.read(MOST_NAME_BYTES).decode("utf-8-sig").splitlines()
+        except (OSError, ValueError) as error:
+            raise InputError(f"--labels={labels}: cannot be read: {one_line(error, 160)}") from None
+        names = tuple(line.strip() for line in lines if line.strip())
+    else:
+        names = tuple(map(str, labels))
+    twice = next((name for name in names if names.count(name) > 1), None) if len(set(names)) < len(names) else None
+    if not names or twice is not None:
+        raise InputError(f"--labels={one_line(labels, 60)}: expected one name a line, got " + (twice or "none"))
+    return names
+
+
+def class_number(name: str, classes: Sequence[str], where: str) -> int:
+    """Where a name stands among the classes.
+
+    Raises:
+        DataError: it is not among them.
+    """
+    if name not in classes:
+        few = ", ".join(classes[:10]) + (", ..." if len(classes) > 10 else "")
+        raise DataError(f"{where}: {name!r} is none of the classes, which are called ({few})")
+    return classes.index(name)
+
+
+def class_numbers(labels: np.ndarray, classes: Sequence[str], where: str) -> np.ndarray:
+    """Labels that are words, or their bytes, as int64 numbers of the classes; the shape stays.
+
+    Raises:
+        DataError: a word is none of the classes.
+    """
+    words = [
+        value.decode(errors="backslashreplace") if isinstance(value, bytes) else str(value) for value in labels.flat
+    ]
+    known = {word: class_number(word, classes, where) for word in set(words)}
+    return np.array([known[word] for word in words], np.int64).reshape(labels.shape)
+
+
+def entries_of(
+    path: Path, files: Sequence[str], suffixes: Collection[str], class_names: Sequence[str]
+) -> tuple[Entries, tuple[str, ...]]:
+    """The files with one of `suffixes`, by class in turn, and the names of the classes.
+
+    Args:
+        path: the folder or the zip, for messages.
+        files: names relative to it, with slashes.
+        suffixes: in lower case, with their dot.
+        class_names: in the model's order; empty takes the sorted names of the folders.
+
+    Raises:
+        DataError: no such files, or folders that are no class.
+    """
+    found = sorted(file for file in files if PurePosixPath(file).suffix.lower() in suffixes and not _is_hidden(file))
+    if not found:
+        raise DataError(
+            f"{path}: no images or sounds found, expected class sub-folders with {'/'.join(sorted(suffixes))} files"
+        )
+    by_class = _by_class(path, found)
+    folders = tuple(sorted(by_class))
+    if len(folders) < 2:
+        return tuple((file, None) for file in found), ()
+    classes = tuple(class_names) or folders
+    numbers = [class_number(folder, classes, str(path)) for folder in folders]
+    turns = itertools.zip_longest(
+        *[[(file, number) for file in by_class[folder]] for folder, number in zip(folders, numbers, strict=True)]
+    )
+    return tuple(entry for turn in turns for entry in turn if entry is not None), classes
+
+
+def _is_hidden(file: str) -> bool:
+    return any(part.startswith((".", "__MACOSX")) for part in PurePosixPath(file).parts)
+
+
+def _by_class(path: Path, files: Sequence[str]) -> Mapping[str, list[str]]:
+    """Files by the folder that directly holds them."""
+    found: dict[str, list[str]] = {}
+    for file in files:
+        found.setdefault(str(PurePosixPath(file).parent), []).append(file)
+    if len({PurePosixPath(parent).name for parent in found}) != len(found):
+        raise DataError(
+            f"{path}: two class folders have the same name below different parents; give one split, not several"
+        )
+    return {PurePosixPath(parent).name: part for parent, part in found.items()}

@@ -1,0 +1,148 @@
+"""A folder whose sub-folders are classes and hold `.wav` files of 16-bit PCM, as float32 in -1..1."""
+
+from __future__ import annotations
+
+import io
+import math
+import wave
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tfcompress.data.class_folders import Entries, entries_of
+from tfcompress.data.files import ARCHIVE_ERRORS, sha256_of_files
+from tfcompress.data.samples import Sample
+from tfcompress.errors import DataError, one_line
+from tfcompress.tensor_info import TensorInfo
+
+__all__ = ["SOUND_SUFFIXES", "SoundSource", "open_sound_folder", "resampled"]
+
+SOUND_SUFFIXES = frozenset({".wav"})
+MAX_SOUND_FILE_BYTES = 256 << 20
+WING = 16  # zero crossings of the interpolating sinc on each side
+
+
+@dataclass(frozen=True)
+class SoundSource:
+    """Sounds by class.
+
+    Attributes:
+        path: the folder.
+        entries: see `Entries`.
+        classes: their names in class order.
+        shape: of one sample: (values,) or (values, channels); None where a size is open.
+        sample_rate: in Hz, to which sounds of another rate are resampled; None takes each as it is.
+        resize: ``pad`` fills short sounds with zeros and cuts long ones; None refuses both.
+    """
+
+    path: Path
+    entries: Entries
+    classes: tuple[str, ...]
+    shape: tuple[int | None, ...]
+    sample_rate: int | None = None
+    resize: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The path."""
+        return str(self.path)
+
+    @property
+    def count(self) -> int:
+        """Number of sounds."""
+        return len(self.entries)
+
+    @property
+    def sha256(self) -> str:
+        """Hash of all the sounds' names and contents."""
+        return sha256_of_files(self.path, (self.path / file for file, _ in self.entries))
+
+    def samples(self, indices: Sequence[int] | None = None) -> Iterator[Sample]:
+        """One sound at a time, (values,) or (values, channels)."""
+        for index in range(self.count) if indices is None else indices:
+            file, label = self.entries[index]
+            values = self._fitted(self._decode(file), file)
+            yield Sample([values], () if label is None else [np.asarray(label, np.int64)])
+
+    def _decode(self, file: str) -> np.ndarray:
+        """(values, channels) at the wanted rate."""
+        where = f"{self.path}: {file}"
+        try:
+            with (self.path / file).open("rb") as stream:
+                content = stream.read(MAX_SOUND_FILE_BYTES)
+            with wave.open(io.BytesIO(content)) as sound:
+                rate, width, channels = sound.getframerate(), sound.getsampwidth(), sound.getnchannels()
+                frames = sound.readframes(len(content) // max(1, width * channels))
+        except (wave.Error, *ARCHIVE_ERRORS) as error:
+            raise DataError(f"{where}: not a readable .wav: {one_line(error, 120)}; save it as 16-bit PCM") from None
+        if width != 2 or not frames or rate <= 0:
+            raise DataError(f"{where}: has {8 * width} bits a value and {len(frames)} bytes, expected 16-bit PCM")
+        whole = len(frames) // (2 * channels) * 2 * channels
+        values = np.frombuffer(frames[:whole], "<i2").reshape(-1, channels).astype(np.float32) / np.float32(32768)
+        return values if self.sample_rate in (None, rate) else resampled(values, rate, self.sample_rate or rate)
+
+    def _fitted(self, values: np.ndarray, file: str) -> np.ndarray:
+        length, channels = self.shape[0], self.shape[1] if len(self.shape) == 2 else 1
+        if channels not in (None, values.shape[1]):
+            raise DataError(f"{self.path}: {file}: has {values.shape[1]} channels, the model takes {channels}")
+        if length is not None and len(values) != length:
+            if self.resize != "pad":
+                raise DataError(
+                    f"{self.path}: {file}: has {len(values)} values, the model takes {length}; --resize=pad fills it "
+                    "up or cuts it, --sample_rate=HZ resamples it"
+                )
+            values = np.pad(values[:length], ((0, max(0, length - len(values))), (0, 0)))
+        return values if len(self.shape) == 2 else values[:, 0]
+
+
+def resampled(values: np.ndarray, rate: int, wanted: int) -> np.ndarray:
+    """Values at another rate, by band-limited interpolation with a Hann-windowed sinc.
+
+    J. O. Smith and P. Gossett, "A flexible sampling-rate conversion method", ICASSP 1984.
+
+    Args:
+        values: (values, channels), float32.
+        rate: of these values, in Hz.
+        wanted: in Hz.
+
+    Returns:
+        (values * wanted / rate rounded up, channels), float32.
+    """
+    cutoff = min(1.0, wanted / rate)
+    reach = math.ceil(WING / cutoff)
+    padded = np.pad(values, ((reach, reach + 1), (0, 0)))
+    count = math.ceil(len(values) * wanted / rate)
+    result = np.empty((count, values.shape[1]), np.float32)
+    offsets = np.arange(-reach + 1, reach + 1)
+    for start in range(0, count, 4096):
+        places = np.arange(start, min(start + 4096, count)) * (rate / wanted)
+        whole = np.floor(places).astype(np.int64)
+        distance = (places - whole)[:, None] - offsets
+        window = np.where(np.abs(distance) < reach, 0.5 + 0.5 * np.cos(np.pi * distance / reach), 0.0)
+        weights = cutoff * np.sinc(cutoff * distance) * window
+        picked = padded[np.clip(whole[:, None] + offsets + reach, 0, len(padded) - 1)]
+        result[start : start + len(places)] = np.einsum("pt,ptc->pc", weights, picked)
+    return result
+
+
+def open_sound_folder(
+    path: Path,
+    files: Sequence[str],
+    inputs: Sequence[TensorInfo],
+    *,
+    class_names: Sequence[str] = (),
+    resize: str | None = None,
+    sample_rate: int | None = None,
+) -> SoundSource:
+    """A folder of class sub-folders, or of sounds without classes.
+
+    Raises:
+        DataError: no sounds, or a model that does not take one sound.
+    """
+    if len(inputs) != 1 or len(inputs[0].shape) not in (2, 3):
+        shapes = ", ".join(f"{info.name}{info.shape}" for info in inputs)
+        raise DataError(f"{path}: holds sounds, but the model takes {shapes}; give an .npz with arrays of that shape")
+    entries, classes = entries_of(path, files, SOUND_SUFFIXES, class_names)
+    return SoundSource(path, entries, classes, inputs[0].shape[1:], sample_rate, resize)
