@@ -32,11 +32,16 @@ PACKAGE_DIR = {
 
 TPU = ["jax>=0.6,<0.12", "libtpu>=0.0.20,<0.1"]
 REPORT = ["jinja2>=3.1,<4"]  # charts are SVG of our own, so no matplotlib
+# Qualcomm's compiler and emulator come with onnxruntime-qnn, under a licence that forbids passing them on: an extra,
+# never inside tfcompress.  It is a plugin of the onnxruntime that [onnx] has, so both may be installed together.
+SNAPDRAGON = ["onnxruntime-qnn>=2.6,<3", "onnx>=1.17,<2"]
+ETHOS_U = ["ethos-u-vela>=5.1,<6"]
+ONNX = ["onnx>=1.17,<2", "onnxruntime>=1.24.2,<2"]
 EXAMPLES = ["scikit-learn>=1.5,<2"]
 SIGN = ["cryptography>=43,<47"]  # signs manifests; the package index's and most projects' own choice
 DEV = [
     *("pytest>=8,<10", "pytest-xdist>=3.6,<4", "hypothesis>=6.100,<7", "ruff>=0.9", "mypy>=1.14", "pyright>=1.1.390"),
-    *("onnx>=1.17,<2", "onnxruntime>=1.20,<2"),  # the accuracy diff's ONNX runner is tested with the real runtime
+    *(*ONNX, *ETHOS_U, *SNAPDRAGON),  # compilers and runtimes are tested for real; their tests skip without them
     "tensorflow-serving-api>=2.18,<2.22",  # the warm-up file is read with the server's own protos
 ]
 
@@ -83,10 +88,13 @@ setup(
     extras_require={
         "tpu": TPU,
         "report": REPORT,
+        "snapdragon": SNAPDRAGON,
+        "ethos_u": ETHOS_U,
+        "onnx": ONNX,
         "examples": EXAMPLES,
         "sign": SIGN,
         "dev": DEV + SIGN,
-        "all": TPU + REPORT + EXAMPLES + SIGN,
+        "all": TPU + REPORT + ETHOS_U + ONNX + EXAMPLES + SIGN,  # not SNAPDRAGON: its licence is the user's to accept
     },
     entry_points={"console_scripts": ["tfcompress=tfcompress.cli:run"]},
 )

@@ -98,6 +98,8 @@ class Target:
             at one by one.
         costs: the costs in an artifact's facts.
         runnable: what the accuracy diff runs: anything that `accuracy_diff.runner_for` takes.
+        most_samples: how many samples the accuracy diff may take, from an artifact's facts, where running one takes
+            long; None takes all.
         refusal: why the target's own compiler refuses an artifact with these facts; None when it does not.
         done: one line on what conversion did, from the recipe's JSON; None where there is nothing to say.
         report_rows: the target's own figures, from its section of report.json.
@@ -119,6 +121,7 @@ class Target:
     inspect_together: Callable[[Sequence[Path], Recipe], Facts] | None = None
     costs: Callable[[Facts], tuple[Cost, ...]] = field(default=lambda facts: ())
     runnable: Callable[[Artifact], object] = field(default=lambda artifact: artifact.runnable)
+    most_samples: Callable[[Facts], int | None] = field(default=lambda facts: None)
     refusal: Callable[[Facts], str | None] = field(default=lambda facts: None)
     done: Callable[[Facts], str | None] = field(default=lambda recipe: None)
     report_rows: Callable[[Facts], tuple[ReportRow, ...]] = field(default=lambda facts: ())
@@ -155,6 +158,9 @@ TARGETS = TargetTable(
         "phone": "tfcompress.converters.phone.target:PHONE",
         "edgetpu": "tfcompress.converters.edgetpu.target:EDGETPU",
         "cloud_tpu": "tfcompress.converters.cloud_tpu.target:CLOUD_TPU",
+        "snapdragon": "tfcompress.converters.snapdragon.target:SNAPDRAGON",
+        "ethos_u": "tfcompress.converters.ethos_u.target:ETHOS_U",
+        "onnx": "tfcompress.converters.onnx.target:ONNX",
     }
 )
 DEFAULT_TARGETS = ("phone", "edgetpu", "cloud_tpu")

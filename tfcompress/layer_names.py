@@ -11,7 +11,7 @@ import re
 from collections.abc import Collection, Iterable
 from typing import Any
 
-__all__ = ["NumberedLayers", "all_layers", "as_named_in", "layers_of", "patterns_match"]
+__all__ = ["NumberedLayers", "all_layers", "as_named_in", "layer_or_scope", "layers_of", "patterns_match"]
 
 
 def all_layers(keras_model: Any) -> list[Any]:
@@ -65,6 +65,24 @@ def layers_of(tensor_name: str, layer_names: Collection[str]) -> tuple[str, ...]
         if inner is not None:
             found.setdefault(inner)
     return tuple(found)
+
+
+def layer_or_scope(tensor_name: str, layer_names: Collection[str]) -> str | None:
+    """The last computed layer of a tensor; without layer names, the name scope that Keras gives to a layer.
+
+    Args:
+        tensor_name: see `layers_of`.
+        layer_names: names of all the model's layers; empty for a file without its Keras model.
+
+    Returns:
+        None where the name does not tell.
+    """
+    if layer_names:
+        return next(iter(layers_of(tensor_name, layer_names)), None)
+    scopes = [
+        scope for scope in tensor_name.split(";")[0].split("/") if not scope.startswith("StatefulPartitionedCall")
+    ]
+    return scopes[1] if len(scopes) >= 3 else None  # model/layer/operator, as Keras names them
 
 
 def _unnumbered(scope: str) -> str:

@@ -31,7 +31,7 @@ from tfcompress.converters.edgetpu.versions import NEWEST, RUNTIMES, known_compi
 from tfcompress.converters.edgetpu.view import OperatorView
 from tfcompress.converters.edgetpu.work import work_of
 from tfcompress.graphs.tflite import Subgraph, TfliteFile, read_tflite
-from tfcompress.layer_names import as_named_in, layers_of
+from tfcompress.layer_names import as_named_in, layer_or_scope
 from tfcompress.recipe import EdgeTpu
 
 __all__ = ["CompilerOptions", "forecast", "forecast_together"]
@@ -115,7 +115,7 @@ def _plan(model: str | Path | TfliteFile, layer_names: Collection[str], options:
     file = model if isinstance(model, TfliteFile) else read_tflite(model)
     graph = file.main
     names = as_named_in(layer_names, (tensor.name for tensor in graph.tensors))
-    layer_of = functools.partial(_layer_of, layer_names=names)
+    layer_of = functools.partial(layer_or_scope, layer_names=names)
     if any(operator.custom and operator.name == CUSTOM_OPERATOR for operator in graph.operators):
         return _Planned(compiled_mapping(graph, layer_of), graph, frozenset(), None)
     return _planned(graph, layer_of, options)
@@ -176,15 +176,6 @@ def _with_memory(plan: _Planned, memory: ParameterBytes, options: CompilerOption
 def _latencies(plan: _Planned, memory: ParameterBytes, options: CompilerOptions) -> tuple[Latency, ...]:
     work = work_of(plan.graph, plan.mapped, memory.off_chip, compiler=options.compiler)
     return tuple(latency_of(work, link) for link in RATES)
-
-
-def _layer_of(tensor_name: str, *, layer_names: Collection[str]) -> str | None:
-    if layer_names:
-        return next(iter(layers_of(tensor_name, layer_names)), None)
-    scopes = [
-        scope for scope in tensor_name.split(";")[0].split("/") if not scope.startswith("StatefulPartitionedCall")
-    ]
-    return scopes[1] if len(scopes) >= 3 else None  # model/layer/operator, as Keras names them
 
 
 def _warnings(views: Iterable[OperatorView], stopped: Collection[int]) -> Iterable[str]:

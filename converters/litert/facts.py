@@ -12,7 +12,7 @@ from tfcompress.graphs.tflite.operators import CONVERSIONS
 from tfcompress.native_output import silenced
 from tfcompress.remarks import optional
 
-__all__ = ["batch_is_resizable", "describe", "float_operators", "select_operators"]
+__all__ = ["batch_is_resizable", "describe", "float_operators", "select_operators", "used_dtypes"]
 
 _FLOAT = ("float32", "float16", "bfloat16", "float64")
 
@@ -42,7 +42,7 @@ def _touches_float(operator: Operator, graph: Subgraph) -> bool:
     return any(tensor.dtype in _FLOAT for tensor in tensors)
 
 
-def _used_dtypes(graph: Subgraph) -> set[str]:
+def used_dtypes(graph: Subgraph) -> set[str]:
     """dtypes of all that operators read or write; a rewrite may leave tensors behind that nothing uses."""
     indices = {index for operator in graph.operators for index in (*operator.inputs, *operator.outputs) if index >= 0}
     return {graph.tensors[index].dtype for index in (*indices, *graph.inputs, *graph.outputs)}
@@ -82,7 +82,7 @@ def describe(path: Path, float_content: bytes | None = None) -> dict[str, object
     main = file.main
     inputs = [main.tensors[index].dtype for index in main.inputs]
     outputs = [main.tensors[index].dtype for index in main.outputs]
-    tensors = {dtype for graph in file.subgraphs for dtype in _used_dtypes(graph)}
+    tensors = {dtype for graph in file.subgraphs for dtype in used_dtypes(graph)}
     latency: Mapping[str, object] = {}
     with optional(f"{path.parent.name}: its latency"):
         latency = measure_latency(content, float_content)

@@ -15,7 +15,7 @@ from tfcompress.runtime import keras
 
 ROOT = Path(__file__).parents[2]
 SEEN_BY_NAME = re.compile(
-    r"""(==|!=|\bis\b|\bin\b)\s*["'](phone|edgetpu|cloud_tpu)["']|["'](phone|edgetpu|cloud_tpu)["']\s*(==|!=|in\b)"""
+    r"""(==|!=|\bis\b|\bin\b)\s*["'](phone|edgetpu|cloud_tpu|snapdragon|ethos_u)["']|["'](phone|edgetpu|cloud_tpu|snapdragon|ethos_u)["']\s*(==|!=|in\b)"""
 )
 
 
@@ -73,7 +73,7 @@ def test_a_target_is_added_by_one_row(files: Path) -> None:
 
 @pytest.mark.usefixtures("toy")
 def test_an_added_target_is_in_the_help_and_beside_the_others(files: Path) -> None:
-    assert "phone,edgetpu,cloud_tpu,toy" in printed("convert", "--help")[1]
+    assert ",".join(TARGETS) in printed("convert", "--help")[1]
     data = f"--calibration={files / 'data.npz'}"
     code, text = printed("convert", files / "small.keras", "--targets=toy,phone", data, f"--output={files / 'out'}")
     assert code == 0

@@ -31,6 +31,7 @@ LAYERS = [  # each may import those before it, never those after
         "recipe",
         "targets",
         "native_output",
+        "npu_chips",
         "console",
         "layer_names",
         "printable",

@@ -72,12 +72,17 @@ class LiteRtRunner:
         model: the file's path, or its content.
         name: for messages; None takes the path.
         workers: how many batches may run at a time, each in an interpreter of its own; None means one a core.
+        reference: compute with LiteRT's reference kernels, and where they lack an operator with LiteRT's own; else
+            XNNPACK computes what it can.
 
     Raises:
         ModelError: not a .tflite file, or one with operators that LiteRT does not have.
     """
 
-    def __init__(self, model: str | Path | bytes, *, name: str | None = None, workers: int | None = None) -> None:
+    def __init__(
+        self, model: str | Path | bytes, *, name: str | None = None, workers: int | None = None, reference: bool = False
+    ) -> None:
+        self._reference = reference
         self.name = name or ("model.tflite" if isinstance(model, bytes) else str(model))
         self.content = model if isinstance(model, bytes) else _read(Path(model))
         first = self._interpreter()
@@ -93,10 +98,11 @@ class LiteRtRunner:
         self._batches: bool | None = None  # None until the first batch was tried
 
     def _interpreter(self) -> Any:
-        # XNNPACK refuses some ratios of scales that LiteRT's own kernels compute.
-        for xnnpack in (True, False):
+        # XNNPACK refuses some ratios of scales that LiteRT's own kernels compute; the reference kernels lack operators.
+        for first_choice in (True, False):
+            xnnpack, reference = first_choice and not self._reference, first_choice and self._reference
             try:
-                return new_interpreter(self.content, threads=1, xnnpack=xnnpack)
+                return new_interpreter(self.content, threads=1, xnnpack=xnnpack, reference=reference)
             except CANNOT_RUN as error:
                 cause = one_line(error)
         raise ModelError(f"{self.name}: LiteRT cannot run it: {cause}")

@@ -1,7 +1,7 @@
 """Recipes: what is done to a model, as frozen dataclasses that document and check themselves."""
 
 from tfcompress.recipe.recipe import Recipe
-from tfcompress.recipe.target_sections import CloudTpu, EdgeTpu, PostTraining
+from tfcompress.recipe.target_sections import CloudTpu, EdgeTpu, EthosU, PostTraining, Snapdragon
 from tfcompress.recipe.training_sections import Clustering, Distillation, Pruning, Quantization, Training
 
 __all__ = [
@@ -9,9 +9,11 @@ __all__ = [
     "Clustering",
     "Distillation",
     "EdgeTpu",
+    "EthosU",
     "PostTraining",
     "Pruning",
     "Quantization",
     "Recipe",
+    "Snapdragon",
     "Training",
 ]

@@ -16,7 +16,7 @@ from tfcompress.errors import RecipeError
 from tfcompress.recipe.options import documented, option
 from tfcompress.recipe.plain import MAX_BYTES, dataclass_from_plain, parse_object
 from tfcompress.recipe.section import Section
-from tfcompress.recipe.target_sections import CloudTpu, EdgeTpu, PostTraining
+from tfcompress.recipe.target_sections import CloudTpu, EdgeTpu, EthosU, PostTraining, Snapdragon
 from tfcompress.recipe.training_sections import Clustering, Distillation, Pruning, Quantization, Training
 
 __all__ = ["Recipe"]
@@ -37,6 +37,8 @@ class Recipe(Section):
     post_training: PostTraining = option(PostTraining(), help="quantization after training")
     edgetpu: EdgeTpu = option(EdgeTpu(), help="options of the edgetpu target")
     cloud_tpu: CloudTpu = option(CloudTpu(), help="options of the cloud_tpu target")
+    snapdragon: Snapdragon = option(Snapdragon(), help="options of the snapdragon target")
+    ethos_u: EthosU = option(EthosU(), help="options of the ethos_u target")
     keep_float: tuple[str, ...] = option(
         (), flag="keep_float", metavar="P,P", help="layer name patterns left in float in an integer artifact"
     )

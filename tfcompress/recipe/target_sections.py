@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from tfcompress.npu_chips import DEFAULT_CONFIGS, DEFAULT_SOCS, check_configs, check_socs
 from tfcompress.recipe.options import documented, option
 from tfcompress.recipe.section import Section
 from tfcompress.targets import DEFAULT_TOPOLOGIES, check_topologies
 
-__all__ = ["CloudTpu", "EdgeTpu", "PostTraining"]
+__all__ = ["CloudTpu", "EdgeTpu", "EthosU", "PostTraining", "Snapdragon"]
 
 
 @documented()
@@ -132,3 +133,34 @@ class CloudTpu(Section):
         ok = bool(sizes) and min(sizes) >= 1 and list(sizes) == sorted(set(sizes))
         self.require(ok, "batch_sizes", "positive sizes, ascending, without repeats")
         check_topologies(self.topologies)
+
+
+@documented()
+@dataclass(frozen=True, kw_only=True)
+class Snapdragon(Section):
+    """Options of the snapdragon target."""
+
+    key: ClassVar[str] = "snapdragon"
+    socs: tuple[str, ...] = option(
+        DEFAULT_SOCS, flag="socs", metavar="S,S", help="Snapdragon chips to compile for, by Qualcomm's names"
+    )
+
+    def _check(self) -> None:
+        check_socs(self.socs)
+
+
+@documented()
+@dataclass(frozen=True, kw_only=True)
+class EthosU(Section):
+    """Options of the ethos_u target."""
+
+    key: ClassVar[str] = "ethos_u"
+    configs: tuple[str, ...] = option(
+        DEFAULT_CONFIGS,
+        flag="ethos_u_configs",
+        metavar="C,C",
+        help="accelerator configurations to compile for, by Vela's names",
+    )
+
+    def _check(self) -> None:
+        check_configs(self.configs)

@@ -16,7 +16,13 @@ CANNOT_RUN = (RuntimeError, ValueError)  # what LiteRT raises for a file that it
 
 
 def new_interpreter(
-    content: bytes, *, threads: int | None = None, xnnpack: bool = True, keep_all: bool = False, allocate: bool = True
+    content: bytes,
+    *,
+    threads: int | None = None,
+    xnnpack: bool = True,
+    reference: bool = False,
+    keep_all: bool = False,
+    allocate: bool = True,
 ) -> Any:
     """An `ai_edge_litert` interpreter of a .tflite.
 
@@ -24,6 +30,7 @@ def new_interpreter(
         content: the file.
         threads: for XNNPACK; None leaves the number to LiteRT.
         xnnpack: let XNNPACK compute what it can; else LiteRT's own kernels compute everything.
+        reference: compute with LiteRT's reference kernels alone, whatever `xnnpack` says.
         keep_all: keep the values of all tensors, not only those of outputs.
         allocate: make it ready for the file's own input shapes.
 
@@ -32,6 +39,7 @@ def new_interpreter(
         ValueError: the file is no .tflite, or has an operator that LiteRT lacks.
     """
     resolver = OpResolverType.AUTO if xnnpack else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    resolver = OpResolverType.BUILTIN_REF if reference else resolver
     with silenced():
         interpreter = Interpreter(
             model_content=content,

@@ -11,6 +11,7 @@ from tfcompress.accuracy_diff.comparison import ReferenceResult
 from tfcompress.cache import decode, encode, fingerprint
 from tfcompress.cache.trees import pack_tree
 from tfcompress.converters import TARGETS
+from tfcompress.data import Samples
 from tfcompress.job.stage import Stage, fingerprint_of
 from tfcompress.job.state import State
 from tfcompress.load import float_model_from_keras
@@ -45,18 +46,29 @@ def _run(state: State, parts: Sequence[str]) -> State:
     made_from = None
     if state.trained is not None:
         made_from = runner_for(float_model_from_keras(state.trained.compressed.value.plain, name=original.name))
-    compared = compare(
-        runner_for(original),
-        {name: runner_for(TARGETS[name].runnable(state.made[name]), ours=True) for name in parts},
-        evaluation,
-        task=options.task,
-        max_accuracy_drop=options.max_accuracy_drop,
-        layers=True,
-        made_from=made_from,
-        seed=options.seed,
-    )
-    results = {**state.results, **compared.candidates}
-    return replace(state, reference=compared.reference, results=_ordered(state, results))
+    reference, results = None, dict(state.results)
+    for names, samples in _groups(state, parts, evaluation):
+        compared = compare(
+            runner_for(original),
+            {name: runner_for(TARGETS[name].runnable(state.made[name]), ours=True) for name in names},
+            samples,
+            task=options.task,
+            max_accuracy_drop=options.max_accuracy_drop,
+            layers=True,
+            made_from=made_from,
+            seed=options.seed,
+        )
+        results |= compared.candidates
+        reference = reference or compared.reference
+    return replace(state, reference=reference, results=_ordered(state, results))
+
+
+def _groups(state: State, parts: Sequence[str], evaluation: Samples) -> list[tuple[list[str], Samples]]:
+    """The artifacts that take all samples, in one pass, and then each that takes long and so takes fewer."""
+    most = {name: TARGETS[name].most_samples(state.made[name].facts) for name in parts}
+    whole = [name for name in parts if most[name] is None]
+    few = [([name], evaluation.spread(number)) for name, number in most.items() if number is not None]
+    return [(whole, evaluation), *few] if whole else few
 
 
 def _ordered(state: State, results: Mapping[str, CandidateResult]) -> Mapping[str, CandidateResult]:

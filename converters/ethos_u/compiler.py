@@ -1,0 +1,178 @@
+"""Compiles a .tflite for one Ethos-U configuration with Vela, Arm's own compiler, in a child process."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tfcompress.converters.ethos_u.fixes import fix_for
+from tfcompress.converters.ethos_u.log import cycles_by_operator, figures_in, reasons_in
+from tfcompress.converters.npu.mapping import CompiledMapping, Refusal, rows_of
+from tfcompress.converters.npu.process import Finished, run_limited
+from tfcompress.converters.npu.store import get_result, put_result, result_key
+from tfcompress.errors import MissingExtraError, one_line
+from tfcompress.graphs.tflite import Subgraph, read_tflite
+from tfcompress.npu_chips import CONFIGS, EthosUConfig, check_configs
+
+__all__ = ["CUSTOM_OPERATOR", "TIME_LIMIT_SECONDS", "Compiled", "compile_for", "vela_version"]
+
+TIME_LIMIT_SECONDS = 900.0
+CUSTOM_OPERATOR = "ethos-u"
+_COMPILER = "Vela"
+_NO_REASON = "Vela left it on the CPU and gave no reason"
+_FLOAT_MODEL = "Ethos-U computes with integers alone, and this operator's tensors are float32"
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """Vela's result.
+
+    Attributes:
+        content: the compiled .tflite; None where Vela failed.
+        mapping: where each operator of the file runs; where Vela failed, all stay on the CPU.
+    """
+
+    content: bytes | None
+    mapping: CompiledMapping
+
+
+def vela_version() -> str:
+    """Of the installed Vela.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
+    if importlib.util.find_spec("ethosu") is None:
+        raise MissingExtraError("ethos-u-vela", "ethos_u", "compiling for Ethos-U")
+    return importlib.metadata.version("ethos-u-vela")
+
+
+def compile_for(
+    content: bytes,
+    config: str,
+    *,
+    layer_names: Collection[str] = (),
+    time_limit: float = TIME_LIMIT_SECONDS,
+    use_cache: bool = True,
+) -> Compiled:
+    """Compile a .tflite.
+
+    A compiler that fails, crashes or hangs is a result, not an error: its reason is in the mapping.
+
+    Args:
+        content: an int8 .tflite; of any other, all or most operators stay on the CPU.
+        config: a name of `CONFIGS`.
+        layer_names: of the Keras model, to say which layer an operator belongs to.
+        time_limit: seconds after which Vela is stopped.
+        use_cache: take the result of an earlier run on the same content, configuration and version.
+
+    Raises:
+        RecipeError: the configuration is not known.
+        MissingExtraError: Vela is not installed.
+        ModelError: `content` is no whole .tflite.
+    """
+    check_configs([config])
+    graph, version = read_tflite(content).main, vela_version()
+    chosen = CONFIGS[config]
+    key = result_key("ethos_u", content, repr(chosen), version)
+    kept = get_result(key) if use_cache else None
+    if kept is None:
+        facts, made = _run(content, graph, chosen, time_limit)
+        if use_cache and facts["code"] == 0:  # a crash or a time limit may be the machine's, and is tried again
+            put_result(key, facts, made)
+    else:
+        facts, made = kept
+    return Compiled(made, _mapping(graph, config, version, facts, layer_names))
+
+
+def _run(content: bytes, graph: Subgraph, config: EthosUConfig, seconds: float) -> tuple[dict[str, Any], bytes | None]:
+    """The facts as JSON values, and the compiled file."""
+    with tempfile.TemporaryDirectory(prefix="tfcompress_ethos_u_") as name:
+        folder = Path(name)
+        (folder / "model.tflite").write_bytes(content)
+        done = _vela(folder, config, seconds)
+        made = next(folder.glob("out/*_vela.tflite"), None) if done.code == 0 else None
+        compiled = None if made is None else made.read_bytes()
+        failure = None if compiled is not None else done.failure(_COMPILER) or f"{_COMPILER} gave no file"
+        if compiled is None:
+            said = next((line for line in reversed(done.errors.splitlines() + done.output.splitlines()) if line), "")
+            reason = f"{failure}: {one_line(said, 200)}" if said else failure
+            return {"code": done.code, "failure": reason, "refused": {}, "figures": {}, "cycles": {}}, None
+        cycles = cycles_by_operator(_text(folder, "*_per-layer.csv"), graph)
+        return {
+            "code": done.code,
+            "failure": None,
+            "refused": _refusals(graph, read_tflite(compiled).main, reasons_in(done.output + done.errors)),
+            "figures": figures_in(_text(folder, "*_summary_*.csv")),
+            "cycles": {str(index): count for index, count in cycles.items()},
+        }, compiled
+
+
+def _vela(folder: Path, config: EthosUConfig, seconds: float) -> Finished:
+    return run_limited(
+        [
+            *(sys.executable, "-m", "ethosu.vela", "model.tflite", "--output-dir", "out"),
+            *("--accelerator-config", config.name, "--config", "Arm/vela.ini"),
+            *("--system-config", config.system, "--memory-mode", config.memory),
+            *("--verbose-performance", "--show-cpu-operations"),
+        ],
+        seconds=seconds,
+        folder=folder,
+    )
+
+
+def _text(folder: Path, pattern: str) -> str:
+    return next(folder.glob(f"out/{pattern}")).read_text(encoding="utf-8")
+
+
+def _refusals(graph: Subgraph, compiled: Subgraph, reasons: Mapping[str, str]) -> dict[str, str]:
+    """{operator index as text: reason}: what is still there in the compiled file, beside Vela's own operator."""
+    left = Counter(
+        compiled.tensors[operator.outputs[0]].name
+        for operator in compiled.operators
+        if operator.name != CUSTOM_OPERATOR and operator.outputs
+    )
+    found = {}
+    for operator in graph.operators:
+        name = graph.tensors[operator.outputs[0]].name if operator.outputs else ""
+        if left[name] > 0:
+            left[name] -= 1
+            inputs = [graph.tensors[index].dtype for index in operator.inputs if index >= 0]
+            default = _FLOAT_MODEL if "float32" in inputs else _NO_REASON
+            found[str(operator.index)] = reasons.get(name, default)
+    return found
+
+
+def _mapping(
+    graph: Subgraph, config: str, version: str, facts: Mapping[str, Any], layer_names: Collection[str]
+) -> CompiledMapping:
+    failure = facts["failure"]
+    refusals = {int(index): reason for index, reason in facts["refused"].items()}
+    if failure is not None:
+        refusals = {operator.index: failure for operator in graph.operators}
+    names = [operator.name for operator in graph.operators]
+    figures = dict(facts["figures"])
+    traffic = figures.get("dram_traffic_bytes", 0) + figures.get("flash_traffic_bytes", 0)
+    return CompiledMapping(
+        name=config,
+        compiled=failure is None,
+        operators=rows_of(
+            graph,
+            {index: Refusal(reason, fix_for(names[index], reason)) for index, reason in refusals.items()},
+            layer_names=layer_names,
+            cycles={int(index): count for index, count in facts["cycles"].items()},
+        ),
+        cycles=figures.pop("cycles", None),
+        sram_bytes=figures.pop("sram_bytes", None),
+        ddr_bytes=traffic if failure is None else None,
+        compiler_version=f"Vela {version}",
+        reason=failure,
+        figures=figures,
+    )

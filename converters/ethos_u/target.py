@@ -1,0 +1,75 @@
+"""The ethos_u target, as the table of targets lists it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tfcompress.converters.artifact import Artifact
+from tfcompress.converters.forecast import Forecast
+from tfcompress.converters.npu.reporting import costs_of, report_rows
+from tfcompress.converters.target import Facts, Target
+from tfcompress.errors import InputError, MissingExtraError
+from tfcompress.recipe import EthosU, Recipe
+
+if TYPE_CHECKING:
+    from tfcompress.data import Samples
+    from tfcompress.model import FloatModel
+
+__all__ = ["ETHOS_U"]
+
+
+def _convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, output: Path, /) -> Artifact:
+    from tfcompress.converters.ethos_u.conversion import convert
+
+    return convert(model, calibration, recipe, output)
+
+
+def _depends_on(recipe: Recipe) -> Facts:
+    return {
+        "post_training": recipe.post_training,
+        "ethos_u": recipe.ethos_u,
+        "keep_float": recipe.keep_float,
+        "keep_int16": recipe.keep_int16,
+    }
+
+
+def _inspect(path: Path, recipe: Recipe) -> Forecast:
+    from tfcompress.converters.ethos_u.compiler import compile_for
+
+    if path.suffix != ".tflite":
+        raise InputError(f"--target=ethos_u: needs a .tflite, got {path}; convert the model first")
+    content = path.read_bytes()
+    mapping = [compile_for(content, config).mapping.to_json() for config in recipe.ethos_u.configs]
+    return Forecast("mapping", mapping, costs_of({"mapping": mapping}))
+
+
+def _runnable(artifact: Artifact) -> object:
+    from tfcompress.converters.ethos_u.runner import reference_runner
+
+    return reference_runner(artifact.runnable.read_bytes(), name=f"{artifact.runnable} (reference kernels)")
+
+
+def _tools() -> dict[str, str | None]:
+    from tfcompress.converters.ethos_u.compiler import vela_version
+
+    try:
+        return {"vela": vela_version()}
+    except MissingExtraError:
+        return {"vela": None}
+
+
+ETHOS_U = Target(
+    name="ethos_u",
+    title="Ethos-U",
+    options=EthosU,
+    convert=_convert,
+    depends_on=_depends_on,
+    needs_calibration=lambda recipe: True,
+    inspect=_inspect,
+    costs=costs_of,
+    runnable=_runnable,
+    done=lambda recipe: "Ethos-U: 8-bit integers, compiled by Vela",
+    report_rows=report_rows,
+    tools=_tools,
+)

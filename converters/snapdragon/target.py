@@ -1,0 +1,74 @@
+"""The snapdragon target, as the table of targets lists it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tfcompress.converters.artifact import Artifact
+from tfcompress.converters.forecast import Forecast
+from tfcompress.converters.npu.reporting import costs_of, report_rows
+from tfcompress.converters.target import Facts, Target
+from tfcompress.errors import InputError
+from tfcompress.recipe import Recipe, Snapdragon
+
+if TYPE_CHECKING:
+    from tfcompress.data import Samples
+    from tfcompress.model import FloatModel
+
+__all__ = ["SNAPDRAGON"]
+
+
+def _convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, output: Path, /) -> Artifact:
+    from tfcompress.converters.snapdragon.conversion import convert
+
+    return convert(model, calibration, recipe, output)
+
+
+def _depends_on(recipe: Recipe) -> Facts:
+    return {
+        "post_training": recipe.post_training,
+        "snapdragon": recipe.snapdragon,
+        "keep_float": recipe.keep_float,
+        "keep_int16": recipe.keep_int16,
+    }
+
+
+def _inspect(path: Path, recipe: Recipe) -> Forecast:
+    """Each chip by the compiler, where it is installed; else by the forecast."""
+    from tfcompress.converters.snapdragon.inspection import inspect
+
+    if path.suffix != ".tflite":
+        raise InputError(f"--target=snapdragon: needs a .tflite, got {path}; convert the model first")
+    mapping = [entry.to_json() for entry in inspect(path, recipe.snapdragon.socs)]
+    return Forecast("mapping", mapping, costs_of({"mapping": mapping}))
+
+
+def _runnable(artifact: Artifact) -> object:
+    from tfcompress.converters.snapdragon.emulator import EmulatorRunner
+
+    compared: Any = artifact.facts["compared"]
+    return EmulatorRunner(artifact.folder / compared["file"])
+
+
+def _tools() -> dict[str, str | None]:
+    from tfcompress.converters.snapdragon.sdk import installed_version
+
+    return {"qualcomm_compiler": installed_version()}
+
+
+SNAPDRAGON = Target(
+    name="snapdragon",
+    title="Snapdragon",
+    options=Snapdragon,
+    convert=_convert,
+    depends_on=_depends_on,
+    needs_calibration=lambda recipe: True,
+    inspect=_inspect,
+    costs=costs_of,
+    runnable=_runnable,
+    most_samples=lambda facts: facts["compared"]["most_samples"],
+    done=lambda recipe: "Snapdragon: 8-bit integers, compiled by Qualcomm's compiler",
+    report_rows=report_rows,
+    tools=_tools,
+)

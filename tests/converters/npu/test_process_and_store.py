@@ -1,0 +1,54 @@
+"""A vendor's compiler may crash, hang or be missing; what it made is kept by content."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+from tfcompress.converters.npu.process import run_limited
+from tfcompress.converters.npu.store import get_result, put_result, result_key
+
+
+def test_both_streams_and_the_exit_status_come_back() -> None:
+    code = "import sys; print('out'); print('err', file=sys.stderr); sys.exit(3)"
+    done = run_limited([sys.executable, "-c", code], seconds=60)
+    assert (done.code, done.output.strip(), done.errors.strip()) == (3, "out", "err")
+    assert done.failure("Vela") == "Vela ended with status 3"
+
+
+def test_a_process_that_hangs_is_stopped_with_its_children() -> None:
+    code = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(600)'])"
+    started = time.monotonic()
+    done = run_limited([sys.executable, "-c", code], seconds=2)
+    assert done.code is None
+    assert time.monotonic() - started < 60
+    assert "did not finish within 2 seconds and was stopped" in str(done.failure("Vela"))
+
+
+def test_a_process_that_is_killed_says_by_what() -> None:
+    done = run_limited([sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"], seconds=60)
+    assert done.failure("Qualcomm's compiler") == "Qualcomm's compiler was killed by SIGKILL"
+
+
+def test_a_program_that_is_not_there_is_a_result_too() -> None:
+    done = run_limited(["/no/such/program"], seconds=5)
+    assert done.code == 127
+    assert "cannot be run" in done.errors
+
+
+def test_a_stored_result_comes_back_whole(fresh_cache: Path) -> None:
+    key = result_key("toy", b"model", "chip", "1.0")
+    assert get_result(key) is None
+    put_result(key, {"code": 0}, b"compiled")
+    assert get_result(key) == ({"code": 0}, b"compiled")
+    assert key != result_key("toy", b"model", "chip", "1.1")
+    (entry,) = (path for path in fresh_cache.rglob("*") if path.is_file())
+    entry.write_bytes(entry.read_bytes()[:-3] + b"bad")
+    assert get_result(key) is None
+
+
+def test_a_failure_is_kept_without_a_file() -> None:
+    key = result_key("toy", b"model")
+    put_result(key, {"code": 1}, None)
+    assert get_result(key) == ({"code": 1}, None)

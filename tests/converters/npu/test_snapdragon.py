@@ -1,0 +1,201 @@
+"""Snapdragon: Qualcomm's own compiler, its emulator, and the forecast that does without."""
+
+from __future__ import annotations
+
+import ctypes
+import dataclasses
+import importlib.util
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.converters.npu.models import PICTURE
+from tfcompress.accuracy_diff.litert_runner import LiteRtRunner
+from tfcompress.converters.snapdragon import VendorSdk, compile_for, find_sdk, forecast
+from tfcompress.converters.snapdragon.emulator import EmulatorRunner
+from tfcompress.converters.snapdragon.inspection import inspect
+from tfcompress.converters.snapdragon.log import parse_log, reasons_in
+from tfcompress.converters.snapdragon.mapping_forecast import table
+from tfcompress.converters.snapdragon.sdk import pair_problem
+from tfcompress.converters.snapdragon.stub import empty_library
+from tfcompress.errors import ConversionError, MissingExtraError, ModelError, RecipeError
+from tfcompress.graphs.tflite import read_tflite
+from tfcompress.recipe import Snapdragon
+
+# The NPU rounds differently from XNNPACK after each operator: two convolutions and a float operator between.
+MOST_STEPS = 3
+ERRORS = """INFO: [compiler_plugin.cc:948] Applying plugin with SDK version: v2.50.40.260831140417
+ERROR: [qnn_manager.cc:480]
+QNN op validation failed: 'ElementWiseBinary_2' (type=ElementWiseBinary, operation=Mod)
+  QNN error=3110. See the QNN validator log lines above for the specific reason.
+ERROR: [qnn_compiler_plugin.cc:538]
+LiteRT Op #2 'FloorMod' (code=95) is not supported in Qualcomm Compiler.
+  Inputs:
+    [0] name="a"  tensor_idx=7
+  Outputs:
+    [0] name="b"  tensor_idx=8
+INFO: [compiler_plugin.cc:742] Partitioned subgraph<0>, selected 4 ops, from a total of 5 ops. resulted in 2 partitions.
+"""
+VALIDATOR = """     0.0ms [VERBOSE]   <V> Validating Op Config PoolAvg2d_1.
+     0.0ms [ ERROR ]   <E> Unsupported input/output datatypes requested for the HTP Op 'PoolAvg2d' in the node 'P'.
+     0.0ms [ ERROR ]   <E> Requested I/O datatype set:
+
+   in[0]:QNN_DATATYPE_SFIXED_POINT_16
+   out[0]:QNN_DATATYPE_SFIXED_POINT_16
+
+     0.0ms [VERBOSE]   <V> validateNativeOps PoolAvg2d_1:qti.aisw:PoolAvg2d htp op validator failed 3110
+     0.0ms [VERBOSE]   <V> Validating Op Config Conv2d_2.
+     0.0ms [VERBOSE]   <V> done
+"""
+
+
+def test_the_log_says_which_operator_is_refused_and_what_the_rest_became() -> None:
+    output = "read_total_bytes=100\nspill_bytes=1\nread_total_bytes=20\nwrite_total_bytes=3\nfill_bytes=0\n"
+    log = parse_log(output, ERRORS)
+    assert log.version == "2.50.40.260831140417"
+    assert [(r.index, r.operator, r.tensor, r.qnn_operators) for r in log.refused] == [
+        (2, "FloorMod", 8, ("ElementWiseBinary_2",))
+    ]
+    assert (log.selected, log.total, log.partitions) == (4, 5, 2)
+    assert log.traffic == {"spill_bytes": 1, "fill_bytes": 0, "write_bytes": 3, "read_bytes": 120}
+
+
+def test_the_validators_reason_names_the_types_that_were_asked_for() -> None:
+    assert reasons_in(VALIDATOR) == {
+        "PoolAvg2d_1": "Unsupported input/output datatypes requested for the HTP Op 'PoolAvg2d': "
+        "in[0]:SFIXED_POINT_16, out[0]:SFIXED_POINT_16"
+    }
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="an ELF library")
+def test_the_empty_library_loads_and_defines_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "libQnnLpai.so"
+    path.write_bytes(empty_library("libQnnLpai.so"))
+    with pytest.raises(AttributeError, match="undefined symbol"):
+        _ = ctypes.CDLL(str(path)).lpai
+
+
+def test_an_older_runtime_than_litert_wants_is_one_clear_line() -> None:
+    problem = pair_problem("2.3.0", "2.49.0")
+    assert problem is not None
+    assert "ai-edge-litert 2.3.0 needs QAIRT 2.50 or newer, but onnxruntime-qnn carries 2.49.0" in problem
+    assert "\n" not in problem
+    assert pair_problem("2.3.0", "2.50.40") is pair_problem("2.3.0", "2.51.0") is None
+
+
+def test_an_unknown_chip_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(RecipeError, match=r"--socs: unknown chip 'SM1', expected one or more of SA8255,.*SM8850"):
+        Snapdragon(socs=("SM1",))
+
+
+@pytest.mark.parametrize(
+    ("soc", "line"),
+    [
+        ("MT6991", "MT6991 is a chip of MediaTek: SDK not installed: pip install ai-edge-litert-sdk-mediatek"),
+        ("Tensor_G5", "Tensor_G5 is a chip of Google: SDK not installed: pip install ai-edge-litert-sdk-google-tensor"),
+        ("E9965", "E9965 is a chip of Samsung: SDK not installed: pip install ai-edge-litert-sdk-samsung"),
+        ("LNL", "LNL is a chip of IntelOpenVINO: SDK not installed: pip install ai-edge-litert-sdk-intel"),
+    ],
+)
+def test_another_vendors_chip_says_which_package_has_its_compiler(soc: str, line: str) -> None:
+    with pytest.raises(RecipeError, match=re.escape(line)):
+        Snapdragon(socs=("SM8750", soc))
+
+
+def test_every_row_of_the_forecasts_table_has_an_answer_and_a_reason_for_each_no() -> None:
+    rows = table()
+    assert len(rows) > 200
+    assert all(set(answer.mapped) == {68, 73, 79} for answer in rows.values())
+    assert all(answer.reason for answer in rows.values() if not all(answer.mapped.values()))
+
+
+@pytest.mark.parametrize("soc", ["SM8350", "SM8550", "SM8750"])
+def test_the_compilers_mapping_is_the_forecasts(sdk: VendorSdk, modulo: bytes, soc: str) -> None:
+    compiled = compile_for(modulo, soc, sdk).mapping
+    expected = forecast(read_tflite(modulo), soc)
+    assert [row.mapped for row in compiled.operators] == [row.mapped for row in expected.operators]
+    assert (compiled.compiled, expected.compiled) == (True, None)
+    (left,) = [row for row in compiled.operators if not row.mapped]
+    assert (left.operator, left.keras_layer) == ("FLOOR_MOD", "middle_1")
+    assert "operation 'MOD' does not support FLOAT_32" in left.reason
+    assert left.fix
+    assert str(compiled.compiler_version).startswith("QAIRT 2.")
+    assert compiled.ddr_bytes
+
+
+def test_a_result_is_compiled_once(sdk: VendorSdk, plain: bytes, fresh_cache: Path) -> None:
+    first = compile_for(plain, "SM8750", sdk)
+    assert len([path for path in fresh_cache.rglob("*") if path.is_file()]) == 1
+    unusable = dataclasses.replace(sdk, tool=Path("/no/such/tool"))
+    second = compile_for(plain, "SM8750", unusable)
+    assert second.content == first.content is not None
+    assert second.mapping == first.mapping
+
+
+def test_a_compiler_that_hangs_or_is_not_there_costs_no_more_than_its_chip(sdk: VendorSdk, plain: bytes) -> None:
+    late = compile_for(plain, "SM8750", sdk, time_limit=0.001, use_cache=False)
+    assert late.content is None
+    assert late.mapping.compiled is False
+    assert "did not finish within" in str(late.mapping.reason)
+    gone = compile_for(plain, "SM8750", dataclasses.replace(sdk, tool=Path("/no/such/tool")), use_cache=False)
+    assert "ended with status 127" in str(gone.mapping.reason)
+    assert gone.mapping.mapped_ops == 0
+
+
+@pytest.mark.parametrize("name", ["plain", "modulo"])
+def test_the_emulator_runs_what_was_compiled(sdk: VendorSdk, name: str, request: pytest.FixtureRequest) -> None:
+    pytest.importorskip("onnx")
+    content: bytes = request.getfixturevalue(name)
+    compiled = compile_for(content, "SM8750", sdk).content
+    assert compiled is not None
+    emulated, usual = EmulatorRunner(compiled), LiteRtRunner(content)
+    x = np.random.default_rng(1).normal(size=(3, *PICTURE)).astype(np.float32)
+    ours = emulated.run({emulated.inputs[0].name: x})
+    theirs = usual.run({usual.inputs[0].name: x})
+    assert list(ours) == list(theirs)
+    (mine,), (wanted,) = ours.values(), theirs.values()
+    graph = read_tflite(content).main
+    quantization = graph.tensors[graph.outputs[0]].quantization
+    assert quantization is not None
+    steps = np.abs(mine - wanted) / quantization.scales[0]
+    # Near a multiple of 0.3 the modulo jumps, and one step more or less on its way in becomes the whole 0.3.
+    assert np.quantile(steps, 0.5 if name == "modulo" else 1.0) <= MOST_STEPS
+    assert np.abs(wanted).max() / quantization.scales[0] > 10 * MOST_STEPS  # else any answer would do
+
+
+def test_a_damaged_artifact_is_refused(sdk: VendorSdk, plain: bytes) -> None:
+    pytest.importorskip("onnx")
+    compiled = compile_for(plain, "SM8750", sdk).content
+    assert compiled is not None
+    with pytest.raises(ModelError, match="cut off; compile again"):
+        EmulatorRunner(compiled[:-1000])
+
+
+def test_an_emulator_that_takes_too_long_is_stopped(sdk: VendorSdk, plain: bytes) -> None:
+    pytest.importorskip("onnx")
+    compiled = compile_for(plain, "SM8750", sdk).content
+    assert compiled is not None
+    with pytest.raises(ConversionError, match=re.escape("the HTP emulator did not answer within 0.01 seconds")):
+        EmulatorRunner(compiled, seconds=0.01)
+
+
+def test_without_the_extra_there_is_a_forecast_and_one_clear_line(
+    plain: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "model.tflite"
+    path.write_bytes(plain)
+    without_extra(monkeypatch, "onnxruntime_qnn")
+    with pytest.raises(MissingExtraError, match=re.escape("pip install 'tfcompress[snapdragon]'")):
+        find_sdk()
+    (mapping,) = inspect(path, ["SM8750"])
+    assert (mapping.compiled, mapping.cpu_ops) == (None, 0)
+    assert "a forecast" in str(mapping.reason)
+
+
+def without_extra(monkeypatch: pytest.MonkeyPatch, module: str) -> None:
+    """As where a package is not installed: nobody finds it."""
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == module else found(name, *rest))

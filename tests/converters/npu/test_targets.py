@@ -1,0 +1,104 @@
+"""The three targets in one run: files, report, faults that cost one target only."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.cli.test_commands import printed
+from tfcompress.cli import main
+from tfcompress.converters import TARGETS
+from tfcompress.runtime import keras
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small convolutional model, and 32 labelled pictures."""
+    folder = tmp_path_factory.mktemp("npu")
+    keras.utils.set_random_seed(0)
+    x = keras.Input((8, 8, 3), name="picture")
+    y = keras.layers.Conv2D(8, 3, strides=2, activation="relu", name="first")(x)
+    y = keras.layers.GlobalAveragePooling2D(name="mean")(y)
+    keras.Model(x, keras.layers.Dense(4, activation="softmax", name="classes")(y)).save(folder / "small.keras")
+    random = np.random.default_rng(0)
+    pictures = random.normal(size=(32, 8, 8, 3)).astype(np.float32)
+    np.savez(folder / "data.npz", x=pictures, y=random.integers(0, 4, 32))
+    return folder
+
+
+def convert(files: Path, output: Path, targets: str, *flags: str, code: int = 0) -> dict[str, Any]:
+    data = [f"--calibration={files / 'data.npz'}", f"--evaluation={files / 'data.npz'}", f"--output={output}"]
+    found, text = printed("convert", files / "small.keras", f"--targets={targets}", *flags, *data, "--json")
+    assert found == code
+    report: dict[str, Any] = json.loads(text)
+    return report
+
+
+@pytest.mark.usefixtures("sdk", "vela")
+def test_a_run_leaves_compiled_files_a_mapping_and_the_diff_of_what_was_compiled(files: Path, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    chips = ("--socs=SM8350,SM8750", "--ethos_u_configs=ethos-u55-128")
+    report = convert(files, tmp_path / "out", "snapdragon,ethos_u,onnx", *chips)
+    names = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*")}
+    assert names >= {
+        *("snapdragon/model_SM8350.tflite", "snapdragon/model_SM8750.tflite", "snapdragon/mapping.json"),
+        *("snapdragon/USE.md", "ethos_u/model_ethos-u55-128.tflite", "ethos_u/mapping.json", "ethos_u/USE.md"),
+        *("onnx/model.onnx", "onnx/USE.md"),
+    }
+    for name, chips_of in (("snapdragon", ["SM8350", "SM8750"]), ("ethos_u", ["ethos-u55-128"])):
+        section = report["targets"][name]
+        assert section["status"] in ("ok", "undecided")
+        assert [entry["name"] for entry in section["mapping"]] == chips_of
+        assert all(entry["compiled"] and entry["cpu_ops"] == 0 for entry in section["mapping"])
+        written = json.loads((tmp_path / "out" / name / "mapping.json").read_text())
+        for entry, row in zip(section["mapping"], written, strict=True):
+            assert {key: entry[key] for key in row if key != "ops"} == {key: row[key] for key in row if key != "ops"}
+        assert section["diff"]["top1_agreement"] > 0.9
+        assert [row.label for row in TARGETS[name].report_rows(section)] == chips_of
+        assert {cost.quantity for cost in TARGETS[name].costs(section)} >= {"npu", "ddr_bytes"}
+    assert report["targets"]["onnx"]["figures"]["tensorrt"]["broken_rules"] == []
+    html = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "SM8750" in html
+
+
+@pytest.mark.parametrize(("target", "module"), [("snapdragon", "onnxruntime_qnn"), ("ethos_u", "ethosu")])
+def test_a_missing_extra_costs_its_target_alone(
+    files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str, module: str
+) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == module else found(name, *rest))
+    report = convert(files, tmp_path / "out", f"phone,{target}", code=1)
+    assert report["targets"]["phone"]["status"] in ("ok", "undecided")
+    failed = report["targets"][target]
+    assert failed["status"] == "failed"
+    assert f"pip install 'tfcompress[{target}]'" in failed["reason"]
+    assert "\n" not in failed["reason"]
+
+
+def refused(*arguments: object) -> str:
+    """The one line on standard error of a command that ends with bad usage."""
+    err = io.StringIO()
+    with contextlib.redirect_stderr(err):
+        assert main([str(argument) for argument in arguments]) == 2
+    (line,) = err.getvalue().splitlines()
+    return line
+
+
+def test_an_unknown_chip_is_bad_usage_before_anything_is_converted(files: Path, tmp_path: Path) -> None:
+    output = f"--output={tmp_path / 'out'}"
+    line = refused("convert", files / "small.keras", "--targets=snapdragon", "--socs=SM1", output)
+    assert "unknown chip 'SM1'" in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_inspecting_anything_but_a_tflite_is_refused(files: Path) -> None:
+    for target in ("snapdragon", "ethos_u"):
+        line = refused("inspect", files / "small.keras", f"--target={target}")
+        assert f"--target={target}: needs a .tflite" in line
