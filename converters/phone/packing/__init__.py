@@ -1,0 +1,1 @@
+"""The smallest file that gives the identical .tflite back: see FORMAT.md."""
