@@ -30,11 +30,12 @@ class Kind(enum.IntEnum):
     SIGNED = 2  # the same in 8 steps, with the signed class of the value before: 8 * 7
     COLUMN = 3  # the same in 8 steps, with the mean of the column so far: 8 * 8
     PLANE = 4  # the lower half of the byte above it, in numbers of several bytes: 16
+    UNIFORM = 5  # none, and nothing is learned: every byte is as likely as every other
 
     @property
     def contexts(self) -> int:
         """How many contexts there are."""
-        return (1, LEVELS, 56, 64, 16)[self]
+        return (1, LEVELS, 56, 64, 16, 1)[self]
 
 
 def level_of(mean: np.ndarray) -> np.ndarray:
@@ -97,6 +98,8 @@ class ArrayModel:
 
     def count(self, contexts: np.ndarray, values: np.ndarray) -> None:
         """Take in values, uint8, and the contexts that they had; arrays of the same size."""
+        if self.kind is Kind.UNIFORM:
+            return
         pairs = np.bincount(contexts.astype(np.int64).ravel() << 8 | values.ravel(), minlength=self.kind.contexts << 8)
         pairs = pairs.reshape(-1, 256)
         self._seen += pairs.sum(0)
@@ -105,6 +108,8 @@ class ArrayModel:
 
     def frequencies(self) -> np.ndarray:
         """int64 [contexts, 256]: shares of 2 ** bits; 0 exactly for bytes that are not present."""
+        if self.kind is Kind.UNIFORM:
+            return np.full((1, 256), (1 << self.bits) >> 8, np.int64)
         weight = (self._seen + 1) * self.present
         of_class = np.bincount(self.class_of, weight, _CLASSES).astype(np.int64)
         classes = (self._classes_seen << 8) + (of_class * (_PRIOR << 8)) // of_class.sum()

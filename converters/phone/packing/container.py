@@ -12,6 +12,7 @@ import numpy as np
 from tfcompress.converters.phone.packing.binary_coder import decoder, encoder
 from tfcompress.converters.phone.packing.byte_model import ByteModel
 from tfcompress.converters.phone.packing.directory import (
+    MAX_PERIOD,
     PRODUCT,
     ROTATED,
     Directory,
@@ -40,7 +41,9 @@ class Header:
         checksum: CRC-32 of the original (ISO 3309, as in gzip and PNG).
         table_bits: the byte model has 2 ** table_bits slots.
         directory: length of the directory in bytes.
+        rest: how many bytes of the original are not in arrays.
         lanes: of the arrays.
+        period: the longest of the arrays with column contexts; a decoder keeps so many sums.
         coded: length of the coded directory and rest, in bytes.
         length: of the header itself.
     """
@@ -49,7 +52,9 @@ class Header:
     checksum: int
     table_bits: int
     directory: int
+    rest: int
     lanes: int
+    period: int
     coded: int
     length: int = 0
 
@@ -57,7 +62,7 @@ class Header:
         """As FORMAT.md says."""
         out = bytearray(MAGIC + self.checksum.to_bytes(4, "little"))
         out.append(self.table_bits)
-        for value in (self.size, self.directory, self.lanes, self.coded):
+        for value in (self.size, self.directory, self.rest, self.lanes, self.period, self.coded):
             write_varint(out, value)
         return bytes(out)
 
@@ -75,13 +80,13 @@ def read_header(data: bytes) -> Header:
     if len(data) < 9 or data[8] not in TABLE_BITS:
         raise ModelError("a damaged .tfcz: its header is cut off or wrong; copy or make the file again")
     position, values = 9, []
-    for limit in (MAX_SIZE, MAX_SIZE, MAX_LANES, len(data)):
+    for limit in (MAX_SIZE, MAX_SIZE, MAX_SIZE, MAX_LANES, MAX_PERIOD, len(data)):
         value, position = read_varint(data, position, limit)
         values.append(value)
-    size, directory, lanes, coded = values
-    if directory > size + _SPARE or position + coded > len(data):
+    size, directory, rest, lanes, period, coded = values
+    if directory > size + _SPARE or rest > size or position + coded > len(data):
         raise ModelError("a damaged .tfcz: its lengths do not fit together; copy or make the file again")
-    return Header(size, int.from_bytes(data[4:8], "little"), data[8], directory, lanes, coded, position)
+    return Header(size, int.from_bytes(data[4:8], "little"), data[8], directory, rest, lanes, period, coded, position)
 
 
 @cache
@@ -99,7 +104,8 @@ def encode(content: bytes, directory: Directory) -> tuple[bytes, dict[str, list[
     """A whole .tfcz, and what it spends: {"groups": bits of each group, "rest": bits of [directory, rest]}."""
     listed = directory.to_bytes()
     gaps = directory.gaps(len(content))
-    bits = table_bits_for(sum(length for _, length in gaps))
+    rest = sum(length for _, length in gaps)
+    bits = table_bits_for(rest)
     coded = bytearray()
     code, finish = encoder(coded)
     model = ByteModel(code, bits)
@@ -118,7 +124,9 @@ def encode(content: bytes, directory: Directory) -> tuple[bytes, dict[str, list[
         if group.fill is None:
             _encode_group(lanes, content, directory, number)
         groups.append(float(sum(lanes.bits[before:])))
-    header = Header(len(content), zlib.crc32(content), bits, len(listed), lanes.lanes, len(coded))
+    header = Header(
+        len(content), zlib.crc32(content), bits, len(listed), rest, lanes.lanes, directory.period, len(coded)
+    )
     return header.to_bytes() + coded + lanes.finish(), {
         "groups": groups,
         "rest": [*spent, 8.0 * len(coded) - spent[0]],
@@ -196,10 +204,11 @@ def _decode_rest(data: bytes, header: Header, content: bytearray) -> Directory:
     model.learn(_primer())
     listed = bytes(model.code_byte(0, place & 3) for place in range(header.directory))
     directory = Directory.from_bytes(listed, header.size)
-    most = max((-(-directory.count(i) // g.steps) for i, g in enumerate(directory.groups) if g.fill is None), default=0)
-    if most > header.lanes:
-        raise ModelError("a damaged .tfcz: a group has more lanes than the header; copy or make it again")
-    for offset, length in directory.gaps(header.size):
+    gaps = directory.gaps(header.size)
+    promised = (header.lanes, header.period, header.rest)
+    if (directory.lanes, directory.period, sum(length for _, length in gaps)) != promised:
+        raise ModelError("a damaged .tfcz: its directory is not as its header says; copy or make the file again")
+    for offset, length in gaps:
         for place in range(offset, offset + length):
             content[place] = model.code_byte(0, place & 3)
     return directory

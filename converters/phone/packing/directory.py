@@ -71,9 +71,30 @@ class Directory:
     groups: tuple[Group, ...]
     segments: tuple[Segment, ...]
 
-    def count(self, group: int) -> int:
-        """Elements of a group."""
-        return sum(segment.count for segment in self.segments if segment.group == group)
+    def counts(self) -> list[int]:
+        """Elements of each group."""
+        counts = [0] * len(self.groups)
+        for segment in self.segments:
+            counts[segment.group] += segment.count
+        return counts
+
+    @property
+    def lanes(self) -> int:
+        """The most lanes that a group has; 0 where nothing is coded in lanes."""
+        return max(
+            (
+                lane_count(count, group.steps)
+                for group, count in zip(self.groups, self.counts(), strict=True)
+                if any(isinstance(plane, ArrayPlan) for plane in group.planes)
+            ),
+            default=0,
+        )
+
+    @property
+    def period(self) -> int:
+        """The longest period of a plane."""
+        plans = (plane for group in self.groups for plane in group.planes if isinstance(plane, ArrayPlan))
+        return max((plane.period for plane in plans), default=0)
 
     def gaps(self, size: int) -> list[tuple[int, int]]:
         """(offset, length) of what lies between the segments of a file of `size` bytes."""
@@ -126,10 +147,7 @@ class Directory:
             position = segments[-1].offset + segments[-1].count * groups[segments[-1].group].width
         reader.expect(reader.position == len(data), "its end")
         found = cls(groups, tuple(segments))
-        counts = np.zeros(len(groups), np.int64)
-        for segment in segments:
-            counts[segment.group] += segment.count
-        for group, count in zip(groups, counts.tolist(), strict=True):
+        for group, count in zip(groups, found.counts(), strict=True):
             reader.expect(count > 0, "an empty group")
             if group.fill is None:
                 reader.expect(group.steps <= count and lane_count(count, group.steps) <= MAX_LANES, "lanes")
@@ -195,6 +213,9 @@ def _write_group(out: bytearray, group: Group) -> None:
         if isinstance(plane, int):
             out += bytes([CONSTANT, plane])
             continue
+        if plane.kind is Kind.UNIFORM:
+            out += bytes([Kind.UNIFORM, plane.centre])
+            continue
         lowest, highest = (int(plane.present.nonzero()[0][i]) for i in (0, -1))
         dense = bool(plane.present.all())
         ranged = not dense and bool(plane.present[lowest : highest + 1].all())
@@ -225,7 +246,9 @@ def _read_plane(reader: _Reader, steps: int, *, first: bool) -> ArrayPlan | int:
     if head == CONSTANT:
         return centre
     number, values = head & 15, head >> 4
-    reader.expect(number <= Kind.PLANE and values < 3 and not (first and number == Kind.PLANE), "the kind of a plane")
+    reader.expect(number <= Kind.UNIFORM and values < 3 and not (first and number == Kind.PLANE), "the kind of a plane")
+    if number == Kind.UNIFORM:
+        return ArrayPlan(Kind.UNIFORM, centre, 4, 0, steps, 0, np.ones(256, bool))
     decay, start = reader.bytes(2, "a plane")
     reader.expect(1 <= decay <= 8, "a decay")
     period = 0

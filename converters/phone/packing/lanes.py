@@ -88,7 +88,7 @@ class _Contexts:
     def at(self, step: int, active: int) -> np.ndarray:
         """int64 [active]: the context of each lane that has a value at this step."""
         kind = self._plan.kind
-        if kind is Kind.NONE:
+        if kind in (Kind.NONE, Kind.UNIFORM):
             return np.zeros(active, np.int64)
         if kind is Kind.PLANE:
             assert self._above is not None
@@ -110,7 +110,7 @@ class _Contexts:
     def take(self, step: int, values: np.ndarray) -> None:
         """Take in the values of a step, one for each active lane."""
         kind = self._plan.kind
-        if kind is Kind.NONE or kind is Kind.PLANE:
+        if kind in (Kind.NONE, Kind.PLANE, Kind.UNIFORM):
             return
         size, mean = self._magnitude.take(values), self._mean[: len(values)]
         mean -= mean >> self._plan.decay

@@ -64,11 +64,12 @@ class Array:
         return self.dtype in _FLOATS
 
 
-def find_arrays(content: bytes) -> list[Array]:
+def find_arrays(content: bytes, least: int = _LEAST_BYTES) -> list[Array]:
     """The arrays of a .tflite in the order of the file, none overlapping; none where the file cannot be parsed.
 
     Args:
         content: of the .tflite.
+        least: arrays of fewer bytes are left out.
     """
     try:
         file = read_tflite(content)
@@ -78,7 +79,7 @@ def find_arrays(content: bytes) -> list[Array]:
     arrays: list[Array] = []
     for array in sorted(found, key=lambda one: (one.offset, one.role)):
         inside = array.offset >= 0 and array.behind <= len(content)
-        if inside and array.count * array.width >= _LEAST_BYTES and (not arrays or array.offset >= arrays[-1].behind):
+        if inside and array.count * array.width >= least and (not arrays or array.offset >= arrays[-1].behind):
             arrays.append(array)
     return _with_gaps(content, arrays)
 

@@ -33,6 +33,7 @@ _GROUP_BITS = 8 * 14.0  # what a group costs in the directory, about
 _VALUES_A_LANE = 2048  # of well filled bytes; a lane costs two bytes
 _PRODUCT_ULPS = 16  # how far a scale may lie from the product for the product to be its prediction
 _DECAYS = (4, 6)
+_SIMPLE = (Kind.UNIFORM, Kind.NONE, Kind.MEAN)  # kinds of arrays that may be coded together
 
 
 @dataclass
@@ -142,18 +143,15 @@ def _byte_groups(content: bytes, arrays: list[Array]) -> list[tuple[Group, list[
             continue
         choice = _best(content, array)
         turned = replace(segment, columns=array.columns if choice.turned else 0)
-        simple = choice.kind in (Kind.NONE, Kind.MEAN)
+        simple = choice.kind in _SIMPLE
         group, bits = _byte_group(content, array, [turned], choice)
         alone.append((group, [turned], bits if simple else -bits))
     merged = together + [segments[0] for _, segments, bits in alone if bits > 0]
     special = [(group, segments) for group, segments, bits in alone if bits <= 0]
     if not merged:
         return special
-    whole = min((_merged(content, arrays[0], merged, decay) for decay in _DECAYS), key=lambda found: found[1])
-    if together:
-        small = min((_merged(content, arrays[0], together, decay) for decay in _DECAYS), key=lambda found: found[1])
-    else:
-        small = None
+    whole = _merged(content, arrays[0], merged)
+    small = _merged(content, arrays[0], together) if together else None
     apart = sum(bits + _GROUP_BITS for *_, bits in alone if bits > 0) + (small[1] if small else 0)
     if whole[1] <= apart:
         return [*special, (whole[0], sorted(merged, key=lambda one: one.offset))]
@@ -161,9 +159,10 @@ def _byte_groups(content: bytes, arrays: list[Array]) -> list[tuple[Group, list[
     return groups + ([(small[0], together)] if small else [])
 
 
-def _merged(content: bytes, array: Array, segments: list[Segment], decay: int) -> tuple[Group, float]:
+def _merged(content: bytes, array: Array, segments: list[Segment]) -> tuple[Group, float]:
     ordered = sorted(segments, key=lambda one: one.offset)
-    return _byte_group(content, array, ordered, _Choice(0, Kind.MEAN, decay, False))
+    choices = [_Choice(0, Kind.MEAN, decay, False) for decay in _DECAYS] + [_Choice(0, Kind.UNIFORM, 4, False)]
+    return min((_byte_group(content, array, ordered, one) for one in choices), key=lambda found: found[1])
 
 
 def _byte_group(
@@ -174,10 +173,8 @@ def _byte_group(
     period = 0
     if choice.kind is Kind.COLUMN:
         period = array.count // array.columns if choice.turned else array.columns
-    made = _array_plan(values, choice, _centre(array, values), period)
-    if isinstance(made, int):
-        return Group(1, None, 0, _steps(len(values), 0), (made,)), 0.0
-    return Group(1, None, 0, made.steps, (made,)), coded_bits(made, values)
+    made, bits = _array_plan(values, choice, _centre(array, values), period)
+    return Group(1, None, 0, _steps(len(values), period), (made,)), bits
 
 
 def _best(content: bytes, array: Array) -> _Choice:
@@ -189,15 +186,15 @@ def _best(content: bytes, array: Array) -> _Choice:
         part = replace(array, count=rows * array.columns if turned else count)
         scale = array.count / part.count
         segments = [Segment(part.offset, part.count, 0, part.columns if turned else 0)]
-        for kind in (Kind.NONE, Kind.MEAN, Kind.SIGNED, Kind.COLUMN):
+        for kind in (Kind.UNIFORM, Kind.NONE, Kind.MEAN, Kind.SIGNED, Kind.COLUMN):
             period = part.count // max(part.columns, 1) if turned else part.columns
             if kind is Kind.COLUMN and not (rows > 1 and 1 < period <= MAX_PERIOD):
                 continue
-            for decay in _DECAYS if kind not in (Kind.NONE,) else (4,):
+            for decay in _DECAYS if kind not in (Kind.NONE, Kind.UNIFORM) else (4,):
                 _, bits = _byte_group(content, part, segments, _Choice(0, kind, decay, turned))
                 tried.append(_Choice(bits * scale, kind, decay, turned))
     best = min(tried, key=lambda choice: choice.bits)
-    simple = min((c for c in tried if c.kind in (Kind.NONE, Kind.MEAN)), key=lambda choice: choice.bits)
+    simple = min((c for c in tried if c.kind in _SIMPLE), key=lambda choice: choice.bits)
     # With contexts of the simple kind an array can join others, which saves its group and what each must learn.
     return best if best.bits + 2 * _GROUP_BITS < simple.bits * 0.995 else simple
 
@@ -209,23 +206,38 @@ def _centre(array: Array, values: np.ndarray) -> int:
 def _steps(count: int, period: int) -> int:
     """Values a lane: enough that the lanes' own bytes do not count, few enough that a decoder has many lanes."""
     steps = max(-(-count // MAX_LANES), min(count, _VALUES_A_LANE))
-    return max(1, steps // period) * period if period else steps
+    return -(-steps // period) * period if period else steps
 
 
-def _array_plan(values: np.ndarray, choice: _Choice, centre: int, period: int) -> ArrayPlan | int:
-    """The plan of an array of bytes, or the only byte that it has."""
+def _array_plan(
+    values: np.ndarray, choice: _Choice, centre: int, period: int, above: np.ndarray | None = None
+) -> tuple[ArrayPlan | int, float]:
+    """The plan of an array of bytes, or the only byte that it has, and about what it costs in bits.
+
+    The cost is that of the first values alone; it includes what the plan itself needs in the directory.
+    """
     counts = np.bincount(values, minlength=256)
     present = counts > 0
     if int(present.sum()) == 1:
-        return int(values[0])
+        return int(values[0]), 16.0
     mean = int(magnitudes(centre) @ counts) * 1024 // len(values)
-    # Where nearly all values occur it costs more to say which do not.
-    if int(present.sum()) > 200:
-        present = np.ones(256, bool)
-    steps = _steps(len(values), period)
-    if period and -(-len(values) // steps) > MAX_LANES:
-        steps = -(-len(values) // MAX_LANES // period) * period
-    return ArrayPlan(choice.kind, centre, choice.decay, mean & ~511, steps, period, present)
+    plan = ArrayPlan(
+        choice.kind, centre, choice.decay, mean & ~511, _steps(len(values), period), period, np.ones(256, bool)
+    )
+    if choice.kind is Kind.UNIFORM:
+        return plan, 8.0 * (len(values) + 2)
+    ranged = np.zeros(256, bool)
+    ranged[present.argmax() : 256 - present[::-1].argmax()] = True
+    options = [(plan, 40.0)]
+    if not ranged.all():
+        options.append((replace(plan, present=ranged), 56.0))
+    if int(present.sum()) < int(ranged.sum()) * 0.8:
+        options.append((replace(plan, present=present), 40.0 + min(256.0, 10.0 * int(present.sum()))))
+    tried = values[:_TRIED], None if above is None else above[:_TRIED]
+    scale = len(values) / len(tried[0])
+    costs = [coded_bits(one, *tried) * scale + more for one, more in options]
+    best = int(np.argmin(costs))
+    return options[best][0], costs[best]
 
 
 def _number_group(
@@ -248,11 +260,9 @@ def _number_group(
 
 def _plane(values: np.ndarray, above: np.ndarray | None, transform: int) -> ArrayPlan | int:
     centre = 0 if transform != ROTATED else int(np.bincount(values, minlength=256).argmax())
-    kinds = [Kind.NONE, Kind.MEAN, Kind.SIGNED] + ([Kind.PLANE] if above is not None else [])
+    kinds = [Kind.UNIFORM, Kind.NONE, Kind.MEAN, Kind.SIGNED] + ([Kind.PLANE] if above is not None else [])
     tried = []
     for kind in kinds:
-        made = _array_plan(values, _Choice(0, kind, 4, False), centre, 0)
-        if isinstance(made, int):
-            return made
-        tried.append((coded_bits(made, values[:_TRIED], None if above is None else above[:_TRIED]), made))
+        made, bits = _array_plan(values, _Choice(0, kind, 4, False), centre, 0, above)
+        tried.append((bits, made))
     return min(tried, key=lambda one: one[0])[1]
