@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from array import array
 
+import numpy as np
+
 from tfcompress.converters.phone.packing.binary_coder import Coder
 from tfcompress.converters.phone.packing.logistic import RATES, SQUASH, STRETCH, updated_slots
 
@@ -71,11 +73,19 @@ class ByteModel:
         return found
 
     def learn(self, data: bytes) -> None:
-        """Learn from bytes that both sides know, without coding them."""
+        """Learn from bytes that both sides know, without coding them.
+
+        What was learned is then held to have been seen once, so that the file itself soon counts for more.
+        """
         code, self._code = self._code, lambda _, bit: bit
         for place, byte in enumerate(data):
             self.code_byte(byte, place & 3)
         self._code = code
+        slots = np.frombuffer(self._slots, np.uint16)
+        slots[:] = (slots & 0xFFF0) | np.minimum(slots & 15, 1)
+        self._match_slots = [slot & 0xFFF0 | min(slot & 15, 1) for slot in self._match_slots]
+        for hit in (*self._long_hits, *self._byte_hits):
+            hit[1] = min(hit[1], 1)
 
     def _code_agreement(self, byte: int, phase: int) -> int:
         """One decision: the byte of the match, or -1 when it is another."""

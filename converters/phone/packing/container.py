@@ -24,7 +24,7 @@ from tfcompress.converters.phone.packing.directory import (
 from tfcompress.converters.phone.packing.lanes import MAX_LANES, ArrayPlan, LaneDecoder, LaneEncoder, in_order
 from tfcompress.errors import ModelError
 
-__all__ = ["MAGIC", "MAX_SIZE", "Header", "decode", "encode", "group_values", "read_header"]
+__all__ = ["MAGIC", "MAX_SIZE", "Header", "decode", "encode", "group_values", "read_directory", "read_header"]
 
 MAGIC = b"TFZ\x01"  # the last byte is the version
 MAX_SIZE = 2**31 - 1
@@ -199,16 +199,31 @@ def decode(data: bytes, *, max_bytes: int = MAX_SIZE) -> bytes:
     return bytes(content)
 
 
-def _decode_rest(data: bytes, header: Header, content: bytearray) -> Directory:
+def read_directory(data: bytes) -> Directory:
+    """The directory of a whole .tfcz.
+
+    Raises:
+        ModelError: it is no .tfcz, or damaged.
+    """
+    return _started(data, read_header(data))[1]
+
+
+def _started(data: bytes, header: Header) -> tuple[ByteModel, Directory]:
+    """The byte model behind the directory, and the directory."""
     model = ByteModel(decoder(data[header.length : header.length + header.coded]), header.table_bits)
     model.learn(_primer())
     listed = bytes(model.code_byte(0, place & 3) for place in range(header.directory))
     directory = Directory.from_bytes(listed, header.size)
-    gaps = directory.gaps(header.size)
     promised = (header.lanes, header.period, header.rest)
-    if (directory.lanes, directory.period, sum(length for _, length in gaps)) != promised:
+    rest = sum(length for _, length in directory.gaps(header.size))
+    if (directory.lanes, directory.period, rest) != promised:
         raise ModelError("a damaged .tfcz: its directory is not as its header says; copy or make the file again")
-    for offset, length in gaps:
+    return model, directory
+
+
+def _decode_rest(data: bytes, header: Header, content: bytearray) -> Directory:
+    model, directory = _started(data, header)
+    for offset, length in directory.gaps(header.size):
         for place in range(offset, offset + length):
             content[place] = model.code_byte(0, place & 3)
     return directory

@@ -30,7 +30,7 @@ __all__ = ["plan"]
 _ALONE = 2048  # elements from which an array may have a group of its own
 _TRIED = 1 << 17  # elements of an array that choices are made on
 _GROUP_BITS = 8 * 14.0  # what a group costs in the directory, about
-_VALUES_A_LANE = 2048  # of well filled bytes; a lane costs two bytes
+_BYTES_A_LANE = 1024  # when coded; a lane costs two
 _PRODUCT_ULPS = 16  # how far a scale may lie from the product for the product to be its prediction
 _DECAYS = (4, 6)
 _SIMPLE = (Kind.UNIFORM, Kind.NONE, Kind.MEAN)  # kinds of arrays that may be coded together
@@ -173,8 +173,9 @@ def _byte_group(
     period = 0
     if choice.kind is Kind.COLUMN:
         period = array.count // array.columns if choice.turned else array.columns
-    made, bits = _array_plan(values, choice, _centre(array, values), period)
-    return Group(1, None, 0, _steps(len(values), period), (made,)), bits
+    steps = _steps(values[:, None], period)
+    made, bits = _array_plan(values, choice, _centre(array, values), steps, period)
+    return Group(1, None, 0, steps, (made,)), bits
 
 
 def _best(content: bytes, array: Array) -> _Choice:
@@ -203,14 +204,25 @@ def _centre(array: Array, values: np.ndarray) -> int:
     return int(np.bincount(values, minlength=256).argmax()) if array.centre is None else array.centre
 
 
-def _steps(count: int, period: int) -> int:
-    """Values a lane: enough that the lanes' own bytes do not count, few enough that a decoder has many lanes."""
-    steps = max(-(-count // MAX_LANES), min(count, _VALUES_A_LANE))
+def _steps(planes: np.ndarray, period: int) -> int:
+    """Values a lane: enough that the lanes' own bytes do not count, few enough that a decoder has many lanes.
+
+    Args:
+        planes: uint8 [elements, width].
+        period: the lanes hold whole periods; 0 where there is none.
+    """
+    count, coded = len(planes), 0.0
+    for values in planes.T:
+        shares = np.bincount(values) / count
+        shares = shares[shares > 0]
+        coded -= float((shares * np.log2(shares)).sum()) / 8 * count
+    lanes = max(1, min(MAX_LANES, round(coded / planes.shape[1] / _BYTES_A_LANE)))
+    steps = -(-count // lanes)
     return -(-steps // period) * period if period else steps
 
 
 def _array_plan(
-    values: np.ndarray, choice: _Choice, centre: int, period: int, above: np.ndarray | None = None
+    values: np.ndarray, choice: _Choice, centre: int, steps: int, period: int = 0, above: np.ndarray | None = None
 ) -> tuple[ArrayPlan | int, float]:
     """The plan of an array of bytes, or the only byte that it has, and about what it costs in bits.
 
@@ -222,7 +234,7 @@ def _array_plan(
         return int(values[0]), 16.0
     mean = int(magnitudes(centre) @ counts) * 1024 // len(values)
     plan = ArrayPlan(
-        choice.kind, centre, choice.decay, mean & ~511, _steps(len(values), period), period, np.ones(256, bool)
+        choice.kind, centre, choice.decay, mean & ~511, steps, period, np.ones(256, bool)
     )
     if choice.kind is Kind.UNIFORM:
         return plan, 8.0 * (len(values) + 2)
@@ -249,20 +261,21 @@ def _number_group(
         transform = ROTATED if array.is_float else 0
     segments = [Segment(one.offset, one.count, 0, 0, source, factor) for one, factor, source in members]
     values = group_values(content, Group(array.width, None, transform), segments)
+    steps = _steps(values, 0)
     planes: list[ArrayPlan | int] = []
     above: np.ndarray | None = None
     for place in range(array.width - 1, -1, -1):
         own = np.ascontiguousarray(values[:, place])
-        planes.append(_plane(own, above, transform))
+        planes.append(_plane(own, above, transform, steps))
         above = own
-    return Group(array.width, None, transform, _steps(len(values), 0), tuple(planes)), segments
+    return Group(array.width, None, transform, steps, tuple(planes)), segments
 
 
-def _plane(values: np.ndarray, above: np.ndarray | None, transform: int) -> ArrayPlan | int:
+def _plane(values: np.ndarray, above: np.ndarray | None, transform: int, steps: int) -> ArrayPlan | int:
     centre = 0 if transform != ROTATED else int(np.bincount(values, minlength=256).argmax())
     kinds = [Kind.UNIFORM, Kind.NONE, Kind.MEAN, Kind.SIGNED] + ([Kind.PLANE] if above is not None else [])
     tried = []
     for kind in kinds:
-        made, bits = _array_plan(values, _Choice(0, kind, 4, False), centre, 0, above)
+        made, bits = _array_plan(values, _Choice(0, kind, 4, False), centre, steps, above=above)
         tried.append((bits, made))
     return min(tried, key=lambda one: one[0])[1]
