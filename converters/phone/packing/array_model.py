@@ -27,7 +27,7 @@ class Kind(enum.IntEnum):
 
     NONE = 0  # one context
     MEAN = 1  # running mean of magnitudes: 32
-    SIGNED = 2  # the same in 8 steps, with the signed class of the value before: 8 * 7
+    SIGNED = 2  # the same in 4 steps, with the signed class of (3 * the value before + the one before it) / 4: 4 * 13
     COLUMN = 3  # the same in 8 steps, with the mean of the column so far: 8 * 8
     PLANE = 4  # the lower half of the byte above it, in numbers of several bytes: 16
     UNIFORM = 5  # none, and nothing is learned: every byte is as likely as every other
@@ -35,7 +35,7 @@ class Kind(enum.IntEnum):
     @property
     def contexts(self) -> int:
         """How many contexts there are."""
-        return (1, LEVELS, 56, 64, 16, 1)[self]
+        return (1, LEVELS, 52, 64, 16, 1)[self]
 
 
 def level_of(mean: np.ndarray) -> np.ndarray:
@@ -67,11 +67,11 @@ def _classes(centre: int) -> np.ndarray:
     return np.where(size == 0, 0, np.where(away < 128, step, step + 14))
 
 
-def signed_classes(centre: int) -> np.ndarray:
-    """int64 [256]: 0 for the centre, 1..3 above it and 4..6 below it, by magnitude 1..2, 3..10 and more."""
-    size = magnitudes(centre)
-    step = 1 + (size > 2).astype(np.int64) + (size > 10)
-    return np.where(size == 0, 0, np.where(((np.arange(256) - centre) & 255) < 128, step, step + 3))
+def signed_classes() -> np.ndarray:
+    """int64 [256]: for v & 255 of v in -128..127: 0 for 0, else its number of bits, at most 6, and 6 more below zero."""
+    value = (np.arange(256) + 128 & 255) - 128
+    length = np.minimum(np.frexp(np.abs(value).astype(np.float64))[1], 6)
+    return np.where(value < 0, length + 6, length).astype(np.int64)
 
 
 def next_rebuild(seen: int) -> int:

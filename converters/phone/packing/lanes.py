@@ -28,6 +28,7 @@ __all__ = ["MAX_LANES", "ArrayPlan", "LaneDecoder", "LaneEncoder", "coded_bits",
 MAX_LANES = 4096
 _LEAST_STATE = 1 << 16
 _LARGEST_MEAN = 131072
+_SIGNED = signed_classes()
 _LEVELS = level_of(np.arange(_LARGEST_MEAN + 4096)).astype(np.int64)
 
 
@@ -55,7 +56,7 @@ class ArrayPlan:
 
     def bits(self, count: int) -> int:
         """Frequencies sum to 2 ** bits in an array of `count` values: more where the tables are worth it."""
-        return 12 if count < 65536 else 14
+        return 12 if count < 8192 else 14
 
 
 def in_order(grid: np.ndarray, count: int, chunk: int = 65536) -> Iterator[tuple[int, np.ndarray]]:
@@ -79,11 +80,10 @@ class _Contexts:
         """`above`: the grid [steps, lanes] of the bytes above, for `Kind.PLANE`."""
         self._plan, self._above = plan, above
         self._mean = np.full(lanes, plan.start, np.int64)
-        self._before = np.zeros(lanes, np.int64)
+        self._before = np.zeros((2, lanes), np.int64)  # the last value and the one before it, around the centre
         self._sums = np.zeros(plan.period, np.int64)
         self._lanes = lanes
         self._magnitude = magnitudes(plan.centre)
-        self._signed = signed_classes(plan.centre)
 
     def at(self, step: int, active: int) -> np.ndarray:
         """int64 [active]: the context of each lane that has a value at this step."""
@@ -97,7 +97,8 @@ class _Contexts:
         if kind is Kind.MEAN:
             return level
         if kind is Kind.SIGNED:
-            return (level >> 2) * 7 + self._before[:active]
+            last, earlier = self._before[:, :active]
+            return (level >> 3) * 13 + _SIGNED.take((last * 3 + earlier >> 2) & 255)
         return (level >> 2) * 8 + self._column(step)
 
     def _column(self, step: int) -> int:
@@ -116,7 +117,8 @@ class _Contexts:
         mean -= mean >> self._plan.decay
         mean += size << (10 - self._plan.decay)
         if kind is Kind.SIGNED:
-            self._before[: len(values)] = self._signed.take(values)
+            self._before[1] = self._before[0]
+            self._before[0, : len(values)] = (values.astype(np.int64) - self._plan.centre + 128 & 255) - 128
         elif kind is Kind.COLUMN:
             self._sums[step % self._plan.period] += size.sum()
 

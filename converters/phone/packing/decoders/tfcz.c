@@ -528,14 +528,14 @@ static void read_group(reader *r, group *g) {
 
 typedef struct {
     uint32_t state, mean, segment, index; /* where its next value goes: element `index` of that segment */
-    uint32_t before;
+    int32_t last, earlier; /* the last two values, around the centre */
 } lane;
 
 typedef struct {
     uint16_t starts[MAX_CONTEXTS][257];
     uint32_t classes[MAX_CONTEXTS][CLASSES];
     uint32_t seen[256];
-    uint8_t class_of[256], size[256], sign[256];
+    uint8_t class_of[256], size[256];
     const plane *plan;
     uint32_t contexts, bits;
 } array_model;
@@ -553,21 +553,19 @@ static uint32_t level_of(uint32_t mean) {
 }
 
 static void start_array(array_model *m, const plane *p, uint32_t count) {
-    static const uint8_t contexts[] = {1, LEVELS, 56, 64, 16, 1};
+    static const uint8_t contexts[] = {1, LEVELS, 52, 64, 16, 1};
     uint32_t i;
     m->plan = p;
     m->contexts = contexts[p->kind];
-    m->bits = count < 65536 ? 12 : 14;
+    m->bits = count < 8192 ? 12 : 14;
     memset(m->classes, 0, sizeof m->classes);
     memset(m->seen, 0, sizeof m->seen);
     for (i = 0; i < 256; i++) {
-        uint32_t away = (i - p->centre) & 255u, size = away < 128 ? away : 256 - away, step = log_step(size), sign;
+        uint32_t away = (i - p->centre) & 255u, size = away < 128 ? away : 256 - away, step = log_step(size);
         if (step > 13) step = 13;
         if (size >= 127) step = 14;
-        sign = 1u + (size > 2) + (size > 10);
         m->size[i] = (uint8_t)size;
         m->class_of[i] = (uint8_t)(size == 0 ? 0 : away < 128 ? step : step + 14);
-        m->sign[i] = (uint8_t)(size == 0 ? 0 : away < 128 ? sign : sign + 3);
     }
 }
 
@@ -646,10 +644,16 @@ static uint32_t element(const segment *s, uint32_t index) { /* where the index-t
     return index % rows * s->columns + index / rows;
 }
 
+static uint32_t signed_class(int32_t value) {
+    uint32_t size = (uint32_t)(value < 0 ? -value : value), length = 0;
+    for (; size && length < 6; size >>= 1) length++;
+    return value < 0 ? length + 6 : length;
+}
+
 static uint32_t context_of(const arrays *a, const lane *l, uint32_t column_level, const uint8_t *place) {
     switch (a->model->plan->kind) {
         case MEAN: return level_of(l->mean);
-        case SIGNED: return (level_of(l->mean) >> 2) * 7 + l->before;
+        case SIGNED: return (level_of(l->mean) >> 3) * 13 + signed_class((int32_t)shifted(3 * l->last + l->earlier, 2));
         case COLUMN: return (level_of(l->mean) >> 2) * 8 + column_level;
         case PLANE: return place[1] & 15u;
         default: return 0;
@@ -675,7 +679,8 @@ static uint32_t decode_value(arrays *a, lane *l, uint32_t context) {
     }
     l->mean -= l->mean >> m->plan->decay;
     l->mean += (uint32_t)m->size[low] << (10 - m->plan->decay);
-    l->before = m->sign[low];
+    l->earlier = l->last;
+    l->last = (int32_t)((low - m->plan->centre + 128u) & 255u) - 128;
     return low;
 }
 
@@ -701,7 +706,7 @@ static void decode_plane(arrays *a, const group *g, uint32_t number, uint32_t co
     place_lanes(a, number, lanes, g->steps);
     for (i = 0; i < lanes; i++) {
         a->lanes[i].mean = p->mean;
-        a->lanes[i].before = 0;
+        a->lanes[i].last = a->lanes[i].earlier = 0;
     }
     for (i = 0; i < p->period; i++) a->sums[i] = 0;
     for (step = 0; step < g->steps && !a->bad; step++) {

@@ -70,7 +70,7 @@ const KNOTS = [
 ];
 const MAX_LANES = 4096, MAX_GROUPS = 1023, MAX_SEGMENTS = 65535, MAX_PERIOD = 65536, MOST_BYTES = 2 ** 29 - 1;
 const [NONE, MEAN, SIGNED, COLUMN, PLANE, UNIFORM, CONSTANT] = [0, 1, 2, 3, 4, 5, 15];
-const CONTEXTS_OF = [1, 32, 56, 64, 16, 1];
+const CONTEXTS_OF = [1, 32, 52, 64, 16, 1];
 const CLASSES = 29, LEAST_STATE = 65536;
 
 function expect(holds, what) {
@@ -378,12 +378,13 @@ function logStep(value) {
   return 2 * length - 2 + ((value >> (length - 2)) & 1);
 }
 
+const signedClass = (value) => Math.min(6, 32 - Math.clz32(Math.abs(value))) + (value < 0 ? 6 : 0);
 const levelOf = (mean) => Math.min(31, logStep(mean >> 4));
 
 class ArrayModel {
   constructor(plane, count) {
     this.plane = plane;
-    this.bits = count < 65536 ? 12 : 14;
+    this.bits = count < 8192 ? 12 : 14;
     this.contexts = CONTEXTS_OF[plane.kind];
     this.counts = new Float64Array(this.contexts * CLASSES);
     this.seen = new Float64Array(256);
@@ -392,13 +393,11 @@ class ArrayModel {
     this.starts = new Uint16Array(this.contexts * 256);
     this.classOf = new Uint8Array(256);
     this.size = new Uint8Array(256);
-    this.sign = new Uint8Array(256);
     for (let i = 0; i < 256; i++) {
       const away = (i - plane.centre) & 255, size = Math.min(away, 256 - away);
-      const step = size >= 127 ? 14 : Math.min(13, logStep(size)), sign = 1 + (size > 2) + (size > 10);
+      const step = size >= 127 ? 14 : Math.min(13, logStep(size));
       this.size[i] = size;
       this.classOf[i] = size === 0 ? 0 : away < 128 ? step : step + 14;
-      this.sign[i] = size === 0 ? 0 : away < 128 ? sign : sign + 3;
     }
   }
 
@@ -467,8 +466,9 @@ class Arrays {
 
   decode(group, plane, place) {
     const { count, steps, segments } = group, lanes = Math.ceil(count / steps), whole = count - (lanes - 1) * steps;
-    const model = new ArrayModel(plane, count), { bits, size, sign } = model, mask = 2 ** bits - 1;
-    const mean = new Int32Array(lanes).fill(plane.mean), before = new Uint8Array(lanes);
+    const model = new ArrayModel(plane, count), { bits, size } = model, mask = 2 ** bits - 1;
+    const mean = new Int32Array(lanes).fill(plane.mean);
+    const last = new Int32Array(lanes), earlier = new Int32Array(lanes);
     const sums = new Float64Array(plane.period), { segment, index } = this.cursors(group, lanes), state = this.state;
     let seen = 0, due = 0;
     for (let step = 0; step < steps; step++) {
@@ -485,7 +485,7 @@ class Arrays {
         const target = s.offset + s.width * element + place;
         let context = 0;
         if (plane.kind === MEAN) context = levelOf(mean[lane]);
-        else if (plane.kind === SIGNED) context = (levelOf(mean[lane]) >> 2) * 7 + before[lane];
+        else if (plane.kind === SIGNED) context = (levelOf(mean[lane]) >> 3) * 13 + signedClass((3 * last[lane] + earlier[lane]) >> 2);
         else if (plane.kind === COLUMN) context = (levelOf(mean[lane]) >> 2) * 8 + level;
         else if (plane.kind === PLANE) context = this.output[target + 1] & 15;
         const slot = state[lane] & mask, value = model.symbols[(context << bits) + slot], at = context * 256 + value;
@@ -496,7 +496,8 @@ class Arrays {
         model.counts[context * CLASSES + model.classOf[value]]++;
         model.seen[value]++;
         mean[lane] += (size[value] << (10 - plane.decay)) - (mean[lane] >> plane.decay);
-        before[lane] = sign[value];
+        earlier[lane] = last[lane];
+        last[lane] = ((value - plane.centre + 128) & 255) - 128;
         total += size[value];
         if (++index[lane] === s.count) {
           segment[lane]++;
