@@ -72,11 +72,16 @@ def unlabelled_images() -> np.ndarray:
 
 def lenet(build: Callable[[], Any]) -> dict[str, Any]:
     """A LeNet, trained, then 90 % pruned, clustered to 16 values and quantized."""
-    images, classes = digits()
-    train = _pixels(images), classes
-    test = _pixels(_idx("t10k-images-idx3-ubyte.gz", 16).reshape(-1, 28, 28)), _idx("t10k-labels-idx1-ubyte.gz", 8)
+    train, test = mnist()
     model = _trained(build, *train)
-    return _figures(_convert(model, PRUNED_CLUSTERED_QUANTIZED, train=train, evaluation=(test[0], test[1].astype(int))))
+    return _figures(_convert(model, PRUNED_CLUSTERED_QUANTIZED, train=train, evaluation=test))
+
+
+def mnist() -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
+    """(pixels, classes) of the 20,000 training images at hand and of the 10,000 test images."""
+    images, classes = digits()
+    pixels = _pixels(_idx("t10k-images-idx3-ubyte.gz", 16).reshape(-1, 28, 28))
+    return (_pixels(images), classes), (pixels, _idx("t10k-labels-idx1-ubyte.gz", 8).astype(int))
 
 
 def lenet_300_100() -> Any:

@@ -1,0 +1,287 @@
+"""A .tfcz as bytes: header, what is not an array, arrays.  FORMAT.md says where each byte lies."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+
+import numpy as np
+
+from tfcompress.converters.phone.packing.binary_coder import decoder, encoder
+from tfcompress.converters.phone.packing.byte_model import ByteModel
+from tfcompress.converters.phone.packing.directory import (
+    MAX_PERIOD,
+    PRODUCT,
+    ROTATED,
+    Directory,
+    Group,
+    Segment,
+    read_varint,
+    write_varint,
+)
+from tfcompress.converters.phone.packing.lanes import MAX_LANES, ArrayPlan, LaneDecoder, LaneEncoder, in_order
+from tfcompress.errors import ModelError
+
+__all__ = ["MAGIC", "MAX_SIZE", "Header", "decode", "encode", "group_values", "read_directory", "read_header"]
+
+MAGIC = b"TFZ\x01"  # the last byte is the version
+MAX_SIZE = 2**31 - 1
+TABLE_BITS = range(12, 21)
+_SPARE = 64  # a directory is at most so much longer than the file; a real one is far shorter
+
+
+@dataclass(frozen=True)
+class Header:
+    """The first bytes of a .tfcz.
+
+    Attributes:
+        size: of the original, in bytes.
+        checksum: CRC-32 of the original (ISO 3309, as in gzip and PNG).
+        table_bits: the byte model has 2 ** table_bits slots.
+        directory: length of the directory in bytes.
+        rest: how many bytes of the original are not in arrays.
+        lanes: of the arrays.
+        period: the longest of the arrays with column contexts; a decoder keeps so many sums.
+        coded: length of the coded directory and rest, in bytes.
+        length: of the header itself.
+    """
+
+    size: int
+    checksum: int
+    table_bits: int
+    directory: int
+    rest: int
+    lanes: int
+    period: int
+    coded: int
+    length: int = 0
+
+    def to_bytes(self) -> bytes:
+        """As FORMAT.md says."""
+        out = bytearray(MAGIC + self.checksum.to_bytes(4, "little"))
+        out.append(self.table_bits)
+        for value in (self.size, self.directory, self.rest, self.lanes, self.period, self.coded):
+            write_varint(out, value)
+        return bytes(out)
+
+
+def read_header(data: bytes) -> Header:
+    """The header of a .tfcz.
+
+    Raises:
+        ModelError: it is not a .tfcz, of another version, or damaged.
+    """
+    if data[:3] != MAGIC[:3]:
+        raise ModelError("not a .tfcz: it does not begin with TFZ; expected a file that tfcompress pack wrote")
+    if data[3:4] != MAGIC[3:4]:
+        raise ModelError(f"a .tfcz of version {data[3:4].hex() or '?'}, expected 01; use a newer tfcompress")
+    if len(data) < 9 or data[8] not in TABLE_BITS:
+        raise ModelError("a damaged .tfcz: its header is cut off or wrong; copy or make the file again")
+    position, values = 9, []
+    for limit in (MAX_SIZE, MAX_SIZE, MAX_SIZE, MAX_LANES, MAX_PERIOD, len(data)):
+        value, position = read_varint(data, position, limit)
+        values.append(value)
+    size, directory, rest, lanes, period, coded = values
+    if directory > size + _SPARE or rest > size or position + coded > len(data):
+        raise ModelError("a damaged .tfcz: its lengths do not fit together; copy or make the file again")
+    return Header(size, int.from_bytes(data[4:8], "little"), data[8], directory, rest, lanes, period, coded, position)
+
+
+@cache
+def _primer() -> bytes:
+    """What the byte model has seen before every file: the ordinary parts of a .tflite."""
+    return resources.files(__package__).joinpath("primer.bin").read_bytes()
+
+
+def table_bits_for(rest: int) -> int:
+    """How many slots the byte model needs for a rest of so many bytes: about 16 a byte."""
+    return min(TABLE_BITS[-1], max(16, (rest * 16).bit_length()))
+
+
+def encode(content: bytes, directory: Directory) -> tuple[bytes, dict[str, list[float]]]:
+    """A whole .tfcz, and what it spends: {"groups": bits of each group, "rest": bits of [directory, rest]}."""
+    listed = directory.to_bytes()
+    gaps = directory.gaps(len(content))
+    rest = sum(length for _, length in gaps)
+    bits = table_bits_for(rest)
+    coded = bytearray()
+    code, finish = encoder(coded)
+    model = ByteModel(code, bits)
+    model.learn(_primer())
+    for place, byte in enumerate(listed):
+        model.code_byte(byte, place & 3)
+    spent = [8.0 * len(coded)]
+    for offset, length in gaps:
+        for place in range(offset, offset + length):
+            model.code_byte(content[place], place & 3)
+    finish()
+    lanes = LaneEncoder()
+    groups = []
+    for number, group in enumerate(directory.groups):
+        before = len(lanes.bits)
+        if group.fill is None:
+            _encode_group(lanes, content, directory, number)
+        groups.append(float(sum(lanes.bits[before:])))
+    header = Header(
+        len(content), zlib.crc32(content), bits, len(listed), rest, lanes.lanes, directory.period, len(coded)
+    )
+    return header.to_bytes() + coded + lanes.finish(), {
+        "groups": groups,
+        "rest": [*spent, 8.0 * len(coded) - spent[0]],
+    }
+
+
+def _encode_group(lanes: LaneEncoder, content: bytes, directory: Directory, number: int) -> None:
+    group = directory.groups[number]
+    values = group_values(content, group, [s for s in directory.segments if s.group == number])
+    above: np.ndarray | None = None
+    for index, plane in enumerate(group.planes):
+        own = np.ascontiguousarray(values[:, group.width - 1 - index])
+        if isinstance(plane, ArrayPlan):
+            lanes.add(plane, own, above)
+        above = own
+
+
+def group_values(content: bytes, group: Group, segments: list[Segment]) -> np.ndarray:
+    """uint8 [elements, width]: the elements of a group as they are coded: in order, and transformed."""
+    return np.concatenate([_segment_values(content, group, segment) for segment in segments])
+
+
+def _segment_values(content: bytes, group: Group, segment: Segment) -> np.ndarray:
+    word = np.dtype(f"<u{group.width}")
+    values = np.frombuffer(content, word, segment.count, segment.offset)
+    if group.transform == ROTATED:
+        values = values << 1 | values >> (8 * group.width - 1)
+    elif group.transform == PRODUCT:
+        values = values - _products(content, segment, 0, segment.count)
+    if segment.columns:
+        values = values.reshape(-1, segment.columns).T
+    return np.ascontiguousarray(values, word).reshape(-1, 1).view(np.uint8)
+
+
+def _products(content: bytes | bytearray, segment: Segment, first: int, behind: int) -> np.ndarray:
+    """uint32: the bits of factor * source, rounded to float32, for elements first..behind-1."""
+    source = np.frombuffer(content, "<f4", behind - first, segment.source + 4 * first)
+    factor = np.frombuffer(segment.factor, "<f4")
+    with np.errstate(all="ignore"):  # only a damaged file has factors that overflow
+        return (source * factor).astype("<f4").view("<u4")
+
+
+def decode(data: bytes, *, max_bytes: int = MAX_SIZE) -> bytes:
+    """The file that `encode` was given.
+
+    Needs its size twice in memory, and less than 16 MiB more.
+
+    Args:
+        data: a whole .tfcz.
+        max_bytes: a larger file is refused before memory is taken.
+
+    Raises:
+        ModelError: it is no .tfcz, damaged, or larger than allowed.
+    """
+    header = read_header(data)
+    if header.size > max_bytes:
+        raise ModelError(f"a .tfcz of a file of {header.size} bytes, expected at most {max_bytes}; raise --max_bytes")
+    content = bytearray(header.size)
+    directory = _decode_rest(data, header, content)
+    lanes = LaneDecoder(data[header.length + header.coded :], header.lanes)
+    for number, group in enumerate(directory.groups):
+        segments = [segment for segment in directory.segments if segment.group == number]
+        if group.fill is not None:
+            for segment in segments:
+                _fill(content, segment, group.fill)
+        else:
+            _decode_group(lanes, content, group, segments)
+    if not lanes.finished() or zlib.crc32(content) != header.checksum:
+        raise ModelError("a damaged .tfcz: the unpacked file has another checksum; copy or make it again")
+    return bytes(content)
+
+
+def read_directory(data: bytes) -> Directory:
+    """The directory of a whole .tfcz.
+
+    Raises:
+        ModelError: it is no .tfcz, or damaged.
+    """
+    return _started(data, read_header(data))[1]
+
+
+def _started(data: bytes, header: Header) -> tuple[ByteModel, Directory]:
+    """The byte model behind the directory, and the directory."""
+    model = ByteModel(decoder(data[header.length : header.length + header.coded]), header.table_bits)
+    model.learn(_primer())
+    listed = bytes(model.code_byte(0, place & 3) for place in range(header.directory))
+    directory = Directory.from_bytes(listed, header.size)
+    promised = (header.lanes, header.period, header.rest)
+    rest = sum(length for _, length in directory.gaps(header.size))
+    if (directory.lanes, directory.period, rest) != promised:
+        raise ModelError("a damaged .tfcz: its directory is not as its header says; copy or make the file again")
+    return model, directory
+
+
+def _decode_rest(data: bytes, header: Header, content: bytearray) -> Directory:
+    model, directory = _started(data, header)
+    for offset, length in directory.gaps(header.size):
+        for place in range(offset, offset + length):
+            content[place] = model.code_byte(0, place & 3)
+    return directory
+
+
+def _fill(content: bytearray, segment: Segment, fill: bytes) -> None:
+    np.frombuffer(content, np.uint8)[segment.offset : segment.offset + segment.count * len(fill)].reshape(
+        -1, len(fill)
+    )[:] = np.frombuffer(fill, np.uint8)
+
+
+def _decode_group(lanes: LaneDecoder, content: bytearray, group: Group, segments: list[Segment]) -> None:
+    count = sum(segment.count for segment in segments)
+    above: np.ndarray | None = None
+    for index, plane in enumerate(group.planes):
+        place = group.width - 1 - index
+        if isinstance(plane, ArrayPlan):
+            above = lanes.decode(plane, count, above)
+            for position, values in in_order(above, count):
+                _scatter(content, group, segments, (place, position, values))
+        else:
+            above = np.broadcast_to(np.uint8(plane), (group.steps, -(-count // group.steps)))
+            for segment in segments:
+                view = np.frombuffer(content, np.uint8)[segment.offset :][: segment.count * group.width]
+                view.reshape(-1, group.width)[:, place] = plane
+    for segment in segments:
+        _restore(content, group, segment)
+
+
+def _scatter(
+    content: bytearray, group: Group, segments: list[Segment], piece: tuple[int, int, np.ndarray]
+) -> None:
+    """Put a piece (plane, position of its first value in the group, values) where its elements lie in the file."""
+    plane, position, values = piece
+    begin = 0  # of the segment, in the group
+    for segment in segments:
+        first, behind = max(position, begin), min(position + len(values), begin + segment.count)
+        if first < behind:
+            part = values[first - position : behind - position]
+            view = np.frombuffer(content, np.uint8)[segment.offset :][: segment.count * group.width]
+            target = view.reshape(-1, group.width)[:, plane]
+            if segment.columns:
+                places = np.arange(first - begin, behind - begin)
+                rows = segment.count // segment.columns
+                target[places % rows * segment.columns + places // rows] = part
+            else:
+                target[first - begin : behind - begin] = part
+        begin += segment.count
+
+
+def _restore(content: bytearray, group: Group, segment: Segment, chunk: int = 65536) -> None:
+    """Undo the transform of a segment, in place."""
+    if group.transform == 0:
+        return
+    values = np.frombuffer(content, f"<u{group.width}", segment.count, segment.offset)
+    for first in range(0, segment.count, chunk):
+        part = values[first : first + chunk]
+        if group.transform == ROTATED:
+            part[:] = part >> 1 | part << (8 * group.width - 1)
+        else:
+            part[:] = part + _products(content, segment, first, first + len(part))

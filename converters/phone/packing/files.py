@@ -1,0 +1,210 @@
+"""`pack` and `unpack` for bytes and files, and what packing makes of each tensor."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from tfcompress.converters.phone.packing.container import MAX_SIZE, decode, encode, read_directory, read_header
+from tfcompress.converters.phone.packing.directory import Directory
+from tfcompress.converters.phone.packing.layout import Array, find_arrays
+from tfcompress.converters.phone.packing.planning import plan
+from tfcompress.errors import InputError, ModelError
+
+__all__ = ["inspect_packed", "pack", "pack_bytes", "packed_bytes", "unpack", "unpack_bytes"]
+
+# An array of fewer bytes is left to the byte model; small files are tried with each, as the directory counts there.
+_LEAST_ARRAYS = (48, 256, 1024)
+_SMALL_FILE = 1 << 16
+_T = TypeVar("_T")
+
+
+def pack_bytes(content: bytes) -> bytes:
+    """The .tfcz of a .tflite.
+
+    Args:
+        content: of any .tflite, by whatever tool it was made.
+
+    Raises:
+        ModelError: it is no .tflite, or larger than 2 GiB.
+    """
+    return _packed(content, "model")[0]
+
+
+def unpack_bytes(content: bytes, *, max_bytes: int = MAX_SIZE) -> bytes:
+    """The .tflite that `pack_bytes` was given, byte for byte.
+
+    Args:
+        content: of a .tfcz.
+        max_bytes: a file that would be larger is refused before memory is taken for it.
+
+    Raises:
+        ModelError: it is no .tfcz, damaged, or larger than `max_bytes`.
+    """
+    return decode(content, max_bytes=max_bytes)
+
+
+def pack(model: str | Path, *, output: str | Path) -> dict[str, Any]:
+    """Write the .tfcz of a .tflite.
+
+    Args:
+        model: path of the .tflite.
+        output: path to write; its folder exists.
+
+    Returns:
+        What `packed_bytes` returns, and "output".
+
+    Raises:
+        ModelError: `model` cannot be read or is no .tflite.
+        InputError: `output` cannot be written.
+    """
+    content = _read(model)
+    packed, facts = _with_facts(content, str(model))
+    _write(Path(output), packed)
+    return {"output": str(output), **facts}
+
+
+def unpack(packed: str | Path, *, output: str | Path, max_bytes: int = MAX_SIZE) -> dict[str, Any]:
+    """Write the .tflite of a .tfcz.
+
+    Args:
+        packed: path of the .tfcz.
+        output: path to write; its folder exists.
+        max_bytes: a .tflite that would be larger is refused before memory is taken for it.
+
+    Returns:
+        {"output", "bytes", "packed_bytes"}.
+
+    Raises:
+        ModelError: `packed` cannot be read, is no .tfcz, or is damaged.
+        InputError: `output` cannot be written.
+    """
+    content = _read(packed)
+    whole = _named(packed, lambda: decode(content, max_bytes=max_bytes))
+    _write(Path(output), whole)
+    return {"output": str(output), "bytes": len(whole), "packed_bytes": len(content)}
+
+
+def packed_bytes(model: str | Path | bytes) -> dict[str, Any]:
+    """What packing makes of a .tflite, without writing anything.
+
+    Args:
+        model: path or content of the .tflite.
+
+    Returns:
+        {"bytes", "packed_bytes", "graph_packed_bytes": what is in no tensor, "tensors": [{"name", "role", "dtype",
+        "bytes", "packed_bytes"}]}.  A tensor that shares its tables with others gets its share of their bytes.
+
+    Raises:
+        ModelError: it cannot be read or is no .tflite.
+    """
+    content = model if isinstance(model, bytes) else _read(model)
+    return _with_facts(content, "model" if isinstance(model, bytes) else str(model))[1]
+
+
+def inspect_packed(packed: str | Path) -> dict[str, Any]:
+    """What is where in a .tfcz, from its header and directory alone.
+
+    Returns:
+        {"packed": {"version", "bytes", "packed_bytes", "checksum", "coded_bytes", "array_bytes", "lanes", "groups":
+        [{"width", "elements", "segments", "kinds"}]}}.
+
+    Raises:
+        ModelError: it cannot be read, is no .tfcz, or is damaged.
+    """
+    content = _read(packed)
+    header = _named(packed, lambda: read_header(content))
+    directory = _named(packed, lambda: read_directory(content))
+    groups = [
+        {
+            "width": group.width,
+            "elements": count,
+            "segments": sum(segment.group == number for segment in directory.segments),
+            "kinds": ["fill"]
+            if group.fill is not None
+            else ["constant" if isinstance(plane, int) else plane.kind.name.lower() for plane in group.planes],
+        }
+        for number, (group, count) in enumerate(zip(directory.groups, directory.counts(), strict=True))
+    ]
+    return {
+        "packed": {
+            "version": content[3],
+            "bytes": header.size,
+            "packed_bytes": len(content),
+            "checksum": f"{header.checksum:08x}",
+            "coded_bytes": header.coded,
+            "array_bytes": len(content) - header.length - header.coded,
+            "lanes": header.lanes,
+            "groups": groups,
+        }
+    }
+
+
+def _packed(content: bytes, name: str) -> tuple[bytes, list[Array], Directory, Mapping[str, list[float]]]:
+    if content[4:8] != b"TFL3":
+        raise ModelError(f"{name}: not a .tflite: the identifier TFL3 is missing at byte 4")
+    if len(content) > MAX_SIZE:
+        raise ModelError(f"{name}: {len(content)} bytes, expected a .tflite of at most {MAX_SIZE}")
+    tried = []
+    for least in _LEAST_ARRAYS if len(content) <= _SMALL_FILE else _LEAST_ARRAYS[:1]:
+        arrays = find_arrays(content, least)
+        directory = plan(content, arrays)
+        packed, spent = encode(content, directory)
+        tried.append((packed, arrays, directory, spent))
+    return min(tried, key=lambda one: len(one[0]))
+
+
+def _with_facts(content: bytes, name: str) -> tuple[bytes, dict[str, Any]]:
+    packed, arrays, directory, spent = _packed(content, name)
+    counts = directory.counts()
+    by_offset = {segment.offset: segment for segment in directory.segments}
+    tensors, in_arrays = [], 0.0
+    for array in arrays:
+        segment = by_offset.get(array.offset)
+        if segment is None:
+            continue
+        share = spent["groups"][segment.group] / 8 * segment.count / counts[segment.group]
+        in_arrays += share
+        tensors.append(
+            {
+                "name": array.name,
+                "role": array.role,
+                "dtype": array.dtype,
+                "bytes": array.count * array.width,
+                "packed_bytes": round(share, 1),
+            }
+        )
+    return packed, {
+        "bytes": len(content),
+        "packed_bytes": len(packed),
+        "graph_packed_bytes": round(len(packed) - in_arrays),
+        "tensors": tensors,
+    }
+
+
+def _read(path: str | Path) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def _named(path: str | Path, action: Callable[[], _T]) -> _T:
+    try:
+        return action()
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from None
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write to a temporary sibling and rename, so that the file is never half-written."""
+    try:
+        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.absolute().parent) as folder:
+            temporary = Path(folder) / path.name
+            temporary.write_bytes(content)
+            os.replace(temporary, path)
+    except OSError as error:
+        raise InputError(f"--output={path}: cannot be written: {error.strerror}") from None

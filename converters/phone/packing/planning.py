@@ -1,0 +1,281 @@
+"""How the arrays of a file are coded: which together, in which order of their values, with which contexts.
+
+Every choice is made by what it costs, on a model of the coder that counts bits.  A decoder needs none of this.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from tfcompress.converters.phone.packing.array_model import Kind, magnitudes
+from tfcompress.converters.phone.packing.container import group_values
+from tfcompress.converters.phone.packing.directory import (
+    MAX_PERIOD,
+    MAX_SEGMENTS,
+    PRODUCT,
+    ROTATED,
+    Directory,
+    Group,
+    Segment,
+)
+from tfcompress.converters.phone.packing.lanes import MAX_LANES, ArrayPlan, coded_bits
+from tfcompress.converters.phone.packing.layout import Array
+
+__all__ = ["plan"]
+
+_ALONE = 2048  # elements from which an array may have a group of its own
+_TRIED = 1 << 17  # elements of an array that choices are made on
+_GROUP_BITS = 8 * 14.0  # what a group costs in the directory, about
+_BYTES_A_LANE = 1024  # when coded; a lane costs two
+_PRODUCT_ULPS = 16  # how far a scale may lie from the product for the product to be its prediction
+_DECAYS = (4, 6)
+_SIMPLE = (Kind.UNIFORM, Kind.NONE, Kind.MEAN)  # kinds of arrays that may be coded together
+
+
+@dataclass
+class _Choice:
+    """One way to code one array of bytes: its cost in bits, and the group it would be."""
+
+    bits: float
+    kind: Kind
+    decay: int
+    turned: bool
+
+
+def plan(content: bytes, arrays: Sequence[Array]) -> Directory:
+    """The directory of a file.
+
+    Args:
+        content: of the .tflite.
+        arrays: see `find_arrays`.
+    """
+    groups: list[tuple[Group, list[Segment]]] = []
+    arrays = arrays[:MAX_SEGMENTS]
+    fills, rest = _constant(content, arrays)
+    groups += fills
+    products, others = _products(content, rest)
+    by_kind: dict[tuple[object, ...], list[Array]] = defaultdict(list)
+    for array in others:
+        by_kind[_kinship(array)].append(array)
+    for members in by_kind.values():
+        if members[0].width == 1:
+            groups += _byte_groups(content, members)
+        else:
+            groups.append(_number_group(content, [(one, b"", 0) for one in members]))
+    if products:  # behind the groups that hold their factors
+        groups.append(_number_group(content, products, transform=PRODUCT))
+    return _directory(groups)
+
+
+def _kinship(array: Array) -> tuple[object, ...]:
+    centre = array.centre if array.width == 1 else None
+    return array.role, array.dtype, array.width, centre
+
+
+def _directory(groups: list[tuple[Group, list[Segment]]]) -> Directory:
+    segments = [replace(segment, group=number) for number, (_, members) in enumerate(groups) for segment in members]
+    return Directory(tuple(group for group, _ in groups), tuple(sorted(segments, key=lambda one: one.offset)))
+
+
+def _constant(content: bytes, arrays: Iterable[Array]) -> tuple[list[tuple[Group, list[Segment]]], list[Array]]:
+    """Groups of arrays whose elements are all the same, and the other arrays."""
+    fills: dict[bytes, list[Segment]] = defaultdict(list)
+    others = []
+    for array in arrays:
+        first = content[array.offset : array.offset + array.width]
+        if first * array.count == content[array.offset : array.behind]:
+            fills[first].append(Segment(array.offset, array.count, 0))
+        else:
+            others.append(array)
+    return [(Group(len(value), value), members) for value, members in fills.items()], others
+
+
+def _products(content: bytes, arrays: list[Array]) -> tuple[list[tuple[Array, bytes, int]], list[Array]]:
+    """Scales that are another array of scales times one number: (array, the number, where the other lies), and others.
+
+    Those of a bias are: input scale * weight scale (LiteRT 8-bit quantization specification).
+    """
+    found: list[tuple[Array, bytes, int]] = []
+    others: list[Array] = []
+    sources: dict[int, list[tuple[int, np.ndarray]]] = defaultdict(list)
+    for array in arrays:
+        if array.role not in ("scales", "ranges"):
+            others.append(array)
+            continue
+        values = np.frombuffer(content, "<f4", array.count, array.offset)
+        for offset, source in reversed(sources[array.count][-8:]):
+            factor = _factor(values, source)
+            if factor is not None:
+                found.append((array, factor, offset))
+                break
+        else:
+            sources[array.count].append((array.offset, values))
+            others.append(array)
+    return found, others
+
+
+def _factor(values: np.ndarray, source: np.ndarray) -> bytes | None:
+    """The float32 that takes `source` to `values` nearly exactly; None where there is none."""
+    with np.errstate(all="ignore"):
+        ratio = values.astype(np.float64) / source
+        guess = np.float32(np.median(ratio))
+        if not np.isfinite(ratio).all() or not np.isfinite(guess):
+            return None
+        if np.abs(ratio / guess - 1).max() > _PRODUCT_ULPS * 2.0**-23:
+            return None
+        tried = np.array([np.nextafter(guess, np.float32(s * np.inf)) for s in (-1, 1)] + [guess], np.float32)
+        wrong = [np.count_nonzero(source * one != values) for one in tried]
+    return tried[int(np.argmin(wrong))].tobytes()
+
+
+def _byte_groups(content: bytes, arrays: list[Array]) -> list[tuple[Group, list[Segment]]]:
+    """Arrays of bytes: large ones alone where that pays, the others together."""
+    together: list[Segment] = []
+    alone: list[tuple[Group, list[Segment], float]] = []
+    for array in arrays:
+        segment = Segment(array.offset, array.count, 0)
+        if array.count < _ALONE:
+            together.append(segment)
+            continue
+        choice = _best(content, array)
+        turned = replace(segment, columns=array.columns if choice.turned else 0)
+        simple = choice.kind in _SIMPLE
+        group, bits = _byte_group(content, array, [turned], choice)
+        alone.append((group, [turned], bits if simple else -bits))
+    merged = together + [segments[0] for _, segments, bits in alone if bits > 0]
+    special = [(group, segments) for group, segments, bits in alone if bits <= 0]
+    if not merged:
+        return special
+    whole = _merged(content, arrays[0], merged)
+    small = _merged(content, arrays[0], together) if together else None
+    apart = sum(bits + _GROUP_BITS for *_, bits in alone if bits > 0) + (small[1] if small else 0)
+    if whole[1] <= apart:
+        return [*special, (whole[0], sorted(merged, key=lambda one: one.offset))]
+    groups = [*special, *((group, segments) for group, segments, bits in alone if bits > 0)]
+    return groups + ([(small[0], together)] if small else [])
+
+
+def _merged(content: bytes, array: Array, segments: list[Segment]) -> tuple[Group, float]:
+    ordered = sorted(segments, key=lambda one: one.offset)
+    choices = [_Choice(0, Kind.MEAN, decay, False) for decay in _DECAYS] + [_Choice(0, Kind.UNIFORM, 4, False)]
+    return min((_byte_group(content, array, ordered, one) for one in choices), key=lambda found: found[1])
+
+
+def _byte_group(
+    content: bytes, array: Array, segments: list[Segment], choice: _Choice
+) -> tuple[Group, float]:
+    """A group of one plane, and what it costs in bits."""
+    values = group_values(content, Group(1), segments)[:, 0]
+    period = 0
+    if choice.kind is Kind.COLUMN:
+        period = array.count // array.columns if choice.turned else array.columns
+    steps = _steps(values[:, None], period)
+    made, bits = _array_plan(values, choice, _centre(array, values), steps, period)
+    return Group(1, None, 0, steps, (made,)), bits
+
+
+def _best(content: bytes, array: Array) -> _Choice:
+    """The cheapest way to code an array of bytes alone, tried on its first values."""
+    count = min(array.count, _TRIED)
+    rows = count // array.columns if array.columns else 0
+    tried: list[_Choice] = []
+    for turned in (False, True) if rows > 1 else (False,):
+        part = replace(array, count=rows * array.columns if turned else count)
+        scale = array.count / part.count
+        segments = [Segment(part.offset, part.count, 0, part.columns if turned else 0)]
+        for kind in (Kind.UNIFORM, Kind.NONE, Kind.MEAN, Kind.SIGNED, Kind.COLUMN):
+            period = part.count // max(part.columns, 1) if turned else part.columns
+            if kind is Kind.COLUMN and not (rows > 1 and 1 < period <= MAX_PERIOD):
+                continue
+            for decay in _DECAYS if kind not in (Kind.NONE, Kind.UNIFORM) else (4,):
+                _, bits = _byte_group(content, part, segments, _Choice(0, kind, decay, turned))
+                tried.append(_Choice(bits * scale, kind, decay, turned))
+    best = min(tried, key=lambda choice: choice.bits)
+    simple = min((c for c in tried if c.kind in _SIMPLE), key=lambda choice: choice.bits)
+    # With contexts of the simple kind an array can join others, which saves its group and what each must learn.
+    return best if best.bits + 2 * _GROUP_BITS < simple.bits * 0.995 else simple
+
+
+def _centre(array: Array, values: np.ndarray) -> int:
+    return int(np.bincount(values, minlength=256).argmax()) if array.centre is None else array.centre
+
+
+def _steps(planes: np.ndarray, period: int) -> int:
+    """Values a lane: enough that the lanes' own bytes do not count, few enough that a decoder has many lanes.
+
+    Args:
+        planes: uint8 [elements, width].
+        period: the lanes hold whole periods; 0 where there is none.
+    """
+    count, coded = len(planes), 0.0
+    for values in planes.T:
+        shares = np.bincount(values) / count
+        shares = shares[shares > 0]
+        coded -= float((shares * np.log2(shares)).sum()) / 8 * count
+    lanes = max(1, min(MAX_LANES, round(coded / planes.shape[1] / _BYTES_A_LANE)))
+    steps = -(-count // lanes)
+    return -(-steps // period) * period if period else steps
+
+
+def _array_plan(
+    values: np.ndarray, choice: _Choice, centre: int, steps: int, period: int = 0, above: np.ndarray | None = None
+) -> tuple[ArrayPlan | int, float]:
+    """The plan of an array of bytes, or the only byte that it has, and about what it costs in bits.
+
+    The cost is that of the first values alone; it includes what the plan itself needs in the directory.
+    """
+    counts = np.bincount(values, minlength=256)
+    present = counts > 0
+    if int(present.sum()) == 1:
+        return int(values[0]), 16.0
+    mean = int(magnitudes(centre) @ counts) * 1024 // len(values)
+    plan = ArrayPlan(
+        choice.kind, centre, choice.decay, mean & ~511, steps, period, np.ones(256, bool)
+    )
+    if choice.kind is Kind.UNIFORM:
+        return plan, 8.0 * (len(values) + 2)
+    ranged = np.zeros(256, bool)
+    ranged[present.argmax() : 256 - present[::-1].argmax()] = True
+    options = [(plan, 40.0)]
+    if not ranged.all():
+        options.append((replace(plan, present=ranged), 56.0))
+    if int(present.sum()) < int(ranged.sum()) * 0.8:
+        options.append((replace(plan, present=present), 40.0 + min(256.0, 10.0 * int(present.sum()))))
+    tried = values[:_TRIED], None if above is None else above[:_TRIED]
+    scale = len(values) / len(tried[0])
+    costs = [coded_bits(one, *tried) * scale + more for one, more in options]
+    best = int(np.argmin(costs))
+    return options[best][0], costs[best]
+
+
+def _number_group(
+    content: bytes, members: list[tuple[Array, bytes, int]], transform: int | None = None
+) -> tuple[Group, list[Segment]]:
+    """Elements of several bytes: each significance is an array of bytes, from the most significant."""
+    array = members[0][0]
+    if transform is None:
+        transform = ROTATED if array.is_float else 0
+    segments = [Segment(one.offset, one.count, 0, 0, source, factor) for one, factor, source in members]
+    values = group_values(content, Group(array.width, None, transform), segments)
+    steps = _steps(values, 0)
+    planes: list[ArrayPlan | int] = []
+    above: np.ndarray | None = None
+    for place in range(array.width - 1, -1, -1):
+        own = np.ascontiguousarray(values[:, place])
+        planes.append(_plane(own, above, transform, steps))
+        above = own
+    return Group(array.width, None, transform, steps, tuple(planes)), segments
+
+
+def _plane(values: np.ndarray, above: np.ndarray | None, transform: int, steps: int) -> ArrayPlan | int:
+    centre = 0 if transform != ROTATED else int(np.bincount(values, minlength=256).argmax())
+    kinds = [Kind.UNIFORM, Kind.NONE, Kind.MEAN, Kind.SIGNED] + ([Kind.PLANE] if above is not None else [])
+    tried = []
+    for kind in kinds:
+        made, bits = _array_plan(values, _Choice(0, kind, 4, False), centre, steps, above=above)
+        tried.append((bits, made))
+    return min(tried, key=lambda one: one[0])[1]

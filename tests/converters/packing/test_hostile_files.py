@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from tests.converters.packing.decoders import DECODERS, by_python
+from tests.converters.packing.files import layered, tflite
+from tfcompress.converters.phone.packing.array_model import Kind
+from tfcompress.converters.phone.packing.container import Header, decode, read_header
+from tfcompress.converters.phone.packing.directory import Directory, Group, Segment
+from tfcompress.converters.phone.packing.files import pack_bytes, unpack_bytes
+from tfcompress.converters.phone.packing.lanes import ArrayPlan
+from tfcompress.errors import ModelError
+
+MUTATIONS = {"python": 150, "c": 1000, "javascript": 300}
+SPARE = 16 << 20  # bytes that a decoder may need beside twice the file's size: tables of a fixed size
+
+
+def _mutated(packed: bytes, count: int) -> list[bytes]:
+    """Copies of a file with bytes changed, cut off, doubled or taken out."""
+    random = np.random.default_rng(count)
+    found = []
+    for number in range(count):
+        data = bytearray(packed)
+        # Every second one is hurt in its first bytes, where lengths stand.
+        reach = 24 if number % 2 else len(data)
+        for _ in range(random.integers(1, 4)):
+            place = int(random.integers(min(reach, len(data))))
+            match random.integers(4):
+                case 0:
+                    data[place] ^= 1 << int(random.integers(8))
+                case 1:
+                    data[place] = int(random.integers(256))
+                case 2:
+                    del data[place : place + int(random.integers(1, 9))]
+                case _:
+                    data[place:place] = data[place : place + int(random.integers(1, 9))]
+        if number % 10 == 0:
+            del data[int(random.integers(len(data))) :]
+        found.append(bytes(data))
+    return found
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_a_mutated_file_is_refused_or_harmless(decoder: str) -> None:
+    content = tflite(
+        [("w", np.tile(np.arange(-40, 40, dtype=np.int8), 9).reshape(9, 80), np.linspace(0.1, 0.2, 9)),
+         ("b", np.arange(30, dtype=np.int32) * 999, None)]
+    )  # fmt: skip
+    packed = pack_bytes(content)
+    for result in DECODERS[decoder](_mutated(packed, MUTATIONS[decoder])):
+        assert result is None or result == content
+
+
+@pytest.mark.slow
+def test_a_thousand_mutated_files_hurt_no_decoder() -> None:
+    content = layered()
+    packed = pack_bytes(content)
+    for decoder in DECODERS.values():
+        for result in decoder(_mutated(packed, 1000)):
+            assert result is None or result == content
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_a_file_that_ends_early_is_refused(decoder: str) -> None:
+    packed = pack_bytes(layered())
+    ends = [0, 3, 4, 8, 9, 12, 15, 40, len(packed) // 2, len(packed) - 1]
+    assert DECODERS[decoder]([packed[:end] for end in ends]) == [None] * len(ends)
+
+
+def test_memory_stays_below_twice_the_size_and_the_fixed_tables() -> None:
+    random = np.random.default_rng(0)
+    weights = np.clip(np.round(random.normal(size=(1024, 4096)) * 20), -127, 127).astype(np.int8)
+    packed = pack_bytes(tflite([("w", weights, None)]))
+    size = read_header(packed).size
+    tracemalloc.start()
+    try:
+        unpack_bytes(packed)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 2 * size + SPARE
+
+
+def test_a_declared_size_above_the_limit_is_refused_before_memory_is_taken() -> None:
+    packed = Header(2**31 - 1, 0, 16, 0, 2**31 - 1, 0, 0, 0).to_bytes()
+    tracemalloc.start()
+    try:
+        with pytest.raises(ModelError, match="expected at most 1000000"):
+            decode(packed, max_bytes=1_000_000)
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_another_version_is_named() -> None:
+    packed = bytearray(pack_bytes(tflite([])))
+    packed[3] = 9
+    with pytest.raises(ModelError, match="version 09, expected 01"):
+        unpack_bytes(bytes(packed))
+
+
+def test_a_file_that_is_no_tflite_is_not_packed() -> None:
+    with pytest.raises(ModelError, match="TFL3 is missing"):
+        pack_bytes(b"PK\x03\x04 something else")
+
+
+def _directory(**changes: object) -> bytes:
+    present = np.ones(256, bool)
+    plan = ArrayPlan(Kind.MEAN, 0, 4, 0, 10, 0, present)
+    fields: dict[str, object] = {"offset": 0, "count": 100, "group": 0, "columns": 10} | changes
+    segment = Segment(**fields)  # type: ignore[arg-type]
+    return Directory((Group(1, None, 0, 10, (plan,)),), (segment,)).to_bytes()
+
+
+def test_a_sound_directory_is_read_back() -> None:
+    data = _directory()
+    assert Directory.from_bytes(data, 100).to_bytes() == data
+
+
+@pytest.mark.parametrize(
+    "changes", [{"count": 101}, {"offset": 1}, {"columns": 7}, {"count": 9, "columns": 0}, {"count": 0}]
+)
+def test_a_directory_that_cannot_be_is_refused(changes: dict[str, object]) -> None:
+    with pytest.raises(ModelError, match="damaged"):
+        Directory.from_bytes(_directory(**changes), 100)
+
+
+def test_python_refuses_what_the_checksum_does_not_fit() -> None:
+    packed = bytearray(pack_bytes(layered()))
+    packed[4] ^= 1
+    assert by_python([bytes(packed)]) == [None]

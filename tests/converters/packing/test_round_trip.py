@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis.extra import numpy as numpy_strategies
+
+from tests.converters.packing.decoders import DECODERS, by_python
+from tests.converters.packing.files import layered, tflite
+from tfcompress.converters.phone.packing.array_model import Kind
+from tfcompress.converters.phone.packing.container import decode, encode
+from tfcompress.converters.phone.packing.directory import PRODUCT, ROTATED, Directory, Group, Segment
+from tfcompress.converters.phone.packing.files import pack_bytes
+from tfcompress.converters.phone.packing.lanes import ArrayPlan
+
+SHARED = Path(__file__).parents[4] / "shared"
+_DTYPES = ("int8", "uint8", "int32", "int64", "float32", "float16")
+_SETTINGS = settings(
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_every_decoder_gives_the_same_file_back(decoder: str) -> None:
+    contents = [layered(), tflite([("one", np.arange(100, dtype=np.int8), None)]), tflite([])]
+    assert DECODERS[decoder]([pack_bytes(content) for content in contents]) == contents
+
+
+@st.composite
+def _constants(draw: st.DrawFn) -> list[tuple[str, np.ndarray, np.ndarray | None]]:
+    constants = []
+    for number in range(draw(st.integers(0, 4))):
+        dtype = np.dtype(draw(st.sampled_from(_DTYPES)))
+        shape = draw(numpy_strategies.array_shapes(min_dims=1, max_dims=4, max_side=12))
+        values = draw(numpy_strategies.arrays(dtype, shape, elements=numpy_strategies.from_dtype(dtype)))
+        scales = draw(st.none() | numpy_strategies.arrays(np.float32, st.integers(1, 40)))
+        constants.append((draw(st.text(max_size=20)) + str(number), values, scales))
+    return constants
+
+
+@_SETTINGS
+@given(_constants())
+def test_random_flatbuffers_come_back_byte_for_byte(constants: list[tuple[str, np.ndarray, np.ndarray | None]]) -> None:
+    content = tflite(constants)
+    assert by_python([pack_bytes(content)]) == [content]
+
+
+@_SETTINGS
+@given(st.binary(max_size=600))
+def test_bytes_behind_the_identifier_need_not_be_a_flatbuffer(rest: bytes) -> None:
+    content = b"\x20\0\0\0TFL3" + rest
+    assert by_python([pack_bytes(content)]) == [content]
+
+
+def _plan(kind: Kind, values: np.ndarray, steps: int, period: int = 0) -> ArrayPlan:
+    return ArrayPlan(kind, 3, 5, 512, steps, period, np.bincount(values, minlength=256) > 0)
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+@pytest.mark.parametrize("steps", [1, 7, 60, 3000])
+@pytest.mark.parametrize("columns", [0, 60])
+def test_every_kind_of_context_is_understood_by_every_decoder(decoder: str, steps: int, columns: int) -> None:
+    random = np.random.default_rng(steps)
+    values = np.clip(np.round(random.normal(size=3000) * np.repeat([1, 5, 20, 2, 60, 9], 500)), -128, 127)
+    content = values.astype(np.int8).tobytes()
+    bytes_ = np.frombuffer(content, np.uint8)
+    packed = []
+    for kind in (Kind.NONE, Kind.MEAN, Kind.SIGNED, Kind.COLUMN, Kind.UNIFORM):
+        period = min(steps, 60) if kind is Kind.COLUMN else 0
+        if period and steps % period:
+            continue
+        plan = _plan(kind, bytes_, steps, period)
+        if kind is Kind.UNIFORM:
+            plan = ArrayPlan(kind, 3, 4, 0, steps, 0, np.ones(256, bool))
+        packed.append(_encoded(content, [Group(1, None, 0, steps, (plan,))], [Segment(0, 3000, 0, columns)]))
+    assert DECODERS[decoder](packed) == [content] * len(packed)
+
+
+def _encoded(content: bytes, groups: list[Group], segments: list[Segment]) -> bytes:
+    return encode(content, Directory(tuple(groups), tuple(segments)))[0]
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+@pytest.mark.parametrize(("transform", "width"), [(0, 2), (0, 8), (ROTATED, 2), (ROTATED, 4), (ROTATED, 8), (PRODUCT, 4)])
+def test_numbers_of_several_bytes_and_their_transforms(decoder: str, transform: int, width: int) -> None:
+    random = np.random.default_rng(width)
+    source = random.uniform(1e-3, 1e-2, 100).astype(np.float32)
+    content = source.tobytes() + random.integers(0, 256, 100 * width, np.uint8).tobytes() + b"end"
+    factor = np.float32(0.37).tobytes() if transform == PRODUCT else b""
+    all_bytes = np.ones(256, bool)
+    planes = [ArrayPlan(Kind.MEAN, 0, 4, 0, 30, 0, all_bytes)]
+    planes += [ArrayPlan(Kind.PLANE, 0, 4, 0, 30, 0, all_bytes)] * (width - 1)
+    group = Group(width, None, transform, 30, tuple(planes))
+    packed = _encoded(content, [group], [Segment(400, 100, 0, 20, 0, factor)])
+    assert DECODERS[decoder]([packed]) == [content]
+
+
+def test_a_bias_scale_that_is_a_product_costs_nothing() -> None:
+    random = np.random.default_rng(5)
+    scales = random.uniform(1e-4, 1e-2, 2000).astype(np.float32)
+    weights = np.zeros((2000, 1), np.int8)
+    alone = pack_bytes(tflite([("w", weights, scales)]))
+    both = pack_bytes(tflite([("w", weights, scales), ("b", weights, scales * np.float32(0.0213))]))
+    unrelated = pack_bytes(tflite([("w", weights, scales), ("b", weights, random.permutation(scales))]))
+    assert len(both) < len(alone) + 200
+    assert len(unrelated) > len(alone) + 4000
+
+
+def test_the_same_file_always_packs_to_the_same_bytes() -> None:
+    assert pack_bytes(layered()) == pack_bytes(layered())
+
+
+@pytest.mark.slow
+def test_every_shared_model_comes_back_and_beats_gzip_and_xz() -> None:
+    import gzip
+    import lzma
+
+    paths = sorted(SHARED.glob("models/*/*.tflite"))
+    if not paths:
+        pytest.skip("../shared/models is absent")
+    for path in paths:
+        content = path.read_bytes()
+        packed = pack_bytes(content)
+        assert decode(packed) == content, path
+        others = [len(gzip.compress(content, 9)), len(lzma.compress(content, preset=9 | lzma.PRESET_EXTREME))]
+        assert len(packed) < min(others), path
