@@ -20,13 +20,13 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
-from tfcompress.accuracy_diff.litert_runner import dequantize, quantize
 from tfcompress.accuracy_diff.runners import Arrays, as_float32, in_fixed_batches
 from tfcompress.converters.snapdragon import emulator_worker
 from tfcompress.converters.snapdragon.context import NpuPart, parts_of
 from tfcompress.converters.snapdragon.sdk import find_sdk
 from tfcompress.errors import ConversionError, one_line
 from tfcompress.graphs.tflite import Tensor, read_tflite
+from tfcompress.graphs.tflite.quantization import dequantize, quantize
 from tfcompress.model import TensorInfo
 from tfcompress.native_output import silenced
 
