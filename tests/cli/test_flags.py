@@ -61,6 +61,7 @@ def test_every_flag_of_a_section_reaches_the_recipe(section: type) -> None:
             "quality": "best",
             "calibration_selection": "representative",
             "rewrite": "all",
+            "io": "uint8",
             "tpu_precision": "float32",
             "batch_sizes": "2,4",
             "topologies": "v4:2x2x1",
