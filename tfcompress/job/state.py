@@ -140,7 +140,12 @@ class State:
             signing_key: signs the manifest.
         """
         return cls(
-            options=options, targets=parse_targets(options.targets), recipe=options.recipe or Recipe(), work=work
+            options=options,
+            targets=parse_targets(options.targets),
+            recipe=options.recipe or Recipe(),
+            work=work,
+            missing=[] if missing is None else missing,
+            signing_key=signing_key,
         )
 
     @property
