@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tfcompress.accuracy_diff import CandidateResult, Gate
+from tfcompress.accuracy_diff.causes import Cause
 from tfcompress.converters.artifact import Artifact
 from tfcompress.job.options import ConvertOptions
 from tfcompress.job.results import build_report, model_section
@@ -18,7 +20,14 @@ from tfcompress.report.schema import NOT_COMPARED, Report
 from tfcompress.runtime import keras
 
 
-def built(tmp_path: Path, **facts: object) -> Report:
+def built(
+    tmp_path: Path,
+    *,
+    result: CandidateResult | None = None,
+    repaired: tuple[Cause, ...] = (),
+    suggest: bool = False,
+    **facts: object,
+) -> Report:
     """The report of a conversion for Cloud TPU whose converter gave these facts."""
     folder = tmp_path / "cloud_tpu"
     (folder / "saved_model").mkdir(parents=True)
@@ -26,8 +35,13 @@ def built(tmp_path: Path, **facts: object) -> Report:
     values = keras.Input((4,))
     model = keras.Model(values, keras.layers.Dense(2, kernel_initializer="zeros")(values))
     artifact = Artifact("cloud_tpu", folder, folder / "saved_model", facts, ("a note",))
-    start = State.start(ConvertOptions(model=model, output=tmp_path), tmp_path)
-    attempt = dataclasses.replace(start, artifacts={"cloud_tpu": artifact})
+    start = State.start(ConvertOptions(model=model, output=tmp_path, suggest=suggest), tmp_path)
+    attempt = dataclasses.replace(
+        start,
+        artifacts={"cloud_tpu": artifact},
+        results={} if result is None else {"cloud_tpu": result},
+        repaired={"cloud_tpu": repaired},
+    )
     return build_report(
         model_section(load_model(model)),
         Recipe(),
@@ -47,6 +61,19 @@ def test_what_was_not_compared_is_undecided_not_ok(tmp_path: Path) -> None:
     assert section.files == ("cloud_tpu/saved_model/saved_model.pb",)
     assert report.targets["phone"].status == "skipped"
     assert (report.exit_code(), report.exit_code(strict_gate=True)) == (0, 3)
+
+
+def test_a_cause_that_a_repair_took_away_is_kept_and_marked(tmp_path: Path) -> None:
+    gone = Cause("range_too_wide", "conv", "an outlier takes half of it")
+    left = Cause("pooling_rescaled", "pool", "scales differ")
+    gate = Gate("failed", "accuracy drop 0.0200", 0.01)
+    result = CandidateResult({"accuracy": 0.9}, {"accuracy_drop": 0.02}, gate, causes=(left,))
+    report = built(tmp_path, result=result, repaired=(gone, left), suggest=True)
+    rows = [(row.cause, row.repaired, row.flag) for row in report.targets["cloud_tpu"].causes]
+    assert rows == [
+        ("pooling_rescaled", False, left.repair),
+        ("range_too_wide", True, gone.repair),
+    ]
 
 
 def test_what_numpy_counted_is_a_json_number(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,8 @@ import numpy as np
 
 from tfcompress import console
 from tfcompress.accuracy_diff import suggest
-from tfcompress.accuracy_diff.comparison import CandidateResult, plain
+from tfcompress.accuracy_diff.causes import Cause
+from tfcompress.accuracy_diff.comparison import plain
 from tfcompress.converters import DEFAULT_TARGETS, TARGETS, Artifact
 from tfcompress.errors import ConversionError, InputError
 from tfcompress.graphs.tflite.weights import count_weights
@@ -102,7 +103,7 @@ def _target(name: str, attempt: State, recipe: Recipe, lost: list[str]) -> Targe
         {"label": row.label, "value": figures.with_unit(row.value, row.unit), "summary": True}
         for row in target.report_rows(facts)
     ]
-    facts |= _compared(attempt.results.get(name), recipe)
+    facts |= _compared(attempt, name, recipe)
     if (refusal := target.refusal(facts)) is not None:
         facts |= {"status": "failed", "reason": refusal}
     facts |= {"title": target.title, "rows": rows, "notes": artifact.notes, "files": _files(artifact)}
@@ -110,16 +111,27 @@ def _target(name: str, attempt: State, recipe: Recipe, lost: list[str]) -> Targe
     return _section(name, facts, lost)
 
 
-def _compared(result: CandidateResult | None, recipe: Recipe) -> dict[str, Any]:
-    """What the accuracy diff says, with the flag that answers each cause."""
+def _compared(attempt: State, name: str, recipe: Recipe) -> dict[str, Any]:
+    """What the accuracy diff says; its causes are those that are left, then those that a repair took away."""
+    result = attempt.results.get(name)
     if result is None:
         return {"status": "undecided", "reason": NOT_COMPARED}
+    left = {(cause.kind, cause.layer) for cause in result.causes}
+    gone = [cause for cause in attempt.repaired.get(name, ()) if (cause.kind, cause.layer) not in left]
+    tried = False if attempt.options.suggest else None
+    flags = _flags([*result.causes, *gone], recipe, attempt.options.calibration_samples)
+    rows = [(cause, tried) for cause in result.causes] + [(cause, True) for cause in gone]
+    causes = [{**cause.to_json(), "flag": flags.get(id(cause)), "repaired": done} for cause, done in rows]
+    return {**result.to_json(), "causes": causes}
+
+
+def _flags(causes: Sequence[Cause], recipe: Recipe, calibration_samples: int) -> dict[int, str]:
+    """{id of a cause: the flag that answers it}."""
     flags: dict[int, str] = {}
-    for suggestion in suggest(result.causes, recipe):
+    for suggestion in suggest(causes, recipe, calibration_samples=calibration_samples):
         for cause in suggestion.causes:
             flags.setdefault(id(cause), suggestion.flag)
-    causes = [{**cause.to_json(), "flag": flags.get(id(cause))} for cause in result.causes]
-    return {**result.to_json(), "causes": causes}
+    return flags
 
 
 def _section(target: str, facts: Mapping[str, object], lost: list[str]) -> TargetSection:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from tfcompress.accuracy_diff import CandidateResult
+from tfcompress.accuracy_diff.causes import Cause
 from tfcompress.accuracy_diff.comparison import ReferenceResult
 from tfcompress.compression import Compressed
 from tfcompress.converters import Artifact, parse_targets
@@ -103,6 +104,7 @@ class State:
         artifacts: an artifact per target, or why there is none.
         reference: the float model's figures; None without data to compare on.
         results: how each artifact compares.
+        repaired: {target: causes that its first artifact had}, of those that were replaced by a good one.
         report: once it is written.
     """
 
@@ -120,6 +122,7 @@ class State:
     artifacts: Mapping[str, Artifact | ConversionError] = field(default_factory=dict)
     reference: ReferenceResult | None = None
     results: Mapping[str, CandidateResult] = field(default_factory=dict)
+    repaired: Mapping[str, tuple[Cause, ...]] = field(default_factory=dict)
     report: Report | None = None
 
     @classmethod
@@ -140,7 +143,12 @@ class State:
             signing_key: signs the manifest.
         """
         return cls(
-            options=options, targets=parse_targets(options.targets), recipe=options.recipe or Recipe(), work=work
+            options=options,
+            targets=parse_targets(options.targets),
+            recipe=options.recipe or Recipe(),
+            work=work,
+            missing=[] if missing is None else missing,
+            signing_key=signing_key,
         )
 
     @property

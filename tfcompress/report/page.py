@@ -82,7 +82,7 @@ def _view(key: str, section: TargetSection, float_bytes: int | None) -> TargetVi
 def _next_steps(section: TargetSection) -> Iterator[NextStep]:
     """What the figures ask for, then what the target says."""
     if section.status == "gate_failed":
-        if section.causes:
+        if any(cause.repaired is None for cause in section.causes):
             yield NextStep(text="Convert again with --suggest: it tries the repairs below and keeps what helps.")
         else:
             yield NextStep(text="Fine-tune with a quantization section in the recipe, or allow a larger drop.")

@@ -79,6 +79,7 @@ def _section_lines(title: str, section: Compared) -> list[RenderableType]:
     parts += [
         Text(f"{title}: {cause.layer or 'whole model'}: {cause.text}; {cause.repair}", style="yellow")
         for cause in section.causes
+        if not cause.repaired
     ]
     return parts
 

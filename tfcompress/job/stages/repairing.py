@@ -116,6 +116,7 @@ def _with_artifact(state: State, name: str, tried: State, note: str) -> State:
         state,
         artifacts={**state.artifacts, name: _moved(artifact, folder, note)},
         results={**state.results, name: tried.results[name]},
+        repaired={**state.repaired, name: state.results[name].causes},
     )
 
 
