@@ -22,6 +22,7 @@ from tfcompress.errors import ModelError, one_line
 from tfcompress.graphs.tflite import read_tflite
 from tfcompress.graphs.tflite.interpreter import CANNOT_RUN, new_interpreter
 from tfcompress.graphs.tflite.quantization import dequantize, quantize
+from tfcompress.load import admit
 from tfcompress.model import TensorInfo
 from tfcompress.native_output import silenced
 
@@ -69,7 +70,7 @@ class LiteRtRunner:
     """A `.tflite` file.
 
     Args:
-        model: the file's path, or its content.
+        model: the file's path, which then goes through the door, or its content.
         name: for messages; None takes the path.
         workers: how many batches may run at a time, each in an interpreter of its own; None means one a core.
         reference: compute with LiteRT's reference kernels, and where they lack an operator with LiteRT's own; else
@@ -84,7 +85,7 @@ class LiteRtRunner:
     ) -> None:
         self._reference = reference
         self.name = name or ("model.tflite" if isinstance(model, bytes) else str(model))
-        self.content = model if isinstance(model, bytes) else _read(Path(model))
+        self.content = model if isinstance(model, bytes) else _read(admit(Path(model)))
         first = self._interpreter()
         self._inputs, self._outputs = _ports(first)
         self.inputs = tuple(port.info for port in self._inputs)

@@ -11,6 +11,7 @@ import numpy as np
 from tfcompress.accuracy_diff.runners import Arrays, as_float32, in_fixed_batches
 from tfcompress.data.files import sha256_of_file
 from tfcompress.errors import ModelError, one_line
+from tfcompress.load import admit
 from tfcompress.model import TensorInfo
 
 __all__ = ["OnnxRunner"]
@@ -30,11 +31,15 @@ DTYPES = {
 class OnnxRunner:
     """An `.onnx` file on the CPU.
 
+    Args:
+        path: of the file.
+        admitted: it went through the door already; else it does so here.
+
     Raises:
         ModelError: ONNX Runtime is not installed, or cannot load the file.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, admitted: bool = False) -> None:
         self.name = str(path)
         try:
             runtime: Any = importlib.import_module("onnxruntime")
@@ -42,6 +47,8 @@ class OnnxRunner:
             raise ModelError(
                 f"{path}: running it needs onnxruntime, which is not installed: pip install onnxruntime"
             ) from None
+        if not admitted:
+            admit(Path(path))
         try:
             self._session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
         except _errors(runtime) as error:

@@ -90,7 +90,8 @@ def _runner_for_path(path: Path, signature: str | None, how: _Opening) -> Runner
     if path.suffix in {".tflite", ".onnx"}:
         if not how.ours:
             admit(path, allow_unsafe_deserialization=how.trusted, limits=how.limits)
-        return LiteRtRunner(path) if path.suffix == ".tflite" else OnnxRunner(path)
+        is_tflite = path.suffix == ".tflite"
+        return LiteRtRunner(path.read_bytes(), name=str(path)) if is_tflite else OnnxRunner(path, admitted=True)
     model = load_model(
         path,
         custom_objects=how.custom_objects,

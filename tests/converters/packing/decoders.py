@@ -130,6 +130,4 @@ def _run(command: list[str], files: list[bytes]) -> list[bytes | None]:
         codes = [int(line) for line in done.stdout.split()]
         assert len(codes) == len(files)
         assert set(codes) <= {0, REFUSED}
-        return [
-            (folder / f"{number}.tflite").read_bytes() if code == 0 else None for number, code in enumerate(codes)
-        ]
+        return [(folder / f"{number}.tflite").read_bytes() if code == 0 else None for number, code in enumerate(codes)]

@@ -84,7 +84,9 @@ def _encoded(content: bytes, groups: list[Group], segments: list[Segment]) -> by
 
 
 @pytest.mark.parametrize("decoder", DECODERS)
-@pytest.mark.parametrize(("transform", "width"), [(0, 2), (0, 8), (ROTATED, 2), (ROTATED, 4), (ROTATED, 8), (PRODUCT, 4)])
+@pytest.mark.parametrize(
+    ("transform", "width"), [(0, 2), (0, 8), (ROTATED, 2), (ROTATED, 4), (ROTATED, 8), (PRODUCT, 4)]
+)
 def test_numbers_of_several_bytes_and_their_transforms(decoder: str, transform: int, width: int) -> None:
     random = np.random.default_rng(width)
     source = random.uniform(1e-3, 1e-2, 100).astype(np.float32)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tfcompress.errors import TfCompressError, UnsafeModelError, one_line
+from tfcompress.errors import ModelError, TfCompressError, UnsafeModelError, one_line
 from tfcompress.load.files.archive import read_keras_archive
 from tfcompress.load.files.hdf5 import read_h5
 from tfcompress.load.files.source import file_kind, head_of
@@ -91,14 +91,22 @@ def _tflite(path: Path, arguments: Mapping[str, Any], prepared: Any) -> dict[str
 
 
 def _run_tflite(path: Path, content: bytes) -> None:
-    from tfcompress.load.safety.running import tflite_interpreter
+    from tfcompress.graphs.tflite.interpreter import CANNOT_RUN, new_interpreter
 
-    interpreter = tflite_interpreter(path, content)
-    for port in interpreter.get_input_details():
-        interpreter.set_tensor(port["index"], _values(port["shape"], np.dtype(port["dtype"])))
-    interpreter.invoke()
-    for port in interpreter.get_output_details():
-        interpreter.get_tensor(port["index"])
+    cause = ""
+    for xnnpack in (True, False):  # XNNPACK refuses some ratios of scales that LiteRT's own kernels compute
+        try:
+            interpreter = new_interpreter(content, threads=1, xnnpack=xnnpack)
+            for port in interpreter.get_input_details():
+                interpreter.set_tensor(port["index"], _values(port["shape"], np.dtype(port["dtype"])))
+            interpreter.invoke()
+            for port in interpreter.get_output_details():
+                interpreter.get_tensor(port["index"])
+        except CANNOT_RUN as error:
+            cause = one_line(error) or "its tensors cannot be set up"
+        else:
+            return
+    raise ModelError(f"{path}: LiteRT cannot run it: {cause}")
 
 
 def _values(shape: Any, dtype: np.dtype[Any]) -> np.ndarray:
