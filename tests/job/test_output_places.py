@@ -105,6 +105,18 @@ def test_a_file_size_limit_leaves_the_old_output(tmp_path: Path) -> None:
     assert names(tmp_path) == ["out"]
 
 
+def test_an_error_that_a_limit_led_to_tells_of_the_limit(tmp_path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, before[1]))
+    try:
+        with pytest.raises(OutputError, match="limit"), published(tmp_path / "out"):
+            [][0]  # what native code left unwritten was not there
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    with pytest.raises(IndexError), published(tmp_path / "out"):
+        [][0]
+
+
 def test_a_read_only_place_is_one_line(volume: Callable[[str], Path]) -> None:
     folder = volume("1m")
     make(folder / "out")

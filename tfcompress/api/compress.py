@@ -73,7 +73,7 @@ def compress(
     )
     path = Path(options.output)
     _check_file(path, model)
-    with stoppable(), explained(path), silenced():
+    with stoppable(), explained(path, path.absolute().parent), silenced():
         start_strategy(recipe.training.strategy)
         loaded = load_model(
             model,

@@ -125,7 +125,8 @@ def open_csv(
         class_number(word, class_names, f"{path}: column {label}")
     words = tuple(class_names) if words and class_names else words
     if count == 0:
-        raise DataError(f"{path}: no samples below the header, expected at least one row")
+        hint = _other_delimiter(first)
+        raise DataError(f"{path}: no samples below the header, expected at least one row{hint}")
     return CsvSource(path, has_header, label, words, shape, count)
 
 

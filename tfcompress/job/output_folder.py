@@ -10,10 +10,11 @@ import contextlib
 import errno
 import os
 import secrets
+import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from tfcompress.errors import InputError, OutputError, TfCompressError, one_line
+from tfcompress.errors import InputError, OutputError, one_line
 from tfcompress.interruption import stoppable
 from tfcompress.job.manifest import MANIFEST, Manifest
 from tfcompress.job.publishing import publish, recover
@@ -22,6 +23,7 @@ from tfcompress.job.staging import VOLUME_FOLDER, Staging, absolute, is_mount, l
 __all__ = ["MANIFEST", "check_output", "explained", "published"]
 
 MOST_NAMES = 5  # in a message
+PROBE_BYTES = 1 << 20
 # What a full disk or a limit says, as errno and as text: TensorFlow's own errors carry no errno.
 _FULL = {
     errno.ENOSPC: "no space left on the device",
@@ -73,10 +75,11 @@ def published(folder: Path, *, reads: Iterable[object] = ()) -> Iterator[Path]:
         OutputError: the disk is full, a limit is reached, or the file system refuses; `folder` is as it was.
     """
     check_output(folder, reads=reads)
-    with stoppable(), explained(folder), contextlib.ExitStack() as stack:
+    with stoppable(), contextlib.ExitStack() as stack:
         with _named(folder):
             stage = stack.enter_context(staging(absolute(folder)))
-        yield stage.new
+        with explained(folder, stage.path):
+            yield stage.new
         try:
             publish(stage, lambda: _check_content(folder, stage.target))
         except (InputError, OSError) as error:
@@ -139,17 +142,38 @@ def _named(folder: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def explained(folder: Path) -> Iterator[None]:
-    """A full disk or a limit in one line, wherever in a run it was met; other errors as they are."""
+def explained(output: Path, place: Path) -> Iterator[None]:
+    """A full disk or a limit in one line, wherever in a run it was met; other errors as they are.
+
+    Args:
+        output: what ``--output`` names.
+        place: the folder that is written to meanwhile.
+
+    Raises:
+        OutputError: the disk is full, or a limit is reached.
+    """
     try:
         yield
-    except TfCompressError:
+    except InputError:
         raise
     except Exception as error:
-        full = _full(error)
+        full = _full(error) or _full_now(place)
         if full is None:
             raise
-        raise OutputError(f"--output={folder}: cannot be written: {full}; what was there is as it was") from error
+        raise OutputError(f"--output={output}: cannot be written: {full}; what was there is as it was") from error
+
+
+def _full_now(place: Path) -> str | None:
+    """Which limit keeps a small file from being written: native code that meets one seldom says so."""
+    for folder in (place, Path(tempfile.gettempdir())):
+        try:
+            with tempfile.TemporaryFile(dir=folder) as probe:
+                probe.write(bytes(PROBE_BYTES))
+        except OSError as error:
+            full = _full(error)
+            if full is not None:
+                return f"{full}, in {folder}" if folder != place else full
+    return None
 
 
 def _full(error: BaseException | None) -> str | None:
