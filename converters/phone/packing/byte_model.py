@@ -115,8 +115,10 @@ class ByteModel:
         node, v = 1, 0
         for place in (7, 6, 5, 4, 3, 2, 1, 0):
             step = node * 0x9E3779B1
-            i, j, k, m, n, o = (a+step) & mask, (b+step) & mask, (c+step) & mask, (d+step) & mask, (e+step) & mask, (f+step) & mask  # fmt: skip
-            p, q, r, s, t, u = stretch[slots[i]>>4], stretch[slots[j]>>4], stretch[slots[k]>>4], stretch[slots[m]>>4], stretch[slots[n]>>4], stretch[slots[o]>>4]  # fmt: skip
+            i, j, k = (a + step) & mask, (b + step) & mask, (c + step) & mask
+            m, n, o = (d + step) & mask, (e + step) & mask, (f + step) & mask
+            p, q, r = stretch[slots[i] >> 4], stretch[slots[j] >> 4], stretch[slots[k] >> 4]
+            s, t, u = stretch[slots[m] >> 4], stretch[slots[n] >> 4], stretch[slots[o] >> 4]
             follows = foretold >> (place + 1) == node
             expected = foretold >> place & 1
             if follows:

@@ -253,9 +253,7 @@ def _decode_group(lanes: LaneDecoder, content: bytearray, group: Group, segments
         _restore(content, group, segment)
 
 
-def _scatter(
-    content: bytearray, group: Group, segments: list[Segment], piece: tuple[int, int, np.ndarray]
-) -> None:
+def _scatter(content: bytearray, group: Group, segments: list[Segment], piece: tuple[int, int, np.ndarray]) -> None:
     """Put a piece (plane, position of its first value in the group, values) where its elements lie in the file."""
     plane, position, values = piece
     begin = 0  # of the segment, in the group

@@ -165,9 +165,7 @@ def _merged(content: bytes, array: Array, segments: list[Segment]) -> tuple[Grou
     return min((_byte_group(content, array, ordered, one) for one in choices), key=lambda found: found[1])
 
 
-def _byte_group(
-    content: bytes, array: Array, segments: list[Segment], choice: _Choice
-) -> tuple[Group, float]:
+def _byte_group(content: bytes, array: Array, segments: list[Segment], choice: _Choice) -> tuple[Group, float]:
     """A group of one plane, and what it costs in bits."""
     values = group_values(content, Group(1), segments)[:, 0]
     period = 0
@@ -233,9 +231,7 @@ def _array_plan(
     if int(present.sum()) == 1:
         return int(values[0]), 16.0
     mean = int(magnitudes(centre) @ counts) * 1024 // len(values)
-    plan = ArrayPlan(
-        choice.kind, centre, choice.decay, mean & ~511, steps, period, np.ones(256, bool)
-    )
+    plan = ArrayPlan(choice.kind, centre, choice.decay, mean & ~511, steps, period, np.ones(256, bool))
     if choice.kind is Kind.UNIFORM:
         return plan, 8.0 * (len(values) + 2)
     ranged = np.zeros(256, bool)

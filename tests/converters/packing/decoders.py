@@ -59,7 +59,8 @@ const fs = require("fs");
 const { unpackTfcz } = require(process.argv[2]);
 for (let i = 3; i + 1 < process.argv.length; i += 2) {
   try {
-    fs.writeFileSync(process.argv[i + 1], unpackTfcz(new Uint8Array(fs.readFileSync(process.argv[i])), { maxBytes: 2 ** 26 }));
+    const packed = new Uint8Array(fs.readFileSync(process.argv[i]));
+    fs.writeFileSync(process.argv[i + 1], unpackTfcz(packed, { maxBytes: 2 ** 26 }));
     console.log(0);
   } catch (error) {
     if (error.constructor !== Error) throw error;
@@ -130,6 +131,4 @@ def _run(command: list[str], files: list[bytes]) -> list[bytes | None]:
         codes = [int(line) for line in done.stdout.split()]
         assert len(codes) == len(files)
         assert set(codes) <= {0, REFUSED}
-        return [
-            (folder / f"{number}.tflite").read_bytes() if code == 0 else None for number, code in enumerate(codes)
-        ]
+        return [(folder / f"{number}.tflite").read_bytes() if code == 0 else None for number, code in enumerate(codes)]

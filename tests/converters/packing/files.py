@@ -12,9 +12,7 @@ from tfcompress.graphs.tflite.records import write_tree
 _TYPES = {"int8": 9, "float32": 0, "int32": 2, "float16": 1, "uint8": 3, "int64": 4}
 
 
-def tensor(
-    name: str, values: np.ndarray, buffers: list[Any], *, scales: np.ndarray | None = None
-) -> Any:
+def tensor(name: str, values: np.ndarray, buffers: list[Any], *, scales: np.ndarray | None = None) -> Any:
     """A constant tensor, whose buffer is appended to `buffers`."""
     buffer: Any = schema.BufferT()
     buffer.data = np.frombuffer(np.ascontiguousarray(values).tobytes(), np.uint8)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis.extra import numpy as numpy_strategies
 
-from tests.converters.packing.decoders import DECODERS, by_python
+from tests.converters.packing.decoders import DECODERS, SOURCES, by_python
 from tests.converters.packing.files import layered, tflite
 from tfcompress.converters.phone.packing.array_model import Kind
 from tfcompress.converters.phone.packing.container import decode, encode
@@ -84,7 +84,9 @@ def _encoded(content: bytes, groups: list[Group], segments: list[Segment]) -> by
 
 
 @pytest.mark.parametrize("decoder", DECODERS)
-@pytest.mark.parametrize(("transform", "width"), [(0, 2), (0, 8), (ROTATED, 2), (ROTATED, 4), (ROTATED, 8), (PRODUCT, 4)])
+@pytest.mark.parametrize(
+    ("transform", "width"), [(0, 2), (0, 8), (ROTATED, 2), (ROTATED, 4), (ROTATED, 8), (PRODUCT, 4)]
+)
 def test_numbers_of_several_bytes_and_their_transforms(decoder: str, transform: int, width: int) -> None:
     random = np.random.default_rng(width)
     source = random.uniform(1e-3, 1e-2, 100).astype(np.float32)
@@ -127,3 +129,16 @@ def test_every_shared_model_comes_back_and_beats_gzip_and_xz() -> None:
         assert decode(packed) == content, path
         others = [len(gzip.compress(content, 9)), len(lzma.compress(content, preset=9 | lzma.PRESET_EXTREME))]
         assert len(packed) < min(others), path
+
+
+def test_the_decoders_hold_the_primer_of_this_package() -> None:
+    import importlib.util
+
+    primer = (SOURCES.parent / "primer.bin").read_bytes()
+    specification = importlib.util.spec_from_file_location("embed_primer", SOURCES / "embed_primer.py")
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    for language in ("c", "js"):
+        assert module.embedded(language, primer) in (SOURCES / f"tfcz.{language}").read_text(encoding="utf-8")
