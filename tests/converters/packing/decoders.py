@@ -17,7 +17,7 @@ from tfcompress.errors import ModelError
 
 SOURCES = Path(packing.__file__).parent / "decoders"
 REFUSED = 7  # exit code of both programs below
-SECONDS = 60
+SECONDS = 300
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
 _C = """
