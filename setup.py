@@ -73,7 +73,7 @@ setup(
     package_dir=PACKAGE_DIR,
     package_data={
         "tfcompress": ["VERSION", "py.typed", "**/*.jinja", "**/*.css", "**/*.js"],
-        "tfcompress.converters": ["**/*.csv"],
+        "tfcompress.converters": ["**/*.csv", "**/*.bin", "**/*.c", "**/*.h", "**/*.js", "**/FORMAT.md"],
     },
     install_requires=[
         "tensorflow>=2.18,<2.22",

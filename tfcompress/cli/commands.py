@@ -19,6 +19,8 @@ from tfcompress.job.options import (
     DemoOptions,
     DiffOptions,
     InspectOptions,
+    PackOptions,
+    UnpackOptions,
     VerifyOptions,
 )
 from tfcompress.load import LoadLimits, admit, admit_saved_model, trust
@@ -37,7 +39,7 @@ from tfcompress.report.ci import render_junit, render_markdown
 from tfcompress.report.schema import CompileRow, ConfigurationMapping, DeviceMapping
 from tfcompress.typed_json import from_plain
 
-__all__ = ["compress", "convert", "demo", "diff", "inspect", "verify"]
+__all__ = ["compress", "convert", "demo", "diff", "inspect", "pack", "unpack", "verify"]
 
 
 def convert(options: ConvertOptions, parsed: argparse.Namespace) -> int:
@@ -148,6 +150,10 @@ def _inspected(path: Path, options: InspectOptions) -> dict[str, Any]:
     if inspect_there is not None:
         with using(open_store(options.cache_dir, no_cache=options.no_cache)):
             return dict(inspect_there(path, options.recipe or Recipe()).to_json())
+    if path.suffix == ".tfcz":
+        from tfcompress.converters.phone.packing import inspect_packed
+
+        return inspect_packed(path)
     if path.suffix == ".tflite":
         from tfcompress.graphs.tflite import inspect_tflite
 
@@ -191,6 +197,30 @@ def _bit_widths(model: FloatModel, options: InspectOptions) -> list[dict[str, ob
     except ConversionError as error:
         console.warn(f"no advice on bit widths: {error}")
         return None
+
+
+def pack(options: PackOptions, parsed: argparse.Namespace) -> int:
+    """``tfcompress pack``."""
+    from tfcompress.converters.phone import packing
+
+    facts = packing.pack(options.model, output=options.output)
+    if parsed.json:
+        _print_json(facts)
+    else:
+        _print(f"wrote {options.output}: {facts['packed_bytes']:,} bytes for the {facts['bytes']:,} of {options.model}")
+    return 0
+
+
+def unpack(options: UnpackOptions, parsed: argparse.Namespace) -> int:
+    """``tfcompress unpack``."""
+    from tfcompress.converters.phone import packing
+
+    facts = packing.unpack(options.packed, output=options.output, max_bytes=options.max_bytes)
+    if parsed.json:
+        _print_json(facts)
+    else:
+        _print(f"wrote {options.output}: {facts['bytes']:,} bytes, the same as were packed")
+    return 0
 
 
 def verify(options: VerifyOptions, parsed: argparse.Namespace) -> int:

@@ -22,6 +22,8 @@ from tfcompress.job.options import (
     DemoOptions,
     DiffOptions,
     InspectOptions,
+    PackOptions,
+    UnpackOptions,
     VerifyOptions,
 )
 from tfcompress.recipe import Recipe, Training
@@ -93,6 +95,8 @@ COMMANDS = {
     "inspect": Command(
         "show what is in a model or artifact, and where it would run", InspectOptions, _sections_of_targets
     ),
+    "pack": Command("write the smallest file that gives the identical .tflite back", PackOptions),
+    "unpack": Command("give back the .tflite of a packed file, byte for byte", UnpackOptions),
     "verify": Command("check an output folder against its manifest", VerifyOptions),
     "demo": Command("run the main job on an example model with bundled data", DemoOptions),
 }

@@ -280,6 +280,23 @@ class VerifyOptions(_Options):
 
 
 @dataclass(frozen=True, kw_only=True)
+class PackOptions(_Options):
+    """Options of `pack`."""
+
+    model: str = option(positional=True, metavar="MODEL.tflite", help="any .tflite")
+    output: str = option(metavar="FILE.tfcz", help="file to write")
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnpackOptions(_Options):
+    """Options of `unpack`."""
+
+    packed: str = option(positional=True, metavar="MODEL.tfcz", help="file that pack wrote")
+    output: str = option(metavar="FILE.tflite", help="file to write")
+    max_bytes: int = option(2**31 - 1, metavar="BYTES", help="refuse a file that would be larger than this")
+
+
+@dataclass(frozen=True, kw_only=True)
 class DemoOptions(_Options):
     """Options of `demo`."""
 

@@ -68,7 +68,7 @@ def _classes(centre: int) -> np.ndarray:
 
 
 def signed_classes() -> np.ndarray:
-    """int64 [256]: for v & 255 of v in -128..127: 0 for 0, else its number of bits, at most 6, and 6 more below zero."""
+    """int64 [256], by v & 255 of v in -128..127: the number of bits of |v|, at most 6, and 6 more below zero."""
     value = (np.arange(256) + 128 & 255) - 128
     length = np.minimum(np.frexp(np.abs(value).astype(np.float64))[1], 6)
     return np.where(value < 0, length + 6, length).astype(np.int64)

@@ -8,6 +8,7 @@ decision first asks whether the next byte agrees as well.
 
 from __future__ import annotations
 
+import copy
 from array import array
 
 import numpy as np
@@ -56,6 +57,18 @@ class ByteModel:
         self._length = 0  # of the match that is followed
         self._pointer = 0  # the byte that it foretells
         self.history = bytearray(16)  # zeros stand before the first byte
+
+    def copy(self, code: Coder) -> ByteModel:
+        """A model that has learned the same and codes with another coder."""
+        other = copy.copy(self)
+        other._code = code
+        other._slots, other._seen_at = self._slots[:], self._seen_at[:]
+        other._weights = [row[:] for row in self._weights]
+        other._match_slots = self._match_slots[:]
+        other._long_hits = [hit[:] for hit in self._long_hits]
+        other._byte_hits = [hit[:] for hit in self._byte_hits]
+        other.history = self.history[:]
+        return other
 
     def code_byte(self, byte: int, phase: int) -> int:
         """The next byte; `byte` is only looked at when encoding.
@@ -115,8 +128,10 @@ class ByteModel:
         node, v = 1, 0
         for place in (7, 6, 5, 4, 3, 2, 1, 0):
             step = node * 0x9E3779B1
-            i, j, k, m, n, o = (a+step) & mask, (b+step) & mask, (c+step) & mask, (d+step) & mask, (e+step) & mask, (f+step) & mask  # fmt: skip
-            p, q, r, s, t, u = stretch[slots[i]>>4], stretch[slots[j]>>4], stretch[slots[k]>>4], stretch[slots[m]>>4], stretch[slots[n]>>4], stretch[slots[o]>>4]  # fmt: skip
+            i, j, k = (a + step) & mask, (b + step) & mask, (c + step) & mask
+            m, n, o = (d + step) & mask, (e + step) & mask, (f + step) & mask
+            p, q, r = stretch[slots[i] >> 4], stretch[slots[j] >> 4], stretch[slots[k] >> 4]
+            s, t, u = stretch[slots[m] >> 4], stretch[slots[n] >> 4], stretch[slots[o] >> 4]
             follows = foretold >> (place + 1) == node
             expected = foretold >> place & 1
             if follows:

@@ -90,9 +90,11 @@ def read_header(data: bytes) -> Header:
 
 
 @cache
-def _primer() -> bytes:
-    """What the byte model has seen before every file: the ordinary parts of a .tflite."""
-    return resources.files(__package__).joinpath("primer.bin").read_bytes()
+def _primed(table_bits: int) -> ByteModel:
+    """A model that has seen the ordinary parts of a .tflite; to be copied, not used."""
+    model = ByteModel(lambda _, bit: bit, table_bits)
+    model.learn(resources.files(__package__).joinpath("primer.bin").read_bytes())
+    return model
 
 
 def table_bits_for(rest: int) -> int:
@@ -108,8 +110,7 @@ def encode(content: bytes, directory: Directory) -> tuple[bytes, dict[str, list[
     bits = table_bits_for(rest)
     coded = bytearray()
     code, finish = encoder(coded)
-    model = ByteModel(code, bits)
-    model.learn(_primer())
+    model = _primed(bits).copy(code)
     for place, byte in enumerate(listed):
         model.code_byte(byte, place & 3)
     spent = [8.0 * len(coded)]
@@ -210,8 +211,7 @@ def read_directory(data: bytes) -> Directory:
 
 def _started(data: bytes, header: Header) -> tuple[ByteModel, Directory]:
     """The byte model behind the directory, and the directory."""
-    model = ByteModel(decoder(data[header.length : header.length + header.coded]), header.table_bits)
-    model.learn(_primer())
+    model = _primed(header.table_bits).copy(decoder(data[header.length : header.length + header.coded]))
     listed = bytes(model.code_byte(0, place & 3) for place in range(header.directory))
     directory = Directory.from_bytes(listed, header.size)
     promised = (header.lanes, header.period, header.rest)

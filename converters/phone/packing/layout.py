@@ -15,8 +15,8 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from tfcompress.errors import ModelError
-from tfcompress.tflite import TfliteFile, read_tflite
-from tfcompress.tflite.flatbuffer import BAD_BYTES
+from tfcompress.graphs.tflite import TfliteFile, read_tflite
+from tfcompress.graphs.tflite.flatbuffer import BAD_BYTES
 
 __all__ = ["Array", "find_arrays"]
 

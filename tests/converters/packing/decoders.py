@@ -17,7 +17,7 @@ from tfcompress.errors import ModelError
 
 SOURCES = Path(packing.__file__).parent / "decoders"
 REFUSED = 7  # exit code of both programs below
-SECONDS = 60
+SECONDS = 300
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
 _C = """
@@ -59,7 +59,8 @@ const fs = require("fs");
 const { unpackTfcz } = require(process.argv[2]);
 for (let i = 3; i + 1 < process.argv.length; i += 2) {
   try {
-    fs.writeFileSync(process.argv[i + 1], unpackTfcz(new Uint8Array(fs.readFileSync(process.argv[i])), { maxBytes: 2 ** 26 }));
+    const packed = new Uint8Array(fs.readFileSync(process.argv[i]));
+    fs.writeFileSync(process.argv[i + 1], unpackTfcz(packed, { maxBytes: 2 ** 26 }));
     console.log(0);
   } catch (error) {
     if (error.constructor !== Error) throw error;

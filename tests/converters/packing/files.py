@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from tfcompress.tflite import pack
+from tfcompress.graphs.tflite.records import write_tree
 
 _TYPES = {"int8": 9, "float32": 0, "int32": 2, "float16": 1, "uint8": 3, "int64": 4}
 
@@ -36,7 +36,7 @@ def tflite(constants: list[tuple[str, np.ndarray, np.ndarray | None]]) -> bytes:
     graph.tensors = [tensor(name, values, model.buffers, scales=scales) for name, values, scales in constants]
     graph.inputs, graph.outputs, graph.operators, graph.name = [], [], [], "main"
     model.subgraphs, model.operatorCodes = [graph], []
-    return pack(model)
+    return write_tree(model)
 
 
 def layered(seed: int = 0) -> bytes:

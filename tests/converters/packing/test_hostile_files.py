@@ -14,7 +14,7 @@ from tfcompress.converters.phone.packing.files import pack_bytes, unpack_bytes
 from tfcompress.converters.phone.packing.lanes import ArrayPlan
 from tfcompress.errors import ModelError
 
-MUTATIONS = {"python": 150, "c": 1000, "javascript": 300}
+MUTATIONS = {"python": 60, "c": 100, "javascript": 100}
 SPARE = 16 << 20  # bytes that a decoder may need beside twice the file's size: tables of a fixed size
 
 

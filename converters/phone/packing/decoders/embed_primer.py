@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import re
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -26,10 +25,8 @@ def main() -> None:
     for language in ("c", "js"):
         path = HERE / f"tfcz.{language}"
         text = path.read_text(encoding="utf-8")
-        pattern = re.compile(r"(/\* PRIMER BEGIN[^\n]*\n).*?(/\* PRIMER END)", re.DOTALL)
-        path.write_text(
-            pattern.sub(lambda found: found[1] + embedded(language, primer) + found[2], text), encoding="utf-8"
-        )
+        begin, end = text.index("\n", text.index("/* PRIMER BEGIN")) + 1, text.index("/* PRIMER END")
+        path.write_text(text[:begin] + embedded(language, primer) + text[end:], encoding="utf-8")
 
 
 if __name__ == "__main__":
