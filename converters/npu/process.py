@@ -74,5 +74,9 @@ def run_limited(
         os.killpg(process.pid, signal.SIGKILL)
         texts = process.communicate()
         code = None
+    except BaseException:  # the user interrupts: the compiler has a session of its own and would not hear of it
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        raise
     output, errors = (text.decode("utf-8", "replace") for text in texts)
     return Finished(code, output, errors, time.monotonic() - started)

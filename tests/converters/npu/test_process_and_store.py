@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 import time
 from pathlib import Path
+
+import pytest
 
 from tfcompress.converters.npu.process import run_limited
 from tfcompress.converters.npu.store import get_result, put_result, result_key
@@ -24,6 +28,24 @@ def test_a_process_that_hangs_is_stopped_with_its_children() -> None:
     assert done.code is None
     assert time.monotonic() - started < 60
     assert "did not finish within 2 seconds and was stopped" in str(done.failure("Vela"))
+
+
+def test_an_interrupt_does_not_leave_the_process_behind(tmp_path: Path) -> None:
+    code = "import os, pathlib, time; pathlib.Path('pid').write_text(str(os.getpid())); time.sleep(600)"
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.alarm(5)
+        with pytest.raises(KeyboardInterrupt):
+            run_limited([sys.executable, "-c", code], seconds=60, folder=tmp_path)
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
 
 
 def test_a_process_that_is_killed_says_by_what() -> None:
