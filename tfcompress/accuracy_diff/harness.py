@@ -57,8 +57,7 @@ def compare(
         class_names: what the classes are called, in the model's order; None takes those that the data knows, or else
             the sorted order of string labels.
         metrics: names of Keras metrics to count as well; see `KerasMetrics`.
-        resume: a file that holds the state while the data stream by: a pass that was killed continues from there, and
-            comes to the same figures; None keeps nothing.
+        resume: file that holds the state, from which a killed pass continues to the same figures; None keeps nothing.
         batch_size: samples a batch; None chooses by the input's size.
         workers: threads beside the caller's; 1 means the caller's alone, None one a core.
 
@@ -70,8 +69,7 @@ def compare(
     """
     if not 0 <= max_accuracy_drop < 1:
         raise RecipeError(f"--max_accuracy_drop is {max_accuracy_drop}, expected a share in [0, 1)")
-    runners = {REFERENCE: reference, **candidates}
-    size = batch_size or batch_size_for(data)
+    runners, size = {REFERENCE: reference, **candidates}, batch_size or batch_size_for(data)
     class_names = class_names or data.class_names or None
     settings = {"task": task, "class_names": class_names and list(class_names), "metrics": list(metrics)}
     progress = Progress(resume, fingerprint(runners, data, size, settings) if resume is not None else "")

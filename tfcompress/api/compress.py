@@ -54,23 +54,7 @@ def compress(
         InputError: anything about the input is wrong; nothing was written.
         OutputError: the disk is full, or a limit is reached; a file that was there is as it was.
     """
-    options = CompressOptions(
-        model=model,
-        recipe=recipe,
-        train=train,
-        output=output,
-        preprocess=preprocess,
-        label_column=label_column,
-        labels=labels,
-        resize=resize,
-        sample_rate=sample_rate,
-        checkpoints=checkpoints,
-        seed=seed,
-        custom_objects=custom_objects,
-        allow_unsafe_deserialization=allow_unsafe_deserialization,
-        max_load_seconds=max_load_seconds,
-        max_load_memory=max_load_memory,
-    )
+    options = CompressOptions(**locals())  # the arguments have the options' names, which a test keeps
     path = Path(options.output)
     _check_file(path, model)
     with stoppable(), explained(path, path.absolute().parent), silenced():

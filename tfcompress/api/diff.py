@@ -50,26 +50,7 @@ def diff(
     Raises:
         InputError: anything about the input is wrong.
     """
-    options = DiffOptions(  # refuses what is wrong before anything is opened
-        reference=reference,
-        candidate=candidate,
-        evaluation=evaluation,
-        preprocess=preprocess,
-        label_column=label_column,
-        labels=labels,
-        resize=resize,
-        sample_rate=sample_rate,
-        samples=samples,
-        task=task,
-        metrics=tuple(metrics),
-        resume=resume,
-        max_accuracy_drop=max_accuracy_drop,
-        seed=seed,
-        custom_objects=custom_objects,
-        allow_unsafe_deserialization=allow_unsafe_deserialization,
-        max_load_seconds=max_load_seconds,
-        max_load_memory=max_load_memory,
-    )
+    options = DiffOptions(**locals())  # the arguments have the options' names, which a test keeps
     with silenced(), remarks() as missing:
         first, second = (
             runner_for(
@@ -85,23 +66,20 @@ def diff(
         if not known.inputs:
             raise InputError(f"{first.name} and {second.name}: two functions; one of the two must be a model")
         data = open_data(evaluation, known.inputs, known.outputs, flag="evaluation", **options.reading)
-        data = data if samples is None else data.take(samples)
         compared = compare(
             first,
             {"candidate": second},
-            data,
+            data if samples is None else data.take(samples),
             task=task,
-            metrics=metrics,
+            metrics=options.metrics,
             resume=None if resume is None else Path(resume),
             max_accuracy_drop=max_accuracy_drop,
             seed=seed,
             layers=True,
         ).to_json()
-    return {
-        "reference": {"name": str(reference), **compared["reference"], "bytes": _size(reference)},
-        "candidate": {"name": str(candidate), **compared["candidates"]["candidate"], "bytes": _size(candidate)},
-        "warnings": list(missing),
-    }
+    reference_section = {"name": str(reference), **compared["reference"], "bytes": _size(reference)}
+    section = {"name": str(candidate), **compared["candidates"]["candidate"], "bytes": _size(candidate)}
+    return {"reference": reference_section, "candidate": section, "warnings": list(missing)}
 
 
 def _size(model: Any) -> int | None:

@@ -113,13 +113,10 @@ def finetune(
     """
     strategy = start_strategy(recipe.training.strategy)
     current = _tf_keras_model(model)
-    count = count_of(train)
-    steps = batches_of(count, recipe.training.batch_size)
+    steps = batches_of(count_of(train), recipe.training.batch_size)
     own = "" if checkpoint_dir is None else _fingerprint(current, recipe, train, seed)
     run = Run(recipe.training, train, seed, strategy, steps, checkpoint_dir, own)
-    key = fingerprint
-    notes: list[str] = []
-    trained = current
+    key, notes, trained = fingerprint, list[str](), current
     with deterministic(seed):
         source = current if distil_from is None else _tf_keras_model(distil_from)
         teacher = lower(source) if recipe.distillation is not None else None

@@ -109,32 +109,7 @@ def convert(
         ConversionError: the model cannot be compressed, or no target could be made; nothing was written.
         OutputError: the disk is full, or the output cannot be put in its place; what was there is as it was.
     """
-    options = ConvertOptions(
-        model=model,
-        output=output,
-        targets=targets,
-        calibration=calibration,
-        evaluation=evaluation,
-        train=train,
-        recipe=recipe,
-        preprocess=preprocess,
-        label_column=label_column,
-        labels=labels,
-        resize=resize,
-        sample_rate=sample_rate,
-        calibration_samples=calibration_samples,
-        max_accuracy_drop=max_accuracy_drop,
-        task=task,
-        suggest=suggest,
-        seed=seed,
-        custom_objects=custom_objects,
-        allow_unsafe_deserialization=allow_unsafe_deserialization,
-        max_load_seconds=max_load_seconds,
-        max_load_memory=max_load_memory,
-        sign_key=sign_key,
-        cache_dir=cache_dir,
-        no_cache=no_cache,
-    )
+    options = ConvertOptions(**locals())  # the arguments have the options' names, which a test keeps
     folder, store = Path(output), open_store(cache_dir, no_cache=no_cache)
     key = None if sign_key is None else SigningKey(sign_key)
     reads = (model, calibration, evaluation, train, sign_key)
