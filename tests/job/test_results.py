@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -88,7 +89,7 @@ def test_a_fact_that_the_schema_does_not_know_is_kept_among_the_targets_own(tmp_
 
 
 @pytest.mark.parametrize("fact", [{"batch_sizes": "eight"}, {"where": Path("a")}])
-def test_a_fact_of_a_wrong_type_is_left_out_with_a_warning(fact: dict[str, object], tmp_path: Path) -> None:
+def test_a_fact_of_a_wrong_type_is_left_out_with_a_warning(fact: dict[str, Any], tmp_path: Path) -> None:
     report = built(tmp_path, **fact)
     assert report.targets["cloud_tpu"].bytes == 100
     assert report.warnings[0] == "labels are missing"
