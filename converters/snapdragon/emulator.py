@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import numpy as np
-from ai_edge_litert.interpreter import Interpreter
 
 from tfcompress.accuracy_diff.runners import Arrays, as_float32, in_fixed_batches
 from tfcompress.converters.snapdragon import emulator_worker
@@ -26,9 +25,9 @@ from tfcompress.converters.snapdragon.context import NpuPart, parts_of
 from tfcompress.converters.snapdragon.sdk import find_sdk
 from tfcompress.errors import ConversionError, one_line
 from tfcompress.graphs.tflite import Tensor, read_tflite
+from tfcompress.graphs.tflite.interpreter import new_interpreter, run
 from tfcompress.graphs.tflite.quantization import dequantize, quantize
 from tfcompress.model import TensorInfo
-from tfcompress.native_output import silenced
 
 __all__ = ["CALL_SECONDS", "EmulatorRunner"]
 
@@ -128,7 +127,7 @@ class EmulatorRunner:
         self._parts = parts_of(self.content)
         npu = [part.onnx for part in self._parts if isinstance(part, NpuPart)]
         self._worker = _Worker(npu, seconds) if npu else None
-        self._interpreters: dict[int, Interpreter] = {}
+        self._interpreters: dict[int, Any] = {}
         self._one_at_a_time = threading.Lock()
 
     @property
@@ -161,15 +160,9 @@ class EmulatorRunner:
         }
 
     def _on_cpu(self, position: int, tflite: bytes, given: Sequence[np.ndarray]) -> list[np.ndarray]:
-        with silenced():
-            interpreter = self._interpreters.get(position)
-            if interpreter is None:
-                interpreter = self._interpreters[position] = Interpreter(model_content=tflite, num_threads=1)
-                interpreter.allocate_tensors()
-            for detail, value in zip(interpreter.get_input_details(), given, strict=True):
-                interpreter.set_tensor(detail["index"], value)
-            interpreter.invoke()
-            return [interpreter.get_tensor(detail["index"]) for detail in interpreter.get_output_details()]
+        if position not in self._interpreters:
+            self._interpreters[position] = new_interpreter(tflite, threads=1)
+        return run(self._interpreters[position], given)
 
 
 def _names(signatures: Sequence[Any]) -> dict[int, str]:

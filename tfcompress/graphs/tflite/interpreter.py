@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,6 +24,7 @@ def new_interpreter(
     reference: bool = False,
     keep_all: bool = False,
     allocate: bool = True,
+    silent: bool = True,
 ) -> Any:
     """An `ai_edge_litert` interpreter of a .tflite.
 
@@ -33,6 +35,7 @@ def new_interpreter(
         reference: compute with LiteRT's reference kernels alone, whatever `xnnpack` says.
         keep_all: keep the values of all tensors, not only those of outputs.
         allocate: make it ready for the file's own input shapes.
+        silent: keep what LiteRT prints from the user; not where the process may open no file.
 
     Raises:
         RuntimeError: LiteRT cannot prepare the file.
@@ -40,7 +43,7 @@ def new_interpreter(
     """
     resolver = OpResolverType.AUTO if xnnpack else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
     resolver = OpResolverType.BUILTIN_REF if reference else resolver
-    with silenced():
+    with silenced() if silent else contextlib.nullcontext():
         interpreter = Interpreter(
             model_content=content,
             num_threads=threads,
