@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from tfcompress.api.diff import diff
     from tfcompress.compression import finetune, strip, wrap
     from tfcompress.console import show_progress
-    from tfcompress.data import Samples, open_data
     from tfcompress.converters.phone.packing import inspect_packed, pack, packed_bytes, unpack
+    from tfcompress.data import Samples, open_data
     from tfcompress.errors import (
         ConversionError,
         DataError,
