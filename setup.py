@@ -42,6 +42,7 @@ SIGN = ["cryptography>=43,<47"]  # signs manifests; the package index's and most
 DEV = [
     *("pytest>=8,<10", "pytest-xdist>=3.6,<4", "hypothesis>=6.100,<7", "ruff>=0.9", "mypy>=1.14", "pyright>=1.1.390"),
     *(*ONNX, *ETHOS_U, *SNAPDRAGON),  # compilers and runtimes are tested for real; their tests skip without them
+    *("brotli>=1.1,<2", "zstandard>=0.22,<1"),  # what packed files are measured against in benchmarks/
     "tensorflow-serving-api>=2.18,<2.22",  # the warm-up file is read with the server's own protos
 ]
 

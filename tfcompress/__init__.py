@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tfcompress.api.diff import diff
     from tfcompress.compression import finetune, strip, wrap
     from tfcompress.console import show_progress
+    from tfcompress.converters.phone.packing import inspect_packed, pack, packed_bytes, unpack
     from tfcompress.data import Samples, open_data
     from tfcompress.errors import (
         ConversionError,
@@ -50,6 +51,7 @@ _HOME = {
     "api.compress": ["compress"],
     "api.diff": ["diff"],
     "console": ["show_progress"],
+    "converters.phone.packing": ["inspect_packed", "pack", "packed_bytes", "unpack"],
     "data": ["Samples", "open_data"],
     "errors": [
         "ConversionError",
@@ -113,13 +115,17 @@ __all__ = [
     "diff",
     "finetune",
     "inspect_model",
+    "inspect_packed",
     "listening",
     "load_model",
     "open_data",
+    "pack",
+    "packed_bytes",
     "show_progress",
     "strip",
     "to_keras3",
     "to_tf_keras",
+    "unpack",
     "verify",
     "wrap",
 ]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from tfcompress.converters.phone.packing.files import pack_bytes
 from tfcompress.graphs.tflite.records import write_tree
 
 _TYPES = {"int8": 9, "float32": 0, "int32": 2, "float16": 1, "uint8": 3, "int64": 4}
@@ -37,6 +39,12 @@ def tflite(constants: list[tuple[str, np.ndarray, np.ndarray | None]]) -> bytes:
     graph.inputs, graph.outputs, graph.operators, graph.name = [], [], [], "main"
     model.subgraphs, model.operatorCodes = [graph], []
     return write_tree(model)
+
+
+@functools.cache
+def packed_layers() -> bytes:
+    """The packed `layered` file; packed once, as many tests begin with it."""
+    return pack_bytes(layered())
 
 
 def layered(seed: int = 0) -> bytes:

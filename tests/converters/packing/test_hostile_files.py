@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.converters.packing.decoders import DECODERS, by_python
-from tests.converters.packing.files import layered, tflite
+from tests.converters.packing.files import layered, packed_layers, tflite
 from tfcompress.converters.phone.packing.array_model import Kind
 from tfcompress.converters.phone.packing.container import Header, decode, read_header
 from tfcompress.converters.phone.packing.directory import Directory, Group, Segment
@@ -65,7 +65,7 @@ def test_a_thousand_mutated_files_hurt_no_decoder() -> None:
 
 @pytest.mark.parametrize("decoder", DECODERS)
 def test_a_file_that_ends_early_is_refused(decoder: str) -> None:
-    packed = pack_bytes(layered())
+    packed = packed_layers()
     ends = [0, 3, 4, 8, 9, 12, 15, 40, len(packed) // 2, len(packed) - 1]
     assert DECODERS[decoder]([packed[:end] for end in ends]) == [None] * len(ends)
 
@@ -129,6 +129,6 @@ def test_a_directory_that_cannot_be_is_refused(changes: dict[str, object]) -> No
 
 
 def test_python_refuses_what_the_checksum_does_not_fit() -> None:
-    packed = bytearray(pack_bytes(layered()))
+    packed = bytearray(packed_layers())
     packed[4] ^= 1
     assert by_python([bytes(packed)]) == [None]
