@@ -169,3 +169,12 @@ def test_compress_prunes_and_saves_a_keras_3_model(cnn_folder: Path, tmp_path: P
     kernel = small.keras_model.get_layer("conv_2").kernel.numpy()
     assert np.mean(kernel == 0) == pytest.approx(0.6, abs=1 / kernel.size)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["recipe.json", "small.keras"]
+
+
+def test_an_undecided_gate_fails_only_if_it_is_strict(cnn_folder: Path, phone: Path, tmp_path: Path) -> None:
+    arguments = ["diff", cnn_folder / "model.keras", phone / "phone/model.tflite"]
+    arguments += [f"--evaluation={cnn_folder / 'test.npz'}", "--samples=20", f"--junit_xml={tmp_path / 'junit.xml'}"]
+    assert printed_json(*arguments)["candidate"]["status"] == "undecided"  # 20 samples cannot show a drop below 0.01
+    assert ET.parse(tmp_path / "junit.xml").getroot().get("failures") == "0"
+    assert printed(*arguments, "--strict_gate")[0] == 3
+    assert ET.parse(tmp_path / "junit.xml").getroot().get("failures") == "1"

@@ -36,6 +36,7 @@ def diff(
     metrics: Sequence[str] = (),
     resume: str | Path | None = None,
     max_accuracy_drop: float = 0.01,
+    strict_gate: bool = False,
     seed: int = 0,
     custom_objects: str | Mapping[str, Any] | None = None,
     allow_unsafe_deserialization: bool = False,

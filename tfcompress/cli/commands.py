@@ -47,7 +47,7 @@ def convert(options: ConvertOptions, parsed: argparse.Namespace) -> int:
     return _finish(tfcompress.convert(**_fields(options)), parsed)
 
 
-_SUMMARIES = {"junit_xml": render_junit, "markdown": render_markdown}
+_SUMMARIES = ("junit_xml", "markdown")
 _EXPORTS = {"model_explorer": write_model_explorer, "tensorboard": write_tensorboard}
 
 
@@ -61,7 +61,9 @@ def _write_summaries(report: Report | DiffReport, parsed: argparse.Namespace) ->
             if flag in _EXPORTS:
                 _EXPORTS[flag](report, name)
             else:
-                Path(name).write_text(_SUMMARIES[flag](report), encoding="utf-8")
+                strict = parsed.strict_gate
+                text = render_junit(report, strict_gate=strict) if flag == "junit_xml" else render_markdown(report)
+                Path(name).write_text(text, encoding="utf-8")
         except OSError as error:
             raise InputError(f"--{flag}={name}: cannot be written: {error.strerror}") from None
 
@@ -96,7 +98,7 @@ def diff(options: DiffOptions, parsed: argparse.Namespace) -> int:
     else:
         _print(render_terminal(typed))
     _write_summaries(typed, parsed)
-    return typed.exit_code()
+    return typed.exit_code(strict_gate=options.strict_gate)
 
 
 def inspect(options: InspectOptions, parsed: argparse.Namespace) -> int:

@@ -88,6 +88,7 @@ def convert(
     sample_rate: int | None = None,
     calibration_samples: int = 500,
     max_accuracy_drop: float = 0.01,
+    strict_gate: bool = False,
     task: str | None = None,
     suggest: bool = False,
     seed: int = 0,
@@ -116,4 +117,4 @@ def convert(
     with silenced(), using(store), published(folder, reads=reads) as work, remarks() as missing:
         state = run_stages(stages.STAGES, State.start(options, work, missing=missing, signing_key=key))
     assert state.report is not None, "the stage `report` comes last"
-    return Conversion(folder, state.report)
+    return Conversion(folder, state.report, strict_gate)

@@ -123,6 +123,9 @@ class _Gate(_Options):
     max_accuracy_drop: float = option(
         0.01, metavar="DROP", help="accuracy gate: the largest accepted drop, absolute (0.01 is one point)"
     )
+    strict_gate: bool = option(
+        False, help="exit with 3 also where the data cannot decide whether the gate is passed (status undecided)"
+    )
     task: str | None = option(
         None, choices=lambda: TASKS, help="what the outputs mean; None finds it from the outputs and labels"
     )
