@@ -96,7 +96,7 @@ def write_members(path: Path, members: Mapping[str, bytes]) -> Path:
 def change_h5(path: Path, change: Callable[[Config], Any]) -> Path:
     """The `.h5` at `path` with its configuration changed in place."""
     with h5py.File(path, "r+") as file:
-        config = json.loads(file.attrs["model_config"])
+        config = json.loads(str(file.attrs["model_config"]))
         change(config)
         file.attrs["model_config"] = json.dumps(config)
     return path
