@@ -209,6 +209,13 @@ def test_header_bombs_are_refused(bomb: str, packed: bool, tmp_path: Path) -> No
         read(path)
 
 
+def test_a_zip_member_without_a_name_is_left_out(tmp_path: Path) -> None:
+    path = image_zip(tmp_path)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(zipfile.ZipInfo("\0nameless"), b"x")  # zipfile cuts a name at its NUL
+    read(path, IMAGE)
+
+
 def png_of(width: int, height: int) -> bytes:
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(bytes(1000))), (b"IEND", b"")]

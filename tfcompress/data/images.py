@@ -169,7 +169,7 @@ def open_image_zip(
         DataError: not a zip, no images, or a member of absurd size.
     """
     with _zip(path) as archive:
-        members = [info for info in archive.infolist() if not info.is_dir()]
+        members = [info for info in archive.infolist() if info.filename and not info.filename.endswith("/")]
     for info in members:
         if info.file_size > MAX_IMAGE_FILE_BYTES:
             raise DataError(

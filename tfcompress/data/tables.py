@@ -92,7 +92,7 @@ class CsvSource:
     def _label(self, cell: str) -> np.ndarray:
         if self.classes:
             return np.asarray(self.classes.index(cell.strip()), np.int64)
-        number = float(cell)
+        number = float(cell.strip())
         return np.asarray(int(number) if number.is_integer() and abs(number) < LARGEST_LABEL else number)
 
 
@@ -161,7 +161,8 @@ def _lines(path: Path, stream: IO[str]) -> Iterator[str]:
 
 def _why_no_numbers(row: list[str], label: int | None) -> str:
     """What keeps a row's input cells from being numbers, and the remedy."""
-    column, cell = next((c, cell) for c, cell in enumerate(row) if c != label and not _is_number(cell))
+    cells = [(column, cell) for column, cell in enumerate(row) if column != label]
+    column, cell = next((each for each in cells if not _is_number(each[1])), cells[0])
     where = f"column {column}"
     if hint := _other_delimiter(row):
         return f"{where}: {cell!r} is no number{hint}"
