@@ -137,7 +137,8 @@ def _range_arrays(content: bytes) -> Iterator[Array]:
 
 def _with_gaps(content: bytes, arrays: list[Array]) -> list[Array]:
     """The arrays, and what is worth it in the gaps between them."""
-    found, position = [], 0
+    found: list[Array] = []
+    position = 0
     for behind in [*arrays, None]:
         end = len(content) if behind is None else behind.offset
         found += _gap_arrays(content, position, end)
