@@ -1,6 +1,6 @@
 """What Qualcomm's compiler will map, without the compiler: a table of what it said, operator by operator.
 
-The compiler decides by an operator and the types of its tensors, and in two cases by more (`structural_refusal`).
+The compiler decides by an operator and the types of its tensors, and in three cases by more (`structural_refusal`).
 ``operators.csv`` has its answer for each such combination that was put to it (LiteRT 2.3.0, QAIRT 2.50.40,
 ``apply_plugin_main --cmd=partition``): models of one operator of every kind in float32, int8, int16, float16 weights
 and dynamic range, and published .tflite files (`benchmarks.snapdragon_operators` makes it).  Columns: the operator; the
@@ -107,12 +107,15 @@ def forecast(model: str | Path | TfliteFile, soc: str, *, layer_names: Collectio
 def structural_refusal(graph: Subgraph, operator: Operator) -> str | None:
     """Why an operator does not map whatever its types are; None where the table decides.
 
-    Seen with the compiler's versions above: a split into one part (yamnet), a shape that only a run tells.
+    Seen with the compiler's versions above: a split into one part (yamnet), a shape that only a run tells, parts of
+    which some are integers and some, that nobody reads, are float.
     """
     if operator.name == "SPLIT" and len(operator.outputs) == 1:
         return "LiteRT Op 'Split' is not supported in Qualcomm Compiler: it has one part"
     if operator.name == "RESHAPE" and graph.tensors[operator.inputs[0]].elements != _elements(graph, operator):
         return "LiteRT Op 'Reshape' is not supported in Qualcomm Compiler: its shape depends on the data"
+    if operator.name == "UNPACK" and len({graph.tensors[index].dtype for index in operator.outputs}) > 1:
+        return "LiteRT Op 'Unpack' is not supported in Qualcomm Compiler: its results have several types"
     return None
 
 
