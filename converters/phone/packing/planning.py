@@ -28,7 +28,7 @@ from tfcompress.converters.phone.packing.layout import Array
 __all__ = ["plan"]
 
 _ALONE = 2048  # elements from which an array may have a group of its own
-_TRIED = 1 << 17  # elements of an array that choices are made on
+_TRIED = 1 << 15  # elements of an array that choices are made on
 _GROUP_BITS = 8 * 14.0  # what a group costs in the directory, about
 _BYTES_A_LANE = 1024  # when coded; a lane costs two
 _PRODUCT_ULPS = 16  # how far a scale may lie from the product for the product to be its prediction
@@ -189,13 +189,18 @@ def _best(content: bytes, array: Array) -> _Choice:
             period = part.count // max(part.columns, 1) if turned else part.columns
             if kind is Kind.COLUMN and not (rows > 1 and 1 < period <= MAX_PERIOD):
                 continue
-            for decay in _DECAYS if kind not in (Kind.NONE, Kind.UNIFORM) else (4,):
-                _, bits = _byte_group(content, part, segments, _Choice(0, kind, decay, turned))
-                tried.append(_Choice(bits * scale, kind, decay, turned))
+            _, bits = _byte_group(content, part, segments, _Choice(0, kind, _DECAYS[0], turned))
+            tried.append(_Choice(bits * scale, kind, _DECAYS[0], turned))
     best = min(tried, key=lambda choice: choice.bits)
     simple = min((c for c in tried if c.kind in _SIMPLE), key=lambda choice: choice.bits)
     # With contexts of the simple kind an array can join others, which saves its group and what each must learn.
-    return best if best.bits + 2 * _GROUP_BITS < simple.bits * 0.995 else simple
+    chosen = best if best.bits + 2 * _GROUP_BITS < simple.bits * 0.995 else simple
+    if chosen.kind in (Kind.NONE, Kind.UNIFORM):
+        return chosen
+    segment = Segment(array.offset, array.count, 0, array.columns if chosen.turned else 0)
+    slower = replace(chosen, decay=_DECAYS[1])
+    costs = [_byte_group(content, array, [segment], one)[1] for one in (chosen, slower)]
+    return chosen if costs[0] <= costs[1] else slower
 
 
 def _centre(array: Array, values: np.ndarray) -> int:
