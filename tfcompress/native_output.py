@@ -125,7 +125,7 @@ def _redirected() -> Iterator[None]:
         descriptor = saved[number]
         if stream is not None and descriptor is not None and _is_descriptor(stream, number):
             # A name that is no UTF-8 must not end the run that prints it.
-            copy = os.dup(descriptor)
+            copy = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 3)
             _real[number] = os.fdopen(copy, "w", encoding="utf-8", errors="backslashreplace", buffering=1)
         elif stream is not None:
             _real[number] = stream
@@ -166,8 +166,8 @@ def _flush(streams: Mapping[int, TextIO | None]) -> None:
 
 
 def _duplicate(number: int) -> int | None:
-    """A copy of a descriptor; None where it is closed."""
+    """A copy of a descriptor, never one of the three standard ones that is closed; None where it is closed itself."""
     try:
-        return os.dup(number)
+        return fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, 3)
     except OSError:
         return None
