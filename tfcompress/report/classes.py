@@ -91,8 +91,8 @@ def confusions(report: Report, targets: Sequence[tuple[str, TargetSection]]) -> 
             continue
         names = tuple(class_name(report.reference, index) for index in range(len(after)))
         cells = [(truth, answer) for truth in range(len(after)) for answer in range(len(after)) if truth != answer]
-        moved = [cell for cell in cells if before[cell[0]][cell[1]] != after[cell[0]][cell[1]]]
-        moved.sort(key=lambda cell: before[cell[0]][cell[1]] - after[cell[0]][cell[1]])
+        gains = {(truth, answer): before[truth][answer] - after[truth][answer] for truth, answer in cells}
+        moved = sorted((cell for cell in cells if gains[cell]), key=gains.__getitem__)
         pairs = tuple((names[t], names[a], before[t][a], after[t][a]) for t, a in moved[:MOST_PAIRS])
         rows = tuple(_shares(row, truth) for truth, row in enumerate(after)) if len(after) <= LARGEST_TABLE else ()
         yield Confusion(key, section.title or key, pairs, names, rows)

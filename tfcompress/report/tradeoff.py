@@ -159,7 +159,8 @@ def _point(
 def _panel(title: str, x_name: str, y_name: str, write: Write, points: Sequence[_Point], limit: float | None) -> Panel:
     heights = [value for point in points for value in (point.good, *(point.interval or ()))]
     gate = None if limit is None else -100 * limit
-    low, high = min([*heights, *([] if gate is None else [gate])]), max(heights)
+    lowest: float = min(heights)
+    low, high = lowest if gate is None else min(lowest, gate), max(heights)
     room = max((high - low) * 0.08, 0.05)
     y = _Axis(low - room, high + room, HEIGHT - BOTTOM, TOP)
     costs = [math.log10(point.cost) for point in points]

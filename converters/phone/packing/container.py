@@ -93,7 +93,7 @@ def read_header(data: bytes) -> Header:
 def _primed(table_bits: int) -> ByteModel:
     """A model that has seen the ordinary parts of a .tflite; to be copied, not used."""
     model = ByteModel(lambda _, bit: bit, table_bits)
-    model.learn(resources.files(__package__).joinpath("primer.bin").read_bytes())
+    model.learn(resources.files(__name__.rpartition(".")[0]).joinpath("primer.bin").read_bytes())
     return model
 
 

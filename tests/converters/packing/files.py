@@ -23,9 +23,9 @@ def tensor(name: str, values: np.ndarray, buffers: list[Any], *, scales: np.ndar
     made.name, made.shape, made.buffer = name, list(values.shape), len(buffers) - 1
     made.type = _TYPES[values.dtype.name]
     if scales is not None:
-        made.quantization = schema.QuantizationParametersT()
-        made.quantization.scale = scales.astype(np.float32)
-        made.quantization.zeroPoint = np.zeros(len(scales), np.int64)
+        parameters: Any = schema.QuantizationParametersT()
+        parameters.scale, parameters.zeroPoint = scales.astype(np.float32), np.zeros(len(scales), np.int64)
+        made.quantization = parameters
     return made
 
 

@@ -25,7 +25,7 @@ def symbol_of(layer: Any) -> str | None:
     return layer.symbol.removeprefix("compat.v1.") if type(layer) is TFOpLambda else None
 
 
-def with_arrays(value: object) -> Any:
+def with_arrays(value: Any) -> Any:
     """Arguments, their constants as arrays.
 
     A model made in code may hold tensors, one that was saved nested lists, which Keras makes lists of tensors in a
@@ -43,7 +43,7 @@ def with_arrays(value: object) -> Any:
     return tuple(parts) if isinstance(value, tuple) else parts
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: Any) -> bool:
     return isinstance(value, float) or (isinstance(value, tf.Tensor) and value.dtype.is_floating and value.ndim == 0)
 
 

@@ -20,10 +20,12 @@ class Tensor(Protocol):
     @property
     def shape(self) -> Any:
         """Sizes of the dimensions; None for an open one."""
+        ...
 
     @property
     def dtype(self) -> Any:
         """`tf.DType` or name of the type."""
+        ...
 
     def __add__(self, other: object, /) -> Tensor: ...
     def __radd__(self, other: object, /) -> Tensor: ...
@@ -42,12 +44,15 @@ class Variable(Tensor, Protocol):
     @property
     def name(self) -> str:
         """Name in the model."""
+        ...
 
     def assign(self, value: object, /) -> object:
         """Set the value, an array of the variable's shape."""
+        ...
 
     def numpy(self) -> np.ndarray:
         """The value."""
+        ...
 
 
 class Layer(Protocol):
@@ -56,26 +61,33 @@ class Layer(Protocol):
     @property
     def name(self) -> str:
         """Name in the model."""
+        ...
 
     @property
     def weights(self) -> Sequence[Variable]:
         """All weights, trainable or not."""
+        ...
 
     @property
     def trainable_weights(self) -> Sequence[Variable]:
         """The weights that training changes."""
+        ...
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the layer on tensors."""
+        ...
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
+        ...
 
     def get_weights(self) -> list[np.ndarray]:
         """Values of all weights."""
+        ...
 
     def set_weights(self, weights: Sequence[np.ndarray], /) -> None:
         """Set the values of all weights."""
+        ...
 
 
 class KerasModel(Layer, Protocol):
@@ -84,23 +96,30 @@ class KerasModel(Layer, Protocol):
     @property
     def layers(self) -> Sequence[Layer]:
         """The outermost layers."""
+        ...
 
     @property
     def inputs(self) -> Sequence[Tensor]:
         """Symbolic inputs."""
+        ...
 
     @property
     def outputs(self) -> Sequence[Tensor]:
         """Symbolic outputs."""
+        ...
 
     def get_layer(self, name: str) -> Layer:
         """The outermost layer of that name."""
+        ...
 
     def predict(self, x: Any, **kwargs: Any) -> Any:
         """Outputs for a batch, or for many batches."""
+        ...
 
     def compile(self, **kwargs: Any) -> None:
         """Prepare the model for training."""
+        ...
 
     def count_params(self) -> int:
         """Number of weights."""
+        ...

@@ -180,7 +180,7 @@ class _Rebuilding:
             self.layers[id(layer)] = self._make(layer)
         return self.layers[id(layer)]
 
-    def _make(self, layer: Layer) -> Any:
+    def _make(self, layer: Any) -> Any:
         if isinstance(layer, Keras3Layer | TfKerasLayer):
             return copy_of(layer.layer)
         if isinstance(layer, FrozenLambda | FrozenLambda3):
