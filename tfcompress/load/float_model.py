@@ -72,7 +72,9 @@ def float_model_from_keras(
 def _run(model: Any, inputs: Structure, outputs: Structure, values: Mapping[str, Any]) -> dict[str, Any]:
     """One inference pass: {input name: tensor} to {output name: tensor}."""
     # Layers of Keras 3 with dropout advance their seeds at inference too; the scope keeps such writes out of the graph.
-    scope = keras.StatelessScope() if isinstance(model, keras.Model) else contextlib.nullcontext()
-    with scope:
+    # A layer that carries its state from batch to batch must write it, though.
+    keeps_state = any(getattr(layer, "stateful", False) for layer in all_layers(model))
+    stateless = isinstance(model, keras.Model) and not keeps_state
+    with keras.StatelessScope() if stateless else contextlib.nullcontext():
         result = model(inputs.pack(values), training=False)
     return outputs.unpack(result)
