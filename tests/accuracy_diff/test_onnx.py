@@ -95,7 +95,7 @@ def test_an_onnx_file_can_be_either_side_of_a_diff(bench: Bench, tmp_path: Path)
 def test_a_broken_onnx_file_is_refused_in_one_line(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "broken.onnx"
     path.write_bytes(content)
-    with pytest.raises(ModelError, match=r"broken\.onnx: ONNX Runtime cannot load it") as caught:
+    with pytest.raises(ModelError, match=r"broken\.onnx: (corrupt, or )?not an \.onnx") as caught:
         runner_for(path)
     assert "\n" not in str(caught.value)
 

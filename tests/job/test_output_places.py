@@ -257,6 +257,7 @@ def test_siblings_that_look_like_ours_stay(tmp_path: Path) -> None:
 WRITER = """
 import signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # shells let what runs in the background ignore it
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # and nohup lets it ignore this one
 from pathlib import Path
 from tfcompress.job import publishing
 from tfcompress.job.manifest import write_manifest

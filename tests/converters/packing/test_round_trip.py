@@ -135,7 +135,7 @@ def test_the_decoders_hold_the_primer_of_this_package() -> None:
     import importlib.util
 
     primer = (SOURCES.parent / "primer.bin").read_bytes()
-    specification = importlib.util.spec_from_file_location("embed_primer", SOURCES / "embed_primer.py")
+    specification = importlib.util.spec_from_file_location("embed_primer", SOURCES.parent / "embed_primer.py")
     assert specification is not None
     assert specification.loader is not None
     module = importlib.util.module_from_spec(specification)

@@ -51,11 +51,16 @@ class Weights:
 
 @dataclass(frozen=True, kw_only=True)
 class XnnpackShare:
-    """Operators in the main graph, how many XNNPACK takes here, and {name: number} of those that it leaves."""
+    """Operators in the main graph, how many XNNPACK takes here, and {name: number} of those that it leaves.
+
+    Attributes:
+        reasons: {operator: why one of them was left}; empty in the report of an older version.
+    """
 
     operators: int
     taken: int
     left: Mapping[str, int]
+    reasons: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Writes primer.bin into the decoders: ``python converters/phone/packing/decoders/embed_primer.py``."""
+"""Writes primer.bin into the decoders: ``python converters/phone/packing/embed_primer.py``."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def embedded(language: str, primer: bytes) -> str:
 
 def main() -> None:
     """Replace what lies between the two marks of each decoder."""
-    primer = (HERE.parent / "primer.bin").read_bytes()
+    primer = (HERE / "primer.bin").read_bytes()
     for language in ("c", "js"):
-        path = HERE / f"tfcz.{language}"
+        path = HERE / "decoders" / f"tfcz.{language}"
         text = path.read_text(encoding="utf-8")
         begin, end = text.index("\n", text.index("/* PRIMER BEGIN")) + 1, text.index("/* PRIMER END")
         path.write_text(text[:begin] + embedded(language, primer) + text[end:], encoding="utf-8")
