@@ -72,6 +72,12 @@ def test_a_full_device_is_one_line(cnn_folder: Path, tmp_path: Path) -> None:
     assert "standard output" in done.stderr
 
 
+def _as_in_a_terminal() -> None:
+    """Shells let what runs in the background ignore SIGINT, and nohup SIGHUP; the command inherits that."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_a_signal_ends_a_conversion_in_one_line(number: signal.Signals, cnn_folder: Path, tmp_path: Path) -> None:
@@ -83,7 +89,7 @@ def test_a_signal_ends_a_conversion_in_one_line(number: signal.Signals, cnn_fold
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        preexec_fn=_as_in_a_terminal,
     ) as process:
         while len(os.listdir(tmp_path)) == 1 and process.poll() is None:
             time.sleep(0.1)
