@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import sys
 from typing import Any
 
 from tfcompress.errors import InputError
@@ -24,7 +25,7 @@ _WHILE_IMPORTING = {"TF_CPP_MIN_LOG_LEVEL": "3", BACKEND: "tensorflow"}  # both 
 
 def _import_all() -> tuple[Any, Any, Any, Any]:
     _check_backend(os.environ.get(BACKEND, "tensorflow"))
-    before = dict(os.environ)
+    before, path = dict(os.environ), list(sys.path)
     levels = {name: logging.getLogger(name).level for name in ("absl", "tensorflow")}
     os.environ.update({**_WHILE_IMPORTING, **{k: v for k, v in before.items() if k == "TF_CPP_MIN_LOG_LEVEL"}})
     try:
@@ -43,6 +44,7 @@ def _import_all() -> tuple[Any, Any, Any, Any]:
                 os.environ[name] = before[name]
         for name, level in levels.items():
             logging.getLogger(name).setLevel(level)
+        sys.path[:] = path  # one of the imports may append the current folder
     _check_backend(modules[2].backend.backend())
     return modules[0], modules[1], modules[2], modules[3]
 

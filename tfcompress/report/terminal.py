@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -53,10 +54,7 @@ def render_inspection(facts: Mapping[str, Any]) -> RenderableType:
         return Group(*compile_tables(rows))
     if "models" in facts:
         notes = [Text(str(note), style="yellow") for note in facts.get("notes") or ()]
-        tables = [
-            [Text(str(one["model"]), style="bold", no_wrap=True, overflow="ignore"), render_inspection(one)]
-            for one in facts["models"]
-        ]
+        tables = [[Text(Path(one["model"]).name, style="bold"), render_inspection(one)] for one in facts["models"]]
         return Group(*notes, *[part for table in tables for part in table])
     if "logs" in facts:
         return Group(*log_tables(facts["logs"]))
