@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from tfcompress.converters.artifact import Artifact
 from tfcompress.converters.forecast import Cost, Forecast
-from tfcompress.errors import RecipeError
+from tfcompress.errors import InputError, RecipeError
 from tfcompress.recipe.section import Section
 
 if TYPE_CHECKING:  # these bring TensorFlow
@@ -34,6 +34,7 @@ __all__ = [
     "Target",
     "TargetTable",
     "parse_targets",
+    "require_tflite",
     "title_of",
 ]
 
@@ -182,6 +183,16 @@ def parse_targets(names: str | Sequence[str]) -> tuple[str, ...]:
     if not wanted:
         raise RecipeError(f"--targets: no target given, expected one or more of {','.join(TARGETS)}")
     return tuple(dict.fromkeys(wanted))
+
+
+def require_tflite(path: Path, target: str) -> None:
+    """Refuse to inspect anything but a .tflite for a target.
+
+    Raises:
+        InputError: the path has another ending.
+    """
+    if path.suffix != ".tflite":
+        raise InputError(f"--target={target}: needs a .tflite, got {path}; convert the model first")
 
 
 def title_of(name: str) -> str:

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tfcompress.converters.artifact import Artifact
 from tfcompress.converters.forecast import Cost, Forecast
-from tfcompress.converters.target import Facts, ReportRow, Step, Target
-from tfcompress.errors import InputError
+from tfcompress.converters.target import Facts, ReportRow, Step, Target, require_tflite
 from tfcompress.recipe import EdgeTpu, Recipe
 
 if TYPE_CHECKING:
@@ -69,8 +68,7 @@ def _inspect_together(paths: Sequence[Path], recipe: Recipe) -> Facts:
 
 
 def _check_suffix(path: Path) -> None:
-    if path.suffix != ".tflite":
-        raise InputError(f"--target=edgetpu: needs a .tflite, got {path}; convert the model first")
+    require_tflite(path, "edgetpu")
 
 
 def _costs(facts: Facts) -> tuple[Cost, ...]:

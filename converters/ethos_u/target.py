@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from tfcompress.converters.artifact import Artifact
 from tfcompress.converters.forecast import Forecast
 from tfcompress.converters.npu.reporting import costs_of, report_rows
-from tfcompress.converters.target import Facts, Target
-from tfcompress.errors import InputError, MissingExtraError
+from tfcompress.converters.target import Facts, Target, require_tflite
+from tfcompress.errors import MissingExtraError
 from tfcompress.recipe import EthosU, Recipe
 
 if TYPE_CHECKING:
@@ -37,8 +37,7 @@ def _depends_on(recipe: Recipe) -> Facts:
 def _inspect(path: Path, recipe: Recipe) -> Forecast:
     from tfcompress.converters.ethos_u.compiler import compile_for
 
-    if path.suffix != ".tflite":
-        raise InputError(f"--target=ethos_u: needs a .tflite, got {path}; convert the model first")
+    require_tflite(path, "ethos_u")
     content = path.read_bytes()
     mapping = [compile_for(content, config).mapping.to_json() for config in recipe.ethos_u.configs]
     return Forecast("mapping", mapping, costs_of({"mapping": mapping}))

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tfcompress.converters.artifact import Artifact
 from tfcompress.converters.forecast import Forecast
 from tfcompress.converters.npu.reporting import costs_of, report_rows
-from tfcompress.converters.target import Facts, Target
-from tfcompress.errors import InputError
+from tfcompress.converters.target import Facts, Target, require_tflite
 from tfcompress.recipe import Recipe, Snapdragon
 
 if TYPE_CHECKING:
@@ -38,8 +37,7 @@ def _inspect(path: Path, recipe: Recipe) -> Forecast:
     """Each chip by the compiler, where it is installed; else by the forecast."""
     from tfcompress.converters.snapdragon.inspection import inspect
 
-    if path.suffix != ".tflite":
-        raise InputError(f"--target=snapdragon: needs a .tflite, got {path}; convert the model first")
+    require_tflite(path, "snapdragon")
     mapping = [entry.to_json() for entry in inspect(path, recipe.snapdragon.socs)]
     return Forecast("mapping", mapping, costs_of({"mapping": mapping}))
 
