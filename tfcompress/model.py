@@ -10,6 +10,7 @@ import numpy as np
 
 from tfcompress.runtime import tf
 from tfcompress.tensor_info import TensorInfo
+from tfcompress.usage import Usage
 
 __all__ = ["Flavor", "FloatModel", "TensorInfo"]
 
@@ -30,7 +31,8 @@ class FloatModel:
         outputs: in the model's own order.
         function: maps {input name: tf.Tensor} to {output name: tf.Tensor}, in inference mode; traceable by tf.function.
         quantization_aware: `keras_model` carries tfmot quantize wrappers with trained ranges.
-        fingerprint: of all that the model was made from, see `tfcompress.cache`; None where nothing can name that.
+        usage: how an app has to feed it and to read its outputs, as far as that is known.
+    fingerprint: of all that the model was made from, see `tfcompress.cache`; None where nothing can name that.
     """
 
     name: str
@@ -42,6 +44,7 @@ class FloatModel:
     outputs: tuple[TensorInfo, ...]
     function: Callable[[Mapping[str, Any]], dict[str, Any]] = field(repr=False)
     quantization_aware: bool = False
+    usage: Usage = field(default_factory=Usage)
     fingerprint: str | None = None
 
     def concrete_function(self, batch_size: int | None) -> Any:

@@ -16,11 +16,11 @@ from tfcompress.converters.edgetpu.picture import mapping_svg
 from tfcompress.converters.edgetpu.repairs import repair_int8_file
 from tfcompress.converters.litert import Int8Model, describe, quantize_int8, with_fixed_sizes
 from tfcompress.converters.litert.float_tflite import first_sample, float_file
+from tfcompress.converters.litert.metadata import with_metadata
 from tfcompress.converters.rewriting import EDGETPU, REWRITES, AppliedRewrite, Rewritten, rewrite_graph, rows_for
 from tfcompress.data import Samples
 from tfcompress.errors import ConversionError
 from tfcompress.graphs.tflite import read_tflite
-from tfcompress.graphs.tflite.finished import finished
 from tfcompress.layer_names import all_layers
 from tfcompress.model import FloatModel
 from tfcompress.recipe import Recipe
@@ -53,7 +53,7 @@ def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, outp
     content, repairs = repair_int8_file(result.content, leaky_relu=any(rewrite.in_int8 for rewrite in rewrites))
     repairs = (*left_out, *repairs)
     path = output / FILE_NAME
-    path.write_bytes(finished(content))
+    path.write_bytes(with_metadata(content, model))
     facts = {**describe(path), "engine": {"name": result.engine, "reason": result.reason}, "repairs": list(repairs)}
     mapping_notes: list[str] = []
     with optional("edgetpu: the forecast of its mapping"):

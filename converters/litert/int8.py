@@ -15,6 +15,7 @@ from tfcompress.converters.litert.indices import index_path
 from tfcompress.converters.litert.interface import indices_as_integers, with_uint8_edges
 from tfcompress.converters.litert.limits import Limits
 from tfcompress.converters.litert.patterns import tensors_of_layers
+from tfcompress.converters.litert.pixels import with_pixel_ranges
 from tfcompress.converters.litert.quality import improve_weights, plan_for
 from tfcompress.converters.litert.quality_search import closest
 from tfcompress.converters.litert.recurrent import state_tensors
@@ -114,6 +115,7 @@ def _quantized(
     )
     improved, notes = improve_weights(float_content, samples, plan_for(options), dense_per_channel=dense_per_channel)
     calibration = _calibrated(improved, samples, options) if ranges is None else _fresh(ranges, improved, samples)
+    calibration = with_pixel_ranges(calibration, file, model)
     result = quantize_calibrated(improved, calibration, options, limits)
     if allow_int16 and result.engine == "litert" and not limits.int16:
         result, limits = _with_wide_states(result, state_tensors(model, file), options, limits)

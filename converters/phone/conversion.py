@@ -12,9 +12,9 @@ from tfcompress.converters.litert import converter_engine, schemes
 from tfcompress.converters.litert.facts import describe
 from tfcompress.converters.litert.float_tflite import float_file
 from tfcompress.converters.litert.int8 import quantize_int8
+from tfcompress.converters.litert.metadata import with_metadata
 from tfcompress.data import Samples
 from tfcompress.data.fixed_sizes import with_fixed_sizes
-from tfcompress.graphs.tflite.finished import finished
 from tfcompress.model import FloatModel
 from tfcompress.recipe import Recipe
 
@@ -53,7 +53,7 @@ def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, outp
     model = with_fixed_sizes(model, calibration)
     made = (_stored if recipe.post_training.scheme in SCHEMES else _calibrated)(model, calibration, recipe)
     path = output / FILE_NAME
-    path.write_bytes(finished(made.content))
+    path.write_bytes(with_metadata(made.content, model))
     if made.ranges is not None and calibration is not None:
         replace(made.ranges, data_sha256=calibration.sha256).save(output / RANGES_NAME)
     facts = {**describe(path, made.float_content), **made.facts}

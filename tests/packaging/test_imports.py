@@ -38,6 +38,7 @@ LAYERS = [  # each may import those before it, never those after
         "progress",
         "task_names",
         "tensor_info",
+        "usage",
         "typed_json",
     },
     {"interruption", "process_state", "remarks"},

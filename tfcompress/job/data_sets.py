@@ -10,10 +10,12 @@ from tfcompress.cache import store_in_use
 from tfcompress.converters import TARGETS
 from tfcompress.data import Samples, open_data
 from tfcompress.data.content import content_of
+from tfcompress.data.usage import usage_of
 from tfcompress.errors import InputError
 from tfcompress.job.options import ConvertOptions
 from tfcompress.recipe import Recipe
 from tfcompress.tensor_info import TensorInfo
+from tfcompress.usage import Usage
 
 __all__ = ["DataSets"]
 
@@ -26,11 +28,13 @@ class DataSets:
         calibration: representative data; None where none was given.
         evaluation: what artifacts are compared on: the calibration data where nothing else was given.
         train: for fine-tuning: the calibration data where nothing else was given.
+        usage: how an app has to use the model, as far as the data show.
     """
 
     calibration: Samples | None
     evaluation: Samples | None
     train: Samples | None
+    usage: Usage = field(default_factory=Usage)
     _hashes: dict[int, str] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
@@ -57,12 +61,10 @@ class DataSets:
             return replace(samples, content=content_of(samples, known))
 
         representative = opened(options.calibration, "calibration")
-        return cls(
-            representative,
-            opened(options.evaluation, "evaluation") or representative,
-            opened(options.train, "train") or representative,
-            hashes,
-        )
+        evaluation = opened(options.evaluation, "evaluation") or representative
+        train = opened(options.train, "train") or representative
+        usage = usage_of((evaluation, representative, train), options.sample_rate)
+        return cls(representative, evaluation, train, usage, hashes)
 
     def warnings(self) -> tuple[str, ...]:
         """What a reader of the figures must know about the data."""

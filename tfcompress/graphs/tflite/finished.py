@@ -8,6 +8,8 @@ a bias at an odd address.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import flatbuffers
@@ -24,11 +26,12 @@ LARGEST_FLATBUFFER = 2**31 - 2**20
 _IDENTIFIER = b"TFL3"
 
 
-def finished(content: bytes) -> bytes:
+def finished(content: bytes, metadata: Mapping[str, bytes] = MappingProxyType({})) -> bytes:
     """The file with its constants inside of the flatbuffer, each at a multiple of 16 bytes, and nothing unused.
 
     Args:
         content: a .tflite; one of 2 GB and more comes back as it is.
+        metadata: {name: content} of buffers to add that belong to no tensor.
     """
     if len(content) > LARGEST_FLATBUFFER:
         return content
@@ -36,6 +39,11 @@ def finished(content: bytes) -> bytes:
     model.drop_unused()
     tree = model.tree()
     tree.buffers = [_AlignedBuffer(buffer.data) for buffer in tree.buffers]
+    for name, value in metadata.items():
+        entry = schema.MetadataT()
+        entry.name, entry.buffer = name.encode(), len(tree.buffers)
+        tree.metadata = [*(tree.metadata or []), entry]
+        tree.buffers.append(_AlignedBuffer(np.frombuffer(value, np.uint8)))
     builder = flatbuffers.Builder(len(content) + 1024)
     builder.Finish(tree.Pack(builder), file_identifier=_IDENTIFIER)
     return bytes(builder.Output())

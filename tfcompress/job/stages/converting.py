@@ -23,7 +23,8 @@ __all__ = ["CONVERT"]
 def _fingerprint(state: State, part: str) -> str | None:
     target = TARGETS[part]
     samples = "" if state.representative is None else state.representative.identity
-    given = (state.ids["load"], state.ids.get("training", ""), target.takes_quantizers, samples)
+    usage = state.data_sets.usage
+    given = (state.ids["load"], state.ids.get("training", ""), target.takes_quantizers, samples, usage)
     return fingerprint_of(f"artifact for {part}", *given, target.depends_on(state.recipe), target.tools())
 
 
@@ -54,13 +55,14 @@ def _artifact(state: State, name: str) -> Artifact | ConversionError:
 
 
 def _model_for(state: State, name: str) -> FloatModel:
+    usage = state.data_sets.usage
     if state.trained is None:
-        return state.model.model.value
+        return replace(state.model.model.value, usage=usage)
     compressed, takes_quantizers = state.trained.compressed.value, TARGETS[name].takes_quantizers
     trained = compressed.trained if takes_quantizers else compressed.plain
     model = float_model_from_keras(trained, name=state.model.facts.name)
     which = "trained" if trained is compressed.trained else "plain"
-    return replace(model, fingerprint=fingerprint_of(which, state.ids["training"]))
+    return replace(model, usage=usage, fingerprint=fingerprint_of(which, state.ids["training"]))
 
 
 def _keep(state: State, part: str) -> bytes | None:

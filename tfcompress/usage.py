@@ -1,0 +1,37 @@
+"""What an app has to know to use a model, beyond its shapes: the scaling of inputs and the names of classes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+__all__ = ["Normalization", "Usage"]
+
+
+@dataclass(frozen=True)
+class Normalization:
+    """From the pixels of an image, 0 to 255, to the model's input: (pixel - mean) / std.
+
+    Attributes:
+        mean: one value, or one per channel.
+        std: as many as `mean`.
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Usage:
+    """How a model is fed and read.
+
+    Attributes:
+        class_names: in the model's order; empty where nobody gave them.
+        normalization: {input name: how its pixels are scaled}, only of inputs that are known to be images and whose
+            scaling is such a formula.
+        sample_rate: in Hz, of the sounds that the model takes; None where it takes none or the rate is not known.
+    """
+
+    class_names: tuple[str, ...] = ()
+    normalization: Mapping[str, Normalization] = field(default_factory=dict)
+    sample_rate: int | None = None
