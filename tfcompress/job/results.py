@@ -12,7 +12,9 @@ from tfcompress import console
 from tfcompress.accuracy_diff import suggest
 from tfcompress.accuracy_diff.causes import Cause
 from tfcompress.accuracy_diff.comparison import plain
+from tfcompress.cache import remembered
 from tfcompress.converters import DEFAULT_TARGETS, TARGETS, Artifact
+from tfcompress.converters.phone.packing import packed_bytes
 from tfcompress.errors import ConversionError, InputError
 from tfcompress.graphs.tflite.weights import count_weights
 from tfcompress.job.manifest import versions
@@ -20,12 +22,15 @@ from tfcompress.job.state import State
 from tfcompress.load import inspect_model
 from tfcompress.model import FloatModel
 from tfcompress.recipe import Recipe
+from tfcompress.remarks import optional
 from tfcompress.report import figures
 from tfcompress.report.schema import NOT_COMPARED, Compression, GateLimit, Model, Reference, Report, TargetSection
 from tfcompress.report.steps import steps, trained_stages
 from tfcompress.typed_json import field_hints, from_plain, to_plain
 
 __all__ = ["build_report", "model_section"]
+
+_LARGEST_PACKED = 4 << 20  # bytes; packing takes about 3 seconds a MiB
 
 
 def model_section(model: FloatModel) -> Mapping[str, Any]:
@@ -99,6 +104,8 @@ def _target(name: str, attempt: State, recipe: Recipe, lost: list[str]) -> Targe
     facts: dict[str, Any] = {"bytes": _bytes(artifact.runnable), **artifact.facts}
     if artifact.runnable.suffix == ".tflite":
         facts["weights"] = count_weights(artifact.runnable).to_json()
+        with optional(f"{name}: its size when packed"):
+            facts["packed_bytes"] = _packed_bytes(artifact.runnable)
     rows = [
         {"label": row.label, "value": figures.with_unit(row.value, row.unit), "summary": True}
         for row in target.report_rows(facts)
@@ -109,6 +116,14 @@ def _target(name: str, attempt: State, recipe: Recipe, lost: list[str]) -> Targe
     facts |= {"title": target.title, "rows": rows, "notes": artifact.notes, "files": _files(artifact)}
     facts["next_steps"] = [{"text": step.text, "command": step.command} for step in target.next_steps(facts)]
     return _section(name, facts, lost)
+
+
+def _packed_bytes(path: Path) -> int | None:
+    """What ``tfcompress pack`` makes of a .tflite; None above 4 MiB, where it takes too long."""
+    content = path.read_bytes()
+    if len(content) > _LARGEST_PACKED:
+        return None
+    return remembered(int, "packed bytes", (content,), lambda: int(packed_bytes(content)["packed_bytes"]))
 
 
 def _compared(attempt: State, name: str, recipe: Recipe) -> dict[str, Any]:

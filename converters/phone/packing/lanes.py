@@ -8,7 +8,7 @@ are; what the step decoded changes the contexts of the next one.  States go on f
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -161,16 +161,20 @@ class _Coded:
     start: np.ndarray
     bits: int
 
+    @property
+    def cost(self) -> float:
+        """How many bits the values take."""
+        used = self.frequency[self.frequency > 0].astype(np.float64)
+        return float(self.bits * len(used) - np.log2(used).sum())
 
-def _modelled(plan: ArrayPlan, values: np.ndarray, above: np.ndarray | None) -> _Coded:
-    """What the decoder will have in its tables for each value."""
-    grid = _by_step(values, plan.steps)
-    contexts = _all_contexts(plan, grid, len(values), above)
-    bits = plan.bits(len(values))
+
+def _modelled(plan: ArrayPlan, count: int, grid: np.ndarray, contexts: np.ndarray) -> _Coded:
+    """What the decoder will have in its tables for each value of a grid, [steps, lanes], with these contexts."""
+    bits = plan.bits(count)
     model = ArrayModel(plan.kind, plan.centre, plan.present, bits)
     coded = _Coded(np.zeros(grid.shape, np.uint16), np.zeros(grid.shape, np.uint16), bits)
     table = start = np.empty(0)
-    for first, behind, active in _blocks(len(values), plan.steps):
+    for first, behind, active in _blocks(count, plan.steps):
         if active > 0:
             table = model.frequencies()
             start = table.cumsum(1) - table
@@ -193,11 +197,17 @@ def _all_contexts(plan: ArrayPlan, grid: np.ndarray, count: int, above: np.ndarr
     return found
 
 
-def coded_bits(plan: ArrayPlan, values: np.ndarray, above: np.ndarray | None = None) -> float:
-    """How many bits an array costs with a plan, without coding it."""
-    coded = _modelled(plan, values, above)
-    used = coded.frequency[coded.frequency > 0].astype(np.float64)
-    return float(coded.bits * len(used) - np.log2(used).sum())
+def coded_bits(plans: Sequence[ArrayPlan], values: np.ndarray, above: np.ndarray | None = None) -> list[float]:
+    """How many bits an array costs with each of several plans, without coding it.
+
+    Args:
+        plans: alike but for `ArrayPlan.present`, so that they share their contexts.
+        values: uint8 [n].
+        above: for `Kind.PLANE`, the bytes above these, uint8 [n].
+    """
+    grid = _by_step(values, plans[0].steps)
+    contexts = _all_contexts(plans[0], grid, len(values), above)
+    return [_modelled(plan, len(values), grid, contexts).cost for plan in plans]
 
 
 class LaneEncoder:
@@ -215,9 +225,9 @@ class LaneEncoder:
             values: uint8 [n].
             above: for `Kind.PLANE`, the bytes above these, uint8 [n].
         """
-        coded = _modelled(plan, values, above)
-        used = coded.frequency[coded.frequency > 0].astype(np.float64)
-        self.bits.append(float(coded.bits * len(used) - np.log2(used).sum()))
+        grid = _by_step(values, plan.steps)
+        coded = _modelled(plan, len(values), grid, _all_contexts(plan, grid, len(values), above))
+        self.bits.append(coded.cost)
         self._arrays.append(coded)
 
     @property

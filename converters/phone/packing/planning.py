@@ -29,6 +29,7 @@ __all__ = ["plan"]
 
 _ALONE = 2048  # elements from which an array may have a group of its own
 _TRIED = 1 << 15  # elements of an array that choices are made on
+_TRIAL_STEPS = 256  # values a lane in a trial
 _GROUP_BITS = 8 * 14.0  # what a group costs in the directory, about
 _BYTES_A_LANE = 1024  # when coded; a lane costs two
 _PRODUCT_ULPS = 16  # how far a scale may lie from the product for the product to be its prediction
@@ -224,6 +225,12 @@ def _steps(planes: np.ndarray, period: int) -> int:
     return -(-steps // period) * period if period else steps
 
 
+def _trial_steps(steps: int, period: int) -> int:
+    """Values a lane for a trial: short lanes, of which many run side by side, cost little time and nearly the same."""
+    few = -(-_TRIAL_STEPS // period) * period if period else _TRIAL_STEPS
+    return min(steps, few)
+
+
 def _array_plan(
     values: np.ndarray, choice: _Choice, centre: int, steps: int, period: int = 0, above: np.ndarray | None = None
 ) -> tuple[ArrayPlan | int, float]:
@@ -248,7 +255,8 @@ def _array_plan(
         options.append((replace(plan, present=present), 40.0 + min(256.0, 10.0 * int(present.sum()))))
     tried = values[:_TRIED], None if above is None else above[:_TRIED]
     scale = len(values) / len(tried[0])
-    costs = [coded_bits(one, *tried) * scale + more for one, more in options]
+    trials = [replace(one, steps=_trial_steps(steps, period)) for one, _ in options]
+    costs = [bits * scale + more for bits, (_, more) in zip(coded_bits(trials, *tried), options, strict=True)]
     best = int(np.argmin(costs))
     return options[best][0], costs[best]
 

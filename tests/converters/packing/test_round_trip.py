@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis.extra import numpy as numpy_strategies
 
+import tfcompress
 from tests.converters.packing.decoders import DECODERS, SOURCES, by_python
 from tests.converters.packing.files import layered, packed_layers, tflite
 from tfcompress.converters.phone.packing.array_model import Kind
@@ -15,6 +16,7 @@ from tfcompress.converters.phone.packing.container import decode, encode
 from tfcompress.converters.phone.packing.directory import PRODUCT, ROTATED, Directory, Group, Segment
 from tfcompress.converters.phone.packing.files import pack_bytes
 from tfcompress.converters.phone.packing.lanes import ArrayPlan
+from tfcompress.runtime import keras
 
 SHARED = Path(__file__).parents[4] / "shared"
 _DTYPES = ("int8", "uint8", "int32", "int64", "float32", "float16")
@@ -142,3 +144,11 @@ def test_the_decoders_hold_the_primer_of_this_package() -> None:
     specification.loader.exec_module(module)
     for language in ("c", "js"):
         assert module.embedded(language, primer) in (SOURCES / f"tfcz.{language}").read_text(encoding="utf-8")
+
+
+def test_the_report_has_the_bytes_that_packing_makes(tmp_path: Path) -> None:
+    model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(40, activation="relu"), keras.layers.Dense(3)])
+    rows = np.random.default_rng(0).normal(size=(60, 8)).astype(np.float32)
+    report = tfcompress.convert(model, targets="phone", calibration=rows, output=tmp_path / "out").report
+    tfcompress.pack(tmp_path / "out/phone/model.tflite", output=tmp_path / "model.tfcz")
+    assert report["targets"]["phone"]["packed_bytes"] == (tmp_path / "model.tfcz").stat().st_size

@@ -169,7 +169,7 @@ class TargetSection(Compared):
     Attributes:
         title: for people; None shows the target's name.
         files: below the output folder.
-        packed_bytes: of the smallest file that gives the artifact back (``tfcompress pack``).
+        packed_bytes: of the smallest file that gives the artifact back (``tfcompress pack``); None above 4 MiB.
         macs: multiply-accumulates of one inference, where compression changed them.
         parameters: number of weights, where compression changed it.
         fully_integer: no operator and no edge is float.
