@@ -19,11 +19,11 @@ from typing import Any
 
 from tfcompress import console
 from tfcompress.cache import Store, fingerprint, store_in_use
+from tfcompress.converters.cloud_tpu.chips import CHIPS, check_topologies
 from tfcompress.converters.cloud_tpu.findings import read_findings
 from tfcompress.converters.cloud_tpu.layouts import entry_arguments
 from tfcompress.converters.cloud_tpu.precheck import with_layer
 from tfcompress.converters.cloud_tpu.stablehlo import Lowered
-from tfcompress.targets import CHIPS, check_topologies
 
 __all__ = ["CompileRow", "compile_all", "compiler_version"]
 

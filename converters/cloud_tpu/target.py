@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tfcompress.converters.artifact import Artifact
+from tfcompress.converters.cloud_tpu.options import CloudTpu
 from tfcompress.converters.forecast import Cost, Forecast
 from tfcompress.converters.target import Facts, ReportRow, Step, Target
 from tfcompress.errors import InputError
-from tfcompress.recipe import CloudTpu, Recipe
+from tfcompress.recipe import Recipe
 
 if TYPE_CHECKING:
     from tfcompress.data import Samples
@@ -32,7 +33,7 @@ def _convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, out
 
 
 def _depends_on(recipe: Recipe) -> Facts:
-    return {"cloud_tpu": recipe.cloud_tpu}
+    return {"cloud_tpu": recipe.section(CloudTpu)}
 
 
 def _inspect(path: Path, recipe: Recipe) -> Forecast:
@@ -40,7 +41,7 @@ def _inspect(path: Path, recipe: Recipe) -> Forecast:
 
     if path.suffix == ".tflite":
         raise InputError(f"--target=cloud_tpu: needs a SavedModel, got {path}")
-    rows = [row.to_json() for row in prove(path, recipe.cloud_tpu.topologies)]
+    rows = [row.to_json() for row in prove(path, recipe.section(CloudTpu).topologies)]
     return Forecast("compile", rows, _costs({"compile": rows}))
 
 

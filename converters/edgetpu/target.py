@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tfcompress.converters.artifact import Artifact
+from tfcompress.converters.edgetpu.options import EdgeTpu
 from tfcompress.converters.forecast import Cost, Forecast
 from tfcompress.converters.target import Facts, ReportRow, Step, Target, require_tflite
-from tfcompress.recipe import EdgeTpu, Recipe
+from tfcompress.recipe import Recipe
 
 if TYPE_CHECKING:
     from tfcompress.data import Samples
@@ -34,7 +35,7 @@ def _depends_on(recipe: Recipe) -> Facts:
         scheme = "int8_float_io"
     return {
         "post_training": dataclasses.replace(recipe.post_training, scheme=scheme, calibration_ranges=None),
-        "edgetpu": recipe.edgetpu,
+        "edgetpu": recipe.section(EdgeTpu),
         "keep_float": recipe.keep_float,
         "keep_int16": recipe.keep_int16,
     }
@@ -51,7 +52,7 @@ def _inspect(path: Path, recipe: Recipe) -> Forecast:
     from tfcompress.converters.edgetpu.mapping_forecast import CompilerOptions, forecast
 
     _check_suffix(path)
-    mapping = forecast(path, options=CompilerOptions.of(recipe.edgetpu)).to_json()
+    mapping = forecast(path, options=CompilerOptions.of(recipe.section(EdgeTpu))).to_json()
     return Forecast("mapping", mapping, _costs({"mapping": mapping}))
 
 
@@ -62,7 +63,7 @@ def _inspect_together(paths: Sequence[Path], recipe: Recipe) -> Facts:
 
     for path in paths:
         _check_suffix(path)
-    mappings = forecast_together(paths, options=CompilerOptions.of(recipe.edgetpu))
+    mappings = forecast_together(paths, options=CompilerOptions.of(recipe.section(EdgeTpu)))
     models = [{"model": str(path), "mapping": mapping.to_json()} for path, mapping in zip(paths, mappings, strict=True)]
     return {"models": models, "notes": list(token_notes(dict(zip(map(str, paths), mappings, strict=True))))}
 
@@ -122,7 +123,7 @@ EDGETPU = Target(
     convert=_convert,
     depends_on=_depends_on,
     needs_calibration=lambda recipe: True,
-    before_training=lambda recipe: _mappable if recipe.edgetpu.rewrite == "all" else None,
+    before_training=lambda recipe: _mappable if recipe.section(EdgeTpu).rewrite == "all" else None,
     inspect=_inspect,
     inspect_together=_inspect_together,
     costs=_costs,

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tfcompress.converters.ethos_u.configurations import CONFIGS, EthosUConfig, check_configs
 from tfcompress.converters.ethos_u.fixes import fix_for
 from tfcompress.converters.ethos_u.log import cycles_by_operator, figures_in, reasons_in
 from tfcompress.converters.npu.mapping import CompiledMapping, Refusal, rows_of
@@ -19,7 +20,6 @@ from tfcompress.converters.npu.process import Finished, run_limited
 from tfcompress.converters.npu.store import get_result, put_result, result_key
 from tfcompress.errors import MissingExtraError, one_line
 from tfcompress.graphs.tflite import Subgraph, read_tflite
-from tfcompress.npu_chips import CONFIGS, EthosUConfig, check_configs
 
 __all__ = ["CUSTOM_OPERATOR", "TIME_LIMIT_SECONDS", "Compiled", "compile_for", "vela_version"]
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from tfcompress import console
 from tfcompress.converters.artifact import Artifact
 from tfcompress.converters.ethos_u.compiler import compile_for, vela_version
+from tfcompress.converters.ethos_u.options import EthosU
 from tfcompress.converters.ethos_u.usage import usage
 from tfcompress.converters.npu.facts import facts_of, mapping_notes, write_companions, written
 from tfcompress.converters.npu.mapping import CompiledMapping
@@ -37,7 +38,7 @@ def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, outp
         vela_version()
     except MissingExtraError as error:
         raise ConversionError(str(error)) from None
-    configs = recipe.ethos_u.configs
+    configs = recipe.section(EthosU).configs
     made = quantized_for(model, calibration, recipe, lambda content: _refused(content, configs[-1]))
     mappings: list[CompiledMapping] = []
     for config in configs:

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tfcompress.converters.artifact import Artifact
+from tfcompress.converters.ethos_u.options import EthosU
 from tfcompress.converters.forecast import Forecast
 from tfcompress.converters.npu.reporting import costs_of, report_rows
 from tfcompress.converters.target import Facts, Target, require_tflite
 from tfcompress.errors import MissingExtraError
-from tfcompress.recipe import EthosU, Recipe
+from tfcompress.recipe import Recipe
 
 if TYPE_CHECKING:
     from tfcompress.data import Samples
@@ -28,7 +29,7 @@ def _convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, out
 def _depends_on(recipe: Recipe) -> Facts:
     return {
         "post_training": recipe.post_training,
-        "ethos_u": recipe.ethos_u,
+        "ethos_u": recipe.section(EthosU),
         "keep_float": recipe.keep_float,
         "keep_int16": recipe.keep_int16,
     }
@@ -39,7 +40,7 @@ def _inspect(path: Path, recipe: Recipe) -> Forecast:
 
     require_tflite(path, "ethos_u")
     content = path.read_bytes()
-    mapping = [compile_for(content, config).mapping.to_json() for config in recipe.ethos_u.configs]
+    mapping = [compile_for(content, config).mapping.to_json() for config in recipe.section(EthosU).configs]
     return Forecast("mapping", mapping, costs_of({"mapping": mapping}))
 
 

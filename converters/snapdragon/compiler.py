@@ -13,13 +13,13 @@ from typing import Any
 from tfcompress.converters.npu.mapping import CompiledMapping, Refusal, rows_of
 from tfcompress.converters.npu.process import Finished, run_limited
 from tfcompress.converters.npu.store import get_result, put_result, result_key
+from tfcompress.converters.snapdragon.chips import QUALCOMM, check_socs
 from tfcompress.converters.snapdragon.fixes import fix_for
 from tfcompress.converters.snapdragon.log import CompilerLog, failure_in, parse_log, reasons_in
 from tfcompress.converters.snapdragon.sdk import VendorSdk
 from tfcompress.converters.snapdragon.stub import empty_library
 from tfcompress.errors import one_line
 from tfcompress.graphs.tflite import Subgraph, read_tflite
-from tfcompress.npu_chips import QUALCOMM, check_socs
 
 __all__ = ["DISPATCH", "TIME_LIMIT_SECONDS", "Compiled", "compile_for", "partition_for"]
 

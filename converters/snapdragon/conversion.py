@@ -12,16 +12,17 @@ from tfcompress.converters.artifact import Artifact
 from tfcompress.converters.npu.facts import facts_of, mapping_notes, write_companions, written
 from tfcompress.converters.npu.mapping import CompiledMapping
 from tfcompress.converters.npu.quantization import NpuFile, quantized_for
+from tfcompress.converters.snapdragon.chips import DEFAULT_SOCS, SOCS
 from tfcompress.converters.snapdragon.compiler import compile_for
 from tfcompress.converters.snapdragon.emulator import EmulatorRunner
 from tfcompress.converters.snapdragon.mapping_forecast import forecast
+from tfcompress.converters.snapdragon.options import Snapdragon
 from tfcompress.converters.snapdragon.sdk import UnusableSdkError, VendorSdk, sdk_for
 from tfcompress.converters.snapdragon.usage import usage
 from tfcompress.data import Samples
 from tfcompress.errors import ConversionError, MissingExtraError
 from tfcompress.graphs.tflite import read_tflite
 from tfcompress.model import FloatModel
-from tfcompress.npu_chips import DEFAULT_SOCS, SOCS
 from tfcompress.recipe import Recipe
 
 __all__ = ["EMULATION_SECONDS", "LEAST_SAMPLES", "convert"]
@@ -45,7 +46,7 @@ def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, outp
             message says what the forecast expects.
         DataError: calibration data is missing or bad.
     """
-    socs = recipe.snapdragon.socs
+    socs = recipe.section(Snapdragon).socs
     newest = next((soc for soc in reversed(socs) if soc in SOCS), DEFAULT_SOCS[0])
     made = quantized_for(model, calibration, recipe, lambda content: _refused(content, newest))
     mappings: list[CompiledMapping] = []

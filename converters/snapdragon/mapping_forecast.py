@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tfcompress.converters.npu.mapping import CompiledMapping, Refusal, rows_of
+from tfcompress.converters.snapdragon.chips import SOCS, check_socs
 from tfcompress.converters.snapdragon.fixes import fix_for
 from tfcompress.graphs.tflite import Operator, Subgraph, TfliteFile, read_tflite
-from tfcompress.npu_chips import SOCS, check_socs
 
 __all__ = ["Answer", "forecast", "signature_of", "structural_refusal", "table"]
 

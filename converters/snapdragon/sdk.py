@@ -16,8 +16,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from tfcompress.converters.snapdragon.chips import QUALCOMM, Vendor, vendor_of
 from tfcompress.errors import MissingExtraError, TfCompressError
-from tfcompress.npu_chips import QUALCOMM, Vendor, vendor_of
 
 __all__ = ["LITERT_WANTS", "UnusableSdkError", "VendorSdk", "find_sdk", "installed_version", "pair_problem", "sdk_for"]
 

@@ -14,10 +14,11 @@ import pytest
 
 import tfcompress
 from tfcompress.compression.training import training
+from tfcompress.converters.edgetpu.options import EdgeTpu
 from tfcompress.job import stages
 from tfcompress.job.stage import Stage, fingerprint_of
 from tfcompress.job.state import State
-from tfcompress.recipe import Clustering, EdgeTpu, PostTraining, Pruning, Quantization, Recipe, Training
+from tfcompress.recipe import Clustering, PostTraining, Pruning, Quantization, Recipe, Training
 from tfcompress.runtime import keras
 
 Ran = Counter[str]

@@ -29,9 +29,8 @@ LAYERS = [  # each may import those before it, never those after
     {
         "errors",
         "recipe",
-        "targets",
+        "target_sections",
         "native_output",
-        "npu_chips",
         "console",
         "layer_names",
         "printable",

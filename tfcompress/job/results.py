@@ -26,7 +26,7 @@ from tfcompress.remarks import optional
 from tfcompress.report import figures
 from tfcompress.report.schema import NOT_COMPARED, Compression, GateLimit, Model, Reference, Report, TargetSection
 from tfcompress.report.steps import steps, trained_stages
-from tfcompress.typed_json import field_hints, from_plain, to_plain
+from tfcompress.typed_json import field_hints, from_plain
 
 __all__ = ["build_report", "model_section"]
 
@@ -88,7 +88,7 @@ def build_report(
         ),
         warnings=(*warnings, *lost),
         gate=GateLimit(max_accuracy_drop=max_accuracy_drop),
-        recipe=to_plain(recipe, "recipe"),
+        recipe=recipe.to_plain(),
         seed=seed,
         command=command,
         versions=versions(),

@@ -7,7 +7,6 @@ from collections.abc import Collection, Iterator
 from tfcompress.converters.target import TARGETS
 from tfcompress.recipe import Recipe
 from tfcompress.report import figures
-from tfcompress.typed_json import to_plain
 
 __all__ = ["steps", "trained_stages"]
 
@@ -46,7 +45,7 @@ def _trained(recipe: Recipe) -> Iterator[str]:
 
 
 def _converted(recipe: Recipe, targets: Collection[str]) -> Iterator[str]:
-    plain = to_plain(recipe, "recipe")
+    plain = recipe.to_plain()
     for name in targets:
         line = TARGETS[name].done(plain)
         if line is not None:
