@@ -7,7 +7,6 @@ from dataclasses import replace
 
 from tfcompress.cache import remembered
 from tfcompress.calibration import Calibration, ChannelRanges, calibrate, channel_warnings, diagnose, observe
-from tfcompress.console import warn
 from tfcompress.converters.litert import converter_engine
 from tfcompress.converters.litert.engines import EngineName, Int8Model, quantize_calibrated, with_wider_activations
 from tfcompress.converters.litert.float_tflite import float_file
@@ -25,6 +24,7 @@ from tfcompress.errors import DataError
 from tfcompress.graphs.tflite import read_tflite
 from tfcompress.model import FloatModel
 from tfcompress.recipe import PostTraining, Recipe
+from tfcompress.remarks import remark
 
 __all__ = ["EngineName", "Int8Model", "quantize_int8"]
 
@@ -125,7 +125,7 @@ def _quantized(
     if integer_io and path is not None:
         warnings = (INDICES_WARNING, *warnings)
     for line in warnings:
-        warn(line)
+        remark(line, is_note=True)
     return replace(result, notes=(*left_out, *notes, *result.notes, *warnings))
 
 

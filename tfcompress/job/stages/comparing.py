@@ -32,7 +32,7 @@ def _parts(state: State) -> tuple[str, ...]:
 def _fingerprint(state: State, part: str) -> str | None:
     options, artifact, evaluation = state.options, state.made[part], state.data_sets.evaluation
     assert evaluation is not None, "there are no parts without"
-    given = (state.ids["load"], state.ids.get("training", ""), evaluation.identity)
+    given = (state.ids["load"], state.ids.get("training", ""), evaluation.identity, evaluation.name)  # remarks name it
     settings = {"task": options.task, "max_accuracy_drop": options.max_accuracy_drop, "seed": options.seed}
     files = (fingerprint(pack_tree(artifact.folder)), artifact.runnable.relative_to(artifact.folder).as_posix())
     return fingerprint_of(f"diff of {part}", *given, files, settings)

@@ -35,9 +35,9 @@ def _run(state: State, parts: Sequence[str]) -> State:
         ConversionError: every target failed; a failure beside an artifact is in the result instead.
     """
     artifacts = {**state.artifacts, **{name: _artifact(state, name) for name in parts}}
-    ordered = {name: artifacts[name] for name in state.targets}
+    ordered = {name: artifacts[name] for name in state.targets if name in artifacts}
     failures = [f"{name}: {error}" for name, error in ordered.items() if isinstance(error, ConversionError)]
-    if len(failures) == len(ordered):
+    if len(failures) == len(state.targets):
         raise ConversionError("; ".join(failures))
     return replace(state, artifacts=ordered)
 
@@ -106,4 +106,5 @@ CONVERT = Stage(
     fingerprint=_fingerprint,
     keep=_keep,
     restore=_restore,
+    one_by_one=True,
 )
