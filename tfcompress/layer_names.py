@@ -14,7 +14,7 @@ from typing import Any
 __all__ = ["NumberedLayers", "all_layers", "as_named_in", "layer_or_scope", "layers_of", "patterns_match"]
 
 
-def all_layers(keras_model: Any) -> list[Any]:
+def all_layers(keras_model: object) -> list[Any]:
     """Every layer of a Keras model, the inner ones of nested models too, containers first."""
     found: list[Any] = []
     for layer in getattr(keras_model, "layers", []):

@@ -12,7 +12,6 @@ import json
 import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
 
 from tfcompress import console
 from tfcompress.converters.artifact import Artifact
@@ -100,7 +99,7 @@ def prove(
     *,
     batch_sizes: Sequence[int] = (1, 8),
     layer_names: Collection[str] = (),
-    loaded: Any = None,
+    loaded: object = None,
 ) -> list[CompileRow]:
     """Compile every signature of a SavedModel for `topologies`.
 

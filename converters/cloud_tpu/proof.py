@@ -148,13 +148,13 @@ def _key(artifact: bytes, topology: str, version: str) -> str:
     return fingerprint("tpu compile", artifact, topology, version, WORKER.read_bytes())
 
 
-def _kept_reply(store: Store, key: str) -> dict[str, Any] | None:
+def _kept_reply(store: Store, key: str) -> dict[str, object] | None:
     content = store.get(key)
     value = None if content is None else json.loads(content)
     return value if isinstance(value, dict) else None
 
 
-def _run_worker(modules: Mapping[str, Lowered], topology: str) -> dict[str, dict[str, Any]]:
+def _run_worker(modules: Mapping[str, Lowered], topology: str) -> dict[str, dict[str, object]]:
     """{key: reply} for each module; a reply without ``cacheable`` tells of the process, not of the module."""
     with tempfile.TemporaryDirectory(prefix="tfcompress_tpu_") as folder:
         request, reply = Path(folder, "request.json"), Path(folder, "reply.jsonl")
@@ -173,7 +173,7 @@ def _run_worker(modules: Mapping[str, Lowered], topology: str) -> dict[str, dict
         return {key: done.get(key, lost) for key in modules}
 
 
-def _with_hlo(line: dict[str, Any], folder: str) -> dict[str, Any]:
+def _with_hlo(line: dict[str, object], folder: str) -> dict[str, object]:
     """A reply with the compressed text of the optimised HLO, which findings are read off later."""
     path = Path(folder, f"{line['id']}.hlo")
     packed = base64.b64encode(zlib.compress(path.read_bytes())).decode() if path.exists() else None

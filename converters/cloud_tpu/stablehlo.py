@@ -83,7 +83,7 @@ def lower_saved_model(
     if not signatures:
         raise ModelError(f"{folder}: the SavedModel has no signature; export it with a serving signature")
     static = {name for name, function in signatures.items() if _is_static(function)}
-    jobs: list[tuple[str, Any, int | None]] = []
+    jobs: list[tuple[str, object, int | None]] = []
     for name, function in sorted(signatures.items()):
         if name in static:
             jobs.append((name, function, None))

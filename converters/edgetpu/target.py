@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from tfcompress.converters.artifact import Artifact
 from tfcompress.converters.edgetpu.options import EdgeTpu
 from tfcompress.converters.forecast import Cost, Forecast
 from tfcompress.converters.target import Facts, ReportRow, Step, Target, require_tflite
+from tfcompress.graphs.keras.protocols import KerasModel
 from tfcompress.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def _depends_on(recipe: Recipe) -> Facts:
     }
 
 
-def _mappable(keras_model: Any) -> tuple[Any, tuple[str, ...]]:
+def _mappable(keras_model: KerasModel) -> tuple[KerasModel, tuple[str, ...]]:
     """Activations that map in place of ones that do not."""
     from tfcompress.converters.edgetpu.trainable import with_mappable_activations
 

@@ -92,7 +92,9 @@ def compile_for(
     return Compiled(made, _mapping(graph, config, version, facts, layer_names))
 
 
-def _run(content: bytes, graph: Subgraph, config: EthosUConfig, seconds: float) -> tuple[dict[str, Any], bytes | None]:
+def _run(
+    content: bytes, graph: Subgraph, config: EthosUConfig, seconds: float
+) -> tuple[dict[str, object], bytes | None]:
     """The facts as JSON values, and the compiled file."""
     with tempfile.TemporaryDirectory(prefix="tfcompress_ethos_u_") as name:
         folder = Path(name)

@@ -14,6 +14,7 @@ from typing import Any
 
 from tfcompress.converters.litert.patterns import layers_by_tensor
 from tfcompress.errors import ConversionError
+from tfcompress.graphs.keras.protocols import Layer
 from tfcompress.graphs.tensorflow.private_names import recurrent_backend, set_fused_loop, uses_fused_loop
 from tfcompress.graphs.tflite import TfliteFile
 from tfcompress.layer_names import all_layers
@@ -98,7 +99,7 @@ def _set_loop(layer: Any, *, unroll: bool, fused: bool) -> None:
         set_fused_loop(layer, fused)
 
 
-def _check_steps(model: FloatModel, layer: Any) -> None:
+def _check_steps(model: FloatModel, layer: Layer) -> None:
     shape = getattr(layer, "input_shape", None) or getattr(getattr(layer, "input", None), "shape", None)
     steps = shape[1] if shape is not None and len(shape) > 1 else None
     if shape is not None and steps is None and have_open_sizes(model.inputs):

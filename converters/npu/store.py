@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Mapping
-from typing import Any
 
 from tfcompress.cache import fingerprint, store_in_use
 
@@ -25,7 +24,7 @@ def result_key(compiler: str, content: bytes, *parts: str) -> str:
     return fingerprint(f"{compiler} compile", content, *parts)
 
 
-def get_result(key: str) -> tuple[dict[str, Any], bytes | None] | None:
+def get_result(key: str) -> tuple[dict[str, object], bytes | None] | None:
     """What the compiler said and the file that it made (None where it made none); None where nothing is kept."""
     entry = store_in_use().get(key)
     if entry is None or len(entry) < _HEADER.size:
@@ -39,7 +38,7 @@ def get_result(key: str) -> tuple[dict[str, Any], bytes | None] | None:
     return (facts, made or None) if isinstance(facts, dict) else None
 
 
-def put_result(key: str, facts: Mapping[str, Any], made: bytes | None) -> None:
+def put_result(key: str, facts: Mapping[str, object], made: bytes | None) -> None:
     """Keep a result; `facts` are JSON values."""
     told = json.dumps(dict(facts)).encode()
     store_in_use().put(key, _HEADER.pack(len(told)) + told + (made or b""))

@@ -85,8 +85,8 @@ class Builder:
         self.graph = graph
         self.scheme = scheme
         self._name_of = name_of
-        self.nodes: list[Any] = []
-        self.initializers: list[Any] = []
+        self.nodes: list[object] = []
+        self.initializers: list[object] = []
         self._values: dict[int, dict[Layout, str]] = {}
         self._constants: dict[int, np.ndarray] = {}
         self._used: set[str] = set()

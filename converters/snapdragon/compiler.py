@@ -107,7 +107,7 @@ def _prepared(folder: Path, content: bytes) -> Path:
 
 def _run(
     content: bytes, graph: Subgraph, soc: str, sdk: VendorSdk, seconds: float
-) -> tuple[dict[str, Any], bytes | None]:
+) -> tuple[dict[str, object], bytes | None]:
     """The facts as JSON values, and the compiled file."""
     with tempfile.TemporaryDirectory(prefix="tfcompress_snapdragon_") as name:
         folder = _prepared(Path(name), content)

@@ -132,7 +132,7 @@ def _made(name: str, task: str, classes: int) -> Any:
     return kind(**told)
 
 
-def _named(name: str, given: str) -> Any:
+def _named(name: str, given: str) -> object:
     """The class or function of a name, in snake case too; a class first, as `AUC` and `auc` are the same."""
     plain = name.replace("_", "").lower()
     for key, found in vars(keras.metrics).items():

@@ -92,7 +92,7 @@ def _is_ours(path: Path) -> bool:
         return False
 
 
-def _flat(tree: Tree, above: str = "") -> dict[str, Any]:
+def _flat(tree: Tree, above: str = "") -> dict[str, object]:
     found: dict[str, Any] = {}
     for name, value in tree.items():
         path = f"{above}{SEPARATOR}{name}" if above else name
@@ -111,7 +111,7 @@ def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
     return tree
 
 
-def fingerprint(runners: Mapping[str, Runner], data: Samples, batch_size: int, settings: Mapping[str, Any]) -> str:
+def fingerprint(runners: Mapping[str, Runner], data: Samples, batch_size: int, settings: Mapping[str, object]) -> str:
     """A hash of all that the figures of a pass depend on.
 
     Args:

@@ -214,7 +214,7 @@ class CallableRunner:
 
     def __init__(
         self,
-        function: Callable[..., Any],
+        function: Callable[..., object],
         *,
         name: str | None = None,
         inputs: tuple[TensorInfo, ...] | None = None,

@@ -12,6 +12,7 @@ from tfcompress.compression import finetune, start_strategy
 from tfcompress.data import Data, open_data
 from tfcompress.data.preprocess import Preprocess
 from tfcompress.errors import InputError, one_line
+from tfcompress.graphs.keras.protocols import KerasModel
 from tfcompress.interruption import stoppable
 from tfcompress.job.options import CompressOptions
 from tfcompress.job.output_folder import explained
@@ -76,7 +77,7 @@ def compress(
     return {"output": str(path), "notes": list(done.notes)}
 
 
-def _check_file(path: Path, model: Any) -> None:
+def _check_file(path: Path, model: KerasModel) -> None:
     if path.suffix != ".keras":
         raise InputError(f"--output={path}: expected a file name that ends in .keras")
     try:

@@ -143,7 +143,7 @@ def _typed(facts: dict[str, Any]) -> dict[str, Any]:
         return facts
 
 
-def _inspected(path: Path, options: InspectOptions) -> dict[str, Any]:
+def _inspected(path: Path, options: InspectOptions) -> dict[str, object]:
     if options.edgetpu_log:
         from tfcompress.converters.edgetpu import parse_compiler_log
 
@@ -172,7 +172,7 @@ def _inspected(path: Path, options: InspectOptions) -> dict[str, Any]:
     return {**tfcompress.inspect_model(model), "bit_widths": _bit_widths(model, options)}
 
 
-def _together(paths: list[Path], options: InspectOptions) -> dict[str, Any]:
+def _together(paths: list[Path], options: InspectOptions) -> dict[str, object]:
     """Several files that share one device."""
     assert options.target is not None
     inspect_together = TARGETS[options.target].inspect_together
@@ -255,6 +255,6 @@ def _print(what: Any) -> None:
         console.SafeConsole(stream, soft_wrap=isinstance(what, str)).print(what)
 
 
-def _print_json(value: Any) -> None:
+def _print_json(value: object) -> None:
     with native_output.results() as stream:
         print(json.dumps(value, indent=2, allow_nan=False), file=stream)

@@ -28,7 +28,7 @@ def strip(model: KerasModel) -> Any:
     copies = Copies()
     weights: list[tuple[Any, list[np.ndarray]]] = []
 
-    def unwrapped(layer: Any) -> Any:
+    def unwrapped(layer: Any) -> Layer:
         inner = layer.layer
         weights.append((made := type(inner).from_config(inner.get_config()), _weights_inside(layer)))
         return made

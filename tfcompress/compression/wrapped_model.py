@@ -44,7 +44,7 @@ class WrappedModel(tf_keras.Model):
         with thinned_convolutions(self):
             return super().fit(*args, callbacks=needed, **kwargs)
 
-    def train_step(self, data: object) -> dict[str, Any]:
+    def train_step(self, data: object) -> dict[str, object]:
         """One step of gradient descent."""
         inputs, labels, sample_weight = tf_keras.utils.unpack_x_y_sample_weight(data)
         with tf.GradientTape() as tape:

@@ -103,7 +103,7 @@ def open_data(
 
 
 def _arrays(
-    data: Any, inputs: tuple[TensorInfo, ...], outputs: tuple[TensorInfo, ...], where: str
+    data: object, inputs: tuple[TensorInfo, ...], outputs: tuple[TensorInfo, ...], where: str
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]] | None:
     """(inputs, labels) by name where `data` is arrays of all samples; None where it gives them piece by piece."""
     whole = is_array(data) or isinstance(data, Mapping | tuple)

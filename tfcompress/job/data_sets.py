@@ -75,7 +75,7 @@ class DataSets:
             found.append("compared on the calibration data, which flatters an artifact; give --evaluation")
         return tuple(found)
 
-    def hashes(self) -> dict[str, dict[str, Any] | None]:
+    def hashes(self) -> dict[str, dict[str, object] | None]:
         """Name and hash of each set, for the manifest."""
         sets = {"calibration": self.calibration, "evaluation": self.evaluation, "train": self.train}
         return {

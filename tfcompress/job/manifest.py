@@ -87,7 +87,7 @@ class Manifest:
     """
 
     files: Mapping[str, Mapping[str, Any]]
-    folders: Mapping[str, Mapping[str, Any]] | None
+    folders: Mapping[str, Mapping[str, object]] | None
     mode: str | None
     digest: bytes
     intact: bool
@@ -148,7 +148,7 @@ def _now(folder: Path, without: frozenset[str]) -> Contents:
     return contents_of(folder, without=frozenset(apart))
 
 
-def _difference(listed: Mapping[str, Any] | None, now: Mapping[str, Any] | None, other: str | None) -> str | None:
+def _difference(listed: Mapping[str, object] | None, now: Mapping[str, object] | None, other: str | None) -> str | None:
     if listed is None:
         return "added"
     if now is None:
@@ -194,6 +194,6 @@ def _text(manifest: Mapping[str, Any]) -> str:
     return json.dumps(manifest, indent=2, sort_keys=True) + "\n"
 
 
-def _own_hash(manifest: Mapping[str, Any]) -> str:
+def _own_hash(manifest: Mapping[str, object]) -> str:
     bare = {key: value for key, value in manifest.items() if key != "signature"}
     return hashlib.sha256(_text({**bare, "manifest_sha256": ""}).encode()).hexdigest()

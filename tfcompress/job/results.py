@@ -48,7 +48,7 @@ def _sparsity(model: FloatModel) -> float | None:
 
 
 def build_report(
-    model: Mapping[str, Any],
+    model: Mapping[str, object],
     recipe: Recipe,
     attempt: State,
     *,

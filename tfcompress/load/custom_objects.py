@@ -6,14 +6,13 @@ import importlib
 import os
 import sys
 from collections.abc import Mapping
-from typing import Any
 
 from tfcompress.errors import InputError, one_line
 
 __all__ = ["parse_custom_objects"]
 
 
-def parse_custom_objects(spec: str | Mapping[str, Any] | None) -> dict[str, Any]:
+def parse_custom_objects(spec: str | Mapping[str, object] | None) -> dict[str, object]:
     """The dictionary of custom objects that the user gave.
 
     Args:
@@ -34,7 +33,7 @@ def parse_custom_objects(spec: str | Mapping[str, Any] | None) -> dict[str, Any]
     return dict(found)
 
 
-def _import(spec: str) -> Any:
+def _import(spec: str) -> object:
     module_name, _, attribute = spec.partition(":")
     if not module_name or not attribute:
         raise InputError(f"--custom_objects={spec}: expected package.module:name, such as my_layers:CUSTOM_OBJECTS")

@@ -174,7 +174,12 @@ def admit_saved_model(
 
 
 def _try(
-    task: str, path: Path, custom_objects: CustomObjects, limits: LoadLimits, arguments: Mapping[str, Any], sha256: str
+    task: str,
+    path: Path,
+    custom_objects: CustomObjects,
+    limits: LoadLimits,
+    arguments: Mapping[str, object],
+    sha256: str,
 ) -> None:
     key = None if custom_objects else f"{task} {sha256} {arguments.get('keras')}"
     if key is not None and key in _admitted:

@@ -86,7 +86,7 @@ def call_macs(call: Call) -> int | None:
     return None
 
 
-def _tensor_row(info: TensorInfo) -> dict[str, Any]:
+def _tensor_row(info: TensorInfo) -> dict[str, object]:
     return {"name": info.name, "shape": list(info.shape), "dtype": info.dtype}
 
 

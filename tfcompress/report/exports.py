@@ -38,7 +38,7 @@ def node_data(section: Compared) -> dict[str, dict[str, Any]]:
     return tables
 
 
-def _gradient(key: str) -> list[dict[str, Any]]:
+def _gradient(key: str) -> list[dict[str, object]]:
     """Colours from the smallest value of a figure to the largest."""
     colours = ["#b3261e", "#e3a440", "#1d7f4e"]
     ordered = colours if key.endswith("sqnr_db") else colours[::-1]

@@ -61,7 +61,7 @@ def render_inspection(facts: Mapping[str, Any]) -> RenderableType:
     return Group(*[part for key, value in facts.items() for part in _any(key, value)])
 
 
-def _all_are(value: Any, kind: type) -> bool:
+def _all_are(value: object, kind: type) -> bool:
     return isinstance(value, list | tuple) and all(isinstance(item, kind) for item in value)
 
 
@@ -137,7 +137,7 @@ def _layers(section: Compared) -> Table:
     return table
 
 
-def _any(key: str, value: Any) -> list[RenderableType]:
+def _any(key: str, value: object) -> list[RenderableType]:
     """A section of any other JSON: a table for rows and for key-value pairs, a line for the rest."""
     if isinstance(value, list) and value and isinstance(value[0], Mapping):
         return [_rows(key, value)]
@@ -147,7 +147,7 @@ def _any(key: str, value: Any) -> list[RenderableType]:
     return [Text(f"{key}: {figures.value(value)}")]
 
 
-def _is_rows(value: Any) -> bool:
+def _is_rows(value: object) -> bool:
     return isinstance(value, list) and bool(value) and isinstance(value[0], Mapping)
 
 
@@ -158,7 +158,7 @@ def _pairs(title: str, pairs: Mapping[str, Any]) -> Table:
     return table
 
 
-def _rows(title: str, rows: Sequence[Mapping[str, Any]]) -> Table:
+def _rows(title: str, rows: Sequence[Mapping[str, object]]) -> Table:
     shown = rows[:MOST_ROWS]
     columns = [
         name
@@ -172,5 +172,5 @@ def _rows(title: str, rows: Sequence[Mapping[str, Any]]) -> Table:
     return table
 
 
-def _cell(value: Any) -> Text:
+def _cell(value: object) -> Text:
     return Text("" if value is None else f"{value:,}" if type(value) is int else figures.value(value))

@@ -81,7 +81,7 @@ class Evidence:
         return {row.diff.tensor: row for row in self.rows if row.diff.tensor is not None}
 
     @cached_property
-    def keras_layers(self) -> Mapping[str, Any]:
+    def keras_layers(self) -> Mapping[str, object]:
         """{name: layer} of the float model."""
         return {layer.name: layer for layer in all_layers(self.keras_model)}
 

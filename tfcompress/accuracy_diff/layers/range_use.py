@@ -16,7 +16,7 @@ TINY = 1e-12
 
 def range_statistics(
     wanted: np.ndarray, got: np.ndarray, own: np.ndarray | None, limits: tuple[float, float] | None
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Additive statistics of one batch of a layer.
 
     Args:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -122,7 +121,7 @@ def _yes(values: np.ndarray, from_logits: bool) -> np.ndarray:
     return np.where(np.isnan(values), -1, (values >= threshold).astype(np.int64))
 
 
-def _counts(answers: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
+def _counts(answers: np.ndarray, truth: np.ndarray) -> dict[str, object]:
     return {
         "samples": np.int64(len(answers)),
         "cells": np.int64(answers.size),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -116,7 +115,7 @@ class Embedding(_Values):
         return {}
 
 
-def _error_sums(values: np.ndarray, wanted: np.ndarray) -> dict[str, Any]:
+def _error_sums(values: np.ndarray, wanted: np.ndarray) -> dict[str, object]:
     """Sums over the finite values of a batch."""
     usable = np.isfinite(values)
     error = np.where(usable, values - wanted, 0.0)

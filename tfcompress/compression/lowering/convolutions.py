@@ -5,12 +5,11 @@ The converter reshapes their kernels itself, but not one that has been fake-quan
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from tfcompress.compression.lowering.activations import fused_activation
 from tfcompress.graphs.keras.folding import can_fold_into, fold
+from tfcompress.graphs.keras.protocols import Tensor
 from tfcompress.graphs.keras.replay import Call
 from tfcompress.graphs.keras.rewriting import Rewrite, Rewriter
 from tfcompress.runtime import tf_keras
@@ -27,7 +26,7 @@ _TWO_DIMENSIONAL = {
 _SIZES = ("kernel_size", "strides", "dilation_rate", "output_padding")
 
 
-def _one_dimension(call: Call, state: Rewrite) -> Any:
+def _one_dimension(call: Call, state: Rewrite) -> Tensor:
     """Map of height 1, convolution with its batch normalization and ReLU, series."""
     layer, x = call.layer, call.inputs[0]
     config = {key: value for key, value in layer.get_config().items() if key != "name"}
@@ -57,11 +56,11 @@ def _one_dimension(call: Call, state: Rewrite) -> Any:
     return state.reshape(call, "as_series", y.shape[2:], y)
 
 
-def _identity_if_folded(call: Call, state: Rewrite) -> Any:
+def _identity_if_folded(call: Call, state: Rewrite) -> Tensor | None:
     return call.inputs[0] if id(call.layer) in state.folded else None
 
 
-CONVOLUTIONS: dict[Any, Rewriter] = {
+CONVOLUTIONS: dict[object, Rewriter] = {
     **dict.fromkeys(_TWO_DIMENSIONAL, _one_dimension),
     **dict.fromkeys((_L.BatchNormalization, _L.ReLU, _L.Activation), _identity_if_folded),
 }

@@ -148,7 +148,7 @@ _RECURRENT_REASON = (
     "recurrent layers are quantized up to 128 steps, with (hard) sigmoid, tanh or relu and without state"
 )
 
-_BY_CLASS: dict[Any, Rule | Callable[[Any], Rule]] = {
+_BY_CLASS: dict[object, Rule | Callable[[Any], Rule]] = {
     _L.Dense: _dense,
     _L.Conv2D: _kernel("kernel", "last"),
     _L.DepthwiseConv2D: _kernel("depthwise_kernel", "last_two"),

@@ -51,13 +51,13 @@ class Plan:
     tensors: Mapping[int, Quantized]
     grid: Mapping[int, Any]
     left_float: Mapping[str, str]
-    rescaled: Sequence[tuple[Any, Any]] = ()
+    rescaled: Sequence[tuple[Tensor, Tensor]] = ()
 
     def owner(self, tensor: Tensor) -> Quantized:
         """What a quantized tensor has its range from: itself, or a tensor before it."""
         return _owner(self.tensors, tensor)
 
-    def to_measure(self) -> list[Any]:
+    def to_measure(self) -> list[Tensor]:
         """The tensors whose ranges have to be measured, for `joined`."""
         measured = (Placement.OWN, Placement.JOINED)
         return [item.tensor for item in self.tensors.values() if item.placement in measured]
@@ -89,8 +89,8 @@ class _Placing:
         self.consumers = consumers_of(model)
         self.tensors: dict[int, Quantized] = {}
         self.left_float: dict[str, str] = {}
-        self.grid: dict[int, Any] = {}
-        self.rescaled: list[tuple[Any, Any]] = []
+        self.grid: dict[int, Tensor] = {}
+        self.rescaled: list[tuple[Tensor, Tensor]] = []
 
     def plan(self) -> Plan:
         for tensor in self.model.inputs:

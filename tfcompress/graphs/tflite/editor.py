@@ -39,7 +39,7 @@ class TensorNode:
 
     record: Any = field(repr=False)
     buffer: Any = field(repr=False)
-    put_aside: Any = field(repr=False, default=None)
+    put_aside: object = field(repr=False, default=None)
 
     @property
     def name(self) -> str:

@@ -214,7 +214,7 @@ def _integers(parent: Any, name: str) -> tuple[int, ...]:
     return tuple(_vector(parent, name, 4).tolist())
 
 
-def _tensor_indices(parent: Any, name: str, tensors: int, *, least: int = 0) -> tuple[int, ...]:
+def _tensor_indices(parent: object, name: str, tensors: int, *, least: int = 0) -> tuple[int, ...]:
     values = _integers(parent, name)
     for value in values:
         if not least <= value < tensors:

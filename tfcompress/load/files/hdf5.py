@@ -94,7 +94,7 @@ def _why_no_model(found: Probe) -> str:
     return "an HDF5 file without a Keras model: it has no model_config and no weights"
 
 
-def parse_json(path: Path, part: str, text: str | bytes) -> dict[str, Any]:
+def parse_json(path: Path, part: str, text: str | bytes) -> dict[str, object]:
     """A part of a model file that must be a JSON object.
 
     Raises:

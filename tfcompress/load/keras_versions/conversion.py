@@ -61,7 +61,7 @@ def to_keras3(tf_keras_model: KerasModel) -> Any:
     return tf_keras_model if isinstance(tf_keras_model, keras.Model) else _convert(tf_keras_model, to_keras3=True)
 
 
-def _convert(source: Any, *, to_keras3: bool) -> Any:
+def _convert(source: Any, *, to_keras3: bool) -> KerasModel:
     _require_convertible(source, to_keras3=to_keras3)
     rebuilding = _Rebuilding(to_keras3=to_keras3)
     with silenced():
@@ -108,7 +108,7 @@ class _Rebuilding:
     names: dict[str, int] = field(default_factory=dict)
     pairs: list[tuple[Any, Any]] = field(default_factory=list)
     # One row a call of the outermost model: its name, the source's symbolic tensors and the result's.
-    tensor_pairs: list[tuple[str, tuple[Any, ...], tuple[Any, ...]]] = field(default_factory=list)
+    tensor_pairs: list[tuple[str, tuple[object, ...], tuple[object, ...]]] = field(default_factory=list)
 
     @property
     def library(self) -> Any:

@@ -117,7 +117,7 @@ def accepted_settings(layer_class: type) -> frozenset[str]:
     return frozenset(names - {"self"})
 
 
-def _default_settings(layer_class: type) -> dict[str, Any]:
+def _default_settings(layer_class: type) -> dict[str, object]:
     found: dict[str, Any] = {}
     for base in reversed(layer_class.__mro__):
         if "__init__" in vars(base):
@@ -128,7 +128,7 @@ def _default_settings(layer_class: type) -> dict[str, Any]:
     return {**hidden, **found}
 
 
-def _translated(key: str, value: object, direction: _Direction) -> Any:
+def _translated(key: str, value: object, direction: _Direction) -> object:
     """One setting's value in the other library's terms."""
     if key == "dtype":
         return _dtype(value)
@@ -154,7 +154,7 @@ def _dtype(value: Any) -> Any:
     return name
 
 
-def _activation(value: object, direction: _Direction) -> Any:
+def _activation(value: object, direction: _Direction) -> object:
     if value is None:
         return None
     if isinstance(value, Mapping):

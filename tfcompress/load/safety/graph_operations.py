@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from tfcompress.errors import UnsafeModelError
+from tfcompress.graphs.tensorflow.protocols import Node
 from tfcompress.load.safety.lists.tensorflow_operators import (
     CHECKPOINT_OPERATORS,
     OPERATORS,
@@ -81,7 +82,7 @@ def _bodies(graph: Any) -> Iterator[tuple[str, Iterable[Any]]]:
         yield f"the function {function.signature.name[:100]!r}", function.node_def
 
 
-def _problem(node: Any, library: Mapping[str, Any]) -> str | None:
+def _problem(node: Node, library: Mapping[str, object]) -> str | None:
     """Why a node is not let in; None where it only computes."""
     if node.op not in OPERATORS:
         if node.op in library:  # graphs of TensorFlow 1 call a function by using its name as the operator
@@ -155,7 +156,7 @@ def _functions_that_reach_files(library: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(found)
 
 
-def _upstream(nodes: Mapping[str, Any], tensors: Iterable[str]) -> set[str]:
+def _upstream(nodes: Mapping[str, Node], tensors: Iterable[str]) -> set[str]:
     """The names of the nodes that the tensors are computed from, control dependencies included."""
     queue, seen = [_node_name(tensor) for tensor in tensors], set()
     while queue:

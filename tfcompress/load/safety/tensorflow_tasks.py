@@ -44,7 +44,7 @@ def _custom_objects(request: Mapping[str, Any]) -> dict[str, Any]:
     return parse_custom_objects(request["custom_objects"])
 
 
-def _restore_model(path: Path, arguments: Mapping[str, Any], custom_objects: dict[str, Any]) -> dict[str, Any]:
+def _restore_model(path: Path, arguments: Mapping[str, Any], custom_objects: dict[str, object]) -> dict[str, object]:
     file = model_file(path, arguments["facts"], sha256="")
     model = float_model_from_keras(restore(file, custom_objects))
     _run_once(model.inputs, model.function)
