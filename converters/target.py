@@ -35,6 +35,7 @@ __all__ = [
     "Step",
     "Target",
     "TargetTable",
+    "litert_options",
     "option_sections",
     "parse_targets",
     "require_tflite",
@@ -177,6 +178,18 @@ def option_sections() -> dict[str, type[Section]]:
     """
     sections = [target.options for target in TARGETS.values()]
     return {section.key: section for section in sections if section is not None and section is not PostTraining}
+
+
+def litert_options(recipe: Recipe, *own: type[Section]) -> dict[str, Any]:
+    """What in a recipe shapes an artifact that is made from a LiteRT file.
+
+    Args:
+        recipe: what is asked for.
+        own: classes of the sections that are the target's own.
+    """
+    sections = {kind.key: recipe.section(kind) for kind in own}
+    shared = {name: getattr(recipe, name) for name in ("post_training", "keep_float", "keep_int16")}
+    return {**shared, **sections}
 
 
 def parse_targets(names: str | Sequence[str]) -> tuple[str, ...]:

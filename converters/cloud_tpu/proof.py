@@ -13,12 +13,12 @@ import tempfile
 import zlib
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from tfcompress import console
 from tfcompress.cache import Store, fingerprint, store_in_use
+from tfcompress.compile_row import CompileRow
 from tfcompress.converters.cloud_tpu.chips import CHIPS, check_topologies
 from tfcompress.converters.cloud_tpu.findings import read_findings
 from tfcompress.converters.cloud_tpu.layouts import entry_arguments
@@ -30,50 +30,6 @@ __all__ = ["CompileRow", "compile_all", "compiler_version"]
 WORKER = Path(__file__).with_name("compile_worker.py")
 SECONDS_PER_MODULE = 900
 PIP_COMMAND = "pip install 'tfcompress[tpu]'"
-
-
-@dataclass(frozen=True)
-class CompileRow:
-    """One signature compiled for one topology.  Unknown values are None.
-
-    Attributes:
-        topology: such as ``v5e:2x2``.
-        signature: the SavedModel's signature.
-        batch_size: samples in one call.
-        ok: whether it compiles and fits the chip; None when that was not tried.
-        error: the compiler's own message in one line, or why there is no proof.
-        hbm_bytes: peak memory on the chip: arguments, results, temporaries and code.
-        hbm_limit_bytes: memory of one chip (`targets.CHIPS`).
-        argument_bytes: weights and inputs on the chip, in the compiler's layouts.
-        weight_bytes: of these, the weights; 0 where they are constants of the program.
-        flops: floating-point operations of one call, by the compiler's count, which takes a loop's body once; so for
-            the next two.
-        bytes_accessed: bytes moved in one call.
-        optimal_seconds: the compiler's estimate of one call's time; it gives none for some programs.
-        compiler_version: of libtpu and jaxlib.
-        time_share: see `findings.Findings`; so for the rest.
-    """
-
-    topology: str
-    signature: str
-    batch_size: int | None
-    ok: bool | None
-    error: str | None
-    hbm_bytes: int | None = None
-    hbm_limit_bytes: int | None = None
-    argument_bytes: int | None = None
-    weight_bytes: int | None = None
-    flops: float | None = None
-    bytes_accessed: float | None = None
-    optimal_seconds: float | None = None
-    compiler_version: str | None = None
-    time_share: Mapping[str, float] | None = None
-    padding_waste: float | None = None
-    advice: tuple[str, ...] = ()
-
-    def to_json(self) -> dict[str, object]:
-        """The row of ``compile.json`` and of report.json's ``compile``."""
-        return {**asdict(self), "advice": list(self.advice)}
 
 
 def compiler_version() -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -97,13 +96,9 @@ def _next_steps(facts: Facts) -> tuple[Step, ...]:
 
 
 def _tools() -> dict[str, str | None]:
-    versions: dict[str, str | None] = {}
-    for package in ("libtpu", "jaxlib"):
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            versions[package] = None
-    return versions
+    from tfcompress.cache.fingerprints import versions_of
+
+    return versions_of(("libtpu", "jaxlib"))
 
 
 CLOUD_TPU = Target(

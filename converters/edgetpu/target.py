@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from tfcompress.converters.artifact import Artifact
 from tfcompress.converters.edgetpu.options import EdgeTpu
 from tfcompress.converters.forecast import Cost, Forecast
-from tfcompress.converters.target import Facts, ReportRow, Step, Target, require_tflite
+from tfcompress.converters.target import Facts, ReportRow, Step, Target, litert_options, require_tflite
 from tfcompress.graphs.keras.protocols import KerasModel
 from tfcompress.recipe import Recipe
 
@@ -34,12 +34,8 @@ def _depends_on(recipe: Recipe) -> Facts:
     scheme: Literal["int8_float_io", "int8"] = "int8"  # all that is made here, but for the two ends
     if recipe.post_training.scheme == "int8_float_io":
         scheme = "int8_float_io"
-    return {
-        "post_training": dataclasses.replace(recipe.post_training, scheme=scheme, calibration_ranges=None),
-        "edgetpu": recipe.section(EdgeTpu),
-        "keep_float": recipe.keep_float,
-        "keep_int16": recipe.keep_int16,
-    }
+    post_training = dataclasses.replace(recipe.post_training, scheme=scheme, calibration_ranges=None)
+    return {**litert_options(recipe, EdgeTpu), "post_training": post_training}
 
 
 def _mappable(keras_model: KerasModel) -> tuple[KerasModel, tuple[str, ...]]:

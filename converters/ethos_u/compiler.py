@@ -17,7 +17,7 @@ from tfcompress.converters.ethos_u.fixes import fix_for
 from tfcompress.converters.ethos_u.log import cycles_by_operator, figures_in, reasons_in
 from tfcompress.converters.npu.mapping import CompiledMapping, Refusal, rows_of
 from tfcompress.converters.npu.process import Finished, run_limited
-from tfcompress.converters.npu.store import get_result, put_result, result_key
+from tfcompress.converters.npu.store import Result, kept_or_made, result_key
 from tfcompress.errors import MissingExtraError, one_line
 from tfcompress.graphs.tflite import Subgraph, read_tflite
 
@@ -82,19 +82,11 @@ def compile_for(
     graph, version = read_tflite(content).main, vela_version()
     chosen = CONFIGS[config]
     key = result_key("ethos_u", content, repr(chosen), version)
-    kept = get_result(key) if use_cache else None
-    if kept is None:
-        facts, made = _run(content, graph, chosen, time_limit)
-        if use_cache and facts["code"] == 0:  # a crash or a time limit may be the machine's, and is tried again
-            put_result(key, facts, made)
-    else:
-        facts, made = kept
-    return Compiled(made, _mapping(graph, config, version, facts, layer_names))
+    facts, compiled = kept_or_made(key, lambda: _run(content, graph, chosen, time_limit), use_cache=use_cache)
+    return Compiled(compiled, _mapping(graph, config, version, facts, layer_names))
 
 
-def _run(
-    content: bytes, graph: Subgraph, config: EthosUConfig, seconds: float
-) -> tuple[dict[str, object], bytes | None]:
+def _run(content: bytes, graph: Subgraph, config: EthosUConfig, seconds: float) -> Result:
     """The facts as JSON values, and the compiled file."""
     with tempfile.TemporaryDirectory(prefix="tfcompress_ethos_u_") as name:
         folder = Path(name)

@@ -9,7 +9,7 @@ from tfcompress.converters.artifact import Artifact
 from tfcompress.converters.ethos_u.options import EthosU
 from tfcompress.converters.forecast import Forecast
 from tfcompress.converters.npu.reporting import costs_of, report_rows
-from tfcompress.converters.target import Facts, Target, require_tflite
+from tfcompress.converters.target import Target, litert_options, require_tflite
 from tfcompress.errors import MissingExtraError
 from tfcompress.recipe import Recipe
 
@@ -24,15 +24,6 @@ def _convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, out
     from tfcompress.converters.ethos_u.conversion import convert
 
     return convert(model, calibration, recipe, output)
-
-
-def _depends_on(recipe: Recipe) -> Facts:
-    return {
-        "post_training": recipe.post_training,
-        "ethos_u": recipe.section(EthosU),
-        "keep_float": recipe.keep_float,
-        "keep_int16": recipe.keep_int16,
-    }
 
 
 def _inspect(path: Path, recipe: Recipe) -> Forecast:
@@ -64,7 +55,7 @@ ETHOS_U = Target(
     title="Ethos-U",
     options=EthosU,
     convert=_convert,
-    depends_on=_depends_on,
+    depends_on=lambda recipe: litert_options(recipe, EthosU),
     needs_calibration=lambda recipe: True,
     inspect=_inspect,
     costs=costs_of,

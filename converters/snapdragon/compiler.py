@@ -12,7 +12,7 @@ from typing import Any
 
 from tfcompress.converters.npu.mapping import CompiledMapping, Refusal, rows_of
 from tfcompress.converters.npu.process import Finished, run_limited
-from tfcompress.converters.npu.store import get_result, put_result, result_key
+from tfcompress.converters.npu.store import Result, kept_or_made, result_key
 from tfcompress.converters.snapdragon.chips import QUALCOMM, check_socs
 from tfcompress.converters.snapdragon.fixes import fix_for
 from tfcompress.converters.snapdragon.log import CompilerLog, failure_in, parse_log, reasons_in
@@ -70,14 +70,8 @@ def compile_for(
     check_socs([soc])
     graph = read_tflite(content).main
     key = result_key("snapdragon", content, soc, sdk.version)
-    kept = get_result(key) if use_cache else None
-    if kept is None:
-        facts, made = _run(content, graph, soc, sdk, time_limit)
-        if use_cache and facts["code"] == 0:  # a crash or a time limit may be the machine's, and is tried again
-            put_result(key, facts, made)
-    else:
-        facts, made = kept
-    return Compiled(made, _mapping(graph, soc, facts, layer_names))
+    facts, compiled = kept_or_made(key, lambda: _run(content, graph, soc, sdk, time_limit), use_cache=use_cache)
+    return Compiled(compiled, _mapping(graph, soc, facts, layer_names))
 
 
 def partition_for(
@@ -105,9 +99,7 @@ def _prepared(folder: Path, content: bytes) -> Path:
     return folder
 
 
-def _run(
-    content: bytes, graph: Subgraph, soc: str, sdk: VendorSdk, seconds: float
-) -> tuple[dict[str, object], bytes | None]:
+def _run(content: bytes, graph: Subgraph, soc: str, sdk: VendorSdk, seconds: float) -> Result:
     """The facts as JSON values, and the compiled file."""
     with tempfile.TemporaryDirectory(prefix="tfcompress_snapdragon_") as name:
         folder = _prepared(Path(name), content)

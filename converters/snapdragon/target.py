@@ -9,7 +9,7 @@ from tfcompress.converters.artifact import Artifact
 from tfcompress.converters.forecast import Forecast
 from tfcompress.converters.npu.reporting import costs_of, report_rows
 from tfcompress.converters.snapdragon.options import Snapdragon
-from tfcompress.converters.target import Facts, Target, require_tflite
+from tfcompress.converters.target import Target, litert_options, require_tflite
 from tfcompress.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -23,15 +23,6 @@ def _convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, out
     from tfcompress.converters.snapdragon.conversion import convert
 
     return convert(model, calibration, recipe, output)
-
-
-def _depends_on(recipe: Recipe) -> Facts:
-    return {
-        "post_training": recipe.post_training,
-        "snapdragon": recipe.section(Snapdragon),
-        "keep_float": recipe.keep_float,
-        "keep_int16": recipe.keep_int16,
-    }
 
 
 def _inspect(path: Path, recipe: Recipe) -> Forecast:
@@ -61,7 +52,7 @@ SNAPDRAGON = Target(
     title="Snapdragon",
     options=Snapdragon,
     convert=_convert,
-    depends_on=_depends_on,
+    depends_on=lambda recipe: litert_options(recipe, Snapdragon),
     needs_calibration=lambda recipe: True,
     inspect=_inspect,
     costs=costs_of,

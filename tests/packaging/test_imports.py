@@ -29,6 +29,7 @@ LAYERS = [  # each may import those before it, never those after
     {
         "errors",
         "recipe",
+        "compile_row",
         "target_sections",
         "native_output",
         "console",

@@ -15,7 +15,7 @@ from tests.report.sample import PLAIN, changed, report, with_targets
 from tfcompress.errors import MissingExtraError
 from tfcompress.report import DiffReport, Report, figures, render_html, render_inspection, render_terminal
 from tfcompress.report.html import environment
-from tfcompress.report.schema import CompileRow, Model
+from tfcompress.report.schema import CompileSection, Model
 
 
 class _Links(HTMLParser):
@@ -210,4 +210,4 @@ def test_the_terminal_shows_what_inspect_found() -> None:
     assert "Dense" in text
     mapping = report().targets["edgetpu"].mapping
     assert "3 of 4 operators on the Edge TPU" in terminal(render_inspection({"mapping": mapping}))
-    assert "compiles" in terminal(render_inspection({"compile": [CompileRow(topology="v5e:2x2", ok=True)]}))
+    assert "compiles" in terminal(render_inspection({"compile": [CompileSection(topology="v5e:2x2", ok=True)]}))

@@ -92,7 +92,7 @@ class LiteRtRunner:
         self.outputs = tuple(port.info for port in self._outputs)
         # None stands for an interpreter that the thread that needs it will make: packing the weights of a large file
         # takes as long as several samples.
-        self._idle: queue.LifoQueue[object] = queue.LifoQueue()
+        self._idle: queue.LifoQueue[Interpreter | None] = queue.LifoQueue()
         for each in [None] * ((workers or os.cpu_count() or 1) - 1) + [first]:
             self._idle.put(each)
         self._sizes: dict[int, tuple[tuple[int, ...], ...]] = {}  # input shapes that an interpreter is set up for

@@ -36,7 +36,7 @@ from tfcompress.report import (
     write_tensorboard,
 )
 from tfcompress.report.ci import render_junit, render_markdown
-from tfcompress.report.schema import CompileRow, ConfigurationMapping, DeviceMapping
+from tfcompress.report.schema import CompileSection, ConfigurationMapping, DeviceMapping
 from tfcompress.typed_json import from_plain
 
 __all__ = ["compress", "convert", "demo", "diff", "inspect", "pack", "unpack", "verify"]
@@ -131,7 +131,7 @@ def _admit(path: Path, options: InspectOptions) -> None:
 
 def _typed(facts: dict[str, Any]) -> dict[str, Any]:
     """The facts with the parts that report.json has too as their dataclasses, where they have that form."""
-    kinds = {"mapping": ConfigurationMapping, "compile": CompileRow}
+    kinds = {"mapping": ConfigurationMapping, "compile": CompileSection}
     try:
         if "models" in facts:
             return {**facts, "models": [{**one, **_typed(one)} for one in facts["models"]]}

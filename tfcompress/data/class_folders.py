@@ -9,18 +9,52 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from tfcompress.data.files import sha256_of_file, sha256_of_files
 from tfcompress.errors import DataError, InputError, one_line
 
-__all__ = ["Entries", "class_number", "class_numbers", "entries_of", "read_class_names"]
+__all__ = ["ClassFolder", "Entries", "class_number", "class_numbers", "entries_of", "read_class_names"]
 
 Entries = tuple[tuple[str, int | None], ...]
 """(file, class number) in stream order; the class is None when there are no sub-folders."""
 
 MOST_NAME_BYTES = 16 << 20
+
+
+@dataclass(frozen=True)
+class ClassFolder:
+    """Files by class; a source of samples reads them.
+
+    Attributes:
+        path: the folder, or a zip of one.
+        entries: see `Entries`.
+        classes: their names in class order.
+    """
+
+    path: Path
+    entries: Entries
+    classes: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The path."""
+        return str(self.path)
+
+    @property
+    def count(self) -> int:
+        """Number of files."""
+        return len(self.entries)
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the zip, or of all the files' names and contents."""
+        if self.path.is_dir():
+            return sha256_of_files(self.path, (self.path / file for file, _ in self.entries))
+        return sha256_of_file(self.path)
 
 
 def read_class_names(labels: str | Path | Sequence[str] | None) -> tuple[str, ...]:

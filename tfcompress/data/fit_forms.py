@@ -26,7 +26,7 @@ def is_array(value: object) -> bool:
     return hasattr(value, "__array__") and len(getattr(value, "shape", ())) > 0
 
 
-def as_array(value: object, where: str) -> np.ndarray:
+def as_array(value: Any, where: str) -> np.ndarray:
     """Any array, tensor (of PyTorch too) or nested list of numbers as a numpy array.
 
     Raises:

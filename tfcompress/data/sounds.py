@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tfcompress.data.class_folders import Entries, entries_of
-from tfcompress.data.files import ARCHIVE_ERRORS, sha256_of_files
+from tfcompress.data.class_folders import ClassFolder, entries_of
+from tfcompress.data.files import ARCHIVE_ERRORS
 from tfcompress.data.samples import Sample
 from tfcompress.errors import DataError, one_line
 from tfcompress.tensor_info import TensorInfo
@@ -25,39 +25,18 @@ WING = 16  # zero crossings of the interpolating sinc on each side
 
 
 @dataclass(frozen=True)
-class SoundSource:
-    """Sounds by class.
+class SoundSource(ClassFolder):
+    """Sounds by class, see `ClassFolder`.
 
     Attributes:
-        path: the folder.
-        entries: see `Entries`.
-        classes: their names in class order.
         shape: of one sample: (values,) or (values, channels); None where a size is open.
         sample_rate: in Hz, to which sounds of another rate are resampled; None takes each as it is.
         resize: ``pad`` fills short sounds with zeros and cuts long ones; None refuses both.
     """
 
-    path: Path
-    entries: Entries
-    classes: tuple[str, ...]
     shape: tuple[int | None, ...]
     sample_rate: int | None = None
     resize: str | None = None
-
-    @property
-    def name(self) -> str:
-        """The path."""
-        return str(self.path)
-
-    @property
-    def count(self) -> int:
-        """Number of sounds."""
-        return len(self.entries)
-
-    @property
-    def sha256(self) -> str:
-        """Hash of all the sounds' names and contents."""
-        return sha256_of_files(self.path, (self.path / file for file, _ in self.entries))
 
     def samples(self, indices: Sequence[int] | None = None) -> Iterator[Sample]:
         """One sound at a time, (values,) or (values, channels)."""

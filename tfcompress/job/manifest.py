@@ -8,7 +8,6 @@ added is found.  A signature of that hash also finds who recomputed the hashes.
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import json
 import platform
 import stat
@@ -17,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tfcompress.cache.fingerprints import ENGINES, versions_of
 from tfcompress.errors import InputError, one_line
 from tfcompress.job.contents import Contents, contents_of, mode_of
 from tfcompress.job.publishing import recover
@@ -29,29 +29,12 @@ MANIFEST = "manifest.json"
 FORMAT = "tfcompress output folder"
 SCHEMA_VERSION = 2
 LARGEST = 64 << 20
-_PACKAGES = (
-    "tfcompress",
-    "tensorflow",
-    "tf_keras",
-    "keras",
-    "tensorflow-model-optimization",
-    "litert-quantizer",
-    "ai-edge-litert",
-    "numpy",
-    "jax",
-    "libtpu",
-)
+_PACKAGES = ("tfcompress", *ENGINES, "jax", "libtpu")
 
 
 def versions() -> dict[str, str | None]:
     """Versions of Python and of every package that shapes an artifact; None for one that is not installed."""
-    found: dict[str, str | None] = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            found[package] = None
-    return found
+    return {"python": platform.python_version(), **versions_of(_PACKAGES)}
 
 
 def write_manifest(folder: Path, facts: Mapping[str, Any], *, key: SigningKey | None = None) -> None:

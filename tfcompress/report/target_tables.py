@@ -13,7 +13,7 @@ from rich.text import Text
 from tfcompress.report import figures
 from tfcompress.report.compile_notes import compile_notes
 from tfcompress.report.schema import (
-    CompileRow,
+    CompileSection,
     ConfigurationMapping,
     DeviceMapping,
     LatencyForecast,
@@ -119,7 +119,7 @@ def _run(run: Mapping[str, Any]) -> list[RenderableType]:
     ]
 
 
-def compile_tables(rows: Sequence[CompileRow]) -> list[RenderableType]:
+def compile_tables(rows: Sequence[CompileSection]) -> list[RenderableType]:
     """A row a topology and batch size, and below them what to change about the model, for the largest batch.
 
     Args:

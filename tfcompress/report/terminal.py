@@ -14,7 +14,7 @@ from rich.text import Text
 from tfcompress.report import figures
 from tfcompress.report.layer_table import layer_cells
 from tfcompress.report.page import STATUS_WORDS
-from tfcompress.report.schema import Compared, CompileRow, DiffReport, MappingTotals, Report, TargetSection
+from tfcompress.report.schema import Compared, CompileSection, DiffReport, MappingTotals, Report, TargetSection
 from tfcompress.report.target_tables import compile_tables, log_tables, mapping_tables
 
 __all__ = ["render_inspection", "render_terminal"]
@@ -50,7 +50,7 @@ def render_inspection(facts: Mapping[str, Any]) -> RenderableType:
         return Group(*mapping_tables(mapping))
     if _all_are(mapping, MappingTotals):
         return Group(*(part for entry in mapping for part in mapping_tables(entry)))
-    if _all_are(rows, CompileRow):
+    if _all_are(rows, CompileSection):
         return Group(*compile_tables(rows))
     if "models" in facts:
         notes = [Text(str(note), style="yellow") for note in facts.get("notes") or ()]

@@ -81,7 +81,7 @@ def test_the_terminal_shows_where_time_goes_and_the_advice_once() -> None:
     ).to_json()
     console = Console(file=io.StringIO(), width=200)
     rows = [
-        from_plain(schema.CompileRow, plain, "compile")
+        from_plain(schema.CompileSection, plain, "compile")
         for plain in (row, row | {"topology": "v6e:1x1"}, row | {"batch_size": 1})
     ]
     console.print(render_inspection({"compile": rows}))

@@ -43,7 +43,7 @@ def with_arrays(value: Any) -> Any:
     return tuple(parts) if isinstance(value, tuple) else parts
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: Any) -> bool:
     return isinstance(value, float) or (isinstance(value, tf.Tensor) and value.dtype.is_floating and value.ndim == 0)
 
 

@@ -15,6 +15,7 @@ from tfcompress.runtime import tf_keras
 __all__ = ["Rewrite", "Rewriter", "rewrite"]
 
 _L = tf_keras.layers
+Array = Tensor | np.ndarray
 
 
 @dataclass
@@ -63,7 +64,7 @@ class Rewrite:
 
         return self.layer(call, part, make, weights)(*call.args, **call.kwargs)
 
-    def dense(self, call: Call, part: str, x: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:
+    def dense(self, call: Call, part: str, x: Tensor, kernel: Array, bias: Array | None) -> Tensor:
         """``x @ kernel + bias`` by a Dense layer; kernel [inputs, outputs], bias [outputs] or None."""
         values = [kernel] if bias is None else [kernel, bias]
         units, use_bias = int(kernel.shape[-1]), bias is not None
