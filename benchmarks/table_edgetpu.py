@@ -132,8 +132,8 @@ def _agreement(first: bytes, second: bytes) -> float:
     random, same = np.random.default_rng(1), 0
     for _ in range(AGREEMENT_SAMPLES):
         inputs = [random.normal(size=d["shape"]).astype(d["dtype"]) for d in graphs[0].get_input_details()]
-        one, other = (_largest(graph, inputs) for graph in graphs)
-        same += one == other
+        original, other = (_largest(graph, inputs) for graph in graphs)
+        same += original == other
     return same / AGREEMENT_SAMPLES
 
 

@@ -61,7 +61,7 @@ def compile_all(
     version = compiler_version()
     if version is None:
         reason = f"not proven: the TPU compiler (jax and libtpu) is not installed: {PIP_COMMAND}"
-        return [_row(one, topology, ok=None, error=reason) for topology in topologies for one in lowered]
+        return [_row(module, topology, ok=None, error=reason) for topology in topologies for module in lowered]
     store = store_in_use()  # the threads below see another context
     workers = max(1, min(len(topologies), os.cpu_count() or 1))
     with console.progress("TPU compile", len(topologies)) as advance, ThreadPoolExecutor(workers) as pool:
@@ -74,16 +74,16 @@ def compile_all(
         return [row for rows in pool.map(job, topologies) for row in rows]
 
 
-def _row(one: Lowered, topology: str, **facts: Any) -> CompileRow:
-    return CompileRow(topology=topology, signature=one.signature, batch_size=one.batch_size, **facts)
+def _row(module: Lowered, topology: str, **facts: Any) -> CompileRow:
+    return CompileRow(topology=topology, signature=module.signature, batch_size=module.batch_size, **facts)
 
 
 def _compile_topology(
     lowered: Sequence[Lowered], topology: str, version: str, layer_names: Collection[str], store: Store
 ) -> list[CompileRow]:
-    keys = {id(one): _key(one.artifact, topology, version) for one in lowered if not one.error}
+    keys = {id(module): _key(module.artifact, topology, version) for module in lowered if not module.error}
     replies = {key: _kept_reply(store, key) for key in keys.values()}
-    missing = {keys[id(one)]: one for one in lowered if not one.error and replies[keys[id(one)]] is None}
+    missing = {keys[id(module)]: module for module in lowered if not module.error and replies[keys[id(module)]] is None}
     if missing:
         fresh = _run_worker(missing, topology)
         for key, reply in fresh.items():
@@ -91,11 +91,11 @@ def _compile_topology(
             if reply.get("cacheable"):
                 store.put(key, json.dumps(reply).encode())
     rows = []
-    for one in lowered:
-        if one.error:
-            rows.append(_row(one, topology, ok=False, error=one.error, compiler_version=version))
+    for module in lowered:
+        if module.error:
+            rows.append(_row(module, topology, ok=False, error=module.error, compiler_version=version))
         else:
-            rows.append(_row_from_reply(one, topology, version, replies[keys[id(one)]] or {}, layer_names))
+            rows.append(_row_from_reply(module, topology, version, replies[keys[id(module)]] or {}, layer_names))
     return rows
 
 
@@ -115,9 +115,9 @@ def _run_worker(modules: Mapping[str, Lowered], topology: str) -> dict[str, dict
     with tempfile.TemporaryDirectory(prefix="tfcompress_tpu_") as folder:
         request, reply = Path(folder, "request.json"), Path(folder, "reply.jsonl")
         entries = []
-        for key, one in modules.items():
+        for key, module in modules.items():
             path = Path(folder, f"{key}.stablehlo")
-            path.write_bytes(one.artifact)
+            path.write_bytes(module.artifact)
             entries.append({"id": key, "path": str(path), "hlo_path": str(path.with_suffix(".hlo"))})
         request.write_text(json.dumps({"topology": topology, "modules": entries, "reply": str(reply)}))
         reply.touch()
@@ -158,18 +158,18 @@ def _run(request: Path, modules: int) -> str | None:
 
 
 def _row_from_reply(
-    one: Lowered, topology: str, version: str, reply: Mapping[str, Any], layer_names: Collection[str]
+    module: Lowered, topology: str, version: str, reply: Mapping[str, Any], layer_names: Collection[str]
 ) -> CompileRow:
     if not reply["ok"]:
         error = with_layer(reply["error"], layer_names)
-        return _row(one, topology, ok=False, error=error, compiler_version=version)
+        return _row(module, topology, ok=False, error=error, compiler_version=version)
     stats, cost = reply["stats"], reply["cost"]
     limit = CHIPS[topology.partition(":")[0]].hbm_bytes
     needed = stats["peak_memory_in_bytes"]
     hlo = zlib.decompress(base64.b64decode(reply["hlo"])).decode()
     findings = read_findings(hlo, layer_names)
     return _row(
-        one,
+        module,
         topology,
         ok=needed <= limit,
         error=None
@@ -178,7 +178,7 @@ def _row_from_reply(
         hbm_bytes=needed,
         hbm_limit_bytes=limit,
         argument_bytes=stats["argument_size_in_bytes"],
-        weight_bytes=_weight_bytes(hlo, one.inputs, stats["argument_size_in_bytes"]),
+        weight_bytes=_weight_bytes(hlo, module.inputs, stats["argument_size_in_bytes"]),
         flops=_known(cost.get("flops")),
         bytes_accessed=_known(cost.get("bytes accessed")),
         optimal_seconds=_known(cost.get("optimal_seconds")),

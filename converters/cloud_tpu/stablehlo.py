@@ -90,7 +90,7 @@ def lower_saved_model(
         elif not static:
             jobs += [(name, function, size) for size in batch_sizes]
     lowered = [_lower_signature(name, function, size, layer_names) for name, function, size in jobs]
-    return sorted(lowered, key=lambda one: (one.batch_size or 0, one.signature))
+    return sorted(lowered, key=lambda module: (module.batch_size or 0, module.signature))
 
 
 def _is_static(function: Any) -> bool:

@@ -170,5 +170,9 @@ def _measurement_notes(mapping: Mapping) -> list[str]:
     if measured["reason"] is not None:
         return [str(measured["reason"])]
     differences = measured["differences"]
-    told = f"compiled with edgetpu_compiler {measured['compiler_version']}"
-    return [f"{told}; the forecast was right" if not differences else f"{told}; {len(differences)} rows differ from it"]
+    compiled = f"compiled with edgetpu_compiler {measured['compiler_version']}"
+    return [
+        f"{compiled}; the forecast was right"
+        if not differences
+        else f"{compiled}; {len(differences)} rows differ from it"
+    ]

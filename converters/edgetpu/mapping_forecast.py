@@ -123,9 +123,9 @@ def _plan(model: str | Path | TfliteFile, layer_names: Collection[str], options:
 
 def _planned(graph: Subgraph, layer_of: LayerOf, options: CompilerOptions) -> _Planned:
     broken: Broken = {
-        operator.index: found
+        operator.index: rule
         for operator in graph.operators
-        if (found := broken_rule(OperatorView(graph, operator), compiler=options.compiler)) is not None
+        if (rule := broken_rule(OperatorView(graph, operator), compiler=options.compiler)) is not None
     }
     subsets = partitions(graph, [operator.index for operator in graph.operators if operator.index not in broken])
     kept = subsets if options.multiple_subgraphs else subsets[:1]

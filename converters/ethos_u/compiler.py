@@ -92,8 +92,8 @@ def _run(content: bytes, graph: Subgraph, config: EthosUConfig, seconds: float) 
         folder = Path(name)
         (folder / "model.tflite").write_bytes(content)
         done = _vela(folder, config, seconds)
-        made = next(folder.glob("out/*_vela.tflite"), None) if done.code == 0 else None
-        compiled = None if made is None else made.read_bytes()
+        compiled_file = next(folder.glob("out/*_vela.tflite"), None) if done.code == 0 else None
+        compiled = None if compiled_file is None else compiled_file.read_bytes()
         failure = None if compiled is not None else done.failure(_COMPILER) or f"{_COMPILER} gave no file"
         if compiled is None:
             said = next((line for line in reversed(done.errors.splitlines() + done.output.splitlines()) if line), "")
@@ -133,15 +133,15 @@ def _refusals(graph: Subgraph, compiled: Subgraph, reasons: Mapping[str, str]) -
         for operator in compiled.operators
         if operator.name != CUSTOM_OPERATOR and operator.outputs
     )
-    found = {}
+    refusals = {}
     for operator in graph.operators:
         name = graph.tensors[operator.outputs[0]].name if operator.outputs else ""
         if left[name] > 0:
             left[name] -= 1
             inputs = [graph.tensors[index].dtype for index in operator.inputs if index >= 0]
             default = _FLOAT_MODEL if "float32" in inputs else _NO_REASON
-            found[str(operator.index)] = reasons.get(name, default)
-    return found
+            refusals[str(operator.index)] = reasons.get(name, default)
+    return refusals
 
 
 def _mapping(

@@ -78,9 +78,9 @@ def _made_by(model: FloatModel, operation: str) -> str:
     with unrolled(model):
         graph = model.concrete_function(1).graph.as_graph_def()
     nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
-    known = as_named_in([layer.name for layer in all_layers(model.keras_model)], (node.name for node in nodes))
-    found = dict.fromkeys(layer for node in nodes if node.op == operation for layer in layers_of(node.name, known))
-    return f" (layer {', '.join(map(repr, found))})" if found else ""
+    names = as_named_in([layer.name for layer in all_layers(model.keras_model)], (node.name for node in nodes))
+    layers = dict.fromkeys(layer for node in nodes if node.op == operation for layer in layers_of(node.name, names))
+    return f" (layer {', '.join(map(repr, layers))})" if layers else ""
 
 
 def to_float_tflite(model: FloatModel, *, allow_select_ops: bool = False) -> bytes:

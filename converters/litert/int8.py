@@ -99,8 +99,8 @@ def _quantized(
     allow_int16 = allow_int16 and dense_per_channel  # the engine for the one cannot do the other
     left_out: tuple[str, ...] = ()
     if float_content is None:
-        made = float_file(model, allow_select_ops=options.allow_select_ops, samples=samples)
-        float_content, left_out = made.content, tuple(item.note() for item in made.dropped)
+        float_made = float_file(model, allow_select_ops=options.allow_select_ops, samples=samples)
+        float_content, left_out = float_made.content, tuple(item.note() for item in float_made.dropped)
     file = read_tflite(float_content)
     if integer_io and any(operator.name == "CAST" for operator in file.main.operators):
         float_content = indices_as_integers(float_content)
@@ -151,11 +151,11 @@ def _warnings(content: bytes, ranges: Calibration, samples: Samples, *, look_at_
 
 def _seen_in(content: bytes, ranges: Calibration, samples: Samples, look_at_channels: bool) -> tuple[str, ...]:
     graph = read_tflite(content).main
-    found = diagnose(ranges, graph)
+    warnings = diagnose(ranges, graph)
     if not look_at_channels:
-        return found
+        return warnings
     seen, _ = observe(content, samples.spread(DIAGNOSED_SAMPLES), ChannelRanges)
-    return (*found, *channel_warnings(seen, graph))
+    return (*warnings, *channel_warnings(seen, graph))
 
 
 def _calibrated(content: bytes, samples: Samples, options: PostTraining) -> Calibration:

@@ -70,7 +70,7 @@ def run(content: bytes, plan: list[dict[str, Any]], calibration: Calibration | N
 def _ranges(calibration: Calibration) -> dict[str, Any]:
     return {
         name: {"min": np.array([[item.low]], np.float32), "max": np.array([[item.high]], np.float32)}
-        for name, item in ((name, one.with_a_scale()) for name, one in calibration.ranges.items())
+        for name, item in ((name, limits.with_a_scale()) for name, limits in calibration.ranges.items())
     }
 
 

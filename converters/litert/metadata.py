@@ -135,9 +135,9 @@ def _named(file: ModelEditor, model: FloatModel, side: Literal["inputs", "output
 
 
 def _input(name: str, tensor: TensorNode, usage: Usage) -> _Table:
-    known = usage.normalization.get(name)
-    if known is not None:
-        content, units = _image(tensor), [_scaling(known)]
+    normalization = usage.normalization.get(name)
+    if normalization is not None:
+        content, units = _image(tensor), [_scaling(normalization)]
     elif usage.sample_rate is not None and len(tensor.shape) in (2, 3):
         channels = tensor.shape[2] if len(tensor.shape) == 3 else 1
         content = _Table({0: _Byte(_AUDIO), 1: _Table({0: _Uint(usage.sample_rate), 1: _Uint(channels)})})
@@ -154,8 +154,8 @@ def _image(tensor: TensorNode) -> _Table:
     return _Table({0: _Byte(_IMAGE), 1: properties})
 
 
-def _scaling(known: Normalization) -> _Table:
-    return _Table({0: _Byte(_NORMALIZATION), 1: _Table({0: _Floats(known.mean), 1: _Floats(known.std)})})
+def _scaling(scaling: Normalization) -> _Table:
+    return _Table({0: _Byte(_NORMALIZATION), 1: _Table({0: _Floats(scaling.mean), 1: _Floats(scaling.std)})})
 
 
 def _output(name: str, tensor: TensorNode, usage: Usage) -> _Table:

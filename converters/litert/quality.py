@@ -168,10 +168,10 @@ def output_error(float_content: bytes, content: bytes, samples: Samples) -> floa
         inputs = [runner.value(index).copy() for index in runner.graph.inputs]
         wanted = [runner.value(index).astype(np.float64) for index in runner.graph.outputs]
         try:
-            found = _run(interpreter, inputs)
+            outputs = _run(interpreter, inputs)
         except RuntimeError:  # LiteRT has no other
             return math.inf
-        for value, truth in zip(found, wanted, strict=True):
+        for value, truth in zip(outputs, wanted, strict=True):
             scale = 1.0 / max(1, truth.size)
             wrong += float(np.sum((value - truth) ** 2)) * scale
             power += float(np.sum(truth**2)) * scale

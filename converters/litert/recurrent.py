@@ -30,11 +30,13 @@ MOST_STEPS = 512  # beyond this the graph takes minutes to convert
 
 def recurrent_layers(model: FloatModel) -> list[Any]:
     """The model's layers that step through time, those inside of `Bidirectional` too."""
-    found: list[Any] = []
+    layers: list[Any] = []
     for layer in all_layers(model.keras_model):
         inner = [getattr(layer, name, None) for name in ("forward_layer", "backward_layer")]
-        found += [one for one in (layer, *inner) if one is not None and hasattr(one, "unroll") and hasattr(one, "cell")]
-    return list({id(layer): layer for layer in found}.values())
+        layers += [
+            each for each in (layer, *inner) if each is not None and hasattr(each, "unroll") and hasattr(each, "cell")
+        ]
+    return list({id(layer): layer for layer in layers}.values())
 
 
 def state_tensors(model: FloatModel, file: TfliteFile) -> tuple[str, ...]:

@@ -46,9 +46,9 @@ def scheme_for(graph: Subgraph, calibration: Calibration | None, keep_float: Col
     scales: dict[int, float] = {}
     for index in (index for operator in quantized for index in operator.inputs if index >= 0):
         tensor = graph.tensors[index]
-        known = calibration.ranges.get(tensor.name)
-        if known is not None and tensor.data is None and tensor.dtype == "float32":
-            span = known.with_a_scale()
+        limits = calibration.ranges.get(tensor.name)
+        if limits is not None and tensor.data is None and tensor.dtype == "float32":
+            span = limits.with_a_scale()
             scales[index] = max(abs(span.low), abs(span.high)) / _LARGEST
     weighted = frozenset(operator.index for operator in quantized if operator.name in WEIGHTED)
     return Scheme(scales, weighted)

@@ -100,13 +100,13 @@ def check_socs(names: Sequence[str]) -> None:
     Raises:
         RecipeError: none is given, one is not known, or its vendor's compiler is not installed.
     """
-    known = ",".join(SOCS)
+    expected = ",".join(SOCS)
     if not names:
-        raise RecipeError(f"--socs: no chip given, expected one or more of {known}")
+        raise RecipeError(f"--socs: no chip given, expected one or more of {expected}")
     for name in names:
         vendor = vendor_of(name)
         if vendor is None:
-            raise RecipeError(f"--socs: unknown chip {name!r}, expected one or more of {known}")
+            raise RecipeError(f"--socs: unknown chip {name!r}, expected one or more of {expected}")
         if vendor is not QUALCOMM and importlib.util.find_spec(vendor.module) is None:
             raise RecipeError(
                 f"--socs: {name} is a chip of {vendor.name}: SDK not installed: pip install {vendor.package}"

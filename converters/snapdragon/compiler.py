@@ -105,8 +105,8 @@ def _run(content: bytes, graph: Subgraph, soc: str, sdk: VendorSdk, seconds: flo
         folder = _prepared(Path(name), content)
         done = _tool("apply", folder, soc, sdk, seconds, "info")
         log = parse_log(done.output, done.errors)
-        made = folder / "out.tflite"
-        compiled = made.read_bytes() if done.code == 0 and made.is_file() else None
+        compiled_file = folder / "out.tflite"
+        compiled = compiled_file.read_bytes() if done.code == 0 and compiled_file.is_file() else None
         reasons = _reasons(log, folder, soc, sdk, seconds)
     failure = None if compiled is not None else done.failure(_COMPILER) or f"{_COMPILER} gave no file"
     said = failure_in(done.errors)
@@ -143,7 +143,7 @@ def _reasons(log: CompilerLog, folder: Path, soc: str, sdk: VendorSdk, seconds: 
 
 def _refusals(graph: Subgraph, log: CompilerLog, reasons: Mapping[str, str]) -> dict[str, str]:
     """{operator index as text: the compiler's reason} of the main graph."""
-    found: dict[str, str] = {}
+    refusals: dict[str, str] = {}
     for refused in log.refused:
         if refused.index >= len(graph.operators):
             continue
@@ -151,8 +151,8 @@ def _refusals(graph: Subgraph, log: CompilerLog, reasons: Mapping[str, str]) -> 
         if refused.tensor >= 0 and (not outputs or outputs[0] != refused.tensor):
             continue  # of another graph, a body of control flow
         why = [reasons[name] for name in refused.qnn_operators if name in reasons]
-        found[str(refused.index)] = "; ".join(dict.fromkeys(why)) or refused.message
-    return found
+        refusals[str(refused.index)] = "; ".join(dict.fromkeys(why)) or refused.message
+    return refusals
 
 
 def _left(graph: Subgraph, compiled: bytes) -> dict[str, str]:

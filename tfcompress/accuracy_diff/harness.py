@@ -83,9 +83,9 @@ def compare(
                 progress.save(run.state())
         if layers and resume is not None:
             progress.save(run.state())
-        found = _layers_and_causes(made_from or reference, reference, candidates, data, seed) if layers else {}
+        by_candidate = _layers_and_causes(made_from or reference, reference, candidates, data, seed) if layers else {}
     progress.remove()
-    return run.result(max_accuracy_drop, found)
+    return run.result(max_accuracy_drop, by_candidate)
 
 
 def _layers_and_causes(
@@ -99,12 +99,12 @@ def _layers_and_causes(
     if data.count is not None and data.indices is None and data.count > LAYER_SAMPLES:
         chosen = np.random.default_rng(seed).choice(data.count, LAYER_SAMPLES, replace=False)
         few = data.select([int(index) for index in chosen])
-    found: dict[str, tuple[tuple[LayerDiff, ...], tuple[Cause, ...]]] = {}
+    by_candidate: dict[str, tuple[tuple[LayerDiff, ...], tuple[Cause, ...]]] = {}
     for name, candidate in candidates.items():
         with optional(f"{name}: the diff of its layers"):
             rows = compare_layers(made_from, candidate, few)
-            found[name] = rows, ()
+            by_candidate[name] = rows, ()
             if rows and isinstance(candidate, LiteRtRunner):
                 with optional(f"{name}: the causes of its error"):
-                    found[name] = rows, find_causes(made_from, candidate, rows, few, original.keras_model)
-    return found
+                    by_candidate[name] = rows, find_causes(made_from, candidate, rows, few, original.keras_model)
+    return by_candidate

@@ -93,11 +93,11 @@ def _is_ours(path: Path) -> bool:
 
 
 def _flat(tree: Tree, above: str = "") -> dict[str, object]:
-    found: dict[str, Any] = {}
+    flat: dict[str, Any] = {}
     for name, value in tree.items():
         path = f"{above}{SEPARATOR}{name}" if above else name
-        found |= _flat(value, path) if isinstance(value, Mapping) else {path: value}
-    return found
+        flat |= _flat(value, path) if isinstance(value, Mapping) else {path: value}
+    return flat
 
 
 def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:

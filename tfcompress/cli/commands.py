@@ -134,7 +134,7 @@ def _typed(facts: dict[str, Any]) -> dict[str, Any]:
     kinds = {"mapping": ConfigurationMapping, "compile": CompileSection}
     try:
         if "models" in facts:
-            return {**facts, "models": [{**one, **_typed(one)} for one in facts["models"]]}
+            return {**facts, "models": [{**model, **_typed(model)} for model in facts["models"]]}
         for key, kind in kinds.items():
             if isinstance(facts.get(key), list):
                 return {key: [from_plain(kind, row, key, gather=True) for row in facts[key]]}

@@ -143,14 +143,14 @@ def finetune(
 
 def _stages(recipe: Recipe) -> list[str]:
     sections = {"pruning": recipe.pruning, "clustering": recipe.clustering, "quantization": recipe.quantization}
-    found = [name for name, section in sections.items() if section is not None]
-    if not found and recipe.distillation is not None:
+    names = [name for name, section in sections.items() if section is not None]
+    if not names and recipe.distillation is not None:
         return ["distillation"]
-    if not found:
+    if not names:
         raise RecipeError(
             "recipe: nothing to train; give it a pruning, clustering, quantization or distillation section"
         )
-    return found
+    return names
 
 
 def _training_of(stage: str, recipe: Recipe) -> Training:

@@ -59,8 +59,8 @@ class WrappedModel(tf_keras.Model):
         gradients = tape.gradient(loss, variables)
         self._observe({v.ref(): g for v, g in zip(variables, gradients, strict=True) if g is not None})
         # Zero where the loss does not reach: the optimizer's state, which checkpoints hold, is then of all variables.
-        known = [tf.zeros_like(v) if g is None else g for g, v in zip(gradients, variables, strict=True)]
-        self.optimizer.apply_gradients(zip(known, variables, strict=True))
+        complete = [tf.zeros_like(v) if g is None else g for g, v in zip(gradients, variables, strict=True)]
+        self.optimizer.apply_gradients(zip(complete, variables, strict=True))
         if self._objective is not None:
             return {"loss": loss}
         return self.compute_metrics(inputs, labels, outputs, sample_weight)

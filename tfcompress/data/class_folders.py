@@ -104,8 +104,8 @@ def class_numbers(labels: np.ndarray, classes: Sequence[str], where: str) -> np.
     words = [
         value.decode(errors="backslashreplace") if isinstance(value, bytes) else str(value) for value in labels.flat
     ]
-    known = {word: class_number(word, classes, where) for word in set(words)}
-    return np.array([known[word] for word in words], np.int64).reshape(labels.shape)
+    numbers = {word: class_number(word, classes, where) for word in set(words)}
+    return np.array([numbers[word] for word in words], np.int64).reshape(labels.shape)
 
 
 def entries_of(
@@ -122,15 +122,15 @@ def entries_of(
     Raises:
         DataError: no such files, or folders that are no class.
     """
-    found = sorted(file for file in files if PurePosixPath(file).suffix.lower() in suffixes and not _is_hidden(file))
-    if not found:
+    names = sorted(file for file in files if PurePosixPath(file).suffix.lower() in suffixes and not _is_hidden(file))
+    if not names:
         raise DataError(
             f"{path}: no images or sounds found, expected class sub-folders with {'/'.join(sorted(suffixes))} files"
         )
-    by_class = _by_class(path, found)
+    by_class = _by_class(path, names)
     folders = tuple(sorted(by_class))
     if len(folders) < 2:
-        return tuple((file, None) for file in found), ()
+        return tuple((file, None) for file in names), ()
     classes = tuple(class_names) or folders
     numbers = [class_number(folder, classes, str(path)) for folder in folders]
     turns = itertools.zip_longest(
@@ -145,11 +145,11 @@ def _is_hidden(file: str) -> bool:
 
 def _by_class(path: Path, files: Sequence[str]) -> Mapping[str, list[str]]:
     """Files by the folder that directly holds them."""
-    found: dict[str, list[str]] = {}
+    by_class: dict[str, list[str]] = {}
     for file in files:
-        found.setdefault(str(PurePosixPath(file).parent), []).append(file)
-    if len({PurePosixPath(parent).name for parent in found}) != len(found):
+        by_class.setdefault(str(PurePosixPath(file).parent), []).append(file)
+    if len({PurePosixPath(parent).name for parent in by_class}) != len(by_class):
         raise DataError(
             f"{path}: two class folders have the same name below different parents; give one split, not several"
         )
-    return {PurePosixPath(parent).name: part for parent, part in found.items()}
+    return {PurePosixPath(parent).name: part for parent, part in by_class.items()}

@@ -32,9 +32,9 @@ def usage_of(sets: Sequence[Samples | None], sample_rate: int | None) -> Usage:
     scaled: dict[str, Normalization] = {}
     for samples in given:
         for position, info in enumerate(samples.inputs):
-            known = normalization_of(samples.preprocess, info) if _gives_pixels(samples, position, info) else None
-            if known is not None:
-                scaled.setdefault(info.name, known)
+            scaling = normalization_of(samples.preprocess, info) if _gives_pixels(samples, position, info) else None
+            if scaling is not None:
+                scaled.setdefault(info.name, scaling)
     sounds = any(isinstance(samples.source, SoundSource) for samples in given)
     return Usage(names, scaled, sample_rate if sounds else None)
 

@@ -88,18 +88,18 @@ class Manifest:
             if not stat.S_ISREG(facts.st_mode) or facts.st_size > LARGEST:
                 raise ValueError("no ordinary file, or a very large one")
             text = (folder / MANIFEST).read_text(encoding="utf-8")
-            known = json.loads(text)
-            if known.get("format", FORMAT if known["schema_version"] == 1 else None) != FORMAT:
+            content = json.loads(text)
+            if content.get("format", FORMAT if content["schema_version"] == 1 else None) != FORMAT:
                 raise ValueError(f"its format is not {FORMAT!r}")
-            own = _own_hash(known)
-            intact = known["manifest_sha256"] == own and text == _text(known)
-            files = {str(name): dict(item) for name, item in known["files"].items()}
-            folders = known.get("folders")
+            own = _own_hash(content)
+            intact = content["manifest_sha256"] == own and text == _text(content)
+            files = {str(name): dict(item) for name, item in content["files"].items()}
+            folders = content.get("folders")
             folders = None if folders is None else {str(name): dict(item) for name, item in folders.items()}
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             reason = one_line(f"{type(error).__name__}: {error}", 200)
             raise InputError(f"{folder}: no readable {MANIFEST} of ours ({reason})") from None
-        return cls(files, folders, known.get("manifest_mode"), bytes.fromhex(own), intact, known.get("signature"))
+        return cls(files, folders, content.get("manifest_mode"), bytes.fromhex(own), intact, content.get("signature"))
 
     def differences(self, folder: Path, *, without: frozenset[str] = frozenset()) -> dict[str, list[str]]:
         """{kind: names}, the kinds being `changed`, `missing`, `added` and `mode`.
@@ -109,19 +109,19 @@ class Manifest:
             without: names at its top that are left out.
         """
         now = _now(folder, without)
-        found: dict[str, list[str]] = {"changed": [], "missing": [], "added": [], "mode": []}
+        by_kind: dict[str, list[str]] = {"changed": [], "missing": [], "added": [], "mode": []}
         for name in sorted({*self.files, *now.files, *now.others}):
             kind = _difference(self.files.get(name), now.files.get(name), now.others.get(name))
             if kind:
-                found[kind].append(name + (f" ({now.others[name]})" if name in now.others else ""))
+                by_kind[kind].append(name + (f" ({now.others[name]})" if name in now.others else ""))
         if self.folders is not None:
             for name in sorted({*self.folders, *now.folders}):
                 kind = _difference(self.folders.get(name), now.folders.get(name), None)
                 if kind:
-                    found[kind].append(f"{name}/")
+                    by_kind[kind].append(f"{name}/")
         if self.mode is not None and self.mode != mode_of((folder / MANIFEST).lstat()):
-            found["mode"].append(MANIFEST)
-        return found
+            by_kind["mode"].append(MANIFEST)
+        return by_kind
 
 
 def _now(folder: Path, without: frozenset[str]) -> Contents:

@@ -114,8 +114,8 @@ class _DataReading(_Options):
         self._require(self.resize is None or self.resize in RESIZINGS, "resize", f"one of {', '.join(RESIZINGS)}")
         self._require(self.sample_rate is None or 100 <= self.sample_rate <= 1_000_000, "sample_rate", "a rate in Hz")
         named = self.preprocess if isinstance(self.preprocess, str) else "none"
-        known = ":" in named or named in PREPROCESSINGS
-        self._require(known, "preprocess", f"one of {', '.join(PREPROCESSINGS)} or package.module:function")
+        is_known = ":" in named or named in PREPROCESSINGS
+        self._require(is_known, "preprocess", f"one of {', '.join(PREPROCESSINGS)} or package.module:function")
 
 
 @dataclass(frozen=True, kw_only=True)

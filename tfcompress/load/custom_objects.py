@@ -25,12 +25,12 @@ def parse_custom_objects(spec: str | Mapping[str, object] | None) -> dict[str, o
     """
     if spec is None:
         return {}
-    found = _import(spec) if isinstance(spec, str) else spec
-    if not isinstance(found, Mapping) or not all(isinstance(key, str) for key in found):
+    objects = _import(spec) if isinstance(spec, str) else spec
+    if not isinstance(objects, Mapping) or not all(isinstance(key, str) for key in objects):
         raise InputError(
-            f"--custom_objects={spec}: expected a dictionary {{name: class or function}}, got {type(found).__name__}"
+            f"--custom_objects={spec}: expected a dictionary {{name: class or function}}, got {type(objects).__name__}"
         )
-    return dict(found)
+    return dict(objects)
 
 
 def _import(spec: str) -> object:
@@ -47,5 +47,5 @@ def _import(spec: str) -> object:
         ) from error
     if not hasattr(module, attribute):
         raise InputError(f"--custom_objects={spec}: the module {module_name} has no {attribute!r}")
-    found = getattr(module, attribute)
-    return found() if callable(found) else found
+    value = getattr(module, attribute)
+    return value() if callable(value) else value

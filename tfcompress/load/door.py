@@ -130,11 +130,11 @@ def require_file(path: Path, expected: str) -> None:
         ModelError: says what is there.
     """
     try:
-        found = "no such file or folder" if not path.exists() else None if path.is_file() else "not a regular file"
+        problem = "no such file or folder" if not path.exists() else None if path.is_file() else "not a regular file"
     except OSError as error:
         raise ModelError(f"{one_line(path, 200)}: cannot be read: {error.strerror}") from error
-    if found:
-        raise ModelError(f"{path}: {found}, expected {expected}")
+    if problem:
+        raise ModelError(f"{path}: {problem}, expected {expected}")
 
 
 def read_model_file(path: Path, limits: LoadLimits) -> ModelFile:

@@ -76,10 +76,10 @@ class Recipe(Section):
 
     def __getattr__(self, key: str) -> Section:
         """A target's section by its key, as in ``recipe.edgetpu``; `section` gives it with its type."""
-        known = {} if key.startswith("_") else target_sections()
-        if key not in known:
+        sections = {} if key.startswith("_") else target_sections()
+        if key not in sections:
             raise AttributeError(f"a recipe has no {key!r}")
-        return self.section(known[key])
+        return self.section(sections[key])
 
     def section(self, kind: type[_Section]) -> _Section:
         """The options of a target: what was given, or the defaults."""
@@ -102,11 +102,11 @@ class Recipe(Section):
             RecipeError: not JSON, an unknown key, a value of the wrong type or out of range.
         """
         hints = typing.get_type_hints(cls)
-        known = {item.name: hints[item.name] for item in dataclasses.fields(cls) if item.name != "sections"}
-        known |= target_sections()
-        given = checked_keys(parse_object(text, "recipe"), known, "recipe")
+        allowed = {item.name: hints[item.name] for item in dataclasses.fields(cls) if item.name != "sections"}
+        allowed |= target_sections()
+        given = checked_keys(parse_object(text, "recipe"), allowed, "recipe")
         values: dict[str, object] = {
-            key: from_plain(known[key], value, f"recipe.{key}") for key, value in given.items()
+            key: from_plain(allowed[key], value, f"recipe.{key}") for key, value in given.items()
         }
         return cls(**typing.cast(Mapping[str, typing.Any], values))
 
@@ -149,9 +149,9 @@ def _merged(sections: tuple[Section, ...], of_targets: Mapping[str, Section]) ->
     """
     by_key = {item.key: item for item in sections}
     if of_targets:
-        known = target_sections()
-        for key, value in checked_keys(dict(of_targets), known, "recipe").items():
-            if not isinstance(value, known[key]):
-                raise RecipeError(f"recipe: {key} is {value!r}, expected {known[key].__name__}(...)")
+        allowed = target_sections()
+        for key, value in checked_keys(dict(of_targets), allowed, "recipe").items():
+            if not isinstance(value, allowed[key]):
+                raise RecipeError(f"recipe: {key} is {value!r}, expected {allowed[key].__name__}(...)")
             by_key[key] = value
     return tuple(by_key[key] for key in sorted(by_key) if by_key[key] != type(by_key[key])())

@@ -69,12 +69,12 @@ def _latency(latency: LatencyForecast | None) -> Iterator[str]:
         return
     titles = {"usb3": "USB 3", "pcie": "PCIe"}
     links = [latency] if latency.pcie is None else [latency, latency.pcie]
-    told = (
+    text = (
         f"{figures.milliseconds(link.estimate)} over {titles.get(link.link or '', link.link)}"
         f" ({figures.milliseconds(link.low)} to {figures.milliseconds(link.high)})"
         for link in links
     )
-    yield f"one inference is forecast to take {', '.join(told)}"
+    yield f"one inference is forecast to take {', '.join(text)}"
 
 
 def _operator(op: OperatorRow, device: str) -> list[RenderableType]:
@@ -107,14 +107,14 @@ def _run(run: Mapping[str, Any]) -> list[RenderableType]:
         f"{figures.size(run['on_chip_bytes'])} of parameters on the chip, "
         f"{figures.size(run['off_chip_bytes'])} streamed"
     )
-    told = totals if run["compiled"] else str(run["failure"])
+    verdict = totals if run["compiled"] else str(run["failure"])
     table = Table()
     for name in ("operator", "count", "status"):
         table.add_column(name, overflow="fold", justify="right" if name == "count" else "left")
     for row in run["table"]:
         table.add_row(Text(row["name"]), str(row["count"]), Text(row["status"]))
     return [
-        Text(f"{run['input'] or 'a model'}, compiler {run['version'] or 'unknown'}: {told}"),
+        Text(f"{run['input'] or 'a model'}, compiler {run['version'] or 'unknown'}: {verdict}"),
         *([table] if run["table"] else []),
     ]
 

@@ -54,7 +54,7 @@ def render_inspection(facts: Mapping[str, Any]) -> RenderableType:
         return Group(*compile_tables(rows))
     if "models" in facts:
         notes = [Text(str(note), style="yellow") for note in facts.get("notes") or ()]
-        tables = [[Text(Path(one["model"]).name, style="bold"), render_inspection(one)] for one in facts["models"]]
+        tables = [[Text(Path(item["model"]).name, style="bold"), render_inspection(item)] for item in facts["models"]]
         return Group(*notes, *[part for table in tables for part in table])
     if "logs" in facts:
         return Group(*log_tables(facts["logs"]))

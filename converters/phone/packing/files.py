@@ -154,7 +154,7 @@ def _packed(content: bytes, name: str) -> tuple[bytes, list[Array], Directory, M
         directory = plan(content, arrays)
         packed, spent = encode(content, directory)
         tried.append((packed, arrays, directory, spent))
-    return min(tried, key=lambda one: len(one[0]))
+    return min(tried, key=lambda result: len(result[0]))
 
 
 def _with_facts(content: bytes, name: str) -> tuple[bytes, dict[str, object]]:

@@ -66,7 +66,7 @@ def plan(content: bytes, arrays: Sequence[Array]) -> Directory:
         if members[0].width == 1:
             groups += _byte_groups(content, members)
         else:
-            groups.append(_number_group(content, [(one, b"", 0) for one in members]))
+            groups.append(_number_group(content, [(segment, b"", 0) for segment in members]))
     if products:  # behind the groups that hold their factors
         groups.append(_number_group(content, products, transform=PRODUCT))
     return _directory(groups)
@@ -79,7 +79,7 @@ def _kinship(array: Array) -> tuple[object, ...]:
 
 def _directory(groups: list[tuple[Group, list[Segment]]]) -> Directory:
     segments = [replace(segment, group=number) for number, (_, members) in enumerate(groups) for segment in members]
-    return Directory(tuple(group for group, _ in groups), tuple(sorted(segments, key=lambda one: one.offset)))
+    return Directory(tuple(group for group, _ in groups), tuple(sorted(segments, key=lambda item: item.offset)))
 
 
 def _constant(content: bytes, arrays: Iterable[Array]) -> tuple[list[tuple[Group, list[Segment]]], list[Array]]:
@@ -100,7 +100,7 @@ def _products(content: bytes, arrays: list[Array]) -> tuple[list[tuple[Array, by
 
     Those of a bias are: input scale * weight scale (LiteRT 8-bit quantization specification).
     """
-    found: list[tuple[Array, bytes, int]] = []
+    products: list[tuple[Array, bytes, int]] = []
     others: list[Array] = []
     sources: dict[int, list[tuple[int, np.ndarray]]] = defaultdict(list)
     for array in arrays:
@@ -111,12 +111,12 @@ def _products(content: bytes, arrays: list[Array]) -> tuple[list[tuple[Array, by
         for offset, source in reversed(sources[array.count][-8:]):
             factor = _factor(values, source)
             if factor is not None:
-                found.append((array, factor, offset))
+                products.append((array, factor, offset))
                 break
         else:
             sources[array.count].append((array.offset, values))
             others.append(array)
-    return found, others
+    return products, others
 
 
 def _factor(values: np.ndarray, source: np.ndarray) -> bytes | None:
@@ -129,7 +129,7 @@ def _factor(values: np.ndarray, source: np.ndarray) -> bytes | None:
         if np.abs(ratio / guess - 1).max() > _PRODUCT_ULPS * 2.0**-23:
             return None
         tried = np.array([np.nextafter(guess, np.float32(s * np.inf)) for s in (-1, 1)] + [guess], np.float32)
-        wrong = [np.count_nonzero(source * one != values) for one in tried]
+        wrong = [np.count_nonzero(source * factor != values) for factor in tried]
     return tried[int(np.argmin(wrong))].tobytes()
 
 
@@ -155,15 +155,15 @@ def _byte_groups(content: bytes, arrays: list[Array]) -> list[tuple[Group, list[
     small = _merged(content, arrays[0], together) if together else None
     apart = sum(bits + _GROUP_BITS for *_, bits in alone if bits > 0) + (small[1] if small else 0)
     if whole[1] <= apart:
-        return [*special, (whole[0], sorted(merged, key=lambda one: one.offset))]
+        return [*special, (whole[0], sorted(merged, key=lambda item: item.offset))]
     groups = [*special, *((group, segments) for group, segments, bits in alone if bits > 0)]
     return groups + ([(small[0], together)] if small else [])
 
 
 def _merged(content: bytes, array: Array, segments: list[Segment]) -> tuple[Group, float]:
-    ordered = sorted(segments, key=lambda one: one.offset)
+    ordered = sorted(segments, key=lambda choice: choice.offset)
     choices = [_Choice(0, Kind.MEAN, decay, False) for decay in _DECAYS] + [_Choice(0, Kind.UNIFORM, 4, False)]
-    return min((_byte_group(content, array, ordered, one) for one in choices), key=lambda found: found[1])
+    return min((_byte_group(content, array, ordered, choice) for choice in choices), key=lambda group: group[1])
 
 
 def _byte_group(content: bytes, array: Array, segments: list[Segment], choice: _Choice) -> tuple[Group, float]:
@@ -173,8 +173,8 @@ def _byte_group(content: bytes, array: Array, segments: list[Segment], choice: _
     if choice.kind is Kind.COLUMN:
         period = array.count // array.columns if choice.turned else array.columns
     steps = _steps(values[:, None], period)
-    made, bits = _array_plan(values, choice, _centre(array, values), steps, period)
-    return Group(1, None, 0, steps, (made,)), bits
+    array_plan, bits = _array_plan(values, choice, _centre(array, values), steps, period)
+    return Group(1, None, 0, steps, (array_plan,)), bits
 
 
 def _best(content: bytes, array: Array) -> _Choice:
@@ -200,7 +200,7 @@ def _best(content: bytes, array: Array) -> _Choice:
         return chosen
     segment = Segment(array.offset, array.count, 0, array.columns if chosen.turned else 0)
     slower = replace(chosen, decay=_DECAYS[1])
-    costs = [_byte_group(content, array, [segment], one)[1] for one in (chosen, slower)]
+    costs = [_byte_group(content, array, [segment], option)[1] for option in (chosen, slower)]
     return chosen if costs[0] <= costs[1] else slower
 
 
@@ -255,7 +255,7 @@ def _array_plan(
         options.append((replace(plan, present=present), 40.0 + min(256.0, 10.0 * int(present.sum()))))
     tried = values[:_TRIED], None if above is None else above[:_TRIED]
     scale = len(values) / len(tried[0])
-    trials = [replace(one, steps=_trial_steps(steps, period)) for one, _ in options]
+    trials = [replace(option, steps=_trial_steps(steps, period)) for option, _ in options]
     costs = [bits * scale + more for bits, (_, more) in zip(coded_bits(trials, *tried), options, strict=True)]
     best = int(np.argmin(costs))
     return options[best][0], costs[best]
@@ -268,7 +268,7 @@ def _number_group(
     array = members[0][0]
     if transform is None:
         transform = ROTATED if array.is_float else 0
-    segments = [Segment(one.offset, one.count, 0, 0, source, factor) for one, factor, source in members]
+    segments = [Segment(item.offset, item.count, 0, 0, source, factor) for item, factor, source in members]
     values = group_values(content, Group(array.width, None, transform), segments)
     steps = _steps(values, 0)
     planes: list[ArrayPlan | int] = []
@@ -285,6 +285,6 @@ def _plane(values: np.ndarray, above: np.ndarray | None, transform: int, steps: 
     kinds = [Kind.UNIFORM, Kind.NONE, Kind.MEAN, Kind.SIGNED] + ([Kind.PLANE] if above is not None else [])
     tried = []
     for kind in kinds:
-        made, bits = _array_plan(values, _Choice(0, kind, 4, False), centre, steps, above=above)
-        tried.append((bits, made))
-    return min(tried, key=lambda one: one[0])[1]
+        array_plan, bits = _array_plan(values, _Choice(0, kind, 4, False), centre, steps, above=above)
+        tried.append((bits, array_plan))
+    return min(tried, key=lambda result: result[0])[1]

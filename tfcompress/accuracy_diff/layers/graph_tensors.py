@@ -73,12 +73,12 @@ class GraphTensors:
             layer: its name.
             leaves: last parts of operator names; the TFLite converter may have added digits to them.
         """
-        known = self.operators.get(layer, [])
-        for name in reversed(known):
+        operators = self.operators.get(layer, [])
+        for name in reversed(operators):
             own = name.rsplit("/", 1)[-1]
             if any(leaf.startswith(own) and leaf[len(own) :].strip("0123456789_") == "" for leaf in leaves):
                 return name
-        return known[-1] if known else None
+        return operators[-1] if operators else None
 
     def reader(self, operators: Collection[str]) -> Callable[[Arrays], dict[str, np.ndarray]]:
         """A function from a batch, by the names of the inputs, to {operator: float32 array}."""

@@ -32,7 +32,7 @@ def range_statistics(
         # Up to a step beyond the limit is rounding: 1.0 behind a softmax, whose 8 bits end at 255/256.
         step = 1.001 * (limits[1] - limits[0]) / 255
         outside = int(((values < limits[0] - step) | (values > limits[1] + step)).sum())
-    found = {
+    statistics = {
         "values": np.int64(values.size),
         "outside": np.int64(outside),
         "lowest": values.min(),
@@ -43,11 +43,11 @@ def range_statistics(
         "got_highest": (got if own is None else own).max(),
     }
     if own is None:
-        return found
+        return statistics
     x = wanted.reshape(-1, wanted.shape[-1]).astype(np.float64)
     y = own.reshape(x.shape).astype(np.float64)
     error = {"power": np.square(x).sum(axis=0), "noise": np.square(y - x).sum(axis=0)}
-    return {**found, **error, **_affine_statistics(x, y, limits)}
+    return {**statistics, **error, **_affine_statistics(x, y, limits)}
 
 
 def _affine_statistics(x: np.ndarray, y: np.ndarray, limits: tuple[float, float] | None) -> dict[str, np.ndarray]:

@@ -91,8 +91,8 @@ class Autoencoder(_Values):
 
     def metrics(self, total: Statistics) -> Metrics:
         """See `Task.metrics`."""
-        found: Metrics = {"auc": total["scores"].auc()} if "scores" in total else {}
-        return {**found, "reconstruction_mse": ratio(total["squared"], total["values"]), "r2": _r2(total)}
+        figures: Metrics = {"auc": total["scores"].auc()} if "scores" in total else {}
+        return {**figures, "reconstruction_mse": ratio(total["squared"], total["values"]), "r2": _r2(total)}
 
 
 @dataclass(frozen=True)

@@ -49,10 +49,10 @@ def _one_dimension(call: Call, state: Rewrite) -> Tensor:
         relu = state.relu_after(call.old_outputs[0])
     if relu is not None:
         config["activation"] = relu
-    made = state.layer(
+    convolution = state.layer(
         call, "", lambda name: _TWO_DIMENSIONAL[type(layer)](**config, name=name), [weights[0][None], *weights[1:]]
     )
-    y = made(state.reshape(call, "as_map", (1, *x.shape[1:]), x))
+    y = convolution(state.reshape(call, "as_map", (1, *x.shape[1:]), x))
     return state.reshape(call, "as_series", y.shape[2:], y)
 
 

@@ -17,11 +17,11 @@ _L = tf_keras.layers
 def _einsum_dense(call: Call, state: Rewrite) -> Tensor | None:
     """A product with the last axes of the input is fully connected, and only then a ReLU behind it fuses."""
     layer, x = call.layer, call.inputs[0]
-    made = _new_axes(layer.equation)
+    added_axes = _new_axes(layer.equation)
     bias_axes = layer.get_config()["bias_axes"]
-    if made is None or bias_axes not in (None, made[1]):
+    if added_axes is None or bias_axes not in (None, added_axes[1]):
         return None
-    summed, new = len(made[0]), len(made[1])
+    summed, new = len(added_axes[0]), len(added_axes[1])
     kernel = np.asarray(layer.kernel)
     inputs, units = int(np.prod(kernel.shape[:summed])), int(np.prod(kernel.shape[summed:]))
     weights = [kernel.reshape(inputs, units)] + ([] if bias_axes is None else [np.asarray(layer.bias).reshape(-1)])

@@ -27,13 +27,13 @@ MAX_STEPS = 128
 
 def _can_write_out(call: Call) -> bool:
     layer, x = call.layer, call.inputs[0]
-    known = ("tanh", "relu", "sigmoid", "hard_sigmoid", "keras3_hard_sigmoid", "linear")
+    expressible = ("tanh", "relu", "sigmoid", "hard_sigmoid", "keras3_hard_sigmoid", "linear")
     return (
         len(call.inputs) == 1
         and x.shape[1] is not None
         and x.shape[1] <= MAX_STEPS
-        and activation_name(layer.activation) in known
-        and activation_name(getattr(layer, "recurrent_activation", layer.activation)) in known
+        and activation_name(layer.activation) in expressible
+        and activation_name(getattr(layer, "recurrent_activation", layer.activation)) in expressible
         and not (layer.stateful or layer.return_state or layer.time_major)
         and getattr(layer, "reset_after", True)
     )

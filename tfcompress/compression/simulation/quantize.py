@@ -223,10 +223,10 @@ class _Inserting:
         quantized = any(
             id(tensor) in self.plan.tensors for node in layer.inbound_nodes for tensor in tf.nest.flatten(node.outputs)
         )
-        made = self.copies.plain(layer, prefix=PREFIX if quantized else "")
+        copy = self.copies.plain(layer, prefix=PREFIX if quantized else "")
         if type(layer) is tf_keras.layers.LeakyReLU:
-            made.alpha = slope_as_xnnpack_rounds(self.plan, call, self.ranges)
-        return made
+            copy.alpha = slope_as_xnnpack_rounds(self.plan, call, self.ranges)
+        return copy
 
     def _wrapper(self, call: Call, rule: Rule) -> Any:
         layer = call.layer
@@ -261,7 +261,7 @@ class _Inserting:
             return JoinedRange(self.quantizers[id(decision.source)])
         if decision.placement is Placement.AVERAGE:
             return AverageRange(self.quantizers[id(decision.source)])
-        known = self.ranges.get(id(decision.tensor))
-        if known is None:
+        measured = self.ranges.get(id(decision.tensor))
+        if measured is None:
             return ActivationRange(*_UNKNOWN_RANGE, decay=_UNKNOWN_DECAY)
-        return ActivationRange(*known, trains=id(decision.tensor) not in self.held)
+        return ActivationRange(*measured, trains=id(decision.tensor) not in self.held)

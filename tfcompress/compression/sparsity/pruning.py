@@ -64,13 +64,13 @@ _PRUNINGS_AT_LEAST = 10
 
 def prunable_weights(layer: Layer) -> list[Any]:
     """The variables of a built layer that may be pruned or clustered; empty for a layer without kernels."""
-    found = []
+    weights = []
     for path in _WEIGHTS.get(type(layer), ()):
         value = layer
         for part in path.split("."):
             value = getattr(value, part)
-        found.append(value)
-    return found
+        weights.append(value)
+    return weights
 
 
 def kernel_layers(model: KerasModel) -> list[Layer]:

@@ -21,8 +21,8 @@ _CHUNK = 64
 
 def count_of(samples: Samples) -> int:
     """Number of samples, counted by a pass where the source does not know."""
-    known = samples.count
-    return known if known is not None else sum(len(batch) for batch in samples.batches(_CHUNK))
+    count = samples.count
+    return count if count is not None else sum(len(batch) for batch in samples.batches(_CHUNK))
 
 
 def batches_of(count: int, batch_size: int) -> int:

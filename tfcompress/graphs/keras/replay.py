@@ -61,12 +61,12 @@ class Copies:
 
     def unique_name(self, name: str) -> str:
         """`name`, or with a number where a layer of that name was already made (nested models repeat names)."""
-        found, number = name, 0
-        while found in self._names:
+        candidate, number = name, 0
+        while candidate in self._names:
             number += 1
-            found = f"{name}_{number}"
-        self._names.add(found)
-        return found
+            candidate = f"{name}_{number}"
+        self._names.add(candidate)
+        return candidate
 
     def get(self, key: object, make: Callable[[], object]) -> Any:
         """The layer made for `key` (an old layer, or a tuple that begins with one); made now if it is the first."""
@@ -98,9 +98,9 @@ class Copies:
 
     def copy_weights(self) -> None:
         """Give every copy made by `plain` the weights of its original."""
-        for key, made in self._made.values():
+        for key, copy in self._made.values():
             if not isinstance(key, tuple) and key.weights:
-                made.set_weights(key.get_weights())
+                copy.set_weights(key.get_weights())
 
 
 def _as_tuple(value: object) -> tuple[object, ...]:
@@ -138,13 +138,13 @@ def calls_of(model: KerasModel) -> list[Call]:
 
 def consumers_of(model: KerasModel) -> dict[int, list[Call | None]]:
     """{id of a tensor: the calls that read it}; None stands for a model output."""
-    found: dict[int, list[Call | None]] = {}
+    consumers: dict[int, list[Call | None]] = {}
     for call in calls_of(model):
         for tensor in call.old_inputs:
-            found.setdefault(id(tensor), []).append(call)
+            consumers.setdefault(id(tensor), []).append(call)
     for tensor in model.outputs:
-        found.setdefault(id(tensor), []).append(None)
-    return found
+        consumers.setdefault(id(tensor), []).append(None)
+    return consumers
 
 
 def rebuild(

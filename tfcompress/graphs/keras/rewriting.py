@@ -49,10 +49,10 @@ class Rewrite:
         """
 
         def new() -> Layer:
-            made = make(self.copies.unique_name(f"{call.layer.name}_{part}" if part else call.layer.name))
+            built = make(self.copies.unique_name(f"{call.layer.name}_{part}" if part else call.layer.name))
             if weights is not None:
-                self.weights.append((made, [np.asarray(value) for value in weights]))
-            return made
+                self.weights.append((built, [np.asarray(value) for value in weights]))
+            return built
 
         return self.copies.get((call.layer, part), new)
 
@@ -94,8 +94,8 @@ class Rewrite:
         layer = self.layer(call, part, lambda name: _L.DepthwiseConv2D(1, name=name), weights)
         if len(shape) == 3:
             return layer(x)
-        known = [size for size in shape[:-1] if size is not None]
-        rows = int(np.prod([1, *known])) if len(known) == len(shape) - 1 else -1
+        fixed = [size for size in shape[:-1] if size is not None]
+        rows = int(np.prod([1, *fixed])) if len(fixed) == len(shape) - 1 else -1
         prefix = f"{part}_" if part else ""
         as_map = self.reshape(call, f"{prefix}as_map", (rows, 1, channels), x)
         return self.reshape(call, f"{prefix}as_was", shape, layer(as_map))

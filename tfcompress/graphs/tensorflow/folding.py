@@ -42,8 +42,8 @@ def fold_constants(graph: InferenceGraph) -> InferenceGraph:
     if not wanted:
         return graph
     editor = GraphEditor(graph)
-    known = {name: editor.constant(name) for name in wanted}  # identities need no computing, and weights are such
-    values = {name: value for name, value in known.items() if value is not None}
+    constants = {name: editor.constant(name) for name in wanted}  # identities need no computing, and weights are such
+    values = {name: value for name, value in constants.items() if value is not None}
     values |= _evaluate(graph, [name for name in wanted if name not in values])
     for name, value in values.items():
         make_constant(editor.nodes[name], value, tf.dtypes.as_dtype(value.dtype))

@@ -72,14 +72,14 @@ class InferenceGraph:
 
 def _called(nodes: Iterable[Any], library: Mapping[str, Any]) -> set[str]:
     """Names of the functions that `nodes` call, and that those call."""
-    found: set[str] = set()
+    called: set[str] = set()
     pending = list(nodes)
     while pending:
         for value in pending.pop().attr.values():
-            names = {value.func.name, *(function.name for function in value.list.func)} & library.keys() - found
-            found |= names
+            names = {value.func.name, *(function.name for function in value.list.func)} & library.keys() - called
+            called |= names
             pending += [node for name in names for node in library[name].node_def]
-    return found
+    return called
 
 
 class GraphEditor:

@@ -70,8 +70,8 @@ def _is_plain(operation: Operation) -> bool:
     if operation.type not in CONVOLUTIONS or operation.get_attr("data_format") != b"NHWC":
         return False
     _, rows, columns, _ = operation.get_attr("strides")
-    known = operation.inputs[0].shape.is_fully_defined() and operation.inputs[1].shape.is_fully_defined()
-    return known and rows == columns and list(operation.get_attr("dilations")) == [1, 1, 1, 1]
+    has_shapes = operation.inputs[0].shape.is_fully_defined() and operation.inputs[1].shape.is_fully_defined()
+    return has_shapes and rows == columns and list(operation.get_attr("dilations")) == [1, 1, 1, 1]
 
 
 def _pictures(operation: Operation) -> tuple[int, ...]:
@@ -81,13 +81,13 @@ def _pictures(operation: Operation) -> tuple[int, ...]:
         return ()
     if operation.type == "BiasAdd" and operation.get_attr("data_format") != b"NHWC":
         return ()
-    found = []
+    axes = []
     for index, tensor in enumerate(operation.inputs):
         if tensor.shape[-3:-1] == shape[-3:-1]:
-            found.append(index)
+            axes.append(index)
         elif tensor.shape[-3:-1].num_elements() != 1:
             return ()  # broadcast in one direction only
-    return tuple(found)
+    return tuple(axes)
 
 
 def _change_stride(node: Node, operation: Operation, step: int, given: int) -> None:

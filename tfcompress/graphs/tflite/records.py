@@ -51,11 +51,11 @@ class _Positions:
         return _position(buffer, self.model.buffers, self.buffers)
 
 
-def _position(item: object, table: list[object], known: dict[int, int]) -> int:
-    if id(item) not in known:
-        known[id(item)] = len(table)
+def _position(item: object, table: list[object], positions: dict[int, int]) -> int:
+    if id(item) not in positions:
+        positions[id(item)] = len(table)
         table.append(item)
-    return known[id(item)]
+    return positions[id(item)]
 
 
 class Codes:

@@ -79,12 +79,12 @@ def _keep(state: State, part: str) -> bytes | None:
 
 def _restore(state: State, part: str, content: bytes) -> State:
     head, _, files = content.partition(b"\n")
-    known = json.loads(head)
+    facts = json.loads(head)
     folder = state.work / part
     folder.mkdir()
     try:
         unpack_tree(files, folder)
-        artifact = Artifact(part, folder, _inside(folder, known["runnable"]), known["facts"], tuple(known["notes"]))
+        artifact = Artifact(part, folder, _inside(folder, facts["runnable"]), facts["facts"], tuple(facts["notes"]))
     except (ValueError, KeyError, TypeError) as error:
         shutil.rmtree(folder)
         raise ValueError(f"no artifact: {error}") from None

@@ -125,14 +125,14 @@ class _Rebuilding:
         inputs, outputs = nested_tensors(source)
         keras3 = is_keras3(source)
         replace = self._replacer(tensors)
-        made = self.library.Model(
+        converted = self.library.Model(
             map_structure(replace, inputs, keras3=keras3),
             map_structure(replace, outputs, keras3=keras3),
             name=source.name,
         )
         if not source.trainable:
-            made.trainable = False
-        return made
+            converted.trainable = False
+        return converted
 
     @staticmethod
     def _replacer(tensors: Mapping[int, object]) -> Callable[[Any], Any]:
@@ -168,8 +168,8 @@ class _Rebuilding:
         if isinstance(layer, Keras3Graph | TfKerasGraph):
             return _unfolded(layer.graph, flatten(args, keras3=keras3))
         if _is_plain_operation(layer):
-            made = None if self.to_keras3 else native_operation(call, args)
-            return self._adapted(call, replace) if made is None else made
+            result = None if self.to_keras3 else native_operation(call, args)
+            return self._adapted(call, replace) if result is None else result
         counterpart = self._layer(layer)
         positional, named = call_arguments(layer, counterpart, args, kwargs)
         return counterpart(*positional, **named)
@@ -187,10 +187,10 @@ class _Rebuilding:
             return (FrozenLambda3 if self.to_keras3 else FrozenLambda)(layer.serialized, name=layer.name)
         if isinstance(layer, keras.Model | tf_keras.Model) and is_graph(layer):
             return self.model(layer, outermost=False)
-        made = native_layer(layer)
-        if made is not None:
-            self.pairs.append((layer, made))
-            return made
+        native = native_layer(layer)
+        if native is not None:
+            self.pairs.append((layer, native))
+            return native
         adapter = TfKerasLayer if self.to_keras3 else Keras3Layer
         return adapter(copy_of(layer), name=layer.name)
 

@@ -60,7 +60,7 @@ class _Recording:
 
 
 def _call(recordings: Sequence[_Recording], tensors: Sequence[object]) -> Any:
-    recording = next((one for one in recordings if one.accepts(tensors)), recordings[0])
+    recording = next((candidate for candidate in recordings if candidate.accepts(tensors)), recordings[0])
     if not tf.executing_eagerly():
         return recording.run(tensors)
     return tf.function(lambda *values: recording.run(values), autograph=False)(*tensors)

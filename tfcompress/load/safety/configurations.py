@@ -100,16 +100,16 @@ def unlisted_names(config: Any, custom_objects: Collection[str]) -> Iterator[str
 
 def _problems(value: Mapping[str, Any], supplied: Collection[str]) -> Iterator[Any]:
     class_name = value.get("class_name")
-    found = (
+    problems = (
         function_problem(value, supplied)
         if class_name == "function"
         else class_problem(value, supplied)
         if isinstance(class_name, str)
         else None
     )
-    found = found or settings_problem(value, supplied)
-    if found:
-        yield found
+    problems = problems or settings_problem(value, supplied)
+    if problems:
+        yield problems
 
 
 def without_training_state(config: Any) -> Any:

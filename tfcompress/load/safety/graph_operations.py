@@ -141,19 +141,19 @@ def _writes(node: Any, library: Mapping[str, Any]) -> bool:
 def _functions_that_reach_files(library: Mapping[str, Any]) -> frozenset[str]:
     """Functions with a checkpoint operator, or that call one with."""
     callers: dict[str, set[str]] = {}
-    found = set()
+    names = set()
     for name, function in library.items():
         for node in function.node_def:
             if node.op in CHECKPOINT_OPERATORS:
-                found.add(name)
+                names.add(name)
             for called in (node.op, *_called(node)):
                 callers.setdefault(called, set()).add(name)
-    queue = list(found)
+    queue = list(names)
     while queue:
-        for caller in callers.get(queue.pop(), set()) - found:
-            found.add(caller)
+        for caller in callers.get(queue.pop(), set()) - names:
+            names.add(caller)
             queue.append(caller)
-    return frozenset(found)
+    return frozenset(names)
 
 
 def _upstream(nodes: Mapping[str, Node], tensors: Iterable[str]) -> set[str]:

@@ -147,8 +147,8 @@ def function_problem(value: Mapping[str, object], supplied: Collection[str]) -> 
     if is_ours(name):
         return None
     if name in lists.ACTIVATIONS and (module is None or _ACTIVATION_MODULES.fullmatch(str(module))):
-        known = registered in {None, "function", name}
-        return None if known else Problem(f"the function {str(registered)[:100]} under the name of {name}")
+        is_registered = registered in {None, "function", name}
+        return None if is_registered else Problem(f"the function {str(registered)[:100]} under the name of {name}")
     if isinstance(module, str) and module.partition(".")[0] in _LIBRARIES:
         return Problem(f"a reference to {module[:100]}.{name[:100]}")
     return Problem(name, missing=True)

@@ -118,8 +118,8 @@ def _of_node(node: object) -> Problem | None:
 def unlisted_strings(value: Mapping[str, Any], supplied: Collection[str]) -> Iterator[str]:
     """Bare names of functions and classes among the settings that are on no list."""
     for key, name in value.items():
-        known = _BARE_NAMES.get(str(key).rpartition("_")[2])
-        if known is None or not isinstance(name, str) or name in supplied:
+        listed = _BARE_NAMES.get(str(key).rpartition("_")[2])
+        if listed is None or not isinstance(name, str) or name in supplied:
             continue
-        if name not in known and not is_ours(name):
+        if name not in listed and not is_ours(name):
             yield name

@@ -37,10 +37,10 @@ def _custom_objects(request: Mapping[str, Any]) -> dict[str, Any]:
     """The user's own objects, whose modules are imported outside of the cage; they are the user's."""
     if "pickle" in request:
         try:
-            found: dict[str, Any] = pickle.loads(Path(request["pickle"]).read_bytes())
+            objects: dict[str, Any] = pickle.loads(Path(request["pickle"]).read_bytes())
         except Exception as error:
             raise OnlyHereError(one_line(error, 200)) from error
-        return found
+        return objects
     return parse_custom_objects(request["custom_objects"])
 
 
