@@ -58,7 +58,7 @@ def row(name: str) -> dict[str, Any]:
         trained = float_model_from_keras(done.trained)
         with tempfile.TemporaryDirectory() as folder:
             artifact = convert(trained, samples, recipe, Path(folder))
-            compared = compare(float_model_from_keras(done.plain), trained, artifact.runnable, held_out, classes)
+            compared = compare(float_model_from_keras(done.stripped), trained, artifact.runnable, held_out, classes)
     except TfCompressError as error:
         return {"status": "failed", "reason": str(error)}
     whole = artifact.facts["fully_integer"]

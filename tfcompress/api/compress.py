@@ -72,7 +72,7 @@ def compress(
         data = open_data(train, loaded.inputs, loaded.outputs, flag="train", **options.reading)
         folder = None if checkpoints is None else Path(checkpoints)
         done = finetune(loaded.keras_model, recipe, data, seed=seed, checkpoint_dir=folder)
-        plain = to_keras3(done.plain) if isinstance(loaded.keras_model, keras.Model) else done.plain
+        plain = to_keras3(done.stripped) if isinstance(loaded.keras_model, keras.Model) else done.stripped
         _save_whole(plain, path)
     return {"output": str(path), "notes": list(done.notes)}
 

@@ -45,7 +45,7 @@ def _run(state: State, parts: Sequence[str]) -> State:
     original = state.model.model.value
     made_from = None
     if state.trained is not None:
-        made_from = runner_for(float_model_from_keras(state.trained.compressed.value.plain, name=original.name))
+        made_from = runner_for(float_model_from_keras(state.trained.compressed.value.stripped, name=original.name))
     reference, results = None, dict(state.results)
     for names, samples in _groups(state, parts, evaluation):
         compared = compare(

@@ -59,9 +59,9 @@ def _model_for(state: State, name: str) -> FloatModel:
     if state.trained is None:
         return replace(state.model.model.value, usage=usage)
     compressed, takes_quantizers = state.trained.compressed.value, TARGETS[name].takes_quantizers
-    trained = compressed.trained if takes_quantizers else compressed.plain
+    trained = compressed.trained if takes_quantizers else compressed.stripped
     model = float_model_from_keras(trained, name=state.model.facts.name)
-    which = "trained" if trained is compressed.trained else "plain"
+    which = "trained" if trained is compressed.trained else "stripped"
     return replace(model, usage=usage, fingerprint=fingerprint_of(which, state.ids["training"]))
 
 
