@@ -40,7 +40,7 @@ Arrays = dict[str, np.ndarray]
 
 
 def names() -> list[str]:
-    """One row a model."""
+    """One row per model."""
     return [*keras_files(), *applications()]
 
 

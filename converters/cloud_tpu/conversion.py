@@ -111,7 +111,7 @@ def prove(
         loaded: what `tfcompress.load.open_saved_model` gave for it; None opens it, through the door.
 
     Returns:
-        One row a topology and signature.
+        One row per topology and signature.
 
     Raises:
         ModelError: no loadable SavedModel.

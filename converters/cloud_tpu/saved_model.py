@@ -1,4 +1,4 @@
-"""Writing inference graphs as one SavedModel: a static-shape signature a batch size, and one for any number of samples.
+"""Writing inference graphs as one SavedModel: a static signature per batch size, and one for any number of samples.
 
 Every inference function carries TensorFlow's ``_XlaMustCompile``, so it is compiled by XLA after a load as well.
 """

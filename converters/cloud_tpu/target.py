@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["CLOUD_TPU"]
 
 _PRECISIONS = {
-    "bfloat16": "bfloat16, 2 bytes a weight instead of 4",
+    "bfloat16": "bfloat16, 2 bytes per weight instead of 4",
     "mixed": "float32 weights, computed in bfloat16",
     "float32": "float32, as it was",
 }

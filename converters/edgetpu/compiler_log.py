@@ -111,7 +111,7 @@ class CompilerLog:
 
     Attributes:
         version: of the first call of the compiler; None when the text does not say.
-        runs: one a model that was given to it, and one a call that failed before it named one.
+        runs: one per model that was given to it, and one per call that failed before it named one.
     """
 
     version: str | None

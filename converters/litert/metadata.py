@@ -170,7 +170,7 @@ def _labels(tensor: TensorNode, usage: Usage) -> bool:
 
 
 def _labels_file() -> _Table:
-    return _Table({0: LABELS_NAME, 1: "the names of the classes, one a line", 2: _Byte(_AXIS_LABELS)})
+    return _Table({0: LABELS_NAME, 1: "the names of the classes, one per line", 2: _Byte(_AXIS_LABELS)})
 
 
 def _statistics(tensor: TensorNode) -> dict[int, _Table]:

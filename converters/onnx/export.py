@@ -1,7 +1,7 @@
 """From a float .tflite and the ranges of its tensors to an ONNX model with int8 Q/DQ pairs.
 
 The pairs are where ONNX Runtime and TensorRT look for them: at the inputs of operators that compute with integers.
-Scales are symmetric, zero points 0, one scale a tensor for activations and one a channel for weights; biases stay
+Scales are symmetric, zero points 0, one scale per tensor for activations and one per channel for weights; biases stay
 float32, and so do the model's inputs and outputs.
 
 Source of the placement and the limits: NVIDIA TensorRT documentation, "Explicit Quantization" and "Q/DQ Layer-Placement

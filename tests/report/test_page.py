@@ -86,7 +86,8 @@ def test_names_are_escaped() -> None:
         "of them as a table", "Samples with another answer", "3 operators are mapped, 1 stay on the CPU",
         "out of memory", "v5e:2x2", "engine: litert", "abab", "prefers-color-scheme: dark", "@media print",
         "width=device-width", "pruned to 50 % zeros (2 of 4, constant)", "not pruned: conv_1",
-        "bfloat16, 2 bytes a weight instead of 4", "49.5 %", "223", "900 B", "phone/model.tflite", "(of the fine-tuned",
+        "bfloat16, 2 bytes per weight instead of 4", "49.5 %", "223", "900 B", "phone/model.tflite",
+        "(of the fine-tuned",
         "0.01 ms", "there is no command that does it again",
     ],
 )  # fmt: skip

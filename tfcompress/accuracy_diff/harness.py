@@ -23,7 +23,7 @@ from tfcompress.remarks import optional
 
 __all__ = ["compare"]
 
-LAYER_SAMPLES = 64  # enough for a layer's mean error: it has thousands of values a sample
+LAYER_SAMPLES = 64  # enough for a layer's mean error: it has thousands of values per sample
 
 
 def compare(
@@ -58,8 +58,8 @@ def compare(
             the sorted order of string labels.
         metrics: names of Keras metrics to count as well; see `KerasMetrics`.
         resume: file that holds the state, from which a killed pass continues to the same figures; None keeps nothing.
-        batch_size: samples a batch; None chooses by the input's size.
-        workers: threads beside the caller's; 1 means the caller's alone, None one a core.
+        batch_size: samples per batch; None chooses by the input's size.
+        workers: threads beside the caller's; 1 means the caller's alone, None one per core.
 
     Raises:
         DataError: labels that do not fit the model, or no samples.

@@ -72,7 +72,7 @@ class LiteRtRunner:
     Args:
         model: the file's path, which then goes through the door, or its content.
         name: for messages; None takes the path.
-        workers: how many batches may run at a time, each in an interpreter of its own; None means one a core.
+        workers: how many batches may run at a time, each in an interpreter of its own; None means one per core.
         reference: compute with LiteRT's reference kernels, and where they lack an operator with LiteRT's own; else
             XNNPACK computes what it can.
 
@@ -144,7 +144,7 @@ class LiteRtRunner:
 
     @cached_property
     def _cached_batch(self) -> int:
-        """How many samples a call may have for its largest activation to stay in the cache: a power of two."""
+        """How many samples per call may have for its largest activation to stay in the cache: a power of two."""
         largest = max(tensor.bytes for tensor in read_tflite(self.content).main.tensors if tensor.data is None)
         return 1 << (max(1, CACHED_BYTES // max(1, largest)).bit_length() - 1)
 

@@ -73,7 +73,7 @@ def _finish(result: tfcompress.Conversion, parsed: argparse.Namespace) -> int:
         _print_json(result.report)
     else:
         _print(render_terminal(result.result))
-        _print(f"wrote {result.output}: report.html, report.json, manifest.json and a folder a target")
+        _print(f"wrote {result.output}: report.html, report.json, manifest.json and a folder per target")
     return result.exit_code
 
 

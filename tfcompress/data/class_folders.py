@@ -61,7 +61,7 @@ def read_class_names(labels: str | Path | Sequence[str] | None) -> tuple[str, ..
     """Names of the classes in the model's order; empty for None.
 
     Args:
-        labels: the names, or a text file with one a line.
+        labels: the names, or a text file with one per line.
 
     Raises:
         InputError: the file cannot be read, or a name stands twice.
@@ -79,7 +79,7 @@ def read_class_names(labels: str | Path | Sequence[str] | None) -> tuple[str, ..
         names = tuple(map(str, labels))
     twice = next((name for name in names if names.count(name) > 1), None) if len(set(names)) < len(names) else None
     if not names or twice is not None:
-        raise InputError(f"--labels={one_line(labels, 60)}: expected one name a line, got " + (twice or "none"))
+        raise InputError(f"--labels={one_line(labels, 60)}: expected one name per line, got " + (twice or "none"))
     return names
 
 

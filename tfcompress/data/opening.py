@@ -66,7 +66,7 @@ def open_data(
         outputs: the model's outputs; labels are named after them.
         preprocess: see `preprocess_for`.
         label_column: for `.csv` only.
-        labels: what the classes are called, in the model's order, or a text file with a name a line; None takes the
+        labels: what the classes are called, in the model's order, or a text file with a name per line; None takes the
             sorted names of the folders or of the words in the label column.
         resize: how images of another size are made to fit: ``stretch``, ``crop`` or ``pad``; ``pad`` for sounds too;
             None refuses them.

@@ -57,7 +57,7 @@ class SoundSource(ClassFolder):
         except (wave.Error, *ARCHIVE_ERRORS) as error:
             raise DataError(f"{where}: not a readable .wav: {one_line(error, 120)}; save it as 16-bit PCM") from None
         if width != 2 or not frames or rate <= 0:
-            raise DataError(f"{where}: has {8 * width} bits a value and {len(frames)} bytes, expected 16-bit PCM")
+            raise DataError(f"{where}: has {8 * width} bits per value and {len(frames)} bytes, expected 16-bit PCM")
         whole = len(frames) // (2 * channels) * 2 * channels
         values = np.frombuffer(frames[:whole], "<i2").reshape(-1, channels).astype(np.float32) / np.float32(32768)
         return values if self.sample_rate in (None, rate) else resampled(values, rate, self.sample_rate or rate)

@@ -13,7 +13,7 @@ MOST_KINDS = 2
 
 
 def compile_notes(rows: Sequence[CompileSection]) -> list[str]:
-    """A line a topology on where its time goes, then the advice, for the largest batch.
+    """A line per topology on where its time goes, then the advice, for the largest batch.
 
     Args:
         rows: the `compile` section of a target.

@@ -91,7 +91,7 @@ def log_tables(logs: Sequence[Mapping[str, Any]]) -> list[RenderableType]:
     """A line of totals and the operator table of each model in the Edge TPU compiler's logs.
 
     Args:
-        logs: what `inspect --edgetpu_log` found, one a file.
+        logs: what `inspect --edgetpu_log` found, one per file.
     """
     return [part for log in logs for run in log["runs"] for part in _run(run)]
 
@@ -120,7 +120,7 @@ def _run(run: Mapping[str, Any]) -> list[RenderableType]:
 
 
 def compile_tables(rows: Sequence[CompileSection]) -> list[RenderableType]:
-    """A row a topology and batch size, and below them what to change about the model, for the largest batch.
+    """A row per topology and batch size, and below them what to change about the model, for the largest batch.
 
     Args:
         rows: the `compile` section of a target.

@@ -52,7 +52,7 @@ class Group:
         fill: the bytes of every element; None where they are coded.
         transform: 0 none; 1 the sign bit of a float was moved to the lowest place; 2 the difference, as an integer,
             to the float32 product of two factors.
-        steps: values a lane.
+        steps: values per lane.
         planes: how the bytes of each significance are coded, from the most significant to the least; an int is the
             byte that all of them are.
     """

@@ -41,7 +41,7 @@ class ArrayPlan:
         centre: the byte that means zero.
         decay: the running mean moves by 2 ** -decay towards each value; 1..8.
         start: what the mean is at first, in 1024ths.
-        steps: values a lane.
+        steps: values per lane.
         period: for `Kind.COLUMN`, after how many values the same column comes again; a divisor of `steps`.
         present: bool [256], the bytes that occur; at least two.
     """

@@ -29,7 +29,7 @@ __all__ = ["plan"]
 
 _ALONE = 2048  # elements from which an array may have a group of its own
 _TRIED = 1 << 15  # elements of an array that choices are made on
-_TRIAL_STEPS = 256  # values a lane in a trial
+_TRIAL_STEPS = 256  # values per lane in a trial
 _GROUP_BITS = 8 * 14.0  # what a group costs in the directory, about
 _BYTES_A_LANE = 1024  # when coded; a lane costs two
 _PRODUCT_ULPS = 16  # how far a scale may lie from the product for the product to be its prediction

@@ -92,7 +92,7 @@ def compare_layers(reference: FloatModelRunner, candidate: Runner, data: Samples
         data: the samples to look at; a few dozen are enough.
 
     Returns:
-        One row a layer that both have, in the order of computation, and one for an output that is not a layer's own
+        One row per layer that both have, in the order of computation, and one for an output that is not a layer's own
         tensor (a softmax behind a dense layer); empty where the models' layers cannot be told.
     """
     if reference.model.keras_model is None:

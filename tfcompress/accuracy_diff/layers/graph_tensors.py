@@ -95,7 +95,7 @@ class GraphTensors:
 
 
 def _is_batch(tensor: Any, sizes: Collection[int | None]) -> bool:
-    """Whether a tensor has one entry a sample: in a recurrent layer some have time first."""
+    """Whether a tensor has one entry per sample: in a recurrent layer some have time first."""
     return tensor.shape.rank is None or (tensor.shape.rank > 0 and tensor.shape[0] in sizes)
 
 

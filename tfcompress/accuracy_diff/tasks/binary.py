@@ -83,7 +83,7 @@ class MultiLabel:
             return {"samples": np.int64(len(outputs))}
         scores = outputs.reshape(len(outputs), -1)
         if scores.shape != truth.shape:
-            raise DataError(f"labels have {truth.shape[1]} values a sample, the model's output has {scores.shape[1]}")
+            raise DataError(f"labels have {truth.shape[1]} values per sample, the model's output has {scores.shape[1]}")
         tables = {f"scores[{i}]": ScoreTable.of(scores[:, i], truth[:, i]) for i in range(scores.shape[1])}
         return {**_counts(self.answers(outputs), truth), **tables}
 

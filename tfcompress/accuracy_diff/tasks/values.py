@@ -46,7 +46,7 @@ class Regression(_Values):
             return {"samples": np.int64(len(outputs))}
         values = outputs.reshape(len(outputs), -1)
         if values.shape != truth.shape:
-            raise DataError(f"labels have {truth.shape[1]} values a sample, the model's output has {values.shape[1]}")
+            raise DataError(f"labels have {truth.shape[1]} values per sample, the model's output has {values.shape[1]}")
         return _error_sums(values.astype(np.float64), truth)
 
     def metrics(self, total: Statistics) -> Metrics:

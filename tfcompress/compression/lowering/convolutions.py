@@ -1,6 +1,6 @@
 """One-dimensional convolutions as two-dimensional ones over a map of height 1, which is how LiteRT computes them.
 
-The converter reshapes their kernels itself, but not one that has been fake-quantized with a scale a channel.
+The converter reshapes their kernels itself, but not one that has been fake-quantized with a scale per channel.
 """
 
 from __future__ import annotations

@@ -84,7 +84,7 @@ def _kernel_layer(call: Call, state: Rewrite) -> Tensor | None:
 
 
 def _batch_norm(call: Call, state: Rewrite) -> Tensor | None:
-    """Nothing, where it was folded; else a scale and a shift a channel."""
+    """Nothing, where it was folded; else a scale and a shift per channel."""
     layer = call.layer
     if id(layer) in state.folded:
         return call.inputs[0]

@@ -1,7 +1,7 @@
 """How one tensor is fake-quantized while training: tfmot `Quantizer`s that compute what an int8 file computes.
 
-Activations: asymmetric int8, one scale a tensor.  Weights: symmetric int8 in [-127, 127].  Both after the "LiteRT 8-bit
-quantization specification" (ai.google.dev/edge/litert/conversion/tensorflow/quantization/quantization_spec).
+Activations: asymmetric int8, one scale per tensor.  Weights: symmetric int8 in [-127, 127].  Both after the "LiteRT
+8-bit quantization specification" (ai.google.dev/edge/litert/conversion/tensorflow/quantization/quantization_spec).
 """
 
 from __future__ import annotations

@@ -86,7 +86,7 @@ class Rewrite:
     def affine(self, call: Call, x: Tensor, scale: object, shift: object, *, part: str = "") -> Tensor:
         """``x * scale + shift`` for each channel of the last axis, as a 1x1 depthwise convolution.
 
-        It is the one int8 operator that does both, with a weight scale a channel and an int32 shift.
+        It is the one int8 operator that does both, with a weight scale per channel and an int32 shift.
         """
         channels, shape = int(x.shape[-1]), tuple(x.shape[1:])
         values = [np.broadcast_to(np.asarray(v, np.float32).reshape(-1), [channels]) for v in (scale, shift)]

@@ -36,7 +36,7 @@ class Quantization:
     """Affine quantization, real = scale * (integer - zero_point).
 
     Attributes:
-        scales: float32 [1], or one a channel.
+        scales: float32 [1], or one per channel.
         zero_points: int64, as many.
         dimension: axis of the channels; only meaningful where there are several scales.
     """

@@ -107,7 +107,7 @@ class _Rebuilding:
     layers: dict[int, Any] = field(default_factory=dict)
     names: dict[str, int] = field(default_factory=dict)
     pairs: list[tuple[Any, Any]] = field(default_factory=list)
-    # One row a call of the outermost model: its name, the source's symbolic tensors and the result's.
+    # One row per call of the outermost model: its name, the source's symbolic tensors and the result's.
     tensor_pairs: list[tuple[str, tuple[object, ...], tuple[object, ...]]] = field(default_factory=list)
 
     @property
