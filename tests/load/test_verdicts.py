@@ -15,6 +15,7 @@ from tfcompress.cache import Store, using
 from tfcompress.errors import ModelError
 from tfcompress.load import admit, door, load_model
 from tfcompress.load.door import was_admitted
+from tfcompress.load.safety.cage_client import run_caged
 from tfcompress.runtime import keras
 
 Tried = list[str]
@@ -24,11 +25,11 @@ NewProcess = Callable[[], None]
 @pytest.fixture
 def tried(monkeypatch: pytest.MonkeyPatch) -> Tried:
     """Collects the tasks that are run in the cage."""
-    tasks, original = Tried(), door.run_caged
+    tasks = Tried()
 
     def counting(task: str, *arguments: Any, **options: Any) -> Any:
         tasks.append(task)
-        return original(task, *arguments, **options)
+        return run_caged(task, *arguments, **options)
 
     monkeypatch.setattr(door, "run_caged", counting)
     return tasks
