@@ -127,8 +127,8 @@ def with_metadata(content: bytes, model: FloatModel) -> bytes:
 def _named(file: ModelEditor, model: FloatModel, side: Literal["inputs", "outputs"]) -> list[tuple[str, TensorNode]]:
     """The main graph's inputs or outputs, under the model's own names where the signature tells them."""
     ports = [port for item in file.signatures if item.graph is file.main for port in getattr(item, side)]
-    tensors = getattr(file.main, side)
-    given = {tensor: name for name, tensor in ports}
+    tensors: list[TensorNode] = getattr(file.main, side)
+    given: dict[TensorNode, str] = {tensor: name for name, tensor in ports}
     own = same_names([info.name for info in getattr(model, side)], list(given.values())) or {}
     names = {name: wanted for wanted, name in own.items()}
     return [(names.get(given.get(tensor, ""), given.get(tensor, tensor.name)), tensor) for tensor in tensors]

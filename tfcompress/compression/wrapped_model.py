@@ -7,7 +7,7 @@ from typing import Any
 
 from tfcompress.compression.sparsity.pruning import PruneWrapper
 from tfcompress.compression.training.objective import Objective
-from tfcompress.compression.training.strided_convolutions import thinned_convolutions
+from tfcompress.compression.training.strided_convolutions import subsampled_convolutions
 from tfcompress.runtime import tf, tf_keras, tfmot
 
 __all__ = ["WrappedModel"]
@@ -41,7 +41,7 @@ class WrappedModel(tf_keras.Model):
         needed = list(callbacks or [])
         if any(isinstance(layer, PruneWrapper) for layer in self.layers):
             needed.append(tfmot.sparsity.keras.UpdatePruningStep())
-        with thinned_convolutions(self):
+        with subsampled_convolutions(self):
             return super().fit(*args, callbacks=needed, **kwargs)
 
     def train_step(self, data: object) -> dict[str, object]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -83,5 +83,5 @@ def _gives_pixels(samples: Samples, position: int, info: TensorInfo) -> bool:
     if isinstance(samples.source, ImageSource):
         return True
     given = next(iter(samples.source.samples())).inputs
-    value = given.get(info.name) if hasattr(given, "get") else given[position] if position < len(given) else None
+    value = given.get(info.name) if isinstance(given, Mapping) else given[position] if position < len(given) else None
     return value is not None and np.asarray(value).dtype == np.uint8
