@@ -33,6 +33,7 @@ _TRIAL_STEPS = 256  # values per lane in a trial
 _GROUP_BITS = 8 * 14.0  # what a group costs in the directory, about
 _BYTES_A_LANE = 1024  # when coded; a lane costs two
 _PRODUCT_ULPS = 16  # how far a scale may lie from the product for the product to be its prediction
+_ROOTS = 8  # members of a family that are tried as the one that the others are multiples of
 _DECAYS = (4, 6)
 _SIMPLE = (Kind.UNIFORM, Kind.NONE, Kind.MEAN)  # kinds of arrays that may be coded together
 
@@ -98,29 +99,46 @@ def _constant(content: bytes, arrays: Iterable[Array]) -> tuple[list[tuple[Group
 def _products(content: bytes, arrays: list[Array]) -> tuple[list[tuple[Array, bytes, int]], list[Array]]:
     """Scales that are another array of scales times one number: (array, the number, where the other lies), and others.
 
-    Those of a bias are: input scale * weight scale (LiteRT 8-bit quantization specification).
+    Those of a bias are: input scale * weight scale (LiteRT 8-bit quantization specification).  The product was rounded,
+    so that the way back is less exact: of arrays that are multiples of each other, that one is kept as it is which
+    gives the others with the fewest corrections, wherever in the file it lies.
     """
-    products: list[tuple[Array, bytes, int]] = []
-    others: list[Array] = []
-    sources: dict[int, list[tuple[int, np.ndarray]]] = defaultdict(list)
+    families: dict[int, list[list[_Scales]]] = defaultdict(list)
     for array in arrays:
-        if array.role not in ("scales", "ranges"):
-            others.append(array)
-            continue
-        values = np.frombuffer(content, "<f4", array.count, array.offset)
-        for offset, source in reversed(sources[array.count][-8:]):
-            factor = _factor(values, source)
-            if factor is not None:
-                products.append((array, factor, offset))
-                break
-        else:
-            sources[array.count].append((array.offset, values))
-            others.append(array)
-    return products, others
+        if array.role in ("scales", "ranges"):
+            scales = _Scales(array, np.frombuffer(content, "<f4", array.count, array.offset))
+            near = families[array.count][-8:]
+            family = next((each for each in reversed(near) if _factor(scales.values, each[0].values)), None)
+            if family is None:
+                families[array.count].append([scales])
+            else:
+                family.append(scales)
+    products = [item for same_size in families.values() for family in same_size for item in _multiples(family)]
+    replaced = {array.offset for array, _, _ in products}
+    return sorted(products, key=lambda item: item[0].offset), [item for item in arrays if item.offset not in replaced]
 
 
-def _factor(values: np.ndarray, source: np.ndarray) -> bytes | None:
-    """The float32 that takes `source` to `values` nearly exactly; None where there is none."""
+@dataclass(frozen=True)
+class _Scales:
+    array: Array
+    values: np.ndarray
+
+
+def _multiples(family: Sequence[_Scales]) -> list[tuple[Array, bytes, int]]:
+    """The members of a family as multiples of the one that gives the others best: see `_products`."""
+    best: list[tuple[Array, bytes, int]] = []
+    fewest: int | None = None
+    for root in family[:_ROOTS]:
+        factors = [(item.array, _factor(item.values, root.values)) for item in family if item is not root]
+        multiples = [(array, factor[0], root.array.offset) for array, factor in factors if factor is not None]
+        wrong = sum(factor[1] for _, factor in factors if factor is not None)
+        if len(multiples) == len(family) - 1 and (fewest is None or wrong < fewest):
+            best, fewest = multiples, wrong
+    return best
+
+
+def _factor(values: np.ndarray, source: np.ndarray) -> tuple[bytes, int] | None:
+    """The float32 that takes `source` to `values` nearly, and how many it misses; None where there is none."""
     with np.errstate(all="ignore"):
         ratio = values.astype(np.float64) / source
         guess = np.float32(np.median(ratio))
@@ -130,7 +148,8 @@ def _factor(values: np.ndarray, source: np.ndarray) -> bytes | None:
             return None
         tried = np.array([np.nextafter(guess, np.float32(s * np.inf)) for s in (-1, 1)] + [guess], np.float32)
         wrong = [np.count_nonzero(source * factor != values) for factor in tried]
-    return tried[int(np.argmin(wrong))].tobytes()
+    best = int(np.argmin(wrong))
+    return tried[best].tobytes(), int(wrong[best])
 
 
 def _byte_groups(content: bytes, arrays: list[Array]) -> list[tuple[Group, list[Segment]]]:
