@@ -146,14 +146,14 @@ def main() -> None:
     parser.add_argument("--models", default="", help="only the rows of models whose name contains this")
     options = parser.parse_args()
     kind = "bench" if options.job == "bench" else "table"
-    known = sorted(path.stem.removeprefix(f"{kind}_") for path in HERE.glob(f"{kind}_*.py"))
-    unknown = set(options.names) - set(known)
+    names = sorted(path.stem.removeprefix(f"{kind}_") for path in HERE.glob(f"{kind}_*.py"))
+    unknown = set(options.names) - set(names)
     if unknown:
-        parser.error(f"unknown {', '.join(sorted(unknown))}; there are {', '.join(known)}")
+        parser.error(f"unknown {', '.join(sorted(unknown))}; there are {', '.join(names)}")
     if options.job == "bench":
-        bench(options.names or known)
+        bench(options.names or names)
     else:
-        tables(options.names or known, options.models)
+        tables(options.names or names, options.models)
 
 
 if __name__ == "__main__":

@@ -46,28 +46,28 @@ def agreement(
         renamed = {info.name: value for info, value in zip(candidate.inputs, piece.values(), strict=True)}
         ours.append(next(iter(candidate.run(renamed).values())))
         theirs.append(next(iter(reference.run(piece).values())))
-    wanted, found = np.concatenate(theirs), np.concatenate(ours)
+    wanted, ours_all = np.concatenate(theirs), np.concatenate(ours)
     graph = read_tflite(content).main
     maker = graph.producer(graph.outputs[0])
     quantization = graph.tensors[graph.outputs[0]].quantization
     step = 0.0 if quantization is None else float(quantization.scales[0])
-    return {"samples": len(wanted), **_agreed("" if maker is None else maker.name, wanted, found)} | _apart(
-        wanted, found, step
+    return {"samples": len(wanted), **_agreed("" if maker is None else maker.name, wanted, ours_all)} | _apart(
+        wanted, ours_all, step
     )
 
 
-def _agreed(last: str, wanted: np.ndarray, found: np.ndarray) -> dict[str, Any]:
+def _agreed(last: str, wanted: np.ndarray, got: np.ndarray) -> dict[str, Any]:
     if last == "SOFTMAX" and wanted.shape[-1] > 1:
-        kind, same = "largest element", wanted.argmax(-1) == found.argmax(-1)
+        kind, same = "largest element", wanted.argmax(-1) == got.argmax(-1)
     elif last == "LOGISTIC":
-        kind, same = "side of one half", (wanted > 0.5) == (found > 0.5)
+        kind, same = "side of one half", (wanted > 0.5) == (got > 0.5)
     else:
-        kind, same = "numbers within 1 % of the range", np.abs(wanted - found) <= NEAR * np.ptp(wanted)
+        kind, same = "numbers within 1 % of the range", np.abs(wanted - got) <= NEAR * np.ptp(wanted)
     return {"agreement": round(float(same.mean()), 4), "agreement_of": kind}
 
 
-def _apart(wanted: np.ndarray, found: np.ndarray, step: float) -> dict[str, Any]:
-    difference, largest = np.abs(wanted - found), float(np.abs(wanted).max())
+def _apart(wanted: np.ndarray, got: np.ndarray, step: float) -> dict[str, Any]:
+    difference, largest = np.abs(wanted - got), float(np.abs(wanted).max())
     return {
         "equal_outputs": round(float((difference <= 0.5 * step).mean()), 4),
         "largest_difference": round(float(difference.max()) / largest, 5) if largest else 0.0,

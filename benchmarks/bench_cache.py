@@ -51,9 +51,9 @@ def measure() -> list[dict[str, Any]]:
         images = random.uniform(-1, 1, (SAMPLES, 224, 224, 3)).astype(np.float32)
         np.savez(folder / "data.npz", x=images, y=random.integers(0, 1000, SAMPLES))
         first = _seconds(folder, "int8")
-        made = _contents(folder / "out")
+        contents = _contents(folder / "out")
         unchanged = _seconds(folder, "int8")
-        assert _contents(folder / "out") == made, "the second run gave other bytes"
+        assert _contents(folder / "out") == contents, "the second run gave other bytes"
         other = _seconds(folder, "int16x8")
     return [
         entry("cache_second_recipe", other, first, "the first conversion", "s"),

@@ -40,8 +40,9 @@ def compile_both(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """({topology: our row}, {topology: the plain export's row}) of the compile proof."""
     from tfcompress.converters.cloud_tpu import convert, prove
+    from tfcompress.converters.cloud_tpu.options import CloudTpu
     from tfcompress.load import float_model_from_keras
-    from tfcompress.recipe import CloudTpu, Recipe
+    from tfcompress.recipe import Recipe
     from tfcompress.runtime import keras
 
     keras.utils.set_random_seed(0)

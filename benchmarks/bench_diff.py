@@ -126,8 +126,8 @@ def _mobilenetv2() -> dict[str, Any]:
         first, second = (LiteRtRunner(each, workers=workers) for each in (content, int8))
         compare(first, {"int8": second}, data, workers=workers)
 
-    all_cores, one = _by_turns(lambda: diff(None), lambda: diff(1))
-    return entry("diff_mobilenetv2_500", all_cores, one, "the same diff on one thread", "s")
+    all_cores, one_thread = _by_turns(lambda: diff(None), lambda: diff(1))
+    return entry("diff_mobilenetv2_500", all_cores, one_thread, "the same diff on one thread", "s")
 
 
 def _seconds(run: Callable[[], object]) -> float:

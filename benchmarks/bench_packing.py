@@ -60,30 +60,30 @@ def measure() -> list[dict[str, Any]]:
     packed = pack_bytes(content)
     squeezed = zstandard.ZstdCompressor(level=22).compress(content)
     other = best(lambda: _timed(lambda: zstandard.ZstdDecompressor().decompress(squeezed)))
-    found = {"python": best(lambda: _timed(lambda: unpack_bytes(packed)))}
+    by_decoder = {"python": best(lambda: _timed(lambda: unpack_bytes(packed)))}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "model.tfcz").write_bytes(packed)
-        found |= _native(folder)
+        by_decoder |= _native(folder)
     return [
         entry(f"unpack_{language}_vs_zstd", seconds, other, "zstd -22's decoder", "s")
-        for language, seconds in found.items()
+        for language, seconds in by_decoder.items()
     ]
 
 
 def _native(folder: Path) -> dict[str, float]:
-    found = {}
+    seconds = {}
     gcc, node = shutil.which("gcc"), shutil.which("node")
     if gcc is not None:
         (folder / "main.c").write_text(_C, encoding="utf-8")
         source = [str(folder / "main.c"), str(DECODERS / "tfcz.c")]
         subprocess.run([gcc, "-std=c99", "-O2", f"-I{DECODERS}", *source, "-o", str(folder / "tfcz")], check=True)
-        found["c"] = best(lambda: _printed([str(folder / "tfcz"), str(folder / "model.tfcz")]))
+        seconds["c"] = best(lambda: _printed([str(folder / "tfcz"), str(folder / "model.tfcz")]))
     if node is not None:
         (folder / "main.js").write_text(_JS, encoding="utf-8")
         command = [node, str(folder / "main.js"), str(DECODERS / "tfcz.js"), str(folder / "model.tfcz")]
-        found["javascript"] = best(lambda: _printed(command))
-    return found
+        seconds["javascript"] = best(lambda: _printed(command))
+    return seconds
 
 
 def best(run: Callable[[], float]) -> float:

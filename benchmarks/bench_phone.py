@@ -60,8 +60,10 @@ def _calibrations(model: FloatModel, images: np.ndarray) -> list[dict[str, Any]]
     converter = calibrator.Calibrator(calibrator.add_intermediate_tensors(content))
     # Without the data's hash, which the others do not compute either and a conversion does not need.
     ours = _seconds(lambda: calibrate(content, samples, hash_data=False))
-    by_litert = _seconds(lambda: litert.calibrate({"serving_default": [{name: one} for one in list(_single(images))]}))
-    by_converter = _seconds(lambda: converter.calibrate(lambda: ([one] for one in _single(images))))
+    by_litert = _seconds(
+        lambda: litert.calibrate({"serving_default": [{name: each} for each in list(_single(images))]})
+    )
+    by_converter = _seconds(lambda: converter.calibrate(lambda: ([each] for each in _single(images))))
     return [
         entry("calibration_mobilenetv2_vs_tfliteconverter", ours, by_converter, "TFLiteConverter's calibrator", "s"),
         entry("calibration_mobilenetv2_vs_litert_quantizer", ours, by_litert, "litert-quantizer", "s"),
@@ -81,7 +83,7 @@ def _conversions(path: Path, images: np.ndarray) -> list[dict[str, Any]]:
     def theirs() -> None:
         converter = tf.lite.TFLiteConverter.from_keras_model(tf_keras.models.load_model(path, compile=False))
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        converter.representative_dataset = lambda: ([one] for one in _single(images))
+        converter.representative_dataset = lambda: ([image] for image in _single(images))
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = converter.inference_output_type = tf.int8
         path.with_suffix(".theirs").write_bytes(converter.convert())

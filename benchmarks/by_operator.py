@@ -31,14 +31,14 @@ def compare_operators(simulation: FloatModel, content: bytes, sample: Arrays) ->
             can be seen, round many values by one step otherwise than XNNPACK.  None where none could be compared.
     """
     layers = [layer for layer in simulation.keras_model.layers if isinstance(layer, FakeQuantize)]
-    found = _file_values(content, sample, layers)
+    file_values = _file_values(content, sample, layers)
     worst: list[float] = []
-    for layer, values in found.items():
+    for layer, values in file_values.items():
         sources = _sources(layer)
-        if not sources or any(source not in found for source in sources):
+        if not sources or any(source not in file_values for source in sources):
             continue
         step = tf_keras.Model([source.output for source in sources], layer.output)
-        error = np.abs(np.asarray(step([found[source] for source in sources], training=False)) - values)
+        error = np.abs(np.asarray(step([file_values[source] for source in sources], training=False)) - values)
         error /= float(layer.quantizer.scale())
         worst.append(float(error.max()))
     return {
@@ -49,16 +49,16 @@ def compare_operators(simulation: FloatModel, content: bytes, sample: Arrays) ->
 
 def _sources(layer: Any) -> list[Any]:
     """The quantizers whose outputs a quantizer's input is computed from; none where an input of the model is among."""
-    found, todo = [], list(layer.inbound_nodes[0].keras_inputs)
+    layers, todo = [], list(layer.inbound_nodes[0].keras_inputs)
     while todo:
         maker = todo.pop()._keras_history.layer
         if isinstance(maker, FakeQuantize):
-            found.append(maker)
+            layers.append(maker)
         elif isinstance(maker, tf_keras.layers.InputLayer) or len(maker.inbound_nodes) != 1:
             return []
         else:
             todo += maker.inbound_nodes[0].keras_inputs
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(layers))
 
 
 def _file_values(content: bytes, sample: Arrays, layers: list[Any]) -> dict[Any, np.ndarray]:
@@ -67,19 +67,19 @@ def _file_values(content: bytes, sample: Arrays, layers: list[Any]) -> dict[Any,
     for detail, values in zip(interpreter.get_input_details(), sample.values(), strict=True):
         interpreter.set_tensor(detail["index"], to_stored(values, detail))
     interpreter.invoke()
-    made = {int(index) for operator in executed(interpreter) for index in operator["outputs"]}
+    computed = {int(index) for operator in executed(interpreter) for index in operator["outputs"]}
     tensors: dict[tuple[int, float], list[np.ndarray]] = {}
     for detail in interpreter.get_tensor_details():
         scale, zero = detail["quantization"]
-        if detail["index"] in made and detail["dtype"] is np.int8 and scale:
+        if detail["index"] in computed and detail["dtype"] is np.int8 and scale:
             values = dequantize(interpreter.get_tensor(detail["index"]), scale, zero)
             tensors.setdefault((values.size, float(f"{scale:.5g}")), []).append(values.reshape(-1))
-    found = {}
+    by_layer = {}
     for layer in layers:
         if None in layer.output.shape[1:]:
             continue
         scale = float(layer.quantizer.scale())
         same = tensors.get((int(np.prod(layer.output.shape[1:])), float(f"{scale:.5g}")), [])
         if same and all(np.array_equal(same[0], other) for other in same):
-            found[layer] = same[0].reshape(1, *layer.output.shape[1:])
-    return found
+            by_layer[layer] = same[0].reshape(1, *layer.output.shape[1:])
+    return by_layer

@@ -36,8 +36,8 @@ def real_inputs(model: str, shape: tuple[int, ...]) -> np.ndarray | None:
     make = next((maker for prefix, maker in _MAKERS.items() if model.startswith(prefix)), None)
     if make is None or not (PHOTOS.exists() and SPEECH.exists()):
         return None
-    found = make(shape).astype(np.float32)
-    return found[np.random.default_rng(0).permutation(len(found))]
+    values = make(shape).astype(np.float32)
+    return values[np.random.default_rng(0).permutation(len(values))]
 
 
 def photos() -> np.ndarray | None:
@@ -51,8 +51,8 @@ def photos_of(shape: tuple[int, ...]) -> np.ndarray:
     """float32 [600, *shape], 0 to 255: photos in the wanted size, grey where there is one channel."""
     pictures = photos()
     assert pictures is not None
-    found = np.asarray(tf.image.resize(pictures[:600].astype(np.float32), shape[:2]))
-    return found.mean(axis=-1, keepdims=True) if shape[2] == 1 else found
+    resized = np.asarray(tf.image.resize(pictures[:600].astype(np.float32), shape[:2]))
+    return resized.mean(axis=-1, keepdims=True) if shape[2] == 1 else resized
 
 
 def _scaled_photos(scale: float, offset: float) -> Maker:
@@ -60,9 +60,9 @@ def _scaled_photos(scale: float, offset: float) -> Maker:
 
 
 def _standardized_photos(shape: tuple[int, ...]) -> np.ndarray:
-    found = photos_of(shape)
-    mean, spread = (getattr(found, kind)(axis=(1, 2, 3), keepdims=True) for kind in ("mean", "std"))
-    return (found - mean) / (spread + 1e-6)
+    photos = photos_of(shape)
+    mean, spread = (getattr(photos, kind)(axis=(1, 2, 3), keepdims=True) for kind in ("mean", "std"))
+    return (photos - mean) / (spread + 1e-6)
 
 
 def _speech(low: float, high: float, *, whole: bool) -> Maker:

@@ -23,14 +23,14 @@ def inputs_for(model: FloatModel, count: int) -> dict[str, np.ndarray]:
         count: how many samples.
     """
     embeds = any(type(layer).__name__ == "Embedding" for layer in all_layers(model.keras_model))
-    found = {}
+    inputs = {}
     for info in model.inputs:
         sizes = info.sizes(OPEN_SIZE)
         if np.dtype(info.dtype).kind == "f" and not embeds:
-            found[info.name] = _values(sizes, count)
+            inputs[info.name] = _values(sizes, count)
         else:
-            found[info.name] = np.random.default_rng(0).integers(0, 2, (count, *sizes)).astype(info.dtype)
-    return found
+            inputs[info.name] = np.random.default_rng(0).integers(0, 2, (count, *sizes)).astype(info.dtype)
+    return inputs
 
 
 def _values(sizes: tuple[int, ...], count: int) -> np.ndarray:

@@ -54,8 +54,8 @@ def inputs_of(name: str, model: FloatModel, count: int) -> dict[str, np.ndarray]
     real = real_inputs(name, shape) if len(model.inputs) == 1 and not is_large(name) else None
     if real is not None:
         return {model.inputs[0].name: np.resize(real, (count, *shape))}
-    made = inputs_for(model, count)
-    return {key: np.resize(value, (count, *value.shape[1:])) for key, value in made.items()}
+    inputs = inputs_for(model, count)
+    return {key: np.resize(value, (count, *value.shape[1:])) for key, value in inputs.items()}
 
 
 def inputs_of_file(name: str, content: bytes, count: int) -> dict[str, np.ndarray]:

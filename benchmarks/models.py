@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.load.custom_layers import custom_objects_for
+from benchmarks.custom_layers import custom_objects_for
 from tfcompress.load import float_model_from_keras, load_model
 from tfcompress.model import FloatModel
 from tfcompress.runtime import keras

@@ -49,16 +49,16 @@ def answers_for(path: Path) -> dict[tuple[str, str, str], Row]:
 
 def _general(reason: str) -> str:
     """A reason without what is of one file only: ``LiteRT Op #5 'Atan2'`` is ``LiteRT Op 'Atan2'``."""
-    head, found, tail = reason.partition(" #")
-    return f"{head} {tail.partition(' ')[2]}" if found else reason
+    head, mark, tail = reason.partition(" #")
+    return f"{head} {tail.partition(' ')[2]}" if mark else reason
 
 
 def main(paths: list[str]) -> None:
     """Merge the answers for some files into the table."""
-    known: dict[tuple[str, str, str], Row] = {}
+    rows: dict[tuple[str, str, str], Row] = {}
     if TABLE.exists():
         with TABLE.open(newline="", encoding="utf-8") as stream:
-            known = {(row["operator"], row["inputs"], row["result"]): row for row in csv.DictReader(stream)}
+            rows = {(row["operator"], row["inputs"], row["result"]): row for row in csv.DictReader(stream)}
     for name in paths:
         try:
             fresh = answers_for(Path(name))
@@ -66,7 +66,7 @@ def main(paths: list[str]) -> None:
             print(error, file=sys.stderr)
             continue
         for signature, row in fresh.items():
-            old = known.setdefault(signature, row)
+            old = rows.setdefault(signature, row)
             for column in COLUMNS[3:-1]:
                 if old[column] != row[column]:
                     print(f"{name}: {signature} {column} is {row[column]}, was {old[column]}", file=sys.stderr)
@@ -74,7 +74,7 @@ def main(paths: list[str]) -> None:
     with tempfile.NamedTemporaryFile("w", newline="", encoding="utf-8", dir=TABLE.parent, delete=False) as fresh_file:
         writer = csv.DictWriter(fresh_file, COLUMNS, lineterminator="\n")
         writer.writeheader()
-        writer.writerows(known[signature] for signature in sorted(known))
+        writer.writerows(rows[signature] for signature in sorted(rows))
     Path(fresh_file.name).replace(TABLE)
 
 

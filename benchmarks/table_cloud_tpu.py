@@ -17,12 +17,13 @@ import numpy as np
 
 from benchmarks.models import PREFIX, applications, keras_files, load
 from tfcompress.converters.cloud_tpu import convert
+from tfcompress.converters.cloud_tpu.options import CloudTpu
 from tfcompress.data import samples_from_arrays
 from tfcompress.errors import TfCompressError
 from tfcompress.layer_names import all_layers
 from tfcompress.load import float_model_from_keras
 from tfcompress.model import FloatModel
-from tfcompress.recipe import CloudTpu, Recipe
+from tfcompress.recipe import Recipe
 from tfcompress.runtime import keras, tf
 
 TOPOLOGIES = ("v5e:2x2", "v6e:1x1")

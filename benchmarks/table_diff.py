@@ -42,8 +42,8 @@ def row(name: str) -> dict[str, Any]:
         compared = compare(reference, {"file": runner_for(SHARED / "models" / name)}, samples, layers=True)
     except TfCompressError as error:
         return {"status": "failed", "reason": str(error).replace(f"{SHARED}/models/", ""), "published": published}
-    found = compared.candidates["file"]
-    score = str(found.diff["metric"])
+    result = compared.candidates["file"]
+    score = str(result.diff["metric"])
     return {
         "status": "ok",
         "reason": None,
@@ -51,13 +51,13 @@ def row(name: str) -> dict[str, Any]:
         "samples": compared.reference.samples,
         "task": compared.reference.task,
         "float": compared.reference.metrics.get(score),
-        "int8": found.metrics.get(score),
+        "int8": result.metrics.get(score),
         "published": published,
-        "agreement": found.diff["top1_agreement"],
-        "sqnr_db": found.diff["sqnr_db"],
-        "layers": len(found.layers),
-        "worst_layers": _worst(found),
-        "causes": ", ".join(f"{cause.kind} ({cause.layer or 'model'})" for cause in found.causes) or None,
+        "agreement": result.diff["top1_agreement"],
+        "sqnr_db": result.diff["sqnr_db"],
+        "layers": len(result.layers),
+        "worst_layers": _worst(result),
+        "causes": ", ".join(f"{cause.kind} ({cause.layer or 'model'})" for cause in result.causes) or None,
     }
 
 
@@ -100,12 +100,12 @@ _LABELLED: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-def _worst(found: CandidateResult) -> str:
+def _worst(result: CandidateResult) -> str:
     """The layers with the largest errors of their own."""
-    ranked = sorted(found.layers, key=lambda layer: _own(layer))[:WORST]
+    ranked = sorted(result.layers, key=lambda layer: _own(layer))[:WORST]
     return ", ".join(f"{layer.layer} {_own(layer):.1f} dB" for layer in ranked)
 
 
 def _own(layer: Any) -> float:
-    known = layer.own_sqnr_db if layer.own_sqnr_db is not None else layer.sqnr_db
-    return 200.0 if known is None else float(known)
+    decibels = layer.own_sqnr_db if layer.own_sqnr_db is not None else layer.sqnr_db
+    return 200.0 if decibels is None else float(decibels)

@@ -18,13 +18,14 @@ import numpy as np
 
 from benchmarks.models import PREFIX, SHARED, applications, index, keras_files, load
 from tfcompress.converters.edgetpu import convert, forecast
+from tfcompress.converters.edgetpu.options import EdgeTpu
 from tfcompress.converters.litert import to_float_tflite
 from tfcompress.converters.rewriting import EDGETPU, rewrite_graph, rows_for
 from tfcompress.data import samples_from_arrays
 from tfcompress.errors import TfCompressError
 from tfcompress.graphs.tflite.interpreter import new_interpreter
 from tfcompress.model import FloatModel
-from tfcompress.recipe import EdgeTpu, PostTraining, Recipe
+from tfcompress.recipe import PostTraining, Recipe
 
 SECONDS = 1500
 CALIBRATION_SAMPLES = 2
@@ -131,8 +132,8 @@ def _agreement(first: bytes, second: bytes) -> float:
     random, same = np.random.default_rng(1), 0
     for _ in range(AGREEMENT_SAMPLES):
         inputs = [random.normal(size=d["shape"]).astype(d["dtype"]) for d in graphs[0].get_input_details()]
-        one, other = (_largest(graph, inputs) for graph in graphs)
-        same += one == other
+        original, other = (_largest(graph, inputs) for graph in graphs)
+        same += original == other
     return same / AGREEMENT_SAMPLES
 
 

@@ -20,11 +20,11 @@ def names() -> list[str]:
 
 def row(name: str) -> dict[str, Any]:
     """One model: published and foretold milliseconds, a link a pair; None where nothing was published."""
-    found = {link: {model: (ms, told) for model, ms, told in left_out(link)}.get(name) for link in LINKS}
-    errors = {link: told / ms - 1 for link, pair in found.items() if pair is not None for ms, told in (pair,)}
+    measured = {link: {model: (ms, source) for model, ms, source in left_out(link)}.get(name) for link in LINKS}
+    errors = {link: source / ms - 1 for link, pair in measured.items() if pair is not None for ms, source in (pair,)}
     far = [f"{link} {error:+.0%}" for link, error in errors.items() if abs(error) > WITHIN]
     figures: dict[str, Any] = {}
     for link in LINKS:
-        ms, told = found[link] or (None, None)
-        figures |= {f"{link}_published_ms": ms, f"{link}_foretold_ms": None if told is None else round(told, 2)}
+        ms, source = measured[link] or (None, None)
+        figures |= {f"{link}_published_ms": ms, f"{link}_foretold_ms": None if source is None else round(source, 2)}
     return {"status": "partly" if far else "ok", "reason": ", ".join(far) or None, **figures}

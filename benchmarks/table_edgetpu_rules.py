@@ -89,10 +89,10 @@ def names() -> list[str]:
 def row(name: str) -> dict[str, Any]:
     """One rule against all pairs."""
     kind, rule = name.split(": ")
-    found = _memory_row(rule) if kind == "memory" else _operator_row(rule)
-    supported, contradicted = found["supporting"], found["contradicting"]
+    facts = _memory_row(rule) if kind == "memory" else _operator_row(rule)
+    supported, contradicted = facts["supporting"], facts["contradicting"]
     status = "failed" if contradicted else "ok" if supported else "partly"
-    return {"status": status, "reason": None if supported else found.pop("unseen", "in no pair"), **found}
+    return {"status": status, "reason": None if supported else facts.pop("unseen", "in no pair"), **facts}
 
 
 def _truth() -> list[dict[str, Any]]:
@@ -137,7 +137,7 @@ def _memory_row(name: str) -> dict[str, Any]:
     with _instead(replacements):
         without = _exact()
     supporting, contradicting = sorted(with_rule - without), sorted(without - with_rule)
-    found: dict[str, Any] = {
+    facts: dict[str, Any] = {
         "rule": what,
         "certainty": "observed",
         "supporting": len(supporting),
@@ -146,8 +146,8 @@ def _memory_row(name: str) -> dict[str, Any]:
         "contradicting_pairs": contradicting,
     }
     if name in ("dense_loads", "unrolled_lstm"):
-        found["unseen"] = CHAINS if name == "dense_loads" else LSTM
-    return {**found, **_threshold(with_rule)} if name == "long_input" else found
+        facts["unseen"] = CHAINS if name == "dense_loads" else LSTM
+    return {**facts, **_threshold(with_rule)} if name == "long_input" else facts
 
 
 def _threshold(exact: set[str]) -> dict[str, Any]:

@@ -50,14 +50,14 @@ def row(name: str) -> dict[str, Any]:
                 runner_for(model), {name: runner_for(path)}, _samples(model, EVALUATION), task=None,
                 max_accuracy_drop=0.01, seed=0, layers=False,
             ).to_json()  # fmt: skip
-    found, float_accuracy = compared["candidates"][name], compared["reference"]["metrics"]["accuracy"]
+    result, float_accuracy = compared["candidates"][name], compared["reference"]["metrics"]["accuracy"]
     return {
         "status": "ok",
-        "agreement": found["diff"]["top1_agreement"],
-        "accuracy": found["metrics"]["accuracy"],
+        "agreement": result["diff"]["top1_agreement"],
+        "accuracy": result["metrics"]["accuracy"],
         "float_accuracy": float_accuracy,
-        "accuracy_drop_points": round(100 * (float_accuracy - found["metrics"]["accuracy"]), 4),
-        "sqnr_db": found["diff"]["sqnr_db"],
+        "accuracy_drop_points": round(100 * (float_accuracy - result["metrics"]["accuracy"]), 4),
+        "sqnr_db": result["diff"]["sqnr_db"],
         "bytes": len(content),
     }
 
@@ -73,7 +73,7 @@ def _ours(options: PostTraining) -> Maker:
 def _by_tflite_converter(model: FloatModel, samples: Samples) -> bytes:
     converter = new_converter(model, allow_select_ops=False)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.representative_dataset = lambda: ([one] for one in _one_by_one(samples))
+    converter.representative_dataset = lambda: ([sample] for sample in _one_by_one(samples))
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converter.inference_input_type = converter.inference_output_type = tf.int8
     return bytes(converter.convert())
@@ -83,7 +83,7 @@ def _by_litert_quantizer(model: FloatModel, samples: Samples) -> bytes:
     content = new_converter(model, allow_select_ops=False).convert()
     engine = quantizer.Quantizer(bytearray(content), litert_recipe.static_wi8_ai8())
     name = model.inputs[0].name
-    ranges = engine.calibrate({"serving_default": [{name: one} for one in _one_by_one(samples)]})
+    ranges = engine.calibrate({"serving_default": [{name: sample} for sample in _one_by_one(samples)]})
     quantized = engine.quantize(ranges).quantized_model
     assert quantized is not None
     return bytes(quantized)

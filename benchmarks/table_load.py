@@ -23,7 +23,7 @@ def entries() -> dict[str, dict[str, str]]:
 
 
 def names() -> list[str]:
-    """One row a file."""
+    """One row per file."""
     return list(entries())
 
 

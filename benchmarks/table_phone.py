@@ -125,11 +125,11 @@ def _run(path: Path, inputs: list[np.ndarray]) -> np.ndarray:
     results = []
     for index in range(len(inputs[0])):
         for value, detail in zip(inputs, details, strict=True):
-            one = value[index : index + 1]
-            if list(detail["shape"]) != list(one.shape):
-                interpreter.resize_tensor_input(detail["index"], one.shape)
+            sample = value[index : index + 1]
+            if list(detail["shape"]) != list(sample.shape):
+                interpreter.resize_tensor_input(detail["index"], sample.shape)
                 interpreter.allocate_tensors()
-            interpreter.set_tensor(detail["index"], to_stored(one, detail))
+            interpreter.set_tensor(detail["index"], to_stored(sample, detail))
         interpreter.invoke()
         results.append(to_real(interpreter.get_tensor(output["index"]), output))
     return np.concatenate(results)

@@ -40,7 +40,7 @@ Arrays = dict[str, np.ndarray]
 
 
 def names() -> list[str]:
-    """One row a model."""
+    """One row per model."""
     return [*keras_files(), *applications()]
 
 
@@ -58,7 +58,7 @@ def row(name: str) -> dict[str, Any]:
         trained = float_model_from_keras(done.trained)
         with tempfile.TemporaryDirectory() as folder:
             artifact = convert(trained, samples, recipe, Path(folder))
-            compared = compare(float_model_from_keras(done.plain), trained, artifact.runnable, held_out, classes)
+            compared = compare(float_model_from_keras(done.stripped), trained, artifact.runnable, held_out, classes)
     except TfCompressError as error:
         return {"status": "failed", "reason": str(error)}
     whole = artifact.facts["fully_integer"]
@@ -111,9 +111,9 @@ def compare(
     truth = None if labels is None else dict.fromkeys(classes, np.eye(10)[labels])
     steps, unequal = [], []
     for name, simulated in expected.items():
-        one, other = (np.reshape(values, (EVALUATION, -1)) for values in (simulated, got[name]))
+        first, other = (np.reshape(values, (EVALUATION, -1)) for values in (simulated, got[name]))
         if scales[name]:
-            error = np.abs(one - other) / scales[name]
+            error = np.abs(first - other) / scales[name]
             steps.append(float(error.max()))
             unequal.append(float((error > 0.5).mean()))
     return {
@@ -128,31 +128,31 @@ def compare(
     }
 
 
-def _agreement(classes: list[str], one: Arrays, other: Arrays) -> float | None:
+def _agreement(classes: list[str], first: Arrays, other: Arrays) -> float | None:
     """Share of samples with the same class, of the output where it is least; None without one."""
-    return min((float((one[name].argmax(1) == other[name].argmax(1)).mean()) for name in classes), default=None)
+    return min((float((first[name].argmax(1) == other[name].argmax(1)).mean()) for name in classes), default=None)
 
 
 def _nudged(runner: LiteRtRunner, inputs: Arrays) -> Arrays:
     """The inputs, one value in a hundred a quantization step up or down; those that are not quantized as they are."""
     random = np.random.default_rng(0)
-    found = {}
+    nudged = {}
     for name, step in _scales(runner, runner.inputs, runner.input_indices).items():
         values = inputs[name]
         if step:
             sign = random.choice([-1.0, 0.0, 1.0], values.shape, p=[NUDGED / 2, 1 - NUDGED, NUDGED / 2])
             values = (values + sign * step).astype(np.float32)
-        found[name] = values
-    return found
+        nudged[name] = values
+    return nudged
 
 
 def _scales(runner: LiteRtRunner, infos: tuple[TensorInfo, ...], indices: tuple[int, ...]) -> dict[str, float]:
     """{name of an input or output: step of its grid}, 0 for a float one."""
     tensors = read_tflite(runner.content).main.tensors
-    found = [tensors[index].quantization for index in indices]
+    scales = [tensors[index].quantization for index in indices]
     return {
         info.name: 0.0 if quantization is None else float(quantization.scales[0])
-        for info, quantization in zip(infos, found, strict=True)
+        for info, quantization in zip(infos, scales, strict=True)
     }
 
 

@@ -19,7 +19,7 @@ __all__ = ["MNIST", "digits", "pictures", "trained_network"]
 
 MNIST = SHARED / "data/mnist"
 PICTURE_SIZE = 96  # pixels
-BATCH, ROUND, MOST = 16, 100, 1100  # samples a step; steps between two looks at the accuracy, and at most
+BATCH, ROUND, MOST = 16, 100, 1100  # samples per step; steps between two looks at the accuracy, and at most
 ENOUGH = 0.95  # accuracy on digits that are not trained on
 CHECKED = slice(-1000, -500)
 RATE, RATE_WITHOUT_NORMALIZATION = 1e-3, 1e-4

@@ -45,9 +45,9 @@ def activation_limits(graph: Subgraph) -> dict[int, tuple[float, float]]:
     limits = {}
     for operator in graph.operators:
         fused = getattr(operator.options, "FusedActivationFunction", lambda: schema.ActivationFunctionType.NONE)()
-        known = traits(operator.name).limits or traits(_FUSED.get(fused, "")).limits
-        if known is not None:
-            limits.update(dict.fromkeys(operator.outputs, known))
+        fixed = traits(operator.name).limits or traits(_FUSED.get(fused, "")).limits
+        if fixed is not None:
+            limits.update(dict.fromkeys(operator.outputs, fixed))
     return limits
 
 
@@ -141,8 +141,8 @@ class ActivationRunner:
             return False
         alone = [self.value(index) for index in outputs]
         return all(
-            wide.shape[:1] == (last + 1,) and _close(wide[last:], one)
-            for wide, one in zip(together, alone, strict=True)
+            wide.shape[:1] == (last + 1,) and _close(wide[last:], single)
+            for wide, single in zip(together, alone, strict=True)
         )
 
     def over(self, samples: Samples) -> Iterator[int]:

@@ -57,7 +57,7 @@ def calibrate(
     """
     estimators, count = observe(content, samples, estimator_factory(estimator, percentile=percentile))
     with ThreadPoolExecutor() as pool:
-        ranges = dict(zip(estimators, pool.map(lambda one: one.range(), estimators.values()), strict=True))
+        ranges = dict(zip(estimators, pool.map(lambda item: item.range(), estimators.values()), strict=True))
     data_sha256 = samples.sha256 if hash_data else None
     name = f"percentile {percentile}" if estimator == "percentile" else estimator
     return Calibration(hashlib.sha256(content).hexdigest(), data_sha256, count, name, ranges)

@@ -58,13 +58,13 @@ def outlier_tensors(seen: Mapping[str, ChannelRanges], graph: Subgraph) -> dict[
         seen: {tensor name: what its channels held}.
         graph: the main graph of the float .tflite; outputs of convolutions and dense layers are looked at.
     """
-    found = {}
+    outliers = {}
     for name in _layer_outputs(graph):
         sizes = seen[name].magnitudes if name in seen else np.zeros(0)
         median = float(np.median(sizes[sizes > 0])) if (sizes > 0).sum() >= LEAST_CHANNELS else 0.0
         if median > 0 and sizes.max() >= OUTLIER * median:
-            found[name] = float(sizes.max()) / median
-    return found
+            outliers[name] = float(sizes.max()) / median
+    return outliers
 
 
 def channel_warnings(seen: Mapping[str, ChannelRanges], graph: Subgraph) -> tuple[str, ...]:

@@ -244,11 +244,11 @@ def estimator_factory(name: EstimatorName, *, percentile: float = 99.99) -> Esti
         name: which one.
         percentile: share of values inside the range in percent, for `percentile`.
     """
-    known: dict[str, EstimatorFactory] = {
+    factories: dict[str, EstimatorFactory] = {
         "min_max": MinMaxEstimator,
         "moving_average": MovingAverageEstimator,
         "percentile": functools.partial(PercentileEstimator, percentile=percentile),
         "entropy": EntropyEstimator,
         "mse": MeanSquaredErrorEstimator,
     }
-    return known[name]
+    return factories[name]

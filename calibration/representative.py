@@ -52,11 +52,11 @@ def _note_extremes(
     if value.shape[:1] != (size,) or value.size == 0:
         return
     rows = value.reshape(size, -1)
-    for end, found in [("low", -rows.min(axis=1)), ("high", rows.max(axis=1))]:
-        row = int(found.argmax())
+    for end, values in [("low", -rows.min(axis=1)), ("high", rows.max(axis=1))]:
+        row = int(values.argmax())
         best = extremes.get((index, end))
-        if best is None or float(found[row]) > best[0]:
-            extremes[index, end] = (float(found[row]), start + row)
+        if best is None or float(values[row]) > best[0]:
+            extremes[index, end] = (float(values[row]), start + row)
 
 
 def _in_turn(by_class: dict[int, list[int]]) -> list[int]:

@@ -1,4 +1,4 @@
-"""What a calibration leaves: one range a tensor, and what it was made from."""
+"""What a calibration leaves: one range per tensor, and what it was made from."""
 
 from __future__ import annotations
 

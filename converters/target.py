@@ -1,7 +1,8 @@
 """What a target is, and the table of all of them.
 
-A new target is a package beside this file with a module `target` that holds one `Target`, and a row in `TARGETS`.  The
-parser, the job, the checks of data and the report loop over the table; none of them knows a target by name.
+A new target is a package beside this file with a module `target` that holds one `Target`, and a row in `TARGETS`; its
+options, where it has any, are a `Section` in the same package.  The parser, recipes, the job, the checks of data and
+the report loop over the table; none of them knows a target by name.
 
 A target's module is imported by ``tfcompress --help``, so it imports nothing heavy: what needs TensorFlow is imported
 inside the functions that use it.
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from tfcompress.converters.artifact import Artifact
 from tfcompress.converters.forecast import Cost, Forecast
 from tfcompress.errors import InputError, RecipeError
+from tfcompress.recipe import PostTraining
 from tfcompress.recipe.section import Section
 
 if TYPE_CHECKING:  # these bring TensorFlow
@@ -33,6 +35,8 @@ __all__ = [
     "Step",
     "Target",
     "TargetTable",
+    "litert_options",
+    "option_sections",
     "parse_targets",
     "require_tflite",
     "title_of",
@@ -165,6 +169,27 @@ TARGETS = TargetTable(
     }
 )
 DEFAULT_TARGETS = ("phone", "edgetpu", "cloud_tpu")
+
+
+def option_sections() -> dict[str, type[Section]]:
+    """{key in a recipe: class} of the options that are a target's alone.
+
+    `PostTraining` is not among them: every target that runs LiteRT files reads it, so it is a field of every recipe.
+    """
+    sections = [target.options for target in TARGETS.values()]
+    return {section.key: section for section in sections if section is not None and section is not PostTraining}
+
+
+def litert_options(recipe: Recipe, *own: type[Section]) -> dict[str, Any]:
+    """What in a recipe shapes an artifact that is made from a LiteRT file.
+
+    Args:
+        recipe: what is asked for.
+        own: classes of the sections that are the target's own.
+    """
+    sections = {kind.key: recipe.section(kind) for kind in own}
+    shared = {name: getattr(recipe, name) for name in ("post_training", "keep_float", "keep_int16")}
+    return {**shared, **sections}
 
 
 def parse_targets(names: str | Sequence[str]) -> tuple[str, ...]:

@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from tfcompress import console
+from tfcompress.converters.cloud_tpu.options import CloudTpu
 from tfcompress.example_models.models import train
 from tfcompress.job.conversion import Conversion, convert
 from tfcompress.job.output_folder import check_output
 from tfcompress.native_output import silenced
-from tfcompress.recipe import CloudTpu, Pruning, Quantization, Recipe, Training
+from tfcompress.recipe import Pruning, Quantization, Recipe, Training
 
 __all__ = ["RECIPE", "run_demo"]
 

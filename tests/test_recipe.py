@@ -1,11 +1,19 @@
 """Recipes: checked when made, read back equal, typos refused."""
 
+import copy
+import dataclasses
+import json
+import pickle
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tfcompress.converters.cloud_tpu.options import CloudTpu
+from tfcompress.converters.edgetpu.options import EdgeTpu
 from tfcompress.errors import RecipeError
-from tfcompress.recipe import CloudTpu, Clustering, Pruning, Quantization, Recipe, Training
+from tfcompress.recipe import Clustering, Pruning, Quantization, Recipe, Training
 
 
 def test_a_recipe_reads_back_equal() -> None:
@@ -74,3 +82,24 @@ def test_any_other_text_is_refused_in_one_line(text: str) -> None:
     with pytest.raises(RecipeError) as caught:
         Recipe.from_json(f"[{text}]")
     assert "\n" not in str(caught.value)
+
+
+def test_options_of_targets_are_sections_under_their_keys() -> None:
+    recipe = Recipe(cloud_tpu=CloudTpu(freeze=True))
+    assert recipe.section(CloudTpu) == recipe.cloud_tpu == CloudTpu(freeze=True)
+    assert recipe.section(EdgeTpu) == EdgeTpu()
+    assert Recipe(edgetpu=EdgeTpu()) == Recipe()
+    assert hash(Recipe(edgetpu=EdgeTpu())) == hash(Recipe())
+    replaced: Any = dataclasses.replace  # its stub knows the declared fields only
+    changed = replaced(recipe, edgetpu=EdgeTpu(float_io=True), keep_float=("head",))
+    assert changed == Recipe(cloud_tpu=CloudTpu(freeze=True), edgetpu=EdgeTpu(float_io=True), keep_float=("head",))
+    assert replaced(changed, edgetpu=EdgeTpu(), cloud_tpu=CloudTpu(), keep_float=()) == Recipe()
+    assert set(json.loads(Recipe().to_json())) >= {"edgetpu", "cloud_tpu", "post_training", "version"}
+    assert pickle.loads(pickle.dumps(changed)) == copy.copy(changed) == changed
+
+
+def test_a_recipe_says_what_it_does_not_have() -> None:
+    with pytest.raises(AttributeError, match="no 'android'"):
+        _ = Recipe().android
+    with pytest.raises(RecipeError, match="did you mean 'edgetpu'"):
+        Recipe(edgetpus=EdgeTpu())

@@ -10,13 +10,19 @@ import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tfcompress.target_sections import use_target_sections
+
 if TYPE_CHECKING:
     from tfcompress.api.callback import ConvertAtEnd
     from tfcompress.api.compress import compress
     from tfcompress.api.diff import diff
     from tfcompress.compression import finetune, strip, wrap
     from tfcompress.console import show_progress
+    from tfcompress.converters.cloud_tpu.options import CloudTpu
+    from tfcompress.converters.edgetpu.options import EdgeTpu
+    from tfcompress.converters.ethos_u.options import EthosU
     from tfcompress.converters.phone.packing import inspect_packed, pack, packed_bytes, unpack
+    from tfcompress.converters.snapdragon.options import Snapdragon
     from tfcompress.data import Samples, open_data
     from tfcompress.errors import (
         ConversionError,
@@ -35,10 +41,8 @@ if TYPE_CHECKING:
     from tfcompress.model import FloatModel
     from tfcompress.progress import ProgressEvent, listening
     from tfcompress.recipe import (
-        CloudTpu,
         Clustering,
         Distillation,
-        EdgeTpu,
         PostTraining,
         Pruning,
         Quantization,
@@ -51,7 +55,11 @@ _HOME = {
     "api.compress": ["compress"],
     "api.diff": ["diff"],
     "console": ["show_progress"],
+    "converters.cloud_tpu.options": ["CloudTpu"],
+    "converters.edgetpu.options": ["EdgeTpu"],
+    "converters.ethos_u.options": ["EthosU"],
     "converters.phone.packing": ["inspect_packed", "pack", "packed_bytes", "unpack"],
+    "converters.snapdragon.options": ["Snapdragon"],
     "data": ["Samples", "open_data"],
     "errors": [
         "ConversionError",
@@ -70,10 +78,8 @@ _HOME = {
     "progress": ["ProgressEvent", "listening"],
     "job.conversion": ["Conversion", "convert"],
     "recipe": [
-        "CloudTpu",
         "Clustering",
         "Distillation",
-        "EdgeTpu",
         "PostTraining",
         "Pruning",
         "Quantization",
@@ -94,6 +100,7 @@ __all__ = [
     "DataError",
     "Distillation",
     "EdgeTpu",
+    "EthosU",
     "FloatModel",
     "InputError",
     "MissingExtraError",
@@ -106,6 +113,7 @@ __all__ = [
     "Recipe",
     "RecipeError",
     "Samples",
+    "Snapdragon",
     "TfCompressError",
     "Training",
     "UnsafeModelError",
@@ -129,6 +137,9 @@ __all__ = [
     "verify",
     "wrap",
 ]
+
+
+use_target_sections(lambda: importlib.import_module("tfcompress.converters.target").option_sections())
 
 
 def __getattr__(name: str) -> Any:

@@ -14,16 +14,16 @@ from typing import Any
 __all__ = ["NumberedLayers", "all_layers", "as_named_in", "layer_or_scope", "layers_of", "patterns_match"]
 
 
-def all_layers(keras_model: Any) -> list[Any]:
+def all_layers(keras_model: object) -> list[Any]:
     """Every layer of a Keras model, the inner ones of nested models too, containers first."""
-    found: list[Any] = []
+    layers: list[Any] = []
     for layer in getattr(keras_model, "layers", []):
-        found.append(layer)
-        found.extend(all_layers(layer))
+        layers.append(layer)
+        layers.extend(all_layers(layer))
         inner = getattr(layer, "layer", None)  # wrappers: TimeDistributed, Bidirectional, tfmot's own
         if inner is not None and hasattr(inner, "name"):
-            found.append(inner)
-    return found
+            layers.append(inner)
+    return layers
 
 
 class NumberedLayers(tuple[str, ...]):
@@ -43,10 +43,10 @@ def as_named_in(layer_names: Collection[str], tensor_names: Iterable[str]) -> Co
         layer_names: names of all the model's layers.
         tensor_names: of all tensors of the file or graph.
     """
-    known = frozenset(layer_names)
+    plain = frozenset(layer_names)
     scopes = {scope for name in tensor_names for part in name.split(";") for scope in part.split("/")[:-1]}
-    strangers = {_unnumbered(scope) for scope in scopes - known}
-    return NumberedLayers(layer_names) if strangers & (known - scopes) else layer_names
+    strangers = {_unnumbered(scope) for scope in scopes - plain}
+    return NumberedLayers(layer_names) if strangers & (plain - scopes) else layer_names
 
 
 def layers_of(tensor_name: str, layer_names: Collection[str]) -> tuple[str, ...]:
@@ -56,15 +56,15 @@ def layers_of(tensor_name: str, layer_names: Collection[str]) -> tuple[str, ...]
         tensor_name: such as ``model/act/Relu;model/bn/FusedBatchNormV3;model/conv/Conv2D1``.
         layer_names: names of all the model's layers; `NumberedLayers` where scopes bear numbers.
     """
-    known = frozenset(layer_names)
+    plain = frozenset(layer_names)
     numbered = isinstance(layer_names, NumberedLayers)
-    found: dict[str, None] = {}
+    layers: dict[str, None] = {}
     for part in tensor_name.split(";"):
         scopes = [re.sub(r"^quant_|^prune_low_magnitude_|^cluster_", "", scope) for scope in part.split("/")]
-        inner = next((layer for scope in reversed(scopes) if (layer := _layer_of(scope, known, numbered))), None)
+        inner = next((layer for scope in reversed(scopes) if (layer := _layer_of(scope, plain, numbered))), None)
         if inner is not None:
-            found.setdefault(inner)
-    return tuple(found)
+            layers.setdefault(inner)
+    return tuple(layers)
 
 
 def layer_or_scope(tensor_name: str, layer_names: Collection[str]) -> str | None:
@@ -89,9 +89,9 @@ def _unnumbered(scope: str) -> str:
     return re.sub(r"_\d+$", "", scope)
 
 
-def _layer_of(scope: str, known: Collection[str], numbered: bool) -> str | None:
+def _layer_of(scope: str, plain: Collection[str], numbered: bool) -> str | None:
     candidates = (_unnumbered(scope), scope) if numbered else (scope, _unnumbered(scope))
-    return next((name for name in candidates if name in known), None)
+    return next((name for name in candidates if name in plain), None)
 
 
 def patterns_match(name: str, patterns: Collection[str]) -> bool:

@@ -68,7 +68,7 @@ def _set_log_levels(state: tuple[int | None, list[int]]) -> None:
         logging.getLogger(name).setLevel(level)
 
 
-def _tensorflow_seed() -> tuple[Any, Any, Any]:
+def _tensorflow_seed() -> tuple[object, object, object]:
     """(the eager context, its global seed, the state of its generator)."""
     module = sys.modules.get("tensorflow.python.eager.context")
     if module is None:
@@ -90,21 +90,21 @@ def _set_tensorflow_seed(state: tuple[Any, Any, Any]) -> None:
         context._rng.setstate(generator)
 
 
-def _keras_seeds() -> list[tuple[Any, str, Any, Any]]:
+def _keras_seeds() -> list[tuple[object, str, object, object]]:
     """(where, attribute, value, state inside the value) of Keras 3's and tf_keras's own generators."""
-    found: list[tuple[Any, str, Any, Any]] = []
+    seeds: list[tuple[Any, str, Any, Any]] = []
     state = sys.modules.get("keras.src.backend.common.global_state")
     for name in ("global_random_seed", "global_seed_generator") if state is not None else ():
-        tracker: Any = state.GLOBAL_STATE_TRACKER  # type: ignore[union-attr]
+        tracker: object = state.GLOBAL_STATE_TRACKER  # type: ignore[union-attr]
         value = getattr(tracker, name, _MISSING)
         inner = getattr(value, "state", None)
-        found.append((tracker, name, value, None if inner is None else inner.numpy()))
+        seeds.append((tracker, name, value, None if inner is None else inner.numpy()))
     backend = sys.modules.get("tf_keras.src.backend")
     if backend is not None:
-        local: Any = backend._SEED_GENERATOR
+        local: object = backend._SEED_GENERATOR
         value = getattr(local, "generator", _MISSING)
-        found.append((local, "generator", value, value.getstate() if isinstance(value, random.Random) else None))
-    return found
+        seeds.append((local, "generator", value, value.getstate() if isinstance(value, random.Random) else None))
+    return seeds
 
 
 def _set_keras_seeds(state: list[tuple[Any, str, Any, Any]]) -> None:

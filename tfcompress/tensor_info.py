@@ -50,9 +50,9 @@ def same_names(wanted: Sequence[str], given: Sequence[str]) -> dict[str, str] | 
     """
     forms: tuple[Callable[[str], str], ...] = (str, _plain)
     for form in forms:
-        known = {form(name): name for name in given}
-        if len(known) == len(given) and sorted(map(form, wanted)) == sorted(known):
-            return {name: known[form(name)] for name in wanted}
+        by_form = {form(name): name for name in given}
+        if len(by_form) == len(given) and sorted(map(form, wanted)) == sorted(by_form):
+            return {name: by_form[form(name)] for name in wanted}
     return None
 
 

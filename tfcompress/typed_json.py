@@ -66,12 +66,12 @@ def from_plain(kind: type[T], value: object, where: str, *, gather: bool = False
 
 
 @functools.cache
-def field_hints(kind: type) -> Mapping[str, Any]:
+def field_hints(kind: type) -> Mapping[str, object]:
     """{field: its annotation, evaluated} of a dataclass."""
     return typing.get_type_hints(kind)
 
 
-def _decode(hint: Any, value: object, where: str, gather: bool) -> object:
+def _decode(hint: object, value: object, where: str, gather: bool) -> object:
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if dataclasses.is_dataclass(hint):
         return _dataclass(typing.cast(type, hint), value, where, gather)
@@ -105,7 +105,7 @@ def _scalar(hint: Any, value: object, where: str) -> object:
     return value
 
 
-def _union(options: tuple[Any, ...], value: object, where: str, gather: bool) -> object:
+def _union(options: tuple[object, ...], value: object, where: str, gather: bool) -> object:
     """One of two types: a list takes the tuple's, anything else the other."""
     if value is None and type(None) in options:
         return None
@@ -121,7 +121,7 @@ def _union(options: tuple[Any, ...], value: object, where: str, gather: bool) ->
         raise InputError(f"{error} or null" if expected_null else str(error)) from None
 
 
-def _tuple(inner: tuple[Any, ...], value: object, where: str, gather: bool) -> tuple[object, ...]:
+def _tuple(inner: tuple[object, ...], value: object, where: str, gather: bool) -> tuple[object, ...]:
     if not isinstance(value, list | tuple):
         raise _wrong(value, where, "a list")
     repeated = len(inner) == 2 and inner[1] is Ellipsis

@@ -3,7 +3,7 @@
 `convert` does all of it; `prove` only compiles, and takes any SavedModel.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tfcompress.converters.cloud_tpu.conversion import convert, prove
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 __all__ = ["CompileRow", "convert", "prove"]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     """What is asked for is imported only then: it brings TensorFlow, which describing the target does not need."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

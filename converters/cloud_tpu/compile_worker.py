@@ -65,7 +65,7 @@ def compiler_for(topology: str) -> tuple[str, Callable[[bytes], Any]]:
     device = topologies.get_topology_desc(platform="tpu", topology_name=topology).devices[0]
     version = f"libtpu {libtpu.__version__}, jaxlib {importlib.metadata.version('jaxlib')}"
 
-    def compile_module(artifact: bytes) -> Any:
+    def compile_module(artifact: bytes) -> object:
         context = ir.Context()
         stablehlo.register_dialect(context)
         with context:
@@ -76,7 +76,7 @@ def compiler_for(topology: str) -> tuple[str, Callable[[bytes], Any]]:
     return version, compile_module
 
 
-def facts_of(executable: Any, hlo_path: str) -> dict[str, Any]:
+def facts_of(executable: Any, hlo_path: str) -> dict[str, object]:
     """What the compiler says of its result; the optimised HLO goes to `hlo_path`."""
     stats = executable.get_compiled_memory_stats()
     cost = executable.cost_analysis()

@@ -12,10 +12,11 @@ import json
 import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
 
 from tfcompress import console
 from tfcompress.converters.artifact import Artifact
+from tfcompress.converters.cloud_tpu.chips import DEFAULT_TOPOLOGIES, check_topologies
+from tfcompress.converters.cloud_tpu.options import CloudTpu
 from tfcompress.converters.cloud_tpu.precheck import check_graph, check_model
 from tfcompress.converters.cloud_tpu.precision import apply_precision
 from tfcompress.converters.cloud_tpu.proof import CompileRow, compile_all
@@ -30,9 +31,8 @@ from tfcompress.graphs.tensorflow.strides import move_strides_back
 from tfcompress.layer_names import NumberedLayers, all_layers
 from tfcompress.load import open_saved_model
 from tfcompress.model import FloatModel
-from tfcompress.recipe import CloudTpu, Recipe
+from tfcompress.recipe import Recipe
 from tfcompress.remarks import optional
-from tfcompress.targets import DEFAULT_TOPOLOGIES, check_topologies
 
 __all__ = ["CompileRow", "convert", "prove"]
 
@@ -58,7 +58,7 @@ def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, outp
     Raises:
         ConversionError: the model cannot be traced, or XLA cannot take it.
     """
-    options = recipe.cloud_tpu
+    options = recipe.section(CloudTpu)
     model = with_fixed_sizes(model, calibration)
     check_model(model)
     layers = _layer_names(model)
@@ -99,7 +99,7 @@ def prove(
     *,
     batch_sizes: Sequence[int] = (1, 8),
     layer_names: Collection[str] = (),
-    loaded: Any = None,
+    loaded: object = None,
 ) -> list[CompileRow]:
     """Compile every signature of a SavedModel for `topologies`.
 
@@ -111,7 +111,7 @@ def prove(
         loaded: what `tfcompress.load.open_saved_model` gave for it; None opens it, through the door.
 
     Returns:
-        One row a topology and signature.
+        One row per topology and signature.
 
     Raises:
         ModelError: no loadable SavedModel.

@@ -79,8 +79,8 @@ def read_findings(hlo: str, layer_names: Collection[str]) -> Findings:
     products: list[_Product] = []
     for instruction, times in _walk(computations, entry, 1):
         spent = instruction.cycles * times
-        inner = [one for name in instruction.called for one, _ in _walk(computations, name, 1)] or [instruction]
-        matrix = next((one for one in inner if one.op in MATRIX_OPS), None)
+        inner = [step for name in instruction.called for step, _ in _walk(computations, name, 1)] or [instruction]
+        matrix = next((step for step in inner if step.op in MATRIX_OPS), None)
         cycles[_kind(instruction, matrix, inner)] += spent
         result = read_array(matrix.shape) if matrix else None
         if matrix and result and spent:
@@ -89,7 +89,7 @@ def read_findings(hlo: str, layer_names: Collection[str]) -> Findings:
     matrix_cycles = sum(product.cycles for product in products)
     return Findings(
         time_share={kind: round(spent / total, 4) for kind, spent in cycles.most_common() if spent} if total else {},
-        padding_waste=round(sum(one.wasted_cycles for one in products) / matrix_cycles, 4) if matrix_cycles else None,
+        padding_waste=round(sum(step.wasted_cycles for step in products) / matrix_cycles, 4) if matrix_cycles else None,
         advice=_advice(products, total, layer_names),
     )
 
@@ -137,7 +137,7 @@ def _walk(computations: Mapping[str, list[_Instruction]], name: str, times: int)
 def _kind(instruction: _Instruction, matrix: _Instruction | None, inner: list[_Instruction]) -> str:
     if matrix:
         return "matrix unit"
-    ops = {one.op for one in inner} | {instruction.op}
+    ops = {step.op for step in inner} | {instruction.op}
     for op in ("sort", "reduce-window", "reduce"):
         if op in ops:
             return KINDS[op]

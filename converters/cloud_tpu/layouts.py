@@ -56,12 +56,12 @@ class Array:
     @property
     def padding(self) -> float:
         """Share of the array in memory that is padding."""
-        return 1 - math.prod(one.size / one.padded for one in self.tiled)
+        return 1 - math.prod(axis.size / axis.padded for axis in self.tiled)
 
     @property
     def bytes(self) -> int:
         """In memory, with padding."""
-        sizes = dict(enumerate(self.sizes)) | {one.index: one.padded for one in self.tiled}
+        sizes = dict(enumerate(self.sizes)) | {axis.index: axis.padded for axis in self.tiled}
         return math.prod(sizes.values()) * self.item_bits // 8
 
 

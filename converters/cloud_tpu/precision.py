@@ -19,6 +19,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from tfcompress.graphs.tensorflow.inference_graph import InferenceGraph, constant_value, make_constant
+from tfcompress.graphs.tensorflow.protocols import GraphDef, Operation
 from tfcompress.layer_names import layers_of
 from tfcompress.runtime import tf
 
@@ -83,7 +84,12 @@ class _Plan:
     """
 
     def __init__(
-        self, operations: Sequence[Any], layer_names: Collection[str], keep_float32: Collection[str], *, store: bool
+        self,
+        operations: Sequence[Operation],
+        layer_names: Collection[str],
+        keep_float32: Collection[str],
+        *,
+        store: bool,
     ) -> None:
         self.operations = {operation.name: operation for operation in operations}
         self.layer_names = layer_names
@@ -95,7 +101,7 @@ class _Plan:
         for operation in operations:
             self._decide(operation, store=store)
 
-    def _decide(self, operation: Any, *, store: bool) -> None:
+    def _decide(self, operation: Operation, *, store: bool) -> None:
         name = operation.name
         kept = stays_float32(name, self.layer_names, self.keep_float32)
         if operation.type == "Const":
@@ -106,7 +112,7 @@ class _Plan:
         elif not kept and _takes_bfloat16(operation) and self._gains(operation):
             self.reduced.add(name)
 
-    def _only_prepares(self, operation: Any) -> bool:
+    def _only_prepares(self, operation: Operation) -> bool:
         if operation.type == "Placeholder":
             return True
         if operation.type not in ELEMENTWISE_OPS | MOVING_OPS | {"Cast"}:
@@ -116,7 +122,7 @@ class _Plan:
             op.name in self.raw or op.type == "Const" for op in sources
         )
 
-    def _gains(self, operation: Any) -> bool:
+    def _gains(self, operation: Operation) -> bool:
         kind = operation.type
         if kind in MATRIX_OPS:
             return not (kind.startswith("Conv") and operation.inputs[0].op.name in self.raw)
@@ -143,7 +149,7 @@ def _home(name: str, layer_names: Collection[str]) -> str:
     return head if last in ("batchnorm", "moments") else scope
 
 
-def _takes_bfloat16(operation: Any) -> bool:
+def _takes_bfloat16(operation: Operation) -> bool:
     attributes = [attr for attr in operation.op_def.attr if _is_float_type(operation, attr)]
     return bool(attributes) and all(
         not attr.HasField("allowed_values") or tf.bfloat16.as_datatype_enum in attr.allowed_values.list.type
@@ -156,12 +162,12 @@ def _is_float_type(operation: Any, attribute: Any) -> bool:
     return attribute.type == "type" and operation.get_attr(attribute.name) == tf.float32
 
 
-def _data_attributes(operation: Any) -> set[str]:
+def _data_attributes(operation: Operation) -> set[str]:
     """Type attributes that follow the activations; `U` of a fused batch norm is the dtype of its statistics."""
     return {attr.name for attr in operation.op_def.attr if _is_float_type(operation, attr)} - {"U"}
 
 
-def _is_weight(operation: Any) -> bool:
+def _is_weight(operation: Operation) -> bool:
     if operation.type != "Const":
         return False
     output = operation.outputs[0]
@@ -219,7 +225,7 @@ def _rewrite(graph: InferenceGraph, plan: _Plan) -> InferenceGraph:
 class _Casts:
     """`Cast` nodes added to `graph_def`: one for each tensor that is wanted in the other float dtype."""
 
-    def __init__(self, graph_def: Any, produced: Mapping[str, Sequence[Any]]) -> None:
+    def __init__(self, graph_def: GraphDef, produced: Mapping[str, Sequence[object]]) -> None:
         self.graph_def = graph_def
         self.produced = produced
         self._known: dict[str, str] = {}

@@ -13,67 +13,23 @@ import tempfile
 import zlib
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from tfcompress import console
 from tfcompress.cache import Store, fingerprint, store_in_use
+from tfcompress.compile_row import CompileRow
+from tfcompress.converters.cloud_tpu.chips import CHIPS, check_topologies
 from tfcompress.converters.cloud_tpu.findings import read_findings
 from tfcompress.converters.cloud_tpu.layouts import entry_arguments
 from tfcompress.converters.cloud_tpu.precheck import with_layer
 from tfcompress.converters.cloud_tpu.stablehlo import Lowered
-from tfcompress.targets import CHIPS, check_topologies
 
 __all__ = ["CompileRow", "compile_all", "compiler_version"]
 
 WORKER = Path(__file__).with_name("compile_worker.py")
 SECONDS_PER_MODULE = 900
 PIP_COMMAND = "pip install 'tfcompress[tpu]'"
-
-
-@dataclass(frozen=True)
-class CompileRow:
-    """One signature compiled for one topology.  Unknown values are None.
-
-    Attributes:
-        topology: such as ``v5e:2x2``.
-        signature: the SavedModel's signature.
-        batch_size: samples in one call.
-        ok: whether it compiles and fits the chip; None when that was not tried.
-        error: the compiler's own message in one line, or why there is no proof.
-        hbm_bytes: peak memory on the chip: arguments, results, temporaries and code.
-        hbm_limit_bytes: memory of one chip (`targets.CHIPS`).
-        argument_bytes: weights and inputs on the chip, in the compiler's layouts.
-        weight_bytes: of these, the weights; 0 where they are constants of the program.
-        flops: floating-point operations of one call, by the compiler's count, which takes a loop's body once; so for
-            the next two.
-        bytes_accessed: bytes moved in one call.
-        optimal_seconds: the compiler's estimate of one call's time; it gives none for some programs.
-        compiler_version: of libtpu and jaxlib.
-        time_share: see `findings.Findings`; so for the rest.
-    """
-
-    topology: str
-    signature: str
-    batch_size: int | None
-    ok: bool | None
-    error: str | None
-    hbm_bytes: int | None = None
-    hbm_limit_bytes: int | None = None
-    argument_bytes: int | None = None
-    weight_bytes: int | None = None
-    flops: float | None = None
-    bytes_accessed: float | None = None
-    optimal_seconds: float | None = None
-    compiler_version: str | None = None
-    time_share: Mapping[str, float] | None = None
-    padding_waste: float | None = None
-    advice: tuple[str, ...] = ()
-
-    def to_json(self) -> dict[str, object]:
-        """The row of ``compile.json`` and of report.json's ``compile``."""
-        return {**asdict(self), "advice": list(self.advice)}
 
 
 def compiler_version() -> str | None:
@@ -105,7 +61,7 @@ def compile_all(
     version = compiler_version()
     if version is None:
         reason = f"not proven: the TPU compiler (jax and libtpu) is not installed: {PIP_COMMAND}"
-        return [_row(one, topology, ok=None, error=reason) for topology in topologies for one in lowered]
+        return [_row(module, topology, ok=None, error=reason) for topology in topologies for module in lowered]
     store = store_in_use()  # the threads below see another context
     workers = max(1, min(len(topologies), os.cpu_count() or 1))
     with console.progress("TPU compile", len(topologies)) as advance, ThreadPoolExecutor(workers) as pool:
@@ -118,16 +74,16 @@ def compile_all(
         return [row for rows in pool.map(job, topologies) for row in rows]
 
 
-def _row(one: Lowered, topology: str, **facts: Any) -> CompileRow:
-    return CompileRow(topology=topology, signature=one.signature, batch_size=one.batch_size, **facts)
+def _row(module: Lowered, topology: str, **facts: Any) -> CompileRow:
+    return CompileRow(topology=topology, signature=module.signature, batch_size=module.batch_size, **facts)
 
 
 def _compile_topology(
     lowered: Sequence[Lowered], topology: str, version: str, layer_names: Collection[str], store: Store
 ) -> list[CompileRow]:
-    keys = {id(one): _key(one.artifact, topology, version) for one in lowered if not one.error}
+    keys = {id(module): _key(module.artifact, topology, version) for module in lowered if not module.error}
     replies = {key: _kept_reply(store, key) for key in keys.values()}
-    missing = {keys[id(one)]: one for one in lowered if not one.error and replies[keys[id(one)]] is None}
+    missing = {keys[id(module)]: module for module in lowered if not module.error and replies[keys[id(module)]] is None}
     if missing:
         fresh = _run_worker(missing, topology)
         for key, reply in fresh.items():
@@ -135,11 +91,11 @@ def _compile_topology(
             if reply.get("cacheable"):
                 store.put(key, json.dumps(reply).encode())
     rows = []
-    for one in lowered:
-        if one.error:
-            rows.append(_row(one, topology, ok=False, error=one.error, compiler_version=version))
+    for module in lowered:
+        if module.error:
+            rows.append(_row(module, topology, ok=False, error=module.error, compiler_version=version))
         else:
-            rows.append(_row_from_reply(one, topology, version, replies[keys[id(one)]] or {}, layer_names))
+            rows.append(_row_from_reply(module, topology, version, replies[keys[id(module)]] or {}, layer_names))
     return rows
 
 
@@ -148,20 +104,20 @@ def _key(artifact: bytes, topology: str, version: str) -> str:
     return fingerprint("tpu compile", artifact, topology, version, WORKER.read_bytes())
 
 
-def _kept_reply(store: Store, key: str) -> dict[str, Any] | None:
+def _kept_reply(store: Store, key: str) -> dict[str, object] | None:
     content = store.get(key)
     value = None if content is None else json.loads(content)
     return value if isinstance(value, dict) else None
 
 
-def _run_worker(modules: Mapping[str, Lowered], topology: str) -> dict[str, dict[str, Any]]:
+def _run_worker(modules: Mapping[str, Lowered], topology: str) -> dict[str, dict[str, object]]:
     """{key: reply} for each module; a reply without ``cacheable`` tells of the process, not of the module."""
     with tempfile.TemporaryDirectory(prefix="tfcompress_tpu_") as folder:
         request, reply = Path(folder, "request.json"), Path(folder, "reply.jsonl")
         entries = []
-        for key, one in modules.items():
+        for key, module in modules.items():
             path = Path(folder, f"{key}.stablehlo")
-            path.write_bytes(one.artifact)
+            path.write_bytes(module.artifact)
             entries.append({"id": key, "path": str(path), "hlo_path": str(path.with_suffix(".hlo"))})
         request.write_text(json.dumps({"topology": topology, "modules": entries, "reply": str(reply)}))
         reply.touch()
@@ -173,7 +129,7 @@ def _run_worker(modules: Mapping[str, Lowered], topology: str) -> dict[str, dict
         return {key: done.get(key, lost) for key in modules}
 
 
-def _with_hlo(line: dict[str, Any], folder: str) -> dict[str, Any]:
+def _with_hlo(line: dict[str, object], folder: str) -> dict[str, object]:
     """A reply with the compressed text of the optimised HLO, which findings are read off later."""
     path = Path(folder, f"{line['id']}.hlo")
     packed = base64.b64encode(zlib.compress(path.read_bytes())).decode() if path.exists() else None
@@ -202,18 +158,18 @@ def _run(request: Path, modules: int) -> str | None:
 
 
 def _row_from_reply(
-    one: Lowered, topology: str, version: str, reply: Mapping[str, Any], layer_names: Collection[str]
+    module: Lowered, topology: str, version: str, reply: Mapping[str, Any], layer_names: Collection[str]
 ) -> CompileRow:
     if not reply["ok"]:
         error = with_layer(reply["error"], layer_names)
-        return _row(one, topology, ok=False, error=error, compiler_version=version)
+        return _row(module, topology, ok=False, error=error, compiler_version=version)
     stats, cost = reply["stats"], reply["cost"]
     limit = CHIPS[topology.partition(":")[0]].hbm_bytes
     needed = stats["peak_memory_in_bytes"]
     hlo = zlib.decompress(base64.b64decode(reply["hlo"])).decode()
     findings = read_findings(hlo, layer_names)
     return _row(
-        one,
+        module,
         topology,
         ok=needed <= limit,
         error=None
@@ -222,7 +178,7 @@ def _row_from_reply(
         hbm_bytes=needed,
         hbm_limit_bytes=limit,
         argument_bytes=stats["argument_size_in_bytes"],
-        weight_bytes=_weight_bytes(hlo, one.inputs, stats["argument_size_in_bytes"]),
+        weight_bytes=_weight_bytes(hlo, module.inputs, stats["argument_size_in_bytes"]),
         flops=_known(cost.get("flops")),
         bytes_accessed=_known(cost.get("bytes accessed")),
         optimal_seconds=_known(cost.get("optimal_seconds")),

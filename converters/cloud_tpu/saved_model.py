@@ -1,4 +1,4 @@
-"""Writing inference graphs as one SavedModel: a static-shape signature a batch size, and one for any number of samples.
+"""Writing inference graphs as one SavedModel: a static signature per batch size, and one for any number of samples.
 
 Every inference function carries TensorFlow's ``_XlaMustCompile``, so it is compiled by XLA after a load as well.
 """
@@ -15,8 +15,10 @@ import numpy as np
 
 from tfcompress.converters.cloud_tpu.precision import SMALLEST_WEIGHT
 from tfcompress.errors import ConversionError
+from tfcompress.graphs.keras.protocols import Tensor
 from tfcompress.graphs.tensorflow.canonical import make_canonical
 from tfcompress.graphs.tensorflow.inference_graph import InferenceGraph, constant_value
+from tfcompress.graphs.tensorflow.protocols import Node
 from tfcompress.native_output import silenced
 from tfcompress.runtime import tf
 
@@ -62,10 +64,10 @@ class WeightStore:
 
     def __init__(self, *, freeze: bool) -> None:
         self.freeze = freeze
-        self.variables: list[Any] = []
-        self._by_content: dict[tuple[str, Any, bytes], Any] = {}
+        self.variables: list[object] = []
+        self._by_content: dict[tuple[str, object, bytes], object] = {}
 
-    def is_weight(self, node: Any) -> bool:
+    def is_weight(self, node: Node) -> bool:
         """Whether this node's value is to be a variable."""
         if self.freeze or node.op != "Const":
             return False
@@ -134,17 +136,17 @@ def _any_batch(functions: Mapping[int, Any]) -> Callable[..., dict[str, Any]]:
     return serve
 
 
-def _pad(tensor: Any, rows: Any) -> Any:
+def _pad(tensor: Tensor, rows: object) -> object:
     missing = rows - tf.shape(tensor)[0]
     return tf.pad(tensor, [[0, missing]] + [[0, 0]] * (tensor.shape.rank - 1))
 
 
-def _padded(function: Any, size: int, tensors: Sequence[Any], count: Any) -> dict[str, Any]:
+def _padded(function: Any, size: int, tensors: Sequence[Tensor], count: Any) -> dict[str, Any]:
     full = [tf.ensure_shape(_pad(tensor, size), [size, *tensor.shape[1:]]) for tensor in tensors]
     return {name: result[:count] for name, result in _call(function, full).items()}
 
 
-def _chunked(function: Any, size: int, tensors: Sequence[Any], count: Any) -> dict[str, Any]:
+def _chunked(function: Any, size: int, tensors: Sequence[Tensor], count: Any) -> dict[str, object]:
     chunks = (count + size - 1) // size
     full = [tf.reshape(_pad(tensor, chunks * size), [-1, size, *tensor.shape[1:]]) for tensor in tensors]
     specs = {name: tf.TensorSpec(t.shape, t.dtype) for name, t in function.structured_outputs.items()}

@@ -83,14 +83,14 @@ def lower_saved_model(
     if not signatures:
         raise ModelError(f"{folder}: the SavedModel has no signature; export it with a serving signature")
     static = {name for name, function in signatures.items() if _is_static(function)}
-    jobs: list[tuple[str, Any, int | None]] = []
+    jobs: list[tuple[str, object, int | None]] = []
     for name, function in sorted(signatures.items()):
         if name in static:
             jobs.append((name, function, None))
         elif not static:
             jobs += [(name, function, size) for size in batch_sizes]
     lowered = [_lower_signature(name, function, size, layer_names) for name, function, size in jobs]
-    return sorted(lowered, key=lambda one: (one.batch_size or 0, one.signature))
+    return sorted(lowered, key=lambda module: (module.batch_size or 0, module.signature))
 
 
 def _is_static(function: Any) -> bool:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tfcompress.converters.artifact import Artifact
+from tfcompress.converters.cloud_tpu.options import CloudTpu
 from tfcompress.converters.forecast import Cost, Forecast
 from tfcompress.converters.target import Facts, ReportRow, Step, Target
 from tfcompress.errors import InputError
-from tfcompress.recipe import CloudTpu, Recipe
+from tfcompress.recipe import Recipe
 
 if TYPE_CHECKING:
     from tfcompress.data import Samples
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["CLOUD_TPU"]
 
 _PRECISIONS = {
-    "bfloat16": "bfloat16, 2 bytes a weight instead of 4",
+    "bfloat16": "bfloat16, 2 bytes per weight instead of 4",
     "mixed": "float32 weights, computed in bfloat16",
     "float32": "float32, as it was",
 }
@@ -32,7 +32,7 @@ def _convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, out
 
 
 def _depends_on(recipe: Recipe) -> Facts:
-    return {"cloud_tpu": recipe.cloud_tpu}
+    return {"cloud_tpu": recipe.section(CloudTpu)}
 
 
 def _inspect(path: Path, recipe: Recipe) -> Forecast:
@@ -40,7 +40,7 @@ def _inspect(path: Path, recipe: Recipe) -> Forecast:
 
     if path.suffix == ".tflite":
         raise InputError(f"--target=cloud_tpu: needs a SavedModel, got {path}")
-    rows = [row.to_json() for row in prove(path, recipe.cloud_tpu.topologies)]
+    rows = [row.to_json() for row in prove(path, recipe.section(CloudTpu).topologies)]
     return Forecast("compile", rows, _costs({"compile": rows}))
 
 
@@ -96,13 +96,9 @@ def _next_steps(facts: Facts) -> tuple[Step, ...]:
 
 
 def _tools() -> dict[str, str | None]:
-    versions: dict[str, str | None] = {}
-    for package in ("libtpu", "jaxlib"):
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            versions[package] = None
-    return versions
+    from tfcompress.cache.fingerprints import versions_of
+
+    return versions_of(("libtpu", "jaxlib"))
 
 
 CLOUD_TPU = Target(

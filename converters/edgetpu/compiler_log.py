@@ -111,7 +111,7 @@ class CompilerLog:
 
     Attributes:
         version: of the first call of the compiler; None when the text does not say.
-        runs: one a model that was given to it, and one a call that failed before it named one.
+        runs: one per model that was given to it, and one per call that failed before it named one.
     """
 
     version: str | None
@@ -229,17 +229,17 @@ def _run(lines: list[str], version: str | None, models: tuple[str, ...]) -> Comp
 
 def _reason(failures: list[str]) -> str:
     """Every line that says something, once; the bare "Compilation failed!" where none does."""
-    told = [line for line in failures if not _BARE_FAILURE.match(line)] or failures[:1] or [_SILENT]
-    return "; ".join(dict.fromkeys(told))
+    reasons = [line for line in failures if not _BARE_FAILURE.match(line)] or failures[:1] or [_SILENT]
+    return "; ".join(dict.fromkeys(reasons))
 
 
 def _row(line: str) -> OperatorCount | None:
     match = _ROW.match(line)
     if match is None:
         return None
-    known = match["status"].startswith(STATUSES)
+    has_status = match["status"].startswith(STATUSES)
     clear = len(match["gap"]) > 1 or "\t" in match["gap"] or "|" in match["gap"]
-    return OperatorCount(match["name"], int(match["count"]), match["status"]) if known or clear else None
+    return OperatorCount(match["name"], int(match["count"]), match["status"]) if has_status or clear else None
 
 
 def _numbers(lines: list[str], table: tuple[OperatorCount, ...]) -> dict[str, int | None]:
@@ -247,8 +247,8 @@ def _numbers(lines: list[str], table: tuple[OperatorCount, ...]) -> dict[str, in
     if table:
         mapped = sum(row.count for row in table if row.status.startswith(_MAPPED))
         total = sum(row.count for row in table)
-        known = {"operators": total, "mapped_ops": mapped, "cpu_ops": total - mapped}
-        return {key: known.get(key) if value is None else value for key, value in numbers.items()}
+        counts = {"operators": total, "mapped_ops": mapped, "cpu_ops": total - mapped}
+        return {key: counts.get(key) if value is None else value for key, value in numbers.items()}
     if numbers["operators"] is not None and numbers["cpu_ops"] is None and numbers["subgraphs"]:
         return {
             **numbers,
@@ -265,8 +265,8 @@ def _without_repeats(runs: list[CompilerRun]) -> list[CompilerRun]:
         if result and _is_table_of(run, result[-1]):
             last = result[-1]
             counts = {name: getattr(last, name) for name in ("operators", "mapped_ops", "cpu_ops")}
-            known = {name: getattr(run, name) if count is None else count for name, count in counts.items()}
-            result[-1] = dataclasses.replace(last, table=run.table, **known)
+            once = {name: getattr(run, name) if count is None else count for name, count in counts.items()}
+            result[-1] = dataclasses.replace(last, table=run.table, **once)
         else:
             result.append(run)
     return result

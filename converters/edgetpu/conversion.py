@@ -12,6 +12,7 @@ from tfcompress.converters.artifact import Artifact
 from tfcompress.converters.edgetpu.compiler import compile_model, find_compiler, with_measurement
 from tfcompress.converters.edgetpu.mapping import Mapping
 from tfcompress.converters.edgetpu.mapping_forecast import CompilerOptions, forecast
+from tfcompress.converters.edgetpu.options import EdgeTpu
 from tfcompress.converters.edgetpu.picture import mapping_svg
 from tfcompress.converters.edgetpu.repairs import repair_int8_file
 from tfcompress.converters.litert import Int8Model, describe, quantize_int8, with_fixed_sizes
@@ -57,7 +58,9 @@ def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, outp
     facts = {**describe(path), "engine": {"name": result.engine, "reason": result.reason}, "repairs": list(repairs)}
     mapping_notes: list[str] = []
     with optional("edgetpu: the forecast of its mapping"):
-        mapping = _measured(path, forecast(path, layer_names=names, options=CompilerOptions.of(recipe.edgetpu)))
+        mapping = _measured(
+            path, forecast(path, layer_names=names, options=CompilerOptions.of(recipe.section(EdgeTpu)))
+        )
         rewrites = _done(rewrites, mapping)
         (output / MAPPING_NAME).write_text(json.dumps(mapping.to_json(), indent=1) + "\n", encoding="utf-8")
         facts["mapping"] = mapping.to_json()
@@ -85,7 +88,7 @@ def _quantized(
 ) -> tuple[Int8Model, tuple[AppliedRewrite, ...], tuple[str, ...]]:
     """The int8 file, the rewrites, and a note for each rewrite that was left out."""
     options = recipe.post_training
-    integer_io = not recipe.edgetpu.float_io and options.scheme != "int8_float_io"
+    integer_io = not recipe.section(EdgeTpu).float_io and options.scheme != "int8_float_io"
     if model.quantization_aware:  # ranges sit at the trained graph's own operators, which must stay
         result = quantize_int8(model, calibration, recipe, integer_io=integer_io)
         return result, _rewrites_in_int8(model, result, recipe, names), ()
@@ -105,7 +108,7 @@ def _quantized(
 def _rewritten(model: FloatModel, calibration: Samples | None, recipe: Recipe, names: list[str]) -> Rewritten:
     """The float file with the rewrites that the recipe allows, each proven on a real sample where there is one."""
     plain = float_file(model, allow_select_ops=recipe.post_training.allow_select_ops, samples=calibration)
-    rows = rows_for(EDGETPU, recipe.edgetpu.rewrite)
+    rows = rows_for(EDGETPU, recipe.section(EdgeTpu).rewrite)
     samples = first_sample(plain.content, calibration)
     result = rewrite_graph(plain.content, rows, layer_names=names, samples=samples)
     return replace(result, dropped=(*plain.dropped, *result.dropped))
@@ -167,5 +170,9 @@ def _measurement_notes(mapping: Mapping) -> list[str]:
     if measured["reason"] is not None:
         return [str(measured["reason"])]
     differences = measured["differences"]
-    told = f"compiled with edgetpu_compiler {measured['compiler_version']}"
-    return [f"{told}; the forecast was right" if not differences else f"{told}; {len(differences)} rows differ from it"]
+    compiled = f"compiled with edgetpu_compiler {measured['compiler_version']}"
+    return [
+        f"{compiled}; the forecast was right"
+        if not differences
+        else f"{compiled}; {len(differences)} rows differ from it"
+    ]

@@ -97,15 +97,15 @@ class Verdict:
         )
 
     def _mapped(self, index: int) -> OperatorMapping:
-        known = SUPPORTED[self.graph.operators[index].name]
+        supported = SUPPORTED[self.graph.operators[index].name]
         return self._make(
             index,
             mapped=True,
             status=Status.MAPPED.value,
             explanation="",
-            certainty=known.certainty,
+            certainty=supported.certainty,
             rule="mapped",
-            source=known.source,
+            source=supported.source,
             fix="",
         )
 

@@ -34,8 +34,8 @@ def _bar(latency: Latency, y: int, scale: float) -> list[str]:
     on_chip = latency.estimate - latency.streaming - latency.cpu
     pieces = (("mapped", "Edge TPU", on_chip), ("streamed", "parameters streamed", latency.streaming),
               ("refused", "CPU", latency.cpu))  # fmt: skip
-    told = f"{_TITLES[latency.link]}: {latency.estimate:.3g} ms ({latency.low:.3g} to {latency.high:.3g})"
-    parts = [f'<g class="label"><title>{told}</title><text x="0" y="{y + 14}">{told.split(" (")[0]}</text></g>']
+    label = f"{_TITLES[latency.link]}: {latency.estimate:.3g} ms ({latency.low:.3g} to {latency.high:.3g})"
+    parts = [f'<g class="label"><title>{label}</title><text x="0" y="{y + 14}">{label.split(" (")[0]}</text></g>']
     x = float(_LABEL_WIDTH)
     for state, name, milliseconds in pieces:
         length = milliseconds * scale

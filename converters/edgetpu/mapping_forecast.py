@@ -24,6 +24,7 @@ from tfcompress.converters.edgetpu.memory import (
     share,
 )
 from tfcompress.converters.edgetpu.operators import SUPPORTED
+from tfcompress.converters.edgetpu.options import EdgeTpu
 from tfcompress.converters.edgetpu.partition import partitions
 from tfcompress.converters.edgetpu.rules import broken_rule
 from tfcompress.converters.edgetpu.tail import tail_of
@@ -32,7 +33,6 @@ from tfcompress.converters.edgetpu.view import OperatorView
 from tfcompress.converters.edgetpu.work import work_of
 from tfcompress.graphs.tflite import Subgraph, TfliteFile, read_tflite
 from tfcompress.layer_names import as_named_in, layer_or_scope
-from tfcompress.recipe import EdgeTpu
 
 __all__ = ["CompilerOptions", "forecast", "forecast_together"]
 
@@ -123,9 +123,9 @@ def _plan(model: str | Path | TfliteFile, layer_names: Collection[str], options:
 
 def _planned(graph: Subgraph, layer_of: LayerOf, options: CompilerOptions) -> _Planned:
     broken: Broken = {
-        operator.index: found
+        operator.index: rule
         for operator in graph.operators
-        if (found := broken_rule(OperatorView(graph, operator), compiler=options.compiler)) is not None
+        if (rule := broken_rule(OperatorView(graph, operator), compiler=options.compiler)) is not None
     }
     subsets = partitions(graph, [operator.index for operator in graph.operators if operator.index not in broken])
     kept = subsets if options.multiple_subgraphs else subsets[:1]

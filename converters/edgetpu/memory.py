@@ -120,7 +120,7 @@ def share(demands: Sequence[Demand], *, compiler: int) -> list[ParameterBytes]:
     cache 4.21 and 3.20 MiB: each half of its own.
 
     Args:
-        demands: one a model, in the order of the command line.
+        demands: one per model, in the order of the command line.
         compiler: major version of the compiler.
     """
     if not demands:

@@ -9,7 +9,7 @@ follows was read from the parameter sections of public compiled models and from 
   convolution has no more than 4 of them);
 * an output has 4 bytes beside its weights where all of them share one scale, and 8 where each has its own, with 4
   more for a bias that is not zero;
-* a depthwise kernel is a diagonal block of 4 x 4 for every 4 channels and position, so 4 bytes a weight;
+* a depthwise kernel is a diagonal block of 4 x 4 for every 4 channels and position, so 4 bytes per weight;
 * each of these is padded to 64 bytes, a word of 4 bytes for each tile;
 * an LSTM is unrolled: each time step has parameters of its own;
 * a constant operand of an addition, multiplication and the like is not cached but streamed; a vector is repeated for

@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from tfcompress.converters.artifact import Artifact
+from tfcompress.converters.edgetpu.options import EdgeTpu
 from tfcompress.converters.forecast import Cost, Forecast
-from tfcompress.converters.target import Facts, ReportRow, Step, Target, require_tflite
-from tfcompress.recipe import EdgeTpu, Recipe
+from tfcompress.converters.target import Facts, ReportRow, Step, Target, litert_options, require_tflite
+from tfcompress.graphs.keras.protocols import KerasModel
+from tfcompress.recipe import Recipe
 
 if TYPE_CHECKING:
     from tfcompress.data import Samples
@@ -32,15 +34,11 @@ def _depends_on(recipe: Recipe) -> Facts:
     scheme: Literal["int8_float_io", "int8"] = "int8"  # all that is made here, but for the two ends
     if recipe.post_training.scheme == "int8_float_io":
         scheme = "int8_float_io"
-    return {
-        "post_training": dataclasses.replace(recipe.post_training, scheme=scheme, calibration_ranges=None),
-        "edgetpu": recipe.edgetpu,
-        "keep_float": recipe.keep_float,
-        "keep_int16": recipe.keep_int16,
-    }
+    post_training = dataclasses.replace(recipe.post_training, scheme=scheme, calibration_ranges=None)
+    return {**litert_options(recipe, EdgeTpu), "post_training": post_training}
 
 
-def _mappable(keras_model: Any) -> tuple[Any, tuple[str, ...]]:
+def _mappable(keras_model: KerasModel) -> tuple[KerasModel, tuple[str, ...]]:
     """Activations that map in place of ones that do not."""
     from tfcompress.converters.edgetpu.trainable import with_mappable_activations
 
@@ -51,7 +49,7 @@ def _inspect(path: Path, recipe: Recipe) -> Forecast:
     from tfcompress.converters.edgetpu.mapping_forecast import CompilerOptions, forecast
 
     _check_suffix(path)
-    mapping = forecast(path, options=CompilerOptions.of(recipe.edgetpu)).to_json()
+    mapping = forecast(path, options=CompilerOptions.of(recipe.section(EdgeTpu))).to_json()
     return Forecast("mapping", mapping, _costs({"mapping": mapping}))
 
 
@@ -62,7 +60,7 @@ def _inspect_together(paths: Sequence[Path], recipe: Recipe) -> Facts:
 
     for path in paths:
         _check_suffix(path)
-    mappings = forecast_together(paths, options=CompilerOptions.of(recipe.edgetpu))
+    mappings = forecast_together(paths, options=CompilerOptions.of(recipe.section(EdgeTpu)))
     models = [{"model": str(path), "mapping": mapping.to_json()} for path, mapping in zip(paths, mappings, strict=True)]
     return {"models": models, "notes": list(token_notes(dict(zip(map(str, paths), mappings, strict=True))))}
 
@@ -122,7 +120,7 @@ EDGETPU = Target(
     convert=_convert,
     depends_on=_depends_on,
     needs_calibration=lambda recipe: True,
-    before_training=lambda recipe: _mappable if recipe.edgetpu.rewrite == "all" else None,
+    before_training=lambda recipe: _mappable if recipe.section(EdgeTpu).rewrite == "all" else None,
     inspect=_inspect,
     inspect_together=_inspect_together,
     costs=_costs,

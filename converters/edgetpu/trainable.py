@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tfcompress.graphs.keras.protocols import KerasModel, Layer
 from tfcompress.layer_names import all_layers
 from tfcompress.runtime import keras, tf_keras
 
@@ -44,10 +45,10 @@ def with_mappable_activations(keras_model: Any) -> tuple[Any, tuple[str, ...]]:
     return copy, tuple(notes)
 
 
-def _activation(layer: Any) -> str:
+def _activation(layer: Layer) -> str:
     return getattr(getattr(layer, "activation", None), "__name__", "")
 
 
-def _is_a_graph(keras_model: Any) -> bool:
+def _is_a_graph(keras_model: KerasModel) -> bool:
     """Sequential and functional models can be cloned; a subclassed one is Python code."""
     return not {"Sequential", "Functional"}.isdisjoint(base.__name__ for base in type(keras_model).__mro__)

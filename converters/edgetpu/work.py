@@ -47,10 +47,10 @@ def work_of(graph: Subgraph, mapped: Collection[int], streamed_bytes: int, *, co
     views = [OperatorView(graph, operator) for operator in graph.operators]
     inside = [view for view in views if view.operator.index in mapped]
     outside = [view for view in views if view.operator.index not in mapped]
-    made = {tensor.index for view in inside for tensor in view.outputs}
-    read = {tensor.index: tensor for view in inside for tensor in view.activations if tensor.index not in made}
+    produced = {tensor.index for view in inside for tensor in view.outputs}
+    read = {tensor.index: tensor for view in inside for tensor in view.activations if tensor.index not in produced}
     needed = {index for view in outside for index in view.operator.inputs} | set(graph.outputs)
-    sent = [graph.tensors[index] for index in made & needed]
+    sent = [graph.tensors[index] for index in produced & needed]
     return Work(
         multiplications=sum(_multiplications(view, compiler) for view in inside),
         streamed_bytes=streamed_bytes,

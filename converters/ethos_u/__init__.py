@@ -4,7 +4,7 @@
 """
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tfcompress.converters.ethos_u.compiler import Compiled, compile_for, vela_version
@@ -15,7 +15,7 @@ __all__ = ["Compiled", "compile_for", "convert", "vela_version"]
 _PLACES = {"Compiled": "compiler", "compile_for": "compiler", "convert": "conversion", "vela_version": "compiler"}
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     """Modules are imported when they are asked for: they bring LiteRT or TensorFlow, which ``--help`` does not need."""
     place = _PLACES.get(name)
     if place is None:

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tfcompress.converters.ethos_u.configurations import CONFIGS, EthosUConfig, check_configs
 from tfcompress.converters.ethos_u.fixes import fix_for
 from tfcompress.converters.ethos_u.log import cycles_by_operator, figures_in, reasons_in
 from tfcompress.converters.npu.mapping import CompiledMapping, Refusal, rows_of
 from tfcompress.converters.npu.process import Finished, run_limited
-from tfcompress.converters.npu.store import get_result, put_result, result_key
+from tfcompress.converters.npu.store import Result, kept_or_made, result_key
 from tfcompress.errors import MissingExtraError, one_line
 from tfcompress.graphs.tflite import Subgraph, read_tflite
-from tfcompress.npu_chips import CONFIGS, EthosUConfig, check_configs
 
 __all__ = ["CUSTOM_OPERATOR", "TIME_LIMIT_SECONDS", "Compiled", "compile_for", "vela_version"]
 
@@ -82,24 +82,18 @@ def compile_for(
     graph, version = read_tflite(content).main, vela_version()
     chosen = CONFIGS[config]
     key = result_key("ethos_u", content, repr(chosen), version)
-    kept = get_result(key) if use_cache else None
-    if kept is None:
-        facts, made = _run(content, graph, chosen, time_limit)
-        if use_cache and facts["code"] == 0:  # a crash or a time limit may be the machine's, and is tried again
-            put_result(key, facts, made)
-    else:
-        facts, made = kept
-    return Compiled(made, _mapping(graph, config, version, facts, layer_names))
+    facts, compiled = kept_or_made(key, lambda: _run(content, graph, chosen, time_limit), use_cache=use_cache)
+    return Compiled(compiled, _mapping(graph, config, version, facts, layer_names))
 
 
-def _run(content: bytes, graph: Subgraph, config: EthosUConfig, seconds: float) -> tuple[dict[str, Any], bytes | None]:
+def _run(content: bytes, graph: Subgraph, config: EthosUConfig, seconds: float) -> Result:
     """The facts as JSON values, and the compiled file."""
     with tempfile.TemporaryDirectory(prefix="tfcompress_ethos_u_") as name:
         folder = Path(name)
         (folder / "model.tflite").write_bytes(content)
         done = _vela(folder, config, seconds)
-        made = next(folder.glob("out/*_vela.tflite"), None) if done.code == 0 else None
-        compiled = None if made is None else made.read_bytes()
+        compiled_file = next(folder.glob("out/*_vela.tflite"), None) if done.code == 0 else None
+        compiled = None if compiled_file is None else compiled_file.read_bytes()
         failure = None if compiled is not None else done.failure(_COMPILER) or f"{_COMPILER} gave no file"
         if compiled is None:
             said = next((line for line in reversed(done.errors.splitlines() + done.output.splitlines()) if line), "")
@@ -139,15 +133,15 @@ def _refusals(graph: Subgraph, compiled: Subgraph, reasons: Mapping[str, str]) -
         for operator in compiled.operators
         if operator.name != CUSTOM_OPERATOR and operator.outputs
     )
-    found = {}
+    refusals = {}
     for operator in graph.operators:
         name = graph.tensors[operator.outputs[0]].name if operator.outputs else ""
         if left[name] > 0:
             left[name] -= 1
             inputs = [graph.tensors[index].dtype for index in operator.inputs if index >= 0]
             default = _FLOAT_MODEL if "float32" in inputs else _NO_REASON
-            found[str(operator.index)] = reasons.get(name, default)
-    return found
+            refusals[str(operator.index)] = reasons.get(name, default)
+    return refusals
 
 
 def _mapping(

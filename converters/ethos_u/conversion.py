@@ -7,6 +7,7 @@ from pathlib import Path
 from tfcompress import console
 from tfcompress.converters.artifact import Artifact
 from tfcompress.converters.ethos_u.compiler import compile_for, vela_version
+from tfcompress.converters.ethos_u.options import EthosU
 from tfcompress.converters.ethos_u.usage import usage
 from tfcompress.converters.npu.facts import facts_of, mapping_notes, write_companions, written
 from tfcompress.converters.npu.mapping import CompiledMapping
@@ -37,23 +38,23 @@ def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, outp
         vela_version()
     except MissingExtraError as error:
         raise ConversionError(str(error)) from None
-    configs = recipe.ethos_u.configs
-    made = quantized_for(model, calibration, recipe, lambda content: _refused(content, configs[-1]))
+    configs = recipe.section(EthosU).configs
+    quantized = quantized_for(model, calibration, recipe, lambda content: _refused(content, configs[-1]))
     mappings: list[CompiledMapping] = []
     for config in configs:
         console.note(f"ethos_u: compiling for {config}")
-        compiled = compile_for(made.result.content, config, layer_names=made.layer_names)
+        compiled = compile_for(quantized.result.content, config, layer_names=quantized.layer_names)
         mappings.append(written(compiled.mapping, compiled.content, output))
     first = next((mapping.file for mapping in mappings if mapping.file is not None), None)
     if first is None:
         raise ConversionError(f"{model.name}: {mappings[0].reason}")
-    runnable = write_companions(made, mappings, usage(mappings), output)
+    runnable = write_companions(quantized, mappings, usage(mappings), output)
     notes = [
-        *mapping_notes(made, mappings),
+        *mapping_notes(quantized, mappings),
         "compared with LiteRT's reference kernels, which Ethos-U promises to match",
     ]
     compared = {"file": runnable.name, "runtime": "LiteRT's reference kernels", "most_samples": None}
-    facts = facts_of(made, mappings, output / first) | {"compared": compared}
+    facts = facts_of(quantized, mappings, output / first) | {"compared": compared}
     return Artifact("ethos_u", output, runnable, facts, tuple(notes))
 
 

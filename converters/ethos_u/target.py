@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tfcompress.converters.artifact import Artifact
+from tfcompress.converters.ethos_u.options import EthosU
 from tfcompress.converters.forecast import Forecast
 from tfcompress.converters.npu.reporting import costs_of, report_rows
-from tfcompress.converters.target import Facts, Target, require_tflite
+from tfcompress.converters.target import Target, litert_options, require_tflite
 from tfcompress.errors import MissingExtraError
-from tfcompress.recipe import EthosU, Recipe
+from tfcompress.recipe import Recipe
 
 if TYPE_CHECKING:
     from tfcompress.data import Samples
@@ -25,21 +26,12 @@ def _convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, out
     return convert(model, calibration, recipe, output)
 
 
-def _depends_on(recipe: Recipe) -> Facts:
-    return {
-        "post_training": recipe.post_training,
-        "ethos_u": recipe.ethos_u,
-        "keep_float": recipe.keep_float,
-        "keep_int16": recipe.keep_int16,
-    }
-
-
 def _inspect(path: Path, recipe: Recipe) -> Forecast:
     from tfcompress.converters.ethos_u.compiler import compile_for
 
     require_tflite(path, "ethos_u")
     content = path.read_bytes()
-    mapping = [compile_for(content, config).mapping.to_json() for config in recipe.ethos_u.configs]
+    mapping = [compile_for(content, config).mapping.to_json() for config in recipe.section(EthosU).configs]
     return Forecast("mapping", mapping, costs_of({"mapping": mapping}))
 
 
@@ -63,7 +55,7 @@ ETHOS_U = Target(
     title="Ethos-U",
     options=EthosU,
     convert=_convert,
-    depends_on=_depends_on,
+    depends_on=lambda recipe: litert_options(recipe, EthosU),
     needs_calibration=lambda recipe: True,
     inspect=_inspect,
     costs=costs_of,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tfcompress.converters.ethos_u.configurations import CONFIGS
 from tfcompress.converters.npu.mapping import CompiledMapping
-from tfcompress.npu_chips import CONFIGS
 
 __all__ = ["usage"]
 

@@ -42,14 +42,14 @@ class LayerBits:
 
     def enough(self, decibels: Mapping[int, float | None]) -> int | None:
         """The fewest bits that keep `ENOUGH_DB`; None when not even 16 do, or nothing is known."""
-        return next((bits for bits, found in decibels.items() if found is None or found >= ENOUGH_DB), None)
+        return next((bits for bits, value in decibels.items() if value is None or value >= ENOUGH_DB), None)
 
     def to_json(self) -> dict[str, object]:
         """A row for ``inspect`` and report.json: decibels by kind and bits, and the fewest bits that are enough."""
         row: dict[str, object] = {"layer": self.layer}
         for kind, decibels in (("weights", self.weights), ("activations", self.activations)):
-            known = {str(bits): None if value is None else round(value, 1) for bits, value in decibels.items()}
-            row |= {f"{kind}_db": known or None, f"{kind}_need_bits": self.enough(decibels)}
+            rounded = {str(bits): None if value is None else round(value, 1) for bits, value in decibels.items()}
+            row |= {f"{kind}_db": rounded or None, f"{kind}_need_bits": self.enough(decibels)}
         return row
 
 
@@ -102,9 +102,9 @@ def _activations(
     operator: Operator, graph: Subgraph, seen: Mapping[str, Histogram]
 ) -> tuple[dict[int, float | None], tuple[str, ...]]:
     names = tuple(name for index in operator.outputs if (name := graph.tensors[index].name) in seen)
-    found = [{bits: activation_sqnr_db(seen[name], bits) for bits in BITS} for name in names]
+    by_name = [{bits: activation_sqnr_db(seen[name], bits) for bits in BITS} for name in names]
     worst: dict[int, float | None] = {}
-    for decibels in found:
+    for decibels in by_name:
         worst = _lower(worst, decibels)
     return worst, names
 
@@ -122,6 +122,6 @@ def _lower(first: Mapping[int, float | None], second: Mapping[int, float | None]
     """For each number of bits the lower figure; None, where nothing is lost, is above all."""
     result = dict(first)
     for bits, value in second.items():
-        known = result.get(bits)
-        result[bits] = value if known is None else known if value is None else min(known, value)
+        lower = result.get(bits)
+        result[bits] = value if lower is None else lower if value is None else min(lower, value)
     return result

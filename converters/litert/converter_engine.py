@@ -77,8 +77,8 @@ def _with_shared_scales(content: bytes, calibration: Calibration) -> dict[str, R
 
 def _write_range(tensor: TensorNode, ranges: Mapping[str, Range]) -> None:
     if tensor.name in ranges:
-        known = ranges[tensor.name].with_a_scale()
-        tensor.set_range(known.low, known.high)
+        range_with_scale = ranges[tensor.name].with_a_scale()
+        tensor.set_range(range_with_scale.low, range_with_scale.high)
 
 
 def quantize_trained(model: FloatModel, *, integer_io: bool) -> bytes:

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from tfcompress.cache import remembered
-from tfcompress.console import warn
 from tfcompress.converters.litert.interface import order_inputs_and_outputs
 from tfcompress.converters.litert.recurrent import unrolled
 from tfcompress.converters.rewriting import FLOAT_FILE, Rewritten, rewrite_graph, rows_for
@@ -23,6 +22,7 @@ from tfcompress.graphs.tflite.editor import ModelEditor
 from tfcompress.layer_names import all_layers, as_named_in, layers_of
 from tfcompress.model import FloatModel
 from tfcompress.native_output import silenced
+from tfcompress.remarks import remark
 from tfcompress.runtime import tf
 
 __all__ = ["convert_with", "first_sample", "float_file", "new_converter", "to_float_tflite"]
@@ -78,9 +78,9 @@ def _made_by(model: FloatModel, operation: str) -> str:
     with unrolled(model):
         graph = model.concrete_function(1).graph.as_graph_def()
     nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
-    known = as_named_in([layer.name for layer in all_layers(model.keras_model)], (node.name for node in nodes))
-    found = dict.fromkeys(layer for node in nodes if node.op == operation for layer in layers_of(node.name, known))
-    return f" (layer {', '.join(map(repr, found))})" if found else ""
+    names = as_named_in([layer.name for layer in all_layers(model.keras_model)], (node.name for node in nodes))
+    layers = dict.fromkeys(layer for node in nodes if node.op == operation for layer in layers_of(node.name, names))
+    return f" (layer {', '.join(map(repr, layers))})" if layers else ""
 
 
 def to_float_tflite(model: FloatModel, *, allow_select_ops: bool = False) -> bytes:
@@ -91,7 +91,7 @@ def to_float_tflite(model: FloatModel, *, allow_select_ops: bool = False) -> byt
     """
     result = float_file(model, allow_select_ops=allow_select_ops)
     for item in result.dropped:
-        warn(item.note())
+        remark(item.note(), is_note=True)
     return result.content
 
 

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 from tfcompress.cache import remembered
 from tfcompress.calibration import Calibration, ChannelRanges, calibrate, channel_warnings, diagnose, observe
-from tfcompress.console import warn
 from tfcompress.converters.litert import converter_engine
 from tfcompress.converters.litert.engines import EngineName, Int8Model, quantize_calibrated, with_wider_activations
 from tfcompress.converters.litert.float_tflite import float_file
@@ -25,6 +24,7 @@ from tfcompress.errors import DataError
 from tfcompress.graphs.tflite import read_tflite
 from tfcompress.model import FloatModel
 from tfcompress.recipe import PostTraining, Recipe
+from tfcompress.remarks import remark
 
 __all__ = ["EngineName", "Int8Model", "quantize_int8"]
 
@@ -99,8 +99,8 @@ def _quantized(
     allow_int16 = allow_int16 and dense_per_channel  # the engine for the one cannot do the other
     left_out: tuple[str, ...] = ()
     if float_content is None:
-        made = float_file(model, allow_select_ops=options.allow_select_ops, samples=samples)
-        float_content, left_out = made.content, tuple(item.note() for item in made.dropped)
+        float_made = float_file(model, allow_select_ops=options.allow_select_ops, samples=samples)
+        float_content, left_out = float_made.content, tuple(item.note() for item in float_made.dropped)
     file = read_tflite(float_content)
     if integer_io and any(operator.name == "CAST" for operator in file.main.operators):
         float_content = indices_as_integers(float_content)
@@ -125,7 +125,7 @@ def _quantized(
     if integer_io and path is not None:
         warnings = (INDICES_WARNING, *warnings)
     for line in warnings:
-        warn(line)
+        remark(line, is_note=True)
     return replace(result, notes=(*left_out, *notes, *result.notes, *warnings))
 
 
@@ -151,11 +151,11 @@ def _warnings(content: bytes, ranges: Calibration, samples: Samples, *, look_at_
 
 def _seen_in(content: bytes, ranges: Calibration, samples: Samples, look_at_channels: bool) -> tuple[str, ...]:
     graph = read_tflite(content).main
-    found = diagnose(ranges, graph)
+    warnings = diagnose(ranges, graph)
     if not look_at_channels:
-        return found
+        return warnings
     seen, _ = observe(content, samples.spread(DIAGNOSED_SAMPLES), ChannelRanges)
-    return (*found, *channel_warnings(seen, graph))
+    return (*warnings, *channel_warnings(seen, graph))
 
 
 def _calibrated(content: bytes, samples: Samples, options: PostTraining) -> Calibration:

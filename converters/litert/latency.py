@@ -6,14 +6,14 @@ import os
 import time
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 
 from tfcompress.cache import remembered
 from tfcompress.converters.litert.xnnpack import delegated, reason_against
 from tfcompress.graphs.tflite import read_tflite
-from tfcompress.graphs.tflite.interpreter import CANNOT_RUN, new_interpreter
+from tfcompress.graphs.tflite.interpreter import CANNOT_RUN, Interpreter, new_interpreter
 from tfcompress.native_output import silenced
 
 __all__ = ["measure_latency", "xnnpack_share"]
@@ -84,7 +84,7 @@ def _measured(content: bytes, threads: int) -> dict[str, float] | None:
     return {"median": round(float(np.median(times)), 4), "p90": round(float(np.quantile(times, 0.9)), 4)}
 
 
-def _fill_inputs(interpreter: Any) -> None:
+def _fill_inputs(interpreter: Interpreter) -> None:
     random = np.random.default_rng(0)
     for detail in interpreter.get_input_details():
         shape = np.maximum(detail["shape"], 1)
@@ -92,7 +92,7 @@ def _fill_inputs(interpreter: Any) -> None:
         interpreter.set_tensor(detail["index"], values.astype(detail["dtype"]))
 
 
-def _times(interpreter: Any) -> list[float]:
+def _times(interpreter: Interpreter) -> list[float]:
     """Milliseconds of each run after the warm-up."""
     for _ in range(WARM_UP_RUNS):
         interpreter.invoke()

@@ -70,22 +70,22 @@ def run(content: bytes, plan: list[dict[str, Any]], calibration: Calibration | N
 def _ranges(calibration: Calibration) -> dict[str, Any]:
     return {
         name: {"min": np.array([[item.low]], np.float32), "max": np.array([[item.high]], np.float32)}
-        for name, item in ((name, one.with_a_scale()) for name, one in calibration.ranges.items())
+        for name, item in ((name, limits.with_a_scale()) for name, limits in calibration.ranges.items())
     }
 
 
-def _no_quantization(operation: TFLOperationName) -> list[dict[str, Any]]:
+def _no_quantization(operation: TFLOperationName) -> list[dict[str, object]]:
     manager = recipe_manager.RecipeManager()
     manager.add_quantization_config(_EVERYTHING, operation, algorithm_key=recipe_manager.AlgorithmName.NO_QUANTIZE)
     return manager.get_quantization_recipe()
 
 
-def _only(operation: TFLOperationName, rules: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _only(operation: TFLOperationName, rules: list[dict[str, object]]) -> list[dict[str, object]]:
     """The rules, limited to one kind of operator."""
     return [{**rule, "operation": operation, "regex": _LAST_WORD} for rule in rules]
 
 
-def _override(names: Collection[str], rules: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _override(names: Collection[str], rules: list[dict[str, object]]) -> list[dict[str, object]]:
     """The rules, limited to operators with these output tensors."""
     if not names:
         return []

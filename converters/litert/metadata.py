@@ -127,17 +127,17 @@ def with_metadata(content: bytes, model: FloatModel) -> bytes:
 def _named(file: ModelEditor, model: FloatModel, side: Literal["inputs", "outputs"]) -> list[tuple[str, TensorNode]]:
     """The main graph's inputs or outputs, under the model's own names where the signature tells them."""
     ports = [port for item in file.signatures if item.graph is file.main for port in getattr(item, side)]
-    tensors = getattr(file.main, side)
-    given = {tensor: name for name, tensor in ports}
+    tensors: list[TensorNode] = getattr(file.main, side)
+    given: dict[TensorNode, str] = {tensor: name for name, tensor in ports}
     own = same_names([info.name for info in getattr(model, side)], list(given.values())) or {}
     names = {name: wanted for wanted, name in own.items()}
     return [(names.get(given.get(tensor, ""), given.get(tensor, tensor.name)), tensor) for tensor in tensors]
 
 
 def _input(name: str, tensor: TensorNode, usage: Usage) -> _Table:
-    known = usage.normalization.get(name)
-    if known is not None:
-        content, units = _image(tensor), [_scaling(known)]
+    normalization = usage.normalization.get(name)
+    if normalization is not None:
+        content, units = _image(tensor), [_scaling(normalization)]
     elif usage.sample_rate is not None and len(tensor.shape) in (2, 3):
         channels = tensor.shape[2] if len(tensor.shape) == 3 else 1
         content = _Table({0: _Byte(_AUDIO), 1: _Table({0: _Uint(usage.sample_rate), 1: _Uint(channels)})})
@@ -154,8 +154,8 @@ def _image(tensor: TensorNode) -> _Table:
     return _Table({0: _Byte(_IMAGE), 1: properties})
 
 
-def _scaling(known: Normalization) -> _Table:
-    return _Table({0: _Byte(_NORMALIZATION), 1: _Table({0: _Floats(known.mean), 1: _Floats(known.std)})})
+def _scaling(scaling: Normalization) -> _Table:
+    return _Table({0: _Byte(_NORMALIZATION), 1: _Table({0: _Floats(scaling.mean), 1: _Floats(scaling.std)})})
 
 
 def _output(name: str, tensor: TensorNode, usage: Usage) -> _Table:
@@ -170,7 +170,7 @@ def _labels(tensor: TensorNode, usage: Usage) -> bool:
 
 
 def _labels_file() -> _Table:
-    return _Table({0: LABELS_NAME, 1: "the names of the classes, one a line", 2: _Byte(_AXIS_LABELS)})
+    return _Table({0: LABELS_NAME, 1: "the names of the classes, one per line", 2: _Byte(_AXIS_LABELS)})
 
 
 def _statistics(tensor: TensorNode) -> dict[int, _Table]:

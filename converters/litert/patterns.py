@@ -20,12 +20,12 @@ def layers_by_tensor(model: FloatModel, file: TfliteFile) -> dict[int, tuple[str
         file: the float .tflite; only its main graph is looked at.
     """
     graph, names = file.main, _layer_names(model, file)
-    known = as_named_in(names, (tensor.name for tensor in graph.tensors))
+    layer_names = as_named_in(names, (tensor.name for tensor in graph.tensors))
     # The converter gives an output of the model a name of its own; its layer has the name of the signature's output.
     last = {index: name for signature in file.signatures[:1] for name, index in signature.outputs.items()}
     computed = [index for operator in graph.operators for index in operator.outputs]
     return {
-        index: layers_of(graph.tensors[index].name, known) or tuple({last.get(index, "")} & set(names))
+        index: layers_of(graph.tensors[index].name, layer_names) or tuple({last.get(index, "")} & set(names))
         for index in computed
     }
 

@@ -27,14 +27,14 @@ def with_pixel_ranges(ranges: Calibration, file: TfliteFile, model: FloatModel) 
     inputs = {name: index for item in file.signatures if item.subgraph == 0 for name, index in item.inputs.items()}
     own = same_names([info.name for info in model.inputs], list(inputs)) or {}
     changed = {
-        file.main.tensors[inputs[own[name]]].name: _range(known)
-        for name, known in model.usage.normalization.items()
+        file.main.tensors[inputs[own[name]]].name: _range(normalization)
+        for name, normalization in model.usage.normalization.items()
         if name in own
     }
     known_tensors = {name: value for name, value in changed.items() if name in ranges.ranges}
     return replace(ranges, ranges={**ranges.ranges, **known_tensors})
 
 
-def _range(known: Normalization) -> Range:
-    pairs = list(zip(known.mean, known.std, strict=True))
+def _range(normalization: Normalization) -> Range:
+    pairs = list(zip(normalization.mean, normalization.std, strict=True))
     return Range(min(-mean / std for mean, std in pairs), max((255 - mean) / std for mean, std in pairs))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -15,7 +14,7 @@ from tfcompress.converters.litert.rounding.moments import collect_moments
 from tfcompress.data import Samples
 from tfcompress.graphs.tflite import TfliteFile, read_tflite
 from tfcompress.graphs.tflite.editor import ModelEditor
-from tfcompress.graphs.tflite.interpreter import new_interpreter
+from tfcompress.graphs.tflite.interpreter import Interpreter, new_interpreter
 from tfcompress.graphs.tflite.operators import traits
 from tfcompress.graphs.tflite.quantization import to_real, to_stored
 from tfcompress.native_output import silenced
@@ -169,17 +168,17 @@ def output_error(float_content: bytes, content: bytes, samples: Samples) -> floa
         inputs = [runner.value(index).copy() for index in runner.graph.inputs]
         wanted = [runner.value(index).astype(np.float64) for index in runner.graph.outputs]
         try:
-            found = _run(interpreter, inputs)
+            outputs = _run(interpreter, inputs)
         except RuntimeError:  # LiteRT has no other
             return math.inf
-        for value, truth in zip(found, wanted, strict=True):
+        for value, truth in zip(outputs, wanted, strict=True):
             scale = 1.0 / max(1, truth.size)
             wrong += float(np.sum((value - truth) ** 2)) * scale
             power += float(np.sum(truth**2)) * scale
     return wrong / max(power, 1e-30)
 
 
-def _run(interpreter: Any, inputs: list[np.ndarray]) -> list[np.ndarray]:
+def _run(interpreter: Interpreter, inputs: list[np.ndarray]) -> list[np.ndarray]:
     details = interpreter.get_input_details()
     with silenced():
         if any(tuple(detail["shape"]) != value.shape for detail, value in zip(details, inputs, strict=True)):

@@ -50,7 +50,7 @@ def closest(
         first,
         *(_with_estimator(content, samples, replace(options, estimator=name), limits) for name in names),
     ]
-    errors = [output_error(float_content, one.content, samples) for one in candidates]
+    errors = [output_error(float_content, candidate.content, samples) for candidate in candidates]
     best, error = min(zip(candidates, errors, strict=True), key=lambda pair: pair[1])
     notes = list(first.notes)
     notes += [f"estimator {best.calibration.estimator}: the closest of {len(candidates)}"] if best.calibration else []
@@ -60,9 +60,9 @@ def closest(
         for tensors, what in _nominations(content, rows, samples):
             wide = replace(limits, keep_int16=tuple(dict.fromkeys((*limits.keep_int16, *tensors))))
             wider = with_wider_activations(best, options, wide)
-            found = error if wider is None else output_error(float_content, wider.content, samples)
-            if wider is not None and found < WORTH * error:
-                best, error, limits = wider, found, wide
+            wider_error = error if wider is None else output_error(float_content, wider.content, samples)
+            if wider is not None and wider_error < WORTH * error:
+                best, error, limits = wider, wider_error, wide
                 notes.append(f"16-bit activations in {what}")
     return replace(best, notes=tuple(notes), bit_widths=rows)
 
@@ -81,10 +81,10 @@ def _nominations(content: bytes, rows: tuple[LayerBits, ...], samples: Samples) 
         row for row in rows if (row.activations.get(8) or ENOUGH_DB) < ENOUGH_DB or outliers.keys() & set(row.tensors)
     ]
     tensors = _with_readers(file.main, {name for row in poor for name in row.tensors})
-    found = [(tail, f"the {len(tail)} operators behind the last convolution")] if tail else []
+    nominations = [(tail, f"the {len(tail)} operators behind the last convolution")] if tail else []
     if poor and few_enough(file, tensors):
-        found.append((tensors, f"layers of which 8 bits keep too little: {', '.join(row.layer for row in poor)}"))
-    return found
+        nominations.append((tensors, f"layers of which 8 bits keep too little: {', '.join(row.layer for row in poor)}"))
+    return nominations
 
 
 def _with_readers(graph: Subgraph, names: Collection[str]) -> tuple[str, ...]:

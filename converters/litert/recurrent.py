@@ -14,6 +14,7 @@ from typing import Any
 
 from tfcompress.converters.litert.patterns import layers_by_tensor
 from tfcompress.errors import ConversionError
+from tfcompress.graphs.keras.protocols import Layer
 from tfcompress.graphs.tensorflow.private_names import recurrent_backend, set_fused_loop, uses_fused_loop
 from tfcompress.graphs.tflite import TfliteFile
 from tfcompress.layer_names import all_layers
@@ -29,11 +30,13 @@ MOST_STEPS = 512  # beyond this the graph takes minutes to convert
 
 def recurrent_layers(model: FloatModel) -> list[Any]:
     """The model's layers that step through time, those inside of `Bidirectional` too."""
-    found: list[Any] = []
+    layers: list[Any] = []
     for layer in all_layers(model.keras_model):
         inner = [getattr(layer, name, None) for name in ("forward_layer", "backward_layer")]
-        found += [one for one in (layer, *inner) if one is not None and hasattr(one, "unroll") and hasattr(one, "cell")]
-    return list({id(layer): layer for layer in found}.values())
+        layers += [
+            each for each in (layer, *inner) if each is not None and hasattr(each, "unroll") and hasattr(each, "cell")
+        ]
+    return list({id(layer): layer for layer in layers}.values())
 
 
 def state_tensors(model: FloatModel, file: TfliteFile) -> tuple[str, ...]:
@@ -98,7 +101,7 @@ def _set_loop(layer: Any, *, unroll: bool, fused: bool) -> None:
         set_fused_loop(layer, fused)
 
 
-def _check_steps(model: FloatModel, layer: Any) -> None:
+def _check_steps(model: FloatModel, layer: Layer) -> None:
     shape = getattr(layer, "input_shape", None) or getattr(getattr(layer, "input", None), "shape", None)
     steps = shape[1] if shape is not None and len(shape) > 1 else None
     if shape is not None and steps is None and have_open_sizes(model.inputs):

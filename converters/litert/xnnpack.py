@@ -60,8 +60,8 @@ class Rule:
 
 
 def _input(operator: Operator, graph: Subgraph, place: int) -> Tensor | None:
-    known = place < len(operator.inputs) and operator.inputs[place] >= 0
-    return graph.tensors[operator.inputs[place]] if known else None
+    is_given = place < len(operator.inputs) and operator.inputs[place] >= 0
+    return graph.tensors[operator.inputs[place]] if is_given else None
 
 
 def _constant(place: int, what: str) -> Condition:
@@ -94,14 +94,14 @@ def _scales(operator: Operator, graph: Subgraph) -> tuple[list[float], float] | 
 
 def _sum_in_range(operator: Operator, graph: Subgraph) -> bool:
     """Each input's scale over the result's in [2^-10, 2^8): what the fixed-point shift of the kernel can hold."""
-    known = _scales(operator, graph)
-    return known is None or all(2**-10 <= scale / known[1] < 2**8 for scale in known[0])
+    scales = _scales(operator, graph)
+    return scales is None or all(2**-10 <= scale / scales[1] < 2**8 for scale in scales[0])
 
 
 def _product_in_range(operator: Operator, graph: Subgraph) -> bool:
     """The product of the inputs' scales over the result's in [2^-16, 2^8)."""
-    known = _scales(operator, graph)
-    return known is None or 2**-16 <= float(np.prod(known[0])) / known[1] < 2**8
+    scales = _scales(operator, graph)
+    return scales is None or 2**-16 <= float(np.prod(scales[0])) / scales[1] < 2**8
 
 
 def _leaky_in_range(operator: Operator, graph: Subgraph) -> bool:
@@ -115,8 +115,8 @@ def _leaky_in_range(operator: Operator, graph: Subgraph) -> bool:
 
 def _same_scale(operator: Operator, graph: Subgraph) -> bool:
     places = [graph.tensors[index].quantization for index in (*operator.inputs, *operator.outputs) if index >= 0]
-    found = {(float(q.scales[0]), int(q.zero_points[0])) for q in places if q is not None and len(q.scales)}
-    return len(found) <= 1
+    grids = {(float(q.scales[0]), int(q.zero_points[0])) for q in places if q is not None and len(q.scales)}
+    return len(grids) <= 1
 
 
 def _scaled_bias(operator: Operator, graph: Subgraph) -> bool:
@@ -250,10 +250,10 @@ def delegated(content: bytes) -> frozenset[int] | None:
 
 def _behind(nodes: list[dict[str, object]], outputs: set[int], inputs: set[int]) -> set[int]:
     """The nodes that compute `outputs` from `inputs`: those that one delegate node stands for."""
-    wanted, found = set(outputs), set()
+    wanted, indices = set(outputs), set()
     for node in reversed(nodes):
         results, sources = (set(np.asarray(node[key]).tolist()) for key in ("outputs", "inputs"))
         if wanted & results:
-            found.add(int(str(node["index"])))
+            indices.add(int(str(node["index"])))
             wanted |= sources - inputs
-    return found
+    return indices

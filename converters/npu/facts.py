@@ -17,26 +17,26 @@ __all__ = ["facts_of", "mapping_notes", "write_companions", "written"]
 _FLOAT = ("float32", "float16")
 
 
-def facts_of(made: NpuFile, mappings: Sequence[CompiledMapping], runnable: Path) -> dict[str, object]:
+def facts_of(npu_file: NpuFile, mappings: Sequence[CompiledMapping], runnable: Path) -> dict[str, object]:
     """The target's own keys of report.json.
 
     Args:
-        made: the int8 file that was compiled.
+        npu_file: the int8 file that was compiled.
         mappings: of each chip.
         runnable: the compiled file that is compared.
     """
-    file = read_tflite(made.result.content)
+    file = read_tflite(npu_file.result.content)
     floats = list(float_operators(file))
     return {
         "bytes": runnable.stat().st_size,
-        "int8_bytes": len(made.result.content),
+        "int8_bytes": len(npu_file.result.content),
         "fully_integer": not any(used_dtypes(graph).intersection(_FLOAT) for graph in file.subgraphs),
         "input_dtypes": [file.main.tensors[index].dtype for index in file.main.inputs],
         "output_dtypes": [file.main.tensors[index].dtype for index in file.main.outputs],
         "float_ops": floats,
         "select_ops": list(select_operators(file)),
-        "engine": {"name": made.result.engine, "reason": made.result.reason},
-        "rewrites": [rewrite.to_json() for rewrite in made.rewrites],
+        "engine": {"name": npu_file.result.engine, "reason": npu_file.result.reason},
+        "rewrites": [rewrite.to_json() for rewrite in npu_file.rewrites],
         "mapping": [mapping.to_json() for mapping in mappings],
     }
 
@@ -50,21 +50,21 @@ def written(mapping: CompiledMapping, content: bytes | None, output: Path) -> Co
     return mapping.with_file(path.name)
 
 
-def write_companions(made: NpuFile, mappings: Sequence[CompiledMapping], usage: str, output: Path) -> Path:
+def write_companions(file: NpuFile, mappings: Sequence[CompiledMapping], usage: str, output: Path) -> Path:
     """Write what stands beside the compiled files; the path of the int8 file that they were compiled from."""
     rows = [mapping.to_json() for mapping in mappings]
     (output / "mapping.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     (output / "USE.md").write_text(usage, encoding="utf-8")
     path = output / "model.tflite"
-    path.write_bytes(made.result.content)
+    path.write_bytes(file.result.content)
     return path
 
 
-def mapping_notes(made: NpuFile, mappings: Sequence[CompiledMapping]) -> list[str]:
+def mapping_notes(file: NpuFile, mappings: Sequence[CompiledMapping]) -> list[str]:
     """What people should know: the engine, what was rewritten, and what each chip leaves to the CPU and why."""
-    notes = [f"engine: {made.result.engine} ({made.result.reason})"]
-    notes += [rewrite.note() for rewrite in made.rewrites]
-    notes += made.result.notes
+    notes = [f"engine: {file.result.engine} ({file.result.reason})"]
+    notes += [rewrite.note() for rewrite in file.rewrites]
+    notes += file.result.notes
     for mapping in mappings:
         total = len(mapping.operators)
         if mapping.compiled is False:

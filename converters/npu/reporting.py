@@ -25,7 +25,7 @@ def costs_of(facts: Mapping[str, Any]) -> tuple[Cost, ...]:
 
 
 def report_rows(facts: Mapping[str, Any]) -> tuple[ReportRow, ...]:
-    """A row a chip: operators on the NPU and what the compiler says of cycles and memory."""
+    """A row per chip: operators on the NPU and what the compiler says of cycles and memory."""
     rows = []
     for entry in facts.get("mapping") or ():
         total = entry["mapped_ops"] + entry["cpu_ops"]

@@ -5,7 +5,7 @@ checks any file against TensorRT's rules.
 """
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tfcompress.converters.onnx.conversion import convert
@@ -17,7 +17,7 @@ __all__ = ["broken_rules", "convert", "export_onnx"]
 _PLACES = {"broken_rules": "tensorrt", "convert": "conversion", "export_onnx": "export"}
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     """Modules are imported when they are asked for: they bring LiteRT or TensorFlow, which ``--help`` does not need."""
     place = _PLACES.get(name)
     if place is None:

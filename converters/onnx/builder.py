@@ -85,8 +85,8 @@ class Builder:
         self.graph = graph
         self.scheme = scheme
         self._name_of = name_of
-        self.nodes: list[Any] = []
-        self.initializers: list[Any] = []
+        self.nodes: list[object] = []
+        self.initializers: list[object] = []
         self._values: dict[int, dict[Layout, str]] = {}
         self._constants: dict[int, np.ndarray] = {}
         self._used: set[str] = set()
@@ -117,12 +117,12 @@ class Builder:
 
     def unique(self, name: str) -> str:
         """`name`, with a number where it is taken."""
-        found, number = name, 1
-        while found in self._used:
+        candidate, number = name, 1
+        while candidate in self._used:
             number += 1
-            found = f"{name}_{number}"
-        self._used.add(found)
-        return found
+            candidate = f"{name}_{number}"
+        self._used.add(candidate)
+        return candidate
 
     # --- constants ---
 
@@ -180,16 +180,18 @@ class Builder:
         if constant is not None:
             moved = constant.transpose(to_first(rank)) if layout is Layout.FIRST and rank > 2 else constant
             return self.constant(moved, self.tensor(index).name)
-        known = self._values.get(index)
-        if known is None:
+        by_layout = self._values.get(index)
+        if by_layout is None:
             raise ConversionError(f"tensor {self.tensor(index).name!r} is used before it is computed")
         if rank <= 2:
-            return next(iter(known.values()))
-        if layout not in known:
-            (other, name), *_ = known.items()
+            return next(iter(by_layout.values()))
+        if layout not in by_layout:
+            (other, name), *_ = by_layout.items()
             order = to_first(rank) if other is Layout.LAST else to_last(rank)
-            known[layout] = self.node("Transpose", [name], name=f"{self.tensor(index).name}/{layout.value}", perm=order)
-        return known[layout]
+            by_layout[layout] = self.node(
+                "Transpose", [name], name=f"{self.tensor(index).name}/{layout.value}", perm=order
+            )
+        return by_layout[layout]
 
     def write(self, index: int, name: str, layout: Layout = Layout.LAST) -> None:
         """Register the computed value of a tensor, behind a Q/DQ pair where the scheme quantizes it."""

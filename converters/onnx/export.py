@@ -1,7 +1,7 @@
 """From a float .tflite and the ranges of its tensors to an ONNX model with int8 Q/DQ pairs.
 
 The pairs are where ONNX Runtime and TensorRT look for them: at the inputs of operators that compute with integers.
-Scales are symmetric, zero points 0, one scale a tensor for activations and one a channel for weights; biases stay
+Scales are symmetric, zero points 0, one scale per tensor for activations and one per channel for weights; biases stay
 float32, and so do the model's inputs and outputs.
 
 Source of the placement and the limits: NVIDIA TensorRT documentation, "Explicit Quantization" and "Q/DQ Layer-Placement
@@ -46,9 +46,9 @@ def scheme_for(graph: Subgraph, calibration: Calibration | None, keep_float: Col
     scales: dict[int, float] = {}
     for index in (index for operator in quantized for index in operator.inputs if index >= 0):
         tensor = graph.tensors[index]
-        known = calibration.ranges.get(tensor.name)
-        if known is not None and tensor.data is None and tensor.dtype == "float32":
-            span = known.with_a_scale()
+        limits = calibration.ranges.get(tensor.name)
+        if limits is not None and tensor.data is None and tensor.dtype == "float32":
+            span = limits.with_a_scale()
             scales[index] = max(abs(span.low), abs(span.high)) / _LARGEST
     weighted = frozenset(operator.index for operator in quantized if operator.name in WEIGHTED)
     return Scheme(scales, weighted)

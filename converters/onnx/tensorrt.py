@@ -95,7 +95,7 @@ def _whole_pairs(graph: _Graph) -> Iterator[str]:
 
 
 def _granularity(graph: _Graph) -> Iterator[str]:
-    """One scale a tensor for activations, one for each output channel of weights."""
+    """One scale per tensor for activations, one for each output channel of weights."""
     for node, scale, _ in _pairs(graph):
         stored = graph.constants.get(node.input[0])
         if stored is None:
@@ -106,7 +106,7 @@ def _granularity(graph: _Graph) -> Iterator[str]:
         for user in graph.users(node.output[0]):
             wanted = _WEIGHT_AXES.get(user.op_type)
             if wanted != axis or scale is None or scale.size != stored.shape[axis]:
-                yield f"{node.name}: weights of {user.op_type} scaled along axis {axis}, expected one scale a channel"
+                yield f"{node.name}: weights of {user.op_type} scaled along axis {axis}, expected one scale per channel"
 
 
 def _float_biases(graph: _Graph) -> Iterator[str]:

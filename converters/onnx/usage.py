@@ -32,7 +32,7 @@ outputs = session.run(None, {{{feed}}})
 trtexec --onnx=model.onnx --stronglyTyped --saveEngine=model.plan     # TensorRT 10; before: --int8 --fp16
 ```
 
-The file keeps to TensorRT's rules: zero points 0, one scale a tensor for activations and one a channel for weights,
+The file keeps to TensorRT's rules: zero points 0, one scale per tensor for activations and one per channel for weights,
 float32 biases.  `python -m tfcompress.converters.onnx.tensorrt model.onnx` checks them.
 
 ## What is proven

@@ -1,6 +1,6 @@
 """Phone: a .tflite for LiteRT on Android and iOS CPUs.  `convert` is the whole job."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tfcompress.converters.phone.conversion import convert
@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 __all__ = ["convert"]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     """`convert` is imported when it is asked for: it brings TensorFlow, which describing the target does not need."""
     if name == "convert":
         from tfcompress.converters.phone.conversion import convert

@@ -51,13 +51,13 @@ def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, outp
         DataError: calibration data is missing or bad, or the ranges to reuse were made for something else.
     """
     model = with_fixed_sizes(model, calibration)
-    made = (_stored if recipe.post_training.scheme in SCHEMES else _calibrated)(model, calibration, recipe)
+    file = (_stored if recipe.post_training.scheme in SCHEMES else _calibrated)(model, calibration, recipe)
     path = output / FILE_NAME
-    path.write_bytes(with_metadata(made.content, model))
-    if made.ranges is not None and calibration is not None:
-        replace(made.ranges, data_sha256=calibration.sha256).save(output / RANGES_NAME)
-    facts = {**describe(path, made.float_content), **made.facts}
-    return Artifact("phone", output, path, facts, (*made.notes, *_advice(model, facts)))
+    path.write_bytes(with_metadata(file.content, model))
+    if file.ranges is not None and calibration is not None:
+        replace(file.ranges, data_sha256=calibration.sha256).save(output / RANGES_NAME)
+    facts = {**describe(path, file.float_content), **file.facts}
+    return Artifact("phone", output, path, facts, (*file.notes, *_advice(model, facts)))
 
 
 def _calibrated(model: FloatModel, calibration: Samples | None, recipe: Recipe) -> _Made:
@@ -75,15 +75,15 @@ def _calibrated(model: FloatModel, calibration: Samples | None, recipe: Recipe) 
 def _stored(model: FloatModel, calibration: Samples | None, recipe: Recipe) -> _Made:
     """Numbers stored with fewer bits, which need no data."""
     options = recipe.post_training
-    made = float_file(model, allow_select_ops=options.allow_select_ops, samples=calibration)
+    float_made = float_file(model, allow_select_ops=options.allow_select_ops, samples=calibration)
     if options.engine == "tflite_converter":
         content, reason = converter_engine.stored(model, options.scheme, options.allow_select_ops), "asked for"
     else:
-        content, reason = SCHEMES[options.scheme](made.content), f"the default for scheme {options.scheme}"
+        content, reason = SCHEMES[options.scheme](float_made.content), f"the default for scheme {options.scheme}"
     engine = "tflite_converter" if options.engine == "tflite_converter" else "litert"
     facts = {"engine": {"name": engine, "reason": reason}}
-    notes = (f"engine: {engine} ({reason})", *(item.note() for item in made.dropped))
-    return _Made(content, made.content, None, facts, notes)
+    notes = (f"engine: {engine} ({reason})", *(item.note() for item in float_made.dropped))
+    return _Made(content, float_made.content, None, facts, notes)
 
 
 def _advice(model: FloatModel, facts: Mapping[str, object]) -> list[str]:

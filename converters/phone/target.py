@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tfcompress.converters.artifact import Artifact
 from tfcompress.converters.forecast import Cost
-from tfcompress.converters.target import Facts, Step, Target
+from tfcompress.converters.target import Facts, Step, Target, litert_options
 from tfcompress.recipe import PostTraining, Recipe
 
 if TYPE_CHECKING:
@@ -35,12 +35,7 @@ def _convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, out
 
 def _depends_on(recipe: Recipe) -> Facts:
     ranges = recipe.post_training.calibration_ranges
-    return {
-        "post_training": recipe.post_training,
-        "calibration_ranges": None if ranges is None else _sha256(Path(ranges)),
-        "keep_float": recipe.keep_float,
-        "keep_int16": recipe.keep_int16,
-    }
+    return {**litert_options(recipe), "calibration_ranges": None if ranges is None else _sha256(Path(ranges))}
 
 
 def _sha256(path: Path) -> str | None:

@@ -75,8 +75,8 @@ def clip_to_unit(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNod
     """RELU_0_TO_1(x) = minimum(relu(x), 1)."""
     (source,), (result,) = operator.operands, operator.outputs
     positive = graph.like(result, "positive")
-    one = graph.new_constant(1.0, result, "one")
+    unit = graph.new_constant(1.0, result, "one")
     return [
         graph.operator("RELU", [source], [positive]),
-        graph.operator("MINIMUM", [positive, one], [result], options("MaximumMinimumOptions")),
+        graph.operator("MINIMUM", [positive, unit], [result], options("MaximumMinimumOptions")),
     ]

@@ -35,8 +35,8 @@ def divide_by_constant(graph: GraphEditor, operator: OperatorNode) -> list[Opera
     if value is None or not np.all(value) or source.dtype != "float32":
         return None
     reciprocal = graph.new_constant(1 / value.astype(np.float64), result, "reciprocal")
-    made = options("MulOptions", fusedActivationFunction=operator.options.fusedActivationFunction)
-    return [graph.operator("MUL", [source, reciprocal], [result], made)]
+    mul_options = options("MulOptions", fusedActivationFunction=operator.options.fusedActivationFunction)
+    return [graph.operator("MUL", [source, reciprocal], [result], mul_options)]
 
 
 def negate(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode] | None:
@@ -89,12 +89,12 @@ def split_sizes(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode
     if axes is None or source.dtype != "float32":
         return None
     axis, position = int(axes.ravel()[0]) % len(shape), 0
-    made: list[OperatorNode] = []
+    operators: list[OperatorNode] = []
     for part in operator.outputs:
         begin = [position if dimension == axis else 0 for dimension in range(len(shape))]
-        made.append(_slice(graph, source, begin, part, list(part.shape)))
+        operators.append(_slice(graph, source, begin, part, list(part.shape)))
         position += part.shape[axis]
-    return made
+    return operators
 
 
 def unstack(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode] | None:
@@ -104,24 +104,24 @@ def unstack(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode] | 
     if source.dtype != "float32" or len(shape) < 2:
         return None
     axis = operator.options.axis % len(shape)
-    made: list[OperatorNode] = []
+    operators: list[OperatorNode] = []
     for position, part in enumerate(operator.outputs):
         begin = [position if dimension == axis else 0 for dimension in range(len(shape))]
         sizes = [1 if dimension == axis else size for dimension, size in enumerate(shape)]
         piece = graph.new_tensor(sizes, part, "slice")
-        made += [_slice(graph, source, begin, piece, sizes), graph.reshape(piece, part)]
-    return made
+        operators += [_slice(graph, source, begin, piece, sizes), graph.reshape(piece, part)]
+    return operators
 
 
 def strided_slice_as_pooling(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode] | None:
     """Every s-th row and column of a whole image is a 1x1 MAX_POOL_2D of stride s."""
     source, result = operator.source, operator.result
     begin, strides = (operator.constant(position) for position in (1, 3))
-    shape, made = source.shape, operator.options
-    masks = made.ellipsisMask or made.newAxisMask or made.shrinkAxisMask
+    shape, fields = source.shape, operator.options
+    masks = fields.ellipsisMask or fields.newAxisMask or fields.shrinkAxisMask
     if begin is None or strides is None or masks or len(shape) != 4 or source.dtype != "float32":
         return None
-    starts = [0 if made.beginMask >> axis & 1 else int(value) for axis, value in enumerate(begin)]
+    starts = [0 if fields.beginMask >> axis & 1 else int(value) for axis, value in enumerate(begin)]
     step = [int(value) for value in strides]
     expected = (shape[0], -(-shape[1] // step[1]), -(-shape[2] // step[2]), shape[3])
     if any(starts) or step[0] != 1 or step[3] != 1 or step[1:3] == [1, 1] or result.shape != expected:
@@ -148,5 +148,5 @@ def depth_to_space(graph: GraphEditor, operator: OperatorNode) -> list[OperatorN
     ones = np.eye(block * block * channels, dtype=np.float32).reshape(block, block, channels, -1)
     weights = graph.new_constant(ones.transpose(2, 0, 1, 3), result, "kernel")
     size = graph.new_constant(np.array(result.shape, np.int32), result, "size")
-    made = options("TransposeConvOptions", padding=schema.Padding.VALID, strideH=block, strideW=block)
-    return [graph.operator("TRANSPOSE_CONV", [size, weights, source], [result], made)]
+    conv_options = options("TransposeConvOptions", padding=schema.Padding.VALID, strideH=block, strideW=block)
+    return [graph.operator("TRANSPOSE_CONV", [size, weights, source], [result], conv_options)]

@@ -76,8 +76,8 @@ def dilated_convolution(graph: GraphEditor, operator: OperatorNode) -> list[Oper
         return None
     block, pads = (outer.constant(position) for position in (1, 2))
     crops = operator.constant(2)
-    made = inner.options
-    strided = (made.strideH, made.strideW) != (1, 1) or made.padding != schema.Padding.VALID
+    fields = inner.options
+    strided = (fields.strideH, fields.strideW) != (1, 1) or fields.padding != schema.Padding.VALID
     if block is None or pads is None or crops is None or strided or len(graph.consumers(inner.result)) > 1:
         return None
     # Rows and columns that are padded to fill the last block and cropped again are not part of the convolution.

@@ -75,12 +75,12 @@ def own_version(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode
     highest version that any operator of the type needs.  So an addition of int64 indices in a post-processing tail
     lifts all int8 additions to a version that the compiler does not know.
     """
-    known = SUPPORTED.get(operator.name)
-    if known is None or operator.version <= known.newest_version or not _is_plain_int8(operator):
+    supported = SUPPORTED.get(operator.name)
+    if supported is None or operator.version <= supported.newest_version or not _is_plain_int8(operator):
         return None
-    made = operator.replaced(operator.inputs, operator.outputs)
-    made.code = graph.codes.exactly(getattr(schema.BuiltinOperator, operator.name), known.newest_version)
-    return [made]
+    replacement = operator.replaced(operator.inputs, operator.outputs)
+    replacement.code = graph.codes.exactly(getattr(schema.BuiltinOperator, operator.name), supported.newest_version)
+    return [replacement]
 
 
 def _is_plain_int8(operator: OperatorNode) -> bool:

@@ -16,9 +16,9 @@ __all__ = ["fold_constants", "mean_for_whole_map_pool", "open_batch_of_reshape",
 
 def mean_for_whole_map_pool(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode] | None:
     """AVERAGE_POOL_2D over the whole map becomes MEAN over height and width, which has a scale of its own."""
-    source, result, made = operator.source, operator.result, operator.options
-    whole = (made.filterHeight, made.filterWidth) == source.shape[1:3]
-    plain = made.fusedActivationFunction == schema.ActivationFunctionType.NONE
+    source, result, fields = operator.source, operator.result, operator.options
+    whole = (fields.filterHeight, fields.filterWidth) == source.shape[1:3]
+    plain = fields.fusedActivationFunction == schema.ActivationFunctionType.NONE
     if not (whole and plain and result.shape[1:3] == (1, 1)):
         return None
     axes = graph.new_constant(np.array([1, 2], np.int32), result, "axes")
@@ -33,9 +33,9 @@ def open_batch_of_reshape(graph: GraphEditor, operator: OperatorNode) -> list[Op
         return None
     opened = np.array([-1, *sizes[1:]], np.int32)
     shape = graph.new_constant(opened, operator.result, "shape")
-    made = operator.replaced([operator.source, shape], operator.outputs)
-    made.set_options(options("ReshapeOptions", newShape=opened.tolist()))
-    return [made]
+    replacement = operator.replaced([operator.source, shape], operator.outputs)
+    replacement.set_options(options("ReshapeOptions", newShape=opened.tolist()))
+    return [replacement]
 
 
 def fold_constants(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode] | None:

@@ -36,8 +36,8 @@ def merge_rows_and_columns(graph: GraphEditor, operator: OperatorNode) -> list[O
 
 
 def _merged(graph: GraphEditor, tensor: TensorNode) -> TensorNode:
-    one, rows, columns, *rest = tensor.shape
-    return graph.new_tensor([one, rows * columns, *rest], tensor, "merged")
+    batch, rows, columns, *rest = tensor.shape
+    return graph.new_tensor([batch, rows * columns, *rest], tensor, "merged")
 
 
 def _wide(operator: OperatorNode) -> list[TensorNode]:
@@ -47,17 +47,17 @@ def _wide(operator: OperatorNode) -> list[TensorNode]:
 
 def _region(graph: GraphEditor, start: TensorNode) -> list[OperatorNode]:
     """The operators that are connected by tensors of five dimensions, in the order of execution."""
-    seen, queue, found = {start}, [start], set()
+    seen, queue, region = {start}, [start], set()
     while queue:
         tensor = queue.pop()
         for operator in graph.operators:
-            if operator in found or tensor not in (*operator.inputs, *operator.outputs):
+            if operator in region or tensor not in (*operator.inputs, *operator.outputs):
                 continue
-            found.add(operator)
+            region.add(operator)
             fresh = set(_wide(operator)) - seen
             seen |= fresh
             queue += fresh
-    return [operator for operator in graph.operators if operator in found]
+    return [operator for operator in graph.operators if operator in region]
 
 
 def _can_merge(graph: GraphEditor, operator: OperatorNode, image: tuple[int, ...]) -> bool:
@@ -101,5 +101,5 @@ def _merged_operand(graph: GraphEditor, tensor: TensorNode | None, near: TensorN
     value = None if tensor is None else tensor.array()
     if value is None or value.ndim != _RANK:
         return tensor
-    one, rows, columns, *rest = value.shape
-    return graph.new_constant(value.reshape([one, rows * columns, *rest]), near, "operand")
+    batch, rows, columns, *rest = value.shape
+    return graph.new_constant(value.reshape([batch, rows * columns, *rest]), near, "operand")

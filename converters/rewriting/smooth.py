@@ -113,9 +113,9 @@ def _factor(graph: GraphEditor, tensor: TensorNode, source: TensorNode, *, of_el
     if name == "ELU":  # x itself for x > 0
         return 1.0 if inputs[0] is source else None
     if name == "SUB" and of_elu:
-        exponential, one = graph.producer(inputs[0]), inputs[1].array()
+        exponential, addend = graph.producer(inputs[0]), inputs[1].array()
         fits = exponential is not None and exponential.name == "EXP" and exponential.source is source
-        return 1.0 if fits and one is not None and one.size == 1 and one.ravel()[0] == 1 else None
+        return 1.0 if fits and addend is not None and addend.size == 1 and addend.ravel()[0] == 1 else None
     factor = inputs[-1].array()
     if name != "MUL" or factor is None or factor.size != 1:
         return None
@@ -131,8 +131,8 @@ def mish(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode] | Non
         if producer is None or producer.name != name:
             return None
         chain.append(producer)
-    one = chain[2].constant(1)
-    if one is None or not (one == 1).all():
+    unit = chain[2].constant(1)
+    if unit is None or not (unit == 1).all():
         return None
     source, result = chain[-1].source, operator.result
     minus, gate, square, sum_, inverse, twice = (
@@ -179,7 +179,7 @@ def gelu_erf(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode]:
     )
     bound = 3.0  # relu6(y + 3) - 3 clips to [-3, 3]
     lowest, *powers = (factor / bound ** (2 * n + 1) for n, factor in enumerate(_NORMAL_LOGIT))
-    made = [
+    operators = [
         graph.multiply(source, graph.new_constant(bound / _NORMAL_REACH, result, "scale"), scaled),
         graph.plus(scaled, graph.new_constant(bound, result, "bound"), shifted, relu6=True),
         graph.plus(shifted, graph.new_constant(-bound, result, "minus_bound"), clipped),
@@ -188,13 +188,13 @@ def gelu_erf(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode]:
     value = graph.new_constant(powers[-1], result, "factor")
     for factor in [*reversed(powers[:-1]), lowest]:  # Horner's scheme
         product, value_, next_ = graph.like(result, "product"), value, graph.like(result, "polynomial")
-        made += [
+        operators += [
             graph.multiply(square, value_, product),
             graph.plus(product, graph.new_constant(factor, result, "factor"), next_),
         ]
         value = next_
     return [
-        *made,
+        *operators,
         graph.multiply(value, clipped, argument),
         graph.operator("LOGISTIC", [argument], [gate]),
         graph.multiply(source, gate, result),

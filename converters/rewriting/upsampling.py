@@ -54,8 +54,8 @@ def _moved(operator: OperatorNode, places: np.ndarray) -> np.ndarray | None:
     shape = operator.result.shape
     if operator.name == "TILE":
         times = operator.constant(1)
-        made = None if times is None else np.tile(places, times.ravel().tolist())
-        return made if made is not None and made.shape == shape else None
+        tiled = None if times is None else np.tile(places, times.ravel().tolist())
+        return tiled if tiled is not None and tiled.shape == shape else None
     if operator.name == "BROADCAST_TO":
         return np.broadcast_to(places, shape) if operator.constant(1) is not None else None
     return places.reshape(shape) if places.size == operator.result.elements else None
@@ -63,8 +63,8 @@ def _moved(operator: OperatorNode, places: np.ndarray) -> np.ndarray | None:
 
 def _resize(graph: GraphEditor, source: TensorNode, result: TensorNode) -> OperatorNode:
     sizes = graph.new_constant(np.array(result.shape[1:3], np.int32), result, "size")
-    made = options("ResizeNearestNeighborOptions")
-    return graph.operator("RESIZE_NEAREST_NEIGHBOR", [source, sizes], [result], made)
+    resize_options = options("ResizeNearestNeighborOptions")
+    return graph.operator("RESIZE_NEAREST_NEIGHBOR", [source, sizes], [result], resize_options)
 
 
 def leaky_relu_for_maximum(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode] | None:
@@ -76,6 +76,6 @@ def leaky_relu_for_maximum(graph: GraphEditor, operator: OperatorNode) -> list[O
         slope = next((tensor.array() for tensor in product.operands if tensor.is_constant), None)
         if slope is None or slope.size != 1 or source not in product.operands or not 0 < slope.item() < 1:
             continue
-        made = options("LeakyReluOptions", alpha=float(slope.item()))
-        return [graph.operator("LEAKY_RELU", [source], [operator.result], made)]
+        relu_options = options("LeakyReluOptions", alpha=float(slope.item()))
+        return [graph.operator("LEAKY_RELU", [source], [operator.result], relu_options)]
     return None

@@ -4,7 +4,7 @@
 """
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tfcompress.converters.snapdragon.compiler import Compiled, compile_for
@@ -24,7 +24,7 @@ _PLACES = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     """Modules are imported when they are asked for: they bring LiteRT or TensorFlow, which ``--help`` does not need."""
     place = _PLACES.get(name)
     if place is None:

@@ -12,14 +12,14 @@ from typing import Any
 
 from tfcompress.converters.npu.mapping import CompiledMapping, Refusal, rows_of
 from tfcompress.converters.npu.process import Finished, run_limited
-from tfcompress.converters.npu.store import get_result, put_result, result_key
+from tfcompress.converters.npu.store import Result, kept_or_made, result_key
+from tfcompress.converters.snapdragon.chips import QUALCOMM, check_socs
 from tfcompress.converters.snapdragon.fixes import fix_for
 from tfcompress.converters.snapdragon.log import CompilerLog, failure_in, parse_log, reasons_in
 from tfcompress.converters.snapdragon.sdk import VendorSdk
 from tfcompress.converters.snapdragon.stub import empty_library
 from tfcompress.errors import one_line
 from tfcompress.graphs.tflite import Subgraph, read_tflite
-from tfcompress.npu_chips import QUALCOMM, check_socs
 
 __all__ = ["DISPATCH", "TIME_LIMIT_SECONDS", "Compiled", "compile_for", "partition_for"]
 
@@ -70,14 +70,8 @@ def compile_for(
     check_socs([soc])
     graph = read_tflite(content).main
     key = result_key("snapdragon", content, soc, sdk.version)
-    kept = get_result(key) if use_cache else None
-    if kept is None:
-        facts, made = _run(content, graph, soc, sdk, time_limit)
-        if use_cache and facts["code"] == 0:  # a crash or a time limit may be the machine's, and is tried again
-            put_result(key, facts, made)
-    else:
-        facts, made = kept
-    return Compiled(made, _mapping(graph, soc, facts, layer_names))
+    facts, compiled = kept_or_made(key, lambda: _run(content, graph, soc, sdk, time_limit), use_cache=use_cache)
+    return Compiled(compiled, _mapping(graph, soc, facts, layer_names))
 
 
 def partition_for(
@@ -105,16 +99,14 @@ def _prepared(folder: Path, content: bytes) -> Path:
     return folder
 
 
-def _run(
-    content: bytes, graph: Subgraph, soc: str, sdk: VendorSdk, seconds: float
-) -> tuple[dict[str, Any], bytes | None]:
+def _run(content: bytes, graph: Subgraph, soc: str, sdk: VendorSdk, seconds: float) -> Result:
     """The facts as JSON values, and the compiled file."""
     with tempfile.TemporaryDirectory(prefix="tfcompress_snapdragon_") as name:
         folder = _prepared(Path(name), content)
         done = _tool("apply", folder, soc, sdk, seconds, "info")
         log = parse_log(done.output, done.errors)
-        made = folder / "out.tflite"
-        compiled = made.read_bytes() if done.code == 0 and made.is_file() else None
+        compiled_file = folder / "out.tflite"
+        compiled = compiled_file.read_bytes() if done.code == 0 and compiled_file.is_file() else None
         reasons = _reasons(log, folder, soc, sdk, seconds)
     failure = None if compiled is not None else done.failure(_COMPILER) or f"{_COMPILER} gave no file"
     said = failure_in(done.errors)
@@ -151,7 +143,7 @@ def _reasons(log: CompilerLog, folder: Path, soc: str, sdk: VendorSdk, seconds: 
 
 def _refusals(graph: Subgraph, log: CompilerLog, reasons: Mapping[str, str]) -> dict[str, str]:
     """{operator index as text: the compiler's reason} of the main graph."""
-    found: dict[str, str] = {}
+    refusals: dict[str, str] = {}
     for refused in log.refused:
         if refused.index >= len(graph.operators):
             continue
@@ -159,8 +151,8 @@ def _refusals(graph: Subgraph, log: CompilerLog, reasons: Mapping[str, str]) -> 
         if refused.tensor >= 0 and (not outputs or outputs[0] != refused.tensor):
             continue  # of another graph, a body of control flow
         why = [reasons[name] for name in refused.qnn_operators if name in reasons]
-        found[str(refused.index)] = "; ".join(dict.fromkeys(why)) or refused.message
-    return found
+        refusals[str(refused.index)] = "; ".join(dict.fromkeys(why)) or refused.message
+    return refusals
 
 
 def _left(graph: Subgraph, compiled: bytes) -> dict[str, str]:

@@ -116,11 +116,11 @@ def _wrapped(name: str, binary: bytes, inputs: Sequence[Tensor], outputs: Sequen
 
 def _cpu_part(content: bytes, graph: Subgraph, operators: Sequence[Operator]) -> CpuPart:
     inside = {operator.index for operator in operators}
-    made = {tensor for operator in operators for tensor in operator.outputs}
+    produced = {tensor for operator in operators for tensor in operator.outputs}
     read = {tensor for operator in operators for tensor in operator.inputs if tensor >= 0}
     read_after = {t for operator in graph.operators if operator.index not in inside for t in operator.inputs}
-    inputs = tuple(sorted(t for t in read - made if graph.tensors[t].data is None))
-    outputs = tuple(sorted(made & (read_after | set(graph.outputs))))
+    inputs = tuple(sorted(t for t in read - produced if graph.tensors[t].data is None))
+    outputs = tuple(sorted(produced & (read_after | set(graph.outputs))))
     nodes = ModelEditor.read(content).main.operators
     tensors: dict[int, Any] = {}
     for operator in graph.operators:

@@ -12,16 +12,17 @@ from tfcompress.converters.artifact import Artifact
 from tfcompress.converters.npu.facts import facts_of, mapping_notes, write_companions, written
 from tfcompress.converters.npu.mapping import CompiledMapping
 from tfcompress.converters.npu.quantization import NpuFile, quantized_for
+from tfcompress.converters.snapdragon.chips import DEFAULT_SOCS, SOCS
 from tfcompress.converters.snapdragon.compiler import compile_for
 from tfcompress.converters.snapdragon.emulator import EmulatorRunner
 from tfcompress.converters.snapdragon.mapping_forecast import forecast
+from tfcompress.converters.snapdragon.options import Snapdragon
 from tfcompress.converters.snapdragon.sdk import UnusableSdkError, VendorSdk, sdk_for
 from tfcompress.converters.snapdragon.usage import usage
 from tfcompress.data import Samples
 from tfcompress.errors import ConversionError, MissingExtraError
 from tfcompress.graphs.tflite import read_tflite
 from tfcompress.model import FloatModel
-from tfcompress.npu_chips import DEFAULT_SOCS, SOCS
 from tfcompress.recipe import Recipe
 
 __all__ = ["EMULATION_SECONDS", "LEAST_SAMPLES", "convert"]
@@ -45,28 +46,28 @@ def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, outp
             message says what the forecast expects.
         DataError: calibration data is missing or bad.
     """
-    socs = recipe.snapdragon.socs
+    socs = recipe.section(Snapdragon).socs
     newest = next((soc for soc in reversed(socs) if soc in SOCS), DEFAULT_SOCS[0])
-    made = quantized_for(model, calibration, recipe, lambda content: _refused(content, newest))
+    quantized = quantized_for(model, calibration, recipe, lambda content: _refused(content, newest))
     mappings: list[CompiledMapping] = []
     for soc in socs:
-        sdk = _sdk_or_forecast(made, soc, newest)
+        sdk = _sdk_or_forecast(quantized, soc, newest)
         console.note(f"snapdragon: compiling for {soc}")
-        compiled = compile_for(made.result.content, soc, sdk, layer_names=made.layer_names)
+        compiled = compile_for(quantized.result.content, soc, sdk, layer_names=quantized.layer_names)
         mappings.append(written(compiled.mapping, compiled.content, output))
     # The emulator runs Qualcomm's chips alone.
     first = next((mapping.file for mapping in mappings if mapping.file is not None and mapping.name in SOCS), None)
     if first is None:
         raise ConversionError(f"{model.name}: {mappings[0].reason}")
-    runnable = write_companions(made, mappings, usage(mappings), output)
+    runnable = write_companions(quantized, mappings, usage(mappings), output)
     seconds = _seconds_a_sample((output / first).read_bytes())
     samples = max(LEAST_SAMPLES, int(EMULATION_SECONDS / seconds))
     notes = [
-        *mapping_notes(made, mappings),
+        *mapping_notes(quantized, mappings),
         f"compared in Qualcomm's HTP emulator: {first}, {seconds:.2g} seconds a sample, at most {samples} samples",
     ]
     compared = {"file": first, "runtime": "Qualcomm's HTP emulator", "most_samples": samples}
-    facts = facts_of(made, mappings, output / first) | {"compared": compared}
+    facts = facts_of(quantized, mappings, output / first) | {"compared": compared}
     return Artifact("snapdragon", output, runnable, facts, tuple(notes))
 
 
@@ -85,10 +86,10 @@ def _refused(content: bytes, soc: str) -> list[str]:
     return [row.operator for row in forecast(read_tflite(content), soc).operators if not row.mapped]
 
 
-def _sdk_or_forecast(made: NpuFile, soc: str, known: str) -> VendorSdk:
+def _sdk_or_forecast(file: NpuFile, soc: str, title: str) -> VendorSdk:
     try:
         return sdk_for(soc)
     except (MissingExtraError, UnusableSdkError) as error:
-        expected = forecast(read_tflite(made.result.content), known)
-        told = f"{expected.mapped_ops} of {len(expected.operators)} operators are expected on {known}'s NPU"
-        raise ConversionError(f"{error}; by the forecast, {told}") from None
+        expected = forecast(read_tflite(file.result.content), title)
+        expectation = f"{expected.mapped_ops} of {len(expected.operators)} operators are expected on {title}'s NPU"
+        raise ConversionError(f"{error}; by the forecast, {expectation}") from None

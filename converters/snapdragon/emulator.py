@@ -86,7 +86,7 @@ class _Worker:
             timer.cancel()
 
 
-def _stream(pipe: Any) -> BinaryIO:
+def _stream(pipe: object) -> BinaryIO:
     return cast(BinaryIO, pipe)
 
 
@@ -127,7 +127,7 @@ class EmulatorRunner:
         self._parts = parts_of(self.content)
         npu = [part.onnx for part in self._parts if isinstance(part, NpuPart)]
         self._worker = _Worker(npu, seconds) if npu else None
-        self._interpreters: dict[int, Any] = {}
+        self._interpreters: dict[int, object] = {}
         self._one_at_a_time = threading.Lock()
 
     @property

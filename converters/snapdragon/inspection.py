@@ -7,12 +7,12 @@ from pathlib import Path
 
 from tfcompress.console import warn
 from tfcompress.converters.npu.mapping import CompiledMapping
+from tfcompress.converters.snapdragon.chips import SOCS
 from tfcompress.converters.snapdragon.compiler import compile_for
 from tfcompress.converters.snapdragon.mapping_forecast import forecast
 from tfcompress.converters.snapdragon.sdk import UnusableSdkError, sdk_for
 from tfcompress.errors import MissingExtraError
 from tfcompress.graphs.tflite import read_tflite
-from tfcompress.npu_chips import SOCS
 
 __all__ = ["inspect"]
 

@@ -81,7 +81,7 @@ def parse_log(output: str, errors: str) -> CompilerLog:
         output: its standard output.
         errors: its standard error.
     """
-    parts = [tuple(map(int, found)) for found in _PARTITIONED.findall(errors)]
+    parts = [tuple(map(int, match)) for match in _PARTITIONED.findall(errors)]
     version = _SDK.search(errors)
     return CompilerLog(
         version=None if version is None else version.group(1),
@@ -94,11 +94,11 @@ def parse_log(output: str, errors: str) -> CompilerLog:
 
 
 def _refused(errors: str) -> list[Refused]:
-    found, start = [], 0
+    refusals, start = [], 0
     for match in _REFUSED.finditer(errors):
         invalid = [f"{name} ({kind})" for name, kind in _INVALID.findall(errors, start, match.start())]
         output = _OUTPUT.search(errors, match.end())
-        found.append(
+        refusals.append(
             Refused(
                 index=int(match.group(1)),
                 operator=match.group(2),
@@ -108,7 +108,7 @@ def _refused(errors: str) -> list[Refused]:
             )
         )
         start = match.end()
-    return found
+    return refusals
 
 
 def reasons_in(output: str) -> dict[str, str]:

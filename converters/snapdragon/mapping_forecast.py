@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tfcompress.converters.npu.mapping import CompiledMapping, Refusal, rows_of
+from tfcompress.converters.snapdragon.chips import SOCS, check_socs
 from tfcompress.converters.snapdragon.fixes import fix_for
 from tfcompress.graphs.tflite import Operator, Subgraph, TfliteFile, read_tflite
-from tfcompress.npu_chips import SOCS, check_socs
 
 __all__ = ["Answer", "forecast", "signature_of", "structural_refusal", "table"]
 
@@ -66,10 +66,10 @@ def table() -> dict[tuple[str, str, str], Answer]:
 @functools.cache
 def _by_result() -> dict[tuple[str, str], list[Answer]]:
     """{(operator, type of its result): all answers}, for types of inputs that were never asked."""
-    found: dict[tuple[str, str], list[Answer]] = {}
+    answers: dict[tuple[str, str], list[Answer]] = {}
     for (operator, _, result), answer in table().items():
-        found.setdefault((operator, result), []).append(answer)
-    return found
+        answers.setdefault((operator, result), []).append(answer)
+    return answers
 
 
 def forecast(model: str | Path | TfliteFile, soc: str, *, layer_names: Collection[str] = ()) -> CompiledMapping:
@@ -90,7 +90,7 @@ def forecast(model: str | Path | TfliteFile, soc: str, *, layer_names: Collectio
     """
     check_socs([soc])
     graph = (model if isinstance(model, TfliteFile) else read_tflite(model)).main
-    version = max(known for known in GENERATIONS if known <= SOCS[soc].hexagon)
+    version = max(generation for generation in GENERATIONS if generation <= SOCS[soc].hexagon)
     refusals = {
         operator.index: Refusal(reason, fix_for(operator.name))
         for operator in graph.operators

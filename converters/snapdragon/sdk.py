@@ -16,8 +16,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from tfcompress.converters.snapdragon.chips import QUALCOMM, Vendor, vendor_of
 from tfcompress.errors import MissingExtraError, TfCompressError
-from tfcompress.npu_chips import QUALCOMM, Vendor, vendor_of
 
 __all__ = ["LITERT_WANTS", "UnusableSdkError", "VendorSdk", "find_sdk", "installed_version", "pair_problem", "sdk_for"]
 
@@ -68,15 +68,15 @@ def find_sdk() -> VendorSdk:
         MissingExtraError: onnxruntime-qnn is not installed.
         UnusableSdkError: this is no Linux on x86-64, or the packages do not fit each other.
     """
-    found = importlib.util.find_spec("onnxruntime_qnn")
-    if found is None or found.origin is None:
+    package = importlib.util.find_spec("onnxruntime_qnn")
+    if package is None or package.origin is None:
         raise MissingExtraError("onnxruntime-qnn", "snapdragon", "compiling for Snapdragon")
     if sys.platform != "linux" or platform.machine() != "x86_64":
         raise UnusableSdkError(
             f"compiling for Snapdragon needs Linux on x86-64, here is {sys.platform} on {platform.machine()}: "
             "LiteRT's plugin exists for no other"
         )
-    libraries, litert_root = Path(found.origin).parent, _litert_root()
+    libraries, litert_root = Path(package.origin).parent, _litert_root()
     sdk = VendorSdk(
         libraries=libraries,
         qairt=_qairt_version(libraries),
@@ -135,10 +135,10 @@ def pair_problem(litert: str, qairt: str) -> str | None:
 
 
 def _litert_root() -> Path:
-    found = importlib.util.find_spec("ai_edge_litert")
-    if found is None or found.origin is None:
+    package = importlib.util.find_spec("ai_edge_litert")
+    if package is None or package.origin is None:
         raise UnusableSdkError("compiling for Snapdragon needs ai-edge-litert: pip install ai-edge-litert")
-    return Path(found.origin).parent
+    return Path(package.origin).parent
 
 
 def _qairt_version(libraries: Path) -> str:
@@ -147,13 +147,13 @@ def _qairt_version(libraries: Path) -> str:
         text = (libraries / "build_and_package_info.py").read_text(encoding="utf-8")
     except OSError:
         text = ""
-    found = re.search(r"qnn_version = '([\d.]+)'", text)
-    if found is None:
+    match = re.search(r"qnn_version = '([\d.]+)'", text)
+    if match is None:
         raise UnusableSdkError(
             f"{libraries}: this onnxruntime-qnn does not say which QAIRT it carries; "
             "pip install 'tfcompress[snapdragon]' --upgrade"
         )
-    return found.group(1)
+    return match.group(1)
 
 
 def _missing_file(sdk: VendorSdk) -> str | None:

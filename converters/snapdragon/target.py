@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from tfcompress.converters.artifact import Artifact
 from tfcompress.converters.forecast import Forecast
 from tfcompress.converters.npu.reporting import costs_of, report_rows
-from tfcompress.converters.target import Facts, Target, require_tflite
-from tfcompress.recipe import Recipe, Snapdragon
+from tfcompress.converters.snapdragon.options import Snapdragon
+from tfcompress.converters.target import Target, litert_options, require_tflite
+from tfcompress.recipe import Recipe
 
 if TYPE_CHECKING:
     from tfcompress.data import Samples
@@ -24,21 +25,12 @@ def _convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, out
     return convert(model, calibration, recipe, output)
 
 
-def _depends_on(recipe: Recipe) -> Facts:
-    return {
-        "post_training": recipe.post_training,
-        "snapdragon": recipe.snapdragon,
-        "keep_float": recipe.keep_float,
-        "keep_int16": recipe.keep_int16,
-    }
-
-
 def _inspect(path: Path, recipe: Recipe) -> Forecast:
     """Each chip by the compiler, where it is installed; else by the forecast."""
     from tfcompress.converters.snapdragon.inspection import inspect
 
     require_tflite(path, "snapdragon")
-    mapping = [entry.to_json() for entry in inspect(path, recipe.snapdragon.socs)]
+    mapping = [entry.to_json() for entry in inspect(path, recipe.section(Snapdragon).socs)]
     return Forecast("mapping", mapping, costs_of({"mapping": mapping}))
 
 
@@ -60,7 +52,7 @@ SNAPDRAGON = Target(
     title="Snapdragon",
     options=Snapdragon,
     convert=_convert,
-    depends_on=_depends_on,
+    depends_on=lambda recipe: litert_options(recipe, Snapdragon),
     needs_calibration=lambda recipe: True,
     inspect=_inspect,
     costs=costs_of,

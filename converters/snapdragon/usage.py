@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tfcompress.converters.npu.mapping import CompiledMapping
-from tfcompress.npu_chips import SOCS
+from tfcompress.converters.snapdragon.chips import SOCS
 
 __all__ = ["usage"]
 

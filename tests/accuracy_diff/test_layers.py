@@ -14,11 +14,12 @@ from tfcompress.accuracy_diff import compare, runner_for
 from tfcompress.accuracy_diff.layers import LayerDiff, compare_layers
 from tfcompress.accuracy_diff.litert_runner import LiteRtRunner
 from tfcompress.converters import TARGETS
+from tfcompress.converters.cloud_tpu.options import CloudTpu
 from tfcompress.data import Samples, samples_from_arrays
 from tfcompress.load import float_model_from_keras
 from tfcompress.model import FloatModel
 from tfcompress.native_output import silenced
-from tfcompress.recipe import CloudTpu, Pruning, Quantization, Recipe, Training
+from tfcompress.recipe import Pruning, Quantization, Recipe, Training
 from tfcompress.runtime import keras, tf, tf_keras
 
 SOUND_DB = 25.0

@@ -12,11 +12,12 @@ from tfcompress.accuracy_diff.layers import compare_layers
 from tfcompress.accuracy_diff.matching import input_names, outputs_as
 from tfcompress.accuracy_diff.runners import CallableRunner
 from tfcompress.converters import TARGETS
+from tfcompress.converters.cloud_tpu.options import CloudTpu
 from tfcompress.data import Samples, samples_from_arrays
 from tfcompress.errors import ModelError
 from tfcompress.load import float_model_from_keras
 from tfcompress.model import FloatModel, TensorInfo
-from tfcompress.recipe import CloudTpu, Recipe
+from tfcompress.recipe import Recipe
 from tfcompress.runtime import keras
 
 BFLOAT16_DB = 30.0

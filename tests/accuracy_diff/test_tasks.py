@@ -171,7 +171,7 @@ def test_the_task_is_found_from_outputs_and_labels(outputs: np.ndarray, labels: 
 
 
 def test_labels_of_the_wrong_shape_are_refused() -> None:
-    with pytest.raises(DataError, match="labels have 3 values a sample"):
+    with pytest.raises(DataError, match="labels have 3 values per sample"):
         judged(np.zeros((10, 2), np.float32), np.zeros((10, 2), np.float32), RNG.normal(size=(10, 3)))
 
 

@@ -12,10 +12,12 @@ import pytest
 
 import tfcompress
 from tfcompress.cli.parser import COMMANDS, build_parser, checked_options, parse
+from tfcompress.converters.cloud_tpu.options import CloudTpu
+from tfcompress.converters.edgetpu.options import EdgeTpu
 from tfcompress.errors import InputError
 from tfcompress.job.options import CompressOptions, ConvertOptions, DiffOptions
 from tfcompress.job.reproduce import reproduce_command
-from tfcompress.recipe import CloudTpu, EdgeTpu, PostTraining, Recipe, Training
+from tfcompress.recipe import PostTraining, Recipe, Training
 from tfcompress.recipe.options import options_of
 
 SECTIONS = [Recipe, Training, PostTraining, EdgeTpu, CloudTpu]

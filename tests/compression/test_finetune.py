@@ -43,7 +43,7 @@ def test_another_seed_gives_other_weights() -> None:
     first, second = (finetune(small_cnn(), recipe, samples_for(small_cnn()), seed=seed) for seed in (3, 4))
     assert any(
         not np.array_equal(one, other)
-        for one, other in zip(first.plain.get_weights(), second.plain.get_weights(), strict=True)
+        for one, other in zip(first.stripped.get_weights(), second.stripped.get_weights(), strict=True)
     )
 
 
@@ -70,8 +70,8 @@ def test_output_names_are_those_of_the_model() -> None:
     model = small_cnn()
     recipe = Recipe(pruning=Pruning(), quantization=Quantization(), distillation=Distillation(), training=ONE_EPOCH)
     done = finetune(model, recipe, samples_for(model, labels=False))
-    assert done.trained.output_names == done.plain.output_names == model.output_names
-    assert done.trained.input_names == done.plain.input_names == model.input_names
+    assert done.trained.output_names == done.stripped.output_names == model.output_names
+    assert done.trained.input_names == done.stripped.input_names == model.input_names
 
 
 def test_labels_are_asked_for_where_the_loss_needs_them() -> None:

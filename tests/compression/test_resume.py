@@ -71,7 +71,7 @@ done = finetune(model, recipe, bright_bands(model, 512), checkpoint_dir=folder)
 print(json.dumps({
     "before": accuracy_of(model, bright_bands(model, 512, seed=1)),
     "accuracy": accuracy_of(done.trained, bright_bands(model, 512, seed=1)),
-    "sums": [float(abs(w).sum()) for w in done.plain.get_weights()],
+    "sums": [float(abs(w).sum()) for w in done.stripped.get_weights()],
 }))
 """
 

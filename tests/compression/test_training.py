@@ -9,7 +9,7 @@ import pytest
 
 from tests.compression.models import Int8File, L, bright_bands, samples_for, small_cnn
 from tfcompress.compression import finetune
-from tfcompress.compression.training.strided_convolutions import thinned_convolutions
+from tfcompress.compression.training.strided_convolutions import subsampled_convolutions
 from tfcompress.errors import InputError
 from tfcompress.recipe import Clustering, Pruning, Quantization, Recipe, Training
 from tfcompress.runtime import tf, tf_keras
@@ -32,7 +32,7 @@ def test_batch_normalization_may_train_on_and_the_file_still_computes_the_same()
     model = small_cnn()
     recipe = Recipe(quantization=Quantization(freeze_batch_norm=False), training=ONE_EPOCH)
     done = finetune(model, recipe, bright_bands(model, 64))
-    before, after = (one.get_layer("bn_1").moving_mean.numpy() for one in (model, done.plain))
+    before, after = (one.get_layer("bn_1").moving_mean.numpy() for one in (model, done.stripped))
     assert not np.allclose(before, after)
     file = Int8File(done.trained)
     inputs = next(bright_bands(model, 64, seed=1).batches(64)).inputs["image"]
@@ -83,7 +83,7 @@ def test_strided_1x1_convolutions_that_crash_onednn_are_trained() -> None:
     model = tf_keras.Model(inputs, L.Dense(2)(L.GlobalAveragePooling2D()(x)))
     images = np.random.default_rng(0).normal(size=(2, 60, 60, 5)).astype(np.float32)
     plain = np.asarray(model(images))
-    with thinned_convolutions(model):
+    with subsampled_convolutions(model):
         np.testing.assert_allclose(np.asarray(model(images)), plain, rtol=1e-5, atol=1e-6)
     done = finetune(model, Recipe(quantization=Quantization(), training=ONE_EPOCH), samples_for(model, 16))
     assert "convolution_op" not in vars(done.trained.get_layer("quant_thin").layer)

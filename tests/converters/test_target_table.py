@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 
 import tfcompress
 from tests.cli.test_commands import printed, printed_json
+from tests.converters.toy_target import ToyBrick
 from tfcompress.converters import DEFAULT_TARGETS, TARGETS, parse_targets
 from tfcompress.runtime import keras
 
@@ -58,7 +61,7 @@ def test_a_target_is_added_by_one_row(files: Path) -> None:
     assert (section["status"], section["files"], section["notes"]) == (
         "undecided",
         ["toy/toy.tflite"],
-        ["built from bricks"],
+        ["built from red bricks"],
     )
     assert section["diff"]["top1_agreement"] == 1.0
     assert report["targets"]["phone"]["status"] == "skipped"
@@ -80,6 +83,42 @@ def test_an_added_target_is_in_the_help_and_beside_the_others(files: Path) -> No
     assert "Toy brick" in text
     assert "bricks" in printed("inspect", files / "out/toy/toy.tflite", "--target=toy")[1]
     assert {path.name for path in (files / "out").iterdir()} >= {"toy", "phone"}
+
+
+@pytest.mark.usefixtures("toy")
+def test_options_of_an_added_target_are_set_by_a_flag_and_by_a_recipe(files: Path) -> None:
+    (files / "blue.json").write_text('{"toy": {"color": "blue", "brick_bytes": 50}}')
+    words = ["convert", files / "small.keras", "--targets=toy", f"--output={files / 'out'}", "--brick_bytes=10"]
+    report = printed_json(*words, f"--recipe={files / 'blue.json'}")
+    section = report["targets"]["toy"]
+    assert section["notes"] == ["built from blue bricks"]
+    assert section["figures"]["bricks"] == (files / "out/toy/toy.tflite").stat().st_size // 10
+    assert json.loads((files / "out/recipe.json").read_text())["toy"] == {"brick_bytes": 10, "color": "blue"}
+    assert report["recipe"]["toy"] == {"brick_bytes": 10, "color": "blue"}
+    assert "--recipe=" in report["command"]
+    first = (files / "out/report.json").read_bytes()
+    assert printed(*shlex.split(report["command"])[1:])[0] == 0
+    assert (files / "out/report.json").read_bytes() == first
+
+
+@pytest.mark.usefixtures("toy")
+def test_options_of_an_added_target_are_checked_and_documented() -> None:
+    assert "--brick_bytes BYTES" in printed("convert", "--help")[1]
+    assert tfcompress.Recipe(toy=ToyBrick(color="blue")).section(ToyBrick).color == "blue"
+    for text, said in [
+        ('{"toy": {"brick_bytes": 0}}', "expected at least 1"),
+        ('{"toy": {"colour": "blue"}}', "did you mean 'color'"),
+        ('{"toys": {}}', "did you mean 'toy'"),
+    ]:
+        with pytest.raises(tfcompress.RecipeError, match=re.escape(said)):
+            tfcompress.Recipe.from_json(text)
+
+
+def test_options_of_a_target_that_is_not_in_the_table_are_refused() -> None:
+    with pytest.raises(tfcompress.RecipeError, match="unknown key 'toy'"):
+        tfcompress.Recipe(toy=ToyBrick())
+    with pytest.raises(tfcompress.RecipeError, match=r"expected EdgeTpu\(\.\.\.\)"):
+        tfcompress.Recipe(edgetpu=ToyBrick())
 
 
 def test_a_table_row_that_is_no_target_of_that_name_is_a_programming_error(monkeypatch: pytest.MonkeyPatch) -> None:

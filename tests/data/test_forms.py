@@ -203,7 +203,7 @@ def test_classes_follow_the_models_order_where_it_is_given(tmp_path: Path) -> No
     assert open_data(tmp_path / "images", IMAGE, CLASS).class_names == ("cat", "dog")
     with pytest.raises(DataError, match="'dog' is none of the classes"):
         open_data(tmp_path / "images", IMAGE, CLASS, labels=["cat", "bird"])
-    with pytest.raises(InputError, match="one name a line, got cat"):
+    with pytest.raises(InputError, match="one name per line, got cat"):
         open_data(tmp_path / "images", IMAGE, CLASS, labels=["cat", "cat"])
 
 

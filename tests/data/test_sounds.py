@@ -53,7 +53,7 @@ def test_sounds_of_another_length_or_form_are_refused_with_the_remedy(tmp_path: 
     with pytest.raises(DataError, match="has 1 channels, the model takes 2"):
         list(open_data(tmp_path, STEREO, CLASS).batches(1))
     write(tmp_path / "a.wav", np.zeros(800), width=1)
-    with pytest.raises(DataError, match="8 bits a value"):
+    with pytest.raises(DataError, match="8 bits per value"):
         list(open_data(tmp_path, FLAT, CLASS).batches(1))
     (tmp_path / "a.wav").write_bytes(b"RIFF\xff\xff\xff\xffWAVEfmt ")
     with pytest.raises(DataError, match=r"not a readable \.wav"):

@@ -6,7 +6,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,22 +26,6 @@ def command(cnn: Path, output: Path) -> list[str]:
 
 def run(cnn: Path, output: Path, **options: Any) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command(cnn, output), capture_output=True, text=True, timeout=900, **options)
-
-
-@pytest.fixture
-def volume(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
-    """Mounts a file system of a given size at tmp_path/volume."""
-    folder = tmp_path / "volume"
-    folder.mkdir()
-
-    def mount(size: str) -> Path:
-        made = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
-        if os.geteuid() != 0 or subprocess.run(made, capture_output=True).returncode != 0:
-            pytest.skip("only root may mount, and not in every container")
-        return folder
-
-    yield mount
-    subprocess.run(["umount", "-l", str(folder)], capture_output=True)
 
 
 def test_kills_at_random_moments_leave_the_old_output_or_a_new_one(cnn_folder: Path, tmp_path: Path) -> None:

@@ -1,13 +1,12 @@
 """Wherever the output is: nothing of anybody's is lost, and a run that fails or is killed leaves the old one whole."""
 
-import os
 import random
 import resource
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -39,22 +38,6 @@ def names(folder: Path) -> list[str]:
 def without_exchange(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a file system without renameat2 RENAME_EXCHANGE."""
     monkeypatch.setattr(publishing, "_exchange", lambda first, second: False)
-
-
-@pytest.fixture
-def volume(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
-    """Mounts a file system of a given size at tmp_path/volume."""
-    folder = tmp_path / "volume"
-    folder.mkdir()
-
-    def mount(size: str) -> Path:
-        command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
-        if os.geteuid() != 0 or subprocess.run(command, capture_output=True).returncode != 0:
-            pytest.skip("only root may mount, and not in every container")
-        return folder
-
-    yield mount
-    subprocess.run(["umount", "-l", str(folder)], capture_output=True)
 
 
 @pytest.mark.parametrize("name", ["n" * 240, "\udcff\udcfe", "a b;c\n$d", "-rf"])

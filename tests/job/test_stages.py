@@ -14,10 +14,11 @@ import pytest
 
 import tfcompress
 from tfcompress.compression.training import training
+from tfcompress.converters.edgetpu.options import EdgeTpu
 from tfcompress.job import stages
 from tfcompress.job.stage import Stage, fingerprint_of
 from tfcompress.job.state import State
-from tfcompress.recipe import Clustering, EdgeTpu, PostTraining, Pruning, Quantization, Recipe, Training
+from tfcompress.recipe import Clustering, PostTraining, Pruning, Quantization, Recipe, Training
 from tfcompress.runtime import keras
 
 Ran = Counter[str]
@@ -148,6 +149,36 @@ def test_data_from_memory_counts_by_its_values_and_labels(files: Path, ran: Ran)
     assert made(ran) == {"convert/phone", "diff/phone"}
     convert(files, calibration=(x, y), preprocess=lambda value: value / 4)
     assert made(ran) == {"convert/phone", "diff/phone"}
+
+
+def test_remarks_made_while_something_was_kept_are_made_again(
+    files: Path, ran: Ran, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = keras.models.load_model(files / "small.keras")
+    with np.load(files / "data.npz") as data:
+        x = data["x"]
+        np.savez(files / "wrong.npz", x=x, y=(model.predict(x, verbose=0).argmax(axis=1) + 1) % 3)
+    with tfcompress.show_progress():
+        first = contents(convert(files, evaluation=files / "wrong.npz"))
+        said = capsys.readouterr().err
+        made(ran)
+        assert contents(convert(files, evaluation=files / "wrong.npz")) == first
+    assert made(ran) == set()
+    assert "no more than by chance" in json.loads(first["report.json"])["warnings"][0]
+    assert "no more than by chance" in " ".join(said.split())
+    assert capsys.readouterr().err == said
+
+
+def test_a_part_whose_diagnosis_failed_is_made_again(files: Path, ran: Ran, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*arguments: Any) -> Any:
+        raise RuntimeError("no layers today")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("tfcompress.accuracy_diff.harness.compare_layers", fails)
+        convert(files)
+    made(ran)
+    convert(files)
+    assert made(ran) == {"diff/phone"}
 
 
 def test_code_of_the_users_is_never_taken_for_what_it_was(files: Path, ran: Ran) -> None:

@@ -30,11 +30,11 @@ def test_pruned_and_quantization_aware_model_comes_back_with_its_trained_weights
     recipe = Recipe(pruning=pruning, quantization=Quantization(), training=Training(epochs=1, batch_size=16))
 
     done = finetune(model, recipe, samples)
-    back = to_keras3(done.plain)
+    back = to_keras3(done.stripped)
 
-    assert isinstance(done.plain, tf_keras.Model)
+    assert isinstance(done.stripped, tf_keras.Model)
     assert isinstance(back, keras.Model)
-    assert_close(outputs_of(back), outputs_of(done.plain))
+    assert_close(outputs_of(back), outputs_of(done.stripped))
     kernel = back.get_layer("first").get_weights()[0]
     assert np.mean(kernel == 0) >= 0.5
     assert not np.array_equal(kernel, before[0])

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 
+from benchmarks.custom_layers import CUSTOM_OBJECTS
 from benchmarks.table_load import entries, row
-from tests.load.custom_layers import CUSTOM_OBJECTS
 from tfcompress.load import load_model, to_keras3, to_tf_keras
 from tfcompress.runtime import keras
 

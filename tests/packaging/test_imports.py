@@ -1,6 +1,7 @@
 """`import tfcompress` and `--help` bring nothing heavy, and modules import each other in one direction only."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -29,9 +30,9 @@ LAYERS = [  # each may import those before it, never those after
     {
         "errors",
         "recipe",
-        "targets",
+        "compile_row",
+        "target_sections",
         "native_output",
-        "npu_chips",
         "console",
         "layer_names",
         "printable",
@@ -105,3 +106,8 @@ def test_the_top_level_folders_are_not_import_names(name: str) -> None:
     run = subprocess.run([sys.executable, "-c", f"import {name}"], cwd=ROOT, capture_output=True, text=True)
     assert run.returncode != 0
     assert f"import tfcompress.{name}" in run.stderr
+
+
+def test_benchmarks_import_nothing_from_tests() -> None:
+    for path in sorted((ROOT / "benchmarks").glob("*.py")):
+        assert not re.search(r"^\s*(from|import) tests\b", path.read_text(encoding="utf-8"), re.MULTILINE), path

@@ -28,7 +28,7 @@ PLAIN: dict[str, Any] = {
     "recipe": {"pruning": {"sparsity": 0.5}},
     "compression": {
         "stages": ["pruning"],
-        "steps": ["pruned to 50 % zeros (2 of 4, constant)", "Cloud TPU: bfloat16, 2 bytes a weight instead of 4"],
+        "steps": ["pruned to 50 % zeros (2 of 4, constant)", "Cloud TPU: bfloat16, 2 bytes per weight instead of 4"],
         "notes": ["not pruned: conv_1"],
     },
     "targets": {

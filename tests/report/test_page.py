@@ -15,7 +15,7 @@ from tests.report.sample import PLAIN, changed, report, with_targets
 from tfcompress.errors import MissingExtraError
 from tfcompress.report import DiffReport, Report, figures, render_html, render_inspection, render_terminal
 from tfcompress.report.html import environment
-from tfcompress.report.schema import CompileRow, Model
+from tfcompress.report.schema import CompileSection, Model
 
 
 class _Links(HTMLParser):
@@ -86,7 +86,8 @@ def test_names_are_escaped() -> None:
         "of them as a table", "Samples with another answer", "3 operators are mapped, 1 stay on the CPU",
         "out of memory", "v5e:2x2", "engine: litert", "abab", "prefers-color-scheme: dark", "@media print",
         "width=device-width", "pruned to 50 % zeros (2 of 4, constant)", "not pruned: conv_1",
-        "bfloat16, 2 bytes a weight instead of 4", "49.5 %", "223", "900 B", "phone/model.tflite", "(of the fine-tuned",
+        "bfloat16, 2 bytes per weight instead of 4", "49.5 %", "223", "900 B", "phone/model.tflite",
+        "(of the fine-tuned",
         "0.01 ms", "there is no command that does it again",
     ],
 )  # fmt: skip
@@ -210,4 +211,4 @@ def test_the_terminal_shows_what_inspect_found() -> None:
     assert "Dense" in text
     mapping = report().targets["edgetpu"].mapping
     assert "3 of 4 operators on the Edge TPU" in terminal(render_inspection({"mapping": mapping}))
-    assert "compiles" in terminal(render_inspection({"compile": [CompileRow(topology="v5e:2x2", ok=True)]}))
+    assert "compiles" in terminal(render_inspection({"compile": [CompileSection(topology="v5e:2x2", ok=True)]}))

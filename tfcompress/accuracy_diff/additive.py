@@ -15,7 +15,7 @@ __all__ = ["Statistics", "added", "as_tree", "from_tree", "total"]
 Statistics = Mapping[str, Any]
 
 
-def added(first: Statistics, second: Statistics) -> dict[str, Any]:
+def added(first: Statistics, second: Statistics) -> dict[str, object]:
     """Both together: extremes by their names (`largest_*`, `highest`, `lowest`), everything else summed."""
     return {name: _combined(name, first[name], second[name]) for name in first}
 
@@ -45,6 +45,6 @@ def as_tree(statistics: Statistics) -> dict[str, Any]:
     return {name: vars(value) if isinstance(value, ScoreTable) else value for name, value in statistics.items()}
 
 
-def from_tree(tree: Mapping[str, Any]) -> dict[str, Any]:
+def from_tree(tree: Mapping[str, object]) -> dict[str, object]:
     """The statistics of which `as_tree` made `tree`."""
     return {name: ScoreTable(**value) if isinstance(value, Mapping) else value for name, value in tree.items()}

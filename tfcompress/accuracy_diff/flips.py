@@ -116,9 +116,9 @@ class FlipKeeper:
         pictures = state.get("pictures", {})
         self._kept = []
         for i, (index, reference, candidate, label) in enumerate(state["figures"].tolist()):
-            known = None if state["unlabelled"][i] else label
+            label_or_none = None if state["unlabelled"][i] else label
             sure = state["sure"].reshape(-1, 2)[i].tolist()
-            self._kept.append(Flip(index, known, reference, candidate, sure[0], sure[1], pictures.get(str(i))))
+            self._kept.append(Flip(index, label_or_none, reference, candidate, sure[0], sure[1], pictures.get(str(i))))
 
 
 def _without_picture(flip: Flip) -> Flip:

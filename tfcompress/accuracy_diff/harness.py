@@ -23,7 +23,7 @@ from tfcompress.remarks import optional
 
 __all__ = ["compare"]
 
-LAYER_SAMPLES = 64  # enough for a layer's mean error: it has thousands of values a sample
+LAYER_SAMPLES = 64  # enough for a layer's mean error: it has thousands of values per sample
 
 
 def compare(
@@ -58,8 +58,8 @@ def compare(
             the sorted order of string labels.
         metrics: names of Keras metrics to count as well; see `KerasMetrics`.
         resume: file that holds the state, from which a killed pass continues to the same figures; None keeps nothing.
-        batch_size: samples a batch; None chooses by the input's size.
-        workers: threads beside the caller's; 1 means the caller's alone, None one a core.
+        batch_size: samples per batch; None chooses by the input's size.
+        workers: threads beside the caller's; 1 means the caller's alone, None one per core.
 
     Raises:
         DataError: labels that do not fit the model, or no samples.
@@ -83,9 +83,9 @@ def compare(
                 progress.save(run.state())
         if layers and resume is not None:
             progress.save(run.state())
-        found = _layers_and_causes(made_from or reference, reference, candidates, data, seed) if layers else {}
+        by_candidate = _layers_and_causes(made_from or reference, reference, candidates, data, seed) if layers else {}
     progress.remove()
-    return run.result(max_accuracy_drop, found)
+    return run.result(max_accuracy_drop, by_candidate)
 
 
 def _layers_and_causes(
@@ -99,12 +99,12 @@ def _layers_and_causes(
     if data.count is not None and data.indices is None and data.count > LAYER_SAMPLES:
         chosen = np.random.default_rng(seed).choice(data.count, LAYER_SAMPLES, replace=False)
         few = data.select([int(index) for index in chosen])
-    found: dict[str, tuple[tuple[LayerDiff, ...], tuple[Cause, ...]]] = {}
+    by_candidate: dict[str, tuple[tuple[LayerDiff, ...], tuple[Cause, ...]]] = {}
     for name, candidate in candidates.items():
         with optional(f"{name}: the diff of its layers"):
             rows = compare_layers(made_from, candidate, few)
-            found[name] = rows, ()
+            by_candidate[name] = rows, ()
             if rows and isinstance(candidate, LiteRtRunner):
                 with optional(f"{name}: the causes of its error"):
-                    found[name] = rows, find_causes(made_from, candidate, rows, few, original.keras_model)
-    return found
+                    by_candidate[name] = rows, find_causes(made_from, candidate, rows, few, original.keras_model)
+    return by_candidate

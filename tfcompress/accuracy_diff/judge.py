@@ -83,8 +83,8 @@ class OutputJudge:
         for model, values in outputs.items():
             group = self._groups[model]
             new = self.task.statistics(values, truth, inputs)
-            known = group.get(number % GROUPS)
-            group[number % GROUPS] = new if known is None else added(known, new)
+            so_far = group.get(number % GROUPS)
+            group[number % GROUPS] = new if so_far is None else added(so_far, new)
             self._keras[model].update(values, truth, inputs)
         for model, values in outputs.items():
             if model:
@@ -112,11 +112,11 @@ class OutputJudge:
             self._flips[model].add(start, (answers[0], answers[1]), (sure[0], sure[1]), truth, inputs)
 
     def _answers(self, outputs: np.ndarray) -> np.ndarray | None:
-        found = self.task.answers(outputs)
+        answers = self.task.answers(outputs)
         may_be_logits = self.task.name != "autoencoder" and outputs.ndim == 2 and outputs.shape[1] > 1
-        if found is None and not self.labelled and may_be_logits:
+        if answers is None and not self.labelled and may_be_logits:
             return argmax_answers(outputs)  # without labels nothing says that they are not
-        return found
+        return answers
 
     @property
     def samples(self) -> int:
@@ -226,8 +226,8 @@ class OutputJudge:
             return None
         groups = self._groups[""] if len(self._groups[""]) > 1 else {}
         left_out = [self._drop(model, without=group) for group in groups]
-        known = [value for value in left_out if value is not None]
-        return jackknife_interval(drop, known) if len(known) == len(left_out) else None
+        values = [value for value in left_out if value is not None]
+        return jackknife_interval(drop, values) if len(values) == len(left_out) else None
 
     def _agreement(self, model: str) -> float | None:
         pair = self._pairs.get(model)
@@ -247,8 +247,8 @@ class OutputJudge:
         return samples_needed((table.lost + table.gained) / table.samples, limit - drop)
 
 
-def _plus(known: Statistics | None, new: Statistics) -> Statistics:
-    return new if known is None else added(known, new)
+def _plus(so_far: Statistics | None, new: Statistics) -> Statistics:
+    return new if so_far is None else added(so_far, new)
 
 
 def _pair_statistics(reference: np.ndarray, candidate: np.ndarray, truth: np.ndarray | None) -> dict[str, Any]:

@@ -118,27 +118,29 @@ def _made(name: str, task: str, classes: int) -> Any:
     if ":" in name:
         return import_attribute(name, "--metrics")()
     yes_or_no = task in ("binary", "multi_label") or classes == 1
-    known = SHORT.get(name.lower(), name)
-    kind = _named(BY_OUTPUT[known][0 if yes_or_no else 1] if known in BY_OUTPUT else known, name)
+    keras_name = SHORT.get(name.lower(), name)
+    kind = _named(BY_OUTPUT[keras_name][0 if yes_or_no else 1] if keras_name in BY_OUTPUT else keras_name, name)
     if not inspect.isclass(kind):
         return keras.metrics.MeanMetricWrapper(kind, name=name)
     arguments = inspect.signature(kind).parameters
-    told = {key: value for key, value in {"num_classes": classes, "sparse_y_pred": False}.items() if key in arguments}
-    needed = [key for key, item in arguments.items() if item.default is item.empty and key not in told]
+    settings = {
+        key: value for key, value in {"num_classes": classes, "sparse_y_pred": False}.items() if key in arguments
+    }
+    needed = [key for key, item in arguments.items() if item.default is item.empty and key not in settings]
     if needed:
         raise RecipeError(
             f"--metrics={name}: needs {', '.join(needed)}; give package.module:function of one that makes the metric"
         )
-    return kind(**told)
+    return kind(**settings)
 
 
-def _named(name: str, given: str) -> Any:
+def _named(name: str, given: str) -> object:
     """The class or function of a name, in snake case too; a class first, as `AUC` and `auc` are the same."""
     plain = name.replace("_", "").lower()
-    for key, found in vars(keras.metrics).items():
-        is_metric = inspect.isclass(found) and issubclass(found, keras.metrics.Metric) and key not in NOT_OF_LABELS
+    for key, value in vars(keras.metrics).items():
+        is_metric = inspect.isclass(value) and issubclass(value, keras.metrics.Metric) and key not in NOT_OF_LABELS
         if is_metric and key.lower() == plain:
-            return found
+            return value
     function = getattr(keras.metrics, name, None)
     if not inspect.isfunction(function) or name in ("get", "serialize", "deserialize"):
         raise RecipeError(f"--metrics={given}: Keras has no such metric; see keras.io/api/metrics for the names")

@@ -66,9 +66,9 @@ def class_indices(
 def _from_names(labels: np.ndarray, class_names: Sequence[str] | None, where: str) -> np.ndarray:
     if class_names is None:
         raise DataError(f"{where}: labels are strings; say what the classes are called, in the model's order")
-    known = {name: index for index, name in enumerate(class_names)}
+    numbers = {name: index for index, name in enumerate(class_names)}
     texts = [value.decode() if isinstance(value, bytes) else str(value) for value in labels.ravel()]
-    unknown = next((text for text in texts if text not in known), None)
+    unknown = next((text for text in texts if text not in numbers), None)
     if unknown is not None:
         raise DataError(f"{where}: label {unknown!r} is not a class, expected one of {', '.join(class_names)}")
-    return np.array([known[text] for text in texts], np.int64).reshape(labels.shape)
+    return np.array([numbers[text] for text in texts], np.int64).reshape(labels.shape)

@@ -20,7 +20,7 @@ import numpy as np
 from tfcompress.accuracy_diff.runners import Arrays, as_float32, in_fixed_batches
 from tfcompress.errors import ModelError, one_line
 from tfcompress.graphs.tflite import read_tflite
-from tfcompress.graphs.tflite.interpreter import CANNOT_RUN, new_interpreter
+from tfcompress.graphs.tflite.interpreter import CANNOT_RUN, Interpreter, new_interpreter
 from tfcompress.graphs.tflite.quantization import dequantize, quantize
 from tfcompress.load import admit
 from tfcompress.model import TensorInfo
@@ -72,7 +72,7 @@ class LiteRtRunner:
     Args:
         model: the file's path, which then goes through the door, or its content.
         name: for messages; None takes the path.
-        workers: how many batches may run at a time, each in an interpreter of its own; None means one a core.
+        workers: how many batches may run at a time, each in an interpreter of its own; None means one per core.
         reference: compute with LiteRT's reference kernels, and where they lack an operator with LiteRT's own; else
             XNNPACK computes what it can.
 
@@ -92,7 +92,7 @@ class LiteRtRunner:
         self.outputs = tuple(port.info for port in self._outputs)
         # None stands for an interpreter that the thread that needs it will make: packing the weights of a large file
         # takes as long as several samples.
-        self._idle: queue.LifoQueue[Any] = queue.LifoQueue()
+        self._idle: queue.LifoQueue[Interpreter | None] = queue.LifoQueue()
         for each in [None] * ((workers or os.cpu_count() or 1) - 1) + [first]:
             self._idle.put(each)
         self._sizes: dict[int, tuple[tuple[int, ...], ...]] = {}  # input shapes that an interpreter is set up for
@@ -144,17 +144,17 @@ class LiteRtRunner:
 
     @cached_property
     def _cached_batch(self) -> int:
-        """How many samples a call may have for its largest activation to stay in the cache: a power of two."""
+        """How many samples per call may have for its largest activation to stay in the cache: a power of two."""
         largest = max(tensor.bytes for tensor in read_tflite(self.content).main.tensors if tensor.data is None)
         return 1 << (max(1, CACHED_BYTES // max(1, largest)).bit_length() - 1)
 
-    def _can_batch(self, interpreter: Any, stored: Mapping[str, np.ndarray]) -> bool:
+    def _can_batch(self, interpreter: Interpreter, stored: Mapping[str, np.ndarray]) -> bool:
         """Whether a resized batch gives what one sample at a time gives; tried once, on real samples."""
         if self._batches is None:
             self._batches = self._try_batch(interpreter, {name: array[:3] for name, array in stored.items()})
         return self._batches
 
-    def _try_batch(self, interpreter: Any, stored: dict[str, np.ndarray]) -> bool:
+    def _try_batch(self, interpreter: Interpreter, stored: dict[str, np.ndarray]) -> bool:
         single = in_fixed_batches(lambda piece: self._invoke(interpreter, piece), stored, 1)
         try:
             batched = self._invoke(interpreter, stored)
@@ -165,7 +165,7 @@ class LiteRtRunner:
             return False
         return all(_same(single[name], batched[name]) for name in single)
 
-    def _invoke(self, interpreter: Any, stored: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def _invoke(self, interpreter: Interpreter, stored: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         shapes = tuple(stored[port.name].shape for port in self._inputs)
         if self._sizes.get(id(interpreter)) != shapes:
             for port, shape in zip(self._inputs, shapes, strict=True):
@@ -186,7 +186,7 @@ def _read(path: Path) -> bytes:
         raise ModelError(f"{path}: cannot be read: {error.strerror}") from None
 
 
-def _ports(interpreter: Any) -> tuple[list[_Port], list[_Port]]:
+def _ports(interpreter: Interpreter) -> tuple[list[_Port], list[_Port]]:
     """Inputs and outputs with the signature's names where there is one signature."""
     names = _signature_names(interpreter)
     inputs = [_port(detail, names) for detail in interpreter.get_input_details()]
@@ -194,7 +194,7 @@ def _ports(interpreter: Any) -> tuple[list[_Port], list[_Port]]:
     return inputs, outputs
 
 
-def _signature_names(interpreter: Any) -> dict[int, str]:
+def _signature_names(interpreter: Interpreter) -> dict[int, str]:
     """{tensor index: name in the signature}; empty where the file has none or several."""
     signatures = interpreter.get_signature_list()
     if len(signatures) != 1:

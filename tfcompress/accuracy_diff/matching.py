@@ -41,12 +41,12 @@ def input_names(runner: Runner, given: Arrays, *, reference: Runner | None, wher
             f"{runner.name}: has {len(names)} inputs ({', '.join(names)}), "
             f"{where} has {len(given)} ({', '.join(given)})"
         )
-    found = same_names(names, list(given))
-    if found is None:
-        found = _proven_order(runner, names, given, reference) or dict(zip(names, given, strict=True))
+    pairs = same_names(names, list(given))
+    if pairs is None:
+        pairs = _proven_order(runner, names, given, reference) or dict(zip(names, given, strict=True))
     for info in runner.inputs:
-        _check_shape(runner, info, given[found[info.name]], where)
-    return found
+        _check_shape(runner, info, given[pairs[info.name]], where)
+    return pairs
 
 
 def inputs_for(runner: Runner, given: Arrays, names: Mapping[str, str]) -> dict[str, np.ndarray]:
@@ -116,9 +116,9 @@ def outputs_as(wanted: Arrays, given: Arrays, *, who: str) -> dict[str, str]:
     """
     if len(given) != len(wanted):
         raise ModelError(f"{who}: has {len(given)} outputs ({', '.join(given)}), the reference has {', '.join(wanted)}")
-    found = same_names(list(wanted), list(given))
-    if found is not None and all(wanted[name].shape == given[own].shape for name, own in found.items()):
-        return found
+    by_name = same_names(list(wanted), list(given))
+    if by_name is not None and all(wanted[name].shape == given[own].shape for name, own in by_name.items()):
+        return by_name
     pairs = sorted(
         (_distance(value, other), place, own_place, name, own)
         for place, (name, value) in enumerate(wanted.items())
@@ -147,11 +147,11 @@ def labels_for(
         DataError: a label belongs to no output.
     """
     positions = {info.name: index for index, info in enumerate(data_outputs)}
-    found: dict[str, np.ndarray] = {}
+    by_output: dict[str, np.ndarray] = {}
     for given, value in labels.items():
         position = positions.get(given, 0 if len(labels) == 1 else len(names))
         name = given if given in names else names[position] if position < len(names) else None
         if name is None:
             raise DataError(f"{where}: label {given!r} belongs to no output, the model has {', '.join(names)}")
-        found[name] = value
-    return found
+        by_output[name] = value
+    return by_output

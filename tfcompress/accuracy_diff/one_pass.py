@@ -114,19 +114,19 @@ class Pass:
 
     def _sorted_names(self, classes: int) -> list[str]:
         """The different string labels in sorted order, as class folders are numbered; a pass of its own."""
-        found: set[str] = set()
+        labels: set[str] = set()
         for batch in self._data.batches(256):
             for values in batch.labels.values():
                 if is_text(values):
-                    found |= {v.decode() if isinstance(v, bytes) else str(v) for v in values.ravel()}
-        if len(found) != classes:
+                    labels |= {v.decode() if isinstance(v, bytes) else str(v) for v in values.ravel()}
+        if len(labels) != classes:
             raise DataError(
-                f"{self._data.name}: {len(found)} different string labels, the model has {classes} classes; "
+                f"{self._data.name}: {len(labels)} different string labels, the model has {classes} classes; "
                 "say what the classes are called, in the model's order"
             )
-        return sorted(found)
+        return sorted(labels)
 
-    def result(self, limit: float, found: Found) -> Comparison:
+    def result(self, limit: float, layers: Found) -> Comparison:
         """The figures of the whole pass."""
         judges = list(self._judges.values())
         primary = next((judge for judge in judges if judge.labelled), judges[0])
@@ -140,7 +140,7 @@ class Pass:
         )
         self._remark_on_chance(primary, reference)
         nothing: tuple[tuple[LayerDiff, ...], tuple[Cause, ...]] = ((), ())
-        results = {name: self._candidate(primary, name, limit, *found.get(name, nothing)) for name in self._candidates}
+        results = {name: self._candidate(primary, name, limit, *layers.get(name, nothing)) for name in self._candidates}
         return Comparison(reference, results)
 
     def _remark_on_chance(self, primary: OutputJudge, reference: ReferenceResult) -> None:
@@ -158,11 +158,11 @@ class Pass:
             )
 
     def _metrics(self, primary: OutputJudge, model: str) -> Metrics:
-        found = dict(primary.metrics(model))
+        metrics = dict(primary.metrics(model))
         for name, judge in self._judges.items():
             if judge is not primary:
-                found |= {f"{name}/{key}": value for key, value in judge.metrics(model).items()}
-        return found
+                metrics |= {f"{name}/{key}": value for key, value in judge.metrics(model).items()}
+        return metrics
 
     def _candidate(
         self, primary: OutputJudge, model: str, limit: float, layers: tuple[LayerDiff, ...], causes: tuple[Cause, ...]

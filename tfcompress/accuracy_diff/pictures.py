@@ -41,7 +41,7 @@ def _to_bytes(values: np.ndarray) -> np.ndarray:
 
 
 def _png(pixels: np.ndarray) -> bytes:
-    """PNG specification (W3C), 8 bits a channel, grey or RGB, every row with filter 0."""
+    """PNG specification (W3C), 8 bits per channel, grey or RGB, every row with filter 0."""
     height, width, channels = pixels.shape
     header = struct.pack(">IIBBBBB", width, height, 8, 2 if channels == 3 else 0, 0, 0, 0)
     rows = b"".join(b"\0" + row.tobytes() for row in pixels)

@@ -92,12 +92,12 @@ def _is_ours(path: Path) -> bool:
         return False
 
 
-def _flat(tree: Tree, above: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _flat(tree: Tree, above: str = "") -> dict[str, object]:
+    flat: dict[str, Any] = {}
     for name, value in tree.items():
         path = f"{above}{SEPARATOR}{name}" if above else name
-        found |= _flat(value, path) if isinstance(value, Mapping) else {path: value}
-    return found
+        flat |= _flat(value, path) if isinstance(value, Mapping) else {path: value}
+    return flat
 
 
 def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
@@ -111,7 +111,7 @@ def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
     return tree
 
 
-def fingerprint(runners: Mapping[str, Runner], data: Samples, batch_size: int, settings: Mapping[str, Any]) -> str:
+def fingerprint(runners: Mapping[str, Runner], data: Samples, batch_size: int, settings: Mapping[str, object]) -> str:
     """A hash of all that the figures of a pass depend on.
 
     Args:

@@ -164,10 +164,10 @@ class SavedModelRunner:
         """
         same = [each for each in self._loaded.signatures.values() if self._takes_the_same(each)]
         sizes = {self._fixed(each): each for each in same}
-        known = sorted(size for size in sizes if size is not None)
-        if self._batch is not None or not known:
+        fixed_sizes = sorted(size for size in sizes if size is not None)
+        if self._batch is not None or not fixed_sizes:
             return self.function, self._batch
-        size = max((size for size in known if size <= most), default=known[0])
+        size = max((size for size in fixed_sizes if size <= most), default=fixed_sizes[0])
         return sizes[size], size
 
     def _takes_the_same(self, signature: Any) -> bool:
@@ -181,8 +181,8 @@ class SavedModelRunner:
         if wanted is None:
             wanted = "serving_default" if "serving_default" in signatures else next(iter(signatures), None)
         if wanted not in signatures:
-            known = ", ".join(signatures) or "none"
-            raise ModelError(f"{self.name}: no signature {wanted or 'serving_default'!r}, the SavedModel has {known}")
+            choices = ", ".join(signatures) or "none"
+            raise ModelError(f"{self.name}: no signature {wanted or 'serving_default'!r}, the SavedModel has {choices}")
         return signatures[wanted]
 
     def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
@@ -214,7 +214,7 @@ class CallableRunner:
 
     def __init__(
         self,
-        function: Callable[..., Any],
+        function: Callable[..., object],
         *,
         name: str | None = None,
         inputs: tuple[TensorInfo, ...] | None = None,

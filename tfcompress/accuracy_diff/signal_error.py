@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
@@ -13,7 +12,7 @@ LARGEST_SQNR_DB = 200.0  # beyond float32's own resolution: reported for identic
 TINY = 1e-12
 
 
-def signal_statistics(reference: np.ndarray, candidate: np.ndarray) -> dict[str, Any]:
+def signal_statistics(reference: np.ndarray, candidate: np.ndarray) -> dict[str, object]:
     """Additive statistics of one batch.
 
     Args:

@@ -17,7 +17,7 @@ from tfcompress.data import Batch, Samples
 
 __all__ = ["Answered", "answered_batches", "batch_size_for"]
 
-MOST_VALUES = 1 << 21  # input values a batch: what an interpreter needs for its activations grows with it
+MOST_VALUES = 1 << 21  # input values per batch: what an interpreter needs for its activations grows with it
 LARGEST_BATCH = 128
 
 
@@ -49,9 +49,9 @@ def answered_batches(
     Args:
         runners: by the names under which the outputs come back; the first is the reference.
         data: read once.
-        batch_size: samples a batch.
+        batch_size: samples per batch.
         done: how many batches an earlier pass has counted: they are left out, but for the first, which always comes.
-        workers: threads beside the caller's, which reads the data; 1 means the caller's alone, None one a core.
+        workers: threads beside the caller's, which reads the data; 1 means the caller's alone, None one per core.
     """
     names = _input_names(runners, data)
     batches = (batch for number, batch in enumerate(data.batches(batch_size)) if number == 0 or number >= done)

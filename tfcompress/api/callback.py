@@ -8,6 +8,7 @@ from typing import Any
 
 from tfcompress import console
 from tfcompress.errors import TfCompressError
+from tfcompress.graphs.keras.protocols import KerasModel
 from tfcompress.job.conversion import Conversion, convert
 from tfcompress.runtime import keras, tf_keras
 
@@ -34,14 +35,14 @@ class ConvertAtEnd(keras.callbacks.Callback, tf_keras.callbacks.Callback):
     def __init__(
         self, output: str | Path, *, then: Callable[[Conversion], object] | None = None, **options: Any
     ) -> None:
-        self.params: dict[str, Any] = {}
+        self.params: dict[str, object] = {}
         self.validation_data = None
         self._chief_worker_only = None
         self._supports_tf_logs = True
         self._output, self._then, self._options = output, then, options
         self.conversion: Conversion | None = None
 
-    def set_model(self, model: Any) -> None:
+    def set_model(self, model: KerasModel) -> None:
         """Called by Keras."""
         self.model = model
 

@@ -12,6 +12,7 @@ from tfcompress.compression import finetune, start_strategy
 from tfcompress.data import Data, open_data
 from tfcompress.data.preprocess import Preprocess
 from tfcompress.errors import InputError, one_line
+from tfcompress.graphs.keras.protocols import KerasModel
 from tfcompress.interruption import stoppable
 from tfcompress.job.options import CompressOptions
 from tfcompress.job.output_folder import explained
@@ -71,12 +72,12 @@ def compress(
         data = open_data(train, loaded.inputs, loaded.outputs, flag="train", **options.reading)
         folder = None if checkpoints is None else Path(checkpoints)
         done = finetune(loaded.keras_model, recipe, data, seed=seed, checkpoint_dir=folder)
-        plain = to_keras3(done.plain) if isinstance(loaded.keras_model, keras.Model) else done.plain
+        plain = to_keras3(done.stripped) if isinstance(loaded.keras_model, keras.Model) else done.stripped
         _save_whole(plain, path)
     return {"output": str(path), "notes": list(done.notes)}
 
 
-def _check_file(path: Path, model: Any) -> None:
+def _check_file(path: Path, model: KerasModel) -> None:
     if path.suffix != ".keras":
         raise InputError(f"--output={path}: expected a file name that ends in .keras")
     try:

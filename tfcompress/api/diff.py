@@ -63,10 +63,10 @@ def diff(
             )
             for model in (reference, candidate)
         )
-        known = first if first.inputs else second  # a function takes what the other model takes
-        if not known.inputs:
+        described = first if first.inputs else second  # a function takes what the other model takes
+        if not described.inputs:
             raise InputError(f"{first.name} and {second.name}: two functions; one of the two must be a model")
-        data = open_data(evaluation, known.inputs, known.outputs, flag="evaluation", **options.reading)
+        data = open_data(evaluation, described.inputs, described.outputs, flag="evaluation", **options.reading)
         compared = compare(
             first,
             {"candidate": second},

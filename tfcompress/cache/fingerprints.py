@@ -133,10 +133,10 @@ def surroundings() -> tuple[str, str, tuple[tuple[str, str | None], ...]]:
 
 def versions_of(packages: Sequence[str]) -> dict[str, str | None]:
     """{package: version}; None for one that is not installed."""
-    found: dict[str, str | None] = {}
+    versions: dict[str, str | None] = {}
     for package in packages:
         try:
-            found[package] = importlib.metadata.version(package)
+            versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
-            found[package] = None
-    return found
+            versions[package] = None
+    return versions

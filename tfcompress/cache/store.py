@@ -144,12 +144,12 @@ def _checksum(content: bytes, key: str) -> bytes:
 
 def _entries(folder: Path) -> list[tuple[float, int, Path]]:
     """(time of last use, bytes, path) of every entry; partial files that a killed process left are removed."""
-    found = []
+    entries = []
     for path in folder.glob("??/*"):
         with contextlib.suppress(OSError):
             status = path.stat()
             if not path.name.endswith(PARTIAL):
-                found.append((status.st_mtime, status.st_size, path))
+                entries.append((status.st_mtime, status.st_size, path))
             elif time.time() - status.st_mtime > ABANDONED_SECONDS:
                 path.unlink()
-    return found
+    return entries

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+from pathlib import Path
 from typing import NoReturn
 
 from absl import app
@@ -74,7 +75,7 @@ def _done(parsed: argparse.Namespace) -> int:
     try:
         options = checked_options(parsed)
         with native_output.silenced():
-            if parsed.command in _LOADING:
+            if parsed.command in _LOADING and not _was_admitted(options):
                 from tfcompress.load.safety.cage_client import start_early
 
                 start_early()
@@ -85,6 +86,18 @@ def _done(parsed: argparse.Namespace) -> int:
     except Stopped as stop:
         _say(f"tfcompress {parsed.command}: ended by {stop}; the output is the old one or the new one, whole")
         return stop.exit_code
+
+
+def _was_admitted(options: object) -> bool:
+    """Whether the cache knows that the model of a conversion was tried before."""
+    from tfcompress.cache import open_store, using
+    from tfcompress.job.options import ConvertOptions
+    from tfcompress.load.door import was_admitted
+
+    if not isinstance(options, ConvertOptions) or not isinstance(options.model, str):
+        return False
+    with using(open_store(options.cache_dir, no_cache=options.no_cache)):
+        return was_admitted(Path(options.model))
 
 
 def _say(line: str) -> None:

@@ -36,7 +36,7 @@ from tfcompress.report import (
     write_tensorboard,
 )
 from tfcompress.report.ci import render_junit, render_markdown
-from tfcompress.report.schema import CompileRow, ConfigurationMapping, DeviceMapping
+from tfcompress.report.schema import CompileSection, ConfigurationMapping, DeviceMapping
 from tfcompress.typed_json import from_plain
 
 __all__ = ["compress", "convert", "demo", "diff", "inspect", "pack", "unpack", "verify"]
@@ -73,7 +73,7 @@ def _finish(result: tfcompress.Conversion, parsed: argparse.Namespace) -> int:
         _print_json(result.report)
     else:
         _print(render_terminal(result.result))
-        _print(f"wrote {result.output}: report.html, report.json, manifest.json and a folder a target")
+        _print(f"wrote {result.output}: report.html, report.json, manifest.json and a folder per target")
     return result.exit_code
 
 
@@ -131,10 +131,10 @@ def _admit(path: Path, options: InspectOptions) -> None:
 
 def _typed(facts: dict[str, Any]) -> dict[str, Any]:
     """The facts with the parts that report.json has too as their dataclasses, where they have that form."""
-    kinds = {"mapping": ConfigurationMapping, "compile": CompileRow}
+    kinds = {"mapping": ConfigurationMapping, "compile": CompileSection}
     try:
         if "models" in facts:
-            return {**facts, "models": [{**one, **_typed(one)} for one in facts["models"]]}
+            return {**facts, "models": [{**model, **_typed(model)} for model in facts["models"]]}
         for key, kind in kinds.items():
             if isinstance(facts.get(key), list):
                 return {key: [from_plain(kind, row, key, gather=True) for row in facts[key]]}
@@ -143,7 +143,7 @@ def _typed(facts: dict[str, Any]) -> dict[str, Any]:
         return facts
 
 
-def _inspected(path: Path, options: InspectOptions) -> dict[str, Any]:
+def _inspected(path: Path, options: InspectOptions) -> dict[str, object]:
     if options.edgetpu_log:
         from tfcompress.converters.edgetpu import parse_compiler_log
 
@@ -172,7 +172,7 @@ def _inspected(path: Path, options: InspectOptions) -> dict[str, Any]:
     return {**tfcompress.inspect_model(model), "bit_widths": _bit_widths(model, options)}
 
 
-def _together(paths: list[Path], options: InspectOptions) -> dict[str, Any]:
+def _together(paths: list[Path], options: InspectOptions) -> dict[str, object]:
     """Several files that share one device."""
     assert options.target is not None
     inspect_together = TARGETS[options.target].inspect_together
@@ -255,6 +255,6 @@ def _print(what: Any) -> None:
         console.SafeConsole(stream, soft_wrap=isinstance(what, str)).print(what)
 
 
-def _print_json(value: Any) -> None:
+def _print_json(value: object) -> None:
     with native_output.results() as stream:
         print(json.dumps(value, indent=2, allow_nan=False), file=stream)

@@ -123,14 +123,14 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, command in COMMANDS.items():
         text = command.help
-        one = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".", allow_abbrev=False)
-        add_options(one, PrintOptions)
-        add_options(one, command.options)
+        child = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".", allow_abbrev=False)
+        add_options(child, PrintOptions)
+        add_options(child, command.options)
         if command.summaries:
-            add_options(one, SummaryOptions)
+            add_options(child, SummaryOptions)
         for section, title in command.sections():
-            add_recipe_flags(one, section, title)
-        one.set_defaults(parser=one)
+            add_recipe_flags(child, section, title)
+        child.set_defaults(parser=child)
     return parser
 
 
@@ -143,8 +143,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parsed, unknown = build_parser().parse_known_args(arguments)
     if unknown:
         flag = re.split("[= ]", unknown[0])[0]
-        known = [word for action in parsed.parser._actions for word in action.option_strings]
-        close = difflib.get_close_matches(flag.replace("-", "_").replace("__", "--", 1), known, n=1)
+        flags = [word for action in parsed.parser._actions for word in action.option_strings]
+        close = difflib.get_close_matches(flag.replace("-", "_").replace("__", "--", 1), flags, n=1)
         advice = f"; did you mean {close[0]}?" if close else ""
         parsed.parser.error(f"unrecognized argument {unknown[0]}{advice}")
     return parsed

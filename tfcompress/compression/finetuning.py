@@ -38,13 +38,13 @@ class Compressed:
 
     Attributes:
         trained: the tf_keras model as trained: quantization-aware, with wrappers, where the recipe quantizes; else the
-            same as `plain`.
-        plain: without wrappers, trained float weights, zeros and clusters intact.
+            same as `stripped`.
+        stripped: without wrappers, trained float weights, zeros and clusters intact.
         notes: for people: what was left out and why.
     """
 
     trained: Any
-    plain: Any
+    stripped: Any
     notes: tuple[str, ...]
 
 
@@ -87,7 +87,7 @@ def finetune(
     *,
     seed: int = 0,
     checkpoint_dir: Path | None = None,
-    distil_from: Any = None,
+    teacher: Any = None,
     fingerprint: str | None = None,
 ) -> Compressed:
     """Compress a model by training: each training section of the recipe in turn, for its own or `training.epochs`.
@@ -101,8 +101,8 @@ def finetune(
         train: streamed; labels are needed unless the recipe distils with weight 1.
         seed: of shuffling, dropout and clustering.
         checkpoint_dir: training state is kept here after each epoch, and logs for TensorBoard; None keeps none.
-        distil_from: the teacher of distillation; None means `model` as it is before training.
-        fingerprint: of all that `model`, `distil_from` and `train` were made from: with one, the store in use (see
+        teacher: what distillation trains towards, in place of `model` as it is before training; None takes `model`.
+        fingerprint: of all that `model`, `teacher` and `train` were made from: with one, the store in use (see
             `tfcompress.cache`) keeps what each stage trained, and trains it again only where something else is asked
             for.  None keeps nothing.
 
@@ -118,18 +118,18 @@ def finetune(
     run = Run(recipe.training, train, seed, strategy, steps, checkpoint_dir, own)
     key, notes, trained = fingerprint, list[str](), current
     with deterministic(seed):
-        source = current if distil_from is None else _tf_keras_model(distil_from)
-        teacher = lower(source) if recipe.distillation is not None else None
+        source = current if teacher is None else _tf_keras_model(teacher)
+        lowered_teacher = lower(source) if recipe.distillation is not None else None
         section = recipe.quantization
         only_quantized = _stages(recipe) == ["quantization"] and section and section.freeze_batch_norm
-        if source is current and teacher is not None and only_quantized:
-            current = teacher  # lowering once is enough
+        if source is current and lowered_teacher is not None and only_quantized:
+            current = lowered_teacher  # lowering once is enough
         for stage in _stages(recipe):
             training = _training_of(stage, recipe)
 
             def make(stage: str = stage, current: Any = current, training: Training = training) -> Any:
                 own = replace(recipe, training=training)
-                wrapped = _wrapped(stage, current, teacher, own, train, steps * training.epochs)
+                wrapped = _wrapped(stage, current, lowered_teacher, own, train, steps * training.epochs)
                 notes.extend(wrapped.notes)
                 return wrapped.model
 
@@ -143,14 +143,14 @@ def finetune(
 
 def _stages(recipe: Recipe) -> list[str]:
     sections = {"pruning": recipe.pruning, "clustering": recipe.clustering, "quantization": recipe.quantization}
-    found = [name for name, section in sections.items() if section is not None]
-    if not found and recipe.distillation is not None:
+    names = [name for name, section in sections.items() if section is not None]
+    if not names and recipe.distillation is not None:
         return ["distillation"]
-    if not found:
+    if not names:
         raise RecipeError(
             "recipe: nothing to train; give it a pruning, clustering, quantization or distillation section"
         )
-    return found
+    return names
 
 
 def _training_of(stage: str, recipe: Recipe) -> Training:

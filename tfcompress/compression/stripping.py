@@ -28,10 +28,10 @@ def strip(model: KerasModel) -> Any:
     copies = Copies()
     weights: list[tuple[Any, list[np.ndarray]]] = []
 
-    def unwrapped(layer: Any) -> Any:
+    def unwrapped(layer: Any) -> Layer:
         inner = layer.layer
-        weights.append((made := type(inner).from_config(inner.get_config()), _weights_inside(layer)))
-        return made
+        weights.append((plain_layer := type(inner).from_config(inner.get_config()), _weights_inside(layer)))
+        return plain_layer
 
     def emit(call: Call) -> Any:
         layer = call.layer

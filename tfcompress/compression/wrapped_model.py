@@ -7,7 +7,7 @@ from typing import Any
 
 from tfcompress.compression.sparsity.pruning import PruneWrapper
 from tfcompress.compression.training.objective import Objective
-from tfcompress.compression.training.strided_convolutions import thinned_convolutions
+from tfcompress.compression.training.strided_convolutions import subsampled_convolutions
 from tfcompress.runtime import tf, tf_keras, tfmot
 
 __all__ = ["WrappedModel"]
@@ -41,10 +41,10 @@ class WrappedModel(tf_keras.Model):
         needed = list(callbacks or [])
         if any(isinstance(layer, PruneWrapper) for layer in self.layers):
             needed.append(tfmot.sparsity.keras.UpdatePruningStep())
-        with thinned_convolutions(self):
+        with subsampled_convolutions(self):
             return super().fit(*args, callbacks=needed, **kwargs)
 
-    def train_step(self, data: object) -> dict[str, Any]:
+    def train_step(self, data: object) -> dict[str, object]:
         """One step of gradient descent."""
         inputs, labels, sample_weight = tf_keras.utils.unpack_x_y_sample_weight(data)
         with tf.GradientTape() as tape:
@@ -59,8 +59,8 @@ class WrappedModel(tf_keras.Model):
         gradients = tape.gradient(loss, variables)
         self._observe({v.ref(): g for v, g in zip(variables, gradients, strict=True) if g is not None})
         # Zero where the loss does not reach: the optimizer's state, which checkpoints hold, is then of all variables.
-        known = [tf.zeros_like(v) if g is None else g for g, v in zip(gradients, variables, strict=True)]
-        self.optimizer.apply_gradients(zip(known, variables, strict=True))
+        complete = [tf.zeros_like(v) if g is None else g for g, v in zip(gradients, variables, strict=True)]
+        self.optimizer.apply_gradients(zip(complete, variables, strict=True))
         if self._objective is not None:
             return {"loss": loss}
         return self.compute_metrics(inputs, labels, outputs, sample_weight)

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from tfcompress.data.files import sha256_of_file, sha256_of_files
 from tfcompress.errors import DataError, InputError, one_line
 
-__all__ = ["Entries", "class_number", "class_numbers", "entries_of", "read_class_names"]
+__all__ = ["ClassFolder", "Entries", "class_number", "class_numbers", "entries_of", "read_class_names"]
 
 Entries = tuple[tuple[str, int | None], ...]
 """(file, class number) in stream order; the class is None when there are no sub-folders."""
@@ -23,11 +25,43 @@ Entries = tuple[tuple[str, int | None], ...]
 MOST_NAME_BYTES = 16 << 20
 
 
+@dataclass(frozen=True)
+class ClassFolder:
+    """Files by class; a source of samples reads them.
+
+    Attributes:
+        path: the folder, or a zip of one.
+        entries: see `Entries`.
+        classes: their names in class order.
+    """
+
+    path: Path
+    entries: Entries
+    classes: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The path."""
+        return str(self.path)
+
+    @property
+    def count(self) -> int:
+        """Number of files."""
+        return len(self.entries)
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the zip, or of all the files' names and contents."""
+        if self.path.is_dir():
+            return sha256_of_files(self.path, (self.path / file for file, _ in self.entries))
+        return sha256_of_file(self.path)
+
+
 def read_class_names(labels: str | Path | Sequence[str] | None) -> tuple[str, ...]:
     """Names of the classes in the model's order; empty for None.
 
     Args:
-        labels: the names, or a text file with one a line.
+        labels: the names, or a text file with one per line.
 
     Raises:
         InputError: the file cannot be read, or a name stands twice.
@@ -45,7 +79,7 @@ def read_class_names(labels: str | Path | Sequence[str] | None) -> tuple[str, ..
         names = tuple(map(str, labels))
     twice = next((name for name in names if names.count(name) > 1), None) if len(set(names)) < len(names) else None
     if not names or twice is not None:
-        raise InputError(f"--labels={one_line(labels, 60)}: expected one name a line, got " + (twice or "none"))
+        raise InputError(f"--labels={one_line(labels, 60)}: expected one name per line, got " + (twice or "none"))
     return names
 
 
@@ -70,8 +104,8 @@ def class_numbers(labels: np.ndarray, classes: Sequence[str], where: str) -> np.
     words = [
         value.decode(errors="backslashreplace") if isinstance(value, bytes) else str(value) for value in labels.flat
     ]
-    known = {word: class_number(word, classes, where) for word in set(words)}
-    return np.array([known[word] for word in words], np.int64).reshape(labels.shape)
+    numbers = {word: class_number(word, classes, where) for word in set(words)}
+    return np.array([numbers[word] for word in words], np.int64).reshape(labels.shape)
 
 
 def entries_of(
@@ -88,15 +122,15 @@ def entries_of(
     Raises:
         DataError: no such files, or folders that are no class.
     """
-    found = sorted(file for file in files if PurePosixPath(file).suffix.lower() in suffixes and not _is_hidden(file))
-    if not found:
+    names = sorted(file for file in files if PurePosixPath(file).suffix.lower() in suffixes and not _is_hidden(file))
+    if not names:
         raise DataError(
             f"{path}: no images or sounds found, expected class sub-folders with {'/'.join(sorted(suffixes))} files"
         )
-    by_class = _by_class(path, found)
+    by_class = _by_class(path, names)
     folders = tuple(sorted(by_class))
     if len(folders) < 2:
-        return tuple((file, None) for file in found), ()
+        return tuple((file, None) for file in names), ()
     classes = tuple(class_names) or folders
     numbers = [class_number(folder, classes, str(path)) for folder in folders]
     turns = itertools.zip_longest(
@@ -111,11 +145,11 @@ def _is_hidden(file: str) -> bool:
 
 def _by_class(path: Path, files: Sequence[str]) -> Mapping[str, list[str]]:
     """Files by the folder that directly holds them."""
-    found: dict[str, list[str]] = {}
+    by_class: dict[str, list[str]] = {}
     for file in files:
-        found.setdefault(str(PurePosixPath(file).parent), []).append(file)
-    if len({PurePosixPath(parent).name for parent in found}) != len(found):
+        by_class.setdefault(str(PurePosixPath(file).parent), []).append(file)
+    if len({PurePosixPath(parent).name for parent in by_class}) != len(by_class):
         raise DataError(
             f"{path}: two class folders have the same name below different parents; give one split, not several"
         )
-    return {PurePosixPath(parent).name: part for parent, part in found.items()}
+    return {PurePosixPath(parent).name: part for parent, part in by_class.items()}

@@ -74,8 +74,8 @@ def split(item: Any, inputs: Sequence[TensorInfo], outputs: Sequence[TensorInfo]
 
 
 def _split_mapping(
-    item: Mapping[Any, Any], inputs: Sequence[TensorInfo], outputs: Sequence[TensorInfo]
-) -> tuple[Any, Any]:
+    item: Mapping[object, object], inputs: Sequence[TensorInfo], outputs: Sequence[TensorInfo]
+) -> tuple[object, object]:
     """Labels are what bears an output's name and no input's, or else one of the usual names."""
     taken = {info.name for info in inputs}
     by_output = {key: item[key] for key in item if key in {info.name for info in outputs} and key not in taken}

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from tfcompress.data.class_folders import Entries, entries_of
-from tfcompress.data.files import ARCHIVE_ERRORS, sha256_of_file, sha256_of_files
+from tfcompress.data.class_folders import ClassFolder, entries_of
+from tfcompress.data.files import ARCHIVE_ERRORS
 from tfcompress.data.image_sizes import check_image_size
 from tfcompress.data.samples import Sample
 from tfcompress.errors import DataError, one_line
@@ -29,39 +29,16 @@ MAX_IMAGE_FILE_BYTES = 256 * 2**20  # a larger "image" is a zip bomb or a mistak
 
 
 @dataclass(frozen=True)
-class ImageSource:
-    """Images by class.
+class ImageSource(ClassFolder):
+    """Images by class, see `ClassFolder`.
 
     Attributes:
-        path: the folder or the zip.
-        entries: see `Entries`.
-        classes: their names in class order.
         size: (height, width, channels) that the model wants; None where it takes any.
         resize: how an image of another size is made to fit, one of `RESIZINGS`; None refuses it.
     """
 
-    path: Path
-    entries: Entries
-    classes: tuple[str, ...]
     size: tuple[int | None, int | None, int | None]
     resize: str | None = None
-
-    @property
-    def name(self) -> str:
-        """The path."""
-        return str(self.path)
-
-    @property
-    def count(self) -> int:
-        """Number of images."""
-        return len(self.entries)
-
-    @property
-    def sha256(self) -> str:
-        """Hash of the zip, or of all the images' names and contents."""
-        if self.path.is_dir():
-            return sha256_of_files(self.path, (self.path / file for file, _ in self.entries))
-        return sha256_of_file(self.path)
 
     def samples(self, indices: Sequence[int] | None = None) -> Iterator[Sample]:
         """One image at a time: uint8 where its size fits, float32 where it had to be resized (bilinear)."""

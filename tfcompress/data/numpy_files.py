@@ -160,18 +160,18 @@ def open_npz(path: Path, input_names: Collection[str], output_names: Collection[
 def _headers(path: Path) -> dict[str, _Header]:
     try:
         with zipfile.ZipFile(path) as archive:
-            found = {}
+            headers = {}
             for member in archive.namelist():
                 if member.endswith(".npy"):
                     with archive.open(member) as stream:
-                        found[member[:-4]] = _read_header(stream, f"{path}: array {member[:-4]!r}")
+                        headers[member[:-4]] = _read_header(stream, f"{path}: array {member[:-4]!r}")
     except DataError:
         raise
     except ARCHIVE_ERRORS as error:
         raise DataError(f"{path}: not a readable .npz: {one_line(error, 160)}") from None
-    if not found:
+    if not headers:
         raise DataError(f"{path}: holds no arrays, expected x (and y)")
-    return found
+    return headers
 
 
 def open_npy(path: Path) -> ArraySource:

@@ -66,7 +66,7 @@ def open_data(
         outputs: the model's outputs; labels are named after them.
         preprocess: see `preprocess_for`.
         label_column: for `.csv` only.
-        labels: what the classes are called, in the model's order, or a text file with a name a line; None takes the
+        labels: what the classes are called, in the model's order, or a text file with a name per line; None takes the
             sorted names of the folders or of the words in the label column.
         resize: how images of another size are made to fit: ``stretch``, ``crop`` or ``pad``; ``pad`` for sounds too;
             None refuses them.
@@ -86,9 +86,9 @@ def open_data(
     if isinstance(data, str | Path):
         reading = _Reading(label_column, names, resize, sample_rate)
         source = _source(str(data), ins, outs, reading, flag)
-        known = names or tuple(getattr(source, "classes", ()))
-        _check_classes(source.name, names, known, outs)
-        return Samples(source, ins, outs, function, class_names=known)
+        class_names_or_found = names or tuple(getattr(source, "classes", ()))
+        _check_classes(source.name, names, class_names_or_found, outs)
+        return Samples(source, ins, outs, function, class_names=class_names_or_found)
     if isinstance(data, Iterator):
         raise DataError(
             f"--{flag}: a generator can be read only once, and data is read several times; give the function that "
@@ -103,7 +103,7 @@ def open_data(
 
 
 def _arrays(
-    data: Any, inputs: tuple[TensorInfo, ...], outputs: tuple[TensorInfo, ...], where: str
+    data: object, inputs: tuple[TensorInfo, ...], outputs: tuple[TensorInfo, ...], where: str
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]] | None:
     """(inputs, labels) by name where `data` is arrays of all samples; None where it gives them piece by piece."""
     whole = is_array(data) or isinstance(data, Mapping | tuple)
@@ -163,11 +163,11 @@ def _source(
         raise DataError(f"--{flag}={spec}: cannot be read: {error.strerror}") from None
 
 
-def _exists(path: Path, told: str) -> bool:
+def _exists(path: Path, name: str) -> bool:
     try:
         return path.exists()
     except (OSError, ValueError) as error:  # a name that is too long, or with a NUL
-        raise DataError(f"{told}: no such file or folder ({one_line(error, 80)}), expected {_FORMS}") from None
+        raise DataError(f"{name}: no such file or folder ({one_line(error, 80)}), expected {_FORMS}") from None
 
 
 def _folder(path: Path, inputs: tuple[TensorInfo, ...], reading: _Reading) -> Source:

@@ -112,7 +112,7 @@ class RecordSource:
                 raise DataError(f"{where} does not fit the feature spec: {_reason(error)}") from None
             yield named_sample(inputs, labels)
 
-    def _records(self, tf: Any) -> Iterator[Any]:
+    def _records(self, tf: Any) -> Iterator[object]:
         _count(self.files)  # its checks come before any record is read
         stream = iter(tf.data.TFRecordDataset([str(file) for file in self.files]))
         for index in itertools.count():
@@ -163,14 +163,14 @@ def open_records(path: Path, input_names: Sequence[str], output_names: Sequence[
     return RecordSource(path, (path,), inputs, labels)
 
 
-def _features(path: Path, spec: Mapping[str, Any], names: Sequence[str], only: str) -> tuple[_Feature, ...]:
+def _features(path: Path, spec: Mapping[str, object], names: Sequence[str], only: str) -> tuple[_Feature, ...]:
     return tuple(
         _feature(f"{path}: feature {key!r}", key, item, key if key in names or len(spec) > 1 else only)
         for key, item in spec.items()
     )
 
 
-def _feature(where: str, key: str, item: Any, name: str) -> _Feature:
+def _feature(where: str, key: str, item: object, name: str) -> _Feature:
     if not isinstance(item, dict):
         raise DataError(f'{where}: expected {{"dtype": ..., "shape": [...]}}, got {one_line(item, 60)}')
     unknown = set(item) - {"name", "dtype", "shape", "encoding"}

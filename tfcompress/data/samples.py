@@ -120,9 +120,9 @@ class Samples:
     @property
     def sha256(self) -> str:
         """Hash of the source's bytes, or of the samples themselves when there are no bytes behind them."""
-        known = self.source.sha256
-        if known is not None:
-            return known
+        of_source = self.source.sha256
+        if of_source is not None:
+            return of_source
         digest = hashlib.sha256()
         for batch in self.batches(64):
             for name in sorted(batch.inputs):
@@ -223,9 +223,9 @@ class Samples:
     def _stack(self, values: Sequence[np.ndarray | None], start: int) -> np.ndarray:
         shapes = {None if value is None else value.shape for value in values}
         if len(shapes) > 1:
-            told = " and ".join("nothing" if shape is None else str(shape) for shape in sorted(shapes, key=str)[:2])
+            listed = " and ".join("nothing" if shape is None else str(shape) for shape in sorted(shapes, key=str)[:2])
             raise DataError(
-                f"{self.name}: samples from {start} on have different shapes, {told}; bring them to one size"
+                f"{self.name}: samples from {start} on have different shapes, {listed}; bring them to one size"
             )
         return np.stack([value for value in values if value is not None])
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tfcompress.data.class_folders import Entries, entries_of
-from tfcompress.data.files import ARCHIVE_ERRORS, sha256_of_files
+from tfcompress.data.class_folders import ClassFolder, entries_of
+from tfcompress.data.files import ARCHIVE_ERRORS
 from tfcompress.data.samples import Sample
 from tfcompress.errors import DataError, one_line
 from tfcompress.tensor_info import TensorInfo
@@ -25,39 +25,18 @@ WING = 16  # zero crossings of the interpolating sinc on each side
 
 
 @dataclass(frozen=True)
-class SoundSource:
-    """Sounds by class.
+class SoundSource(ClassFolder):
+    """Sounds by class, see `ClassFolder`.
 
     Attributes:
-        path: the folder.
-        entries: see `Entries`.
-        classes: their names in class order.
         shape: of one sample: (values,) or (values, channels); None where a size is open.
         sample_rate: in Hz, to which sounds of another rate are resampled; None takes each as it is.
         resize: ``pad`` fills short sounds with zeros and cuts long ones; None refuses both.
     """
 
-    path: Path
-    entries: Entries
-    classes: tuple[str, ...]
     shape: tuple[int | None, ...]
     sample_rate: int | None = None
     resize: str | None = None
-
-    @property
-    def name(self) -> str:
-        """The path."""
-        return str(self.path)
-
-    @property
-    def count(self) -> int:
-        """Number of sounds."""
-        return len(self.entries)
-
-    @property
-    def sha256(self) -> str:
-        """Hash of all the sounds' names and contents."""
-        return sha256_of_files(self.path, (self.path / file for file, _ in self.entries))
 
     def samples(self, indices: Sequence[int] | None = None) -> Iterator[Sample]:
         """One sound at a time, (values,) or (values, channels)."""
@@ -78,7 +57,7 @@ class SoundSource:
         except (wave.Error, *ARCHIVE_ERRORS) as error:
             raise DataError(f"{where}: not a readable .wav: {one_line(error, 120)}; save it as 16-bit PCM") from None
         if width != 2 or not frames or rate <= 0:
-            raise DataError(f"{where}: has {8 * width} bits a value and {len(frames)} bytes, expected 16-bit PCM")
+            raise DataError(f"{where}: has {8 * width} bits per value and {len(frames)} bytes, expected 16-bit PCM")
         whole = len(frames) // (2 * channels) * 2 * channels
         values = np.frombuffer(frames[:whole], "<i2").reshape(-1, channels).astype(np.float32) / np.float32(32768)
         return values if self.sample_rate in (None, rate) else resampled(values, rate, self.sample_rate or rate)

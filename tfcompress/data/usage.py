@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -32,9 +32,9 @@ def usage_of(sets: Sequence[Samples | None], sample_rate: int | None) -> Usage:
     scaled: dict[str, Normalization] = {}
     for samples in given:
         for position, info in enumerate(samples.inputs):
-            known = normalization_of(samples.preprocess, info) if _gives_pixels(samples, position, info) else None
-            if known is not None:
-                scaled.setdefault(info.name, known)
+            scaling = normalization_of(samples.preprocess, info) if _gives_pixels(samples, position, info) else None
+            if scaling is not None:
+                scaled.setdefault(info.name, scaling)
     sounds = any(isinstance(samples.source, SoundSource) for samples in given)
     return Usage(names, scaled, sample_rate if sounds else None)
 
@@ -83,5 +83,5 @@ def _gives_pixels(samples: Samples, position: int, info: TensorInfo) -> bool:
     if isinstance(samples.source, ImageSource):
         return True
     given = next(iter(samples.source.samples())).inputs
-    value = given.get(info.name) if hasattr(given, "get") else given[position] if position < len(given) else None
+    value = given.get(info.name) if isinstance(given, Mapping) else given[position] if position < len(given) else None
     return value is not None and np.asarray(value).dtype == np.uint8

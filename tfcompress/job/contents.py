@@ -33,7 +33,7 @@ class Contents:
     """
 
     files: Mapping[str, Mapping[str, Any]]
-    folders: Mapping[str, Mapping[str, Any]]
+    folders: Mapping[str, Mapping[str, object]]
     others: Mapping[str, str]
 
 
@@ -48,7 +48,7 @@ def contents_of(folder: Path, *, without: frozenset[str] = frozenset()) -> Conte
         OSError: the folder itself cannot be listed.
     """
     files: dict[str, Mapping[str, Any]] = {}
-    folders: dict[str, Mapping[str, Any]] = {}
+    folders: dict[str, Mapping[str, object]] = {}
     others: dict[str, str] = {}
     waiting = [entry for entry in _listed(folder) if entry.name not in without]
     while waiting:

@@ -55,10 +55,10 @@ class DataSets:
             next(samples.take(1).batches(1))
             if store_in_use().folder is None or samples.content is not None:
                 return samples
-            known = samples.source.sha256
-            if known is not None:
-                hashes[id(samples.source)] = known
-            return replace(samples, content=content_of(samples, known))
+            digest = samples.source.sha256
+            if digest is not None:
+                hashes[id(samples.source)] = digest
+            return replace(samples, content=content_of(samples, digest))
 
         representative = opened(options.calibration, "calibration")
         evaluation = opened(options.evaluation, "evaluation") or representative
@@ -68,14 +68,14 @@ class DataSets:
 
     def warnings(self) -> tuple[str, ...]:
         """What a reader of the figures must know about the data."""
-        found = []
+        lines = []
         if self.evaluation is None:
-            found.append("no data was given to compare on: the artifacts are not proven; give --evaluation")
+            lines.append("no data was given to compare on: the artifacts are not proven; give --evaluation")
         elif self.evaluation is self.calibration:
-            found.append("compared on the calibration data, which flatters an artifact; give --evaluation")
-        return tuple(found)
+            lines.append("compared on the calibration data, which flatters an artifact; give --evaluation")
+        return tuple(lines)
 
-    def hashes(self) -> dict[str, dict[str, Any] | None]:
+    def hashes(self) -> dict[str, dict[str, object] | None]:
         """Name and hash of each set, for the manifest."""
         sets = {"calibration": self.calibration, "evaluation": self.evaluation, "train": self.train}
         return {

@@ -8,7 +8,6 @@ added is found.  A signature of that hash also finds who recomputed the hashes.
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import json
 import platform
 import stat
@@ -17,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tfcompress.cache.fingerprints import ENGINES, versions_of
 from tfcompress.errors import InputError, one_line
 from tfcompress.job.contents import Contents, contents_of, mode_of
 from tfcompress.job.publishing import recover
@@ -29,29 +29,12 @@ MANIFEST = "manifest.json"
 FORMAT = "tfcompress output folder"
 SCHEMA_VERSION = 2
 LARGEST = 64 << 20
-_PACKAGES = (
-    "tfcompress",
-    "tensorflow",
-    "tf_keras",
-    "keras",
-    "tensorflow-model-optimization",
-    "litert-quantizer",
-    "ai-edge-litert",
-    "numpy",
-    "jax",
-    "libtpu",
-)
+_PACKAGES = ("tfcompress", *ENGINES, "jax", "libtpu")
 
 
 def versions() -> dict[str, str | None]:
     """Versions of Python and of every package that shapes an artifact; None for one that is not installed."""
-    found: dict[str, str | None] = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            found[package] = None
-    return found
+    return {"python": platform.python_version(), **versions_of(_PACKAGES)}
 
 
 def write_manifest(folder: Path, facts: Mapping[str, Any], *, key: SigningKey | None = None) -> None:
@@ -87,7 +70,7 @@ class Manifest:
     """
 
     files: Mapping[str, Mapping[str, Any]]
-    folders: Mapping[str, Mapping[str, Any]] | None
+    folders: Mapping[str, Mapping[str, object]] | None
     mode: str | None
     digest: bytes
     intact: bool
@@ -105,18 +88,18 @@ class Manifest:
             if not stat.S_ISREG(facts.st_mode) or facts.st_size > LARGEST:
                 raise ValueError("no ordinary file, or a very large one")
             text = (folder / MANIFEST).read_text(encoding="utf-8")
-            known = json.loads(text)
-            if known.get("format", FORMAT if known["schema_version"] == 1 else None) != FORMAT:
+            content = json.loads(text)
+            if content.get("format", FORMAT if content["schema_version"] == 1 else None) != FORMAT:
                 raise ValueError(f"its format is not {FORMAT!r}")
-            own = _own_hash(known)
-            intact = known["manifest_sha256"] == own and text == _text(known)
-            files = {str(name): dict(item) for name, item in known["files"].items()}
-            folders = known.get("folders")
+            own = _own_hash(content)
+            intact = content["manifest_sha256"] == own and text == _text(content)
+            files = {str(name): dict(item) for name, item in content["files"].items()}
+            folders = content.get("folders")
             folders = None if folders is None else {str(name): dict(item) for name, item in folders.items()}
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             reason = one_line(f"{type(error).__name__}: {error}", 200)
             raise InputError(f"{folder}: no readable {MANIFEST} of ours ({reason})") from None
-        return cls(files, folders, known.get("manifest_mode"), bytes.fromhex(own), intact, known.get("signature"))
+        return cls(files, folders, content.get("manifest_mode"), bytes.fromhex(own), intact, content.get("signature"))
 
     def differences(self, folder: Path, *, without: frozenset[str] = frozenset()) -> dict[str, list[str]]:
         """{kind: names}, the kinds being `changed`, `missing`, `added` and `mode`.
@@ -126,19 +109,19 @@ class Manifest:
             without: names at its top that are left out.
         """
         now = _now(folder, without)
-        found: dict[str, list[str]] = {"changed": [], "missing": [], "added": [], "mode": []}
+        by_kind: dict[str, list[str]] = {"changed": [], "missing": [], "added": [], "mode": []}
         for name in sorted({*self.files, *now.files, *now.others}):
             kind = _difference(self.files.get(name), now.files.get(name), now.others.get(name))
             if kind:
-                found[kind].append(name + (f" ({now.others[name]})" if name in now.others else ""))
+                by_kind[kind].append(name + (f" ({now.others[name]})" if name in now.others else ""))
         if self.folders is not None:
             for name in sorted({*self.folders, *now.folders}):
                 kind = _difference(self.folders.get(name), now.folders.get(name), None)
                 if kind:
-                    found[kind].append(f"{name}/")
+                    by_kind[kind].append(f"{name}/")
         if self.mode is not None and self.mode != mode_of((folder / MANIFEST).lstat()):
-            found["mode"].append(MANIFEST)
-        return found
+            by_kind["mode"].append(MANIFEST)
+        return by_kind
 
 
 def _now(folder: Path, without: frozenset[str]) -> Contents:
@@ -148,7 +131,7 @@ def _now(folder: Path, without: frozenset[str]) -> Contents:
     return contents_of(folder, without=frozenset(apart))
 
 
-def _difference(listed: Mapping[str, Any] | None, now: Mapping[str, Any] | None, other: str | None) -> str | None:
+def _difference(listed: Mapping[str, object] | None, now: Mapping[str, object] | None, other: str | None) -> str | None:
     if listed is None:
         return "added"
     if now is None:
@@ -194,6 +177,6 @@ def _text(manifest: Mapping[str, Any]) -> str:
     return json.dumps(manifest, indent=2, sort_keys=True) + "\n"
 
 
-def _own_hash(manifest: Mapping[str, Any]) -> str:
+def _own_hash(manifest: Mapping[str, object]) -> str:
     bare = {key: value for key, value in manifest.items() if key != "signature"}
     return hashlib.sha256(_text({**bare, "manifest_sha256": ""}).encode()).hexdigest()

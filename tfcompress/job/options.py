@@ -61,13 +61,13 @@ class _Loading(_Options):
     max_load_seconds: float | None = option(
         None,
         metavar="SECONDS",
-        help="processor time that loading a file and running it once may take in the process that tries it first; "
-        "None means 60 and one more for each MiB of the file",
+        help="processor time that the file may take to be loaded and run once in a separate process before it is "
+        "trusted; 60 seconds plus 1 per MiB of the file if None",
     )
     max_load_memory: float | None = option(
         None,
         metavar="MIB",
-        help="memory in MiB that it may take there; None means 1536 and six times the file",
+        help="memory in MiB that the file may take there; 1536 plus six times the file's size if None",
     )
 
     def _check(self) -> None:
@@ -86,21 +86,21 @@ class _DataReading(_Options):
         "package.module:function",
     )
     label_column: str | None = option(
-        None, metavar="NAME", help="label column of a .csv file: a name or a number; None takes the last column"
+        None, metavar="NAME", help="name or number of the label column of a .csv file; the last column if None"
     )
     labels: str | Path | Sequence[str] | None = option(
         None,
         metavar="FILE",
-        help="text file with the names of the classes, one a line, in the model's order; None takes the sorted names "
-        "of the class folders or of the words in the label column",
+        help="text file with the names of the classes, one per line, in the model's order; the sorted names of the "
+        "class folders or of the words in the label column if None",
     )
     resize: str | None = option(
         None,
         choices=lambda: RESIZINGS,
-        help="how images of another size are made to fit (pad: sounds of another length too); None refuses them",
+        help="how images of another size are made to fit (pad: also sounds of another length); refused if None",
     )
     sample_rate: int | None = option(
-        None, metavar="HZ", help="rate to which sounds are resampled; None takes them as they are"
+        None, metavar="HZ", help="sample rate that sounds are resampled to; unchanged if None"
     )
 
     @property
@@ -114,8 +114,8 @@ class _DataReading(_Options):
         self._require(self.resize is None or self.resize in RESIZINGS, "resize", f"one of {', '.join(RESIZINGS)}")
         self._require(self.sample_rate is None or 100 <= self.sample_rate <= 1_000_000, "sample_rate", "a rate in Hz")
         named = self.preprocess if isinstance(self.preprocess, str) else "none"
-        known = ":" in named or named in PREPROCESSINGS
-        self._require(known, "preprocess", f"one of {', '.join(PREPROCESSINGS)} or package.module:function")
+        is_known = ":" in named or named in PREPROCESSINGS
+        self._require(is_known, "preprocess", f"one of {', '.join(PREPROCESSINGS)} or package.module:function")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,7 +127,7 @@ class _Gate(_Options):
         False, help="exit with 3 also where the data cannot decide whether the gate is passed (status undecided)"
     )
     task: str | None = option(
-        None, choices=lambda: TASKS, help="what the outputs mean; None finds it from the outputs and labels"
+        None, choices=lambda: TASKS, help="what the outputs mean; inferred from the outputs and labels if None"
     )
 
     def _check(self) -> None:
@@ -150,10 +150,10 @@ class _Caching(_Options):
     cache_dir: str | Path | None = option(
         None,
         metavar="DIR",
-        help="folder of results that later runs use again where nothing that they depend on has changed; None takes "
-        "the user's cache folder",
+        help="folder in which results are kept and reused while nothing that they depend on changes; the user's cache "
+        "folder if None",
     )
-    no_cache: bool = option(False, help="neither use results of earlier runs nor keep any")
+    no_cache: bool = option(False, help="do not reuse results of earlier runs, and keep none")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,12 +172,12 @@ class ConvertOptions(_Calibrating, _Gate, _DataReading, _Loading, _Caching):
     evaluation: object = option(
         None,
         metavar="DATA",
-        help="data that the artifacts are compared on, with labels or without; None takes the calibration data",
+        help="data that the artifacts are compared on, with or without labels; the calibration data if None",
     )
     train: object = option(
         None,
         metavar="DATA",
-        help="data to fine-tune on if the recipe trains; None takes the calibration data",
+        help="data to fine-tune on if the recipe trains; the calibration data if None",
     )
     output: str | Path = option(metavar="DIR", help="folder to make; an earlier output folder is replaced whole")
     recipe: Recipe | None = option(
@@ -230,7 +230,7 @@ class DiffOptions(_Gate, _DataReading, _Loading):
     )
     candidate: object = option(positional=True, metavar="CANDIDATE", help="what is measured, in the same forms")
     evaluation: object = option(metavar="DATA", help=f"data to compare on, with labels or without: {_DATA_HELP}")
-    samples: int | None = option(None, metavar="N", help="use only the first N samples; None takes all")
+    samples: int | None = option(None, metavar="N", help="use only the first N samples; all if None")
     metrics: tuple[str, ...] = option(
         (),
         metavar="M,M",
@@ -238,7 +238,9 @@ class DiffOptions(_Gate, _DataReading, _Loading):
         "a metric",
     )
     resume: str | Path | None = option(
-        None, metavar="FILE", help="file that holds the state, from which a killed diff continues; None keeps no state"
+        None,
+        metavar="FILE",
+        help="file that keeps the state, so that an interrupted diff can continue; no state is kept if None",
     )
 
     def _check(self) -> None:

@@ -85,8 +85,8 @@ def published(folder: Path, *, reads: Iterable[object] = ()) -> Iterator[Path]:
         except (InputError, OSError) as error:
             kept = _kept(stage)
             where = "" if kept is None else f"; the new output is whole in {kept}"
-            told = str(error) if isinstance(error, InputError) else f"--output={folder}: {_reason(error)}"
-            raise OutputError(told + where) from None
+            text = str(error) if isinstance(error, InputError) else f"--output={folder}: {_reason(error)}"
+            raise OutputError(text + where) from None
 
 
 def _check_content(folder: Path, target: Path) -> None:
@@ -101,8 +101,8 @@ def _check_content(folder: Path, target: Path) -> None:
     if MANIFEST in strange:
         with contextlib.suppress(InputError):
             manifest = Manifest.read(target)
-            found = manifest.differences(target, without=frozenset(apart))
-            strange = [*found["added"], *found["changed"], *([] if manifest.intact else [MANIFEST])]
+            differences = manifest.differences(target, without=frozenset(apart))
+            strange = [*differences["added"], *differences["changed"], *([] if manifest.intact else [MANIFEST])]
             if not strange:
                 return
     names = ", ".join(strange[:MOST_NAMES])

@@ -26,7 +26,7 @@ from tfcompress.remarks import optional
 from tfcompress.report import figures
 from tfcompress.report.schema import NOT_COMPARED, Compression, GateLimit, Model, Reference, Report, TargetSection
 from tfcompress.report.steps import steps, trained_stages
-from tfcompress.typed_json import field_hints, from_plain, to_plain
+from tfcompress.typed_json import field_hints, from_plain
 
 __all__ = ["build_report", "model_section"]
 
@@ -48,7 +48,7 @@ def _sparsity(model: FloatModel) -> float | None:
 
 
 def build_report(
-    model: Mapping[str, Any],
+    model: Mapping[str, object],
     recipe: Recipe,
     attempt: State,
     *,
@@ -88,7 +88,7 @@ def build_report(
         ),
         warnings=(*warnings, *lost),
         gate=GateLimit(max_accuracy_drop=max_accuracy_drop),
-        recipe=to_plain(recipe, "recipe"),
+        recipe=recipe.to_plain(),
         seed=seed,
         command=command,
         versions=versions(),
@@ -157,24 +157,24 @@ def _section(target: str, facts: Mapping[str, object], lost: list[str]) -> Targe
     usable: dict[str, object] = {}
     further: dict[str, object] = {}
     for name, value in facts.items():
-        known = name in field_hints(TargetSection)
-        alone = {name: plain(value)} if known else {"figures": {name: plain(value)}}
+        has_field = name in field_hints(TargetSection)
+        alone = {name: plain(value)} if has_field else {"figures": {name: plain(value)}}
         try:
             from_plain(TargetSection, {"status": "ok", **alone}, f"report: {target}", gather=True)
         except InputError as error:
             lost.append(f"left out of the report: {error}")
             console.warn(lost[-1])
             continue
-        (usable if known else further)[name] = plain(value)
+        (usable if has_field else further)[name] = plain(value)
     return from_plain(TargetSection, {**usable, "figures": further}, f"report: {target}", gather=True)
 
 
 def _files(artifact: Artifact) -> list[str]:
     """Names of all the artifact's files below the output folder."""
-    found = sorted(
+    names = sorted(
         path.relative_to(artifact.folder).as_posix() for path in artifact.folder.rglob("*") if path.is_file()
     )
-    return [f"{artifact.target}/{name}" for name in found]
+    return [f"{artifact.target}/{name}" for name in names]
 
 
 def _bytes(runnable: Path) -> int:

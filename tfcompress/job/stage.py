@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from tfcompress.cache import fingerprint, store_in_use
+from tfcompress.cache import decode, encode, fingerprint, store_in_use
 from tfcompress.cache.fingerprints import surroundings
 from tfcompress.job.state import State
+from tfcompress.remarks import remark, remarks
 
 __all__ = ["Stage", "fingerprint_of", "run_stages"]
 
@@ -26,6 +27,7 @@ class Stage:
         fingerprint: of all that a part depends on; None for one that is always made.
         keep: the bytes of a part in the state, for the store; None where this one cannot be kept.
         restore: the state with a part that `keep` gave the bytes of; raises ValueError where they hold something else.
+        one_by_one: whether parts are made in a call each, so that the remarks of one are not kept with another.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Stage:
     fingerprint: Callable[[State, str], str | None] = field(default=lambda state, part: None)
     keep: Callable[[State, str], bytes | None] = field(default=lambda state, part: None)
     restore: Callable[[State, str, bytes], State] = field(default=lambda state, part, content: state)
+    one_by_one: bool = False
 
 
 def fingerprint_of(name: str, *parts: object) -> str | None:
@@ -68,18 +71,30 @@ def _run(stage: Stage, state: State) -> State:
             missing.append(part)
         else:
             state = restored
-    if not missing:
+    for parts in [[part] for part in missing] if stage.one_by_one else [missing] if missing else []:
+        state = _made(stage, state, {part: keys[part] for part in parts})
+    return state
+
+
+def _made(stage: Stage, state: State, keys: Mapping[str, str | None]) -> State:
+    """The state with these parts, which are kept together with the remarks that were made about them."""
+    with remarks(shared=True) as said:
+        state = stage.run(state, list(keys))
+    if said.lost:  # a part without one of its diagnoses is not worth keeping
         return state
-    lost = len(state.missing)
-    state = stage.run(state, missing)
-    if len(state.missing) > lost:  # a part without one of its diagnoses is not worth keeping
-        return state
-    for part in missing:
-        key = keys[part]
+    for part, key in keys.items():
         content = None if key is None else stage.keep(state, part)
         if key is not None and content is not None:
-            store.put(key, content)
+            store_in_use().put(key, encode(_Said(tuple(said), tuple(said.notes))) + b"\n" + content)
     return state
+
+
+@dataclass(frozen=True)
+class _Said:
+    """The remarks made while a part was made: those for the report, and those that stand among its notes."""
+
+    remarks: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
 def _id(stage: Stage, part: str) -> str:
@@ -87,7 +102,14 @@ def _id(stage: Stage, part: str) -> str:
 
 
 def _restored(stage: Stage, state: State, part: str, content: bytes) -> State | None:
+    line, _, kept = content.partition(b"\n")
     try:
-        return stage.restore(state, part, content)
+        said = decode(_Said, line)
+        state = stage.restore(state, part, kept)
     except ValueError:  # not what this stage keeps: made anew, as if there were nothing
         return None
+    for text in said.remarks:
+        remark(text)
+    for text in said.notes:
+        remark(text, is_note=True)
+    return state

@@ -82,11 +82,11 @@ def staging(target: Path) -> Iterator[Staging]:
     with contextlib.ExitStack() as stack:
         with uninterrupted(), locked(target):
             path = _made(target if inside else target.parent, target, stack)
-        made = Staging(path, target, inside)
-        made.new.mkdir()
+        result = Staging(path, target, inside)
+        result.new.mkdir()
         if target.is_dir():
-            made.new.chmod(target.stat().st_mode & 0o7777)
-        yield made
+            result.new.chmod(target.stat().st_mode & 0o7777)
+        yield result
 
 
 def absolute(folder: Path) -> Path:
@@ -114,7 +114,7 @@ def is_mount(folder: Path) -> bool:
 
 def _unescaped(field: bytes) -> bytes:
     """A path of mountinfo, whose blanks and backslashes are octal (man 5 proc)."""
-    return re.sub(rb"\\([0-7]{3})", lambda found: bytes([int(found[1], 8)]), field)
+    return re.sub(rb"\\([0-7]{3})", lambda match: bytes([int(match[1], 8)]), field)
 
 
 @contextlib.contextmanager
@@ -149,10 +149,10 @@ def stagings_in(place: Path, target: Path) -> list[Path]:
     """Staging folders of any run for an output, in one place."""
     name = re.compile(re.escape(_prefix(target)) + "[a-z0-9_]{8}")
     try:
-        found = [path for path in place.iterdir() if name.fullmatch(path.name) and not path.is_symlink()]
+        paths = [path for path in place.iterdir() if name.fullmatch(path.name) and not path.is_symlink()]
     except OSError:
         return []
-    return [path for path in found if _is_owned(path, target)]
+    return [path for path in paths if _is_owned(path, target)]
 
 
 @contextlib.contextmanager
@@ -214,10 +214,10 @@ def _is_owned(path: Path, target: Path) -> bool:
     """Whether a folder is a staging folder by its content: one that is just being made or removed has no more."""
     try:
         there = {part.name for part in path.iterdir()}
-        told = (path / OWNER).read_bytes() if OWNER in there else b""
+        owner = (path / OWNER).read_bytes() if OWNER in there else b""
     except OSError:
         return False
-    return told == _owner(target) or (not there - {OWNER} and not told)
+    return owner == _owner(target) or (not there - {OWNER} and not owner)
 
 
 def _made(place: Path, target: Path, stack: contextlib.ExitStack) -> Path:

@@ -6,7 +6,7 @@ The names are imported when first used: what judges files from strangers has to 
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tfcompress.load.custom_objects import parse_custom_objects
@@ -47,7 +47,7 @@ _HOME = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name not in _HOME:
         raise AttributeError(f"module 'tfcompress.load' has no attribute {name!r}")
     value = getattr(importlib.import_module(f"tfcompress.load.{_HOME[name]}"), name)

@@ -6,14 +6,13 @@ import importlib
 import os
 import sys
 from collections.abc import Mapping
-from typing import Any
 
 from tfcompress.errors import InputError, one_line
 
 __all__ = ["parse_custom_objects"]
 
 
-def parse_custom_objects(spec: str | Mapping[str, Any] | None) -> dict[str, Any]:
+def parse_custom_objects(spec: str | Mapping[str, object] | None) -> dict[str, object]:
     """The dictionary of custom objects that the user gave.
 
     Args:
@@ -26,15 +25,15 @@ def parse_custom_objects(spec: str | Mapping[str, Any] | None) -> dict[str, Any]
     """
     if spec is None:
         return {}
-    found = _import(spec) if isinstance(spec, str) else spec
-    if not isinstance(found, Mapping) or not all(isinstance(key, str) for key in found):
+    objects = _import(spec) if isinstance(spec, str) else spec
+    if not isinstance(objects, Mapping) or not all(isinstance(key, str) for key in objects):
         raise InputError(
-            f"--custom_objects={spec}: expected a dictionary {{name: class or function}}, got {type(found).__name__}"
+            f"--custom_objects={spec}: expected a dictionary {{name: class or function}}, got {type(objects).__name__}"
         )
-    return dict(found)
+    return dict(objects)
 
 
-def _import(spec: str) -> Any:
+def _import(spec: str) -> object:
     module_name, _, attribute = spec.partition(":")
     if not module_name or not attribute:
         raise InputError(f"--custom_objects={spec}: expected package.module:name, such as my_layers:CUSTOM_OBJECTS")
@@ -48,5 +47,5 @@ def _import(spec: str) -> Any:
         ) from error
     if not hasattr(module, attribute):
         raise InputError(f"--custom_objects={spec}: the module {module_name} has no {attribute!r}")
-    found = getattr(module, attribute)
-    return found() if callable(found) else found
+    value = getattr(module, attribute)
+    return value() if callable(value) else value

@@ -10,9 +10,11 @@ from __future__ import annotations
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from tfcompress import console
+from tfcompress.cache import fingerprint, store_in_use
+from tfcompress.cache.fingerprints import surroundings
 from tfcompress.errors import ModelError, one_line
 from tfcompress.load.files.limits import LoadLimits
 from tfcompress.load.files.source import ModelFile, file_kind, model_file, sha256_of
@@ -20,39 +22,58 @@ from tfcompress.load.safety.cage import OnlyHereError
 from tfcompress.load.safety.cage_client import run_caged
 
 __all__ = [
-    "VerdictStore",
     "admit",
     "admit_saved_model",
     "is_trusted",
     "read_model_file",
     "trust",
     "try_model_file",
-    "use_verdict_store",
+    "was_admitted",
 ]
 
 CustomObjects = str | Mapping[str, Any] | None
 
 
-class VerdictStore(Protocol):
-    """Where it is kept that a file's content was admitted."""
+class _Verdicts:
+    """The contents that were admitted: in this process, and in earlier ones as far as the cache in use has kept them.
 
-    def __contains__(self, key: object, /) -> bool: ...
-
-    def add(self, key: str, /) -> None: ...  # noqa: D102
-
-
-_in_memory: set[str] = set()
-_admitted: VerdictStore = _in_memory
-
-
-def use_verdict_store(store: VerdictStore) -> None:
-    """Keep verdicts in `store` from now on: the tfcompress cache, say, so that the next process need not try again.
-
-    Args:
-        store: keys are text, and hold the SHA-256 of the content; whoever can write to the store can admit a file.
+    A verdict holds for our code and the libraries' versions.  A refusal is never kept.
     """
-    global _admitted
-    _admitted = store
+
+    def __init__(self) -> None:
+        self._here: set[str] = set()
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._here or store_in_use().get(self._name(key)) == _ADMITTED
+
+    def add(self, key: str) -> None:
+        """Keep that a content was admitted; `key` names the task and holds the content's SHA-256."""
+        self._here.add(key)
+        store_in_use().put(self._name(key), _ADMITTED)
+
+    @staticmethod
+    def _name(key: str) -> str:
+        return "" if store_in_use().folder is None else fingerprint("admitted", key, surroundings())
+
+
+_ADMITTED = b"admitted"
+_admitted = _Verdicts()
+
+
+def was_admitted(path: Path) -> bool:
+    """Whether a model of this content was admitted before, so that it need not be tried again."""
+    if not path.exists():
+        return False
+    sha256 = sha256_of(path)
+    return any(_model_key(task, sha256, keras) in _admitted for task, keras in _MODEL_TASKS)
+
+
+# (task, whether the Keras model in a SavedModel is restored too; None for a file)
+_MODEL_TASKS: tuple[tuple[str, object], ...] = (("restore_model", None), ("saved_model", True), ("saved_model", False))
+
+
+def _model_key(task: str, sha256: str, keras: object) -> str:
+    return f"{task} {sha256} {keras}"
 
 
 def admit(
@@ -109,11 +130,11 @@ def require_file(path: Path, expected: str) -> None:
         ModelError: says what is there.
     """
     try:
-        found = "no such file or folder" if not path.exists() else None if path.is_file() else "not a regular file"
+        problem = "no such file or folder" if not path.exists() else None if path.is_file() else "not a regular file"
     except OSError as error:
         raise ModelError(f"{one_line(path, 200)}: cannot be read: {error.strerror}") from error
-    if found:
-        raise ModelError(f"{path}: {found}, expected {expected}")
+    if problem:
+        raise ModelError(f"{path}: {problem}, expected {expected}")
 
 
 def read_model_file(path: Path, limits: LoadLimits) -> ModelFile:
@@ -174,9 +195,14 @@ def admit_saved_model(
 
 
 def _try(
-    task: str, path: Path, custom_objects: CustomObjects, limits: LoadLimits, arguments: Mapping[str, Any], sha256: str
+    task: str,
+    path: Path,
+    custom_objects: CustomObjects,
+    limits: LoadLimits,
+    arguments: Mapping[str, object],
+    sha256: str,
 ) -> None:
-    key = None if custom_objects else f"{task} {sha256} {arguments.get('keras')}"
+    key = None if custom_objects else _model_key(task, sha256, arguments.get("keras"))
     if key is not None and key in _admitted:
         return
     try:

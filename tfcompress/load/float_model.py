@@ -15,6 +15,7 @@ from tfcompress.graphs.keras.call_graph import (
     output_structure,
     subclassed_structures,
 )
+from tfcompress.graphs.keras.protocols import KerasModel
 from tfcompress.layer_names import all_layers
 from tfcompress.model import Flavor, FloatModel
 from tfcompress.runtime import keras, tf_keras
@@ -22,7 +23,7 @@ from tfcompress.runtime import keras, tf_keras
 __all__ = ["flavor_of", "float_model_from_keras"]
 
 
-def flavor_of(model: Any) -> Flavor:
+def flavor_of(model: KerasModel) -> Flavor:
     """Which library a model object belongs to.
 
     Raises:
@@ -69,7 +70,7 @@ def float_model_from_keras(
     )
 
 
-def _run(model: Any, inputs: Structure, outputs: Structure, values: Mapping[str, Any]) -> dict[str, Any]:
+def _run(model: KerasModel, inputs: Structure, outputs: Structure, values: Mapping[str, object]) -> dict[str, object]:
     """One inference pass: {input name: tensor} to {output name: tensor}."""
     # Layers of Keras 3 with dropout advance their seeds at inference too; the scope keeps such writes out of the graph.
     # A layer that carries its state from batch to batch must write it, though.

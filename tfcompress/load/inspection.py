@@ -54,8 +54,8 @@ def model_macs(model: FloatModel) -> int | None:
     if model.keras_model is None or not is_graph(model.keras_model):
         return None
     counts = [call_macs(call) for _, call in _flat_calls(model.keras_model)]
-    known = [count for count in counts if count is not None]
-    return sum(known) if len(known) == len(counts) else None
+    countable = [count for count in counts if count is not None]
+    return sum(countable) if len(countable) == len(counts) else None
 
 
 def call_macs(call: Call) -> int | None:
@@ -86,7 +86,7 @@ def call_macs(call: Call) -> int | None:
     return None
 
 
-def _tensor_row(info: TensorInfo) -> dict[str, Any]:
+def _tensor_row(info: TensorInfo) -> dict[str, object]:
     return {"name": info.name, "shape": list(info.shape), "dtype": info.dtype}
 
 
@@ -153,5 +153,5 @@ def _size(weight: Any) -> int:
 
 
 def _product(sizes: list[int | None], factor: int) -> int | None:
-    known = [size for size in sizes if size is not None]
-    return factor * math.prod(known) if len(known) == len(sizes) else None
+    fixed = [size for size in sizes if size is not None]
+    return factor * math.prod(fixed) if len(fixed) == len(sizes) else None

@@ -1,19 +1,21 @@
-"""Recipes: what is done to a model, as frozen dataclasses that document and check themselves."""
+"""Recipes: what is done to a model, as frozen dataclasses that document and check themselves.
 
+The options of targets are sections too; they live with the targets (``converters/NAME/options.py``).
+"""
+
+from typing import TYPE_CHECKING
+
+from tfcompress.recipe.post_training import PostTraining
 from tfcompress.recipe.recipe import Recipe
-from tfcompress.recipe.target_sections import CloudTpu, EdgeTpu, EthosU, PostTraining, Snapdragon
 from tfcompress.recipe.training_sections import Clustering, Distillation, Pruning, Quantization, Training
+from tfcompress.target_sections import target_sections
 
-__all__ = [
-    "CloudTpu",
-    "Clustering",
-    "Distillation",
-    "EdgeTpu",
-    "EthosU",
-    "PostTraining",
-    "Pruning",
-    "Quantization",
-    "Recipe",
-    "Snapdragon",
-    "Training",
-]
+__all__ = ["Clustering", "Distillation", "PostTraining", "Pruning", "Quantization", "Recipe", "Training"]
+
+if not TYPE_CHECKING:  # scripts have imported the sections of targets from here
+
+    def __getattr__(name: str) -> type:
+        for section in () if name.startswith("_") else target_sections().values():
+            if section.__name__ == name:
+                return section
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -70,7 +70,7 @@ def dataclass_from_plain(target: type[_Class], value: object, where: str) -> _Cl
     return target(**{key: from_plain(names[key], item, f"{where}.{key}") for key, item in checked.items()})
 
 
-def checked_keys(value: object, known: Mapping[str, object], where: str) -> dict[str, object]:
+def checked_keys(value: object, allowed: Mapping[str, object], where: str) -> dict[str, object]:
     """`value` if it is an object with known keys only.
 
     Raises:
@@ -79,9 +79,9 @@ def checked_keys(value: object, known: Mapping[str, object], where: str) -> dict
     if not isinstance(value, dict):
         raise RecipeError(f"{where}: got {_shown(value)}, expected an object with keys")
     for key in value:
-        if key not in known:
-            close = difflib.get_close_matches(key, known, n=1)
-            advice = f"did you mean {close[0]!r}?" if close else f"expected one of {', '.join(known)}"
+        if key not in allowed:
+            close = difflib.get_close_matches(key, allowed, n=1)
+            advice = f"did you mean {close[0]!r}?" if close else f"expected one of {', '.join(allowed)}"
             raise RecipeError(f"{where}: unknown key {_shown(key)}; {advice}")
     return value
 

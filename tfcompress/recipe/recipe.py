@@ -8,26 +8,34 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import typing
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 from tfcompress.errors import RecipeError
 from tfcompress.recipe.options import documented, option
-from tfcompress.recipe.plain import MAX_BYTES, dataclass_from_plain, parse_object
+from tfcompress.recipe.plain import MAX_BYTES, checked_keys, from_plain, parse_object
+from tfcompress.recipe.post_training import PostTraining
 from tfcompress.recipe.section import Section
-from tfcompress.recipe.target_sections import CloudTpu, EdgeTpu, EthosU, PostTraining, Snapdragon
 from tfcompress.recipe.training_sections import Clustering, Distillation, Pruning, Quantization, Training
+from tfcompress.target_sections import target_sections
+from tfcompress.typed_json import to_plain
 
 __all__ = ["Recipe"]
 
 RECIPE_VERSION = 1
+_Section = TypeVar("_Section", bound=Section)
 
 
 @documented()
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False)
 class Recipe(Section):
-    """All that is done to a model.  A training section that is None is not applied."""
+    """All that is done to a model.  A training section that is None is not applied.
+
+    The options of a target are a section as well, given under the key of its class: ``edgetpu=EdgeTpu(rewrite="all")``.
+    """
 
     pruning: Pruning | None = option(None, help="section that sets weights to zero while training")
     clustering: Clustering | None = option(None, help="section that makes weights share few values")
@@ -35,10 +43,6 @@ class Recipe(Section):
     distillation: Distillation | None = option(None, help="section that trains towards the float model's outputs")
     training: Training = option(Training(), help="how the sections above are trained")
     post_training: PostTraining = option(PostTraining(), help="quantization after training")
-    edgetpu: EdgeTpu = option(EdgeTpu(), help="options of the edgetpu target")
-    cloud_tpu: CloudTpu = option(CloudTpu(), help="options of the cloud_tpu target")
-    snapdragon: Snapdragon = option(Snapdragon(), help="options of the snapdragon target")
-    ethos_u: EthosU = option(EthosU(), help="options of the ethos_u target")
     keep_float: tuple[str, ...] = option(
         (), flag="keep_float", metavar="P,P", help="layer name patterns left in float in an integer artifact"
     )
@@ -46,6 +50,40 @@ class Recipe(Section):
         (), flag="keep_int16", metavar="P,P", help="layer name patterns with 16-bit activations in an int8 artifact"
     )
     version: int = option(RECIPE_VERSION, help="version of the recipe format")
+    # Of targets, in the order of their keys; one that has only defaults is left out, so that equal recipes are equal.
+    sections: tuple[Section, ...] = ()
+
+    def __init__(
+        self,
+        *,
+        pruning: Pruning | None = None,
+        clustering: Clustering | None = None,
+        quantization: Quantization | None = None,
+        distillation: Distillation | None = None,
+        training: Training = Training(),
+        post_training: PostTraining = PostTraining(),
+        keep_float: tuple[str, ...] = (),
+        keep_int16: tuple[str, ...] = (),
+        version: int = RECIPE_VERSION,
+        sections: tuple[Section, ...] = (),
+        **of_targets: Section,
+    ) -> None:
+        given = locals()
+        for item in dataclasses.fields(self):
+            object.__setattr__(self, item.name, given[item.name])
+        object.__setattr__(self, "sections", _merged(sections, of_targets))
+        self.__post_init__()
+
+    def __getattr__(self, key: str) -> Section:
+        """A target's section by its key, as in ``recipe.edgetpu``; `section` gives it with its type."""
+        sections = {} if key.startswith("_") else target_sections()
+        if key not in sections:
+            raise AttributeError(f"a recipe has no {key!r}")
+        return self.section(sections[key])
+
+    def section(self, kind: type[_Section]) -> _Section:
+        """The options of a target: what was given, or the defaults."""
+        return next((item for item in self.sections if isinstance(item, kind)), kind())
 
     def _check(self) -> None:
         if self.version != RECIPE_VERSION:
@@ -63,7 +101,14 @@ class Recipe(Section):
         Raises:
             RecipeError: not JSON, an unknown key, a value of the wrong type or out of range.
         """
-        return dataclass_from_plain(cls, parse_object(text, "recipe"), "recipe")
+        hints = typing.get_type_hints(cls)
+        allowed = {item.name: hints[item.name] for item in dataclasses.fields(cls) if item.name != "sections"}
+        allowed |= target_sections()
+        given = checked_keys(parse_object(text, "recipe"), allowed, "recipe")
+        values: dict[str, object] = {
+            key: from_plain(allowed[key], value, f"recipe.{key}") for key, value in given.items()
+        }
+        return cls(**typing.cast(Mapping[str, typing.Any], values))
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -80,10 +125,33 @@ class Recipe(Section):
             raise RecipeError(f"--recipe={path}: cannot read the recipe: {error}") from None
         return cls.from_json(text)
 
+    def to_plain(self) -> dict[str, object]:
+        """The recipe as JSON values, with every option of every target."""
+        names = [item.name for item in dataclasses.fields(self) if item.name != "sections"]
+        values = {name: getattr(self, name) for name in names}
+        values |= {key: self.section(kind) for key, kind in target_sections().items()}
+        return {key: to_plain(value, f"recipe.{key}") for key, value in values.items()}
+
     def to_json(self) -> str:
         """JSON text that `from_json` reads back to an equal recipe."""
-        return json.dumps(dataclasses.asdict(self), indent=2, sort_keys=True) + "\n"
+        return json.dumps(self.to_plain(), indent=2, sort_keys=True) + "\n"
 
     def save(self, path: str | Path) -> None:
         """Write `to_json` to a file."""
         Path(path).write_text(self.to_json(), encoding="utf-8")
+
+
+def _merged(sections: tuple[Section, ...], of_targets: Mapping[str, Section]) -> tuple[Section, ...]:
+    """The sections with those given by key in their places, without those that say nothing.
+
+    Raises:
+        RecipeError: no target has a section of that key and class.
+    """
+    by_key = {item.key: item for item in sections}
+    if of_targets:
+        allowed = target_sections()
+        for key, value in checked_keys(dict(of_targets), allowed, "recipe").items():
+            if not isinstance(value, allowed[key]):
+                raise RecipeError(f"recipe: {key} is {value!r}, expected {allowed[key].__name__}(...)")
+            by_key[key] = value
+    return tuple(by_key[key] for key in sorted(by_key) if by_key[key] != type(by_key[key])())

@@ -26,10 +26,10 @@ def render_junit(report: Report | DiffReport, *, strict_gate: bool = False) -> s
         JUnit XML (the format of the Ant task, as CI servers read it).
     """
     kinds = {**_JUNIT, "undecided": "failure"} if strict_gate else _JUNIT
-    found = [kinds.get(section.status) for section in report.asked.values()]
-    counts = {name: str(found.count(kind)) for name, kind in _COUNTS.items()}
-    suite = ET.Element("testsuite", {"name": "tfcompress", "tests": str(len(found)), **counts})
-    for (name, section), kind in zip(report.asked.items(), found, strict=True):
+    kinds_of_targets = [kinds.get(section.status) for section in report.asked.values()]
+    counts = {name: str(kinds_of_targets.count(kind)) for name, kind in _COUNTS.items()}
+    suite = ET.Element("testsuite", {"name": "tfcompress", "tests": str(len(kinds_of_targets)), **counts})
+    for (name, section), kind in zip(report.asked.items(), kinds_of_targets, strict=True):
         case = ET.SubElement(suite, "testcase", {"classname": "tfcompress.accuracy", "name": name})
         if kind is not None:
             ET.SubElement(case, kind, message=section.reason or "")

@@ -61,17 +61,17 @@ def class_name(reference: Reference, index: int) -> str:
 
 def class_rows(report: Report, targets: Sequence[TargetSection]) -> tuple[ClassRow, ...]:
     """The classes, those that lost most first."""
-    found = []
+    rows = []
     for metric, accuracy in report.reference.metrics.items():
         match = _PER_CLASS.match(metric)
         if match is not None and accuracy is not None:
             after = [section.metrics.get(metric) for section in targets]
-            found.append((match[1], accuracy, [None if value is None else value - accuracy for value in after]))
-    largest = max((abs(change) for _, _, changes in found for change in changes if change is not None), default=0.0)
-    found.sort(key=lambda row: min((change for change in row[2] if change is not None), default=0.0))
+            rows.append((match[1], accuracy, [None if value is None else value - accuracy for value in after]))
+    largest = max((abs(change) for _, _, changes in rows for change in changes if change is not None), default=0.0)
+    rows.sort(key=lambda row: min((change for change in row[2] if change is not None), default=0.0))
     return tuple(
         ClassRow(name, figures.percent(accuracy, 1), tuple(_change(change, largest) for change in changes))
-        for name, accuracy, changes in found
+        for name, accuracy, changes in rows
     )
 
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tfcompress.report import figures
-from tfcompress.report.schema import CompileRow
+from tfcompress.report.schema import CompileSection
 
 __all__ = ["compile_notes"]
 
 MOST_KINDS = 2
 
 
-def compile_notes(rows: Sequence[CompileRow]) -> list[str]:
-    """A line a topology on where its time goes, then the advice, for the largest batch.
+def compile_notes(rows: Sequence[CompileSection]) -> list[str]:
+    """A line per topology on where its time goes, then the advice, for the largest batch.
 
     Args:
         rows: the `compile` section of a target.
@@ -25,7 +25,7 @@ def compile_notes(rows: Sequence[CompileRow]) -> list[str]:
     return list(dict.fromkeys([*spent, *advice]))
 
 
-def _shares(row: CompileRow) -> str:
+def _shares(row: CompileSection) -> str:
     """The kinds of operators that take most of the time, the largest first."""
     shares = list((row.time_share or {}).items())[:MOST_KINDS]
     kinds = ", ".join(f"{kind} {figures.percent(share, 0)}" for kind, share in shares)

@@ -38,7 +38,7 @@ def node_data(section: Compared) -> dict[str, dict[str, Any]]:
     return tables
 
 
-def _gradient(key: str) -> list[dict[str, Any]]:
+def _gradient(key: str) -> list[dict[str, object]]:
     """Colours from the smallest value of a figure to the largest."""
     colours = ["#b3261e", "#e3a440", "#1d7f4e"]
     ordered = colours if key.endswith("sqnr_db") else colours[::-1]
@@ -92,11 +92,11 @@ def flat_figures(report: Report | DiffReport) -> dict[str, float]:
 
     Figures of single classes are left out: MLflow allows no brackets in a name.
     """
-    found = {f"float/{key}": value for key, value, _ in _group("metrics", report.reference.metrics)}
+    flat = {f"float/{key}": value for key, value, _ in _group("metrics", report.reference.metrics)}
     for name, section in report.asked.items():
-        found |= {f"{name}/{key}": value for key, value, _ in _scalars(section) if not key.startswith("layers/")}
-        found |= {f"{name}/{key}": value for key, value, _ in _group("file", {"bytes": section.bytes})}
-    return {name: value for name, value in found.items() if "[" not in name}
+        flat |= {f"{name}/{key}": value for key, value, _ in _scalars(section) if not key.startswith("layers/")}
+        flat |= {f"{name}/{key}": value for key, value, _ in _group("file", {"bytes": section.bytes})}
+    return {name: value for name, value in flat.items() if "[" not in name}
 
 
 def _scalars(section: Compared) -> Iterator[tuple[str, float, int]]:

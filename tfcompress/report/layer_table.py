@@ -63,9 +63,9 @@ def worst_layers(rows: Sequence[LayerRow]) -> tuple[LayerRow, ...]:
     """The rows with the least SQNR in any artifact, the worst first; all in their order where they are few."""
     if len(rows) <= 2 * WORST:
         return tuple(rows)
-    known = [row for row in rows if any(cell and cell.grade != "unknown" for cell in row.cells)]
-    known.sort(key=lambda row: min(cell.share for cell in row.cells if cell and cell.grade != "unknown"))
-    return tuple(known[:WORST])
+    graded = [row for row in rows if any(cell and cell.grade != "unknown" for cell in row.cells)]
+    graded.sort(key=lambda row: min(cell.share for cell in row.cells if cell and cell.grade != "unknown"))
+    return tuple(graded[:WORST])
 
 
 def layer_cells(section: Compared) -> tuple[LayerRow, ...]:

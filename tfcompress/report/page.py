@@ -131,8 +131,8 @@ def _forecast(latency: LatencyForecast | None) -> str:
     if latency is None or latency.estimate is None:
         return figures.UNKNOWN
     said = figures.milliseconds(latency.estimate)
-    known = latency.low is not None and latency.high is not None
-    return f"{said} ({latency.low:.3g} to {latency.high:.3g})" if known else said
+    has_interval = latency.low is not None and latency.high is not None
+    return f"{said} ({latency.low:.3g} to {latency.high:.3g})" if has_interval else said
 
 
 def detail_rows(sections: Sequence[TargetSection]) -> tuple[tuple[str, tuple[str, ...]], ...]:

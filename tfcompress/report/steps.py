@@ -7,7 +7,6 @@ from collections.abc import Collection, Iterator
 from tfcompress.converters.target import TARGETS
 from tfcompress.recipe import Recipe
 from tfcompress.report import figures
-from tfcompress.typed_json import to_plain
 
 __all__ = ["steps", "trained_stages"]
 
@@ -20,7 +19,7 @@ def trained_stages(recipe: Recipe) -> tuple[str, ...]:
 
 
 def steps(recipe: Recipe, targets: Collection[str]) -> tuple[str, ...]:
-    """One line a stage that ran.
+    """One line per stage that ran.
 
     Args:
         recipe: what was asked.
@@ -35,18 +34,18 @@ def _trained(recipe: Recipe) -> Iterator[str]:
         yield f"pruned to {figures.percent(pruning.sparsity, 0)} zeros ({pattern}, {pruning.schedule})"
     if clustering := recipe.clustering:
         kept = ", zeros kept" if clustering.preserve_sparsity else ""
-        yield f"clustered to {clustering.clusters} values a kernel{kept}"
+        yield f"clustered to {clustering.clusters} values per kernel{kept}"
     if recipe.quantization:
         yield "trained with simulated 8-bit arithmetic (quantization-aware training)"
     if distillation := recipe.distillation:
         yield f"trained towards the float model's outputs (temperature {figures.value(distillation.temperature)})"
     if trained_stages(recipe):
         training = recipe.training
-        yield f"fine-tuned for {figures.value(training.epochs)} epochs a stage with {training.optimizer}"
+        yield f"fine-tuned for {figures.value(training.epochs)} epochs per stage with {training.optimizer}"
 
 
 def _converted(recipe: Recipe, targets: Collection[str]) -> Iterator[str]:
-    plain = to_plain(recipe, "recipe")
+    plain = recipe.to_plain()
     for name in targets:
         line = TARGETS[name].done(plain)
         if line is not None:

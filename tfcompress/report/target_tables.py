@@ -13,7 +13,7 @@ from rich.text import Text
 from tfcompress.report import figures
 from tfcompress.report.compile_notes import compile_notes
 from tfcompress.report.schema import (
-    CompileRow,
+    CompileSection,
     ConfigurationMapping,
     DeviceMapping,
     LatencyForecast,
@@ -69,12 +69,12 @@ def _latency(latency: LatencyForecast | None) -> Iterator[str]:
         return
     titles = {"usb3": "USB 3", "pcie": "PCIe"}
     links = [latency] if latency.pcie is None else [latency, latency.pcie]
-    told = (
+    text = (
         f"{figures.milliseconds(link.estimate)} over {titles.get(link.link or '', link.link)}"
         f" ({figures.milliseconds(link.low)} to {figures.milliseconds(link.high)})"
         for link in links
     )
-    yield f"one inference is forecast to take {', '.join(told)}"
+    yield f"one inference is forecast to take {', '.join(text)}"
 
 
 def _operator(op: OperatorRow, device: str) -> list[RenderableType]:
@@ -91,7 +91,7 @@ def log_tables(logs: Sequence[Mapping[str, Any]]) -> list[RenderableType]:
     """A line of totals and the operator table of each model in the Edge TPU compiler's logs.
 
     Args:
-        logs: what `inspect --edgetpu_log` found, one a file.
+        logs: what `inspect --edgetpu_log` found, one per file.
     """
     return [part for log in logs for run in log["runs"] for part in _run(run)]
 
@@ -107,20 +107,20 @@ def _run(run: Mapping[str, Any]) -> list[RenderableType]:
         f"{figures.size(run['on_chip_bytes'])} of parameters on the chip, "
         f"{figures.size(run['off_chip_bytes'])} streamed"
     )
-    told = totals if run["compiled"] else str(run["failure"])
+    verdict = totals if run["compiled"] else str(run["failure"])
     table = Table()
     for name in ("operator", "count", "status"):
         table.add_column(name, overflow="fold", justify="right" if name == "count" else "left")
     for row in run["table"]:
         table.add_row(Text(row["name"]), str(row["count"]), Text(row["status"]))
     return [
-        Text(f"{run['input'] or 'a model'}, compiler {run['version'] or 'unknown'}: {told}"),
+        Text(f"{run['input'] or 'a model'}, compiler {run['version'] or 'unknown'}: {verdict}"),
         *([table] if run["table"] else []),
     ]
 
 
-def compile_tables(rows: Sequence[CompileRow]) -> list[RenderableType]:
-    """A row a topology and batch size, and below them what to change about the model, for the largest batch.
+def compile_tables(rows: Sequence[CompileSection]) -> list[RenderableType]:
+    """A row per topology and batch size, and below them what to change about the model, for the largest batch.
 
     Args:
         rows: the `compile` section of a target.

@@ -14,7 +14,7 @@ from rich.text import Text
 from tfcompress.report import figures
 from tfcompress.report.layer_table import layer_cells
 from tfcompress.report.page import STATUS_WORDS
-from tfcompress.report.schema import Compared, CompileRow, DiffReport, MappingTotals, Report, TargetSection
+from tfcompress.report.schema import Compared, CompileSection, DiffReport, MappingTotals, Report, TargetSection
 from tfcompress.report.target_tables import compile_tables, log_tables, mapping_tables
 
 __all__ = ["render_inspection", "render_terminal"]
@@ -50,18 +50,18 @@ def render_inspection(facts: Mapping[str, Any]) -> RenderableType:
         return Group(*mapping_tables(mapping))
     if _all_are(mapping, MappingTotals):
         return Group(*(part for entry in mapping for part in mapping_tables(entry)))
-    if _all_are(rows, CompileRow):
+    if _all_are(rows, CompileSection):
         return Group(*compile_tables(rows))
     if "models" in facts:
         notes = [Text(str(note), style="yellow") for note in facts.get("notes") or ()]
-        tables = [[Text(Path(one["model"]).name, style="bold"), render_inspection(one)] for one in facts["models"]]
+        tables = [[Text(Path(item["model"]).name, style="bold"), render_inspection(item)] for item in facts["models"]]
         return Group(*notes, *[part for table in tables for part in table])
     if "logs" in facts:
         return Group(*log_tables(facts["logs"]))
     return Group(*[part for key, value in facts.items() for part in _any(key, value)])
 
 
-def _all_are(value: Any, kind: type) -> bool:
+def _all_are(value: object, kind: type) -> bool:
     return isinstance(value, list | tuple) and all(isinstance(item, kind) for item in value)
 
 
@@ -137,7 +137,7 @@ def _layers(section: Compared) -> Table:
     return table
 
 
-def _any(key: str, value: Any) -> list[RenderableType]:
+def _any(key: str, value: object) -> list[RenderableType]:
     """A section of any other JSON: a table for rows and for key-value pairs, a line for the rest."""
     if isinstance(value, list) and value and isinstance(value[0], Mapping):
         return [_rows(key, value)]
@@ -147,7 +147,7 @@ def _any(key: str, value: Any) -> list[RenderableType]:
     return [Text(f"{key}: {figures.value(value)}")]
 
 
-def _is_rows(value: Any) -> bool:
+def _is_rows(value: object) -> bool:
     return isinstance(value, list) and bool(value) and isinstance(value[0], Mapping)
 
 
@@ -158,7 +158,7 @@ def _pairs(title: str, pairs: Mapping[str, Any]) -> Table:
     return table
 
 
-def _rows(title: str, rows: Sequence[Mapping[str, Any]]) -> Table:
+def _rows(title: str, rows: Sequence[Mapping[str, object]]) -> Table:
     shown = rows[:MOST_ROWS]
     columns = [
         name
@@ -172,5 +172,5 @@ def _rows(title: str, rows: Sequence[Mapping[str, Any]]) -> Table:
     return table
 
 
-def _cell(value: Any) -> Text:
+def _cell(value: object) -> Text:
     return Text("" if value is None else f"{value:,}" if type(value) is int else figures.value(value))

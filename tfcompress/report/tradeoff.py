@@ -101,12 +101,12 @@ def panels(report: Report) -> tuple[Panel, ...]:
     float_time = next((s.float_latency_ms.median for s in sections.values() if s.float_latency_ms is not None), None)
     sizes = [("float", report.model.float_bytes), *((name, section.bytes) for name, section in sections.items())]
     times = [("float", float_time), *_times(sections)]
-    found = (
+    candidates = (
         ("Accuracy against size", "size (log scale)", figures.size, sizes),
         ("Accuracy against time", "time of a sample, each where it runs (log scale)", figures.milliseconds, times),
     )
     drawn = []
-    for title, x_name, write, costs in found:
+    for title, x_name, write, costs in candidates:
         points = [point for name, cost in costs if (point := _point(name, cost, sections, labelled, write)) is not None]
         if len(points) > 1:
             drawn.append(_panel(title, x_name, y_name, write, points, limit))
@@ -118,8 +118,8 @@ def device_latency(section: TargetSection) -> float | None:
     the compiler's for a TPU, else measured on this machine's CPU.
     """
     if section.mappings:
-        known = [m.latency_ms.estimate for m in section.mappings if m.latency_ms and m.latency_ms.estimate is not None]
-        return min(known, default=None)
+        values = [m.latency_ms.estimate for m in section.mappings if m.latency_ms and m.latency_ms.estimate is not None]
+        return min(values, default=None)
     if section.compile:
         each = [1000 * row.seconds / (row.batch_size or 1) for row in section.compile if row.seconds is not None]
         return min(each, default=None)
@@ -205,10 +205,10 @@ def _log_ticks(first: float, last: float) -> list[float]:
     """Round values between two powers of ten: 1, 2 and 5 of each decade, or only 1 where that is many."""
     for factors in ((1.0, 2.0, 5.0), (1.0,)):
         decades = range(math.floor(first), math.ceil(last) + 1)
-        found = [f * 10.0**d for d in decades for f in factors if first <= math.log10(f * 10.0**d) <= last]
-        if len(found) <= 5:
+        ticks = [f * 10.0**d for d in decades for f in factors if first <= math.log10(f * 10.0**d) <= last]
+        if len(ticks) <= 5:
             break
-    return found
+    return ticks
 
 
 def _signed(value: float, y_name: str) -> str:

@@ -32,9 +32,9 @@ def adapt_rounding(
     """
     for layer in layers:
         rows = layer.as_rows()
-        known = moments[layer.weight_tensor]
-        rounded = _round_layer(layer, rows, known, _scales(layer, rows, dense_per_channel))
-        _store(graph, layer, rounded, layer.bias + _mean_error(layer, rows - rounded, known))
+        layer_moments = moments[layer.weight_tensor]
+        rounded = _round_layer(layer, rows, layer_moments, _scales(layer, rows, dense_per_channel))
+        _store(graph, layer, rounded, layer.bias + _mean_error(layer, rows - rounded, layer_moments))
 
 
 def correct_biases(
@@ -103,8 +103,8 @@ def _scales(layer: WeightedLayer, rows: np.ndarray, dense_per_channel: bool) -> 
     return np.where(largest > 0, largest / LARGEST, 1.0)
 
 
-def _round_layer(layer: WeightedLayer, rows: np.ndarray, known: Moments, scales: np.ndarray) -> np.ndarray:
-    covariance = known.covariance
+def _round_layer(layer: WeightedLayer, rows: np.ndarray, moments: Moments, scales: np.ndarray) -> np.ndarray:
+    covariance = moments.covariance
     if covariance is None or layer.clustered or not np.isfinite(covariance).all():
         return round_to_nearest(rows, scales)
     if layer.kind != "DEPTHWISE_CONV_2D":
@@ -114,11 +114,11 @@ def _round_layer(layer: WeightedLayer, rows: np.ndarray, known: Moments, scales:
     return np.concatenate([round_rows(rows[i], covariance[i.start // multiplier], scales[i]) for i in each])
 
 
-def _mean_error(layer: WeightedLayer, error: np.ndarray, known: Moments) -> np.ndarray:
+def _mean_error(layer: WeightedLayer, error: np.ndarray, moments: Moments) -> np.ndarray:
     """float64 [out]: E[error x]."""
     if layer.kind != "DEPTHWISE_CONV_2D":
-        return error @ known.mean
-    return np.sum(error * np.repeat(known.mean, len(error) // len(known.mean), axis=0), axis=1)
+        return error @ moments.mean
+    return np.sum(error * np.repeat(moments.mean, len(error) // len(moments.mean), axis=0), axis=1)
 
 
 def _store(graph: GraphEditor, layer: WeightedLayer, rows: np.ndarray, bias: np.ndarray) -> None:

@@ -77,13 +77,13 @@ class ByteModel:
             byte: 0..255.
             phase: its place in the file modulo 4.
         """
-        found = -1
+        symbol = -1
         if self._length >= _SURE:
-            found = self._code_agreement(byte, phase)
-        if found < 0:
-            found = self._code_bits(byte, phase)
-        self._follow(found)
-        return found
+            symbol = self._code_agreement(byte, phase)
+        if symbol < 0:
+            symbol = self._code_bits(byte, phase)
+        self._follow(symbol)
+        return symbol
 
     def learn(self, data: bytes) -> None:
         """Learn from bytes that both sides know, without coding them.
@@ -167,14 +167,14 @@ class ByteModel:
 
     def _contexts(self, phase: int) -> tuple[int, ...]:
         h = self.history
-        one, four = h[-1], h[-4]
+        last_byte, last_four = h[-1], h[-4]
         return (
             _scrambled(phase, 1),
-            _scrambled(one << 2 | phase, 2),
-            _scrambled(four << 2 | phase, 3),
-            _scrambled(one | h[-2] << 8 | h[-3] << 16, 4),
+            _scrambled(last_byte << 2 | phase, 2),
+            _scrambled(last_four << 2 | phase, 3),
+            _scrambled(last_byte | h[-2] << 8 | h[-3] << 16, 4),
             _scrambled((h[-12] | h[-16] << 8) << 2 | phase, 5),
-            _scrambled((h[-8] | four << 8 | one << 16) << 2 | phase, 6),
+            _scrambled((h[-8] | last_four << 8 | last_byte << 16) << 2 | phase, 6),
         )
 
     def _follow(self, byte: int) -> None:

@@ -52,7 +52,7 @@ class Group:
         fill: the bytes of every element; None where they are coded.
         transform: 0 none; 1 the sign bit of a float was moved to the lowest place; 2 the difference, as an integer,
             to the float32 product of two factors.
-        steps: values a lane.
+        steps: values per lane.
         planes: how the bytes of each significance are coded, from the most significant to the least; an int is the
             byte that all of them are.
     """
@@ -98,14 +98,14 @@ class Directory:
 
     def gaps(self, size: int) -> list[tuple[int, int]]:
         """(offset, length) of what lies between the segments of a file of `size` bytes."""
-        found, position = [], 0
+        between, position = [], 0
         for segment in self.segments:
             if segment.offset > position:
-                found.append((position, segment.offset - position))
+                between.append((position, segment.offset - position))
             position = segment.offset + segment.count * self.groups[segment.group].width
         if size > position:
-            found.append((position, size - position))
-        return found
+            between.append((position, size - position))
+        return between
 
     def to_bytes(self) -> bytes:
         """As FORMAT.md says."""
@@ -146,12 +146,12 @@ class Directory:
             segments.append(_read_segment(reader, groups, position, size))
             position = segments[-1].offset + segments[-1].count * groups[segments[-1].group].width
         reader.expect(reader.position == len(data), "its end")
-        found = cls(groups, tuple(segments))
-        for group, count in zip(groups, found.counts(), strict=True):
+        directory = cls(groups, tuple(segments))
+        for group, count in zip(groups, directory.counts(), strict=True):
             reader.expect(count > 0, "an empty group")
             if group.fill is None:
                 reader.expect(group.steps <= count and lane_count(count, group.steps) <= MAX_LANES, "lanes")
-        return found
+        return directory
 
 
 def write_varint(out: bytearray, value: int) -> None:

@@ -67,7 +67,7 @@ def pack(model: str | Path, *, output: str | Path) -> dict[str, Any]:
     return {"output": str(output), **facts}
 
 
-def unpack(packed: str | Path, *, output: str | Path, max_bytes: int = MAX_SIZE) -> dict[str, Any]:
+def unpack(packed: str | Path, *, output: str | Path, max_bytes: int = MAX_SIZE) -> dict[str, object]:
     """Write the .tflite of a .tfcz.
 
     Args:
@@ -105,7 +105,7 @@ def packed_bytes(model: str | Path | bytes) -> dict[str, Any]:
     return _with_facts(content, "model" if isinstance(model, bytes) else str(model))[1]
 
 
-def inspect_packed(packed: str | Path) -> dict[str, Any]:
+def inspect_packed(packed: str | Path) -> dict[str, object]:
     """What is where in a .tfcz, from its header and directory alone.
 
     Returns:
@@ -154,10 +154,10 @@ def _packed(content: bytes, name: str) -> tuple[bytes, list[Array], Directory, M
         directory = plan(content, arrays)
         packed, spent = encode(content, directory)
         tried.append((packed, arrays, directory, spent))
-    return min(tried, key=lambda one: len(one[0]))
+    return min(tried, key=lambda result: len(result[0]))
 
 
-def _with_facts(content: bytes, name: str) -> tuple[bytes, dict[str, Any]]:
+def _with_facts(content: bytes, name: str) -> tuple[bytes, dict[str, object]]:
     packed, arrays, directory, spent = _packed(content, name)
     counts = directory.counts()
     by_offset = {segment.offset: segment for segment in directory.segments}

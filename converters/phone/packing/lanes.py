@@ -41,7 +41,7 @@ class ArrayPlan:
         centre: the byte that means zero.
         decay: the running mean moves by 2 ** -decay towards each value; 1..8.
         start: what the mean is at first, in 1024ths.
-        steps: values a lane.
+        steps: values per lane.
         period: for `Kind.COLUMN`, after how many values the same column comes again; a divisor of `steps`.
         present: bool [256], the bytes that occur; at least two.
     """
@@ -189,12 +189,12 @@ def _all_contexts(plan: ArrayPlan, grid: np.ndarray, count: int, above: np.ndarr
     steps, lanes = grid.shape
     whole = count - (lanes - 1) * steps
     tracker = _Contexts(plan, lanes, None if above is None else _by_step(above, plan.steps))
-    found = np.zeros(grid.shape, np.uint8)
+    contexts = np.zeros(grid.shape, np.uint8)
     for step in range(steps):
         active = lanes if step < whole else lanes - 1
-        found[step, :active] = tracker.at(step, active)
+        contexts[step, :active] = tracker.at(step, active)
         tracker.take(step, grid[step, :active])
-    return found
+    return contexts
 
 
 def coded_bits(plans: Sequence[ArrayPlan], values: np.ndarray, above: np.ndarray | None = None) -> list[float]:

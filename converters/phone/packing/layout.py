@@ -73,11 +73,11 @@ def find_arrays(content: bytes, least: int = _LEAST_BYTES) -> list[Array]:
     """
     try:
         file = read_tflite(content)
-        found = [*_tensor_arrays(content, file), *_range_arrays(content)]
+        candidates = [*_tensor_arrays(content, file), *_range_arrays(content)]
     except (ModelError, *BAD_BYTES):
-        found = []
+        candidates = []
     arrays: list[Array] = []
-    for array in sorted(found, key=lambda one: (one.offset, one.role)):
+    for array in sorted(candidates, key=lambda item: (item.offset, item.role)):
         inside = array.offset >= 0 and array.behind <= len(content)
         if inside and array.count * array.width >= least and (not arrays or array.offset >= arrays[-1].behind):
             arrays.append(array)
@@ -137,15 +137,15 @@ def _range_arrays(content: bytes) -> Iterator[Array]:
 
 def _with_gaps(content: bytes, arrays: list[Array]) -> list[Array]:
     """The arrays, and what is worth it in the gaps between them."""
-    found: list[Array] = []
+    complete: list[Array] = []
     position = 0
     for behind in [*arrays, None]:
         end = len(content) if behind is None else behind.offset
-        found += _gap_arrays(content, position, end)
+        complete += _gap_arrays(content, position, end)
         if behind is not None:
-            found.append(behind)
+            complete.append(behind)
             position = behind.behind
-    return found
+    return complete
 
 
 def _gap_arrays(content: bytes, begin: int, end: int) -> Iterator[Array]:

@@ -26,12 +26,12 @@ def _squash(x: int) -> int:
 
 def _stretch() -> list[int]:
     """For each p of 4096, the least x whose squash is (p + 1/2) / 4096 or more."""
-    found, x = [], -2047
+    table, x = [], -2047
     for p in range(4096):
         while x < 2047 and SQUASH[x + 2048] < (p << 4 | 8):
             x += 1
-        found.append(x)
-    return found
+        table.append(x)
+    return table
 
 
 # SQUASH[x + 2048]: probability in 65536ths for a stretched value x in -2048..2047.

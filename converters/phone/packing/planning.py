@@ -29,10 +29,11 @@ __all__ = ["plan"]
 
 _ALONE = 2048  # elements from which an array may have a group of its own
 _TRIED = 1 << 15  # elements of an array that choices are made on
-_TRIAL_STEPS = 256  # values a lane in a trial
+_TRIAL_STEPS = 256  # values per lane in a trial
 _GROUP_BITS = 8 * 14.0  # what a group costs in the directory, about
 _BYTES_A_LANE = 1024  # when coded; a lane costs two
 _PRODUCT_ULPS = 16  # how far a scale may lie from the product for the product to be its prediction
+_ROOTS = 8  # members of a family that are tried as the one that the others are multiples of
 _DECAYS = (4, 6)
 _SIMPLE = (Kind.UNIFORM, Kind.NONE, Kind.MEAN)  # kinds of arrays that may be coded together
 
@@ -66,7 +67,7 @@ def plan(content: bytes, arrays: Sequence[Array]) -> Directory:
         if members[0].width == 1:
             groups += _byte_groups(content, members)
         else:
-            groups.append(_number_group(content, [(one, b"", 0) for one in members]))
+            groups.append(_number_group(content, [(segment, b"", 0) for segment in members]))
     if products:  # behind the groups that hold their factors
         groups.append(_number_group(content, products, transform=PRODUCT))
     return _directory(groups)
@@ -79,7 +80,7 @@ def _kinship(array: Array) -> tuple[object, ...]:
 
 def _directory(groups: list[tuple[Group, list[Segment]]]) -> Directory:
     segments = [replace(segment, group=number) for number, (_, members) in enumerate(groups) for segment in members]
-    return Directory(tuple(group for group, _ in groups), tuple(sorted(segments, key=lambda one: one.offset)))
+    return Directory(tuple(group for group, _ in groups), tuple(sorted(segments, key=lambda item: item.offset)))
 
 
 def _constant(content: bytes, arrays: Iterable[Array]) -> tuple[list[tuple[Group, list[Segment]]], list[Array]]:
@@ -98,29 +99,46 @@ def _constant(content: bytes, arrays: Iterable[Array]) -> tuple[list[tuple[Group
 def _products(content: bytes, arrays: list[Array]) -> tuple[list[tuple[Array, bytes, int]], list[Array]]:
     """Scales that are another array of scales times one number: (array, the number, where the other lies), and others.
 
-    Those of a bias are: input scale * weight scale (LiteRT 8-bit quantization specification).
+    Those of a bias are: input scale * weight scale (LiteRT 8-bit quantization specification).  The product was rounded,
+    so that the way back is less exact: of arrays that are multiples of each other, that one is kept as it is which
+    gives the others with the fewest corrections, wherever in the file it lies.
     """
-    found: list[tuple[Array, bytes, int]] = []
-    others: list[Array] = []
-    sources: dict[int, list[tuple[int, np.ndarray]]] = defaultdict(list)
+    families: dict[int, list[list[_Scales]]] = defaultdict(list)
     for array in arrays:
-        if array.role not in ("scales", "ranges"):
-            others.append(array)
-            continue
-        values = np.frombuffer(content, "<f4", array.count, array.offset)
-        for offset, source in reversed(sources[array.count][-8:]):
-            factor = _factor(values, source)
-            if factor is not None:
-                found.append((array, factor, offset))
-                break
-        else:
-            sources[array.count].append((array.offset, values))
-            others.append(array)
-    return found, others
+        if array.role in ("scales", "ranges"):
+            scales = _Scales(array, np.frombuffer(content, "<f4", array.count, array.offset))
+            near = families[array.count][-8:]
+            family = next((each for each in reversed(near) if _factor(scales.values, each[0].values)), None)
+            if family is None:
+                families[array.count].append([scales])
+            else:
+                family.append(scales)
+    products = [item for same_size in families.values() for family in same_size for item in _multiples(family)]
+    replaced = {array.offset for array, _, _ in products}
+    return sorted(products, key=lambda item: item[0].offset), [item for item in arrays if item.offset not in replaced]
 
 
-def _factor(values: np.ndarray, source: np.ndarray) -> bytes | None:
-    """The float32 that takes `source` to `values` nearly exactly; None where there is none."""
+@dataclass(frozen=True)
+class _Scales:
+    array: Array
+    values: np.ndarray
+
+
+def _multiples(family: Sequence[_Scales]) -> list[tuple[Array, bytes, int]]:
+    """The members of a family as multiples of the one that gives the others best: see `_products`."""
+    best: list[tuple[Array, bytes, int]] = []
+    fewest: int | None = None
+    for root in family[:_ROOTS]:
+        factors = [(item.array, _factor(item.values, root.values)) for item in family if item is not root]
+        multiples = [(array, factor[0], root.array.offset) for array, factor in factors if factor is not None]
+        wrong = sum(factor[1] for _, factor in factors if factor is not None)
+        if len(multiples) == len(family) - 1 and (fewest is None or wrong < fewest):
+            best, fewest = multiples, wrong
+    return best
+
+
+def _factor(values: np.ndarray, source: np.ndarray) -> tuple[bytes, int] | None:
+    """The float32 that takes `source` to `values` nearly, and how many it misses; None where there is none."""
     with np.errstate(all="ignore"):
         ratio = values.astype(np.float64) / source
         guess = np.float32(np.median(ratio))
@@ -129,8 +147,9 @@ def _factor(values: np.ndarray, source: np.ndarray) -> bytes | None:
         if np.abs(ratio / guess - 1).max() > _PRODUCT_ULPS * 2.0**-23:
             return None
         tried = np.array([np.nextafter(guess, np.float32(s * np.inf)) for s in (-1, 1)] + [guess], np.float32)
-        wrong = [np.count_nonzero(source * one != values) for one in tried]
-    return tried[int(np.argmin(wrong))].tobytes()
+        wrong = [np.count_nonzero(source * factor != values) for factor in tried]
+    best = int(np.argmin(wrong))
+    return tried[best].tobytes(), int(wrong[best])
 
 
 def _byte_groups(content: bytes, arrays: list[Array]) -> list[tuple[Group, list[Segment]]]:
@@ -155,15 +174,15 @@ def _byte_groups(content: bytes, arrays: list[Array]) -> list[tuple[Group, list[
     small = _merged(content, arrays[0], together) if together else None
     apart = sum(bits + _GROUP_BITS for *_, bits in alone if bits > 0) + (small[1] if small else 0)
     if whole[1] <= apart:
-        return [*special, (whole[0], sorted(merged, key=lambda one: one.offset))]
+        return [*special, (whole[0], sorted(merged, key=lambda item: item.offset))]
     groups = [*special, *((group, segments) for group, segments, bits in alone if bits > 0)]
     return groups + ([(small[0], together)] if small else [])
 
 
 def _merged(content: bytes, array: Array, segments: list[Segment]) -> tuple[Group, float]:
-    ordered = sorted(segments, key=lambda one: one.offset)
+    ordered = sorted(segments, key=lambda choice: choice.offset)
     choices = [_Choice(0, Kind.MEAN, decay, False) for decay in _DECAYS] + [_Choice(0, Kind.UNIFORM, 4, False)]
-    return min((_byte_group(content, array, ordered, one) for one in choices), key=lambda found: found[1])
+    return min((_byte_group(content, array, ordered, choice) for choice in choices), key=lambda group: group[1])
 
 
 def _byte_group(content: bytes, array: Array, segments: list[Segment], choice: _Choice) -> tuple[Group, float]:
@@ -173,8 +192,8 @@ def _byte_group(content: bytes, array: Array, segments: list[Segment], choice: _
     if choice.kind is Kind.COLUMN:
         period = array.count // array.columns if choice.turned else array.columns
     steps = _steps(values[:, None], period)
-    made, bits = _array_plan(values, choice, _centre(array, values), steps, period)
-    return Group(1, None, 0, steps, (made,)), bits
+    array_plan, bits = _array_plan(values, choice, _centre(array, values), steps, period)
+    return Group(1, None, 0, steps, (array_plan,)), bits
 
 
 def _best(content: bytes, array: Array) -> _Choice:
@@ -200,7 +219,7 @@ def _best(content: bytes, array: Array) -> _Choice:
         return chosen
     segment = Segment(array.offset, array.count, 0, array.columns if chosen.turned else 0)
     slower = replace(chosen, decay=_DECAYS[1])
-    costs = [_byte_group(content, array, [segment], one)[1] for one in (chosen, slower)]
+    costs = [_byte_group(content, array, [segment], option)[1] for option in (chosen, slower)]
     return chosen if costs[0] <= costs[1] else slower
 
 
@@ -255,7 +274,7 @@ def _array_plan(
         options.append((replace(plan, present=present), 40.0 + min(256.0, 10.0 * int(present.sum()))))
     tried = values[:_TRIED], None if above is None else above[:_TRIED]
     scale = len(values) / len(tried[0])
-    trials = [replace(one, steps=_trial_steps(steps, period)) for one, _ in options]
+    trials = [replace(option, steps=_trial_steps(steps, period)) for option, _ in options]
     costs = [bits * scale + more for bits, (_, more) in zip(coded_bits(trials, *tried), options, strict=True)]
     best = int(np.argmin(costs))
     return options[best][0], costs[best]
@@ -268,7 +287,7 @@ def _number_group(
     array = members[0][0]
     if transform is None:
         transform = ROTATED if array.is_float else 0
-    segments = [Segment(one.offset, one.count, 0, 0, source, factor) for one, factor, source in members]
+    segments = [Segment(item.offset, item.count, 0, 0, source, factor) for item, factor, source in members]
     values = group_values(content, Group(array.width, None, transform), segments)
     steps = _steps(values, 0)
     planes: list[ArrayPlan | int] = []
@@ -285,6 +304,6 @@ def _plane(values: np.ndarray, above: np.ndarray | None, transform: int, steps: 
     kinds = [Kind.UNIFORM, Kind.NONE, Kind.MEAN, Kind.SIGNED] + ([Kind.PLANE] if above is not None else [])
     tried = []
     for kind in kinds:
-        made, bits = _array_plan(values, _Choice(0, kind, 4, False), centre, steps, above=above)
-        tried.append((bits, made))
-    return min(tried, key=lambda one: one[0])[1]
+        array_plan, bits = _array_plan(values, _Choice(0, kind, 4, False), centre, steps, above=above)
+        tried.append((bits, array_plan))
+    return min(tried, key=lambda result: result[0])[1]

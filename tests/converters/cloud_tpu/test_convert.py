@@ -16,8 +16,9 @@ import pytest
 from tests.converters.cloud_tpu import models
 from tfcompress.converters.artifact import Artifact
 from tfcompress.converters.cloud_tpu import convert, proof, serving
+from tfcompress.converters.cloud_tpu.options import CloudTpu
 from tfcompress.data import samples_from_arrays
-from tfcompress.recipe import CloudTpu, Recipe
+from tfcompress.recipe import Recipe
 from tfcompress.runtime import keras, tf
 
 LEAST_SQNR_DB = 30.0

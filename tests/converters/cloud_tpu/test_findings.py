@@ -70,18 +70,17 @@ def test_a_program_without_estimates_gives_no_findings() -> None:
 def test_the_terminal_shows_where_time_goes_and_the_advice_once() -> None:
     findings = read_findings(HLO, ["project"])
     row = CompileRow(
-        "v5e:2x2",
-        "batch_8",
-        8,
-        True,
-        None,
+        topology="v5e:2x2",
+        signature="batch_8",
+        batch_size=8,
+        ok=True,
         time_share=findings.time_share,
         padding_waste=0.71875,
         advice=findings.advice,
     ).to_json()
     console = Console(file=io.StringIO(), width=200)
     rows = [
-        from_plain(schema.CompileRow, plain, "compile")
+        from_plain(schema.CompileSection, plain, "compile")
         for plain in (row, row | {"topology": "v6e:1x1"}, row | {"batch_size": 1})
     ]
     console.print(render_inspection({"compile": rows}))

@@ -9,9 +9,10 @@ import pytest
 
 from tests.converters.cloud_tpu import models
 from tfcompress.converters.cloud_tpu import convert
+from tfcompress.converters.cloud_tpu.options import CloudTpu
 from tfcompress.data import open_data
 from tfcompress.load import load_model
-from tfcompress.recipe import CloudTpu, Recipe
+from tfcompress.recipe import Recipe
 from tfcompress.runtime import tf
 
 LARGEST_DROP = 0.002

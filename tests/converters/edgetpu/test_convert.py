@@ -14,11 +14,12 @@ from ai_edge_litert.interpreter import Interpreter
 from tfcompress.compression import wrap
 from tfcompress.converters.artifact import Artifact
 from tfcompress.converters.edgetpu import convert
+from tfcompress.converters.edgetpu.options import EdgeTpu
 from tfcompress.data import samples_from_arrays
 from tfcompress.graphs.tflite import read_tflite
 from tfcompress.graphs.tflite.proof import TOLERANCE
 from tfcompress.load import float_model_from_keras
-from tfcompress.recipe import EdgeTpu, PostTraining, Quantization, Recipe
+from tfcompress.recipe import PostTraining, Quantization, Recipe
 from tfcompress.runtime import keras, tf_keras
 
 

@@ -10,10 +10,11 @@ import pytest
 
 from tests.converters.edgetpu.graphs import GraphBuilder
 from tfcompress.converters.edgetpu import Status, convert, forecast
+from tfcompress.converters.edgetpu.options import EdgeTpu
 from tfcompress.data import samples_from_arrays
 from tfcompress.graphs.tflite import read_tflite
 from tfcompress.load import float_model_from_keras
-from tfcompress.recipe import EdgeTpu, PostTraining, Recipe
+from tfcompress.recipe import PostTraining, Recipe
 from tfcompress.runtime import tf, tf_keras
 
 layers = tf_keras.layers

@@ -8,12 +8,12 @@ import pytest
 from tests.converters.npu.models import PICTURE
 from tfcompress.accuracy_diff.litert_runner import LiteRtRunner
 from tfcompress.converters.ethos_u import compile_for
+from tfcompress.converters.ethos_u.configurations import CONFIGS
 from tfcompress.converters.ethos_u.log import reasons_in
+from tfcompress.converters.ethos_u.options import EthosU
 from tfcompress.converters.ethos_u.runner import reference_runner
 from tfcompress.errors import RecipeError
 from tfcompress.graphs.tflite import read_tflite
-from tfcompress.npu_chips import CONFIGS
-from tfcompress.recipe import EthosU
 
 MOST_STEPS = 2  # XNNPACK's rounding against the reference kernels', over three operators
 OUTPUT = """Warning (supported operators) operator: QUANTIZE, ofm: 'tfl.quantize'

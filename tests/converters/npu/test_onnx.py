@@ -237,7 +237,7 @@ def _spoil_operator(loaded: Any) -> None:
         (_spoil_zero_point, "only supports symmetric quantization"),
         (_spoil_scale, "its scale is not constant and above 0"),
         (_spoil_opset, "opset 11, expected 13 or newer"),
-        (_spoil_axis, "expected one scale a channel"),
+        (_spoil_axis, "expected one scale per channel"),
         (_spoil_pair, "expected a DequantizeLinear of the same scale"),
         (_spoil_bias, "its bias is not constant float32"),
         (_spoil_operator, "TensorRT has no importer for MatMulInteger"),

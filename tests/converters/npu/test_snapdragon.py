@@ -19,11 +19,11 @@ from tfcompress.converters.snapdragon.emulator import EmulatorRunner
 from tfcompress.converters.snapdragon.inspection import inspect
 from tfcompress.converters.snapdragon.log import parse_log, reasons_in
 from tfcompress.converters.snapdragon.mapping_forecast import table
+from tfcompress.converters.snapdragon.options import Snapdragon
 from tfcompress.converters.snapdragon.sdk import pair_problem
 from tfcompress.converters.snapdragon.stub import empty_library
 from tfcompress.errors import ConversionError, MissingExtraError, ModelError, RecipeError
 from tfcompress.graphs.tflite import read_tflite
-from tfcompress.recipe import Snapdragon
 
 # The NPU rounds differently from XNNPACK after each operator: two convolutions and a float operator between.
 MOST_STEPS = 3

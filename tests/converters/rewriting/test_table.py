@@ -242,7 +242,7 @@ def test_a_maximum_with_another_slope_is_no_leaky_relu(slope: float) -> None:
     assert names(rewrite_graph(maximum(slope), rows_for(FLOAT_FILE)).content) == ["MUL", "MAXIMUM"]
 
 
-def island(name: str) -> bytes:
+def between_conversions(name: str) -> bytes:
     graph = GraphBuilder()
     source, result = graph.input([1, 256], scale=0.03), graph.tensor([1, 256], scale=0.05)
     real, changed = (graph.tensor([1, 256], "float32") for _ in range(2))
@@ -254,7 +254,7 @@ def island(name: str) -> bytes:
 
 @pytest.mark.parametrize("name", ["ELU", "EXP", "ABS"])
 def test_a_function_between_conversions_is_one_int8_operator(name: str) -> None:
-    result = rewrite_graph(island(name), rows_for(INT8_FILE))
+    result = rewrite_graph(between_conversions(name), rows_for(INT8_FILE))
     assert names(result.content) == [name]
     assert result.applied[0].max_abs_error <= 1
 

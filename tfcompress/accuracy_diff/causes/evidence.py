@@ -66,8 +66,8 @@ class Evidence:
     @classmethod
     def of(cls, layers: Sequence[LayerDiff], file: TfliteFile, keras_model: Any) -> Evidence:
         """Join the rows of a layer diff with a file's operators."""
-        made = {tensor: operator for operator in file.main.operators for tensor in operator.outputs}
-        rows = [Row(row, made[row.tensor]) for row in layers if row.tensor is not None and row.tensor in made]
+        producers = {tensor: operator for operator in file.main.operators for tensor in operator.outputs}
+        rows = [Row(row, producers[row.tensor]) for row in layers if row.tensor is not None and row.tensor in producers]
         return cls(rows, file, keras_model)
 
     @property
@@ -81,7 +81,7 @@ class Evidence:
         return {row.diff.tensor: row for row in self.rows if row.diff.tensor is not None}
 
     @cached_property
-    def keras_layers(self) -> Mapping[str, Any]:
+    def keras_layers(self) -> Mapping[str, object]:
         """{name: layer} of the float model."""
         return {layer.name: layer for layer in all_layers(self.keras_model)}
 
@@ -93,27 +93,27 @@ class Evidence:
 
     def rows_into(self, operator: Operator) -> list[Row]:
         """The rows whose tensors an operator reads, through QUANTIZE where there is one."""
-        found = []
+        rows = []
         for tensor in self.activations_into(operator):
             index = tensor.index
             producer = self.graph.producer(index)
             if producer is not None and producer.name == "QUANTIZE":
                 index = producer.inputs[0]
             if index in self.by_tensor:
-                found.append(self.by_tensor[index])
-        return found
+                rows.append(self.by_tensor[index])
+        return rows
 
     def weights(self, row: Row) -> tuple[np.ndarray, Tensor, int] | None:
         """(integers, tensor, axis of the output channels) of a row's kernel; None for one without."""
-        known = traits(row.operator.name)
-        if not known.multiplies or known.channel_axis is None:
+        layer_traits = traits(row.operator.name)
+        if not layer_traits.multiplies or layer_traits.channel_axis is None:
             return None
         for index in row.operator.inputs:
             tensor = self.graph.tensors[index] if index >= 0 else None
             if tensor is not None and tensor.dtype == "int8" and tensor.quantization is not None:
                 values = tensor.array()
                 if values is not None and values.ndim >= 2:
-                    return values, tensor, known.channel_axis
+                    return values, tensor, layer_traits.channel_axis
         return None
 
     def kernel(self, row: Row, size: int) -> tuple[str, np.ndarray] | None:

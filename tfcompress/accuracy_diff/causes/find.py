@@ -52,22 +52,22 @@ def find_causes(
         return norms
     lost = list(compression_causes(evidence))
     if original is not None and original is not evidence.keras_model:
-        known = {(cause.kind, cause.layer) for cause in lost}
+        already = {(cause.kind, cause.layer) for cause in lost}
         before = compression_causes(dataclasses.replace(evidence, keras_model=original))
-        lost += [cause for cause in before if (cause.kind, cause.layer) not in known]
+        lost += [cause for cause in before if (cause.kind, cause.layer) not in already]
     others = {cause.layer for cause in lost}  # their weights are not the float model's: no bits would help
-    found = [cause for cause in _one_for_many(evidence, by_layer) if cause.layer not in others]
-    if not found and not lost:  # equal outputs may come from a fault before them
-        found = list(output_causes(evidence, reference, candidate, data, names))
-    return (*found, *lost)
+    causes = [cause for cause in _one_for_many(evidence, by_layer) if cause.layer not in others]
+    if not causes and not lost:  # equal outputs may come from a fault before them
+        causes = list(output_causes(evidence, reference, candidate, data, names))
+    return (*causes, *lost)
 
 
-def _one_for_many(evidence: Evidence, found: list[Cause]) -> list[Cause]:
+def _one_for_many(evidence: Evidence, causes: list[Cause]) -> list[Cause]:
     """Clipping in most layers is one cause, not many: the calibration saw too little."""
-    narrow = [cause for cause in found if cause.kind == "range_too_narrow"]
+    narrow = [cause for cause in causes if cause.kind == "range_too_narrow"]
     free = [row for row in evidence.rows if row.integer and row.operator.name not in SAME_SCALE | FIXED_SCALE]
     clipping = [row for row in free if (row.diff.saturation or 0.0) > CLIPS]
     if len(narrow) < 2 or len(clipping) < MANY * len(free):
-        return found
+        return causes
     text = f"{len(clipping)} of {len(free)} layers have values outside their range"
-    return [Cause("too_few_calibration_samples", None, text), *(cause for cause in found if cause not in narrow)]
+    return [Cause("too_few_calibration_samples", None, text), *(cause for cause in causes if cause not in narrow)]

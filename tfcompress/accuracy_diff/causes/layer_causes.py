@@ -117,16 +117,16 @@ def _unequal(evidence: Evidence, row: Row) -> Cause | None:
 
 def _down_to_weights(evidence: Evidence, operator: Operator) -> tuple[str, ...]:
     """The layers from an operator down to the first ones with weights: only there do the joined values part again."""
-    found: dict[str, None] = {}
+    layers: dict[str, None] = {}
     waiting = [operator]
     while waiting:
         now = waiting.pop(0)
         row = evidence.by_tensor.get(now.outputs[0])
         if row is not None:
-            found.setdefault(row.layer)
+            layers.setdefault(row.layer)
         if now is operator or now.name not in WEIGHTED:
             waiting += evidence.graph.consumers(now.outputs[0])
-    return tuple(found)
+    return tuple(layers)
 
 
 def _too_narrow(evidence: Evidence, row: Row) -> Cause | None:
@@ -154,11 +154,11 @@ def _too_wide(evidence: Evidence, row: Row) -> Cause | None:
 
 
 def _per_tensor(evidence: Evidence, row: Row) -> Cause | None:
-    found = evidence.weights(row)
+    weights = evidence.weights(row)
     lost = row.diff.channel_sqnr_db
-    if found is None or lost is None or lost > LOST_CHANNEL_DB:
+    if weights is None or lost is None or lost > LOST_CHANNEL_DB:
         return None
-    values, tensor, axis = found
+    values, tensor, axis = weights
     if tensor.quantization is None or len(tensor.quantization.scales) > 1 or values.shape[axis] < 2:
         return None
     largest = np.abs(np.moveaxis(values, axis, 0).reshape(values.shape[axis], -1).astype(np.int64)).max(axis=1)

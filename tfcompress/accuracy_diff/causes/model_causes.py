@@ -84,12 +84,12 @@ def output_causes(
 
 def _results(evidence: Evidence) -> set[int]:
     """The graph's outputs, before a conversion to float."""
-    found = set(evidence.graph.outputs)
+    tensors = set(evidence.graph.outputs)
     for index in evidence.graph.outputs:
         producer = evidence.graph.producer(index)
         if producer is not None and producer.name == "DEQUANTIZE":
-            found.add(producer.inputs[0])
-    return found
+            tensors.add(producer.inputs[0])
+    return tensors
 
 
 def _best_two_equal(outputs: np.ndarray) -> np.ndarray:
@@ -100,10 +100,10 @@ def _best_two_equal(outputs: np.ndarray) -> np.ndarray:
 def compression_causes(evidence: Evidence) -> Iterator[Cause]:
     """Zeros or clusters that the float kernels have and the artifact's have not."""
     for row in evidence.rows:
-        found = evidence.weights(row)
-        if found is None:
+        weights = evidence.weights(row)
+        if weights is None:
             continue
-        values, _, axis = found
+        values, _, axis = weights
         owned = evidence.kernel(row, values.size)
         if owned is not None:
             yield from _lost(row, *owned, values, axis)

@@ -54,20 +54,20 @@ def suggest(
         calibration_samples: that it was calibrated on.
         layer_names: of the model; a repair that trains leaves those out that have not the cause.
     """
-    found: list[Suggestion] = []
+    suggestions: list[Suggestion] = []
     samples: int | None = None
     kinds = dict.fromkeys(cause.kind for cause in sorted(causes, key=lambda cause: cause.layer is not None))
     for kind in kinds:
         same = tuple(cause for cause in causes if cause.kind == kind)
         if kind == "too_few_calibration_samples" or (kind == "range_too_narrow" and _takes_whole_range(recipe)):
-            found += _more_samples(same, recipe, calibration_samples)
-            samples = found[-1].calibration_samples
+            suggestions += _more_samples(same, recipe, calibration_samples)
+            samples = suggestions[-1].calibration_samples
             continue
         suggestion = _suggestion(same, recipe, layer_names)
         if suggestion is not None:
             recipe = suggestion.recipe
-            found.append(dataclasses.replace(suggestion, calibration_samples=samples))
-    return tuple(found)
+            suggestions.append(dataclasses.replace(suggestion, calibration_samples=samples))
+    return tuple(suggestions)
 
 
 def _takes_whole_range(recipe: Recipe) -> bool:

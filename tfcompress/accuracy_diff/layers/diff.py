@@ -92,7 +92,7 @@ def compare_layers(reference: FloatModelRunner, candidate: Runner, data: Samples
         data: the samples to look at; a few dozen are enough.
 
     Returns:
-        One row a layer that both have, in the order of computation, and one for an output that is not a layer's own
+        One row per layer that both have, in the order of computation, and one for an output that is not a layer's own
         tensor (a softmax behind a dense layer); empty where the models' layers cannot be told.
     """
     if reference.model.keras_model is None:
@@ -154,11 +154,11 @@ def _against_tflite(
     outputs: Mapping[str, str],
 ) -> tuple[LayerDiff, ...]:
     file = read_tflite(candidate.content)
-    found = {
+    candidates = {
         item.port: (item, graph.operator_named(item.layer, item.leaves)) for item in find_layer_tensors(file, kinds)
     }
-    found |= {item.port: (item, operator) for item, operator in _outputs(graph, file, candidate, outputs)}
-    pairs = {port: (item, operator) for port, (item, operator) in found.items() if operator is not None}
+    candidates |= {item.port: (item, operator) for item, operator in _outputs(graph, file, candidate, outputs)}
+    pairs = {port: (item, operator) for port, (item, operator) in candidates.items() if operator is not None}
     if not pairs:
         return ()
     read = graph.reader([operator for _, operator in pairs.values()])
@@ -225,8 +225,12 @@ def _shaped(value: np.ndarray, shape: tuple[int | None, ...]) -> np.ndarray | No
     sizes = [len(value), *(size if size is not None else -1 for size in shape[1:])]
     if sizes.count(-1) > 1:
         return value if value.ndim == len(sizes) else None
-    known = int(np.prod([size for size in sizes if size != -1]))
-    return value.reshape(sizes) if known and value.size % known == 0 and (-1 in sizes or value.size == known) else None
+    elements = int(np.prod([size for size in sizes if size != -1]))
+    return (
+        value.reshape(sizes)
+        if elements and value.size % elements == 0 and (-1 in sizes or value.size == elements)
+        else None
+    )
 
 
 def _like(value: np.ndarray, wanted: np.ndarray) -> np.ndarray:
@@ -234,18 +238,18 @@ def _like(value: np.ndarray, wanted: np.ndarray) -> np.ndarray:
 
 
 def _count(counted: dict[str, Statistics], layer: str, new: Statistics) -> None:
-    known = counted.get(layer)
-    counted[layer] = new if known is None else {part: added(known[part], new[part]) for part in new}
+    so_far = counted.get(layer)
+    counted[layer] = new if so_far is None else {part: added(so_far[part], new[part]) for part in new}
 
 
 def _row_statistics(
     wanted: np.ndarray, got: np.ndarray, own: np.ndarray | None, limits: tuple[float, float] | None = None
 ) -> dict[str, Statistics]:
-    found: dict[str, Statistics] = {
+    statistics: dict[str, Statistics] = {
         "whole": signal_statistics(wanted, got),
         "range": range_statistics(wanted, got, own, limits),
     }
-    return found if own is None else {**found, "own": signal_statistics(wanted, own)}
+    return statistics if own is None else {**statistics, "own": signal_statistics(wanted, own)}
 
 
 def _row(layer: str, kind: str, item: LayerTensor | None, total: Mapping[str, Statistics]) -> LayerDiff:

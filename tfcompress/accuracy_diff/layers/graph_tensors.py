@@ -13,6 +13,7 @@ import numpy as np
 
 from tfcompress.accuracy_diff.runners import Arrays, as_float32
 from tfcompress.graphs.tensorflow.private_names import convert_variables_to_constants_v2
+from tfcompress.graphs.tensorflow.protocols import GraphDef, Output
 from tfcompress.layer_names import as_named_in, layers_of
 from tfcompress.runtime import tf
 
@@ -41,7 +42,7 @@ class GraphTensors:
         self._frozen = _frozen(function)
         self._inputs = list(inputs)
         sizes = {tensor.shape[0] for tensor in self._frozen.inputs if tensor.shape.rank}
-        self._tensors: dict[str, Any] = {}
+        self._tensors: dict[str, Output] = {}
         self.operators: dict[str, list[str]] = {}
         operations = self._frozen.graph.get_operations()
         names = as_named_in(layer_names, (operation.name for operation in operations))
@@ -72,12 +73,12 @@ class GraphTensors:
             layer: its name.
             leaves: last parts of operator names; the TFLite converter may have added digits to them.
         """
-        known = self.operators.get(layer, [])
-        for name in reversed(known):
+        operators = self.operators.get(layer, [])
+        for name in reversed(operators):
             own = name.rsplit("/", 1)[-1]
             if any(leaf.startswith(own) and leaf[len(own) :].strip("0123456789_") == "" for leaf in leaves):
                 return name
-        return known[-1] if known else None
+        return operators[-1] if operators else None
 
     def reader(self, operators: Collection[str]) -> Callable[[Arrays], dict[str, np.ndarray]]:
         """A function from a batch, by the names of the inputs, to {operator: float32 array}."""
@@ -94,7 +95,7 @@ class GraphTensors:
 
 
 def _is_batch(tensor: Any, sizes: Collection[int | None]) -> bool:
-    """Whether a tensor has one entry a sample: in a recurrent layer some have time first."""
+    """Whether a tensor has one entry per sample: in a recurrent layer some have time first."""
     return tensor.shape.rank is None or (tensor.shape.rank > 0 and tensor.shape[0] in sizes)
 
 
@@ -119,7 +120,7 @@ def _frozen(function: Any) -> Any:
     return convert_variables_to_constants_v2(tf.compat.v1.wrap_function(body, specs), lower_control_flow=False)
 
 
-def _open_functions(definition: Any) -> None:
+def _open_functions(definition: GraphDef) -> None:
     """Let the functions of a GraphDef be inlined; each gets a name of its own, as it is no more what it was."""
     functions = definition.library.function
     for node in (*definition.node, *(node for function in functions for node in function.node_def)):

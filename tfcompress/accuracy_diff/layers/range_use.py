@@ -16,7 +16,7 @@ TINY = 1e-12
 
 def range_statistics(
     wanted: np.ndarray, got: np.ndarray, own: np.ndarray | None, limits: tuple[float, float] | None
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Additive statistics of one batch of a layer.
 
     Args:
@@ -26,28 +26,34 @@ def range_statistics(
         limits: what the artifact's tensor can hold; None for float.
     """
     values = wanted.ravel()
-    low, high = np.quantile(values, [BULK_TAIL, 1 - BULK_TAIL])
-    outside = 0
-    if limits is not None:
-        # Up to a step beyond the limit is rounding: 1.0 behind a softmax, whose 8 bits end at 255/256.
-        step = 1.001 * (limits[1] - limits[0]) / 255
-        outside = int(((values < limits[0] - step) | (values > limits[1] + step)).sum())
-    found = {
+    seen = got if own is None else own
+    statistics: dict[str, Any] = {
         "values": np.int64(values.size),
-        "outside": np.int64(outside),
         "lowest": values.min(),
         "highest": values.max(),
-        "largest_bulk": max(float(high), 0.0),
-        "largest_negative_bulk": max(-float(low), 0.0),
-        "got_lowest": (got if own is None else own).min(),
-        "got_highest": (got if own is None else own).max(),
+        "got_lowest": seen.min(),
+        "got_highest": seen.max(),
     }
+    if limits is not None:
+        statistics |= _inside(values, limits)
     if own is None:
-        return found
+        return statistics
     x = wanted.reshape(-1, wanted.shape[-1]).astype(np.float64)
     y = own.reshape(x.shape).astype(np.float64)
     error = {"power": np.square(x).sum(axis=0), "noise": np.square(y - x).sum(axis=0)}
-    return {**found, **error, **_affine_statistics(x, y, limits)}
+    return {**statistics, **error, **_affine_statistics(x, y, limits)}
+
+
+def _inside(values: np.ndarray, limits: tuple[float, float]) -> dict[str, Any]:
+    """How the values lie within the limits of the artifact's tensor."""
+    low, high = np.quantile(values, [BULK_TAIL, 1 - BULK_TAIL])
+    # Up to a step beyond the limit is rounding: 1.0 behind a softmax, whose 8 bits end at 255/256.
+    step = 1.001 * (limits[1] - limits[0]) / 255
+    return {
+        "outside": np.int64(((values < limits[0] - step) | (values > limits[1] + step)).sum()),
+        "largest_bulk": max(float(high), 0.0),
+        "largest_negative_bulk": max(-float(low), 0.0),
+    }
 
 
 def _affine_statistics(x: np.ndarray, y: np.ndarray, limits: tuple[float, float] | None) -> dict[str, np.ndarray]:

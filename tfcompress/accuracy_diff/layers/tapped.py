@@ -79,7 +79,7 @@ class Tapped:
 def find_layer_tensors(file: TfliteFile, layer_names: Collection[str]) -> list[LayerTensor]:
     """The tensor of each layer, the last one that bears its name first, in the order of execution."""
     graph = file.main
-    found: dict[str, LayerTensor] = {}
+    tensors: dict[str, LayerTensor] = {}
     # In a recurrent layer some tensors have time first: they cannot be compared sample by sample.
     sizes = {graph.tensors[index].shape[0] for index in graph.inputs if graph.tensors[index].shape}
     names = as_named_in(layer_names, (tensor.name for tensor in graph.tensors))
@@ -89,10 +89,10 @@ def find_layer_tensors(file: TfliteFile, layer_names: Collection[str]) -> list[L
             layers = layers_of(_last_first(tensor.name), names)
             if operator.name in CONVERSIONS or not layers or not _is_real(tensor) or tensor.shape[0] not in sizes:
                 continue
-            earlier = found.pop(layers[0]).fused if layers[0] in found else ()
+            earlier = tensors.pop(layers[0]).fused if layers[0] in tensors else ()
             fused = tuple(dict.fromkeys((*layers[1:], *earlier)))
-            found[layers[0]] = LayerTensor(layers[0], fused, _leaves(tensor.name, layers[0], names), tensor, operator)
-    return list(found.values())
+            tensors[layers[0]] = LayerTensor(layers[0], fused, _leaves(tensor.name, layers[0], names), tensor, operator)
+    return list(tensors.values())
 
 
 def _last_first(tensor_name: str) -> str:

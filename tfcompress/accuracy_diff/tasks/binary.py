@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -84,7 +83,7 @@ class MultiLabel:
             return {"samples": np.int64(len(outputs))}
         scores = outputs.reshape(len(outputs), -1)
         if scores.shape != truth.shape:
-            raise DataError(f"labels have {truth.shape[1]} values a sample, the model's output has {scores.shape[1]}")
+            raise DataError(f"labels have {truth.shape[1]} values per sample, the model's output has {scores.shape[1]}")
         tables = {f"scores[{i}]": ScoreTable.of(scores[:, i], truth[:, i]) for i in range(scores.shape[1])}
         return {**_counts(self.answers(outputs), truth), **tables}
 
@@ -122,7 +121,7 @@ def _yes(values: np.ndarray, from_logits: bool) -> np.ndarray:
     return np.where(np.isnan(values), -1, (values >= threshold).astype(np.int64))
 
 
-def _counts(answers: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
+def _counts(answers: np.ndarray, truth: np.ndarray) -> dict[str, object]:
     return {
         "samples": np.int64(len(answers)),
         "cells": np.int64(answers.size),

@@ -72,15 +72,15 @@ class Classification:
         if "right" not in total:
             return {"accuracy": None}
         samples = int(total["samples"])
-        found: Metrics = {"accuracy": ratio(total["right"], samples)}
+        figures: Metrics = {"accuracy": ratio(total["right"], samples)}
         if self.classes > TOP:
-            found["top5_accuracy"] = ratio(total["right_top5"], samples)
-        found["calibration_error"] = calibration_error(total)
+            figures["top5_accuracy"] = ratio(total["right_top5"], samples)
+        figures["calibration_error"] = calibration_error(total)
         names = self.class_names or [str(index) for index in range(self.classes)]
         for name, count, right in zip(names, total["class_samples"], total["class_right"], strict=True):
             if count and self.classes <= 100:
-                found[f"accuracy[{name}]"] = ratio(right, count)
-        return found
+                figures[f"accuracy[{name}]"] = ratio(right, count)
+        return figures
 
     def answers(self, outputs: np.ndarray) -> np.ndarray:
         """The class with the highest output, the first of several equal ones; -1 for NaN."""

@@ -89,10 +89,10 @@ class Dense:
         """Class of each place, (samples, places); -1 for NaN."""
         if self.classes == 1:
             threshold = 0.0 if self.from_logits else 0.5
-            found = np.where(np.isnan(outputs), -1, (outputs >= threshold).astype(np.int64))
+            classes = np.where(np.isnan(outputs), -1, (outputs >= threshold).astype(np.int64))
         else:
-            found = argmax_answers(outputs)
-        return found.reshape(len(outputs), -1)
+            classes = argmax_answers(outputs)
+        return classes.reshape(len(outputs), -1)
 
     def confidence(self, outputs: np.ndarray) -> None:
         """None: there are many answers a sample."""

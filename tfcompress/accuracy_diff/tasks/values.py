@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -47,7 +46,7 @@ class Regression(_Values):
             return {"samples": np.int64(len(outputs))}
         values = outputs.reshape(len(outputs), -1)
         if values.shape != truth.shape:
-            raise DataError(f"labels have {truth.shape[1]} values a sample, the model's output has {values.shape[1]}")
+            raise DataError(f"labels have {truth.shape[1]} values per sample, the model's output has {values.shape[1]}")
         return _error_sums(values.astype(np.float64), truth)
 
     def metrics(self, total: Statistics) -> Metrics:
@@ -92,8 +91,8 @@ class Autoencoder(_Values):
 
     def metrics(self, total: Statistics) -> Metrics:
         """See `Task.metrics`."""
-        found: Metrics = {"auc": total["scores"].auc()} if "scores" in total else {}
-        return {**found, "reconstruction_mse": ratio(total["squared"], total["values"]), "r2": _r2(total)}
+        figures: Metrics = {"auc": total["scores"].auc()} if "scores" in total else {}
+        return {**figures, "reconstruction_mse": ratio(total["squared"], total["values"]), "r2": _r2(total)}
 
 
 @dataclass(frozen=True)
@@ -116,7 +115,7 @@ class Embedding(_Values):
         return {}
 
 
-def _error_sums(values: np.ndarray, wanted: np.ndarray) -> dict[str, Any]:
+def _error_sums(values: np.ndarray, wanted: np.ndarray) -> dict[str, object]:
     """Sums over the finite values of a batch."""
     usable = np.isfinite(values)
     error = np.where(usable, values - wanted, 0.0)

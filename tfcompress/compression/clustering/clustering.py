@@ -67,8 +67,10 @@ def kmeans(values: np.ndarray, clusters: int, initialization: str, random: np.ra
     if len(distinct) <= clusters:
         return values
     tries = _RESTARTS if initialization in ("kmeans_plus_plus", "random") else 1
-    found = [_lloyd(np.sort(values), _first_centroids(values, clusters, initialization, random)) for _ in range(tries)]
-    centroids = min(found, key=lambda c: float(np.square(values - _nearest(values, c)).sum()))
+    attempts = [
+        _lloyd(np.sort(values), _first_centroids(values, clusters, initialization, random)) for _ in range(tries)
+    ]
+    centroids = min(attempts, key=lambda c: float(np.square(values - _nearest(values, c)).sum()))
     return _nearest(values, centroids)
 
 
@@ -115,7 +117,7 @@ def cluster_ids(values: np.ndarray, *, per_channel: bool) -> np.ndarray:
     columns = values.reshape(-1, values.shape[-1])
     ids, used = [], 0
     for column in columns.T:
-        found, inverse = np.unique(column, return_inverse=True)
+        levels, inverse = np.unique(column, return_inverse=True)
         ids.append(inverse + used)
-        used += len(found)
+        used += len(levels)
     return np.stack(ids, -1).reshape(values.shape).astype(np.int32)

@@ -32,7 +32,7 @@ def fused_activation(function: object) -> bool:
     return function is None or activation_name(function) in ("linear", "relu", "relu6")
 
 
-def activation_layers(call: Call, state: Rewrite, function: object, x: Tensor) -> Any:
+def activation_layers(call: Call, state: Rewrite, function: object, x: Tensor) -> Tensor:
     """`function` of `x` as layers; the last one has the call's name where the model returns it.
 
     Args:
@@ -50,12 +50,12 @@ def activation_layers(call: Call, state: Rewrite, function: object, x: Tensor) -
     return state.activation(call, part, function, x)
 
 
-def _swish(call: Call, state: Rewrite, part: str, x: Tensor) -> Any:
+def _swish(call: Call, state: Rewrite, part: str, x: Tensor) -> Tensor:
     gate = state.activation(call, "gate", "sigmoid", x)
     return state.merge(call, part, _L.Multiply, [x, gate])
 
 
-def _ramp(call: Call, state: Rewrite, x: Tensor, scale: float, offset: float, top: float, part: str) -> Any:
+def _ramp(call: Call, state: Rewrite, x: Tensor, scale: float, offset: float, top: float, part: str) -> Tensor:
     """``clip(scale * x + offset, 0, top)``."""
     if scale != 1.0:
         x = state.layer(call, "slope", lambda name: _L.Rescaling(scale, name=name))(x)
@@ -63,22 +63,22 @@ def _ramp(call: Call, state: Rewrite, x: Tensor, scale: float, offset: float, to
     return state.layer(call, part, lambda name: _L.ReLU(top, name=name))(x)
 
 
-def _hard_sigmoid_keras2(call: Call, state: Rewrite, part: str, x: Tensor) -> Any:
+def _hard_sigmoid_keras2(call: Call, state: Rewrite, part: str, x: Tensor) -> Tensor:
     # Six times the ramp, then a sixth: LiteRT has an int8 kernel for a clip at 6.
     ramp = _ramp(call, state, x, 1.2, 3.0, 6.0, "ramp")
     return state.layer(call, part, lambda name: _L.Rescaling(1 / 6, name=name))(ramp)
 
 
-def _hard_sigmoid(call: Call, state: Rewrite, part: str, x: Tensor) -> Any:
+def _hard_sigmoid(call: Call, state: Rewrite, part: str, x: Tensor) -> Tensor:
     ramp = _ramp(call, state, x, 1.0, 3.0, 6.0, "ramp")
     return state.layer(call, part, lambda name: _L.Rescaling(1 / 6, name=name))(ramp)
 
 
-def _leaky_relu(call: Call, state: Rewrite, part: str, x: Tensor) -> Any:
+def _leaky_relu(call: Call, state: Rewrite, part: str, x: Tensor) -> Tensor:
     return state.layer(call, part, lambda name: _L.LeakyReLU(alpha=0.2, name=name))(x)
 
 
-def _elu(call: Call, state: Rewrite, part: str, x: Tensor, *, alpha: float = 1.0, scale: float = 1.0) -> Any:
+def _elu(call: Call, state: Rewrite, part: str, x: Tensor, *, alpha: float = 1.0, scale: float = 1.0) -> Tensor:
     """``scale * (relu(x) + alpha * (exp(min(x, 0)) - 1))``: LiteRT has an int8 EXP, but the converter no int8 ELU."""
 
     def factor(name: str, by: float, offset: float, value: object) -> Any:
@@ -95,17 +95,17 @@ def _elu(call: Call, state: Rewrite, part: str, x: Tensor, *, alpha: float = 1.0
     return state.merge(call, part, _L.Add, [above, curve])
 
 
-def _selu(call: Call, state: Rewrite, part: str, x: Tensor) -> Any:
+def _selu(call: Call, state: Rewrite, part: str, x: Tensor) -> Tensor:
     # Klambauer et al. 2017, equation 2.
     return _elu(call, state, part, x, alpha=1.6732632423543772, scale=1.0507009873554805)
 
 
-def elu_layer(call: Call, state: Rewrite) -> Any:
+def elu_layer(call: Call, state: Rewrite) -> Tensor:
     """The `ELU` layer as int8 operators."""
     return _elu(call, state, "", call.inputs[0], alpha=float(call.layer.alpha))
 
 
-def relu_layer(call: Call, state: Rewrite) -> Any:
+def relu_layer(call: Call, state: Rewrite) -> Tensor | None:
     """A `ReLU` layer with a slope as a `LeakyReLU`, with a maximum other than 6 as one with 6 between two scalings."""
     layer, x = call.layer, call.inputs[0]
     if layer.negative_slope and not layer.threshold and layer.max_value is None:

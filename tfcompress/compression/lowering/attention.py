@@ -18,7 +18,7 @@ __all__ = ["ATTENTION"]
 _L = tf_keras.layers
 
 
-def _attention(call: Call, state: Rewrite) -> Any:
+def _attention(call: Call, state: Rewrite) -> Tensor | None:
     """Attention over the second axis of [batch, steps, features], without masks.
 
     Masks stay whole, and in float: the large negative number that masks would take the whole int8 range of the scores.
@@ -58,7 +58,7 @@ def _arguments(call: Call) -> tuple[Any, Any, Any] | None:
     return (query, value, key) if fits and declared_output_shape(layer) is None else None
 
 
-def _project(call: Call, state: Rewrite, part: str, dense: Layer, x: Tensor, heads: int, width: int) -> Any:
+def _project(call: Call, state: Rewrite, part: str, dense: Layer, x: Tensor, heads: int, width: int) -> Tensor:
     """[batch, steps, features] -> [batch, heads, steps, width]."""
     kernel, bias = _matrix(dense, int(x.shape[-1]))
     projected = state.dense(call, part, x, kernel, bias)
@@ -72,4 +72,4 @@ def _matrix(dense: Any, inputs: int) -> tuple[np.ndarray, np.ndarray | None]:
     return kernel, None if dense.bias is None else np.asarray(dense.bias).reshape(-1)
 
 
-ATTENTION: dict[Any, Rewriter] = {_L.MultiHeadAttention: _attention}
+ATTENTION: dict[object, Rewriter] = {_L.MultiHeadAttention: _attention}

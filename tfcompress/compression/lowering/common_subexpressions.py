@@ -33,7 +33,7 @@ def merge_common_subexpressions(model: KerasModel) -> Any:
     returned = {id(tensor) for tensor in model.outputs}
     done: dict[Any, Any] = {}
 
-    def emit(call: Call) -> Any:
+    def emit(call: Call) -> object:
         key = None if any(id(tensor) in returned for tensor in call.old_outputs) else _value_key(call)
         if key in done:
             return done[key]

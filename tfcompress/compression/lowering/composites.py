@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tfcompress.compression.lowering.reciprocal_root import ReciprocalRoot
+from tfcompress.graphs.keras.protocols import Tensor
 from tfcompress.graphs.keras.replay import Call, is_model
 from tfcompress.graphs.keras.rewriting import Rewrite, Rewriter
 from tfcompress.graphs.tensorflow.private_names import CustomScaleLayer, Keras3LayerScale, TfKerasLayerScale
@@ -18,7 +19,7 @@ __all__ = ["COMPOSITES"]
 _L = tf_keras.layers
 
 
-def _separable(call: Call, state: Rewrite) -> Any:
+def _separable(call: Call, state: Rewrite) -> Tensor:
     """A separable convolution is two operators in the file: depthwise, then pointwise."""
     layer, config = call.layer, call.layer.get_config()
     one_dimension = type(layer) is _L.SeparableConv1D
@@ -37,7 +38,7 @@ def _separable(call: Call, state: Rewrite) -> Any:
     return second(first(call.inputs[0]))
 
 
-def _layer_norm(call: Call, state: Rewrite) -> Any:
+def _layer_norm(call: Call, state: Rewrite) -> Tensor | None:
     """``(x - mean) * rsqrt(variance + epsilon) * gamma + beta`` (Ba et al. 2016), one operator after the other."""
     layer, given = call.layer, call.inputs[0]
     rank = len(given.shape)
@@ -50,7 +51,7 @@ def _layer_norm(call: Call, state: Rewrite) -> Any:
     return state.reshape(call, "", given.shape[1:], _last_axis_norm(call, state, x, "normalized"))
 
 
-def _last_axis_norm(call: Call, state: Rewrite, x: Any, part: str = "") -> Any:
+def _last_axis_norm(call: Call, state: Rewrite, x: Any, part: str = "") -> Tensor:
     layer = call.layer
     mean = tf.reduce_mean(x, axis=-1, keepdims=True)
     centred = state.merge(call, "centred", _L.Subtract, [x, mean])
@@ -64,7 +65,7 @@ def _last_axis_norm(call: Call, state: Rewrite, x: Any, part: str = "") -> Any:
     return state.affine(call, normal, gamma, layer.beta if layer.center else 0.0, part=part)
 
 
-def _normalization(call: Call, state: Rewrite) -> Any:
+def _normalization(call: Call, state: Rewrite) -> Tensor | None:
     """``(x - mean) / sqrt(variance)`` for each channel of the last axis."""
     layer, x = call.layer, call.inputs[0]
     if x.dtype != tf.float32 or layer.invert or list(np.atleast_1d(layer.axis)) not in ([-1], [len(x.shape) - 1]):
@@ -73,7 +74,7 @@ def _normalization(call: Call, state: Rewrite) -> Any:
     return state.affine(call, x, 1 / deviation, -np.asarray(layer.mean, np.float64).reshape(-1) / deviation)
 
 
-def _rescaling(call: Call, state: Rewrite) -> Any:
+def _rescaling(call: Call, state: Rewrite) -> Tensor | None:
     """A factor and an offset are two operators; factors of each channel, one of another kind."""
     layer, x = call.layer, call.inputs[0]
     if x.dtype != tf.float32:
@@ -86,18 +87,18 @@ def _rescaling(call: Call, state: Rewrite) -> Any:
     return state.layer(call, "", lambda name: _L.Rescaling(1.0, layer.offset, name=name))(scaled)
 
 
-def _layer_scale(call: Call, state: Rewrite) -> Any:
+def _layer_scale(call: Call, state: Rewrite) -> Tensor:
     """ConvNeXt's factor a channel, a layer class of keras.applications."""
     return state.affine(call, call.inputs[0], call.layer.get_weights()[0], 0.0)
 
 
-def _average(call: Call, state: Rewrite) -> Any:
+def _average(call: Call, state: Rewrite) -> Tensor:
     """A sum, then a factor."""
     total = state.merge(call, "sum", _L.Add, call.inputs)
     return state.layer(call, "", lambda name: _L.Rescaling(1 / len(call.inputs), name=name))(total)
 
 
-def _sum_of_many(call: Call, state: Rewrite) -> Any:
+def _sum_of_many(call: Call, state: Rewrite) -> Tensor | None:
     """LiteRT adds two tensors at a time, and rounds each sum."""
     inputs = call.inputs
     if len(inputs) <= 2:
@@ -108,7 +109,7 @@ def _sum_of_many(call: Call, state: Rewrite) -> Any:
     return total
 
 
-def _time_distributed(call: Call, state: Rewrite) -> Any:
+def _time_distributed(call: Call, state: Rewrite) -> Tensor | None:
     """The inner layer on all steps at once: time becomes part of the batch."""
     inner, x = call.layer.layer, call.inputs[0]
     if len(call.inputs) != 1 or None in x.shape[1:]:
@@ -130,7 +131,7 @@ def _renamed(inner: Any, call: Call, state: Rewrite) -> Any:
     return type(inner).from_config({**inner.get_config(), "name": state.copies.unique_name(call.layer.name)})
 
 
-def _bidirectional(call: Call, state: Rewrite) -> Any:
+def _bidirectional(call: Call, state: Rewrite) -> Tensor | None:
     """Two layers, the second on the steps in reverse, and their merge."""
     layer, x = call.layer, call.inputs[0]
     if len(call.inputs) != 1 or x.shape[1] is None or layer.merge_mode not in _MERGES:
@@ -146,7 +147,7 @@ def _bidirectional(call: Call, state: Rewrite) -> Any:
     return state.merge(call, "", _MERGES[layer.merge_mode], halves)
 
 
-def _prelu(call: Call, state: Rewrite) -> Any:
+def _prelu(call: Call, state: Rewrite) -> Tensor | None:
     """``relu(x) - alpha * relu(-x)``: the converter leaves PRELU in float when its slopes are trained."""
     layer, x = call.layer, call.inputs[0]
     slopes, shape = np.asarray(layer.alpha), x.shape[1:]
@@ -160,20 +161,20 @@ def _prelu(call: Call, state: Rewrite) -> Any:
     return _prelu_of_channels(call, state, x, slopes, "")
 
 
-def _prelu_of_channels(call: Call, state: Rewrite, x: Any, slopes: np.ndarray, part: str) -> Any:
+def _prelu_of_channels(call: Call, state: Rewrite, x: Tensor, slopes: np.ndarray, part: str) -> Tensor:
     above = state.layer(call, "above", lambda name: _L.ReLU(name=name))(x)
     flipped = state.layer(call, "flipped", lambda name: _L.Rescaling(-1.0, name=name))(x)
     below = state.layer(call, "below", lambda name: _L.ReLU(name=name))(flipped)
     return state.merge(call, part, _L.Add, [above, state.affine(call, below, -slopes, 0.0, part="slopes")])
 
 
-def _keras3_layer(call: Call, state: Rewrite) -> Any:
+def _keras3_layer(call: Call, state: Rewrite) -> object:
     """A layer that tf_keras has no counterpart of."""
     rewriter = _KERAS3.get(type(call.layer.layer))
     return None if rewriter is None else rewriter(call, state)
 
 
-def _scaled_residual(call: Call, state: Rewrite) -> Any:
+def _scaled_residual(call: Call, state: Rewrite) -> Tensor:
     """InceptionResNetV2's sum of a tensor and a share of another, a layer class of keras.applications."""
     x, residual = call.inputs
     share = call.layer.layer.scale
@@ -181,7 +182,7 @@ def _scaled_residual(call: Call, state: Rewrite) -> Any:
     return state.merge(call, "", _L.Add, [x, scaled])
 
 
-def _category_encoding(call: Call, state: Rewrite) -> Any:
+def _category_encoding(call: Call, state: Rewrite) -> Tensor | None:
     """One-hot codes are rows of a unit matrix: ONE_HOT has no int8 form in the converter, GATHER has."""
     layer = call.layer.layer
     if layer.output_mode != "one_hot":
@@ -197,13 +198,13 @@ def _maker(half: Any) -> Any:
 
 _MERGES = {"concat": _L.Concatenate, "sum": _L.Add, "mul": _L.Multiply, "ave": _L.Average}
 
-_KERAS3: dict[Any, Rewriter] = {
+_KERAS3: dict[object, Rewriter] = {
     keras.layers.CategoryEncoding: _category_encoding,
     CustomScaleLayer: _scaled_residual,
     Keras3LayerScale: _layer_scale,
 }
 
-COMPOSITES: dict[Any, Rewriter] = {
+COMPOSITES: dict[object, Rewriter] = {
     _L.SeparableConv1D: _separable,
     _L.SeparableConv2D: _separable,
     _L.LayerNormalization: _layer_norm,

@@ -1,16 +1,15 @@
 """One-dimensional convolutions as two-dimensional ones over a map of height 1, which is how LiteRT computes them.
 
-The converter reshapes their kernels itself, but not one that has been fake-quantized with a scale a channel.
+The converter reshapes their kernels itself, but not one that has been fake-quantized with a scale per channel.
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 
 from tfcompress.compression.lowering.activations import fused_activation
 from tfcompress.graphs.keras.folding import can_fold_into, fold
+from tfcompress.graphs.keras.protocols import Tensor
 from tfcompress.graphs.keras.replay import Call
 from tfcompress.graphs.keras.rewriting import Rewrite, Rewriter
 from tfcompress.runtime import tf_keras
@@ -27,7 +26,7 @@ _TWO_DIMENSIONAL = {
 _SIZES = ("kernel_size", "strides", "dilation_rate", "output_padding")
 
 
-def _one_dimension(call: Call, state: Rewrite) -> Any:
+def _one_dimension(call: Call, state: Rewrite) -> Tensor:
     """Map of height 1, convolution with its batch normalization and ReLU, series."""
     layer, x = call.layer, call.inputs[0]
     config = {key: value for key, value in layer.get_config().items() if key != "name"}
@@ -50,18 +49,18 @@ def _one_dimension(call: Call, state: Rewrite) -> Any:
         relu = state.relu_after(call.old_outputs[0])
     if relu is not None:
         config["activation"] = relu
-    made = state.layer(
+    convolution = state.layer(
         call, "", lambda name: _TWO_DIMENSIONAL[type(layer)](**config, name=name), [weights[0][None], *weights[1:]]
     )
-    y = made(state.reshape(call, "as_map", (1, *x.shape[1:]), x))
+    y = convolution(state.reshape(call, "as_map", (1, *x.shape[1:]), x))
     return state.reshape(call, "as_series", y.shape[2:], y)
 
 
-def _identity_if_folded(call: Call, state: Rewrite) -> Any:
+def _identity_if_folded(call: Call, state: Rewrite) -> Tensor | None:
     return call.inputs[0] if id(call.layer) in state.folded else None
 
 
-CONVOLUTIONS: dict[Any, Rewriter] = {
+CONVOLUTIONS: dict[object, Rewriter] = {
     **dict.fromkeys(_TWO_DIMENSIONAL, _one_dimension),
     **dict.fromkeys((_L.BatchNormalization, _L.ReLU, _L.Activation), _identity_if_folded),
 }

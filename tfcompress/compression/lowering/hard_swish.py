@@ -10,6 +10,7 @@ from typing import Any
 
 from tfcompress.compression.lowering.operators import symbol_of
 from tfcompress.graphs.keras.call_graph import producer
+from tfcompress.graphs.keras.protocols import Tensor
 from tfcompress.graphs.keras.replay import Call
 from tfcompress.graphs.keras.rewriting import Rewrite, Rewriter
 from tfcompress.load.keras_versions.activations import translated_activation
@@ -20,7 +21,7 @@ __all__ = ["HARD_SWISH"]
 _L = tf_keras.layers
 
 
-def _hard_swish(call: Call, state: Rewrite) -> Any:
+def _hard_swish(call: Call, state: Rewrite) -> Tensor | None:
     if not math.isclose(call.layer.scale, 1 / 6, rel_tol=1e-6) or call.layer.offset:
         return None
     x = _input_of(call.inputs[0])
@@ -50,4 +51,4 @@ def _made_by(tensor: Any) -> tuple[Any, list[Any]]:
     return layer, list(nodes[0].keras_inputs) if len(nodes) == 1 else []
 
 
-HARD_SWISH: dict[Any, Rewriter] = {_L.Rescaling: _hard_swish}
+HARD_SWISH: dict[object, Rewriter] = {_L.Rescaling: _hard_swish}

@@ -60,11 +60,11 @@ def _argument(call: Call, position: int, name: str) -> Any:
     return call.args[position] if len(call.args) > position else call.kwargs.get(name)
 
 
-def _scaled(call: Call, state: Rewrite, factor: float, x: Tensor) -> Any:
+def _scaled(call: Call, state: Rewrite, factor: float, x: Tensor) -> Tensor:
     return state.layer(call, "", lambda name: _L.Rescaling(factor, name=name))(x)
 
 
-def _arithmetic_with_number(call: Call, state: Rewrite) -> Any:
+def _arithmetic_with_number(call: Call, state: Rewrite) -> Tensor | None:
     """``x + 1``, ``2 * x``, ``1 - x``, ``x / 2`` are scalings; with another tensor, an operator each."""
     symbol = symbol_of(call.layer)
     a, b = _argument(call, 0, "x"), _argument(call, 1, "y")
@@ -79,14 +79,14 @@ def _arithmetic_with_number(call: Call, state: Rewrite) -> Any:
     return None
 
 
-def _divided_by_channel(call: Call, state: Rewrite, a: Any, b: Any) -> Any:
+def _divided_by_channel(call: Call, state: Rewrite, a: Any, b: Any) -> Tensor | None:
     """A division by constants, one for each channel."""
     if not isinstance(b, np.ndarray) or b.size != b.shape[-1] or b.size != a.shape[-1] or not b.all():
         return None
     return state.affine(call, a, 1 / b, 0.0)
 
 
-def _matmul(call: Call, state: Rewrite) -> Any:
+def _matmul(call: Call, state: Rewrite) -> Tensor | None:
     """A product with a constant matrix is a dense layer."""
     x, kernel = _argument(call, 0, "a"), _argument(call, 1, "b")
     if not isinstance(kernel, np.ndarray) or kernel.ndim != 2:
@@ -97,24 +97,24 @@ def _matmul(call: Call, state: Rewrite) -> Any:
     return state.dense(call, "", x, kernel.T if flags else kernel, None)
 
 
-def _negative(call: Call, state: Rewrite) -> Any:
+def _negative(call: Call, state: Rewrite) -> Tensor:
     return _scaled(call, state, -1.0, call.inputs[0])
 
 
-def _square(call: Call, state: Rewrite) -> Any:
+def _square(call: Call, state: Rewrite) -> Tensor:
     return state.merge(call, "", _L.Multiply, [call.inputs[0], call.inputs[0]])
 
 
-def _power(call: Call, state: Rewrite) -> Any:
+def _power(call: Call, state: Rewrite) -> Tensor | None:
     return _square(call, state) if _number(_argument(call, 1, "y")) == 2.0 else None
 
 
-def _swish(call: Call, state: Rewrite) -> Any:
+def _swish(call: Call, state: Rewrite) -> Tensor:
     x = call.inputs[0]
     return state.merge(call, "", _L.Multiply, [x, state.activation(call, "gate", "sigmoid", x)])
 
 
-def _clip(call: Call, state: Rewrite) -> Any:
+def _clip(call: Call, state: Rewrite) -> Tensor | None:
     """A clip from 0 is a ReLU with a maximum."""
     low = _number(_argument(call, 1, "clip_value_min"))
     high = _number(_argument(call, 2, "clip_value_max"))
@@ -123,12 +123,12 @@ def _clip(call: Call, state: Rewrite) -> Any:
     return None
 
 
-def _leaky_relu(call: Call, state: Rewrite) -> Any:
+def _leaky_relu(call: Call, state: Rewrite) -> Tensor:
     alpha = _number(_argument(call, 1, "alpha"))
     return state.layer(call, "", lambda name: _L.LeakyReLU(0.2 if alpha is None else alpha, name=name))(call.inputs[0])
 
 
-def _reciprocal_root(call: Call, state: Rewrite) -> Any:
+def _reciprocal_root(call: Call, state: Rewrite) -> Tensor:
     return state.layer(call, "", lambda name: ReciprocalRoot(name=name))(call.inputs[0])
 
 
@@ -147,7 +147,7 @@ _BY_SYMBOL: dict[str, Callable[[Call, Rewrite], Any]] = {
 }
 
 
-def _operator(call: Call, state: Rewrite) -> Any:
+def _operator(call: Call, state: Rewrite) -> Tensor | None:
     if len(call.old_outputs) != 1 or call.old_outputs[0].dtype != tf.float32:
         return None
     function = _BY_SYMBOL.get(symbol_of(call.layer) or "")
@@ -157,4 +157,4 @@ def _operator(call: Call, state: Rewrite) -> Any:
     return function(replace(call, args=args, kwargs=kwargs), state)
 
 
-OPERATORS: dict[Any, Rewriter] = {TFOpLambda: _operator}
+OPERATORS: dict[object, Rewriter] = {TFOpLambda: _operator}

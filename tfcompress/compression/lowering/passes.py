@@ -29,7 +29,7 @@ from tfcompress.compression.lowering.products import PRODUCTS
 from tfcompress.compression.lowering.recorded_code import RECORDED_CODE
 from tfcompress.compression.lowering.recurrent import RECURRENT
 from tfcompress.graphs.keras.folding import affine_of, can_fold_into, fold
-from tfcompress.graphs.keras.protocols import KerasModel
+from tfcompress.graphs.keras.protocols import KerasModel, Tensor
 from tfcompress.graphs.keras.replay import Call, flatten
 from tfcompress.graphs.keras.rewriting import Rewrite, Rewriter, rewrite
 from tfcompress.runtime import tf_keras
@@ -41,7 +41,7 @@ _L = tf_keras.layers
 # Composites hold composites (Bidirectional an LSTM, TimeDistributed a model); deeper ones stay whole.
 _DEPTH = 6
 
-_EXPANDED: dict[Any, Rewriter] = {
+_EXPANDED: dict[object, Rewriter] = {
     **COMPOSITES,
     **PRODUCTS,
     **ATTENTION,
@@ -69,7 +69,7 @@ def lower(model: KerasModel, *, freeze_batch_norm: bool = True) -> Any:
     return rewrite(current, _SINGLE, freeze_batch_norm=freeze_batch_norm)[0]
 
 
-def _kernel_layer(call: Call, state: Rewrite) -> Any:
+def _kernel_layer(call: Call, state: Rewrite) -> Tensor | None:
     """A layer with its batch normalization folded in or, unless it fuses, its activation taken out."""
     layer = call.layer
     batch_norm = state.batch_norm_after(call)
@@ -83,8 +83,8 @@ def _kernel_layer(call: Call, state: Rewrite) -> Any:
     return activation_layers(call, state, layer.activation, tensor)
 
 
-def _batch_norm(call: Call, state: Rewrite) -> Any:
-    """Nothing, where it was folded; else a scale and a shift a channel."""
+def _batch_norm(call: Call, state: Rewrite) -> Tensor | None:
+    """Nothing, where it was folded; else a scale and a shift per channel."""
     layer = call.layer
     if id(layer) in state.folded:
         return call.inputs[0]
@@ -94,7 +94,7 @@ def _batch_norm(call: Call, state: Rewrite) -> Any:
     return state.affine(call, call.inputs[0], *affine_of(layer))
 
 
-def _average_pooling(call: Call, state: Rewrite) -> Any:
+def _average_pooling(call: Call, state: Rewrite) -> Tensor | None:
     """A window over the whole map becomes MEAN: AVERAGE_POOL_2D would have to keep the coarse scale of its input."""
     layer = call.layer
     sizes = tuple(call.inputs[0].shape[1:-1])
@@ -104,14 +104,14 @@ def _average_pooling(call: Call, state: Rewrite) -> Any:
     return state.layer(call, "", lambda name: whole(keepdims=True, name=name))(call.inputs[0])
 
 
-def _activation(call: Call, state: Rewrite) -> Any:
+def _activation(call: Call, state: Rewrite) -> Tensor | None:
     """An activation layer whose function is several operators."""
     if fused_activation(call.layer.activation):
         return None
     return activation_layers(call, state, call.layer.activation, call.inputs[0])
 
 
-_SINGLE: dict[Any, Rewriter] = {
+_SINGLE: dict[object, Rewriter] = {
     _L.Dense: _kernel_layer,
     _L.Conv2D: _kernel_layer,
     _L.Conv3D: _kernel_layer,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from tfcompress.graphs.keras.protocols import Tensor
@@ -16,14 +14,14 @@ __all__ = ["PRODUCTS"]
 _L = tf_keras.layers
 
 
-def _einsum_dense(call: Call, state: Rewrite) -> Any:
+def _einsum_dense(call: Call, state: Rewrite) -> Tensor | None:
     """A product with the last axes of the input is fully connected, and only then a ReLU behind it fuses."""
     layer, x = call.layer, call.inputs[0]
-    made = _new_axes(layer.equation)
+    added_axes = _new_axes(layer.equation)
     bias_axes = layer.get_config()["bias_axes"]
-    if made is None or bias_axes not in (None, made[1]):
+    if added_axes is None or bias_axes not in (None, added_axes[1]):
         return None
-    summed, new = len(made[0]), len(made[1])
+    summed, new = len(added_axes[0]), len(added_axes[1])
     kernel = np.asarray(layer.kernel)
     inputs, units = int(np.prod(kernel.shape[:summed])), int(np.prod(kernel.shape[summed:]))
     weights = [kernel.reshape(inputs, units)] + ([] if bias_axes is None else [np.asarray(layer.bias).reshape(-1)])
@@ -52,7 +50,7 @@ def _new_axes(equation: str) -> tuple[str, str] | None:
     return (summed, new) if fits and summed and new else None
 
 
-def _dot(call: Call, state: Rewrite) -> Any:
+def _dot(call: Call, state: Rewrite) -> Tensor | None:
     """A normalized product is three operators."""
     layer = call.layer
     if not layer.normalize:
@@ -63,8 +61,8 @@ def _dot(call: Call, state: Rewrite) -> Any:
     return state.layer(call, "", lambda name: _L.Dot(layer.axes, name=name))(unit)
 
 
-def _unit_norm(call: Call, state: Rewrite, part: str, axis: int, x: Tensor) -> Any:
+def _unit_norm(call: Call, state: Rewrite, part: str, axis: int, x: Tensor) -> Tensor:
     return state.layer(call, part, lambda name: _L.UnitNormalization(axis, name=name))(x)
 
 
-PRODUCTS: dict[Any, Rewriter] = {_L.EinsumDense: _einsum_dense, _L.Dot: _dot}
+PRODUCTS: dict[object, Rewriter] = {_L.EinsumDense: _einsum_dense, _L.Dot: _dot}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from tfcompress.graphs.keras.protocols import Tensor
 from tfcompress.graphs.keras.replay import Call
 from tfcompress.graphs.keras.rewriting import Rewrite, Rewriter
 from tfcompress.load.keras_versions.frozen_lambda import FrozenLambda
@@ -32,7 +33,7 @@ _ARITHMETIC: dict[str, Callable[..., Any]] = {
 }
 
 
-def _operators(call: Call, state: Rewrite) -> Any:
+def _operators(call: Call, state: Rewrite) -> Tensor | None:
     """The recorded operators, called on the layer's inputs; None where one of them is not in the table."""
     fitting = [recording for recording in call.layer.recordings if recording.accepts(call.inputs)]
     if not fitting or not fitting[0].single:
@@ -56,4 +57,4 @@ def _node_of(name: str) -> str:
     return name.partition(":")[0]
 
 
-RECORDED_CODE: dict[Any, Rewriter] = {FrozenLambda: _operators}
+RECORDED_CODE: dict[object, Rewriter] = {FrozenLambda: _operators}

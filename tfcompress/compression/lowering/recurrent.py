@@ -27,13 +27,13 @@ MAX_STEPS = 128
 
 def _can_write_out(call: Call) -> bool:
     layer, x = call.layer, call.inputs[0]
-    known = ("tanh", "relu", "sigmoid", "hard_sigmoid", "keras3_hard_sigmoid", "linear")
+    expressible = ("tanh", "relu", "sigmoid", "hard_sigmoid", "keras3_hard_sigmoid", "linear")
     return (
         len(call.inputs) == 1
         and x.shape[1] is not None
         and x.shape[1] <= MAX_STEPS
-        and activation_name(layer.activation) in known
-        and activation_name(getattr(layer, "recurrent_activation", layer.activation)) in known
+        and activation_name(layer.activation) in expressible
+        and activation_name(getattr(layer, "recurrent_activation", layer.activation)) in expressible
         and not (layer.stateful or layer.return_state or layer.time_major)
         and getattr(layer, "reset_after", True)
     )
@@ -44,14 +44,14 @@ def _steps(call: Call) -> list[int]:
     return list(range(count))[::-1] if call.layer.go_backwards else list(range(count))
 
 
-def _result(call: Call, state: Rewrite, hidden: list[Any]) -> Any:
+def _result(call: Call, state: Rewrite, hidden: list[Any]) -> Tensor:
     """The last step's output, or all of them in the order in which they were computed."""
     if not call.layer.return_sequences:
         return state.activation(call, "", "linear", hidden[-1])
     return tf.stack(hidden, axis=1)
 
 
-def _product(state: Rewrite, call: Call, part: str, tensors: list[object]) -> Any:
+def _product(state: Rewrite, call: Call, part: str, tensors: list[Tensor]) -> Tensor:
     return state.merge(call, part, _L.Multiply, tensors)
 
 
@@ -61,7 +61,7 @@ def _from_inputs(call: Call, state: Rewrite) -> tuple[Any, Any]:
     return state.dense(call, "inputs", call.inputs[0], kernel, bias[0] if bias else None), recurrent
 
 
-def _lstm(call: Call, state: Rewrite) -> Any:
+def _lstm(call: Call, state: Rewrite) -> Tensor | None:
     if not _can_write_out(call):
         return None
     layer = call.layer
@@ -95,7 +95,7 @@ def _parts(tensor: Tensor, count: int) -> list[Any]:
     return [tensor[:, index * size : (index + 1) * size] for index in range(count)]
 
 
-def _sum(x: Tensor, other: object) -> Any:
+def _sum(x: Tensor, other: object) -> Tensor:
     """``x + other``; `other` may be constant zeros, which nothing is added for."""
     return x if other is None or not _counts(other) else tf.add(x, other)
 
@@ -109,7 +109,7 @@ def _counts(value: object) -> bool:
     return not isinstance(value, np.ndarray) or bool(value.any())
 
 
-def _gru(call: Call, state: Rewrite) -> Any:
+def _gru(call: Call, state: Rewrite) -> Tensor | None:
     if not _can_write_out(call):
         return None
     layer, x = call.layer, call.inputs[0]
@@ -136,7 +136,7 @@ def _gru(call: Call, state: Rewrite) -> Any:
     return _result(call, state, hidden)
 
 
-def _simple_rnn(call: Call, state: Rewrite) -> Any:
+def _simple_rnn(call: Call, state: Rewrite) -> Tensor | None:
     if not _can_write_out(call):
         return None
     layer = call.layer
@@ -151,4 +151,4 @@ def _simple_rnn(call: Call, state: Rewrite) -> Any:
     return _result(call, state, hidden)
 
 
-RECURRENT: dict[Any, Rewriter] = {_L.LSTM: _lstm, _L.GRU: _gru, _L.SimpleRNN: _simple_rnn}
+RECURRENT: dict[object, Rewriter] = {_L.LSTM: _lstm, _L.GRU: _gru, _L.SimpleRNN: _simple_rnn}

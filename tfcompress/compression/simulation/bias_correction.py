@@ -14,6 +14,7 @@ import numpy as np
 from tfcompress.compression.simulation.quantize import PREFIX
 from tfcompress.compression.simulation.quantizers import KernelQuantizer
 from tfcompress.data import Samples
+from tfcompress.graphs.keras.protocols import KerasModel, Tensor
 from tfcompress.graphs.keras.replay import Call, calls_of
 from tfcompress.graphs.tensorflow.private_names import quantized_variables
 from tfcompress.runtime import tf, tf_keras
@@ -50,7 +51,7 @@ def _has_formula(call: Call, wrapped: Any) -> bool:
     return any(other.name == PREFIX + layer.name for other in wrapped.layers)
 
 
-def _channel_means(model: Any, tensors: list[Any], samples: Samples) -> list[np.ndarray]:
+def _channel_means(model: KerasModel, tensors: list[Tensor], samples: Samples) -> list[np.ndarray]:
     """Mean over samples and places of each channel of the tensors."""
     probe = tf_keras.Model(
         model.inputs, [tf.reduce_mean(tensor, axis=list(range(1, len(tensor.shape) - 1))) for tensor in tensors]

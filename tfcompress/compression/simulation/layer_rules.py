@@ -148,7 +148,7 @@ _RECURRENT_REASON = (
     "recurrent layers are quantized up to 128 steps, with (hard) sigmoid, tanh or relu and without state"
 )
 
-_BY_CLASS: dict[Any, Rule | Callable[[Any], Rule]] = {
+_BY_CLASS: dict[object, Rule | Callable[[Any], Rule]] = {
     _L.Dense: _dense,
     _L.Conv2D: _kernel("kernel", "last"),
     _L.DepthwiseConv2D: _kernel("depthwise_kernel", "last_two"),
@@ -225,10 +225,10 @@ def rule_for(layer: Layer) -> Rule:
         return _BY_SYMBOL.get(symbol, _float(f"tensor operator tf.{symbol} is not known to have an int8 kernel"))
     if type(layer).__name__ == "SlicingOpLambda":
         return _MOVED
-    found = _BY_CLASS.get(type(layer))
-    if found is None:
+    rule = _BY_CLASS.get(type(layer))
+    if rule is None:
         return _float(f"{type(layer).__name__} is not known to have int8 kernels")
-    return found if isinstance(found, Rule) else found(layer)
+    return rule if isinstance(rule, Rule) else rule(layer)
 
 
 def fuses(layer: Any) -> bool:

@@ -51,25 +51,25 @@ class Plan:
     tensors: Mapping[int, Quantized]
     grid: Mapping[int, Any]
     left_float: Mapping[str, str]
-    rescaled: Sequence[tuple[Any, Any]] = ()
+    rescaled: Sequence[tuple[Tensor, Tensor]] = ()
 
     def owner(self, tensor: Tensor) -> Quantized:
         """What a quantized tensor has its range from: itself, or a tensor before it."""
         return _owner(self.tensors, tensor)
 
-    def to_measure(self) -> list[Any]:
+    def to_measure(self) -> list[Tensor]:
         """The tensors whose ranges have to be measured, for `joined`."""
         measured = (Placement.OWN, Placement.JOINED)
         return [item.tensor for item in self.tensors.values() if item.placement in measured]
 
     def joined(self, ranges: Ranges) -> Ranges:
         """The ranges of the owners, each wide enough for all that it is joined with."""
-        found: dict[int, tuple[float, float]] = {}
+        common: dict[int, tuple[float, float]] = {}
         for identity, (low, high) in ranges.items():
             owner = id(self.owner(self.tensors[identity].tensor).tensor)
-            wide = found.get(owner, (low, high))
-            found[owner] = min(low, wide[0]), max(high, wide[1])
-        return found
+            wide = common.get(owner, (low, high))
+            common[owner] = min(low, wide[0]), max(high, wide[1])
+        return common
 
 
 def place(model: KerasModel, *, skip: Callable[[str], bool] = lambda name: False) -> Plan:
@@ -89,8 +89,8 @@ class _Placing:
         self.consumers = consumers_of(model)
         self.tensors: dict[int, Quantized] = {}
         self.left_float: dict[str, str] = {}
-        self.grid: dict[int, Any] = {}
-        self.rescaled: list[tuple[Any, Any]] = []
+        self.grid: dict[int, Tensor] = {}
+        self.rescaled: list[tuple[Tensor, Tensor]] = []
 
     def plan(self) -> Plan:
         for tensor in self.model.inputs:
@@ -157,8 +157,8 @@ class _Placing:
         """What the operands and the result of a call have their ranges from: those free to change, and fixed ones."""
         tensors = [*call.old_inputs, *call.old_outputs]
         grids = (self.grid[id(tensor)] for tensor in tensors if id(tensor) in self.grid)
-        found = {id(_owner(self.tensors, grid).tensor) for grid in grids}
-        items = [item for identity, item in self.tensors.items() if identity in found]
+        owners = {id(_owner(self.tensors, grid).tensor) for grid in grids}
+        items = [item for identity, item in self.tensors.items() if identity in owners]
         free = [item for item in items if item.placement is Placement.OWN]
         return free, [item for item in items if item.placement is Placement.FIXED]
 
@@ -204,19 +204,19 @@ def ranges_as_xnnpack_rounds(plan: Plan, ranges: Ranges) -> Ranges:
         plan: of a lowered model.
         ranges: as measured, of owners.
     """
-    found = dict(ranges)
+    rounded = dict(ranges)
     # Later ones first: where one's result is what the next one rescales, its range has to be known.
     for tensor, becomes in reversed(plan.rescaled):
         before, after = plan.owner(tensor), plan.owner(becomes)
-        ratio = _ratio(before, after, found)
+        ratio = _ratio(before, after, rounded)
         if ratio is None or ratio < _FEW or before is after:
             continue
         if before.fixed is None:
             # With an odd number hardly a product lies between two steps, where XNNPACK rounds up and we to even.
-            _widen(found, before, (math.ceil(ratio) | 1) / ratio)
+            _widen(rounded, before, (math.ceil(ratio) | 1) / ratio)
         else:
-            _widen(found, after, ratio / math.floor(ratio))
-    return found
+            _widen(rounded, after, ratio / math.floor(ratio))
+    return rounded
 
 
 def slope_as_xnnpack_rounds(plan: Plan, call: Call, ranges: Ranges) -> float:

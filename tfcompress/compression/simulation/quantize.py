@@ -23,7 +23,7 @@ from tfcompress.compression.simulation.quantizers import (
 from tfcompress.compression.simulation.ranges import Ranges
 from tfcompress.errors import RecipeError
 from tfcompress.graphs.keras.call_graph import producer
-from tfcompress.graphs.keras.protocols import KerasModel, Layer, Tensor
+from tfcompress.graphs.keras.protocols import Config, KerasModel, Layer, Tensor, Variable
 from tfcompress.graphs.keras.replay import Call, Copies, rebuild
 from tfcompress.runtime import tf, tf_keras, tfmot
 
@@ -58,7 +58,7 @@ class FakeQuantize(tf_keras.layers.Layer):
     def __init__(self, quantizer: ActivationRange | FixedRange | SameRange, **kwargs: object) -> None:
         super().__init__(**kwargs)
         self.quantizer = quantizer
-        self.quantizer_weights: dict[str, Any] = {}
+        self.quantizer_weights: dict[str, Variable] = {}
 
     def build(self, input_shape: object) -> None:
         """Make the quantizer's variables."""
@@ -69,7 +69,7 @@ class FakeQuantize(tf_keras.layers.Layer):
         """The inputs on the grid of the range."""
         return self.quantizer(inputs, bool(training), self.quantizer_weights)
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> Config:
         """Constructor arguments."""
         return {**super().get_config(), "quantizer": self.quantizer}
 
@@ -86,11 +86,11 @@ class KernelConfig(tfmot.quantization.keras.QuantizeConfig):
         self.quantizers = dict(quantizers)
         self.variables = tuple(variables)
 
-    def get_weights_and_quantizers(self, layer: Layer) -> list[tuple[Any, KernelQuantizer | BiasQuantizer]]:
+    def get_weights_and_quantizers(self, layer: Layer) -> list[tuple[object, KernelQuantizer | BiasQuantizer]]:
         """The weights, as variables, each with its quantizer."""
         return [(getattr(layer, attribute), quantizer) for attribute, quantizer in self.quantizers.items()]
 
-    def get_activations_and_quantizers(self, layer: Layer) -> list[Any]:
+    def get_activations_and_quantizers(self, layer: Layer) -> list[object]:
         """None: an activation that is quantized is a layer of its own."""
         return []
 
@@ -102,11 +102,11 @@ class KernelConfig(tfmot.quantization.keras.QuantizeConfig):
     def set_quantize_activations(self, layer: Layer, quantize_activations: list[object]) -> None:
         """Nothing to set."""
 
-    def get_output_quantizers(self, layer: Layer) -> list[Any]:
+    def get_output_quantizers(self, layer: Layer) -> list[object]:
         """None: `FakeQuantize` does it."""
         return []
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> Config:
         """Constructor arguments."""
         return {"quantizers": self.quantizers, "variables": self.variables}
 
@@ -133,7 +133,7 @@ def insert_quantizers(
     *,
     train_ranges: bool = False,
     make_model: Callable[..., object] = tf_keras.Model,
-) -> Any:
+) -> KerasModel:
     """The quantization-aware form of a lowered model, weights included.
 
     Args:
@@ -188,7 +188,7 @@ class _Inserting:
         self.make_quantizer = make_quantizer
         self.copies = Copies()
         self.quantizers: dict[int, Any] = {}
-        self.exact: dict[int, Any] = {}  # {id of a quantized tensor: what it was before}, for `repeats_for_relu`
+        self.exact: dict[int, object] = {}  # {id of a quantized tensor: what it was before}, for `repeats_for_relu`
 
     def model(self, make_model: Callable[..., Any]) -> Any:
         def enter(old: Any, new: object) -> Any:
@@ -223,10 +223,10 @@ class _Inserting:
         quantized = any(
             id(tensor) in self.plan.tensors for node in layer.inbound_nodes for tensor in tf.nest.flatten(node.outputs)
         )
-        made = self.copies.plain(layer, prefix=PREFIX if quantized else "")
+        copy = self.copies.plain(layer, prefix=PREFIX if quantized else "")
         if type(layer) is tf_keras.layers.LeakyReLU:
-            made.alpha = slope_as_xnnpack_rounds(self.plan, call, self.ranges)
-        return made
+            copy.alpha = slope_as_xnnpack_rounds(self.plan, call, self.ranges)
+        return copy
 
     def _wrapper(self, call: Call, rule: Rule) -> Any:
         layer = call.layer
@@ -261,7 +261,7 @@ class _Inserting:
             return JoinedRange(self.quantizers[id(decision.source)])
         if decision.placement is Placement.AVERAGE:
             return AverageRange(self.quantizers[id(decision.source)])
-        known = self.ranges.get(id(decision.tensor))
-        if known is None:
+        measured = self.ranges.get(id(decision.tensor))
+        if measured is None:
             return ActivationRange(*_UNKNOWN_RANGE, decay=_UNKNOWN_DECAY)
-        return ActivationRange(*known, trains=id(decision.tensor) not in self.held)
+        return ActivationRange(*measured, trains=id(decision.tensor) not in self.held)

@@ -1,7 +1,7 @@
 """How one tensor is fake-quantized while training: tfmot `Quantizer`s that compute what an int8 file computes.
 
-Activations: asymmetric int8, one scale a tensor.  Weights: symmetric int8 in [-127, 127].  Both after the "LiteRT 8-bit
-quantization specification" (ai.google.dev/edge/litert/conversion/tensorflow/quantization/quantization_spec).
+Activations: asymmetric int8, one scale per tensor.  Weights: symmetric int8 in [-127, 127].  Both after the "LiteRT
+8-bit quantization specification" (ai.google.dev/edge/litert/conversion/tensorflow/quantization/quantization_spec).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tfcompress.graphs.keras.protocols import Layer, Tensor
+from tfcompress.graphs.keras.protocols import Config, Layer, Tensor, Variable
 from tfcompress.runtime import tf, tf_keras, tfmot
 
 __all__ = ["ActivationRange", "Axis", "BiasQuantizer", "FixedRange", "JoinedRange", "KernelQuantizer", "SameRange"]
@@ -26,7 +26,7 @@ _DEAD = 1e-5
 _quantizers: Any = tfmot.quantization.keras.quantizers
 
 
-def _scalar(value: float, *, trainable: bool, constraint: object) -> dict[str, Any]:
+def _scalar(value: float, *, trainable: bool, constraint: object) -> dict[str, object]:
     """Arguments of `add_weight` for a range's end; replicas that move it agree on the mean."""
     return {
         "shape": (),
@@ -52,9 +52,9 @@ class ActivationRange(_quantizers.Quantizer):
         self.high = max(high, 0.0, self.low + _SMALLEST_RANGE)
         self.decay = decay
         self.trains = trains
-        self.variables: dict[str, Any] = {}
+        self.variables: dict[str, Variable] = {}
 
-    def build(self, tensor_shape: object, name: str, layer: Any) -> dict[str, Any]:
+    def build(self, tensor_shape: object, name: str, layer: Any) -> dict[str, Variable]:
         """The variables `low` and `high` of the layer that quantizes."""
         ends = (("low", self.low, _not_above_zero), ("high", self.high, _above_zero))
         self.variables = {
@@ -65,7 +65,7 @@ class ActivationRange(_quantizers.Quantizer):
         }
         return self.variables
 
-    def __call__(self, inputs: Any, training: bool, weights: Mapping[str, Any], **kwargs: Any) -> Any:
+    def __call__(self, inputs: Tensor, training: bool, weights: Mapping[str, Any], **kwargs: object) -> Tensor:
         """`inputs` on the int8 grid of the range, clipped to it."""
         low, high = weights["low"], weights["high"]
         if training and self.decay < 1:
@@ -75,18 +75,18 @@ class ActivationRange(_quantizers.Quantizer):
             return _on_grid(inputs, tf.convert_to_tensor(low), tf.convert_to_tensor(high))
         return tf.quantization.fake_quant_with_min_max_vars(inputs, low, high)
 
-    def lowest(self) -> Any:
+    def lowest(self) -> Tensor:
         """Low end of the range, a scalar."""
         return self.variables["low"]
 
-    def scale(self) -> Any:
+    def scale(self) -> Tensor | float:
         """Step of the grid, a scalar."""
         return (self.variables["high"] - self.variables["low"]) / 255
 
-    def _moved(self, old: Any, seen: Any) -> Any:
+    def _moved(self, old: Tensor, seen: Tensor) -> Tensor:
         return self.decay * old + (1 - self.decay) * seen
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> Config:
         """Constructor arguments."""
         return {"low": self.low, "high": self.high, "decay": self.decay, "trains": self.trains}
 
@@ -97,19 +97,19 @@ class SameRange(_quantizers.Quantizer):
     def __init__(self, source: ActivationRange | FixedRange | SameRange) -> None:
         self.source: ActivationRange | FixedRange = source.source if isinstance(source, SameRange) else source
 
-    def scale(self) -> Any:
+    def scale(self) -> Tensor | float:
         """Scale of the other tensor, a scalar."""
         return self.source.scale()
 
-    def build(self, tensor_shape: object, name: str, layer: Layer) -> dict[str, Any]:
+    def build(self, tensor_shape: object, name: str, layer: Layer) -> dict[str, Variable]:
         """The variables of the other quantizer; nothing new."""
         return self.source.variables if isinstance(self.source, ActivationRange) else {}
 
-    def __call__(self, inputs: Tensor, training: bool, weights: Mapping[str, object], **kwargs: object) -> Any:
+    def __call__(self, inputs: Tensor, training: bool, weights: Mapping[str, object], **kwargs: object) -> Tensor:
         """`inputs` on the grid of the other tensor."""
         return self.source(inputs, False, weights)
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> Config:
         """Constructor arguments."""
         return {"source": self.source}
 
@@ -117,7 +117,7 @@ class SameRange(_quantizers.Quantizer):
 class JoinedRange(SameRange):
     """The range of another tensor, which both move as they move a range of their own."""
 
-    def __call__(self, inputs: Tensor, training: bool, weights: Mapping[str, object], **kwargs: object) -> Any:
+    def __call__(self, inputs: Tensor, training: bool, weights: Mapping[str, object], **kwargs: object) -> Tensor:
         """`inputs` on the grid that all share."""
         return self.source(inputs, training, weights)
 
@@ -128,11 +128,11 @@ class FixedRange(_quantizers.Quantizer):
     def __init__(self, low: float, high: float) -> None:
         self.low, self.high = low, high
 
-    def build(self, tensor_shape: object, name: str, layer: Layer) -> dict[str, Any]:
+    def build(self, tensor_shape: object, name: str, layer: Layer) -> dict[str, Variable]:
         """No variables."""
         return {}
 
-    def __call__(self, inputs: Tensor, training: bool, weights: Mapping[str, object], **kwargs: object) -> Any:
+    def __call__(self, inputs: Tensor, training: bool, weights: Mapping[str, object], **kwargs: object) -> Tensor:
         """`inputs` on the fixed grid."""
         return tf.quantization.fake_quant_with_min_max_args(inputs, self.low, self.high)
 
@@ -140,11 +140,11 @@ class FixedRange(_quantizers.Quantizer):
         """Low end of the range."""
         return self.low
 
-    def scale(self) -> Any:
+    def scale(self) -> Tensor | float:
         """Step of the grid."""
         return (self.high - self.low) / 255
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> Config:
         """Constructor arguments."""
         return {"low": self.low, "high": self.high}
 
@@ -175,9 +175,9 @@ class KernelQuantizer(_quantizers.Quantizer):
         self.int8 = int8
         self.mask = mask
         self.cluster_ids = cluster_ids
-        self.variables: dict[str, Any] = {}
+        self.variables: dict[str, Variable] = {}
 
-    def build(self, tensor_shape: object, name: str, layer: Any) -> dict[str, Any]:
+    def build(self, tensor_shape: object, name: str, layer: Any) -> dict[str, Variable]:
         """The variables `mask` and `cluster_ids`, those that are kept."""
         kept = {"mask": self.mask, "cluster_ids": self.cluster_ids}
         self.variables = {
@@ -193,16 +193,16 @@ class KernelQuantizer(_quantizers.Quantizer):
         }
         return self.variables
 
-    def __call__(self, inputs: Tensor, training: bool, weights: Mapping[str, object], **kwargs: object) -> Any:
+    def __call__(self, inputs: Tensor, training: bool, weights: Mapping[str, object], **kwargs: object) -> Tensor:
         """The weights that the layer computes with."""
         values = self.constrained(inputs, weights)
         return _symmetric_int8(values, self.axis) if self.int8 else values
 
-    def scale(self, values: Tensor) -> Any:
+    def scale(self, values: Tensor) -> Tensor:
         """Step of the grid for these weights: a scalar, or one for each output channel."""
         return _bound(self.constrained(values, self.variables), self.axis) / 127
 
-    def constrained(self, values: Tensor, weights: Mapping[str, object]) -> Any:
+    def constrained(self, values: Tensor, weights: Mapping[str, object]) -> Tensor:
         """Float weights with zeros and clusters kept: what the model without wrappers holds.
 
         A cluster's value is the mean of its weights.  So its gradient is the mean of theirs, and all of them, having
@@ -215,7 +215,7 @@ class KernelQuantizer(_quantizers.Quantizer):
             values = tf.reshape(tf.gather(means, ids), values.shape)
         return values * weights["mask"] if self.mask is not None else values
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> Config:
         """Constructor arguments."""
         return {"axis": self.axis, "int8": self.int8, "mask": self.mask, "cluster_ids": self.cluster_ids}
 
@@ -242,34 +242,34 @@ class BiasQuantizer(_quantizers.Quantizer):
         self.kernel_quantizer = kernel_quantizer
         self.source = source
 
-    def build(self, tensor_shape: object, name: str, layer: Layer) -> dict[str, Any]:
+    def build(self, tensor_shape: object, name: str, layer: Layer) -> dict[str, Variable]:
         """No variables."""
         return {}
 
-    def __call__(self, inputs: Tensor, training: bool, weights: Mapping[str, object], **kwargs: object) -> Any:
+    def __call__(self, inputs: Tensor, training: bool, weights: Mapping[str, object], **kwargs: object) -> Tensor:
         """The bias, rounded; the gradient passes as if it were not."""
         scale = self.source.scale() * self.kernel_quantizer.scale(self.kernel)
         return inputs + tf.stop_gradient(tf.round(inputs / scale) * scale - inputs)
 
-    def constrained(self, values: Tensor, weights: Mapping[str, object]) -> Any:
+    def constrained(self, values: Tensor, weights: Mapping[str, object]) -> Tensor:
         """The float bias."""
         return values
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> Config:
         """Constructor arguments."""
         return {"kernel": self.kernel, "kernel_quantizer": self.kernel_quantizer, "source": self.source}
 
 
-def _not_above_zero(value: object) -> Any:
+def _not_above_zero(value: Tensor) -> Tensor:
     return tf.minimum(value, 0.0)
 
 
-def _above_zero(value: object) -> Any:
+def _above_zero(value: Tensor) -> Tensor:
     return tf.maximum(value, _SMALLEST_RANGE)
 
 
 @tf.custom_gradient
-def _on_grid(values: Tensor, low: Tensor, high: Tensor) -> tuple[Any, Any]:
+def _on_grid(values: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, object]:
     """`values` on the int8 grid from `low` to `high`, with a gradient for both ends that knows the rounding.
 
     TensorFlow's own gradient moves an end by what is clipped there alone, so that ranges only grow.  A step of the grid
@@ -277,7 +277,7 @@ def _on_grid(values: Tensor, low: Tensor, high: Tensor) -> tuple[Any, Any]:
     """
     rounded = tf.quantization.fake_quant_with_min_max_vars(values, low, high)
 
-    def gradient(upstream: Tensor) -> tuple[Any, Any, Any]:
+    def gradient(upstream: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         inside, at_low, at_high = tf.quantization.fake_quant_with_min_max_vars_gradient(upstream, values, low, high)
         # Nothing where nothing passes, also of an infinite value.
         by_width = tf.reduce_sum(tf.math.multiply_no_nan(rounded - values, inside)) / (high - low)
@@ -286,7 +286,7 @@ def _on_grid(values: Tensor, low: Tensor, high: Tensor) -> tuple[Any, Any]:
     return rounded, gradient
 
 
-def _bound(values: Tensor, axis: Axis) -> Any:
+def _bound(values: Tensor, axis: Axis) -> Tensor:
     """Largest magnitude: a scalar for `tensor`, else one for each output channel, those of dead channels raised."""
     if axis == "before_last":
         order = [*range(len(values.shape) - 2), len(values.shape) - 1, len(values.shape) - 2]
@@ -298,11 +298,11 @@ def _bound(values: Tensor, axis: Axis) -> Any:
     return tf.maximum(bound, tf.maximum(_DEAD * tf.reduce_max(bound), _SMALLEST_RANGE))
 
 
-def _initially(values: np.ndarray) -> Any:
+def _initially(values: np.ndarray) -> object:
     return lambda shape, dtype=None, **kwargs: tf.constant(values, dtype)
 
 
-def _symmetric_int8(values: Tensor, axis: Axis) -> Any:
+def _symmetric_int8(values: Tensor, axis: Axis) -> Tensor:
     if axis == "tensor":
         bound = _bound(values, axis)
         return tf.quantization.fake_quant_with_min_max_vars(values, -bound, bound, narrow_range=True)

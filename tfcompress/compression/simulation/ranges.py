@@ -54,11 +54,11 @@ def measure_ranges(model: KerasModel, tensors: Sequence[object], samples: Sample
     with console.progress("calibrating", samples.count) as advance:
         for batch in samples.batches(_BATCH):
             values = tf.nest.flatten(probe([batch.inputs[info.name] for info in samples.inputs], training=False))
-            for one, value in zip(estimators, values, strict=True):
-                one.update(np.asarray(value))
+            for item, value in zip(estimators, values, strict=True):
+                item.update(np.asarray(value))
             advance(len(batch))
-    found = [one.range() for one in estimators]
-    return {id(tensor): (one.low, one.high) for tensor, one in zip(tensors, found, strict=True)}
+    ranges = [item.range() for item in estimators]
+    return {id(tensor): (item.low, item.high) for tensor, item in zip(tensors, ranges, strict=True)}
 
 
 class LogitEstimator:
@@ -88,11 +88,11 @@ class LogitEstimator:
 
 def _read_by_softmax_alone(model: KerasModel) -> set[int]:
     """Ids of the tensors of a lowered model that nothing but softmax layers read."""
-    found = set()
+    tensors = set()
     for identity, readers in consumers_of(model).items():
         if all(reader is not None and _is_softmax(reader.layer) for reader in readers):
-            found.add(identity)
-    return found
+            tensors.add(identity)
+    return tensors
 
 
 def _is_softmax(layer: Any) -> bool:

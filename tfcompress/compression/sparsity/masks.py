@@ -54,14 +54,14 @@ def mask_for(scores: Any, sparsity: Any, pruning: Pruning) -> Any:
     return tf.reshape(_keep_largest(tf.reshape(scores, [-1]), sparsity), scores.shape)
 
 
-def _keep_largest(scores: object, sparsity: object) -> Any:
+def _keep_largest(scores: Tensor, sparsity: Tensor) -> Tensor:
     """Exactly ``round(size * sparsity)`` zeros; of equal scores the first go first."""
     zeros = tf.cast(tf.round(tf.cast(tf.size(scores), tf.float32) * sparsity), tf.int32)
     rank = tf.argsort(tf.argsort(scores, stable=True), stable=True)
     return tf.cast(rank >= zeros, tf.float32)
 
 
-def _n_m_mask(scores: Any, n: int, m: int) -> Any:
+def _n_m_mask(scores: Tensor, n: int, m: int) -> Tensor:
     """The n largest of every m neighbours along the input axis; a shorter last group keeps its n largest too."""
     inputs = int(scores.shape[-2])
     groups = math.ceil(inputs / m)
@@ -73,7 +73,7 @@ def _n_m_mask(scores: Any, n: int, m: int) -> Any:
     return tf.reshape(tf.reshape(kept, tf.shape(padded))[:, :inputs, :], scores.shape)
 
 
-def _block_mask(scores: Any, sparsity: Any, pruning: Pruning) -> Any:
+def _block_mask(scores: Tensor, sparsity: Tensor, pruning: Pruning) -> Tensor:
     """Whole blocks of the matrix go, those of the smallest sum of scores (of squares, for `l2_norm`)."""
     height, width = pruning.block_shape
     matrix = tf.reshape(scores, [-1, scores.shape[-1]])

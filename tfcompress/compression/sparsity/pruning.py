@@ -14,7 +14,7 @@ import numpy as np
 
 from tfcompress.compression.sparsity.masks import importance, mask_for
 from tfcompress.errors import RecipeError
-from tfcompress.graphs.keras.protocols import KerasModel, Layer
+from tfcompress.graphs.keras.protocols import Config, KerasModel, Layer, Tensor, Variable
 from tfcompress.graphs.keras.replay import Call, Copies, rebuild
 from tfcompress.graphs.tensorflow.private_names import ATTENTION_KERNELS, PruneLowMagnitude
 from tfcompress.graphs.tensorflow.private_names import Pruning as MaskUpdater
@@ -38,7 +38,7 @@ _KERNEL = ("kernel",)
 _RECURRENT = ("cell.kernel", "cell.recurrent_kernel")
 
 # Layer class: where its prunable weights are.
-_WEIGHTS: dict[Any, tuple[str, ...]] = {
+_WEIGHTS: dict[object, tuple[str, ...]] = {
     _L.Dense: _KERNEL,
     _L.EinsumDense: _KERNEL,
     _L.Conv1D: _KERNEL,
@@ -64,21 +64,21 @@ _PRUNINGS_AT_LEAST = 10
 
 def prunable_weights(layer: Layer) -> list[Any]:
     """The variables of a built layer that may be pruned or clustered; empty for a layer without kernels."""
-    found = []
+    weights = []
     for path in _WEIGHTS.get(type(layer), ()):
         value = layer
         for part in path.split("."):
             value = getattr(value, part)
-        found.append(value)
-    return found
+        weights.append(value)
+    return weights
 
 
-def kernel_layers(model: KerasModel) -> list[Any]:
+def kernel_layers(model: KerasModel) -> list[Layer]:
     """Layers with kernels, in the order of the model; a flat model."""
     return [layer for layer in model.layers if type(layer) in _WEIGHTS]
 
 
-def layers_to_compress(model: KerasModel, skip: tuple[str, ...] | None) -> tuple[list[Any], list[str]]:
+def layers_to_compress(model: KerasModel, skip: tuple[str, ...] | None) -> tuple[list[Layer], list[str]]:
     """The layers whose kernels are pruned or clustered, and the names of those that are not.
 
     Args:
@@ -140,7 +140,7 @@ class Schedule(tfmot.sparsity.keras.PruningSchedule):
         self.begin = min(pruning.begin_step, self.end - 1)
         self.frequency = pruning.frequency or max(1, (self.end - self.begin) // _PRUNINGS_AT_LEAST)
 
-    def __call__(self, step: Any) -> tuple[Any, Any]:
+    def __call__(self, step: Any) -> tuple[Tensor, Tensor]:
         """(whether to prune, share of zeros) at training step `step`, a scalar tensor."""
         due = (step > self.begin) & (step <= self.end) & (tf.math.floormod(step - self.begin - 1, self.frequency) == 0)
         if self.pruning.schedule == "constant":
@@ -151,7 +151,7 @@ class Schedule(tfmot.sparsity.keras.PruningSchedule):
         rise = self.sparsity - self.pruning.initial_sparsity
         return due | (step == self.end), self.sparsity - rise * left**self.pruning.power
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> Config:
         """Constructor arguments."""
         return {"pruning": self.pruning, "sparsity": self.sparsity, "steps": self.steps}
 
@@ -164,7 +164,7 @@ class _Masks(MaskUpdater):
         self._pruning = pruning
         self._products = products
 
-    def _maybe_update_block_mask(self, weights: Any) -> tuple[Any, Any]:
+    def _maybe_update_block_mask(self, weights: Any) -> tuple[Tensor, Tensor]:
         """The mask at this step; no threshold describes it, so the sparsity stands in its place."""
         sparsity = self._pruning_schedule(self._step_fn())[1]
         scores = importance(weights, self._pruning, self._products.get(weights.ref()))
@@ -178,7 +178,7 @@ class PruneWrapper(PruneLowMagnitude):
         layer.get_prunable_weights = lambda: prunable_weights(layer)
         super().__init__(layer, pruning_schedule=schedule, **kwargs)
         self.pruning = pruning
-        self.gradient_products: dict[Any, Any] = {}
+        self.gradient_products: dict[Any, Variable] = {}
 
     def build(self, input_shape: object) -> None:
         """Make the masks."""
@@ -237,7 +237,7 @@ def wrap_pruning(model: KerasModel, pruning: Pruning, *, steps: int, make_model:
     copies = Copies()
     weights: list[tuple[Any, list[np.ndarray]]] = []
 
-    def wrapper(layer: Any) -> Any:
+    def wrapper(layer: Any) -> Layer:
         inner = type(layer).from_config(layer.get_config())
         weights.append((inner, layer.get_weights()))
         return PruneWrapper(inner, pruning, Schedule(pruning, targets[layer.name], steps))

@@ -21,8 +21,8 @@ _CHUNK = 64
 
 def count_of(samples: Samples) -> int:
     """Number of samples, counted by a pass where the source does not know."""
-    known = samples.count
-    return known if known is not None else sum(len(batch) for batch in samples.batches(_CHUNK))
+    count = samples.count
+    return count if count is not None else sum(len(batch) for batch in samples.batches(_CHUNK))
 
 
 def batches_of(count: int, batch_size: int) -> int:
@@ -30,7 +30,7 @@ def batches_of(count: int, batch_size: int) -> int:
     return max(1, count // batch_size)
 
 
-def training_batches(samples: Samples, *, batch_size: int, seed: int, labelled: bool) -> Any:
+def training_batches(samples: Samples, *, batch_size: int, seed: int, labelled: bool) -> object:
     """One epoch as a `tf.data.Dataset` of (inputs, labels), or (inputs,) alone, in an order that `seed` chooses.
 
     Args:
@@ -51,7 +51,7 @@ def training_batches(samples: Samples, *, batch_size: int, seed: int, labelled: 
     names = [info.name for info in samples.inputs]
     label_names = list(first.labels) if labelled else []
 
-    def chunks() -> Iterator[Any]:
+    def chunks() -> Iterator[object]:
         for batch in samples.batches(_CHUNK):
             inputs = tuple(batch.inputs[name] for name in names)
             labels = tuple(batch.labels[name] for name in label_names)
@@ -73,5 +73,5 @@ def training_batches(samples: Samples, *, batch_size: int, seed: int, labelled: 
     return stream.with_options(options).prefetch(2)
 
 
-def _spec(value: np.ndarray) -> Any:
+def _spec(value: np.ndarray) -> object:
     return tf.TensorSpec((None, *value.shape[1:]), value.dtype)

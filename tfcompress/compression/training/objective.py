@@ -50,7 +50,7 @@ def _head(tensor: Any) -> Head:
     return Head(kind, _unquantized(layer.inbound_nodes[index].keras_inputs[0]))
 
 
-def _history(tensor: Any) -> tuple[Any, int]:
+def _history(tensor: Tensor) -> tuple[Any, int]:
     """The layer that a tensor came out of, and in which of its calls."""
     history = keras_history(tensor)
     assert history is not None  # it is a tensor of the model's graph
@@ -132,7 +132,7 @@ class Objective:
                 )
         return loss, [_activate(kind, value) for kind, value in zip(self.kinds, values, strict=True)]
 
-    def _label_loss(self, kind: HeadKind, value: Any, label: Any) -> Any:
+    def _label_loss(self, kind: HeadKind, value: Tensor, label: Tensor) -> Tensor:
         if self.loss is not None:
             return tf.reduce_mean(tf_keras.losses.get(self.loss)(label, _activate(kind, value)))
         same_shape = len(label.shape) == len(value.shape) and label.shape[-1] == value.shape[-1]
@@ -150,11 +150,11 @@ class Objective:
         return tf.reduce_mean(tf.square(value - tf.reshape(tf.cast(label, value.dtype), tf.shape(value))))
 
 
-def _activate(kind: HeadKind, value: object) -> Any:
+def _activate(kind: HeadKind, value: Tensor) -> Tensor:
     return {"softmax": tf.nn.softmax, "sigmoid": tf.nn.sigmoid, "linear": tf.identity}[kind](value)
 
 
-def _distillation_loss(kind: HeadKind, student: Any, teacher: Any, temperature: float) -> Any:
+def _distillation_loss(kind: HeadKind, student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
     """How far the student's output is from the teacher's, a scalar.
 
     Softmax: cross-entropy of the softened distributions times the square of the temperature (Hinton et al. 2015,

@@ -16,11 +16,11 @@ from tfcompress.graphs.keras.protocols import Tensor
 from tfcompress.graphs.tensorflow.private_names import flat_layers
 from tfcompress.runtime import tf, tf_keras
 
-__all__ = ["thinned_convolutions"]
+__all__ = ["subsampled_convolutions"]
 
 
 @contextlib.contextmanager
-def thinned_convolutions(model: Any) -> Iterator[None]:
+def subsampled_convolutions(model: Any) -> Iterator[None]:
     """While it lasts, strided 1x1 convolutions in a tf_keras model leave out places before they convolve."""
     layers = [layer for layer in flat_layers(model) if _is_strided_1x1(layer)]
     for layer in layers:

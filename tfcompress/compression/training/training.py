@@ -52,7 +52,7 @@ class Run:
 
 
 @functools.cache
-def start_strategy(name: str) -> Any:
+def start_strategy(name: str) -> object:
     """The `tf.distribute` strategy of a recipe's `training.strategy`; made once for each name.
 
     Several workers must find each other before TensorFlow computes anything, so call it with ``multi_worker`` before a

@@ -70,7 +70,7 @@ class Structure:
     """
 
     infos: tuple[TensorInfo, ...]
-    template: Any = field(repr=False)
+    template: object = field(repr=False)
     keras3: bool
 
     def pack(self, values: Mapping[str, object]) -> Any:
@@ -79,7 +79,7 @@ class Structure:
         nest = keras.tree if self.keras3 else tf.nest
         return nest.pack_sequence_as(self.template, flat)
 
-    def unpack(self, nested: object) -> dict[str, Any]:
+    def unpack(self, nested: object) -> dict[str, object]:
         """{name: tensor} from the nest that the model returned."""
         flat = flatten(nested, keras3=self.keras3)
         return {info.name: value for info, value in zip(self.infos, flat, strict=True)}
@@ -232,7 +232,7 @@ def _specs_of_shapes(shape: Any, dtype: str) -> Any:
     return tf.TensorSpec([None, *shape[1:]], dtype)
 
 
-def _tf_keras_input_specs(model: Any) -> Any:
+def _tf_keras_input_specs(model: Any) -> object:
     spec = model.save_spec()
     return None if spec is None else tf.nest.map_structure(_with_open_batch, spec[0][0])
 

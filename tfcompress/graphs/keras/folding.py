@@ -16,7 +16,7 @@ __all__ = ["affine_of", "can_fold_into", "fold"]
 _L = tf_keras.layers
 
 # Layer class: its weights' names, kernel first, and the kernel axes that stand for output channels.
-_FOLDABLE: dict[Any, tuple[int, ...]] = {
+_FOLDABLE: dict[object, tuple[int, ...]] = {
     _L.Dense: (-1,),
     _L.Conv1D: (-1,),
     _L.Conv2D: (-1,),

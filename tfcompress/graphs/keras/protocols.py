@@ -11,7 +11,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-__all__ = ["KerasModel", "Layer", "Tensor", "Variable"]
+__all__ = ["Config", "KerasModel", "Layer", "Tensor", "Variable"]
+
+Config = dict[str, Any]  # what `get_config` returns: a constructor's arguments, for Keras to write as JSON
 
 
 class Tensor(Protocol):
@@ -34,7 +36,9 @@ class Tensor(Protocol):
     def __mul__(self, other: object, /) -> Tensor: ...
     def __rmul__(self, other: object, /) -> Tensor: ...
     def __truediv__(self, other: object, /) -> Tensor: ...
+    def __rtruediv__(self, other: object, /) -> Tensor: ...
     def __neg__(self) -> Tensor: ...
+    def __float__(self) -> float: ...
     def __getitem__(self, index: Any, /) -> Tensor: ...
 
 
@@ -77,7 +81,7 @@ class Layer(Protocol):
         """Call the layer on tensors."""
         ...
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> Config:
         """The constructor's arguments."""
         ...
 

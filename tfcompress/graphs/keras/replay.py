@@ -12,7 +12,7 @@ from typing import Any
 
 from tfcompress.errors import ModelError
 from tfcompress.graphs.keras.call_graph import calls, is_symbolic, nested_tensors
-from tfcompress.graphs.keras.protocols import KerasModel, Layer
+from tfcompress.graphs.keras.protocols import KerasModel, Layer, Tensor
 from tfcompress.graphs.tensorflow.private_names import is_graph_network
 from tfcompress.runtime import tf, tf_keras
 
@@ -34,17 +34,17 @@ class Call:
     layer: Any
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
-    old_inputs: tuple[Any, ...]
-    old_outputs: tuple[Any, ...]
+    old_inputs: tuple[Tensor, ...]
+    old_outputs: tuple[Tensor, ...]
 
     @property
-    def inputs(self) -> list[Any]:
+    def inputs(self) -> list[Tensor]:
         """Tensors of the new graph, flat, in the order of `old_inputs`."""
         return [x for x in tf.nest.flatten((self.args, self.kwargs)) if is_symbolic(x)]
 
 
 # What becomes of a call: the new tensor, or the nest of tensors, that stands for its outputs.
-Emit = Callable[[Call], Any]
+Emit = Callable[[Call], object]
 
 
 def is_model(layer: Layer) -> bool:
@@ -56,19 +56,19 @@ class Copies:
     """New layers for old ones, made once each, so that a shared layer stays shared."""
 
     def __init__(self) -> None:
-        self._made: dict[Any, Any] = {}
+        self._made: dict[object, Any] = {}
         self._names: set[str] = set()
 
     def unique_name(self, name: str) -> str:
         """`name`, or with a number where a layer of that name was already made (nested models repeat names)."""
-        found, number = name, 0
-        while found in self._names:
+        candidate, number = name, 0
+        while candidate in self._names:
             number += 1
-            found = f"{name}_{number}"
-        self._names.add(found)
-        return found
+            candidate = f"{name}_{number}"
+        self._names.add(candidate)
+        return candidate
 
-    def get(self, key: Any, make: Callable[[], Any]) -> Any:
+    def get(self, key: object, make: Callable[[], object]) -> Any:
         """The layer made for `key` (an old layer, or a tuple that begins with one); made now if it is the first."""
         identity = tuple(id(part) if hasattr(part, "weights") else part for part in _as_tuple(key))
         if identity not in self._made:
@@ -85,7 +85,7 @@ class Copies:
             without: taken off the front of its name.
         """
 
-        def make() -> Any:
+        def make() -> object:
             config = layer.get_config()
             config["name"] = self.unique_name(prefix + layer.name.removeprefix(without))
             return type(layer).from_config(config)
@@ -98,12 +98,12 @@ class Copies:
 
     def copy_weights(self) -> None:
         """Give every copy made by `plain` the weights of its original."""
-        for key, made in self._made.values():
+        for key, copy in self._made.values():
             if not isinstance(key, tuple) and key.weights:
-                made.set_weights(key.get_weights())
+                copy.set_weights(key.get_weights())
 
 
-def _as_tuple(value: object) -> tuple[Any, ...]:
+def _as_tuple(value: object) -> tuple[object, ...]:
     return value if isinstance(value, tuple) else (value,)
 
 
@@ -138,13 +138,13 @@ def calls_of(model: KerasModel) -> list[Call]:
 
 def consumers_of(model: KerasModel) -> dict[int, list[Call | None]]:
     """{id of a tensor: the calls that read it}; None stands for a model output."""
-    found: dict[int, list[Call | None]] = {}
+    consumers: dict[int, list[Call | None]] = {}
     for call in calls_of(model):
         for tensor in call.old_inputs:
-            found.setdefault(id(tensor), []).append(call)
+            consumers.setdefault(id(tensor), []).append(call)
     for tensor in model.outputs:
-        found.setdefault(id(tensor), []).append(None)
-    return found
+        consumers.setdefault(id(tensor), []).append(None)
+    return consumers
 
 
 def rebuild(
@@ -182,7 +182,7 @@ def rebuild(
     )
 
 
-def _replay(model: KerasModel, inputs: Sequence[object], emit: Emit) -> list[Any]:
+def _replay(model: KerasModel, inputs: Sequence[object], emit: Emit) -> list[object]:
     """Replay a model's graph on `inputs`, tensors of the new graph; its outputs, flat."""
     new = {id(old): tensor for old, tensor in zip(model.inputs, inputs, strict=True)}
     for call in _replay_calls(model, new):

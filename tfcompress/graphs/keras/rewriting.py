@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from tfcompress.graphs.keras.protocols import KerasModel, Tensor
+from tfcompress.graphs.keras.protocols import KerasModel, Layer, Tensor
 from tfcompress.graphs.keras.replay import Call, Copies, consumers_of, flatten, is_model, rebuild
 from tfcompress.runtime import tf_keras
 
 __all__ = ["Rewrite", "Rewriter", "rewrite"]
 
 _L = tf_keras.layers
+Array = Tensor | np.ndarray
 
 
 @dataclass
@@ -32,10 +33,12 @@ class Rewrite:
     consumers: dict[int, list[Call | None]]
     freeze_batch_norm: bool = True
     copies: Copies = field(default_factory=Copies)
-    weights: list[tuple[Any, list[np.ndarray]]] = field(default_factory=list)
+    weights: list[tuple[Layer, list[np.ndarray]]] = field(default_factory=list)
     folded: set[int] = field(default_factory=set)
 
-    def layer(self, call: Call, part: str, make: Callable[[str], Any], weights: list[Any] | None = None) -> Any:
+    def layer(
+        self, call: Call, part: str, make: Callable[[str], Layer], weights: Sequence[object] | None = None
+    ) -> Any:
         """The new layer that computes a part of the call's layer.
 
         Args:
@@ -45,45 +48,45 @@ class Rewrite:
             weights: what the layer gets once it is built; None leaves it as it was made.
         """
 
-        def new() -> Any:
-            made = make(self.copies.unique_name(f"{call.layer.name}_{part}" if part else call.layer.name))
+        def new() -> Layer:
+            built = make(self.copies.unique_name(f"{call.layer.name}_{part}" if part else call.layer.name))
             if weights is not None:
-                self.weights.append((made, [np.asarray(value) for value in weights]))
-            return made
+                self.weights.append((built, [np.asarray(value) for value in weights]))
+            return built
 
         return self.copies.get((call.layer, part), new)
 
-    def variant(self, call: Call, weights: list[Any], *, part: str = "", **changes: Any) -> Any:
+    def variant(self, call: Call, weights: Sequence[object], *, part: str = "", **changes: object) -> Tensor:
         """The call on a layer of the same class with some of its configuration changed."""
 
-        def make(name: str) -> Any:
+        def make(name: str) -> Layer:
             return type(call.layer).from_config({**call.layer.get_config(), **changes, "name": name})
 
         return self.layer(call, part, make, weights)(*call.args, **call.kwargs)
 
-    def dense(self, call: Call, part: str, x: Any, kernel: Any, bias: Any) -> Any:
+    def dense(self, call: Call, part: str, x: Tensor, kernel: Array, bias: Array | None) -> Tensor:
         """``x @ kernel + bias`` by a Dense layer; kernel [inputs, outputs], bias [outputs] or None."""
         values = [kernel] if bias is None else [kernel, bias]
         units, use_bias = int(kernel.shape[-1]), bias is not None
         return self.layer(call, part, lambda name: _L.Dense(units, use_bias=use_bias, name=name), values)(x)
 
-    def merge(self, call: Call, part: str, kind: Any, tensors: list[Any]) -> Any:
+    def merge(self, call: Call, part: str, kind: Callable[..., Layer], tensors: Sequence[Tensor]) -> Tensor:
         """A merging layer, such as `Add`, of tensors that may broadcast."""
         return self.layer(call, part, lambda name: kind(name=name))(tensors)
 
-    def activation(self, call: Call, part: str, function: object, x: Tensor) -> Any:
+    def activation(self, call: Call, part: str, function: object, x: Tensor) -> Tensor:
         """An activation as a layer."""
         return self.layer(call, part, lambda name: _L.Activation(function, name=name))(x)
 
-    def reshape(self, call: Call, part: str, shape: Any, x: Tensor) -> Any:
+    def reshape(self, call: Call, part: str, shape: Iterable[int | None], x: Tensor) -> Tensor:
         """`x` in another shape; `shape` is without the batch dimension, None or -1 for one size that is not known."""
         target = [-1 if size is None else int(size) for size in shape]
         return self.layer(call, part, lambda name: _L.Reshape(target, name=name))(x)
 
-    def affine(self, call: Call, x: Any, scale: Any, shift: Any, *, part: str = "") -> Any:
+    def affine(self, call: Call, x: Tensor, scale: object, shift: object, *, part: str = "") -> Tensor:
         """``x * scale + shift`` for each channel of the last axis, as a 1x1 depthwise convolution.
 
-        It is the one int8 operator that does both, with a weight scale a channel and an int32 shift.
+        It is the one int8 operator that does both, with a weight scale per channel and an int32 shift.
         """
         channels, shape = int(x.shape[-1]), tuple(x.shape[1:])
         values = [np.broadcast_to(np.asarray(v, np.float32).reshape(-1), [channels]) for v in (scale, shift)]
@@ -91,8 +94,8 @@ class Rewrite:
         layer = self.layer(call, part, lambda name: _L.DepthwiseConv2D(1, name=name), weights)
         if len(shape) == 3:
             return layer(x)
-        known = [size for size in shape[:-1] if size is not None]
-        rows = int(np.prod([1, *known])) if len(known) == len(shape) - 1 else -1
+        fixed = [size for size in shape[:-1] if size is not None]
+        rows = int(np.prod([1, *fixed])) if len(fixed) == len(shape) - 1 else -1
         prefix = f"{part}_" if part else ""
         as_map = self.reshape(call, f"{prefix}as_map", (rows, 1, channels), x)
         return self.reshape(call, f"{prefix}as_was", shape, layer(as_map))
@@ -128,12 +131,12 @@ class Rewrite:
 
 
 # Returns what replaces the call's outputs; None leaves the call as it is.
-Rewriter = Callable[[Call, Rewrite], Any]
+Rewriter = Callable[[Call, Rewrite], object]
 
 
 def rewrite(
     model: KerasModel, rewriters: Mapping[object, Rewriter], *, freeze_batch_norm: bool = True
-) -> tuple[Any, bool]:
+) -> tuple[KerasModel, bool]:
     """One pass over a flat model.
 
     Args:
@@ -149,7 +152,7 @@ def rewrite(
     state = Rewrite(consumers_of(model), freeze_batch_norm)
     changed = False
 
-    def emit(call: Call) -> Any:
+    def emit(call: Call) -> object:
         nonlocal changed
         rewriter = rewriters.get(type(call.layer))
         outputs = rewriter(call, state) if rewriter is not None else None

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tfcompress.graphs.tensorflow.private_names import FingerprintDef, SavedModel, fingerprinting
+from tfcompress.graphs.tensorflow.protocols import Node
 
 __all__ = ["make_canonical"]
 
@@ -75,7 +76,7 @@ def _drop_counted_name(attributes: Any) -> None:
         del attributes["_user_specified_name"]
 
 
-def _references(node: Any) -> Iterator[Any]:
+def _references(node: Node) -> Iterator[Node]:
     """The `NameAttrList` of every function that a node calls."""
     for name in sorted(node.attr):
         value = node.attr[name]
@@ -148,7 +149,7 @@ def _rename_objects(objects: Any, rename: Callable[[str], str]) -> None:
         objects.concrete_functions[name].CopyFrom(value)
 
 
-def _copy(message: Any) -> Any:
+def _copy(message: Any) -> object:
     duplicate = type(message)()
     duplicate.CopyFrom(message)
     return duplicate

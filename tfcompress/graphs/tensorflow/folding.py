@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from tfcompress.graphs.tensorflow.inference_graph import GraphEditor, InferenceGraph, make_constant
+from tfcompress.graphs.tensorflow.protocols import Node, Operation
 from tfcompress.native_output import silenced
 from tfcompress.runtime import tf
 
@@ -41,21 +42,21 @@ def fold_constants(graph: InferenceGraph) -> InferenceGraph:
     if not wanted:
         return graph
     editor = GraphEditor(graph)
-    known = {name: editor.constant(name) for name in wanted}  # identities need no computing, and weights are such
-    values = {name: value for name, value in known.items() if value is not None}
+    constants = {name: editor.constant(name) for name in wanted}  # identities need no computing, and weights are such
+    values = {name: value for name, value in constants.items() if value is not None}
     values |= _evaluate(graph, [name for name in wanted if name not in values])
     for name, value in values.items():
         make_constant(editor.nodes[name], value, tf.dtypes.as_dtype(value.dtype))
     return editor.result()
 
 
-def _elements(operation: Any) -> int:
+def _elements(operation: Operation) -> int:
     """Elements of the only output; more than any limit where that is not known."""
     count = operation.outputs[0].shape.num_elements() if operation.outputs[0].shape.rank is not None else None
     return 2**62 if count is None else int(count)
 
 
-def _is_pure(operation: Any) -> bool:
+def _is_pure(operation: Operation) -> bool:
     if len(operation.outputs) != 1 or operation.op_def.is_stateful:
         return False
     dtype = operation.outputs[0].dtype
@@ -94,7 +95,7 @@ def fold_batch_norms(graph: InferenceGraph) -> InferenceGraph:
     return editor.result()
 
 
-def _split_fused_norm(editor: GraphEditor, node: Any) -> None:
+def _split_fused_norm(editor: GraphEditor, node: Node) -> None:
     """``FusedBatchNormV3`` as ``x * scale + offset``, where its four vectors are constants."""
     gamma, beta, mean, variance = (editor.constant(source) for source in node.input[1:])
     if gamma is None or beta is None or mean is None or variance is None or node.attr["data_format"].s != b"NHWC":
@@ -110,7 +111,7 @@ def _split_fused_norm(editor: GraphEditor, node: Any) -> None:
     editor.uses[product.name] += 1
 
 
-def _fold_scale(editor: GraphEditor, node: Any) -> None:
+def _fold_scale(editor: GraphEditor, node: Node) -> None:
     """Fold ``Mul(layer, scale)`` into the layer's kernel and bias, leaving an identity."""
     for source, other in (node.input, reversed(node.input)):
         scale = _per_channel(editor.constant(other))
@@ -120,7 +121,7 @@ def _fold_scale(editor: GraphEditor, node: Any) -> None:
             return
 
 
-def _fold_offset(editor: GraphEditor, node: Any) -> None:
+def _fold_offset(editor: GraphEditor, node: Node) -> None:
     """Join ``BiasAdd(layer, bias) + offset`` to one ``BiasAdd``, leaving an identity: one rounding less in bfloat16."""
     source, offset = node.input[0], _per_channel(editor.constant(node.input[1]))
     before = editor.nodes.get(source)
@@ -158,7 +159,7 @@ def _scale_layer(editor: GraphEditor, name: str, scale: np.ndarray) -> bool:
     return _scale_kernel(editor, node, scale)
 
 
-def _scale_kernel(editor: GraphEditor, node: Any, scale: np.ndarray) -> bool:
+def _scale_kernel(editor: GraphEditor, node: Node, scale: np.ndarray) -> bool:
     kernel = editor.constant(node.input[1]) if len(node.input) == 2 else None
     if kernel is None or not _scales_along_last_axis(node.op, node.attr):
         return False

@@ -15,6 +15,7 @@ import numpy as np
 
 from tfcompress.errors import ConversionError, one_line
 from tfcompress.graphs.tensorflow.private_names import convert_variables_to_constants_v2
+from tfcompress.graphs.tensorflow.protocols import GraphDef, Node
 from tfcompress.model import FloatModel, TensorInfo
 from tfcompress.native_output import silenced
 from tfcompress.runtime import tf
@@ -71,14 +72,14 @@ class InferenceGraph:
 
 def _called(nodes: Iterable[Any], library: Mapping[str, Any]) -> set[str]:
     """Names of the functions that `nodes` call, and that those call."""
-    found: set[str] = set()
+    called: set[str] = set()
     pending = list(nodes)
     while pending:
         for value in pending.pop().attr.values():
-            names = {value.func.name, *(function.name for function in value.list.func)} & library.keys() - found
-            found |= names
+            names = {value.func.name, *(function.name for function in value.list.func)} & library.keys() - called
+            called |= names
             pending += [node for name in names for node in library[name].node_def]
-    return found
+    return called
 
 
 class GraphEditor:
@@ -161,7 +162,7 @@ def _drop_control_edges(graph_def: Any) -> None:
         node.input[:] = [source for source in node.input if not source.startswith("^")]
 
 
-def _without_gradient_marks(graph_def: Any, outputs: Mapping[str, str]) -> dict[str, str]:
+def _without_gradient_marks(graph_def: GraphDef, outputs: Mapping[str, str]) -> dict[str, str]:
     """Connect around ``IdentityN``, which marks a function with a gradient of its own (SiLU has one).
 
     Returns:
@@ -192,7 +193,7 @@ def _in_argument_order(concrete: Any, present: set[str]) -> Iterator[str]:
             yield name
 
 
-def constant_value(node: Any) -> np.ndarray:
+def constant_value(node: Node) -> np.ndarray:
     """The array in a `Const` node."""
     return tf.make_ndarray(node.attr["value"].tensor)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Sequence
+from types import ModuleType
 from typing import Any
 
 from tfcompress.runtime import keras, tf, tf_keras, tfmot
@@ -56,7 +57,7 @@ __all__ = [
 ]
 
 
-def _internal(module: str, library: Any = tf) -> Any:
+def _internal(module: str, library: ModuleType = tf) -> Any:
     return importlib.import_module(f"{library.__name__}.{module}")
 
 
@@ -74,7 +75,7 @@ FingerprintDef = _internal("core.protobuf.fingerprint_pb2").FingerprintDef
 determinism = _internal("python.framework.config")
 
 
-def mlir_quantize(content: bytes, **how: Any) -> bytes:
+def mlir_quantize(content: bytes, **how: object) -> bytes:
     """A float .tflite, with ranges in it, quantized by the quantizer inside TFLiteConverter.
 
     The public TFLiteConverter insists on its own calibrator, which is ten times slower than ours.
@@ -95,18 +96,18 @@ KERAS3_OPERATION_MODULES = f"{keras.__name__}.src.ops."
 recurrent_backend = _internal("src.backend", tf_keras)
 
 
-def layers_module_of(library: Any) -> str:
+def layers_module_of(library: ModuleType) -> str:
     """How the names of the modules begin that hold a Keras' own layers."""
     return f"{library.__name__}.src.layers."
 
 
-def keras_history(tensor: Any) -> tuple[Any, int, int] | None:
+def keras_history(tensor: object) -> tuple[Any, int, int] | None:
     """(layer or operation, node, position) that a symbolic tensor came out of; None for another tensor."""
     history = getattr(tensor, "_keras_history", None)
     return None if history is None else (history[0], history[1], history[2])
 
 
-def flat_layers(model: Any) -> Sequence[Any]:
+def flat_layers(model: object) -> Sequence[Any]:
     """A model's or layer's layers at all depths, itself among them; none for what is no layer."""
     return list(getattr(model, "_flatten_layers", list)())
 
@@ -116,12 +117,12 @@ def functional_of(sequential: Any) -> Any:
     return sequential._functional
 
 
-def is_graph_network(model: Any) -> bool:
+def is_graph_network(model: object) -> bool:
     """Whether a tf_keras model is a functional or sequential one, whose graph can be walked."""
     return bool(getattr(model, "_is_graph_network", False))
 
 
-def nodes_by_depth(model: Any) -> dict[int, Any]:
+def nodes_by_depth(model: object) -> dict[int, Any]:
     """{depth: nodes} of a graph of calls; empty for a model without."""
     return dict(getattr(model, "_nodes_by_depth", None) or {})
 
@@ -148,7 +149,7 @@ def takes_training(layer: Any, *, keras3: bool) -> bool:
     return bool(layer._call_has_training_arg) if keras3 else "training" in layer._call_spec.arg_names
 
 
-def share_variable(variable: Any, weight: Any) -> None:
+def share_variable(variable: Any, weight: object) -> None:
     """Let a Keras 3 variable hold a TensorFlow variable: both Kerases then read and write one and the same."""
     variable._value = weight
 
@@ -158,17 +159,17 @@ def is_compiled(model: Any, *, keras3: bool) -> bool:
     return bool(model.compiled if keras3 else model._is_compiled)
 
 
-def is_built(optimizer: Any) -> bool:
+def is_built(optimizer: object) -> bool:
     """Whether an optimizer has its variables."""
     return bool(getattr(optimizer, "built", False) or getattr(optimizer, "_built", False))
 
 
-def keyword_arguments(wrapper: Any) -> dict[str, Any]:
+def keyword_arguments(wrapper: object) -> dict[str, object]:
     """With which a loss or metric calls the function that it wraps; empty where there are none."""
     return dict(getattr(wrapper, "_fn_kwargs", {}))
 
 
-def compiled_metrics(model: Any, *, keras3: bool) -> Any:
+def compiled_metrics(model: Any, *, keras3: bool) -> object:
     """The metrics as the user gave them to `compile`; neither library has a public way to ask."""
     holder = model._compile_metrics if keras3 else model.compiled_metrics
     return None if holder is None else holder._user_metrics
@@ -181,7 +182,7 @@ def compiled_loss_weights(model: Any, *, keras3: bool) -> Any:
     return model._loss_weights if hasattr(model, "_loss_weights") else model.get_compile_config().get("loss_weights")
 
 
-def optimizer_key(optimizer: Any, variable: Any) -> Any:
+def optimizer_key(optimizer: Any, variable: object) -> object:
     """Under which a tf_keras optimizer keeps what it knows of a variable."""
     return optimizer._var_key(variable)
 
@@ -218,7 +219,7 @@ def attention_parts(layer: Any) -> dict[str, Any]:
 ATTENTION_KERNELS = ("_query_dense.kernel", "_key_dense.kernel", "_value_dense.kernel", "_output_dense.kernel")
 
 
-def uses_fused_loop(layer: Any) -> bool | None:
+def uses_fused_loop(layer: object) -> bool | None:
     """Whether a tf_keras recurrent layer takes a fused loop whatever `unroll` says; None for one that never does."""
     return getattr(layer, "_could_use_gpu_kernel", None)
 

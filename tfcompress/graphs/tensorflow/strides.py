@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from tfcompress.graphs.tensorflow.inference_graph import GraphEditor, InferenceGraph
+from tfcompress.graphs.tensorflow.protocols import Node, Operation
 
 __all__ = ["move_strides_back"]
 
@@ -57,39 +58,39 @@ def _steps(graph: InferenceGraph, operations: list[Any]) -> Mapping[str, int]:
     return steps
 
 
-def _step_read(operation: Any, index: int, step: int) -> int:
+def _step_read(operation: Operation, index: int, step: int) -> int:
     """Every which row and column of an input is read for every `step`-th one of the result."""
     if index == 0 and _is_plain(operation) and operation.inputs[1].shape[:2] == (1, 1):
         return step * int(operation.get_attr("strides")[1])
     return step if index in _pictures(operation) else 1
 
 
-def _is_plain(operation: Any) -> bool:
+def _is_plain(operation: Operation) -> bool:
     """Whether it is a convolution of channels-last pictures, undilated, with one stride for both directions."""
     if operation.type not in CONVOLUTIONS or operation.get_attr("data_format") != b"NHWC":
         return False
     _, rows, columns, _ = operation.get_attr("strides")
-    known = operation.inputs[0].shape.is_fully_defined() and operation.inputs[1].shape.is_fully_defined()
-    return known and rows == columns and list(operation.get_attr("dilations")) == [1, 1, 1, 1]
+    has_shapes = operation.inputs[0].shape.is_fully_defined() and operation.inputs[1].shape.is_fully_defined()
+    return has_shapes and rows == columns and list(operation.get_attr("dilations")) == [1, 1, 1, 1]
 
 
-def _pictures(operation: Any) -> tuple[int, ...]:
+def _pictures(operation: Operation) -> tuple[int, ...]:
     """Indices of the inputs whose pixels are those of the result, one for one; none where it is no such operator."""
     shape = operation.outputs[0].shape if operation.type in POINTWISE else None
     if shape is None or shape.rank != 4 or not shape.is_fully_defined():
         return ()
     if operation.type == "BiasAdd" and operation.get_attr("data_format") != b"NHWC":
         return ()
-    found = []
+    axes = []
     for index, tensor in enumerate(operation.inputs):
         if tensor.shape[-3:-1] == shape[-3:-1]:
-            found.append(index)
+            axes.append(index)
         elif tensor.shape[-3:-1].num_elements() != 1:
             return ()  # broadcast in one direction only
-    return tuple(found)
+    return tuple(axes)
 
 
-def _change_stride(node: Any, operation: Any, step: int, given: int) -> None:
+def _change_stride(node: Node, operation: Operation, step: int, given: int) -> None:
     """Make a convolution compute every `step`-th row and column from an input of which every `given`-th is left."""
     if step == given == 1:
         return

@@ -39,7 +39,7 @@ class TensorNode:
 
     record: Any = field(repr=False)
     buffer: Any = field(repr=False)
-    put_aside: Any = field(repr=False, default=None)
+    put_aside: object = field(repr=False, default=None)
 
     @property
     def name(self) -> str:
@@ -166,10 +166,10 @@ class OperatorNode:
         """The options object (`schema.Conv2DOptionsT`, ...), which may be changed; None without."""
         return self.record.builtinOptions
 
-    def set_options(self, made: Any) -> None:
+    def set_options(self, options: Any) -> None:
         """Give it other options; see `options`."""
-        kind = "NONE" if made is None else type(made).__name__.removesuffix("T")
-        self.record.builtinOptionsType, self.record.builtinOptions = getattr(schema.BuiltinOptions, kind), made
+        kind = "NONE" if options is None else type(options).__name__.removesuffix("T")
+        self.record.builtinOptionsType, self.record.builtinOptions = getattr(schema.BuiltinOptions, kind), options
 
     def input(self, position: int) -> TensorNode | None:
         """The input at a position; None when it is absent."""
@@ -217,12 +217,12 @@ def options(kind: str, **fields: Any) -> Any:
     Raises:
         AttributeError: the table has no such field.
     """
-    made = getattr(schema, f"{kind}T")()
+    table = getattr(schema, f"{kind}T")()
     for name, value in fields.items():
-        if not hasattr(made, name):
+        if not hasattr(table, name):
             raise AttributeError(f"{kind} has no field {name}")
-        setattr(made, name, value)
-    return made
+        setattr(table, name, value)
+    return table
 
 
 @dataclass(eq=False)
@@ -287,7 +287,7 @@ class GraphEditor:
         name: str,
         inputs: Sequence[TensorNode | None],
         outputs: Sequence[TensorNode],
-        made: Any = None,
+        options: Any = None,
         *,
         version: int = 1,
     ) -> OperatorNode:
@@ -297,13 +297,13 @@ class GraphEditor:
             name: builtin name such as ``MEAN``.
             inputs: None where an optional input is absent.
             outputs: what it computes.
-            made: its options, see `options`; None for an operator without.
+            options: its options, see `options`; None for an operator without.
             version: the lowest one that knows the tensors' types.
         """
         record: Any = schema.OperatorT()
         code = self.codes.at_least(OPERATOR_CODES[name], version)
         operator = OperatorNode(record, code, list(inputs), list(outputs))
-        operator.set_options(made)
+        operator.set_options(options)
         return operator
 
     def multiply(self, left: TensorNode, right: TensorNode, result: TensorNode) -> OperatorNode:
@@ -313,8 +313,8 @@ class GraphEditor:
     def plus(self, left: TensorNode, right: TensorNode, result: TensorNode, *, relu6: bool = False) -> OperatorNode:
         """An ADD, with or without a fused ReLU6, not yet in the graph."""
         kinds = schema.ActivationFunctionType
-        made = options("AddOptions", fusedActivationFunction=kinds.RELU6 if relu6 else kinds.NONE)
-        return self.operator("ADD", [left, right], [result], made)
+        add_options = options("AddOptions", fusedActivationFunction=kinds.RELU6 if relu6 else kinds.NONE)
+        return self.operator("ADD", [left, right], [result], add_options)
 
     def reshape(self, source: TensorNode, target: TensorNode) -> OperatorNode:
         """A RESHAPE of one tensor to the shape of another, not yet in the graph."""
@@ -497,7 +497,7 @@ def _positions(
 def _tensor_maps(ports: list[tuple[str, TensorNode]], positions: dict[TensorNode, int]) -> list[Any]:
     maps = []
     for name, tensor in ports:
-        made: Any = schema.TensorMapT()
-        made.name, made.tensorIndex = name, positions[tensor]
-        maps.append(made)
+        entry: Any = schema.TensorMapT()
+        entry.name, entry.tensorIndex = name, positions[tensor]
+        maps.append(entry)
     return maps

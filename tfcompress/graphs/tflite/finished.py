@@ -40,7 +40,7 @@ def finished(content: bytes, metadata: Mapping[str, bytes] = MappingProxyType({}
     tree = model.tree()
     tree.buffers = [_AlignedBuffer(buffer.data) for buffer in tree.buffers]
     for name, value in metadata.items():
-        entry = schema.MetadataT()
+        entry: Any = schema.MetadataT()
         entry.name, entry.buffer = name.encode(), len(tree.buffers)
         tree.metadata = [*(tree.metadata or []), entry]
         tree.buffers.append(_AlignedBuffer(np.frombuffer(value, np.uint8)))

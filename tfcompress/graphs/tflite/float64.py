@@ -26,18 +26,18 @@ class LacksFloat64Error(ValueError):
     """An operator has no form here."""
 
 
-def evaluate(graph: GraphEditor, wanted: TensorNode, known: Mapping[TensorNode, np.ndarray]) -> np.ndarray:
+def evaluate(graph: GraphEditor, wanted: TensorNode, given: Mapping[TensorNode, np.ndarray]) -> np.ndarray:
     """The value of a tensor, from values of tensors that it is computed from.
 
     Args:
         graph: that has the tensor.
         wanted: the tensor.
-        known: values; the operators before these are not looked at.
+        given: values; the operators before these are not looked at.
 
     Raises:
-        LacksFloat64Error: an operator between has no form here, or is not reached by `known`.
+        LacksFloat64Error: an operator between has no form here, or is not reached by `given`.
     """
-    values: dict[TensorNode, np.ndarray] = {tensor: _wide(value) for tensor, value in known.items()}
+    values: dict[TensorNode, np.ndarray] = {tensor: _wide(value) for tensor, value in given.items()}
     for operator in _between(graph, wanted, set(values)):
         form = _FORMS.get(operator.name)
         if form is None or len(operator.operands) != len(operator.inputs):
@@ -60,15 +60,15 @@ def _value(tensor: TensorNode, values: Mapping[TensorNode, np.ndarray]) -> np.nd
     return _wide(constant)
 
 
-def _between(graph: GraphEditor, wanted: TensorNode, known: set[TensorNode]) -> list[OperatorNode]:
+def _between(graph: GraphEditor, wanted: TensorNode, given: set[TensorNode]) -> list[OperatorNode]:
     """The operators that compute `wanted` from known tensors, in the order of execution."""
-    needed = {wanted} - known
-    found = []
+    needed = {wanted} - given
+    operators = []
     for operator in reversed(graph.operators):
         if needed.intersection(operator.outputs):
-            found.append(operator)
-            needed.update(tensor for tensor in operator.computed_inputs if tensor not in known)
-    return found[::-1]
+            operators.append(operator)
+            needed.update(tensor for tensor in operator.computed_inputs if tensor not in given)
+    return operators[::-1]
 
 
 def _chosen(condition: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -126,17 +126,17 @@ def _to_result_shape(operator: OperatorNode, operands: Arrays) -> Arrays:
 
 
 def _whole_map_average(operator: OperatorNode, operands: Arrays) -> Arrays:
-    made, source = operator.options, operands[0]
-    if (made.filterHeight, made.filterWidth) != source.shape[1:3] or operator.result.shape[1:3] != (1, 1):
+    fields, source = operator.options, operands[0]
+    if (fields.filterHeight, fields.filterWidth) != source.shape[1:3] or operator.result.shape[1:3] != (1, 1):
         raise LacksFloat64Error("AVERAGE_POOL_2D over a part of the map has no float64 form")
     return _with_activation(lambda x: x.mean(axis=(1, 2), keepdims=True))(operator, [source])
 
 
 def _subsampled(operator: OperatorNode, operands: Arrays) -> Arrays:
-    made = operator.options
-    if (made.filterHeight, made.filterWidth) != (1, 1):
+    fields = operator.options
+    if (fields.filterHeight, fields.filterWidth) != (1, 1):
         raise LacksFloat64Error("MAX_POOL_2D has no float64 form")
-    return _with_activation(lambda x: x[:, :: made.strideH, :: made.strideW])(operator, operands)
+    return _with_activation(lambda x: x[:, :: fields.strideH, :: fields.strideW])(operator, operands)
 
 
 def _resized(operator: OperatorNode, operands: Arrays) -> Arrays:
@@ -160,16 +160,16 @@ def _sliced(operator: OperatorNode, operands: Arrays) -> Arrays:
 
 
 def _strided(operator: OperatorNode, operands: Arrays) -> Arrays:
-    made, (source, begin, end, strides) = operator.options, operands
-    if made.ellipsisMask or made.newAxisMask or min(strides.ravel()) < 1:
+    masks, (source, begin, end, strides) = operator.options, operands
+    if masks.ellipsisMask or masks.newAxisMask or min(strides.ravel()) < 1:
         raise LacksFloat64Error("STRIDED_SLICE of this kind has no float64 form")
     slices: list[Any] = []
     for axis, (first, last, step) in enumerate(zip(begin.tolist(), end.tolist(), strides.tolist(), strict=True)):
-        if made.shrinkAxisMask >> axis & 1:
+        if masks.shrinkAxisMask >> axis & 1:
             slices.append(first)
         else:
             slices.append(
-                slice(None if made.beginMask >> axis & 1 else first, None if made.endMask >> axis & 1 else last, step)
+                slice(None if masks.beginMask >> axis & 1 else first, None if masks.endMask >> axis & 1 else last, step)
             )
     return [source[tuple(slices)]]
 

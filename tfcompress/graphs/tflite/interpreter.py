@@ -11,7 +11,16 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from tfcompress.native_output import silenced
 
-__all__ = ["CANNOT_RUN", "executed", "new_interpreter", "random_input", "random_inputs", "run", "run_all"]
+__all__ = [
+    "CANNOT_RUN",
+    "Interpreter",
+    "executed",
+    "new_interpreter",
+    "random_input",
+    "random_inputs",
+    "run",
+    "run_all",
+]
 
 CANNOT_RUN = (RuntimeError, ValueError)  # what LiteRT raises for a file that it cannot prepare or run
 

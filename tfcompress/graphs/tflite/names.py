@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 __all__ = ["OPERATOR_CODES", "OPERATOR_NAMES", "OPTIONS_NAMES", "TYPE_CODES", "TYPE_NAMES", "numpy_dtype"]
 
 
-def _by_number(enumeration: Any) -> dict[int, str]:
+def _by_number(enumeration: object) -> dict[int, str]:
     return {code: name for name, code in vars(enumeration).items() if isinstance(code, int)}
 
 
@@ -25,7 +23,7 @@ _WITHOUT_NUMPY_DTYPE = frozenset(
 )
 
 
-def numpy_dtype(name: str) -> np.dtype[Any] | None:
+def numpy_dtype(name: str) -> np.dtype[np.generic] | None:
     """The numpy dtype in which a tensor type is stored; None for one below 8 bits or without a fixed width."""
     if name in _WITHOUT_NUMPY_DTYPE:
         return None

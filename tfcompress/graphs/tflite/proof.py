@@ -149,14 +149,14 @@ class FloatProof:
             self._runs = None
 
     def _in_float64(self, difference: float, graph: GraphEditor, before: Sequence[OperatorNode]) -> Verdict:
-        found = "LiteRT cannot run it" if math.isinf(difference) else f"outputs differ by {difference:.1g}"
+        problem = "LiteRT cannot run it" if math.isinf(difference) else f"outputs differ by {difference:.1g}"
         try:
             exact = self._difference_in_float64(graph, before)
         except (LacksFloat64Error, *CANNOT_RUN) as error:
-            return Verdict(difference, "float32", f"{found}, and {error}")
+            return Verdict(difference, "float32", f"{problem}, and {error}")
         if exact <= TOLERANCE:
             return Verdict(exact, "float64", None)
-        return Verdict(exact, "float64", f"{found}, the rewritten operators by {exact:.1g} in float64")
+        return Verdict(exact, "float64", f"{problem}, the rewritten operators by {exact:.1g} in float64")
 
     def _difference_in_float64(self, graph: GraphEditor, before: Sequence[OperatorNode]) -> float:
         old = ModelEditor.read(self._content).main
@@ -224,18 +224,18 @@ def largest_step(graph: GraphEditor, before: Sequence[OperatorNode]) -> float:
 
 def _needed(graph: GraphEditor, results: Sequence[TensorNode], edge: Sequence[TensorNode]) -> list[OperatorNode]:
     """The operators that compute `results` from the tensors of `edge`."""
-    wanted, known, found = set(results), set(edge), []
+    wanted, given, needed = set(results), set(edge), []
     for operator in reversed(graph.operators):
         if wanted.intersection(operator.outputs):
-            found.append(operator)
-            wanted.update(tensor for tensor in operator.computed_inputs if tensor not in known)
-    return found[::-1]
+            needed.append(operator)
+            wanted.update(tensor for tensor in operator.computed_inputs if tensor not in given)
+    return needed[::-1]
 
 
 def _steps(first: bytes, second: bytes) -> float:
-    one, other = new_interpreter(first), new_interpreter(second)
-    inputs = [_all_values(detail) for detail in one.get_input_details()]
-    pairs = zip(run(one, inputs), run(other, inputs), strict=True)
+    before, after = new_interpreter(first), new_interpreter(second)
+    inputs = [_all_values(detail) for detail in before.get_input_details()]
+    pairs = zip(run(before, inputs), run(after, inputs), strict=True)
     return max(float(np.abs(a.astype(np.float64) - b.astype(np.float64)).max(initial=0)) for a, b in pairs)
 
 

@@ -36,7 +36,7 @@ class Quantization:
     """Affine quantization, real = scale * (integer - zero_point).
 
     Attributes:
-        scales: float32 [1], or one a channel.
+        scales: float32 [1], or one per channel.
         zero_points: int64, as many.
         dimension: axis of the channels; only meaningful where there are several scales.
     """
@@ -214,7 +214,7 @@ def _integers(parent: Any, name: str) -> tuple[int, ...]:
     return tuple(_vector(parent, name, 4).tolist())
 
 
-def _tensor_indices(parent: Any, name: str, tensors: int, *, least: int = 0) -> tuple[int, ...]:
+def _tensor_indices(parent: object, name: str, tensors: int, *, least: int = 0) -> tuple[int, ...]:
     values = _integers(parent, name)
     for value in values:
         if not least <= value < tensors:

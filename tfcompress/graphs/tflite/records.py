@@ -33,7 +33,7 @@ class _WithBuffer(Protocol):
     """What is needed of a tensor here."""
 
     buffer: Any
-    put_aside: Any
+    put_aside: object
 
 
 @dataclass(frozen=True)
@@ -51,11 +51,11 @@ class _Positions:
         return _position(buffer, self.model.buffers, self.buffers)
 
 
-def _position(item: Any, table: list[Any], known: dict[int, int]) -> int:
-    if id(item) not in known:
-        known[id(item)] = len(table)
+def _position(item: object, table: list[object], positions: dict[int, int]) -> int:
+    if id(item) not in positions:
+        positions[id(item)] = len(table)
         table.append(item)
-    return known[id(item)]
+    return positions[id(item)]
 
 
 class Codes:

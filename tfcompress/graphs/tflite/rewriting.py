@@ -164,7 +164,7 @@ def rewrite_graph(
     """
     applied: list[AppliedRewrite] = []
     dropped: list[DroppedRewrite] = []
-    known = as_named_in(layer_names, (tensor.name for tensor in read_tflite(content).main.tensors))
+    names = as_named_in(layer_names, (tensor.name for tensor in read_tflite(content).main.tensors))
     proof = FloatProof(content, samples)
     for row in rows:
         attempt = _attempt(content, row, except_for)
@@ -175,7 +175,7 @@ def rewrite_graph(
         if row.level == "safe" and not verdict.same:
             dropped.append(DroppedRewrite(row.name, row.what, len(attempt.replaced), str(verdict.reason)))
             continue
-        layers = dict.fromkeys(layer for name in attempt.replaced for layer in layers_of(name, known)[:1])
+        layers = dict.fromkeys(layer for name in attempt.replaced for layer in layers_of(name, names)[:1])
         applied.append(_applied(row, len(attempt.replaced), tuple(layers), verdict))
         if not row.in_int8:
             content = changed
@@ -218,9 +218,9 @@ def _attempt(content: bytes, row: Rewrite, except_for: Collection[str]) -> _Atte
         if any(tensor.name in except_for for tensor in operator.outputs):
             continue
         name = operator.result.name if operator.outputs else ""
-        made = row.apply(graph, operator)
-        if made is not None:
-            graph.replace([operator], made)
+        replacement = row.apply(graph, operator)
+        if replacement is not None:
+            graph.replace([operator], replacement)
             replaced.append(name)
     if not replaced:
         return None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 from tfcompress.graphs.tflite.operators import macs
 from tfcompress.graphs.tflite.reader import Operator, Subgraph, Tensor, TfliteFile, read_tflite
@@ -12,7 +11,7 @@ from tfcompress.graphs.tflite.reader import Operator, Subgraph, Tensor, TfliteFi
 __all__ = ["inspect_tflite"]
 
 
-def inspect_tflite(path: Path) -> dict[str, Any]:
+def inspect_tflite(path: Path) -> dict[str, object]:
     """``{"model": {...}, "inputs": [...], "outputs": [...], "operators": [...]}`` of a .tflite.
 
     Args:
@@ -56,7 +55,7 @@ def _signature_name(file: TfliteFile, tensor: int, side: str) -> str | None:
     return None
 
 
-def _port(tensor: Tensor, name: str | None) -> dict[str, Any]:
+def _port(tensor: Tensor, name: str | None) -> dict[str, object]:
     scale = zero_point = None
     if tensor.quantization is not None and len(tensor.quantization.scales) == 1:
         scale, zero_point = float(tensor.quantization.scales[0]), int(tensor.quantization.zero_points[0])
@@ -70,7 +69,7 @@ def _port(tensor: Tensor, name: str | None) -> dict[str, Any]:
     }
 
 
-def _operator(operator: Operator, graph: Subgraph) -> dict[str, Any]:
+def _operator(operator: Operator, graph: Subgraph) -> dict[str, object]:
     output = graph.tensors[operator.outputs[0]] if operator.outputs else None
     constants = [graph.tensors[i] for i in operator.inputs if i >= 0 and graph.tensors[i].data is not None]
     return {

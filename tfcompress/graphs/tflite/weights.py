@@ -60,10 +60,10 @@ def count_weights(path: Path) -> WeightFacts:
 
 def _kernels(file: TfliteFile) -> list[Tensor]:
     """Constant kernels, each once."""
-    found: dict[tuple[int, int], Tensor] = {}
+    kernels: dict[tuple[int, int], Tensor] = {}
     for graph in file.subgraphs:
         for operator in graph.operators:
             tensor = kernel_of(operator, graph)
             if tensor is not None and traits(operator.name).multiplies:
-                found[graph.index, tensor.index] = tensor
-    return list(found.values())
+                kernels[graph.index, tensor.index] = tensor
+    return list(kernels.values())

@@ -32,7 +32,7 @@ def _parts(state: State) -> tuple[str, ...]:
 def _fingerprint(state: State, part: str) -> str | None:
     options, artifact, evaluation = state.options, state.made[part], state.data_sets.evaluation
     assert evaluation is not None, "there are no parts without"
-    given = (state.ids["load"], state.ids.get("training", ""), evaluation.identity)
+    given = (state.ids["load"], state.ids.get("training", ""), evaluation.identity, evaluation.name)  # remarks name it
     settings = {"task": options.task, "max_accuracy_drop": options.max_accuracy_drop, "seed": options.seed}
     files = (fingerprint(pack_tree(artifact.folder)), artifact.runnable.relative_to(artifact.folder).as_posix())
     return fingerprint_of(f"diff of {part}", *given, files, settings)
@@ -45,7 +45,7 @@ def _run(state: State, parts: Sequence[str]) -> State:
     original = state.model.model.value
     made_from = None
     if state.trained is not None:
-        made_from = runner_for(float_model_from_keras(state.trained.compressed.value.plain, name=original.name))
+        made_from = runner_for(float_model_from_keras(state.trained.compressed.value.stripped, name=original.name))
     reference, results = None, dict(state.results)
     for names, samples in _groups(state, parts, evaluation):
         compared = compare(

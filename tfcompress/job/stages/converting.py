@@ -35,9 +35,9 @@ def _run(state: State, parts: Sequence[str]) -> State:
         ConversionError: every target failed; a failure beside an artifact is in the result instead.
     """
     artifacts = {**state.artifacts, **{name: _artifact(state, name) for name in parts}}
-    ordered = {name: artifacts[name] for name in state.targets}
+    ordered = {name: artifacts[name] for name in state.targets if name in artifacts}
     failures = [f"{name}: {error}" for name, error in ordered.items() if isinstance(error, ConversionError)]
-    if len(failures) == len(ordered):
+    if len(failures) == len(state.targets):
         raise ConversionError("; ".join(failures))
     return replace(state, artifacts=ordered)
 
@@ -59,9 +59,9 @@ def _model_for(state: State, name: str) -> FloatModel:
     if state.trained is None:
         return replace(state.model.model.value, usage=usage)
     compressed, takes_quantizers = state.trained.compressed.value, TARGETS[name].takes_quantizers
-    trained = compressed.trained if takes_quantizers else compressed.plain
+    trained = compressed.trained if takes_quantizers else compressed.stripped
     model = float_model_from_keras(trained, name=state.model.facts.name)
-    which = "trained" if trained is compressed.trained else "plain"
+    which = "trained" if trained is compressed.trained else "stripped"
     return replace(model, usage=usage, fingerprint=fingerprint_of(which, state.ids["training"]))
 
 
@@ -79,12 +79,12 @@ def _keep(state: State, part: str) -> bytes | None:
 
 def _restore(state: State, part: str, content: bytes) -> State:
     head, _, files = content.partition(b"\n")
-    known = json.loads(head)
+    facts = json.loads(head)
     folder = state.work / part
     folder.mkdir()
     try:
         unpack_tree(files, folder)
-        artifact = Artifact(part, folder, _inside(folder, known["runnable"]), known["facts"], tuple(known["notes"]))
+        artifact = Artifact(part, folder, _inside(folder, facts["runnable"]), facts["facts"], tuple(facts["notes"]))
     except (ValueError, KeyError, TypeError) as error:
         shutil.rmtree(folder)
         raise ValueError(f"no artifact: {error}") from None
@@ -106,4 +106,5 @@ CONVERT = Stage(
     fingerprint=_fingerprint,
     keep=_keep,
     restore=_restore,
+    one_by_one=True,
 )

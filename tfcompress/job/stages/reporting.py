@@ -39,8 +39,8 @@ def _write(state: State, report: Report) -> None:
     with remarks() as missing, optional("report.html"):
         html = render_html(report)
         (state.work / "report.html").write_text(html, encoding="utf-8", errors="backslashreplace")
-    told = replace(report, warnings=(*report.warnings, *missing))
-    (state.work / "report.json").write_text(told.to_json(), encoding="utf-8")
+    complete = replace(report, warnings=(*report.warnings, *missing))
+    (state.work / "report.json").write_text(complete.to_json(), encoding="utf-8")
     facts = {name: to_plain(getattr(report, name), name) for name in ("model", "recipe", "seed", "versions")}
     write_manifest(state.work, {**facts, "data": state.data_sets.hashes()}, key=state.signing_key)
 

@@ -59,7 +59,7 @@ def _compressed(state: State) -> Compressed:
         state.recipe,
         train,
         seed=state.options.seed,
-        distil_from=teacher,
+        teacher=teacher,
         fingerprint=_start(state, teacher is not None),
     )
     return replace(compressed, notes=(*notes, *compressed.notes))

@@ -57,7 +57,7 @@ def weight_budget(path: Path, stored: StoredWeights | None) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _watched_keras3_weights(take: Callable[[Any, Any], None]) -> Iterator[None]:
+def _watched_keras3_weights(take: Callable[[object, object], None]) -> Iterator[None]:
     """Call `take` before each `add_weight` of a Keras 3 layer.
 
     Keras 3 hands TensorFlow an initializer without a shape, so a variable creator comes too late; it has no hook of
@@ -77,7 +77,7 @@ def _watched_keras3_weights(take: Callable[[Any, Any], None]) -> Iterator[None]:
         base.add_weight = original
 
 
-def _elements(shape: Any) -> int:
+def _elements(shape: object) -> int:
     """Elements of a variable; unknown sizes count as one."""
     return 0 if shape is None else math.prod(int(size or 1) for size in tf.TensorShape(shape).as_list() or [])
 

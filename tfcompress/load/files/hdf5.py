@@ -34,15 +34,15 @@ def _probe(path: Path) -> Probe:
         ModelError: damaged.
         UnsafeModelError: it points outside itself, or expands beyond reason.
     """
-    found = Probe(expanded_limit(path))
+    probe = Probe(expanded_limit(path))
     try:
         with h5py.File(path, "r") as file:
-            probe_file(file, found)
+            probe_file(file, probe)
     except RefusedError as refusal:
         raise UnsafeModelError(f"{path}: refused: {one_line(refusal)}") from None
     except Exception as error:  # whatever HDF5 says of a damaged file
         raise ModelError(f"{path}: corrupt or truncated HDF5: {type(error).__name__}: {one_line(error)}") from error
-    return found
+    return probe
 
 
 def probe_archive(path: Path, archive: zipfile.ZipFile) -> StoredWeights:
@@ -52,17 +52,17 @@ def probe_archive(path: Path, archive: zipfile.ZipFile) -> StoredWeights:
         ModelError: damaged.
         UnsafeModelError: one points outside itself, or they expand beyond reason.
     """
-    found = Probe(expanded_limit(path))
+    probe = Probe(expanded_limit(path))
     try:
         for member in archive.namelist():
             if member.endswith(".h5"):
                 with h5py.File(io.BytesIO(archive.read(member)), "r") as file:
-                    probe_file(file, found)
+                    probe_file(file, probe)
     except RefusedError as refusal:
         raise UnsafeModelError(f"{path}: refused: {one_line(refusal)}") from None
     except Exception as error:  # as above
         raise ModelError(f"{path}: corrupt or truncated HDF5: {type(error).__name__}: {one_line(error)}") from error
-    return StoredWeights(found.total, found.largest)
+    return StoredWeights(probe.total, probe.largest)
 
 
 def read_h5(path: Path) -> ModelFile:
@@ -71,22 +71,22 @@ def read_h5(path: Path) -> ModelFile:
     Raises:
         ModelError: it is damaged, or holds no model.
     """
-    found = _probe(path)
-    if "model_config" not in found.attributes:
-        raise ModelError(f"{path}: {_why_no_model(found)}")
-    config = parse_json(path, "model_config", found.attributes["model_config"])
+    probe = _probe(path)
+    if "model_config" not in probe.attributes:
+        raise ModelError(f"{path}: {_why_no_model(probe)}")
+    config = parse_json(path, "model_config", probe.attributes["model_config"])
     return ModelFile(
         path=path,
         format="h5",
-        keras_version=found.attributes.get("keras_version"),
+        keras_version=probe.attributes.get("keras_version"),
         config=config,
-        stored=StoredWeights(found.total, found.largest),
+        stored=StoredWeights(probe.total, probe.largest),
         sha256="",
     )
 
 
-def _why_no_model(found: Probe) -> str:
-    if found.total:
+def _why_no_model(probe: Probe) -> str:
+    if probe.total:
         return (
             "weights only: the file has no model_config, so the layers are unknown; "
             "build the model, load_weights() into it and save the whole model with model.save()"
@@ -94,7 +94,7 @@ def _why_no_model(found: Probe) -> str:
     return "an HDF5 file without a Keras model: it has no model_config and no weights"
 
 
-def parse_json(path: Path, part: str, text: str | bytes) -> dict[str, Any]:
+def parse_json(path: Path, part: str, text: str | bytes) -> dict[str, object]:
     """A part of a model file that must be a JSON object.
 
     Raises:

@@ -60,12 +60,12 @@ class Probe:
             raise RefusedError(f"{name} expands beyond {self.expanded_limit} bytes")
 
 
-def probe_file(file: Any, found: Probe) -> None:
+def probe_file(file: Any, probe: Probe) -> None:
     """Check and read every object of an open HDF5 file.
 
     Args:
         file: an `h5py.File`, open for reading.
-        found: is added to.
+        probe: is added to.
 
     Raises:
         RefusedError: names what must not be read.
@@ -73,16 +73,16 @@ def probe_file(file: Any, found: Probe) -> None:
     datasets = []
     for name, item in _objects(file):
         for attribute in item.attrs:
-            _check_attribute(item, attribute, f"{name}@{attribute}", found)
+            _check_attribute(item, attribute, f"{name}@{attribute}", probe)
         if isinstance(item, h5py.Dataset):
-            _check_dataset(item, name, found)
+            _check_dataset(item, name, probe)
             datasets.append(item)
     for dataset in datasets:
         dataset[()]
     for name in _ATTRIBUTES:
         if name in file.attrs:
             value = file.attrs[name]
-            found.attributes[name] = value.decode("utf-8") if isinstance(value, bytes) else str(value)
+            probe.attributes[name] = value.decode("utf-8") if isinstance(value, bytes) else str(value)
 
 
 def _objects(file: Any) -> Iterator[tuple[str, Any]]:
@@ -112,7 +112,7 @@ def _linked(group: Any, key: str, path: str) -> Any:
     return group[key]
 
 
-def _check_attribute(item: Any, attribute: str, name: str, found: Probe) -> None:
+def _check_attribute(item: Any, attribute: str, name: str, probe: Probe) -> None:
     """Numbers and text, whose shared storage is counted as often as it is read."""
     handle = h5py.h5a.open(item.id, attribute.encode("utf-8", "surrogateescape"))
     count = handle.get_space().get_simple_extent_npoints()
@@ -122,14 +122,14 @@ def _check_attribute(item: Any, attribute: str, name: str, found: Probe) -> None
     if count > _MOST_TEXTS:
         raise RefusedError(f"{name} has {count} elements")
     if handle.dtype.kind != "O":
-        found.take(count * handle.dtype.itemsize, name)
+        probe.take(count * handle.dtype.itemsize, name)
         return
     value = item.attrs[attribute]
     texts = [value] if isinstance(value, str | bytes) else value.ravel() if hasattr(value, "ravel") else []
-    found.take(sum(len(each) for each in texts), name)
+    probe.take(sum(len(each) for each in texts), name)
 
 
-def _check_dataset(dataset: Any, name: str, found: Probe) -> None:
+def _check_dataset(dataset: Any, name: str, probe: Probe) -> None:
     if dataset.external or dataset.is_virtual:
         raise RefusedError(f"{name} keeps its data in another file")
     dtype = dataset.dtype
@@ -140,7 +140,7 @@ def _check_dataset(dataset: Any, name: str, found: Probe) -> None:
         number = settings.get_filter(index)[0]
         if number not in _FILTERS:
             raise RefusedError(f"{name} needs the HDF5 filter {number}, which would load a plug-in")
-    found.take(dataset.size * dtype.itemsize, f"{name} of shape {list(dataset.shape)}")
+    probe.take(dataset.size * dtype.itemsize, f"{name} of shape {list(dataset.shape)}")
     if name.strip("/").split("/")[0] not in _OPTIMIZER_GROUPS:
-        found.total += dataset.size
-        found.largest = max(found.largest, dataset.size)
+        probe.total += dataset.size
+        probe.largest = max(probe.largest, dataset.size)

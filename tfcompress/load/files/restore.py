@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tfcompress.errors import ModelError, TfCompressError, one_line
+from tfcompress.graphs.keras.protocols import KerasModel
 from tfcompress.load.files.budget import refuse_absurd_activations, weight_budget
 from tfcompress.load.files.source import ModelFile
 from tfcompress.load.keras_versions.repair import repaired_config
@@ -61,11 +62,11 @@ def restore(
 
 def judge(
     file: ModelFile,
-    custom_objects: Mapping[str, Any],
+    custom_objects: Mapping[str, object],
     *,
     config: Mapping[str, Any] | None = None,
     trusted: bool = False,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """The configuration that is going to be loaded, repaired, without training state, and found harmless.
 
     Args:
@@ -90,7 +91,7 @@ def judge(
     return repaired
 
 
-def _refuse_recorded_graphs(path: Path, config: Mapping[str, Any]) -> None:
+def _refuse_recorded_graphs(path: Path, config: Mapping[str, object]) -> None:
     """Graphs that our own layers keep as text are judged like any other."""
     for where, value in walk_objects(config):
         recordings = value.get("recordings")
@@ -102,7 +103,7 @@ def _refuse_recorded_graphs(path: Path, config: Mapping[str, Any]) -> None:
             refuse_unsafe_graph(graph, f"{path}: the graph in {where}")
 
 
-def reads_with_keras3(file: ModelFile, custom_objects: Mapping[str, Any]) -> bool:
+def reads_with_keras3(file: ModelFile, custom_objects: Mapping[str, object]) -> bool:
     """Whether Keras 3 is the one to read a file: it wrote it, or the user's layers are Keras 3 layers.
 
     Our own adapters hold layers of the other Keras, so there the user's layers say nothing.  A configuration that does
@@ -126,7 +127,7 @@ def reads_with_keras3(file: ModelFile, custom_objects: Mapping[str, Any]) -> boo
     return any("batch_shape" in value for _, value in walk_objects(file.config))
 
 
-def _library_of(custom_object: Any) -> str | None:
+def _library_of(custom_object: object) -> str | None:
     if isinstance(custom_object, type):
         if issubclass(custom_object, keras.layers.Layer):
             return "keras"
@@ -136,8 +137,8 @@ def _library_of(custom_object: Any) -> str | None:
 
 
 def _read(
-    file: ModelFile, config: Mapping[str, Any], custom_objects: Mapping[str, Any], *, keras3: bool, trusted: bool
-) -> Any:
+    file: ModelFile, config: Mapping[str, object], custom_objects: Mapping[str, object], *, keras3: bool, trusted: bool
+) -> KerasModel:
     library = keras if keras3 else tf_keras
     with contextlib.ExitStack() as stack:
         stack.enter_context(silenced())
@@ -171,7 +172,7 @@ def _explained(file: ModelFile, error: BaseException, *, keras3: bool) -> TfComp
 
 
 @contextlib.contextmanager
-def tfmot_scopes(config: Mapping[str, Any]) -> Iterator[None]:
+def tfmot_scopes(config: Mapping[str, object]) -> Iterator[None]:
     """Makes tfmot's classes known to tf_keras, where a configuration still holds its wrappers."""
     names = {str(value.get("class_name")).rpartition(">")[2] for _, value in walk_objects(config)}
     with contextlib.ExitStack() as stack:
@@ -186,7 +187,7 @@ def tfmot_scopes(config: Mapping[str, Any]) -> Iterator[None]:
         yield
 
 
-def _readable_copy(file: ModelFile, config: Mapping[str, Any], folder: Path) -> Path:
+def _readable_copy(file: ModelFile, config: Mapping[str, object], folder: Path) -> Path:
     """The file itself, or a copy with the name that Keras insists on and the repaired configuration."""
     suffix = ".h5" if file.format == "h5" else ".keras"
     own_name = file.path.suffix == suffix or (file.path.suffix, suffix) == (".hdf5", ".h5")
@@ -201,7 +202,7 @@ def _readable_copy(file: ModelFile, config: Mapping[str, Any], folder: Path) -> 
     return copy
 
 
-def _copy_h5(path: Path, config: Mapping[str, Any], copy: Path) -> None:
+def _copy_h5(path: Path, config: Mapping[str, object], copy: Path) -> None:
     import h5py
 
     shutil.copyfile(path, copy)
@@ -210,7 +211,7 @@ def _copy_h5(path: Path, config: Mapping[str, Any], copy: Path) -> None:
         file.attrs["model_config"] = json.dumps(config).encode()
 
 
-def _copy_archive(path: Path, config: Mapping[str, Any], copy: Path) -> None:
+def _copy_archive(path: Path, config: Mapping[str, object], copy: Path) -> None:
     with zipfile.ZipFile(path) as source, zipfile.ZipFile(copy, "w") as target:
         for info in source.infolist():
             if info.filename == "config.json":
@@ -220,7 +221,7 @@ def _copy_archive(path: Path, config: Mapping[str, Any], copy: Path) -> None:
                 shutil.copyfileobj(reader, writer, 1 << 20)
 
 
-def strip_leftover_wrappers(model: Any) -> Any:
+def strip_leftover_wrappers(model: KerasModel) -> KerasModel:
     """The model without tfmot's pruning and clustering wrappers, which only matter while training."""
     if not isinstance(model, tf_keras.Model):
         return model

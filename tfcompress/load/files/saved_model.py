@@ -34,7 +34,7 @@ _DEFAULT_SIGNATURE = "serving_default"
 
 def load_saved_model(
     path: Path,
-    custom_objects: Mapping[str, Any],
+    custom_objects: Mapping[str, object],
     *,
     given: CustomObjects = None,
     trusted: bool = False,
@@ -83,7 +83,9 @@ def open_saved_model(path: Path, *, ours: bool = False, trusted: bool = False, l
     return loaded_saved_model(path, trusted=trusted)
 
 
-def restored_saved_model(path: Path, custom_objects: Mapping[str, Any], *, trusted: bool = False) -> FloatModel | None:
+def restored_saved_model(
+    path: Path, custom_objects: Mapping[str, object], *, trusted: bool = False
+) -> FloatModel | None:
     """The tf_keras model in a SavedModel; None where it has none that can be restored."""
     judge_saved_model(path, trusted=trusted)
     nodes = list(_keras_nodes(path))
@@ -152,11 +154,11 @@ def _keras_nodes(path: Path) -> Iterator[dict[str, Any]]:
         raise ModelError(f"{path}: corrupt keras_metadata.pb: {one_line(error)}") from error
 
 
-def _is_model(node: Mapping[str, Any]) -> bool:
+def _is_model(node: Mapping[str, object]) -> bool:
     return "class_name" in node and "config" in node
 
 
-def _restore_keras(path: Path, nodes: Sequence[Mapping[str, Any]], custom_objects: Mapping[str, Any]) -> Any:
+def _restore_keras(path: Path, nodes: Sequence[Mapping[str, object]], custom_objects: Mapping[str, object]) -> Any:
     """The tf_keras model, or None where the metadata does not lead to one: the signature remains.
 
     Code in the metadata is never run, not even when the user allows it: the signature computes the same without it.

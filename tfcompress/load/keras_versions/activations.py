@@ -40,7 +40,7 @@ def _keras3_stand_in(name: str) -> Callable[[Any], Any] | None:
     return tf_keras.saving.register_keras_serializable(_PACKAGE)(activation)
 
 
-def _hard_sigmoid_of_keras2(x: Tensor) -> Any:
+def _hard_sigmoid_of_keras2(x: Tensor) -> Tensor:
     return keras.ops.clip(0.2 * x + 0.5, 0.0, 1.0)
 
 
@@ -49,7 +49,7 @@ _TO_TF_KERAS = {name: function for name in _KERAS3_ONLY if (function := _keras3_
 _TO_KERAS3 = {"hard_sigmoid": keras.saving.register_keras_serializable(_PACKAGE)(_hard_sigmoid_of_keras2)}
 
 
-def translated_activation(name: str, *, to_keras3: bool) -> Any:
+def translated_activation(name: str, *, to_keras3: bool) -> object:
     """What a layer of the other Keras takes for the activation called `name`.
 
     Args:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tfcompress.graphs.keras.protocols import Layer, Tensor
+from tfcompress.graphs.keras.protocols import Config, Layer, Tensor
 from tfcompress.graphs.tensorflow.private_names import flat_layers, share_variable, takes_training
 from tfcompress.runtime import keras, tf_keras
 
@@ -44,7 +44,7 @@ def _restored(library: Any, layer: Layer) -> Any:
 class Keras3Graph(tf_keras.layers.Layer):
     """One call of a Keras 3 operation without weights, as a tf_keras layer."""
 
-    def __init__(self, graph: Any, **kwargs: Any) -> None:
+    def __init__(self, graph: Any, **kwargs: object) -> None:
         """`graph` is a Keras 3 functional model of that one call, or its serialized form."""
         super().__init__(autocast=False, **kwargs)
         self.graph = keras.saving.deserialize_keras_object(graph) if isinstance(graph, Mapping) else graph
@@ -58,7 +58,7 @@ class Keras3Graph(tf_keras.layers.Layer):
     def compute_mask(self, inputs: Tensor, mask: object = None) -> None:
         """An operation of `keras.ops` drops the mask of its inputs."""
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> Config:
         """The settings, with the operation in Keras 3's serialized form."""
         return {**super().get_config(), "graph": keras.saving.serialize_keras_object(self.graph)}
 
@@ -114,7 +114,7 @@ class TfKerasGraph(keras.layers.Layer):
         """Run the operation on the list of its tensors."""
         return self.graph(inputs)
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> Config:
         """The settings, with the operation in tf_keras's serialized form."""
         return {**super().get_config(), "graph": tf_keras.saving.serialize_keras_object(self.graph)}
 
@@ -128,7 +128,7 @@ class TfKerasLayer(keras.layers.Layer):
         super().__init__(**kwargs)
         self.layer = _restored(tf_keras, layer)
         self.supports_masking = bool(self.layer.supports_masking)
-        self._adopted: list[Any] = []
+        self._adopted: list[object] = []
         if self.layer.built:
             self._adopt_weights()
 

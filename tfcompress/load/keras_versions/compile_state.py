@@ -44,7 +44,7 @@ def copy_compile_state(source: Any, target: Any) -> None:
         console.note(f"{source.name}: the compile state was not carried over: {one_line(error, 200)}")
 
 
-def _mapped(value: object, module: str, *, to_keras3: bool) -> Any:
+def _mapped(value: object, module: str, *, to_keras3: bool) -> object:
     """Losses or metrics in the nest in which they were given."""
     if value is None or isinstance(value, str):
         return value
@@ -55,7 +55,7 @@ def _mapped(value: object, module: str, *, to_keras3: bool) -> Any:
     return _counterpart(value, module, to_keras3=to_keras3)
 
 
-def _counterpart(value: Any, module: str, *, to_keras3: bool) -> Any:
+def _counterpart(value: Any, module: str, *, to_keras3: bool) -> object:
     library = getattr(keras if to_keras3 else tf_keras, module)
     own = (type(value) if not isinstance(value, type) and not hasattr(value, "__name__") else value).__module__
     if own.partition(".")[0] not in {"keras", "tf_keras"}:
@@ -72,7 +72,7 @@ def _from_config(target_class: Any, config: Mapping[str, Any]) -> Any:
     return target_class(**{key: value for key, value in config.items() if key in accepted and key != "dtype"})
 
 
-def _optimizer(optimizer: Any, *, to_keras3: bool) -> Any:
+def _optimizer(optimizer: Any, *, to_keras3: bool) -> object:
     library = (keras if to_keras3 else tf_keras).optimizers
     if type(optimizer).__name__ == "LossScaleOptimizer":
         inner = _optimizer(optimizer.inner_optimizer, to_keras3=to_keras3)

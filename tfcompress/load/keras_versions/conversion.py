@@ -61,7 +61,7 @@ def to_keras3(tf_keras_model: KerasModel) -> Any:
     return tf_keras_model if isinstance(tf_keras_model, keras.Model) else _convert(tf_keras_model, to_keras3=True)
 
 
-def _convert(source: Any, *, to_keras3: bool) -> Any:
+def _convert(source: Any, *, to_keras3: bool) -> KerasModel:
     _require_convertible(source, to_keras3=to_keras3)
     rebuilding = _Rebuilding(to_keras3=to_keras3)
     with silenced():
@@ -107,8 +107,8 @@ class _Rebuilding:
     layers: dict[int, Any] = field(default_factory=dict)
     names: dict[str, int] = field(default_factory=dict)
     pairs: list[tuple[Any, Any]] = field(default_factory=list)
-    # One row a call of the outermost model: its name, the source's symbolic tensors and the result's.
-    tensor_pairs: list[tuple[str, tuple[Any, ...], tuple[Any, ...]]] = field(default_factory=list)
+    # One row per call of the outermost model: its name, the source's symbolic tensors and the result's.
+    tensor_pairs: list[tuple[str, tuple[object, ...], tuple[object, ...]]] = field(default_factory=list)
 
     @property
     def library(self) -> Any:
@@ -125,14 +125,14 @@ class _Rebuilding:
         inputs, outputs = nested_tensors(source)
         keras3 = is_keras3(source)
         replace = self._replacer(tensors)
-        made = self.library.Model(
+        converted = self.library.Model(
             map_structure(replace, inputs, keras3=keras3),
             map_structure(replace, outputs, keras3=keras3),
             name=source.name,
         )
         if not source.trainable:
-            made.trainable = False
-        return made
+            converted.trainable = False
+        return converted
 
     @staticmethod
     def _replacer(tensors: Mapping[int, object]) -> Callable[[Any], Any]:
@@ -168,8 +168,8 @@ class _Rebuilding:
         if isinstance(layer, Keras3Graph | TfKerasGraph):
             return _unfolded(layer.graph, flatten(args, keras3=keras3))
         if _is_plain_operation(layer):
-            made = None if self.to_keras3 else native_operation(call, args)
-            return self._adapted(call, replace) if made is None else made
+            result = None if self.to_keras3 else native_operation(call, args)
+            return self._adapted(call, replace) if result is None else result
         counterpart = self._layer(layer)
         positional, named = call_arguments(layer, counterpart, args, kwargs)
         return counterpart(*positional, **named)
@@ -187,10 +187,10 @@ class _Rebuilding:
             return (FrozenLambda3 if self.to_keras3 else FrozenLambda)(layer.serialized, name=layer.name)
         if isinstance(layer, keras.Model | tf_keras.Model) and is_graph(layer):
             return self.model(layer, outermost=False)
-        made = native_layer(layer)
-        if made is not None:
-            self.pairs.append((layer, made))
-            return made
+        native = native_layer(layer)
+        if native is not None:
+            self.pairs.append((layer, native))
+            return native
         adapter = TfKerasLayer if self.to_keras3 else Keras3Layer
         return adapter(copy_of(layer), name=layer.name)
 

@@ -30,7 +30,9 @@ _BATCH = 2
 _OPEN_SIZES = (32, 64, 128, 256)
 
 
-def prove_equal(source: Any, target: Any, tensor_pairs: Sequence[tuple[str, Sequence[Any], Sequence[Any]]]) -> None:
+def prove_equal(
+    source: Any, target: Any, tensor_pairs: Sequence[tuple[str, Sequence[object], Sequence[object]]]
+) -> None:
     """Compare the two models' outputs on seeded random inputs.
 
     Args:
@@ -112,13 +114,13 @@ def random_inputs(
     return values
 
 
-def _run(model: Any, values: Sequence[Any]) -> list[np.ndarray]:
+def _run(model: KerasModel, values: Sequence[object]) -> list[np.ndarray]:
     structure = input_structure(model)
     packed = structure.pack({info.name: value for info, value in zip(structure.infos, values, strict=True)})
     return [np.asarray(output) for output in flatten(model(packed, training=False), keras3=is_keras3(model))]
 
 
-def _tolerance(model: Any) -> float:
+def _tolerance(model: KerasModel) -> float:
     dtypes = {dtype_name(getattr(layer, "compute_dtype", None) or "float32") for layer in all_layers(model)}
     half = [_HALF_PRECISION_ROUNDINGS * epsilon for name, epsilon in _EPSILON.items() if name in dtypes]
     return max([RELATIVE_TOLERANCE, *half])
@@ -147,7 +149,7 @@ def relative_difference(expected: np.ndarray, actual: np.ndarray) -> float:
 def _first_different(
     source: Any,
     target: Any,
-    pairs: Sequence[tuple[str, Sequence[Any], Sequence[Any]]],
+    pairs: Sequence[tuple[str, Sequence[object], Sequence[object]]],
     values: Sequence[Any],
     tolerance: float,
 ) -> str:

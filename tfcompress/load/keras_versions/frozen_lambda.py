@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tfcompress.graphs.keras.call_graph import flatten, is_keras3
-from tfcompress.graphs.keras.protocols import Layer, Tensor
+from tfcompress.graphs.keras.protocols import Config, Layer, Tensor
 from tfcompress.graphs.tensorflow.private_names import convert_variables_to_constants_v2
 from tfcompress.load.safety.graph_operations import refuse_unsafe_graph
 from tfcompress.runtime import keras, tf, tf_keras
@@ -60,7 +60,7 @@ class _Recording:
 
 
 def _call(recordings: Sequence[_Recording], tensors: Sequence[object]) -> Any:
-    recording = next((one for one in recordings if one.accepts(tensors)), recordings[0])
+    recording = next((candidate for candidate in recordings if candidate.accepts(tensors)), recordings[0])
     if not tf.executing_eagerly():
         return recording.run(tensors)
     return tf.function(lambda *values: recording.run(values), autograph=False)(*tensors)
@@ -79,9 +79,9 @@ class _Recorded:
         """Run the recorded graph; the mask, which a Lambda layer may be called with, is not used."""
         return _call(self.recordings, flatten(inputs, keras3=is_keras3(self)))
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> Config:
         """The settings with the recorded graphs."""
-        base: dict[str, Any] = super().get_config()  # type: ignore[misc]
+        base: dict[str, object] = super().get_config()  # type: ignore[misc]
         return {**base, "recordings": [dict(value) for value in self.serialized]}
 
 

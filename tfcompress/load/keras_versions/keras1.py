@@ -32,7 +32,7 @@ _DROPPED = frozenset(
     {"input_dtype", "consume_less", "mode", "forget_bias_init", "dim_ordering", "nb_row", "nb_col", "filter_length",
      "kernel_dim1", "kernel_dim2", "kernel_dim3", "input_dim", "create_input_layer", "batch_input_dtype"}
 )  # fmt: skip
-_MERGES: dict[Any, str] = {
+_MERGES: dict[object, str] = {
     "sum": "Add",
     "mul": "Multiply",
     "ave": "Average",
@@ -72,7 +72,7 @@ def keras2_config(item: dict[str, Any]) -> None:
     item["config"] = new
 
 
-def _value(value: object) -> Any:
+def _value(value: object) -> object:
     """Keras 1 wrote a regularizer as ``{"name": "WeightRegularizer", "l1", "l2"}``."""
     if isinstance(value, Mapping) and "l1" in value and "class_name" not in value:
         return {"class_name": "L1L2", "config": {"l1": value.get("l1", 0.0), "l2": value.get("l2", 0.0)}}

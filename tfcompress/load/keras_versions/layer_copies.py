@@ -20,7 +20,7 @@ def copy_of(layer: Any) -> Any:
         ModelError: the layer, one of the user's own, does not describe itself by `get_config`.
     """
     try:
-        made = type(layer).from_config(layer.get_config())
+        copy = type(layer).from_config(layer.get_config())
     except (NotImplementedError, TypeError, ValueError) as error:
         raise ModelError(
             f"the layer {layer.name!r} of class {type(layer).__name__} cannot be copied: {one_line(error, 200)}; "
@@ -28,9 +28,9 @@ def copy_of(layer: Any) -> Any:
         ) from error
     values = layer.get_weights() if hasattr(layer, "get_weights") else []
     if values:
-        made.build_from_config(layer.get_build_config())
-        set_weights(made, values)
-    return made
+        copy.build_from_config(layer.get_build_config())
+        set_weights(copy, values)
+    return copy
 
 
 def call_arguments(

@@ -92,9 +92,9 @@ def _from_config(class_name: str, config: Mapping[str, Any], direction: _Directi
         elif key not in _INERT and value is not None and value != defaults.get(key):
             raise _NoCounterpartError(f"{class_name}.{key}")
     trainable = settings.pop("trainable", True)
-    made = target_class(**settings)
-    made.trainable = trainable
-    return made
+    layer = target_class(**settings)
+    layer.trainable = trainable
+    return layer
 
 
 def _renamed(class_name: str, key: str, direction: _Direction) -> str:
@@ -117,18 +117,18 @@ def accepted_settings(layer_class: type) -> frozenset[str]:
     return frozenset(names - {"self"})
 
 
-def _default_settings(layer_class: type) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _default_settings(layer_class: type) -> dict[str, object]:
+    defaults: dict[str, Any] = {}
     for base in reversed(layer_class.__mro__):
         if "__init__" in vars(base):
             parameters = inspect.signature(vars(base)["__init__"]).parameters.values()
-            found.update({p.name: p.default for p in parameters if p.default is not p.empty})
+            defaults.update({p.name: p.default for p in parameters if p.default is not p.empty})
     # Taken through **kwargs, with these defaults (base_layer.py, rnn/base_rnn.py, layer_normalization.py).
     hidden = {"time_major": False, "zero_output_for_mask": False, "groups": 1, "ragged": False, "rms_scaling": False}
-    return {**hidden, **found}
+    return {**hidden, **defaults}
 
 
-def _translated(key: str, value: object, direction: _Direction) -> Any:
+def _translated(key: str, value: object, direction: _Direction) -> object:
     """One setting's value in the other library's terms."""
     if key == "dtype":
         return _dtype(value)
@@ -154,7 +154,7 @@ def _dtype(value: Any) -> Any:
     return name
 
 
-def _activation(value: object, direction: _Direction) -> Any:
+def _activation(value: object, direction: _Direction) -> object:
     if value is None:
         return None
     if isinstance(value, Mapping):
@@ -173,10 +173,10 @@ def _object(key: str, value: Mapping[str, Any], direction: _Direction) -> Any:
     """An initializer, regularizer, constraint, inner layer or cell."""
     class_name, config = value["class_name"], value.get("config") or {}
     for module in ("initializers", "regularizers", "constraints"):
-        found = getattr(getattr(direction.target, module), class_name, None)
-        if key.endswith(module.removesuffix("s")) and found is not None:
-            accepted = accepted_settings(found)
-            return found(**{name: _plain(inner) for name, inner in config.items() if name in accepted})
+        counterpart = getattr(getattr(direction.target, module), class_name, None)
+        if key.endswith(module.removesuffix("s")) and counterpart is not None:
+            accepted = accepted_settings(counterpart)
+            return counterpart(**{name: _plain(inner) for name, inner in config.items() if name in accepted})
     if key.endswith("initializer"):
         return "zeros"  # one of the user's own: it has done its work, the weights are copied
     if not isinstance(config, Mapping) or not hasattr(direction.source.layers, class_name):

@@ -16,7 +16,7 @@ from tfcompress.load.safety.configurations import walk_objects
 __all__ = ["repaired_config"]
 
 
-def repaired_config(config: Mapping[str, object], *, keras3: bool) -> dict[str, Any]:
+def repaired_config(config: Mapping[str, object], *, keras3: bool) -> dict[str, object]:
     """A copy of a model's configuration that the chosen Keras accepts; equal to `config` where nothing is wrong.
 
     Args:

@@ -38,7 +38,7 @@ class _Server:
         self._closed = False
         self._lock = threading.Lock()
 
-    def ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
+    def ask(self, request: Mapping[str, object]) -> dict[str, object]:
         """Send a request and wait for its answer.
 
         Raises:
@@ -55,7 +55,7 @@ class _Server:
                     raise
         raise ModelError("the process in which files are tried before they are loaded cannot be started")
 
-    def _exchange(self, request: Mapping[str, Any]) -> dict[str, Any]:
+    def _exchange(self, request: Mapping[str, object]) -> dict[str, object]:
         process = self._running()
         assert process.stdin is not None
         assert process.stdout is not None

@@ -40,7 +40,7 @@ def main() -> None:
         answers.write(json.dumps(_serve(json.loads(line), requests, answers)).encode() + b"\n")
 
 
-def _serve(request: dict[str, Any], requests: BinaryIO, answers: BinaryIO) -> dict[str, Any]:
+def _serve(request: dict[str, Any], requests: BinaryIO, answers: BinaryIO) -> dict[str, object]:
     """Fork, wait and tell how it ended; `warm` only imports."""
     module = importlib.import_module(request["module"])
     if request["task"] == "warm":
@@ -64,7 +64,7 @@ def _die_with_parent() -> None:
         ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
 
 
-def _wait(child: int, request: dict[str, Any], requests: BinaryIO) -> dict[str, Any]:
+def _wait(child: int, request: dict[str, Any], requests: BinaryIO) -> dict[str, object]:
     """Watch the child's time and memory; its memory also counts what the kernel's own limit does not."""
     deadline, pause = time.monotonic() + _PATIENCE * request["seconds"], 0.002
     before, peak, data, why = _memory(child)[0], 0, 0, None

@@ -42,7 +42,7 @@ class Finding:
     what: str
 
 
-def refuse_code(path: object, config: Any, custom_objects: Collection[str]) -> None:
+def refuse_code(path: object, config: object, custom_objects: Collection[str]) -> None:
     """Refuse a configuration that carries code, reads files, or names parts of Keras that do other than compute.
 
     Raises:
@@ -71,7 +71,7 @@ def walk_objects(config: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
             stack.extend((where, inner) for inner in reversed(value))
 
 
-def _name_of(value: Mapping[str, Any]) -> str | None:
+def _name_of(value: Mapping[str, object]) -> str | None:
     inner = value.get("config")
     name = inner.get("name") if isinstance(inner, Mapping) else None
     name = name or (value.get("name") if "class_name" in value else None)
@@ -100,16 +100,16 @@ def unlisted_names(config: Any, custom_objects: Collection[str]) -> Iterator[str
 
 def _problems(value: Mapping[str, Any], supplied: Collection[str]) -> Iterator[Any]:
     class_name = value.get("class_name")
-    found = (
+    problems = (
         function_problem(value, supplied)
         if class_name == "function"
         else class_problem(value, supplied)
         if isinstance(class_name, str)
         else None
     )
-    found = found or settings_problem(value, supplied)
-    if found:
-        yield found
+    problems = problems or settings_problem(value, supplied)
+    if problems:
+        yield problems
 
 
 def without_training_state(config: Any) -> Any:
@@ -122,11 +122,11 @@ def without_training_state(config: Any) -> Any:
     return config
 
 
-def _without(config: Mapping[str, Any]) -> list[tuple[str, Any]]:
+def _without(config: Mapping[str, object]) -> list[tuple[str, object]]:
     return [(key, value) for key, value in config.items() if key not in _TRAINING_STATE]
 
 
-def require_json_names(path: object, config: Mapping[str, Any]) -> None:
+def require_json_names(path: object, config: Mapping[str, object]) -> None:
     """Refuse class names that are not text, which Keras would meet with an unhelpful error.
 
     Raises:

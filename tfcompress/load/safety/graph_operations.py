@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from tfcompress.errors import UnsafeModelError
+from tfcompress.graphs.tensorflow.protocols import Node
 from tfcompress.load.safety.lists.tensorflow_operators import (
     CHECKPOINT_OPERATORS,
     OPERATORS,
@@ -81,7 +82,7 @@ def _bodies(graph: Any) -> Iterator[tuple[str, Iterable[Any]]]:
         yield f"the function {function.signature.name[:100]!r}", function.node_def
 
 
-def _problem(node: Any, library: Mapping[str, Any]) -> str | None:
+def _problem(node: Node, library: Mapping[str, object]) -> str | None:
     """Why a node is not let in; None where it only computes."""
     if node.op not in OPERATORS:
         if node.op in library:  # graphs of TensorFlow 1 call a function by using its name as the operator
@@ -140,22 +141,22 @@ def _writes(node: Any, library: Mapping[str, Any]) -> bool:
 def _functions_that_reach_files(library: Mapping[str, Any]) -> frozenset[str]:
     """Functions with a checkpoint operator, or that call one with."""
     callers: dict[str, set[str]] = {}
-    found = set()
+    names = set()
     for name, function in library.items():
         for node in function.node_def:
             if node.op in CHECKPOINT_OPERATORS:
-                found.add(name)
+                names.add(name)
             for called in (node.op, *_called(node)):
                 callers.setdefault(called, set()).add(name)
-    queue = list(found)
+    queue = list(names)
     while queue:
-        for caller in callers.get(queue.pop(), set()) - found:
-            found.add(caller)
+        for caller in callers.get(queue.pop(), set()) - names:
+            names.add(caller)
             queue.append(caller)
-    return frozenset(found)
+    return frozenset(names)
 
 
-def _upstream(nodes: Mapping[str, Any], tensors: Iterable[str]) -> set[str]:
+def _upstream(nodes: Mapping[str, Node], tensors: Iterable[str]) -> set[str]:
     """The names of the nodes that the tensors are computed from, control dependencies included."""
     queue, seen = [_node_name(tensor) for tensor in tensors], set()
     while queue:

@@ -74,16 +74,16 @@ def _frozen_lambdas(model: Any, prefix: str = "") -> Iterator[tuple[str, list[di
     """(path of the layer, its recorded calls) for each Lambda layer, those in nested models too."""
     if not is_graph(model):
         raise _CodeElsewhereError(f"{model.name!r} is a subclassed model")
-    found: dict[str, list[dict[str, Any]]] = {}
+    recordings: dict[str, list[dict[str, Any]]] = {}
     for call in calls(model):
         name = f"{prefix}{call.layer.name}"
         if type(call.layer).__name__ == "Lambda":
-            found.setdefault(name, []).append(freeze_call(call.layer, call.args[0]))
+            recordings.setdefault(name, []).append(freeze_call(call.layer, call.args[0]))
         elif hasattr(call.layer, "layers"):
-            found.update(_frozen_lambdas(call.layer, f"{name}/"))
+            recordings.update(_frozen_lambdas(call.layer, f"{name}/"))
         elif type(getattr(call.layer, "layer", None)).__name__ == "Lambda":
             raise _CodeElsewhereError(f"{name!r} wraps a Lambda layer")
-    yield from found.items()
+    yield from recordings.items()
 
 
 def _export(model: FloatModel, folder: Path) -> None:

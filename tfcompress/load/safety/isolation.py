@@ -89,7 +89,7 @@ def _run_child(file: ModelFile, custom_objects: str | Mapping[str, Any] | None, 
     return result
 
 
-def _pickled(custom_objects: Mapping[str, Any]) -> bytes:
+def _pickled(custom_objects: Mapping[str, object]) -> bytes:
     """The custom objects by reference, for our own child process."""
     try:
         return pickle.dumps(dict(custom_objects))
@@ -121,7 +121,7 @@ def _rebuilt(file: ModelFile, custom_objects: Mapping[str, Any], lambdas: Mappin
     return float_model_from_keras(model, name=file.path.stem, format=file.format, sha256=file.sha256)
 
 
-def _lambda_items(item: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+def _lambda_items(item: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
     """(path of the layer, its configuration) for each Lambda layer inside a model's configuration."""
     config = item.get("config")
     for layer in (

@@ -53,12 +53,12 @@ def refuse_unsafe_onnx(path: Path, content: bytes, *, trusted: bool) -> None:
 
 def external_files(path: Path, content: bytes) -> list[str]:
     """The names of the files in which tensors of the model lie, as the model gives them."""
-    found = set()
+    names = set()
     for kind, fields in _messages(path, content):
         if kind == "tensor":
             entries = [dict(_text_fields(path, value)) for number, value in fields if number == 13]
-            found |= {entry.get(2, "") for entry in entries if entry.get(1) == "location"}
-    return sorted(found)
+            names |= {entry.get(2, "") for entry in entries if entry.get(1) == "location"}
+    return sorted(names)
 
 
 def _require_beside(path: Path, location: str) -> None:

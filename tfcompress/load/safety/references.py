@@ -104,7 +104,7 @@ def class_problem(value: Mapping[str, Any], supplied: Collection[str]) -> Proble
 _LAMBDA_MODULES = frozenset({None, "keras.layers", "tf_keras.layers", "keras.src.layers.core.lambda_layer"})
 
 
-def _place_problem(name: str, registered: Any, module: Any) -> Problem | None:
+def _place_problem(name: str, registered: object, module: object) -> Problem | None:
     for full in (registered, name):
         if isinstance(full, str) and full.startswith("tfcompress>"):
             return None if is_ours(full) else Problem(full, missing=True)
@@ -130,14 +130,14 @@ def _listed(package: str, rest: str) -> Collection[str]:
     return next((names for pattern, names in _PATTERNS if pattern.fullmatch(rest)), ())
 
 
-def _specification_problem(value: Mapping[str, Any]) -> Problem | None:
+def _specification_problem(value: Mapping[str, object]) -> Problem | None:
     name = str(value.get("spec_name", value.get("type_spec"))).rpartition(".")[2]
     if name in _SPECIFICATIONS and value.get("module") in _SPECIFICATION_MODULES:
         return None
     return Problem(f"a type specification {name[:100]!r} that is no tensor's")
 
 
-def function_problem(value: Mapping[str, Any], supplied: Collection[str]) -> Problem | None:
+def function_problem(value: Mapping[str, object], supplied: Collection[str]) -> Problem | None:
     """Why a reference to a function is not let in; None where it is an activation on the list, ours or the user's."""
     name, registered, module = value.get("config"), value.get("registered_name"), value.get("module")
     if not isinstance(name, str):
@@ -147,8 +147,8 @@ def function_problem(value: Mapping[str, Any], supplied: Collection[str]) -> Pro
     if is_ours(name):
         return None
     if name in lists.ACTIVATIONS and (module is None or _ACTIVATION_MODULES.fullmatch(str(module))):
-        known = registered in {None, "function", name}
-        return None if known else Problem(f"the function {str(registered)[:100]} under the name of {name}")
+        is_registered = registered in {None, "function", name}
+        return None if is_registered else Problem(f"the function {str(registered)[:100]} under the name of {name}")
     if isinstance(module, str) and module.partition(".")[0] in _LIBRARIES:
         return Problem(f"a reference to {module[:100]}.{name[:100]}")
     return Problem(name, missing=True)

@@ -34,7 +34,7 @@ _BARE_NAMES = {
 }
 
 
-def settings_problem(value: Mapping[str, Any], supplied: Collection[str]) -> Problem | None:
+def settings_problem(value: Mapping[str, object], supplied: Collection[str]) -> Problem | None:
     """What an object's settings would run or read; None where they only describe a computation.
 
     Args:
@@ -65,7 +65,7 @@ def _is_path(name: str) -> bool:
     return ".." in parts or "\0" in name or bool(more and (not first or first.endswith(":")))
 
 
-def _of_lambda(settings: Mapping[str, Any], supplied: Collection[str]) -> Problem | None:
+def _of_lambda(settings: Mapping[str, object], supplied: Collection[str]) -> Problem | None:
     """A Lambda layer is harmless only where its functions are names that the user resolves."""
     for key in ("function", "output_shape", "mask"):
         function = settings.get(key)
@@ -78,12 +78,12 @@ def _of_lambda(settings: Mapping[str, Any], supplied: Collection[str]) -> Proble
     return None
 
 
-def _is_metric_function(function: Any, supplied: Collection[str]) -> bool:
+def _is_metric_function(function: object, supplied: Collection[str]) -> bool:
     name = function.get("config") if isinstance(function, Mapping) else function
     return name is None or (isinstance(name, str) and (name in lists.METRIC_FUNCTIONS or name in supplied))
 
 
-def _of_recorded_call(class_name: str, settings: Mapping[str, Any]) -> Problem | None:
+def _of_recorded_call(class_name: str, settings: Mapping[str, object]) -> Problem | None:
     """tf_keras stores calls of `tf.*` functions on symbolic tensors as layers of these classes."""
     if class_name == "TFOpLambda" and not is_pure_function(settings.get("function")):
         return Problem(f"a call of tf.{str(settings.get('function'))[:100]} (TFOpLambda)")
@@ -100,7 +100,7 @@ def _of_recorded_call(class_name: str, settings: Mapping[str, Any]) -> Problem |
     return None
 
 
-def _of_node(node: Any) -> Problem | None:
+def _of_node(node: object) -> Problem | None:
     """A `TensorFlowOpLayer` holds one operator as the JSON text, or the JSON object, of a NodeDef."""
     try:
         node = json.loads(node) if isinstance(node, str) else node
@@ -118,8 +118,8 @@ def _of_node(node: Any) -> Problem | None:
 def unlisted_strings(value: Mapping[str, Any], supplied: Collection[str]) -> Iterator[str]:
     """Bare names of functions and classes among the settings that are on no list."""
     for key, name in value.items():
-        known = _BARE_NAMES.get(str(key).rpartition("_")[2])
-        if known is None or not isinstance(name, str) or name in supplied:
+        listed = _BARE_NAMES.get(str(key).rpartition("_")[2])
+        if listed is None or not isinstance(name, str) or name in supplied:
             continue
-        if name not in known and not is_ours(name):
+        if name not in listed and not is_ours(name):
             yield name

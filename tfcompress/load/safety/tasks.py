@@ -29,7 +29,7 @@ def run(request: Mapping[str, Any]) -> None:
     perform(request, _TASKS, lambda: None)
 
 
-def perform(request: Mapping[str, Any], tasks: Mapping[str, Callable[..., Any]], prepare: Callable[[], Any]) -> None:
+def perform(request: Mapping[str, Any], tasks: Mapping[str, Callable[..., Any]], prepare: Callable[[], object]) -> None:
     """Do a task and write ``result.json`` into the scratch folder.
 
     Args:
@@ -68,7 +68,7 @@ def enter(request: Mapping[str, Any]) -> list[str]:
     return enter_cage(map(Path, request["readable"]), Path(request["scratch"]), bounds)
 
 
-def _read_model(path: Path, arguments: Mapping[str, Any], prepared: Any) -> dict[str, Any]:
+def _read_model(path: Path, arguments: Mapping[str, object], prepared: object) -> dict[str, object]:
     """The facts of a .keras or .h5: what `ModelFile` holds."""
     kind = file_kind(path)
     file = read_h5(path) if kind == "hdf5" else read_keras_archive(path)
@@ -81,7 +81,7 @@ def _read_model(path: Path, arguments: Mapping[str, Any], prepared: Any) -> dict
     }
 
 
-def _tflite(path: Path, arguments: Mapping[str, Any], prepared: Any) -> dict[str, Any]:
+def _tflite(path: Path, arguments: Mapping[str, Any], prepared: object) -> dict[str, object]:
     """Parse a .tflite and, where it is going to be run, run it once."""
     content = path.read_bytes()
     refuse_unsafe_tflite(path, content, run=arguments["run"], trusted=arguments["trusted"])
@@ -116,7 +116,7 @@ def _values(shape: Any, dtype: np.dtype[Any]) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 2, sizes).astype(dtype)
 
 
-def _onnx(path: Path, arguments: Mapping[str, Any], prepared: Any) -> dict[str, Any]:
+def _onnx(path: Path, arguments: Mapping[str, Any], prepared: object) -> dict[str, object]:
     """Judge an .onnx and, where it is going to be run, run it once."""
     content = path.read_bytes()
     refuse_unsafe_onnx(path, content, trusted=arguments["trusted"])

@@ -37,14 +37,14 @@ def _custom_objects(request: Mapping[str, Any]) -> dict[str, Any]:
     """The user's own objects, whose modules are imported outside of the cage; they are the user's."""
     if "pickle" in request:
         try:
-            found: dict[str, Any] = pickle.loads(Path(request["pickle"]).read_bytes())
+            objects: dict[str, Any] = pickle.loads(Path(request["pickle"]).read_bytes())
         except Exception as error:
             raise OnlyHereError(one_line(error, 200)) from error
-        return found
+        return objects
     return parse_custom_objects(request["custom_objects"])
 
 
-def _restore_model(path: Path, arguments: Mapping[str, Any], custom_objects: dict[str, Any]) -> dict[str, Any]:
+def _restore_model(path: Path, arguments: Mapping[str, Any], custom_objects: dict[str, object]) -> dict[str, object]:
     file = model_file(path, arguments["facts"], sha256="")
     model = float_model_from_keras(restore(file, custom_objects))
     _run_once(model.inputs, model.function)

@@ -34,8 +34,8 @@ def refuse_unsafe_tflite(path: Path, content: bytes, *, run: bool, trusted: bool
         return
     for graph in file.subgraphs:
         for operator in graph.operators:
-            known = CUSTOM_OPERATORS if operator.custom else BUILTIN_OPERATORS
-            if operator.name not in known:
+            listed = CUSTOM_OPERATORS if operator.custom else BUILTIN_OPERATORS
+            if operator.name not in listed:
                 raise UnsafeModelError(
                     f"{path}: the operator {operator.index} is a {operator.name[:100]!r}, which is not on the list of "
                     "operators that only compute. Nothing was run. --allow_unsafe_deserialization allows it"

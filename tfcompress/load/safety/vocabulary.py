@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from tfcompress.errors import ModelError
 from tfcompress.load.safety.configurations import unlisted_names, walk_objects
@@ -15,12 +14,12 @@ __all__ = ["missing_objects", "registered_objects", "require_known_objects", "su
 _NOT_THE_USERS = frozenset({"keras", "tf_keras", "tensorflow_model_optimization", "tfcompress"})
 
 
-def supplied_names(custom_objects: Mapping[str, Any]) -> frozenset[str]:
+def supplied_names(custom_objects: Mapping[str, object]) -> frozenset[str]:
     """The names of what the user gave, and of what the user's code registered with either Keras."""
     return frozenset({*custom_objects, *_registered()})
 
 
-def _registered() -> dict[str, Any]:
+def _registered() -> dict[str, object]:
     return {
         name: value
         for library in (keras, tf_keras)
@@ -29,7 +28,7 @@ def _registered() -> dict[str, Any]:
     }
 
 
-def registered_objects(config: Any) -> dict[str, Any]:
+def registered_objects(config: object) -> dict[str, object]:
     """Of what the user's code registered with either Keras, those that a configuration names."""
     registered = _registered()
     if not registered:
@@ -43,7 +42,7 @@ def registered_objects(config: Any) -> dict[str, Any]:
     return {name: value for name, value in registered.items() if name in named}
 
 
-def require_known_objects(path: Path, config: Mapping[str, Any], supplied: Collection[str]) -> None:
+def require_known_objects(path: Path, config: Mapping[str, object], supplied: Collection[str]) -> None:
     """Refuse a configuration that names objects which neither Keras, tfmot nor the user supplies.
 
     Args:
@@ -64,6 +63,6 @@ def require_known_objects(path: Path, config: Mapping[str, Any], supplied: Colle
         )
 
 
-def missing_objects(config: Mapping[str, Any], supplied: Collection[str]) -> Iterator[str]:
+def missing_objects(config: Mapping[str, object], supplied: Collection[str]) -> Iterator[str]:
     """The names of the classes and functions in `config` that nobody supplies."""
     yield from unlisted_names(config, supplied)

@@ -32,7 +32,7 @@ from tfcompress.report.schema.mapping import (
     OperatorRow,
 )
 from tfcompress.report.schema.target import (
-    CompileRow,
+    CompileSection,
     Engine,
     FactRow,
     Latency,
@@ -52,7 +52,7 @@ __all__ = [
     "Candidate",
     "Cause",
     "Compared",
-    "CompileRow",
+    "CompileSection",
     "CompilerFailure",
     "Compression",
     "ConfigurationMapping",

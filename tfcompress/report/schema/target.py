@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from tfcompress.compile_row import CompileRow
 from tfcompress.report.schema.accuracy import Compared
 from tfcompress.report.schema.mapping import ConfigurationMapping, DeviceMapping, MappingTotals
 
 __all__ = [
-    "CompileRow",
+    "CompileSection",
     "Engine",
     "FactRow",
     "Latency",
@@ -88,49 +89,17 @@ class Rewrite:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CompileRow:
-    """One signature compiled for one TPU topology.
+class CompileSection(CompileRow):
+    """A `CompileRow` in the report.
 
     Attributes:
-        topology: such as ``v5e:2x2``.
-        signature: the SavedModel's.
-        batch_size: samples in one call.
-        ok: whether it compiles and fits the chip; None when that was not tried.
-        error: the compiler's own message, or why there is no proof.
-        hbm_bytes: peak memory on the chip.
-        hbm_limit_bytes: memory of one chip.
-        argument_bytes: weights and inputs, in the compiler's layouts.
-        weight_bytes: of these, the weights.
-        flops: floating-point operations of one call.
-        bytes_accessed: bytes moved in one call.
         estimated_cycles: of one call, by the compiler's scheduler.
         estimated_seconds: of one call, from these cycles.
-        optimal_seconds: the compiler's lower bound of one call's time.
-        compiler_version: of libtpu and jaxlib.
-        time_share: {kind of operator: share of the time}.
-        padding_waste: share of the matrix unit's work that is padding.
-        advice: what to change about the model, a line each.
         figures: what else the target says.
     """
 
-    topology: str
-    signature: str | None = None
-    batch_size: int | None = None
-    ok: bool | None = None
-    error: str | None = None
-    hbm_bytes: int | None = None
-    hbm_limit_bytes: int | None = None
-    argument_bytes: int | None = None
-    weight_bytes: int | None = None
-    flops: float | None = None
-    bytes_accessed: float | None = None
     estimated_cycles: float | None = None
     estimated_seconds: float | None = None
-    optimal_seconds: float | None = None
-    compiler_version: str | None = None
-    time_share: Mapping[str, float] | None = None
-    padding_waste: float | None = None
-    advice: tuple[str, ...] = ()
     figures: Mapping[str, object] | None = None
 
     @property
@@ -219,7 +188,7 @@ class TargetSection(Compared):
     mapping: DeviceMapping | tuple[ConfigurationMapping, ...] | None = None
     mapping_svg: str | None = None
     batch_sizes: tuple[int, ...] = ()
-    compile: tuple[CompileRow, ...] = ()
+    compile: tuple[CompileSection, ...] = ()
     notes: tuple[str, ...] = ()
     rows: tuple[FactRow, ...] = ()
     next_steps: tuple[NextStep, ...] = ()

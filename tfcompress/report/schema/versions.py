@@ -39,7 +39,7 @@ def upgraded(value: object, version: int) -> object:
     return changed
 
 
-def _section(section: Any) -> Any:
+def _section(section: object) -> object:
     if not isinstance(section, Mapping) or section.get("status") != "ok":
         return section
     gate = section.get("gate")

@@ -1,4 +1,4 @@
-"""The Snapdragon chips and the Ethos-U configurations that artifacts are compiled for, as immutable data."""
+"""The Snapdragon chips that artifacts are compiled for, and the vendors of phone NPUs, as immutable data."""
 
 from __future__ import annotations
 
@@ -8,20 +8,7 @@ from dataclasses import dataclass
 
 from tfcompress.errors import RecipeError
 
-__all__ = [
-    "CONFIGS",
-    "DEFAULT_CONFIGS",
-    "DEFAULT_SOCS",
-    "QUALCOMM",
-    "SOCS",
-    "VENDORS",
-    "EthosUConfig",
-    "Soc",
-    "Vendor",
-    "check_configs",
-    "check_socs",
-    "vendor_of",
-]
+__all__ = ["DEFAULT_SOCS", "QUALCOMM", "SOCS", "VENDORS", "Soc", "Vendor", "check_socs", "vendor_of"]
 
 
 @dataclass(frozen=True)
@@ -113,57 +100,14 @@ def check_socs(names: Sequence[str]) -> None:
     Raises:
         RecipeError: none is given, one is not known, or its vendor's compiler is not installed.
     """
-    known = ",".join(SOCS)
+    expected = ",".join(SOCS)
     if not names:
-        raise RecipeError(f"--socs: no chip given, expected one or more of {known}")
+        raise RecipeError(f"--socs: no chip given, expected one or more of {expected}")
     for name in names:
         vendor = vendor_of(name)
         if vendor is None:
-            raise RecipeError(f"--socs: unknown chip {name!r}, expected one or more of {known}")
+            raise RecipeError(f"--socs: unknown chip {name!r}, expected one or more of {expected}")
         if vendor is not QUALCOMM and importlib.util.find_spec(vendor.module) is None:
             raise RecipeError(
                 f"--socs: {name} is a chip of {vendor.name}: SDK not installed: pip install {vendor.package}"
             )
-
-
-@dataclass(frozen=True)
-class EthosUConfig:
-    """One accelerator in a system.
-
-    Attributes:
-        name: Vela's ``--accelerator-config``; the last number is how many products it computes in a cycle.
-        system: Vela's ``--system-config`` of ``Arm/vela.ini``: clock and memories.
-        memory: Vela's ``--memory-mode`` of the same file: where tensors and weights lie.
-    """
-
-    name: str
-    system: str
-    memory: str
-
-
-def _family(prefix: str, sizes: Sequence[int], system: str, memory: str) -> list[EthosUConfig]:
-    return [EthosUConfig(f"{prefix}-{size}", system, memory) for size in sizes]
-
-
-# The systems are those that Vela 5.2 takes by itself, with a warning, where none is named.
-CONFIGS = {
-    config.name: config
-    for config in (
-        *_family("ethos-u55", (32, 64, 128, 256), "Ethos_U55_High_End_Embedded", "Shared_Sram"),
-        *_family("ethos-u65", (256, 512), "Ethos_U65_Client_Server", "Dedicated_Sram_384KB"),
-        *_family("ethos-u85", (128, 256, 512, 1024, 2048), "Ethos_U85_SYS_DRAM_Mid", "Dedicated_Sram_384KB"),
-    )
-}
-DEFAULT_CONFIGS = ("ethos-u55-128", "ethos-u65-256", "ethos-u85-256")
-
-
-def check_configs(names: Sequence[str]) -> None:
-    """Check names of configurations.
-
-    Raises:
-        RecipeError: none is given, or one is not known.
-    """
-    unknown = [name for name in names if name not in CONFIGS]
-    if unknown or not names:
-        given = f"unknown configuration {unknown[0]!r}" if unknown else "no configuration given"
-        raise RecipeError(f"--ethos_u_configs: {given}, expected one or more of {','.join(CONFIGS)}")

@@ -39,8 +39,8 @@ def check_topologies(topologies: Sequence[str]) -> None:
         chip, _, shape = topology.partition(":")
         sizes = shape.split("x")
         if chip not in CHIPS or len(sizes) not in (2, 3) or not all(size.isdigit() and int(size) for size in sizes):
-            known = ", ".join(CHIPS)
+            names = ", ".join(CHIPS)
             raise RecipeError(
                 f"cloud_tpu.topologies: {topology!r} is no topology, expected CHIP:XxY or CHIP:XxYxZ with a chip of "
-                f"{known}, such as v5e:2x2"
+                f"{names}, such as v5e:2x2"
             )

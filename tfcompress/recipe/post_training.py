@@ -1,16 +1,14 @@
-"""The sections of a recipe that belong to targets."""
+"""Quantization after training: the section of a recipe that all targets share which run LiteRT files."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from tfcompress.npu_chips import DEFAULT_CONFIGS, DEFAULT_SOCS, check_configs, check_socs
 from tfcompress.recipe.options import documented, option
 from tfcompress.recipe.section import Section
-from tfcompress.targets import DEFAULT_TOPOLOGIES, check_topologies
 
-__all__ = ["CloudTpu", "EdgeTpu", "EthosU", "PostTraining", "Snapdragon"]
+__all__ = ["PostTraining"]
 
 
 @documented()
@@ -79,88 +77,3 @@ class PostTraining(Section):
             "io",
             "int8 or float32 unless scheme is int8",
         )
-
-
-@documented()
-@dataclass(frozen=True, kw_only=True)
-class EdgeTpu(Section):
-    """Options of the edgetpu target."""
-
-    key: ClassVar[str] = "edgetpu"
-    rewrite: Literal["none", "safe", "all"] = option(
-        "safe",
-        flag="rewrite",
-        help="which graph rewrites run before quantization; safe ones keep the float function, all may change it",
-    )
-    float_io: bool = option(False, help="keep float32 inputs and outputs (one CPU operator at each end)")
-    compiler: Literal["16", "15", "14", "2", "1"] = option(
-        "16", flag="edgetpu_compiler", help="version of edgetpu_compiler that the forecast is for"
-    )
-    multiple_subgraphs: bool = option(
-        False, flag="edgetpu_multiple_subgraphs", help="forecast edgetpu_compiler -a: every subgraph is kept"
-    )
-    search_delegate: bool = option(
-        False,
-        flag="edgetpu_search_delegate",
-        help="forecast edgetpu_compiler -d: what would not compile whole is stopped earlier",
-    )
-
-
-@documented()
-@dataclass(frozen=True, kw_only=True)
-class CloudTpu(Section):
-    """Options of the cloud_tpu target."""
-
-    key: ClassVar[str] = "cloud_tpu"
-    precision: Literal["bfloat16", "float32", "mixed"] = option(
-        "bfloat16",
-        flag="tpu_precision",
-        help="bfloat16 computes and stores in bfloat16 with float32 inputs and outputs",
-    )
-    batch_sizes: tuple[int, ...] = option(
-        (1, 8, 32, 128), flag="batch_sizes", metavar="N,N", help="batch sizes, ascending, with one signature each"
-    )
-    topologies: tuple[str, ...] = option(
-        DEFAULT_TOPOLOGIES, flag="topologies", metavar="T,T", help="what to compile for, as chip:XxY"
-    )
-    keep_float32: tuple[str, ...] = option(
-        (), flag="keep_float32", metavar="P,P", help="layer name patterns computed in float32"
-    )
-    freeze: bool = option(False, flag="freeze", help="store weights as constants instead of variables")
-
-    def _check(self) -> None:
-        sizes = self.batch_sizes
-        ok = bool(sizes) and min(sizes) >= 1 and list(sizes) == sorted(set(sizes))
-        self.require(ok, "batch_sizes", "positive sizes, ascending, without repeats")
-        check_topologies(self.topologies)
-
-
-@documented()
-@dataclass(frozen=True, kw_only=True)
-class Snapdragon(Section):
-    """Options of the snapdragon target."""
-
-    key: ClassVar[str] = "snapdragon"
-    socs: tuple[str, ...] = option(
-        DEFAULT_SOCS, flag="socs", metavar="S,S", help="Snapdragon chips to compile for, by Qualcomm's names"
-    )
-
-    def _check(self) -> None:
-        check_socs(self.socs)
-
-
-@documented()
-@dataclass(frozen=True, kw_only=True)
-class EthosU(Section):
-    """Options of the ethos_u target."""
-
-    key: ClassVar[str] = "ethos_u"
-    configs: tuple[str, ...] = option(
-        DEFAULT_CONFIGS,
-        flag="ethos_u_configs",
-        metavar="C,C",
-        help="accelerator configurations to compile for, by Vela's names",
-    )
-
-    def _check(self) -> None:
-        check_configs(self.configs)

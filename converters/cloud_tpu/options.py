@@ -1,0 +1,41 @@
+"""The options of the cloud_tpu target: its section of a recipe, and its flags."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from tfcompress.converters.cloud_tpu.chips import DEFAULT_TOPOLOGIES, check_topologies
+from tfcompress.recipe.options import documented, option
+from tfcompress.recipe.section import Section
+
+__all__ = ["CloudTpu"]
+
+
+@documented()
+@dataclass(frozen=True, kw_only=True)
+class CloudTpu(Section):
+    """Options of the cloud_tpu target."""
+
+    key: ClassVar[str] = "cloud_tpu"
+    precision: Literal["bfloat16", "float32", "mixed"] = option(
+        "bfloat16",
+        flag="tpu_precision",
+        help="bfloat16 computes and stores in bfloat16 with float32 inputs and outputs",
+    )
+    batch_sizes: tuple[int, ...] = option(
+        (1, 8, 32, 128), flag="batch_sizes", metavar="N,N", help="batch sizes, ascending, with one signature each"
+    )
+    topologies: tuple[str, ...] = option(
+        DEFAULT_TOPOLOGIES, flag="topologies", metavar="T,T", help="what to compile for, as chip:XxY"
+    )
+    keep_float32: tuple[str, ...] = option(
+        (), flag="keep_float32", metavar="P,P", help="layer name patterns computed in float32"
+    )
+    freeze: bool = option(False, flag="freeze", help="store weights as constants instead of variables")
+
+    def _check(self) -> None:
+        sizes = self.batch_sizes
+        ok = bool(sizes) and min(sizes) >= 1 and list(sizes) == sorted(set(sizes))
+        self.require(ok, "batch_sizes", "positive sizes, ascending, without repeats")
+        check_topologies(self.topologies)

@@ -1,0 +1,54 @@
+"""A program compiled for a Cloud TPU: what the target proves, and what the report shows of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+__all__ = ["CompileRow"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompileRow:
+    """One signature of a SavedModel compiled for one TPU topology.  Unknown values are None.
+
+    Attributes:
+        topology: such as ``v5e:2x2``.
+        signature: the SavedModel's signature.
+        batch_size: samples in one call.
+        ok: whether it compiles and fits the chip; None when that was not tried.
+        error: the compiler's own message in one line, or why there is no proof.
+        hbm_bytes: peak memory on the chip: arguments, results, temporaries and code.
+        hbm_limit_bytes: memory of one chip (`converters.cloud_tpu.chips.CHIPS`).
+        argument_bytes: weights and inputs on the chip, in the compiler's layouts.
+        weight_bytes: of these, the weights; 0 where they are constants of the program.
+        flops: floating-point operations of one call, by the compiler's count, which takes a loop's body once; so for
+            the next two.
+        bytes_accessed: bytes moved in one call.
+        optimal_seconds: the compiler's estimate of one call's time; it gives none for some programs.
+        compiler_version: of libtpu and jaxlib.
+        time_share: {kind of operator: share of the time}, see `converters.cloud_tpu.findings`; so for the next two.
+        padding_waste: share of the matrix unit's work that is padding.
+        advice: what to change about the model, a line each.
+    """
+
+    topology: str
+    signature: str | None = None
+    batch_size: int | None = None
+    ok: bool | None = None
+    error: str | None = None
+    hbm_bytes: int | None = None
+    hbm_limit_bytes: int | None = None
+    argument_bytes: int | None = None
+    weight_bytes: int | None = None
+    flops: float | None = None
+    bytes_accessed: float | None = None
+    optimal_seconds: float | None = None
+    compiler_version: str | None = None
+    time_share: Mapping[str, float] | None = None
+    padding_waste: float | None = None
+    advice: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, object]:
+        """The row of ``compile.json`` and of report.json's ``compile``."""
+        return {**asdict(self), "advice": list(self.advice)}
