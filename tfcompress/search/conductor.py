@@ -62,7 +62,7 @@ class _Clock:
 
 
 def search_trials(
-    options: SearchOptions, study: Study, storage: str, identity: str, told: Callable[[Found], None]
+    options: SearchOptions, study: Study, storage: str, identity: str, on_change: Callable[[Found], None]
 ) -> Found:
     """Run the rounds of a search.
 
@@ -71,7 +71,7 @@ def search_trials(
         study: its trials, some of which an earlier run may have ended.
         storage: of the study, for worker processes.
         identity: of the search.
-        told: called whenever a trial has ended, with what is known so far.
+        on_change: called whenever a trial has ended, with what is known so far.
     """
     target = TARGETS[options.targets.strip().strip(",")]
     quantities = [*(limit.quantity for limit in options.limits.limits), options.minimize]
@@ -88,10 +88,10 @@ def search_trials(
                 name, space, earlier, options.limits, options.minimize, most=left, seed=options.seed
             )
             study.add([_trial(name, space, point) for point in points])
-            work(name, lambda: clock.left(_SEARCHING), partial(_tell, told, study, space))
+            work(name, lambda: clock.left(_SEARCHING), partial(_tell, on_change, study, space))
             earlier = tuple(trial for trial in study.trials() if trial.round in ROUNDS and trial.ended)
         study.add([_confirming(trial) for trial in finalists(earlier, options.limits, options.minimize)])
-        work(CONFIRM, clock.left, partial(_tell, told, study, space))
+        work(CONFIRM, clock.left, partial(_tell, on_change, study, space))
     return _found(study, space, _best(study, options))
 
 
@@ -100,8 +100,8 @@ def _trial(name: str, space: Space, point: Point) -> Trial:
     return Trial(round=name, point=point, name=candidate.name, changes=candidate.changes)
 
 
-def _tell(told: Callable[[Found], None], study: Study, space: Space) -> None:
-    told(_found(study, space, None))
+def _tell(on_change: Callable[[Found], None], study: Study, space: Space) -> None:
+    on_change(_found(study, space, None))
 
 
 def _confirming(trial: Trial) -> Trial:

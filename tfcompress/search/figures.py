@@ -48,9 +48,9 @@ class Figures:
     @classmethod
     def from_plain(cls, values: Mapping[str, object]) -> Self:
         """What `to_plain` gave, also after it went through JSON."""
-        known = dict(values)
-        interval = known.get("accuracy_drop_ci95")
+        fields = dict(values)
+        interval = fields.get("accuracy_drop_ci95")
         if isinstance(interval, list | tuple):
             low, high = interval
-            known["accuracy_drop_ci95"] = (float(low), float(high))
-        return cls(**known)  # type: ignore[arg-type]
+            fields["accuracy_drop_ci95"] = (float(low), float(high))
+        return cls(**fields)  # type: ignore[arg-type]

@@ -105,8 +105,8 @@ class Judge:
         """Layers by what 8 bits cost them, as far as one pass can tell: the worst own error first."""
         samples = _part(state, confirm=False).spread(_LAYER_SAMPLES)
         rows = self._result(state, artifact, samples, layers=True).layers
-        known = [row for row in rows if _noise(row) is not None]
-        return tuple(row.layer for row in sorted(known, key=lambda row: _noise(row) or 0.0))
+        rows_with_noise = [row for row in rows if _noise(row) is not None]
+        return tuple(row.layer for row in sorted(rows_with_noise, key=lambda row: _noise(row) or 0.0))
 
 
 def _noise(row: LayerDiff) -> float | None:

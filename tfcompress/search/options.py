@@ -35,25 +35,25 @@ class SearchOptions(Calibrating, DataReading, Loading, Caching):
     evaluation: object = option(
         None,
         metavar="DATA",
-        help="data that candidates are compared on: one half chooses, the other confirms; None takes the calibration "
-        "data",
+        help="data that candidates are compared on, of which one half chooses and the other confirms; the calibration "
+        "data if None",
     )
-    train: object = option(None, metavar="DATA", help="data to fine-tune on; None tries nothing that needs training")
+    train: object = option(None, metavar="DATA", help="data to fine-tune on; nothing is trained if None")
     output: str | Path = option(metavar="DIR", help="folder to make, or of an earlier search that is to go on")
     recipe: Recipe | None = option(None, metavar="FILE", help="recipe that every candidate starts from")
     task: str | None = option(
-        None, choices=lambda: TASKS, help="what the outputs mean; None finds it from the outputs and labels"
+        None, choices=lambda: TASKS, help="what the outputs mean; inferred from the outputs and labels if None"
     )
     storage: str | None = option(
         None,
         metavar="STORAGE",
         help="where trials are kept: a file, or an Optuna storage that workers on other machines share "
-        "(postgresql://, mysql://, redis://, grpc://); None takes a file in the output folder",
+        "(postgresql://, mysql://, redis://, grpc://); a file in the output folder if None",
     )
     workers: int = option(1, metavar="N", help="number of processes that work here; the same command joins elsewhere")
     max_trials: int = option(24, metavar="N", help="largest number of candidates to try")
     max_minutes: float | None = option(
-        None, metavar="MINUTES", help="time after which the best so far is taken; None waits for all trials"
+        None, metavar="MINUTES", help="time after which the best so far is taken; all trials are waited for if None"
     )
     max_trial_minutes: float = option(
         60.0,

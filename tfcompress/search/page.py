@@ -109,16 +109,16 @@ class _Table:
 
 
 _COLUMNS: Mapping[str, Callable[[Figures], str]] = {
-    "drop": lambda known: "" if known.accuracy_drop is None else f"{known.accuracy_drop:.4f}",
-    "95 % interval": lambda known: (
-        "{:.4f} to {:.4f}".format(*known.accuracy_drop_ci95) if known.accuracy_drop_ci95 else ""
+    "drop": lambda figure_set: "" if figure_set.accuracy_drop is None else f"{figure_set.accuracy_drop:.4f}",
+    "95 % interval": lambda figure_set: (
+        "{:.4f} to {:.4f}".format(*figure_set.accuracy_drop_ci95) if figure_set.accuracy_drop_ci95 else ""
     ),
-    "bytes": lambda known: figures.count(known.bytes),
-    "packed": lambda known: figures.count(known.packed_bytes) if known.packed_bytes else "",
-    "MACs": lambda known: figures.count(known.macs) if known.macs else "",
-    "time": lambda known: figures.milliseconds(known.latency_ms) if known.latency_ms else "",
-    "cycles": lambda known: figures.count(known.cycles) if known.cycles else "",
-    "on the NPU": lambda known: "" if known.npu is None else figures.percent(known.npu),
+    "bytes": lambda figure_set: figures.count(figure_set.bytes),
+    "packed": lambda figure_set: figures.count(figure_set.packed_bytes) if figure_set.packed_bytes else "",
+    "MACs": lambda figure_set: figures.count(figure_set.macs) if figure_set.macs else "",
+    "time": lambda figure_set: figures.milliseconds(figure_set.latency_ms) if figure_set.latency_ms else "",
+    "cycles": lambda figure_set: figures.count(figure_set.cycles) if figure_set.cycles else "",
+    "on the NPU": lambda figure_set: "" if figure_set.npu is None else figures.percent(figure_set.npu),
 }
 
 

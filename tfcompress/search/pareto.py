@@ -13,9 +13,9 @@ __all__ = ["dominates", "pareto_set"]
 _Trial = TypeVar("_Trial")
 
 
-def dominates(one: Figures, other: Figures, quantities: Sequence[str]) -> bool:
-    """Whether `one` is nowhere worse than `other` and somewhere better; what is not known is worse than all else."""
-    pairs = [(_cost(one, name), _cost(other, name)) for name in quantities]
+def dominates(first: Figures, second: Figures, quantities: Sequence[str]) -> bool:
+    """Whether `first` is nowhere worse than `second` and somewhere better; what is not known is worse than all else."""
+    pairs = [(_cost(first, name), _cost(second, name)) for name in quantities]
     return all(a <= b for a, b in pairs) and any(a < b for a, b in pairs)
 
 
@@ -32,7 +32,7 @@ def pareto_set(
     best = [
         trial
         for trial in trials
-        if not any(dominates(figures_of(other), figures_of(trial), quantities) for other in trials)
+        if not any(dominates(figures_of(second), figures_of(trial), quantities) for second in trials)
     ]
     return tuple(sorted(best, key=lambda trial: [_cost(figures_of(trial), name) for name in quantities]))
 

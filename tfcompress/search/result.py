@@ -52,9 +52,15 @@ class Row:
     def to_plain(self) -> dict[str, Any]:
         """A row of pareto.json."""
         figures = (self.figures or Figures()).to_plain()
-        known = {key: figures[key] for key in _KEYS}
+        figures_by_key = {key: figures[key] for key in _KEYS}
         recipe = json.loads(self.recipe.to_json())
-        return {"name": self.name, "recipe": recipe, **known, "why_not": self.why_not, "confirmed": self.confirmed}
+        return {
+            "name": self.name,
+            "recipe": recipe,
+            **figures_by_key,
+            "why_not": self.why_not,
+            "confirmed": self.confirmed,
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +124,7 @@ class SearchResult:
         }
 
 
-def result_of(found: Found, options: SearchOptions) -> SearchResult:
+def result_of(outcome: Found, options: SearchOptions) -> SearchResult:
     """The rows of what was found so far."""
     start, budget = options.recipe or Recipe(), options.limits
 
@@ -128,36 +134,38 @@ def result_of(found: Found, options: SearchOptions) -> SearchResult:
             missed = "; ".join(budget.why_not(trial.figures)) or None
         return Row(trial.name, trial.candidate.recipe(start), trial.figures, missed, trial.round == CONFIRM)
 
-    ended = [trial for trial in found.chosen_from if trial.ended]
+    ended = [trial for trial in outcome.chosen_from if trial.ended]
     compared = [trial for trial in ended if trial.figures is not None and trial.stopped is None]
     names = list(dict.fromkeys([options.minimize, *(limit.quantity for limit in budget.limits)]))
     best_of = pareto_set(compared, lambda trial: trial.figures or Figures(), names)
     others = [trial for trial in ended if trial not in best_of]
-    best = None if found.best is None else row(found.best)
+    best = None if outcome.best is None else row(outcome.best)
     return SearchResult(
         budget=str(budget),
         minimize=options.minimize,
         target=options.targets,
-        trials=len(found.chosen_from),
+        trials=len(outcome.chosen_from),
         best=best,
         pareto=tuple(map(row, best_of)),
         rejected=tuple(map(row, others)),
-        finalists=tuple(row(trial) for trial in found.confirmed if trial.ended),
-        verdict=_verdict(best, found, options),
-        left_out=found.space.left_out,
-        steps=_steps(found, options),
+        finalists=tuple(row(trial) for trial in outcome.confirmed if trial.ended),
+        verdict=_verdict(best, outcome, options),
+        left_out=outcome.space.left_out,
+        steps=_steps(outcome, options),
     )
 
 
-def _verdict(best: Row | None, found: Found, options: SearchOptions) -> str:
+def _verdict(best: Row | None, outcome: Found, options: SearchOptions) -> str:
     if best is not None and best.figures is not None:
         value = best.figures.value(options.minimize)
         return (
             f"best: {best.name}, {options.minimize} {value:.6g}, confirmed on {best.figures.samples} samples held apart"
         )
-    pool = [t for t in found.confirmed if t.figures is not None] or [t for t in found.trials if t.figures is not None]
+    pool = [t for t in outcome.confirmed if t.figures is not None] or [
+        t for t in outcome.trials if t.figures is not None
+    ]
     if not pool:
-        reasons = [trial.failure for trial in found.trials if trial.failure]
+        reasons = [trial.failure for trial in outcome.trials if trial.failure]
         return "nothing could be compared" + (f": {reasons[0]}" if reasons else " in the time given")
     nearest = min(pool, key=lambda trial: (options.limits.excess(trial.figures or Figures()), trial.key))
     assert nearest.figures is not None
@@ -167,18 +175,18 @@ def _verdict(best: Row | None, found: Found, options: SearchOptions) -> str:
     return f"nothing meets the budget; the nearest miss is {nearest.name}: {'; '.join(missed)}"
 
 
-def _steps(found: Found, options: SearchOptions) -> tuple[str, ...]:
+def _steps(outcome: Found, options: SearchOptions) -> tuple[str, ...]:
     """What each choice of the best did alone, against the recipe as given."""
-    if found.best is None:
+    if outcome.best is None:
         return ()
-    start = next((trial for trial in found.chosen_from if trial.round == "start"), None)
+    start = next((trial for trial in outcome.chosen_from if trial.round == "start"), None)
     if start is None or start.figures is None:
         return ()
     lines = []
-    for name, label in found.best.point.items():
+    for name, label in outcome.best.point.items():
         if label == start.point[name]:
             continue
-        alone = next((t for t in found.chosen_from if t.point == {**start.point, name: label}), None)
+        alone = next((t for t in outcome.chosen_from if t.point == {**start.point, name: label}), None)
         if alone is not None and alone.figures is not None:
             lines.append(f"{name}: {label}: {_change(start.figures, alone.figures, options.minimize)}")
     return tuple(lines)

@@ -110,14 +110,14 @@ def finalists(trials: Sequence[Trial], budget: Budget, minimize: str) -> tuple[T
     A trial whose drop is within the limit but whose interval is not may pass on other data: such trials fill up the
     places that are left.
     """
-    known = [trial for trial in trials if trial.figures is not None and trial.stopped is None]
+    compared = [trial for trial in trials if trial.figures is not None and trial.stopped is None]
 
     def order(trial: Trial) -> tuple[float, str]:
         assert trial.figures is not None
         return _goal(trial.figures, minimize), trial.key
 
-    sure = sorted((trial for trial in known if trial.figures and not budget.why_not(trial.figures)), key=order)
-    near = sorted((trial for trial in known if trial not in sure and _may_pass(trial, budget)), key=order)
+    sure = sorted((trial for trial in compared if trial.figures and not budget.why_not(trial.figures)), key=order)
+    near = sorted((trial for trial in compared if trial not in sure and _may_pass(trial, budget)), key=order)
     return tuple([*sure, *near][:FINALISTS])
 
 

@@ -40,20 +40,20 @@ def run_search(options: SearchOptions) -> SearchResult:
         place = options.storage or folder.storage
         study = Study(place, folder.identity)
 
-        def told(found: Found) -> None:
-            _write(found, options, folder)
+        def told(findings: Found) -> None:
+            _write(findings, options, folder)
 
-        found = search_trials(options, study, place, folder.identity, told)
-        if found.best is not None:
-            chosen = found.best.candidate.recipe(options.recipe or Recipe())
+        findings = search_trials(options, study, place, folder.identity, told)
+        if findings.best is not None:
+            chosen = findings.best.candidate.recipe(options.recipe or Recipe())
             whole = replace(conversion_options(options, folder.best), recipe=chosen)
             convert(**{item.name: getattr(whole, item.name) for item in options_of(type(whole))})
-        return _write(found, options, folder)
+        return _write(findings, options, folder)
 
 
-def _write(found: Found, options: SearchOptions, folder: SearchFolder) -> SearchResult:
+def _write(findings: Found, options: SearchOptions, folder: SearchFolder) -> SearchResult:
     """pareto.json and search.html, as far as the search has come."""
-    result = result_of(found, options)
+    result = result_of(findings, options)
     folder.write("pareto.json", json.dumps(result.to_plain(), indent=1, allow_nan=False) + "\n")
     with silenced(), remarks(), optional("search.html"):
         folder.write("search.html", render_search(result, _name(options.model), [Path(p) for p in options.compare]))

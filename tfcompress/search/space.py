@@ -73,7 +73,7 @@ class Space:
 
     def _useful(self, label: str) -> bool:
         """Whether so many layers are fewer than all, or the first number that is not."""
-        counts = [int(known) for known in _COUNTS]
+        counts = [int(count) for count in _COUNTS]
         before = max((count for count in counts if count < int(label)), default=0)
         return before < len(self.ranked)
 
@@ -104,15 +104,15 @@ def space_for(target: Target, quantities: Sequence[str], *, trains: bool) -> Spa
 
 def _quantization(target: Target) -> list[Dimension]:
     """What needs no training."""
-    found = [
+    dimensions = [
         _options("rounding", "post_training", "quality", ("balanced", "best")),
         _options("range estimator", "post_training", "estimator", ("min_max", "percentile", "mse")),
     ]
     if target.takes_every_scheme:
         schemes = ("int8", "int8_float_io", "int16x8", "dynamic", "float16", "int4_weights")
-        found.insert(0, _options("scheme", "post_training", "scheme", schemes))
-        found.append(Dimension(WIDER, {label: {} for label in _COUNTS}))
-    return found
+        dimensions.insert(0, _options("scheme", "post_training", "scheme", schemes))
+        dimensions.append(Dimension(WIDER, {label: {} for label in _COUNTS}))
+    return dimensions
 
 
 def _structure() -> list[Dimension]:

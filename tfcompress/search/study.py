@@ -62,10 +62,11 @@ class Study:
         except Exception as error:  # each storage has errors of its own
             raise InputError(f"--storage={storage}: cannot be opened: {one_line(error, 200)}") from None
         self._study = study
-        known = study.user_attrs.get("identity")
-        if known is None:
+        self._study_id = self._storage.get_study_id_from_name(_NAME)
+        previous = study.user_attrs.get("identity")
+        if previous is None:
             study.set_user_attr("identity", identity)
-        elif known != identity:
+        elif previous != identity:
             raise InputError(
                 f"--storage={storage}: holds a search of another model, data, budget or goal; choose another --storage "
                 "and --output"
@@ -106,12 +107,12 @@ class Study:
             if frozen.state != state.WAITING:
                 continue
             if not first:  # two workers queued it at the same moment
-                self._end(frozen._trial_id, state.FAIL)
+                self._end(self._id(frozen.number), state.FAIL)
                 continue
             with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
-                if self._storage.set_trial_state_values(frozen._trial_id, state.RUNNING):
-                    self._set(frozen._trial_id, "worker", _me())
-                    self._set(frozen._trial_id, "beat", time.time())
+                if self._storage.set_trial_state_values(self._id(frozen.number), state.RUNNING):
+                    self._set(self._id(frozen.number), "worker", _me())
+                    self._set(self._id(frozen.number), "beat", time.time())
                     return Claim(frozen.number, trial)
         return None
 
@@ -167,7 +168,7 @@ class Study:
             frozen = self._all()[claim.number]
             silent = time.time() - float(frozen.user_attrs.get("beat", 0.0)) > _SILENT_SECONDS
             if _is_gone(worker) if _is_here(worker) else silent:
-                self._end(frozen._trial_id, optuna.trial.TrialState.FAIL)
+                self._end(self._id(frozen.number), optuna.trial.TrialState.FAIL)
                 self.add([claim.trial])
 
     def crashed(self, process: int, how: str) -> None:
@@ -186,7 +187,7 @@ class Study:
         return self._study.get_trials(deepcopy=False)
 
     def _id(self, number: int) -> int:
-        return int(self._all()[number]._trial_id)
+        return int(self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number))
 
     def _set(self, trial_id: int, name: str, value: object) -> None:
         self._storage.set_trial_user_attr(trial_id, name, value)

@@ -140,8 +140,8 @@ class WorkerPool:
         """As many workers as the options say, until the block ends."""
         with tempfile.TemporaryDirectory(prefix="tfcompress-search-") as folder:
             path = Path(folder) / "search.json"
-            told = {"options": _plain(options), "storage": storage, "identity": identity}
-            path.write_text(json.dumps(told), encoding="utf-8")
+            settings = {"options": _plain(options), "storage": storage, "identity": identity}
+            path.write_text(json.dumps(settings), encoding="utf-8")
             pool = cls(study, [sys.executable, "-m", "tfcompress.search", str(path)], options.max_trial_minutes * 60)
             try:
                 for _ in range(options.workers):
