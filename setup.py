@@ -38,6 +38,7 @@ SNAPDRAGON = ["onnxruntime-qnn>=2.6,<3", "onnx>=1.17,<2"]
 ETHOS_U = ["ethos-u-vela>=5.1,<6"]
 ONNX = ["onnx>=1.17,<2", "onnxruntime>=1.24.2,<2"]
 EXAMPLES = ["scikit-learn>=1.5,<2"]
+SEARCH = ["optuna>=4.5,<6"]  # trial management, sampling and storage of `search`
 SIGN = ["cryptography>=43,<47"]  # signs manifests; the package index's and most projects' own choice
 DEV = [
     *("pytest>=8,<10", "pytest-xdist>=3.6,<4", "hypothesis>=6.100,<7", "ruff>=0.9", "mypy>=1.14", "pyright>=1.1.390"),
@@ -93,9 +94,11 @@ setup(
         "ethos_u": ETHOS_U,
         "onnx": ONNX,
         "examples": EXAMPLES,
+        "search": SEARCH,
         "sign": SIGN,
-        "dev": DEV + SIGN,
-        "all": TPU + REPORT + ETHOS_U + ONNX + EXAMPLES + SIGN,  # not SNAPDRAGON: its licence is the user's to accept
+        "dev": DEV + SEARCH + SIGN,
+        # Without SNAPDRAGON: its licence is the user's to accept.
+        "all": [*TPU, *REPORT, *ETHOS_U, *ONNX, *EXAMPLES, *SEARCH, *SIGN],
     },
     entry_points={"console_scripts": ["tfcompress=tfcompress.cli:run"]},
 )

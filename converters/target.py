@@ -110,6 +110,9 @@ class Target:
         report_rows: the target's own figures, from its section of report.json.
         next_steps: what to do with the artifact, from its section of report.json with the `files`; commands are run in
             the output folder.
+        quantities: what `search` can limit and minimise here, beside the drop in accuracy and the bytes.
+        takes_every_scheme: every scheme of the `post_training` section makes an artifact of its own.
+        gains_from_zeros: zeros and shared values make its artifacts smaller or faster.
         tools: {name: version} of what shapes the artifact and is no Python package that every target uses; None for one
             that is not installed.
     """
@@ -131,6 +134,9 @@ class Target:
     done: Callable[[Facts], str | None] = field(default=lambda recipe: None)
     report_rows: Callable[[Facts], tuple[ReportRow, ...]] = field(default=lambda facts: ())
     next_steps: Callable[[Facts], tuple[Step, ...]] = field(default=lambda facts: ())
+    quantities: tuple[str, ...] = ()
+    takes_every_scheme: bool = False
+    gains_from_zeros: bool = False
     tools: Callable[[], Mapping[str, str | None]] = field(default=dict)
 
 

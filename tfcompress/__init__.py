@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tfcompress.api.callback import ConvertAtEnd
     from tfcompress.api.compress import compress
     from tfcompress.api.diff import diff
+    from tfcompress.api.search import search
     from tfcompress.compression import finetune, strip, wrap
     from tfcompress.console import show_progress
     from tfcompress.converters.cloud_tpu.options import CloudTpu
@@ -129,6 +130,7 @@ __all__ = [
     "open_data",
     "pack",
     "packed_bytes",
+    "search",
     "show_progress",
     "strip",
     "to_keras3",
@@ -143,6 +145,8 @@ use_target_sections(lambda: importlib.import_module("tfcompress.converters.targe
 
 
 def __getattr__(name: str) -> Any:
+    if name == "search":  # a package that can be called
+        return importlib.import_module("tfcompress.search")
     if name not in _MODULE_OF:
         raise AttributeError(f"module 'tfcompress' has no attribute {name!r}")
     value = getattr(importlib.import_module(f"tfcompress.{_MODULE_OF[name]}"), name)

@@ -128,4 +128,5 @@ EDGETPU = Target(
     report_rows=_report_rows,
     next_steps=_next_steps,
     tools=_tools,
+    quantities=("packed_bytes", "macs", "latency_ms", "npu"),
 )

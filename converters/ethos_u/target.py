@@ -63,4 +63,6 @@ ETHOS_U = Target(
     done=lambda recipe: "Ethos-U: 8-bit integers, compiled by Vela",
     report_rows=report_rows,
     tools=_tools,
+    quantities=("npu", "cycles"),
+    gains_from_zeros=True,
 )

@@ -83,4 +83,6 @@ PHONE = Target(
     costs=_costs,
     done=_done,
     next_steps=_next_steps,
+    quantities=("packed_bytes", "macs", "latency_ms"),
+    takes_every_scheme=True,
 )

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 MOST_LINES = 60
 MOST_PARAMETERS = 8
 # What users call with keywords: each argument is an option with a default.
-PUBLIC = {"convert", "compress", "diff", "compare", "open_data", "Recipe.__init__"}
+PUBLIC = {"convert", "compress", "search", "diff", "compare", "open_data", "Recipe.__init__"}
 
 
 def functions(text: str) -> Iterator[tuple[str, int, int]]:

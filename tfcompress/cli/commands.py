@@ -37,9 +37,10 @@ from tfcompress.report import (
 )
 from tfcompress.report.ci import render_junit, render_markdown
 from tfcompress.report.schema import CompileSection, ConfigurationMapping, DeviceMapping
+from tfcompress.search.options import SearchOptions
 from tfcompress.typed_json import from_plain
 
-__all__ = ["compress", "convert", "demo", "diff", "inspect", "pack", "unpack", "verify"]
+__all__ = ["compress", "convert", "demo", "diff", "inspect", "pack", "search", "unpack", "verify"]
 
 
 def convert(options: ConvertOptions, parsed: argparse.Namespace) -> int:
@@ -87,6 +88,20 @@ def compress(options: CompressOptions, parsed: argparse.Namespace) -> int:
             _print(line)
         _print(f"wrote {options.output}")
     return 0
+
+
+def search(options: SearchOptions, parsed: argparse.Namespace) -> int:
+    """``tfcompress search``."""
+    result = tfcompress.search(**_fields(options))
+    if parsed.json:
+        _print_json(result.to_plain())
+    else:
+        for line in (*result.steps, *result.left_out):
+            _print(line)
+        _print(result.verdict)
+        best = " and best/" if result.best is not None else ""
+        _print(f"wrote {options.output}: search.html, pareto.json{best}")
+    return int(result.exit_code)
 
 
 def diff(options: DiffOptions, parsed: argparse.Namespace) -> int:

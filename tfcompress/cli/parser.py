@@ -29,6 +29,7 @@ from tfcompress.job.options import (
 from tfcompress.recipe import Recipe, Training
 from tfcompress.recipe.options import option
 from tfcompress.recipe.section import Section
+from tfcompress.search.options import SearchOptions
 
 __all__ = ["COMMANDS", "Command", "PrintOptions", "SummaryOptions", "build_parser", "checked_options"]
 
@@ -90,6 +91,11 @@ COMMANDS = {
         "prune, cluster or quantization-aware-train a model and save it",
         CompressOptions,
         lambda: ((Training, "training"),),
+    ),
+    "search": Command(
+        "find the best artifact within a budget",
+        SearchOptions,
+        lambda: ((Recipe, "layers that keep more bits"), *_sections_of_targets()),
     ),
     "diff": Command("compare the accuracy of any two models or artifacts", DiffOptions, summaries=True),
     "inspect": Command(

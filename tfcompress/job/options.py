@@ -19,15 +19,20 @@ from tfcompress.recipe.options import option
 from tfcompress.task_names import TASKS
 
 __all__ = [
+    "DATA_HELP",
+    "Caching",
+    "Calibrating",
     "CompressOptions",
     "ConvertOptions",
+    "DataReading",
     "DemoOptions",
     "DiffOptions",
     "InspectOptions",
+    "Loading",
     "VerifyOptions",
 ]
 
-_DATA_HELP = "path (.npz, .npy, .csv, .tfrecord, folder or .zip of class folders) or package.module:function"
+DATA_HELP = "path (.npz, .npy, .csv, .tfrecord, folder or .zip of class folders) or package.module:function"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +54,9 @@ class _Options:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Loading(_Options):
+class Loading(_Options):
+    """How a model file is opened."""
+
     custom_objects: str | Mapping[str, Any] | None = option(
         None,
         metavar="MODULE:DICT",
@@ -78,7 +85,9 @@ class _Loading(_Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class _DataReading(_Options):
+class DataReading(_Options):
+    """How data is read."""
+
     preprocess: str | Callable[..., Any] | None = option(
         None,
         metavar="HOW",
@@ -106,7 +115,7 @@ class _DataReading(_Options):
     @property
     def reading(self) -> dict[str, Any]:
         """How data is read: keywords of `tfcompress.data.open_data`."""
-        names = [item.name for item in fields(_DataReading) if item.name != "seed"]
+        names = [item.name for item in fields(DataReading) if item.name != "seed"]
         return {name: getattr(self, name) for name in names}
 
     def _check(self) -> None:
@@ -137,7 +146,9 @@ class _Gate(_Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Calibrating(_Options):
+class Calibrating(_Options):
+    """How much data calibrates."""
+
     calibration_samples: int = option(500, metavar="N", help="number of calibration samples, spread over the data")
 
     def _check(self) -> None:
@@ -146,7 +157,9 @@ class _Calibrating(_Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Caching(_Options):
+class Caching(_Options):
+    """Where results are kept."""
+
     cache_dir: str | Path | None = option(
         None,
         metavar="DIR",
@@ -157,7 +170,7 @@ class _Caching(_Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ConvertOptions(_Calibrating, _Gate, _DataReading, _Loading, _Caching):
+class ConvertOptions(Calibrating, _Gate, DataReading, Loading, Caching):
     """Options of `convert`."""
 
     model: object = option(
@@ -167,7 +180,7 @@ class ConvertOptions(_Calibrating, _Gate, _DataReading, _Loading, _Caching):
         DEFAULT_TARGETS, metavar="T,T", choices=lambda: TARGETS, help="names of the targets to convert for"
     )
     calibration: object = option(
-        None, metavar="DATA", help=f"representative data, needed for integer targets: {_DATA_HELP}"
+        None, metavar="DATA", help=f"representative data, needed for integer targets: {DATA_HELP}"
     )
     evaluation: object = option(
         None,
@@ -198,14 +211,14 @@ class ConvertOptions(_Calibrating, _Gate, _DataReading, _Loading, _Caching):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CompressOptions(_DataReading, _Loading):
+class CompressOptions(DataReading, Loading):
     """Options of `compress`."""
 
     model: object = option(
         positional=True, metavar="MODEL", help=".keras, .h5 or SavedModel folder or, in Python, a Keras model"
     )
     recipe: Recipe = option(Recipe(), metavar="FILE", help="JSON recipe with at least one section that trains")
-    train: object = option(metavar="DATA", help=f"data to fine-tune on: {_DATA_HELP}")
+    train: object = option(metavar="DATA", help=f"data to fine-tune on: {DATA_HELP}")
     output: str | Path = option(
         metavar="FILE.keras", help="file to write; the model keeps the Keras version that it was made with"
     )
@@ -220,7 +233,7 @@ class CompressOptions(_DataReading, _Loading):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DiffOptions(_Gate, _DataReading, _Loading):
+class DiffOptions(_Gate, DataReading, Loading):
     """Options of `diff`."""
 
     reference: object = option(
@@ -229,7 +242,7 @@ class DiffOptions(_Gate, _DataReading, _Loading):
         help="what is taken as right: .keras, .h5, SavedModel, .tflite, .onnx or package.module:function",
     )
     candidate: object = option(positional=True, metavar="CANDIDATE", help="what is measured, in the same forms")
-    evaluation: object = option(metavar="DATA", help=f"data to compare on, with labels or without: {_DATA_HELP}")
+    evaluation: object = option(metavar="DATA", help=f"data to compare on, with labels or without: {DATA_HELP}")
     samples: int | None = option(None, metavar="N", help="use only the first N samples; all if None")
     metrics: tuple[str, ...] = option(
         (),
@@ -249,7 +262,7 @@ class DiffOptions(_Gate, _DataReading, _Loading):
 
 
 @dataclass(frozen=True, kw_only=True)
-class InspectOptions(_Calibrating, _DataReading, _Loading, _Caching):
+class InspectOptions(Calibrating, DataReading, Loading, Caching):
     """Options of `inspect`."""
 
     artifact: tuple[str, ...] = option(

@@ -28,7 +28,7 @@ from tfcompress.report.schema import NOT_COMPARED, Compression, GateLimit, Model
 from tfcompress.report.steps import steps, trained_stages
 from tfcompress.typed_json import field_hints, from_plain
 
-__all__ = ["build_report", "model_section"]
+__all__ = ["artifact_bytes", "build_report", "model_section", "packed_size"]
 
 _LARGEST_PACKED = 4 << 20  # bytes; packing takes about 3 seconds a MiB
 
@@ -101,11 +101,11 @@ def _target(name: str, attempt: State, recipe: Recipe, lost: list[str]) -> Targe
         return TargetSection(status="skipped", reason="not asked for", title=target.title)
     if isinstance(artifact, ConversionError):
         return TargetSection(status="failed", reason=str(artifact), title=target.title)
-    facts: dict[str, Any] = {"bytes": _bytes(artifact.runnable), **artifact.facts}
+    facts: dict[str, Any] = {"bytes": artifact_bytes(artifact.runnable), **artifact.facts}
     if artifact.runnable.suffix == ".tflite":
         facts["weights"] = count_weights(artifact.runnable).to_json()
         with optional(f"{name}: its size when packed"):
-            facts["packed_bytes"] = _packed_bytes(artifact.runnable)
+            facts["packed_bytes"] = packed_size(artifact.runnable)
     rows = [
         {"label": row.label, "value": figures.with_unit(row.value, row.unit), "summary": True}
         for row in target.report_rows(facts)
@@ -118,7 +118,7 @@ def _target(name: str, attempt: State, recipe: Recipe, lost: list[str]) -> Targe
     return _section(name, facts, lost)
 
 
-def _packed_bytes(path: Path) -> int | None:
+def packed_size(path: Path) -> int | None:
     """What ``tfcompress pack`` makes of a .tflite; None above 4 MiB, where it takes too long."""
     content = path.read_bytes()
     if len(content) > _LARGEST_PACKED:
@@ -177,7 +177,8 @@ def _files(artifact: Artifact) -> list[str]:
     return [f"{artifact.target}/{name}" for name in names]
 
 
-def _bytes(runnable: Path) -> int:
+def artifact_bytes(runnable: Path) -> int:
+    """Of a file, or of all files of a SavedModel."""
     if runnable.is_file():
         return runnable.stat().st_size
     return sum(path.stat().st_size for path in runnable.rglob("*") if path.is_file())

@@ -18,7 +18,7 @@ from tfcompress.report.layer_table import layer_rows, worst_layers
 from tfcompress.report.page import detail_rows, target_views
 from tfcompress.report.schema import Report, TargetSection
 
-__all__ = ["environment", "render_html"]
+__all__ = ["environment", "render_html", "template_text"]
 
 _FOLDER = resources.files("tfcompress.report") / "templates"
 
@@ -37,7 +37,7 @@ def render_html(report: Report) -> str:
     converted = {name: section for name, section in report.asked.items() if section.converted}
     with_layers = [view for view in views if view.key in converted and view.section.layers]
     layers = layer_rows([view.section for view in with_layers])
-    script = _text("copy.js").strip()
+    script = template_text("copy.js").strip()
     page: str = (
         environment()
         .get_template("report.html.jinja")
@@ -57,7 +57,7 @@ def render_html(report: Report) -> str:
             flips=flip_rows(report.reference, converted),
             figures=figures,
             compile_notes=compile_notes,
-            style=_text("style.css"),
+            style=template_text("style.css"),
             script=script,
             script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         )
@@ -78,7 +78,7 @@ def environment() -> Any:
     except ImportError:
         raise MissingExtraError("jinja2", "report", "the HTML report") from None
     return jinja2.Environment(
-        loader=jinja2.FunctionLoader(_text),
+        loader=jinja2.FunctionLoader(template_text),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -86,7 +86,8 @@ def environment() -> Any:
     )
 
 
-def _text(name: str) -> str:
+def template_text(name: str) -> str:
+    """A file of the templates' folder."""
     return (_FOLDER / name).read_text(encoding="utf-8")
 
 

@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 from tfcompress.report import figures
 from tfcompress.report.schema import Report, TargetSection
 
-__all__ = ["Mark", "Panel", "Tick", "device_latency", "panels"]
+__all__ = ["Mark", "Panel", "Point", "Tick", "device_latency", "panel", "panels"]
 
 Write = Callable[[float], str]
 WIDTH, HEIGHT = 460, 330
 LEFT, RIGHT, TOP, BOTTOM = 58, 16, 16, 46
 CHARACTER, LINE = 8.2, 16.0  # room that a label takes
+_SIDE_BY_SIDE = 8
 APART = 9.0  # marks nearer than this are drawn side by side
 
 
@@ -77,8 +78,17 @@ class Panel:
 
 
 @dataclass(frozen=True)
-class _Point:
-    """A mark in its own units: what it costs, and how good it is with an interval."""
+class Point:
+    """A mark in its own units.
+
+    Attributes:
+        label: what stands beside it.
+        status: of the target, which gives the colour; `float` for the float model.
+        cost: above 0.
+        good: the higher the better.
+        interval: of `good`; None without one.
+        title: everything in words.
+    """
 
     label: str
     status: str
@@ -109,7 +119,7 @@ def panels(report: Report) -> tuple[Panel, ...]:
     for title, x_name, write, costs in candidates:
         points = [point for name, cost in costs if (point := _point(name, cost, sections, labelled, write)) is not None]
         if len(points) > 1:
-            drawn.append(_panel(title, x_name, y_name, write, points, limit))
+            drawn.append(panel(title, x_name, y_name, write, points, limit))
     return tuple(drawn)
 
 
@@ -133,13 +143,13 @@ def _times(sections: Mapping[str, TargetSection]) -> Iterator[tuple[str, float |
 
 def _point(
     name: str, cost: float | None, sections: Mapping[str, TargetSection], labelled: bool, write: Write
-) -> _Point | None:
+) -> Point | None:
     """None where what it costs or how good it is is not known."""
     if cost is None or cost <= 0:
         return None
     if name not in sections:
         good = 0.0 if labelled else 100.0
-        return _Point("float", "float", cost, good, None, f"float model: {write(cost)}")
+        return Point("float", "float", cost, good, None, f"float model: {write(cost)}")
     section = sections[name]
     diff, title = section.diff, section.title or name
     if labelled:
@@ -149,14 +159,24 @@ def _point(
         interval = None if bounds is None else (-100 * bounds[1], -100 * bounds[0])
         said = f"{title}: {write(cost)}, {figures.change(diff.accuracy_drop)} points"
         said += f" (95 %: {figures.interval(bounds)})" if bounds else ""
-        return _Point(title, section.status, cost, -100 * diff.accuracy_drop, interval, said)
+        return Point(title, section.status, cost, -100 * diff.accuracy_drop, interval, said)
     if diff.top1_agreement is None:
         return None
     said = f"{title}: {write(cost)}, same answers {figures.percent(diff.top1_agreement)}"
-    return _Point(title, section.status, cost, 100 * diff.top1_agreement, None, said)
+    return Point(title, section.status, cost, 100 * diff.top1_agreement, None, said)
 
 
-def _panel(title: str, x_name: str, y_name: str, write: Write, points: Sequence[_Point], limit: float | None) -> Panel:
+def panel(title: str, x_name: str, y_name: str, write: Write, points: Sequence[Point], limit: float | None) -> Panel:
+    """One picture.
+
+    Args:
+        title: what it shows.
+        x_name: of the axis of costs, which is logarithmic.
+        y_name: of the other.
+        write: puts a cost into words.
+        points: two or more that differ, or one.
+        limit: largest allowed drop, as a share; None without a gate.
+    """
     heights = [value for point in points for value in (point.good, *(point.interval or ()))]
     gate = None if limit is None else -100 * limit
     lowest: float = min(heights)
@@ -216,11 +236,12 @@ def _signed(value: float, y_name: str) -> str:
     return written if y_name.endswith("%") or value == 0 else ("+" if value > 0 else "−") + written
 
 
-def _marks(points: Sequence[_Point], x: _Axis, y: _Axis) -> tuple[Mark, ...]:
+def _marks(points: Sequence[Point], x: _Axis, y: _Axis) -> tuple[Mark, ...]:
     """The points in the picture: equal ones as one mark, others at one place side by side, each label where nothing
     else is.
     """
     marks: list[Mark] = []
+    few = len(points) <= _SIDE_BY_SIDE  # of many, those that move aside would end far from their place
     for point in points:
         left, top = x.at(math.log10(point.cost)), y.at(point.good)
         low, high = (None, None) if point.interval is None else (y.at(point.interval[0]), y.at(point.interval[1]))
@@ -230,7 +251,7 @@ def _marks(points: Sequence[_Point], x: _Axis, y: _Axis) -> tuple[Mark, ...]:
             both = (*marks[same].labels, point.label), f"{marks[same].title}; {point.title}"
             marks[same] = replace(marks[same], labels=both[0], title=both[1])
             continue
-        while any(abs(other.x - left) < APART and abs(other.y - top) < 3 * APART for other in marks):
+        while few and any(abs(other.x - left) < APART and abs(other.y - top) < 3 * APART for other in marks):
             left += APART
         marks.append(replace(mark, x=left))
     boxes = [_Box(m.x - 5, min(m.y, m.high or m.y) - 5, m.x + 5, max(m.y, m.low or m.y) + 5) for m in marks]

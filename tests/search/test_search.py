@@ -1,0 +1,142 @@
+"""A search as a user runs it: in Python on arrays, and from the command line in processes of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tfcompress
+from tests.conftest import CommandLine
+from tfcompress.errors import InputError
+from tfcompress.runtime import keras
+
+
+def network() -> tuple[keras.Model, np.ndarray, np.ndarray]:
+    """A classifier that is right on its data, and the data."""
+    keras.utils.set_random_seed(0)
+    x = np.random.default_rng(0).normal(size=(400, 6)).astype(np.float32)
+    y = (x[:, 0] + x[:, 1] > 0).astype(np.int64)
+    model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(16, "relu"), keras.layers.Dense(2, "softmax")])
+    model.compile("adam", "sparse_categorical_crossentropy")
+    model.fit(x, y, epochs=20, verbose=0)
+    return model, x, y
+
+
+def test_the_best_artifact_within_a_budget_is_found_and_confirmed(tmp_path: Path) -> None:
+    model, x, y = network()
+    found = tfcompress.search(
+        model,
+        budget="accuracy_drop<=0.1,bytes<=100000",
+        minimize="bytes",
+        calibration=x,
+        evaluation=(x, y),
+        max_trials=4,
+        output=tmp_path / "out",
+    )
+    assert found.exit_code == 0
+    assert found.best is not None
+    assert found.best.confirmed
+    assert found.evaluated == found.trials == 4
+    written = json.loads((tmp_path / "out/pareto.json").read_text())
+    assert written == json.loads(json.dumps(found.to_plain()))
+    assert {"budget", "minimize", "trials", "evaluated", "best", "pareto"} <= written.keys()
+    sizes = [row.figures.bytes for row in (*found.pareto, *found.rejected) if row.figures and not row.why_not]
+    assert found.best.figures is not None
+    assert found.best.figures.bytes == min(size for size in sizes if size is not None)
+    assert tfcompress.verify(tmp_path / "out/best") == []
+    report = json.loads((tmp_path / "out/best/report.json").read_text())
+    assert report["targets"]["phone"]["bytes"] == found.best.figures.bytes
+    assert found.verdict in (tmp_path / "out/search.html").read_text()
+
+
+def test_where_nothing_meets_the_budget_the_nearest_miss_is_named(tmp_path: Path) -> None:
+    model, x, y = network()
+    found = tfcompress.search(
+        model, budget="bytes<=500", calibration=x, evaluation=(x, y), max_trials=2, output=tmp_path / "out"
+    )
+    assert (found.exit_code, found.best) == (3, None)
+    assert "nothing meets the budget; the nearest miss is" in found.verdict
+    assert "bytes<=500: is" in found.verdict
+    assert not (tmp_path / "out/best").exists()
+
+
+def test_without_labels_agreement_takes_the_place_of_accuracy(tmp_path: Path) -> None:
+    model, x, _ = network()
+    found = tfcompress.search(
+        model, budget="accuracy_drop<=0.1", calibration=x, evaluation=x, max_trials=1, output=tmp_path / "out"
+    )
+    assert found.pareto[0].figures is not None
+    assert found.pareto[0].figures.accuracy_drop is not None
+    assert 0 <= found.pareto[0].figures.accuracy_drop < 0.1
+
+
+def test_a_folder_with_files_of_the_user_s_is_left_as_it_is(tmp_path: Path) -> None:
+    model, x, _ = network()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/notes.txt").write_text("mine")
+    with pytest.raises(InputError, match="files that are not ours"):
+        tfcompress.search(model, budget="bytes<=500", calibration=x, output=tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["notes.txt"]
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[str]:
+    model, x, y = network()
+    model.save(tmp_path / "m.keras")
+    np.savez(tmp_path / "data.npz", x=x, y=y)
+    data = [f"--{flag}={tmp_path / 'data.npz'}" for flag in ("calibration", "evaluation")]
+    return ["search", str(tmp_path / "m.keras"), "--budget=accuracy_drop<=0.1", *data]
+
+
+@pytest.mark.slow
+def test_two_workers_find_what_one_finds(tfcompress_command: CommandLine, files: list[str], tmp_path: Path) -> None:
+    found = []
+    for workers in (1, 2):
+        output = f"--output={tmp_path / f'out{workers}'}"
+        run = tfcompress_command(*files, output, f"--workers={workers}", "--max_trials=6", "--json", "--no_cache")
+        assert run.returncode == 0, run.stderr
+        rows = json.loads(run.stdout)
+        # What is measured in milliseconds differs from run to run.
+        found.append({row["name"]: (row["bytes"], row["accuracy_drop"]) for row in rows["pareto"] + rows["rejected"]})
+    assert found[0] == found[1]
+    assert len(found[0]) == 6
+
+
+@pytest.mark.slow
+def test_a_killed_search_goes_on_where_it_was(files: list[str], tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tfcompress", *files, f"--output={tmp_path / 'out'}", "--max_trials=5", "--json"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True)
+    deadline = time.monotonic() + 300
+    while not done_in(tmp_path / "out") and time.monotonic() < deadline:
+        time.sleep(0.2)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    before = done_in(tmp_path / "out")
+    assert 1 <= before < 5
+    run = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    assert run.returncode == 0, run.stderr
+    rows = json.loads(run.stdout)
+    assert rows["evaluated"] == rows["trials"] == 5
+
+
+def done_in(folder: Path) -> int:
+    """Number of trials that ended, by pareto.json, which is whole at any moment."""
+    path = folder / "pareto.json"
+    return json.loads(path.read_text())["evaluated"] if path.exists() else 0
+
+
+@pytest.mark.slow
+def test_a_time_limit_holds(tfcompress_command: CommandLine, files: list[str], tmp_path: Path) -> None:
+    started = time.monotonic()
+    run = tfcompress_command(*files, f"--output={tmp_path / 'out'}", "--max_trials=24", "--max_minutes=0.5")
+    assert run.returncode in (0, 3), run.stderr
+    # A tenth above the limit, and what it takes to import TensorFlow and to write the best artifact.
+    assert time.monotonic() - started < 33 + 60

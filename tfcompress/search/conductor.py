@@ -1,0 +1,180 @@
+"""The search on one page: rounds of trials, the finalists confirmed, and the best converted whole."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+
+from tfcompress import console
+from tfcompress.converters.target import TARGETS
+from tfcompress.search.figures import Figures
+from tfcompress.search.options import SearchOptions
+from tfcompress.search.rounds import ROUNDS, finalists, next_points
+from tfcompress.search.space import Point, Space, space_for
+from tfcompress.search.study import Study
+from tfcompress.search.trial import CONFIRM, Trial
+from tfcompress.search.workers import WorkerPool, can_be_told, run_claim
+
+__all__ = ["Found", "search_trials"]
+
+_SEARCHING = 0.8  # share of the time that goes to candidates; the rest is for the finalists and the best artifact
+_POLL_SECONDS = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What a search came to.
+
+    Attributes:
+        trials: all of them, those of the last round with figures on the data held apart.
+        space: what was varied.
+        best: the confirmed trial that meets the budget; None where none does.
+    """
+
+    trials: tuple[Trial, ...]
+    space: Space
+    best: Trial | None
+
+    @property
+    def chosen_from(self) -> tuple[Trial, ...]:
+        """The candidates, with the figures that they were chosen by."""
+        return tuple(trial for trial in self.trials if trial.round != CONFIRM)
+
+    @property
+    def confirmed(self) -> tuple[Trial, ...]:
+        """The finalists, with figures on the data held apart."""
+        return tuple(trial for trial in self.trials if trial.round == CONFIRM)
+
+
+@dataclass
+class _Clock:
+    """When a search has to stop taking candidates, and when it has to end."""
+
+    minutes: float | None
+    started: float = field(default_factory=time.monotonic)
+
+    def left(self, share: float = 1.0) -> float:
+        """Seconds until this share of the time is used up."""
+        return float("inf") if self.minutes is None else self.started + 60 * self.minutes * share - time.monotonic()
+
+
+def search_trials(
+    options: SearchOptions, study: Study, storage: str, identity: str, on_change: Callable[[Found], None]
+) -> Found:
+    """Run the rounds of a search.
+
+    Args:
+        options: of the search.
+        study: its trials, some of which an earlier run may have ended.
+        storage: of the study, for worker processes.
+        identity: of the search.
+        on_change: called whenever a trial has ended, with what is known so far.
+    """
+    target = TARGETS[options.targets.strip().strip(",")]
+    quantities = [*(limit.quantity for limit in options.limits.limits), options.minimize]
+    space = space_for(target, quantities, trains=options.train is not None)
+    clock = _Clock(options.max_minutes)
+    study.release()
+    with _workers(options, study, storage, identity) as work:
+        earlier: tuple[Trial, ...] = ()
+        for name in ROUNDS:
+            left = options.max_trials - len(earlier)
+            if left <= 0 or clock.left(_SEARCHING) <= 0:
+                break
+            space, points = next_points(
+                name, space, earlier, options.limits, options.minimize, most=left, seed=options.seed
+            )
+            study.add([_trial(name, space, point) for point in points])
+            work(name, lambda: clock.left(_SEARCHING), partial(_tell, on_change, study, space))
+            earlier = tuple(trial for trial in study.trials() if trial.round in ROUNDS and trial.ended)
+        study.add([_confirming(trial) for trial in finalists(earlier, options.limits, options.minimize)])
+        work(CONFIRM, clock.left, partial(_tell, on_change, study, space))
+    return _found(study, space, _best(study, options))
+
+
+def _trial(name: str, space: Space, point: Point) -> Trial:
+    candidate = space.candidate(point)
+    return Trial(round=name, point=point, name=candidate.name, changes=candidate.changes)
+
+
+def _tell(on_change: Callable[[Found], None], study: Study, space: Space) -> None:
+    on_change(_found(study, space, None))
+
+
+def _confirming(trial: Trial) -> Trial:
+    return Trial(round=CONFIRM, point=trial.point, name=trial.name, changes=trial.changes)
+
+
+def _found(study: Study, space: Space, best: Trial | None) -> Found:
+    return Found(trials=study.trials(), space=space, best=best)
+
+
+def _best(study: Study, options: SearchOptions) -> Trial | None:
+    """The finalist with the least of what is minimised that meets the budget on the data held apart."""
+    passed = [
+        trial
+        for trial in study.trials()
+        if trial.round == CONFIRM and trial.figures is not None and not options.limits.why_not(trial.figures)
+    ]
+    return min(passed, key=lambda trial: (_cost(trial.figures, options.minimize), trial.key), default=None)
+
+
+def _cost(figures: Figures | None, quantity: str) -> float:
+    value = None if figures is None else figures.value(quantity)
+    return float("inf") if value is None else -value if quantity == "npu" else value
+
+
+_Work = Callable[[str, Callable[[], float], Callable[[], None]], None]
+
+
+@contextmanager
+def _workers(options: SearchOptions, study: Study, storage: str, identity: str) -> Iterator[_Work]:
+    """What ends the trials of a round: processes of their own, or this one where model or data came from memory."""
+    if not can_be_told(options):
+        yield lambda name, left, ended: _alone(options, study, name, left, ended)
+        return
+    with WorkerPool.started(study, options, storage, identity) as pool:
+        yield lambda name, left, ended: _watched(pool, study, name, left, ended)
+
+
+def _alone(
+    options: SearchOptions, study: Study, name: str, left: Callable[[], float], ended: Callable[[], None]
+) -> None:
+    """Work on the trials of a round in this process; one that would probably not end in time is not begun."""
+    while _open(study, name):
+        longest = max((trial.seconds or 0.0 for trial in study.trials()), default=0.0)
+        if left() <= longest:
+            return
+        claim = study.claim()
+        if claim is None:  # another machine is at the last ones
+            time.sleep(_POLL_SECONDS)
+            continue
+        console.note(f"trying {claim.trial.name}")
+        run_claim(study, claim, options)
+        ended()
+
+
+def _watched(pool: WorkerPool, study: Study, name: str, left: Callable[[], float], ended: Callable[[], None]) -> None:
+    """Wait until the workers have ended the trials of a round, or the time is up."""
+    seen = -1
+    while True:
+        waiting = _open(study, name)
+        done = len(study.trials()) - len(waiting)
+        if done != seen:
+            seen = done
+            ended()
+            console.note(f"{name}: {len(waiting)} trials to go")
+        if not waiting:
+            return
+        if left() <= 0:
+            pool.begin_anew()  # whatever a worker is at, it would not end in time
+            return
+        pool.look_after()
+        time.sleep(_POLL_SECONDS)
+
+
+def _open(study: Study, name: str) -> Sequence[Trial]:
+    return [trial for trial in study.trials() if trial.round == name and not trial.ended]

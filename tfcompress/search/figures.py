@@ -1,0 +1,56 @@
+"""What is measured of one candidate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Self
+
+__all__ = ["Figures"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figures:
+    """The quantities of one artifact; None for what is not known of it.
+
+    Attributes:
+        accuracy_drop: the float model's score minus the artifact's, absolute; without labels the share of samples on
+            which the answers differ.
+        accuracy_drop_ci95: its 95 % interval.
+        samples: how many it was measured on.
+        bytes: of the artifact.
+        packed_bytes: of the smallest file that gives it back.
+        macs: multiply-accumulates of one inference.
+        latency_ms: of one inference on this machine's CPU, one thread, median.
+        cycles: of one inference, by the target's compiler; the most over several chips.
+        npu: share of operators on the accelerator, the least over several chips.
+    """
+
+    accuracy_drop: float | None = None
+    accuracy_drop_ci95: tuple[float, float] | None = None
+    samples: int = 0
+    bytes: int | None = None
+    packed_bytes: int | None = None
+    macs: int | None = None
+    latency_ms: float | None = None
+    cycles: float | None = None
+    npu: float | None = None
+
+    def value(self, quantity: str) -> float | None:
+        """The figure of a quantity of a budget."""
+        value: float | None = getattr(self, quantity)
+        return value
+
+    def to_plain(self) -> dict[str, object]:
+        """As JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_plain(cls, values: Mapping[str, object]) -> Self:
+        """What `to_plain` gave, also after it went through JSON."""
+        fields = dict(values)
+        interval = fields.get("accuracy_drop_ci95")
+        if isinstance(interval, list | tuple):
+            low, high = interval
+            fields["accuracy_drop_ci95"] = (float(low), float(high))
+        return cls(**fields)  # type: ignore[arg-type]

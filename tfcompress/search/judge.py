@@ -1,0 +1,189 @@
+"""Judges one candidate: the stages of a conversion that it needs, and a comparison that stops once it is decided."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from statistics import NormalDist
+
+from tfcompress.accuracy_diff import CandidateResult, compare, runner_for
+from tfcompress.accuracy_diff.layers.diff import LayerDiff
+from tfcompress.accuracy_diff.statistics import PairedTable, drop_interval
+from tfcompress.converters import TARGETS, Artifact
+from tfcompress.data import Samples
+from tfcompress.errors import InputError
+from tfcompress.graphs.tflite import read_tflite
+from tfcompress.graphs.tflite.operators import macs
+from tfcompress.job.options import ConvertOptions
+from tfcompress.job.results import artifact_bytes, packed_size
+from tfcompress.job.stage import run_stages
+from tfcompress.job.stages import STAGES
+from tfcompress.job.stages.converting import CONVERT
+from tfcompress.job.state import State
+from tfcompress.remarks import remarks
+from tfcompress.search.budget import Budget
+from tfcompress.search.figures import Figures
+from tfcompress.search.rounds import FINALISTS
+from tfcompress.search.trial import CONFIRM, Outcome, Trial
+
+__all__ = ["Judge"]
+
+_TRIAL = STAGES[: STAGES.index(CONVERT) + 1]  # all that an artifact needs
+_FIRST_LOOK = 256  # samples; each further look takes four times as many (successive halving, Jamieson & Talwalkar 2016)
+_LAYER_SAMPLES = 64
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Measures candidates for one target.
+
+    The evaluation data are parted: the samples at even places choose, those at odd places confirm.  A drop that was the
+    smallest of many on the same data is too small, so the figures of the finalists come from data that no choice was
+    made on (Dwork et al. 2015, "The reusable holdout"), with intervals corrected for `FINALISTS` looks (Dunn 1961).
+
+    Attributes:
+        options: of the conversion; one target.
+        budget: the limits.
+    """
+
+    options: ConvertOptions
+    budget: Budget
+
+    @cached_property
+    def target(self) -> str:
+        """Name of the target."""
+        (name,) = State.start(self.options, Path()).targets
+        return name
+
+    def outcome(self, trial: Trial) -> Outcome:
+        """What comes of a trial.
+
+        Raises:
+            TfCompressError: the candidate cannot be converted or compared.
+        """
+        recipe = trial.candidate.recipe(State.start(self.options, Path()).recipe)
+        options = replace(self.options, recipe=recipe)
+        with tempfile.TemporaryDirectory(prefix="tfcompress-trial-") as folder, remarks() as missing:
+            state = run_stages(_TRIAL, State.start(options, Path(folder), missing=missing))
+            artifact = state.made[self.target]
+            figures = _figures(artifact)
+            figures, stopped = self._compared(state, artifact, figures, confirm=trial.round == CONFIRM)
+            ranked = self._ranked(state, artifact) if trial.round == "start" else ()
+        return Outcome(figures=figures, ranked=ranked, stopped=stopped)
+
+    def _compared(
+        self, state: State, artifact: Artifact, figures: Figures, *, confirm: bool
+    ) -> tuple[Figures, str | None]:
+        samples = _part(state, confirm=confirm)
+        limit = self.budget.limit("accuracy_drop")
+        for part, is_all in [(samples, True)] if confirm else _looks(samples):
+            result = self._result(state, artifact, part)
+            drop, interval = _drop(result, part, looks=FINALISTS if confirm else 1)
+            figures = replace(figures, accuracy_drop=drop, accuracy_drop_ci95=interval, samples=_count(part))
+            if not is_all and limit is not None and interval is not None and interval[0] > limit:
+                return figures, f"stopped after {figures.samples} samples: the drop is at least {interval[0]:.4f}"
+        return figures, None
+
+    def _result(self, state: State, artifact: Artifact, samples: Samples, *, layers: bool = False) -> CandidateResult:
+        target = TARGETS[self.target]
+        most = target.most_samples(artifact.facts)
+        compared = compare(
+            runner_for(state.model.model.value),
+            {self.target: runner_for(target.runnable(artifact), ours=True)},
+            samples if most is None else samples.spread(most),
+            task=self.options.task,
+            seed=self.options.seed,
+            layers=layers,
+        )
+        return compared.candidates[self.target]
+
+    def _ranked(self, state: State, artifact: Artifact) -> tuple[str, ...]:
+        """Layers by what 8 bits cost them, as far as one pass can tell: the worst own error first."""
+        samples = _part(state, confirm=False).spread(_LAYER_SAMPLES)
+        rows = self._result(state, artifact, samples, layers=True).layers
+        rows_with_noise = [row for row in rows if _noise(row) is not None]
+        return tuple(row.layer for row in sorted(rows_with_noise, key=lambda row: _noise(row) or 0.0))
+
+
+def _noise(row: LayerDiff) -> float | None:
+    return row.own_sqnr_db if row.own_sqnr_db is not None else row.sqnr_db
+
+
+def _part(state: State, *, confirm: bool) -> Samples:
+    samples = state.data_sets.evaluation
+    if samples is None:
+        raise InputError("--evaluation: a search needs data to compare on; none given")
+    count = _count(samples)
+    if count < 4:
+        raise InputError(f"--evaluation: {samples.name}: {count} samples; a search parts them, expected at least 4")
+    chosen = range(confirm, count, 2)
+    return samples.select([samples.indices[i] for i in chosen] if samples.indices else list(chosen))
+
+
+def _count(samples: Samples) -> int:
+    return samples.count if samples.count is not None else sum(len(batch) for batch in samples.batches(256))
+
+
+def _looks(samples: Samples) -> Iterator[tuple[Samples, bool]]:
+    """(a part of the samples, whether it is all of them), from few to all."""
+    total, number = _count(samples), _FIRST_LOOK
+    while number < total:
+        yield samples.spread(number), False
+        number *= 4
+    yield samples, True
+
+
+def _drop(result: CandidateResult, samples: Samples, *, looks: int) -> tuple[float, tuple[float, float] | None]:
+    """The drop and its interval: 95 % in all over several looks, by the union bound.
+
+    Raises:
+        InputError: the task has no answers that could be compared without labels.
+    """
+    confidence = 1 - 0.05 / looks
+    values: Mapping[str, float | None] = result.diff
+    drop, agreement = values.get("accuracy_drop"), values.get("top1_agreement")
+    lost, gained = values.get("lost"), values.get("gained")
+    total = _count(samples)
+    if drop is not None and lost is not None and gained is not None:
+        table = PairedTable(total - int(lost) - int(gained), int(lost), int(gained), 0)
+        return drop, drop_interval(table, confidence)
+    if drop is not None:
+        given: Sequence[float] | None = result.diff.get("accuracy_drop_ci95")
+        return drop, None if given is None else _widened(drop, (given[0], given[1]), confidence)
+    if agreement is None:
+        raise InputError("--evaluation: without labels there is nothing to limit on this model; give labels or --task")
+    differ = round((1 - agreement) * total)
+    return 1 - agreement, drop_interval(PairedTable(total - differ, differ, 0, 0), confidence)
+
+
+def _widened(drop: float, interval: tuple[float, float], confidence: float) -> tuple[float, float]:
+    """A 95 % interval at another confidence, as if the drop were normally distributed."""
+    normal = NormalDist()
+    factor = normal.inv_cdf(0.5 + confidence / 2) / normal.inv_cdf(0.975)
+    return drop - (drop - interval[0]) * factor, drop + (interval[1] - drop) * factor
+
+
+def _figures(artifact: Artifact) -> Figures:
+    """All quantities but the drop."""
+    is_tflite = artifact.runnable.suffix == ".tflite"
+    costs = TARGETS[artifact.target].costs(artifact.facts)
+    latency = artifact.facts.get("latency_ms")
+    return Figures(
+        bytes=artifact_bytes(artifact.runnable),
+        packed_bytes=packed_size(artifact.runnable) if is_tflite else None,
+        macs=_macs(artifact.runnable) if is_tflite else None,
+        latency_ms=latency.get("median") if isinstance(latency, Mapping) else None,
+        cycles=max((c.value for c in costs if c.quantity == "cycles" and c.value is not None), default=None),
+        npu=min((c.value for c in costs if c.quantity == "npu" and c.value is not None), default=None),
+    )
+
+
+def _macs(path: Path) -> int | None:
+    file = read_tflite(path)
+    each = [macs(operator, graph) for graph in file.subgraphs for operator in graph.operators]
+    total = math.fsum(value for value in each if value)
+    return int(total)
