@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from tfcompress.calibration import Calibration
+from tfcompress.calibration.readers import Span
 from tfcompress.converters.litert import converter_engine, litert_engine
 from tfcompress.converters.litert.bit_widths import LayerBits
 from tfcompress.converters.litert.facts import batch_is_resizable, float_operators, select_operators
@@ -30,6 +32,7 @@ class Int8Model:
         float_content: the float .tflite it was made from, rewrites included; None for a quantization-aware model.
         calibration: the ranges; None for a quantization-aware model.
         notes: what was done to weights and ranges, one line each.
+        spans: {tensor name: what its readers tell apart}, to which ranges were cut.
         bit_widths: what 4, 8 and 16 bits keep of each layer; empty where `quality` did not look.
     """
 
@@ -39,6 +42,7 @@ class Int8Model:
     float_content: bytes | None
     calibration: Calibration | None
     notes: tuple[str, ...] = ()
+    spans: Mapping[str, Span] = field(default_factory=dict)
     bit_widths: tuple[LayerBits, ...] = ()
 
 
@@ -105,4 +109,4 @@ def with_wider_activations(best: Int8Model, options: PostTraining, limits: Limit
     except ConversionError:
         return None
     worse = len(float_operators(read_tflite(result.content))) > len(float_operators(read_tflite(best.content)))
-    return None if worse else replace(result, reason=best.reason)
+    return None if worse else replace(result, reason=best.reason, spans=best.spans)

@@ -7,12 +7,14 @@ from dataclasses import replace
 
 from tfcompress.cache import remembered
 from tfcompress.calibration import Calibration, ChannelRanges, calibrate, channel_warnings, diagnose, observe
+from tfcompress.calibration.readers import clip_to_readers
 from tfcompress.converters.litert import converter_engine
 from tfcompress.converters.litert.engines import EngineName, Int8Model, quantize_calibrated, with_wider_activations
 from tfcompress.converters.litert.float_tflite import float_file
 from tfcompress.converters.litert.indices import index_path
 from tfcompress.converters.litert.interface import indices_as_integers, with_uint8_edges
 from tfcompress.converters.litert.limits import Limits
+from tfcompress.converters.litert.masks import read_spans, settle_masks
 from tfcompress.converters.litert.patterns import tensors_of_layers
 from tfcompress.converters.litert.pixels import with_pixel_ranges
 from tfcompress.converters.litert.quality import improve_weights, plan_for
@@ -113,20 +115,24 @@ def _quantized(
         int16=options.scheme == "int16x8" and allow_int16,
         dense_per_channel=dense_per_channel,
     )
+    settled = settle_masks(float_content, samples)
+    float_content = settled.content
     improved, notes = improve_weights(float_content, samples, plan_for(options), dense_per_channel=dense_per_channel)
     calibration = _calibrated(improved, samples, options) if ranges is None else _fresh(ranges, improved, samples)
-    calibration = with_pixel_ranges(calibration, file, model)
-    result = quantize_calibrated(improved, calibration, options, limits)
+    seen = with_pixel_ranges(calibration, file, model)
+    spans = read_spans(settled, seen, samples)
+    calibration = clip_to_readers(file.main, seen, spans)
+    result = replace(quantize_calibrated(improved, calibration, options, limits), spans=spans)
     if allow_int16 and result.engine == "litert" and not limits.int16:
         result, limits = _with_wide_states(result, state_tensors(model, file), options, limits)
     if plan_for(options).search:
         result = closest(model, float_content, result, samples, options, limits, ranges is None, allow_int16)
-    warnings = _warnings(float_content, calibration, samples, look_at_channels=options.quality != "fast")
+    warnings = _warnings(float_content, seen, samples, look_at_channels=options.quality != "fast")
     if integer_io and path is not None:
         warnings = (INDICES_WARNING, *warnings)
     for line in warnings:
         remark(line, is_note=True)
-    return replace(result, notes=(*left_out, *notes, *result.notes, *warnings))
+    return replace(result, notes=(*left_out, *settled.notes, *notes, *result.notes, *warnings))
 
 
 def _with_wide_states(

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from tfcompress.calibration import ChannelRanges, calibrate, observe, outlier_tensors
 from tfcompress.calibration.estimators import EstimatorName
+from tfcompress.calibration.readers import clip_to_readers
 from tfcompress.converters.litert.bit_widths import ENOUGH_DB, LayerBits, layer_bits
 from tfcompress.converters.litert.engines import Int8Model, quantize_calibrated, with_wider_activations
 from tfcompress.converters.litert.limits import Limits
@@ -48,7 +49,7 @@ def closest(
     names = [name for name in SEARCHED_ESTIMATORS if name != options.estimator and other_estimators]
     candidates = [
         first,
-        *(_with_estimator(content, samples, replace(options, estimator=name), limits) for name in names),
+        *(_with_estimator(first, samples, replace(options, estimator=name), limits) for name in names),
     ]
     errors = [output_error(float_content, candidate.content, samples) for candidate in candidates]
     best, error = min(zip(candidates, errors, strict=True), key=lambda pair: pair[1])
@@ -67,9 +68,12 @@ def closest(
     return replace(best, notes=tuple(notes), bit_widths=rows)
 
 
-def _with_estimator(content: bytes, samples: Samples, options: PostTraining, limits: Limits) -> Int8Model:
+def _with_estimator(first: Int8Model, samples: Samples, options: PostTraining, limits: Limits) -> Int8Model:
+    content = first.float_content
+    assert content is not None, "a quantization-aware model has nothing to search"
     ranges = calibrate(content, samples, estimator=options.estimator, percentile=options.percentile, hash_data=False)
-    return quantize_calibrated(content, ranges, options, limits)
+    ranges = clip_to_readers(read_tflite(content).main, ranges, first.spans)
+    return replace(quantize_calibrated(content, ranges, options, limits), spans=first.spans)
 
 
 def _nominations(content: bytes, rows: tuple[LayerBits, ...], samples: Samples) -> list[tuple[tuple[str, ...], str]]:
