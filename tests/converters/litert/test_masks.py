@@ -35,7 +35,8 @@ def _attention(mask: Callable[[Any, Any], Any] | None, second: Any = None) -> An
     keras.utils.set_random_seed(0)
     x = keras.Input((STEPS, WIDTH), name="x")
     query, key, value = (layers.Dense(WIDTH, name=name)(x) for name in ("q", "k", "v"))
-    scores = ops.matmul(query, ops.transpose(key, (0, 2, 1))) * float(2 / np.sqrt(WIDTH))
+    product: Any = ops.matmul(query, ops.transpose(key, (0, 2, 1)))
+    scores = product * float(2 / np.sqrt(WIDTH))
     shares = ops.softmax(scores) if mask is None else mask(scores, second)
     result = layers.Dense(8, name="head")(ops.matmul(shares, value))
     return keras.Model([x] if second is None else [x, second], result)
@@ -123,7 +124,8 @@ def _block(x: Any, number: int, heads: int = 4) -> Any:
         return ops.transpose(split, (0, 2, 1, 3))
 
     query, key, value = _rotated(projected("q")), _rotated(projected("k")), projected("v")
-    scores = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2))) * float(2 / np.sqrt(WIDTH // heads))
+    product: Any = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2)))
+    scores = product * float(2 / np.sqrt(WIDTH // heads))
     mixed = ops.matmul(ops.softmax(ops.where(CAUSAL, scores, -1e9)), value)
     x = x + layers.Dense(WIDTH)(ops.reshape(ops.transpose(mixed, (0, 2, 1, 3)), (-1, STEPS, WIDTH)))
     wide = layers.Dense(4 * WIDTH, activation="gelu")(layers.LayerNormalization()(x))
@@ -134,7 +136,7 @@ def _block(x: Any, number: int, heads: int = 4) -> Any:
 def test_a_causal_decoder_with_rotary_embeddings_is_kept(target: str, tmp_path: Path) -> None:
     keras.utils.set_random_seed(0)
     tokens = keras.Input((STEPS,), dtype="int32", name="x")
-    table = keras.initializers.RandomNormal(stddev=1.0)
+    table: Any = keras.initializers.RandomNormal(stddev=1.0)
     x = layers.Embedding(50, WIDTH, embeddings_initializer=table)(tokens)
     x = _block(_block(x, 0), 1)
     model = keras.Model(tokens, layers.Dense(50, name="head")(layers.LayerNormalization()(x)))
