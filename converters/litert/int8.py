@@ -135,6 +135,7 @@ def _quantized(model: FloatModel, samples: Samples | None, recipe: Recipe, asked
         float_content, samples, plan_for(options), dense_per_channel=per_channel, except_for=limits.keep_float
     )
     seen = _calibrated(improved, samples, options) if ranges is None else _fresh(ranges, improved, samples)
+    seen = with_pixel_ranges(seen, file, model)
     spans = read_spans(settled, seen, samples)
     calibration = clip_to_readers(file.main, seen, spans)
     result = replace(quantize_calibrated(improved, calibration, options, limits), spans=spans)

@@ -16,6 +16,7 @@ __all__ = ["layer_causes"]
 POOR_DB = 22.0
 VERY_POOR_DB = 13.0
 LOST_CHANNEL_DB = 12.0
+MASK = -64.0  # no trained network's own score
 SATURATED = 0.002  # share of values outside the range
 BULK_TOO_SMALL = 0.2  # share of the range that the middle 99.8 % of the values take up
 UNEQUAL = 16.0  # ratio of two ranges
@@ -159,6 +160,9 @@ def _too_wide(evidence: Evidence, row: Row) -> Cause | None:
     if row.diff.range is None or used is None or used > BULK_TOO_SMALL or not free or not row.own_below(POOR_DB):
         return None
     low, high = row.diff.range
+    if low < MASK and _squashed(evidence, row.diff.tensor or 0):
+        text = f"its range {low:.3g} to {high:.3g} holds a mask, and the scores take up {100 * used:.2g} % of it"
+        return Cause("mask_in_range", row.layer, text)
     text = f"99.8 % of its values take up {100 * used:.2g} % of its range {low:.3g} to {high:.3g}"
     return Cause("range_too_wide", row.layer, text)
 
