@@ -17,6 +17,7 @@ from tfcompress.converters.edgetpu.picture import mapping_svg
 from tfcompress.converters.edgetpu.repairs import repair_int8_file
 from tfcompress.converters.litert import Int8Model, describe, quantize_int8, with_fixed_sizes
 from tfcompress.converters.litert.float_tflite import first_sample, float_file
+from tfcompress.converters.litert.limits import Abilities
 from tfcompress.converters.litert.metadata import with_metadata
 from tfcompress.converters.rewriting import EDGETPU, REWRITES, AppliedRewrite, Rewritten, rewrite_graph, rows_for
 from tfcompress.data import Samples
@@ -99,8 +100,7 @@ def _quantized(
         recipe,
         integer_io=integer_io,
         float_content=rewritten.content,
-        dense_per_channel=False,
-        allow_int16=False,
+        abilities=Abilities(dense_per_channel=False, int16=False, float_outputs=True),
     )
     return result, rewritten.applied, tuple(item.note() for item in rewritten.dropped)
 

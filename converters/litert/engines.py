@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from tfcompress.calibration import Calibration
+from tfcompress.calibration.readers import Span
 from tfcompress.converters.litert import converter_engine, litert_engine
 from tfcompress.converters.litert.bit_widths import LayerBits
 from tfcompress.converters.litert.facts import batch_is_resizable, float_operators, select_operators
+from tfcompress.converters.litert.float_head import with_head, without_head
+from tfcompress.converters.litert.float_tail import with_tails, without_tails
 from tfcompress.converters.litert.limits import Limits
 from tfcompress.errors import ConversionError
 from tfcompress.graphs.tflite import read_tflite
@@ -30,6 +34,7 @@ class Int8Model:
         float_content: the float .tflite it was made from, rewrites included; None for a quantization-aware model.
         calibration: the ranges; None for a quantization-aware model.
         notes: what was done to weights and ranges, one line each.
+        spans: {tensor name: what its readers tell apart}, to which ranges were cut.
         bit_widths: what 4, 8 and 16 bits keep of each layer; empty where `quality` did not look.
     """
 
@@ -39,6 +44,7 @@ class Int8Model:
     float_content: bytes | None
     calibration: Calibration | None
     notes: tuple[str, ...] = ()
+    spans: Mapping[str, Span] = field(default_factory=dict)
     bit_widths: tuple[LayerBits, ...] = ()
 
 
@@ -54,7 +60,11 @@ def quantize_calibrated(content: bytes, calibration: Calibration, options: PostT
     Raises:
         ConversionError: no allowed engine can quantize it.
     """
-    engine, reason, result = _choose(content, calibration, options.engine, limits)
+    ends = without_tails(content, limits.tails) if limits.tails else content
+    core = ends if limits.head is None else without_head(ends, limits.head)
+    engine, reason, result = _choose(core, calibration, options.engine, limits)
+    result = result if limits.head is None else with_head(result, ends, limits.head)
+    result = with_tails(result, content, limits.tails) if limits.tails else result
     return Int8Model(result, engine, reason, content, calibration)
 
 
@@ -105,4 +115,4 @@ def with_wider_activations(best: Int8Model, options: PostTraining, limits: Limit
     except ConversionError:
         return None
     worse = len(float_operators(read_tflite(result.content))) > len(float_operators(read_tflite(best.content)))
-    return None if worse else replace(result, reason=best.reason)
+    return None if worse else replace(result, reason=best.reason, spans=best.spans)

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from tfcompress.cache import remembered
 from tfcompress.calibration import Calibration, ChannelRanges, calibrate, channel_warnings, diagnose, observe
+from tfcompress.calibration.readers import clip_to_readers
 from tfcompress.converters.litert import converter_engine
 from tfcompress.converters.litert.engines import EngineName, Int8Model, quantize_calibrated, with_wider_activations
+from tfcompress.converters.litert.float_head import float_head
+from tfcompress.converters.litert.float_tail import FloatTail
 from tfcompress.converters.litert.float_tflite import float_file
 from tfcompress.converters.litert.indices import index_path
 from tfcompress.converters.litert.interface import indices_as_integers, with_uint8_edges
-from tfcompress.converters.litert.limits import Limits
+from tfcompress.converters.litert.limits import Abilities, Limits
+from tfcompress.converters.litert.masks import read_spans, settle_masks
+from tfcompress.converters.litert.mixed_outputs import float_tails
 from tfcompress.converters.litert.patterns import tensors_of_layers
-from tfcompress.converters.litert.pixels import with_pixel_ranges
-from tfcompress.converters.litert.quality import improve_weights, plan_for
-from tfcompress.converters.litert.quality_search import closest
+from tfcompress.converters.litert.quality import held_apart, improve_weights, output_error, plan_for
+from tfcompress.converters.litert.quality_search import Choice, closest
 from tfcompress.converters.litert.recurrent import state_tensors
 from tfcompress.data import Samples
 from tfcompress.data.fixed_sizes import with_fixed_sizes
@@ -28,6 +32,7 @@ from tfcompress.remarks import remark
 
 __all__ = ["EngineName", "Int8Model", "quantize_int8"]
 
+ANY_TARGET = Abilities()
 DIAGNOSED_SAMPLES = 100
 INDICES_WARNING = (
     "inputs and outputs stay float32: an input carries indices among its values, which 8 bits would round; give the "
@@ -42,8 +47,7 @@ def quantize_int8(
     *,
     integer_io: bool = True,
     float_content: bytes | None = None,
-    dense_per_channel: bool = True,
-    allow_int16: bool = True,
+    abilities: Abilities = ANY_TARGET,
     ranges: Calibration | None = None,
 ) -> Int8Model:
     """Quantize a model to int8, weights per output channel.
@@ -55,8 +59,7 @@ def quantize_int8(
         integer_io: integer inputs and outputs, of the type that `post_training.io` says; else float32 ones.
         float_content: start from this float .tflite instead of `to_float_tflite(model)`; its first signature must have
             the model's input and output names.
-        dense_per_channel: False gives FULLY_CONNECTED one weight scale in all, which only `tflite_converter` can do.
-        allow_int16: 16-bit activations may be used where the recipe asks for them or `quality=best` finds them better.
+        abilities: what the target can do.
         ranges: of an earlier run on the same model and samples, used instead of calibrating; None calibrates.
 
     Raises:
@@ -65,68 +68,119 @@ def quantize_int8(
         RecipeError: `keep_float` or `keep_int16` names no layer.
     """
     edges = recipe.post_training.io
-    result = _quantized(
-        with_fixed_sizes(model, samples),
-        samples,
-        recipe,
-        integer_io=integer_io and edges != "float32",
-        float_content=float_content,
-        dense_per_channel=dense_per_channel,
-        allow_int16=allow_int16,
-        ranges=ranges,
+    asked = _Asked(integer_io and edges != "float32", float_content, abilities, ranges)
+    searches = (
+        samples is not None
+        and ranges is None
+        and not model.quantization_aware
+        and plan_for(recipe.post_training).search
     )
+    quantize = _searched if searches else _quantized
+    result = quantize(with_fixed_sizes(model, samples), samples, recipe, asked)
     return replace(result, content=with_uint8_edges(result.content)) if integer_io and edges == "uint8" else result
 
 
-def _quantized(
-    model: FloatModel,
-    samples: Samples | None,
-    recipe: Recipe,
-    *,
-    integer_io: bool,
-    float_content: bytes | None,
-    dense_per_channel: bool,
-    allow_int16: bool,
-    ranges: Calibration | None,
-) -> Int8Model:
+@dataclass(frozen=True)
+class _Asked:
+    """What `quantize_int8` was asked, as its arguments of these names."""
+
+    integer_io: bool
+    float_content: bytes | None
+    abilities: Abilities
+    ranges: Calibration | None
+    chosen_by: Samples | None = None  # what `quality=best` compares candidates on; None means all samples
+
+
+def _searched(model: FloatModel, samples: Samples, recipe: Recipe, asked: _Asked) -> Int8Model:
+    """The best of a search, or what `balanced` gives, whichever is closer to float on samples that neither has seen."""
+    fit, chosen_by = held_apart(samples)
+    best = _quantized(model, fit, recipe, replace(asked, chosen_by=chosen_by))
+    plain = replace(recipe, post_training=replace(recipe.post_training, quality="balanced"))
+    balanced = _quantized(model, fit, plain, asked)
+    content, _ = _float_content(model, samples, recipe.post_training, asked.float_content, asked.integer_io)
+    errors = [output_error(content, one.content, chosen_by) for one in (best, balanced)]
+    if errors[0] <= errors[1]:
+        return best
+    note = (
+        f"quality=balanced is closer to float than best on samples held apart ({errors[1]:.3g} against {errors[0]:.3g})"
+    )
+    return replace(balanced, notes=(*balanced.notes, note), bit_widths=best.bit_widths)
+
+
+def _quantized(model: FloatModel, samples: Samples | None, recipe: Recipe, asked: _Asked) -> Int8Model:
     """As `quantize_int8`, with int8 in the place of other integers at the edges."""
+    integer_io, float_content, ranges = asked.integer_io, asked.float_content, asked.ranges
     if model.quantization_aware:
         content = converter_engine.quantize_trained(model, integer_io=integer_io)
         return Int8Model(content, "tflite_converter", "the model carries trained ranges", None, None)
     if samples is None:
         raise DataError(f"{model.name}: scheme={recipe.post_training.scheme} needs samples; give --calibration=DATA")
     options = recipe.post_training
-    allow_int16 = allow_int16 and dense_per_channel  # the engine for the one cannot do the other
-    left_out: tuple[str, ...] = ()
-    if float_content is None:
-        float_made = float_file(model, allow_select_ops=options.allow_select_ops, samples=samples)
-        float_content, left_out = float_made.content, tuple(item.note() for item in float_made.dropped)
+    # 16-bit activations and one weight scale for Dense are of two different engines.
+    abilities = replace(asked.abilities, int16=asked.abilities.int16 and asked.abilities.dense_per_channel)
+    float_content, left_out = _float_content(model, samples, options, float_content, integer_io)
     file = read_tflite(float_content)
-    if integer_io and any(operator.name == "CAST" for operator in file.main.operators):
-        float_content = indices_as_integers(float_content)
-        file = read_tflite(float_content)
     path = index_path(file.main)
     limits = Limits(
         integer_io=integer_io and path is None,
         keep_float=(*tensors_of_layers(model, file, recipe.keep_float, "keep_float"), *(path or ())),
-        keep_int16=tensors_of_layers(model, file, recipe.keep_int16, "keep_int16") if allow_int16 else (),
-        int16=options.scheme == "int16x8" and allow_int16,
-        dense_per_channel=dense_per_channel,
+        keep_int16=tensors_of_layers(model, file, recipe.keep_int16, "keep_int16") if abilities.int16 else (),
+        int16=options.scheme == "int16x8" and abilities.int16,
+        dense_per_channel=abilities.dense_per_channel,
     )
-    improved, notes = improve_weights(float_content, samples, plan_for(options), dense_per_channel=dense_per_channel)
-    calibration = _calibrated(improved, samples, options) if ranges is None else _fresh(ranges, improved, samples)
-    calibration = with_pixel_ranges(calibration, file, model)
-    result = quantize_calibrated(improved, calibration, options, limits)
-    if allow_int16 and result.engine == "litert" and not limits.int16:
+    settled = settle_masks(float_content, samples)
+    float_content, per_channel = settled.content, abilities.dense_per_channel
+    limits, edge_notes = _with_float_edges(float_content, samples, limits, abilities, options)
+    improved, notes = improve_weights(
+        float_content, samples, plan_for(options), dense_per_channel=per_channel, except_for=limits.keep_float
+    )
+    seen = _calibrated(improved, samples, options) if ranges is None else _fresh(ranges, improved, samples)
+    seen = with_pixel_ranges(seen, file, model)
+    spans = read_spans(settled, seen, samples)
+    calibration = clip_to_readers(file.main, seen, spans)
+    result = replace(quantize_calibrated(improved, calibration, options, limits), spans=spans)
+    if abilities.int16 and result.engine == "litert" and not limits.int16:
         result, limits = _with_wide_states(result, state_tensors(model, file), options, limits)
     if plan_for(options).search:
-        result = closest(model, float_content, result, samples, options, limits, ranges is None, allow_int16)
-    warnings = _warnings(float_content, calibration, samples, look_at_channels=options.quality != "fast")
-    if integer_io and path is not None:
-        warnings = (INDICES_WARNING, *warnings)
-    for line in warnings:
+        judged_on = asked.chosen_by or samples
+        result = closest(Choice(model, float_content, samples, judged_on, options, abilities), result, limits)
+    warnings = _warnings(float_content, seen, samples, look_at_channels=options.quality != "fast")
+    warnings = (INDICES_WARNING, *warnings) if integer_io and path is not None else warnings
+    for line in (*edge_notes, *warnings):
         remark(line, is_note=True)
-    return replace(result, notes=(*left_out, *notes, *result.notes, *warnings))
+    return replace(result, notes=(*left_out, *settled.notes, *edge_notes, *notes, *result.notes, *warnings))
+
+
+def _float_content(
+    model: FloatModel, samples: Samples, options: PostTraining, given: bytes | None, integer_io: bool
+) -> tuple[bytes, tuple[str, ...]]:
+    """The float .tflite to start from, and a note for each rewrite that was left out."""
+    left_out: tuple[str, ...] = ()
+    if given is None:
+        made = float_file(model, allow_select_ops=options.allow_select_ops, samples=samples)
+        given, left_out = made.content, tuple(item.note() for item in made.dropped)
+    if integer_io and any(operator.name == "CAST" for operator in read_tflite(given).main.operators):
+        given = indices_as_integers(given)
+    return given, left_out
+
+
+def _with_float_edges(
+    content: bytes,
+    samples: Samples,
+    limits: Limits,
+    abilities: Abilities,
+    options: PostTraining,
+) -> tuple[Limits, tuple[str, ...]]:
+    """The limits with float operators at either end, where 8 bits would lose what enters or leaves; and notes."""
+    file, head, tails = read_tflite(content), None, tuple[FloatTail, ...]()
+    if abilities.float_outputs and options.mixed_outputs == "float" and not limits.int16:
+        names = {index: name for signature in file.signatures[:1] for name, index in signature.outputs.items()}
+        tails = float_tails(content, samples, names)
+    if abilities.float_inputs and options.mixed_inputs == "float" and not limits.int16:
+        head = float_head(content, samples)
+    kept = (*(name for tail in tails for name in tail.tensors), *(() if head is None else head.tensors))
+    notes = (*(() if head is None else (head.note,)), *(tail.note for tail in tails))
+    return replace(limits, keep_float=(*limits.keep_float, *kept), tails=tails, head=head), notes
 
 
 def _with_wide_states(
@@ -172,7 +226,7 @@ def _calibrated(content: bytes, samples: Samples, options: PostTraining) -> Cali
 def _fresh(ranges: Calibration, content: bytes, samples: Samples) -> Calibration:
     """The ranges of an earlier run, refused where they were made for another model or other samples."""
     ranges.check_fresh(model_sha256=hashlib.sha256(content).hexdigest(), data_sha256=samples.sha256)
-    if samples.count is not None and samples.count != ranges.samples:
+    if samples.count is not None and ranges.samples not in (samples.count, held_apart(samples)[0].count):
         raise DataError(
             f"calibration: made with {ranges.samples} samples, but {samples.count} are to be used; calibrate again"
         )

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Limits"]
+from tfcompress.converters.litert.float_head import FloatHead
+from tfcompress.converters.litert.float_tail import FloatTail
+
+__all__ = ["Abilities", "Limits"]
 
 
 @dataclass(frozen=True)
@@ -14,6 +17,8 @@ class Limits:
     Attributes:
         integer_io: integer inputs and outputs; else float32 ones.
         keep_float: names of output tensors whose operators stay float.
+        tails: operators that stay in float before an output, which is given in float whatever `integer_io` says.
+        head: operators that stay in float behind the inputs, of which those that they read are float.
         keep_int16: names of output tensors whose operators compute with 16-bit activations.
         int16: 16-bit activations everywhere.
         dense_per_channel: one weight scale an output of FULLY_CONNECTED; runtimes older than 2024 know one in all only.
@@ -21,6 +26,25 @@ class Limits:
 
     integer_io: bool = True
     keep_float: tuple[str, ...] = ()
+    tails: tuple[FloatTail, ...] = ()
+    head: FloatHead | None = None
     keep_int16: tuple[str, ...] = ()
     int16: bool = False
     dense_per_channel: bool = True
+
+
+@dataclass(frozen=True)
+class Abilities:
+    """What the target of a quantized file can do.
+
+    Attributes:
+        dense_per_channel: False gives FULLY_CONNECTED one weight scale in all, which only `tflite_converter` can do.
+        int16: 16-bit activations may be used where the recipe asks for them or `quality=best` finds them better.
+        float_inputs: an input whose features differ in scale may be float32, see `float_head`.
+        float_outputs: an output that joins parts of very different range may be float32, see `mixed_outputs`.
+    """
+
+    dense_per_channel: bool = True
+    int16: bool = True
+    float_inputs: bool = False
+    float_outputs: bool = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,9 +21,20 @@ from tfcompress.graphs.tflite.quantization import to_real, to_stored
 from tfcompress.native_output import silenced
 from tfcompress.recipe import PostTraining
 
-__all__ = ["QualityPlan", "few_enough", "improve_weights", "output_error", "plan_for", "tail_tensors"]
+__all__ = [
+    "QualityPlan",
+    "few_enough",
+    "held_apart",
+    "improve_weights",
+    "output_error",
+    "plan_for",
+    "tail_tensors",
+    "tied_share",
+]
 
 COMPARED_SAMPLES = 256
+HELD_APART = 4  # every fourth sample
+LEAST_TO_SPLIT = 64
 TAIL_SHARE = 0.1  # of all activations: what may become 16 bit
 
 
@@ -66,7 +78,12 @@ def plan_for(options: PostTraining) -> QualityPlan:
 
 
 def improve_weights(
-    content: bytes, samples: Samples, plan: QualityPlan, *, dense_per_channel: bool = True
+    content: bytes,
+    samples: Samples,
+    plan: QualityPlan,
+    *,
+    dense_per_channel: bool = True,
+    except_for: Collection[str] = (),
 ) -> tuple[bytes, tuple[str, ...]]:
     """The float .tflite with weights and biases that quantize better, and one note for each thing done.
 
@@ -75,20 +92,22 @@ def improve_weights(
         samples: representative inputs; no labels are used.
         plan: what to do.
         dense_per_channel: FULLY_CONNECTED will get one weight scale an output, not one in all.
+        except_for: output tensors of operators that stay float, whose weights are not rounded.
 
     Raises:
         ConversionError: LiteRT cannot run the model.
     """
+    kept = tuple(sorted(set(except_for)))
     return remembered(
         tuple[bytes, tuple[str, ...]],
         "improved weights",
-        (content, samples.identity, plan, dense_per_channel),
-        lambda: _improved(content, samples, plan, dense_per_channel),
+        (content, samples.identity, plan, dense_per_channel, kept),
+        lambda: _improved(content, samples, plan, dense_per_channel, kept),
     )
 
 
 def _improved(
-    content: bytes, samples: Samples, plan: QualityPlan, dense_per_channel: bool
+    content: bytes, samples: Samples, plan: QualityPlan, dense_per_channel: bool, kept: tuple[str, ...]
 ) -> tuple[bytes, tuple[str, ...]]:
     model, notes = ModelEditor.read(content), []
     graph = read_tflite(content).main
@@ -98,7 +117,7 @@ def _improved(
         notes.append(f"cross-layer equalization of {pairs} pairs of layers")
         content = model.to_bytes()
         graph = read_tflite(content).main
-    layers = weighted_layers(graph)
+    layers = [layer for layer in weighted_layers(graph) if graph.tensors[layer.operator.outputs[0]].name not in kept]
     if not layers or not (plan.adaptive_rounding or plan.bias_correction):
         return content, tuple(notes)
     moments = collect_moments(content, layers, samples, second=plan.adaptive_rounding)
@@ -176,6 +195,51 @@ def output_error(float_content: bytes, content: bytes, samples: Samples) -> floa
             wrong += float(np.sum((value - truth) ** 2)) * scale
             power += float(np.sum(truth**2)) * scale
     return wrong / max(power, 1e-30)
+
+
+def tied_share(float_content: bytes, content: bytes, samples: Samples) -> float:
+    """Share of the samples whose best two values of an output are equal in the quantized file alone.
+
+    Args:
+        float_content: the float .tflite.
+        content: a quantized .tflite of the same model.
+        samples: the first `COMPARED_SAMPLES` are used.
+
+    Returns:
+        0.0 for a file that LiteRT cannot run, and for outputs that are no row of at least two values.
+    """
+    runner = ActivationRunner(float_content)
+    interpreter = new_interpreter(content, allocate=False)
+    tied = rows = 0
+    for _ in runner.over(samples.take(COMPARED_SAMPLES)):
+        inputs = [runner.value(index).copy() for index in runner.graph.inputs]
+        wanted = [runner.value(index).copy() for index in runner.graph.outputs]
+        try:
+            found = _run(interpreter, inputs)
+        except RuntimeError:  # LiteRT has no other
+            return 0.0
+        for value, truth in zip(found, wanted, strict=True):
+            if truth.ndim == 2 and truth.shape[1] > 1:
+                tied += int((_best_are_equal(value) & ~_best_are_equal(truth)).sum())
+                rows += len(truth)
+    return tied / rows if rows else 0.0
+
+
+def _best_are_equal(values: np.ndarray) -> np.ndarray:
+    best = np.sort(values, axis=1)[:, -2:]
+    return np.asarray(best[:, 0] == best[:, 1])
+
+
+def held_apart(samples: Samples) -> tuple[Samples, Samples]:
+    """(samples to fit ranges and weights to, samples to choose by): every fourth is held apart for the choice.
+
+    Few samples, or ones that cannot be picked from, serve for both.
+    """
+    if samples.count is None or samples.count < LEAST_TO_SPLIT:
+        return samples, samples
+    known = list(range(samples.count) if samples.indices is None else samples.indices)[: samples.count]
+    chosen = known[HELD_APART - 1 :: HELD_APART]
+    return samples.select(sorted(set(known) - set(chosen))), samples.select(chosen)
 
 
 def _run(interpreter: Interpreter, inputs: list[np.ndarray]) -> list[np.ndarray]:

@@ -3,73 +3,120 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from tfcompress.calibration import ChannelRanges, calibrate, observe, outlier_tensors
 from tfcompress.calibration.estimators import EstimatorName
+from tfcompress.calibration.readers import clip_to_readers
 from tfcompress.converters.litert.bit_widths import ENOUGH_DB, LayerBits, layer_bits
 from tfcompress.converters.litert.engines import Int8Model, quantize_calibrated, with_wider_activations
-from tfcompress.converters.litert.limits import Limits
-from tfcompress.converters.litert.quality import few_enough, output_error, tail_tensors
+from tfcompress.converters.litert.float_tail import FloatTail
+from tfcompress.converters.litert.limits import Abilities, Limits
+from tfcompress.converters.litert.quality import few_enough, output_error, tail_tensors, tied_share
 from tfcompress.data import Samples
 from tfcompress.graphs.tflite import Subgraph, read_tflite
 from tfcompress.model import FloatModel
 from tfcompress.recipe import PostTraining
 
-__all__ = ["closest"]
+__all__ = ["Choice", "closest"]
 
 SEARCHED_ESTIMATORS: tuple[EstimatorName, ...] = ("percentile", "mse")
+TIED = 0.02  # share of samples whose best two answers 8 bits make equal
 WORTH = 0.95  # of the error: 16-bit activations are slower, so they have to take more than this away
 
 
-def closest(
-    model: FloatModel,
-    float_content: bytes,
-    first: Int8Model,
-    samples: Samples,
-    options: PostTraining,
-    limits: Limits,
-    other_estimators: bool,
-    allow_int16: bool,
-) -> Int8Model:
-    """The candidate whose outputs are closest to the float model's on the calibration data.
+@dataclass(frozen=True)
+class Choice:
+    """What candidates are made of, and judged by.
 
-    Args:
+    Attributes:
         model: what is quantized; names the layers.
         float_content: its float .tflite, before its weights were improved.
-        first: the first candidate.
-        samples: representative inputs; no labels are used.
-        options: with which `first` was made.
-        limits: what the result has to look like.
-        other_estimators: try `SEARCHED_ESTIMATORS` too.
-        allow_int16: try 16-bit activations where 8 bits are likely to lose most.
+        samples: representative inputs, which ranges are made from; no labels are used.
+        judged_on: representative inputs that candidates are compared on.
+        options: with which the first candidate was made.
+        abilities: of the target.
     """
-    content = first.float_content or float_content
-    names = [name for name in SEARCHED_ESTIMATORS if name != options.estimator and other_estimators]
+
+    model: FloatModel
+    float_content: bytes
+    samples: Samples
+    judged_on: Samples
+    options: PostTraining
+    abilities: Abilities
+
+    def error(self, candidate: Int8Model) -> float:
+        """Of its outputs."""
+        return output_error(self.float_content, candidate.content, self.judged_on)
+
+
+def closest(choice: Choice, first: Int8Model, limits: Limits) -> Int8Model:
+    """The candidate whose outputs are closest to the float model's.
+
+    Args:
+        choice: what candidates are made of.
+        first: the first candidate.
+        limits: what the result has to look like.
+    """
+    options, samples = choice.options, choice.samples
+    content = first.float_content or choice.float_content
+    names = [name for name in SEARCHED_ESTIMATORS if name != options.estimator]
     candidates = [
         first,
-        *(_with_estimator(content, samples, replace(options, estimator=name), limits) for name in names),
+        *(_with_estimator(first, samples, replace(options, estimator=name), limits) for name in names),
     ]
-    errors = [output_error(float_content, candidate.content, samples) for candidate in candidates]
+    errors = [choice.error(one) for one in candidates]
     best, error = min(zip(candidates, errors, strict=True), key=lambda pair: pair[1])
     notes = list(first.notes)
     notes += [f"estimator {best.calibration.estimator}: the closest of {len(candidates)}"] if best.calibration else []
-    rows = layer_bits(model, content, samples)
+    rows = layer_bits(choice.model, content, samples)
     notes += _poor_weights(rows)
-    if allow_int16 and best.engine == "litert" and not limits.int16:
+    if choice.abilities.int16 and best.engine == "litert" and not limits.int16:
         for tensors, what in _nominations(content, rows, samples):
             wide = replace(limits, keep_int16=tuple(dict.fromkeys((*limits.keep_int16, *tensors))))
             wider = with_wider_activations(best, options, wide)
-            wider_error = error if wider is None else output_error(float_content, wider.content, samples)
-            if wider is not None and wider_error < WORTH * error:
-                best, error, limits = wider, wider_error, wide
+            found = error if wider is None else choice.error(wider)
+            if wider is not None and found < WORTH * error:
+                best, error, limits = wider, found, wide
                 notes.append(f"16-bit activations in {what}")
-    return replace(best, notes=tuple(notes), bit_widths=rows)
+    best, more = _without_ties(choice, best, error, limits)
+    return replace(best, notes=(*notes, *more), bit_widths=rows)
 
 
-def _with_estimator(content: bytes, samples: Samples, options: PostTraining, limits: Limits) -> Int8Model:
+def _without_ties(choice: Choice, best: Int8Model, error: float, limits: Limits) -> tuple[Int8Model, tuple[str, ...]]:
+    """The candidate with its last softmax or sigmoid in float, where its 8 bits leave answers equal."""
+    content = best.float_content
+    tails = _last_shares(read_tflite(content).main, limits) if content is not None else ()
+    if not tails or content is None or best.calibration is None or not choice.abilities.float_outputs:
+        return best, ()
+    tied = tied_share(choice.float_content, best.content, choice.judged_on)
+    if tied <= TIED:
+        return best, ()
+    kept = (*limits.keep_float, *(tail.output for tail in tails))
+    wanted = replace(limits, tails=(*limits.tails, *tails), keep_float=kept)
+    made = replace(quantize_calibrated(content, best.calibration, choice.options, wanted), spans=best.spans)
+    if choice.error(made) >= error:
+        return best, ()
+    return made, (f"outputs are float32: 8 bits left the best two answers of {100 * tied:.0f} % of the samples equal",)
+
+
+def _last_shares(graph: Subgraph, limits: Limits) -> tuple[FloatTail, ...]:
+    producers = {index: graph.producer(index) for index in graph.outputs}
+    known = {tail.output for tail in limits.tails}
+    names = [
+        graph.tensors[index].name
+        for index, op in producers.items()
+        if op is not None and op.name in ("SOFTMAX", "LOGISTIC")
+    ]
+    return tuple(FloatTail(name, (name,), "") for name in names if name not in known)
+
+
+def _with_estimator(first: Int8Model, samples: Samples, options: PostTraining, limits: Limits) -> Int8Model:
+    content = first.float_content
+    assert content is not None, "a quantization-aware model has nothing to search"
     ranges = calibrate(content, samples, estimator=options.estimator, percentile=options.percentile, hash_data=False)
-    return quantize_calibrated(content, ranges, options, limits)
+    ranges = clip_to_readers(read_tflite(content).main, ranges, first.spans)
+    return replace(quantize_calibrated(content, ranges, options, limits), spans=first.spans)
 
 
 def _nominations(content: bytes, rows: tuple[LayerBits, ...], samples: Samples) -> list[tuple[tuple[str, ...], str]]:

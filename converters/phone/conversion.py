@@ -12,6 +12,7 @@ from tfcompress.converters.litert import converter_engine, schemes
 from tfcompress.converters.litert.facts import describe
 from tfcompress.converters.litert.float_tflite import float_file
 from tfcompress.converters.litert.int8 import quantize_int8
+from tfcompress.converters.litert.limits import Abilities
 from tfcompress.converters.litert.metadata import with_metadata
 from tfcompress.data import Samples
 from tfcompress.data.fixed_sizes import with_fixed_sizes
@@ -64,7 +65,14 @@ def _calibrated(model: FloatModel, calibration: Samples | None, recipe: Recipe) 
     """Integers that compute: weights and activations."""
     options = recipe.post_training
     ranges = None if options.calibration_ranges is None else Calibration.load(options.calibration_ranges)
-    result = quantize_int8(model, calibration, recipe, integer_io=options.scheme != "int8_float_io", ranges=ranges)
+    result = quantize_int8(
+        model,
+        calibration,
+        recipe,
+        integer_io=options.scheme != "int8_float_io",
+        abilities=Abilities(float_inputs=True, float_outputs=True),
+        ranges=ranges,
+    )
     facts: dict[str, object] = {"engine": {"name": result.engine, "reason": result.reason}}
     if result.bit_widths:
         facts["bit_widths"] = [row.to_json() for row in result.bit_widths]

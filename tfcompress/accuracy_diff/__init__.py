@@ -5,7 +5,7 @@ comparison = compare(reference, {"phone": runner_for("model.tflite")}, samples)
 comparison.candidates["phone"].gate.reason
 """
 
-from tfcompress.accuracy_diff.causes import Cause, Suggestion, suggest, try_suggestions
+from tfcompress.accuracy_diff.causes import Cause, Suggestion, ladder, suggest, try_suggestions
 from tfcompress.accuracy_diff.comparison import CandidateResult, Comparison, ReferenceResult
 from tfcompress.accuracy_diff.gate import Gate
 from tfcompress.accuracy_diff.harness import compare
@@ -23,6 +23,7 @@ __all__ = [
     "Runner",
     "Suggestion",
     "compare",
+    "ladder",
     "runner_for",
     "suggest",
     "try_suggestions",

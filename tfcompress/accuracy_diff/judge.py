@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tfcompress.accuracy_diff.additive import Statistics, added, as_tree, from_tree, total
+from tfcompress.accuracy_diff.channel_error import channel_rows, destroyed_channel, quiet_sqnr_db
 from tfcompress.accuracy_diff.flips import Flip, FlipKeeper
 from tfcompress.accuracy_diff.gate import Gate, judge_drop, judge_unlabelled
 from tfcompress.accuracy_diff.keras_metrics import KerasMetrics
@@ -27,6 +28,7 @@ from tfcompress.accuracy_diff.tasks.classification import argmax_answers
 __all__ = ["Confusion", "OutputJudge"]
 
 Confusion = tuple[tuple[int, ...], ...]
+ANSWERING = ("binary", "classification", "multi_label", "segmentation", "sequence")
 GROUPS = 20  # parts of the data that the jackknife leaves out one at a time
 
 
@@ -147,6 +149,8 @@ class OutputJudge:
             "lost": table.lost if table else None,
             "gained": table.gained if table else None,
             **signal_metrics(signal),
+            "quiet_sqnr_db": quiet_sqnr_db(signal),
+            "channels": channel_rows(signal),
             "not_finite": int(signal["not_finite"]),
             "constant_output": is_constant(signal),
             **(self._galleries[model].figures() if model in self._galleries else {}),
@@ -160,11 +164,19 @@ class OutputJudge:
             return Gate("failed", f"output {self.name!r} is NaN or infinite on {broken} of {samples} samples", limit)
         if is_constant(signal) and not _reference_constant(signal):
             return Gate("failed", f"output {self.name!r} is the same for all {samples} samples", limit)
+        lost = None if self._has_answers else destroyed_channel(signal)
+        if lost is not None:
+            return Gate("failed", f"output {self.name!r}: {lost}", limit)
         drop = self._drop(model)
         if drop is None and not self.labelled:
             return judge_unlabelled(self._agreement(model), self._disagreement_interval(model), limit, samples=samples)
         needed = self._samples_needed(model, drop, limit)
         return judge_drop(drop, self._interval(model), limit, metric=self.task.score, samples=samples, needed=needed)
+
+    @property
+    def _has_answers(self) -> bool:
+        """Whether the labels judge the answers, so that a column that decides none of them may be lost."""
+        return self.labelled and self.task.name in ANSWERING
 
     def flips(self, model: str) -> tuple[int, tuple[Flip, ...]]:
         """Number of samples with different answers, and the most telling of them."""

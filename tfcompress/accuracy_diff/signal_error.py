@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from tfcompress.accuracy_diff.channel_error import channel_statistics, sample_statistics
+
 __all__ = ["is_constant", "signal_metrics", "signal_statistics", "sqnr_db"]
 
 LARGEST_SQNR_DB = 200.0  # beyond float32's own resolution: reported for identical outputs, as infinity is not JSON
@@ -23,7 +25,7 @@ def signal_statistics(reference: np.ndarray, candidate: np.ndarray) -> dict[str,
         Sums over the samples whose values are finite in both (`largest_*`, `lowest` and `highest` are extremes), with
         the number of the others under `not_finite`.
     """
-    rows = len(reference)
+    rows, shape = len(reference), reference.shape[1:]
     ref = reference.reshape(rows, -1).astype(np.float64)
     cand = candidate.reshape(rows, -1).astype(np.float64)
     not_finite = ~np.isfinite(cand).all(axis=1)
@@ -47,6 +49,8 @@ def signal_statistics(reference: np.ndarray, candidate: np.ndarray) -> dict[str,
         "highest": cand.max(axis=0, initial=-np.inf),
         "reference_lowest": ref.min(axis=0, initial=np.inf),
         "reference_highest": ref.max(axis=0, initial=-np.inf),
+        **channel_statistics(ref.reshape(-1, *shape), cand.reshape(-1, *shape)),
+        **sample_statistics(ref_power, np.square(error).sum(axis=1)),
     }
 
 

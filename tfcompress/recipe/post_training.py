@@ -29,6 +29,18 @@ class PostTraining(Section):
     engine: Literal["auto", "litert", "tflite_converter"] = option(
         "auto", flag="engine", help="which quantizer runs; auto chooses one per model and reports why"
     )
+    mixed_inputs: Literal["float", "one_scale"] = option(
+        "float",
+        flag="mixed_inputs",
+        help="what becomes of an input whose features differ so much in scale that 8 bits lose the small ones: float "
+        "makes it float32 and computes the first operators in float, one_scale gives it integers of one scale",
+    )
+    mixed_outputs: Literal["float", "one_scale"] = option(
+        "float",
+        flag="mixed_outputs",
+        help="what becomes of an output that joins parts of very different range, such as boxes and scores: float "
+        "keeps a scale for each part and gives the output as float32, one_scale gives it as integers of one scale",
+    )
     estimator: Literal["min_max", "moving_average", "percentile", "entropy", "mse"] = option(
         "min_max", flag="estimator", help="how an activation range is estimated from calibration data"
     )

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from tfcompress.report import figures
 from tfcompress.report.schema import (
     ConfigurationMapping,
+    Diff,
     Latency,
     LatencyForecast,
     NextStep,
@@ -154,6 +155,8 @@ def _details(section: TargetSection) -> dict[str, str]:
         "packed": figures.size(section.packed_bytes),
         "latency on this CPU, median": figures.milliseconds(latency.median),
         "latency on this CPU, 90th percentile": figures.milliseconds(latency.p90),
+        "worst column of an output": _worst_column(diff),
+        "SQNR that 95 % of the samples reach (dB)": figures.value(diff.quiet_sqnr_db),
         "largest error of an output": figures.value(diff.max_abs_error),
         "cosine to the float outputs": figures.value(diff.cosine),
         "KL divergence (nats)": figures.value(diff.kl_divergence),
@@ -162,6 +165,13 @@ def _details(section: TargetSection) -> dict[str, str]:
         "right answers gained": figures.value(diff.gained),
         **{row.label: row.value for row in section.rows if not row.summary},
     }
+
+
+def _worst_column(diff: Diff) -> str:
+    if not diff.channels or diff.channels[0].sqnr_db is None:
+        return figures.UNKNOWN
+    worst = diff.channels[0]
+    return f"{worst.sqnr_db:.1f} dB (column {worst.channel}, {worst.low:.3g} to {worst.high:.3g})"
 
 
 def _svg_address(svg: str | None) -> str | None:

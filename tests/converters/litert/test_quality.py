@@ -12,7 +12,7 @@ from tests.converters.litert.models import converted, images, run, samples_for, 
 from tfcompress.calibration import Range
 from tfcompress.converters.litert import litert_engine, quantize_int8, to_float_tflite
 from tfcompress.converters.litert.limits import Limits
-from tfcompress.converters.litert.quality import output_error
+from tfcompress.converters.litert.quality import held_apart, output_error, tied_share
 from tfcompress.recipe import PostTraining, Recipe
 
 
@@ -51,3 +51,30 @@ def test_a_channel_that_is_all_but_dead_is_left_out_of_equalization(tmp_path: Pa
     unseen = {"image": images(8, seed=1)}
     found = run(artifact.runnable.read_bytes(), unseen)["scores"]
     assert np.abs(found - model.predict(unseen)["scores"]).max() < 0.03
+
+
+def test_best_is_never_further_from_float_than_balanced_on_samples_held_apart() -> None:
+    model = small_cnn()
+    samples, content = samples_for(model, images(128)), to_float_tflite(model)
+    fit, chosen_by = held_apart(samples)
+    assert (fit.count, chosen_by.count) == (96, 32)
+    made = {
+        quality: quantize_int8(model, data, Recipe(post_training=PostTraining(quality=quality)))
+        for quality, data in (("best", samples), ("balanced", fit))
+    }
+    errors = {quality: output_error(content, result.content, chosen_by) for quality, result in made.items()}
+    assert errors["best"] <= errors["balanced"]
+
+
+def test_few_samples_serve_for_both() -> None:
+    samples = samples_for(small_cnn(), images(20))
+    assert held_apart(samples) == (samples, samples)
+
+
+def test_answers_that_8_bits_make_equal_are_counted() -> None:
+    model = small_cnn()
+    layer = model.keras_model.get_layer("scores")
+    layer.set_weights([weights / 1000 for weights in layer.get_weights()])
+    samples, content = samples_for(model, images(40)), to_float_tflite(model)
+    assert tied_share(content, content, samples) == 0.0
+    assert tied_share(content, quantize_int8(model, samples, Recipe()).content, samples) > 0.3

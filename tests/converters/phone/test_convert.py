@@ -10,6 +10,7 @@ import pytest
 
 from tests.converters.litert.models import converted, images, layers, run, samples_for, small_cnn
 from tfcompress.converters.litert import quantize_int8, to_float_tflite
+from tfcompress.converters.litert.limits import Abilities
 from tfcompress.errors import DataError, RecipeError
 from tfcompress.graphs.tflite import read_tflite
 from tfcompress.load import float_model_from_keras
@@ -178,7 +179,7 @@ def test_the_state_of_an_lstm_has_16_bits_and_does_not_drift() -> None:
     wanted = model.predict({"x": series[:16]})["y"]
 
     def error_of(allow_int16: bool) -> float:
-        result = quantize_int8(model, samples_for(model, series), Recipe(), allow_int16=allow_int16)
+        result = quantize_int8(model, samples_for(model, series), Recipe(), abilities=Abilities(int16=allow_int16))
         dtypes = {tensor.dtype for tensor in read_tflite(result.content).main.tensors if tensor.data is None}
         assert ("int16" in dtypes) == allow_int16
         assert any("16-bit states" in note for note in result.notes) == allow_int16

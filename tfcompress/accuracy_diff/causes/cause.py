@@ -9,8 +9,11 @@ __all__ = ["Cause", "CauseKind"]
 
 CauseKind = Literal[
     "batch_norm",
+    "class_order",
     "clusters_lost",
     "dead_activation",
+    "mask_in_range",
+    "mixed_ranges",
     "needs_more_bits",
     "per_tensor_weights",
     "pooling_rescaled",
@@ -20,7 +23,10 @@ CauseKind = Literal[
     "softmax_tail",
     "sparsity_lost",
     "too_few_calibration_samples",
+    "training_mode",
     "unequal_ranges",
+    "unscaled_features",
+    "weights_differ",
 ]
 
 _REPAIRS: dict[CauseKind, str] = {
@@ -30,6 +36,9 @@ _REPAIRS: dict[CauseKind, str] = {
         "and where it trains a clustering section with clusters={advice}"
     ),
     "dead_activation": "keep the layer in float: keep_float={layers} in the recipe",
+    "class_order": "convert the float model itself again, or give the classes in the file's order: --labels=FILE",
+    "mask_in_range": "convert again, which keeps masks out of the ranges: tfcompress convert, --estimator=min_max",
+    "mixed_ranges": "give each part of the output a scale of its own: --mixed_outputs=float",
     "needs_more_bits": "give the layer 16-bit activations: keep_int16={layers} in the recipe",
     "per_tensor_weights": "quantize weights per channel: --engine=litert",
     "pooling_rescaled": "quantize with an engine that keeps a pooling layer's scale: --engine=litert",
@@ -42,6 +51,9 @@ _REPAIRS: dict[CauseKind, str] = {
         "and where it trains clustering.preserve_sparsity and a pruning section with sparsity={advice}"
     ),
     "too_few_calibration_samples": "calibrate on more, and more varied, data: four times the --calibration_samples",
+    "training_mode": "convert the model in inference mode: tfcompress convert does, from the Keras model",
+    "unscaled_features": "scale the features in float: --mixed_inputs=float",
+    "weights_differ": "convert the float model that it is compared with: tfcompress convert",
     "unequal_ranges": "give the layer 16-bit activations: keep_int16={layers} in the recipe",
 }
 
@@ -56,6 +68,9 @@ class Cause:
         text: one line with the figures that gave it away.
         advice: a value for the repair that the figures point to, where there is one.
         layers: those to which the repair applies, where they are more than `layer`.
+        tried: what a trial of the repair gave: ``tried on 256 samples: drop 0.354 -> 0.024``; None where it was not
+            tried.
+        remedy: another repair, that a trial has shown to be enough where the cause's own was not.
     """
 
     kind: CauseKind
@@ -63,10 +78,14 @@ class Cause:
     text: str
     advice: str | None = None
     layers: tuple[str, ...] = ()
+    tried: str | None = None
+    remedy: str | None = None
 
     @property
     def repair(self) -> str:
         """One line: the flag or the recipe key to set."""
+        if self.remedy is not None:
+            return self.remedy
         names = ", ".join(self.repair_layers)
         advice = self.advice or "none, unit or signed_unit, whichever the model was trained with"
         return _REPAIRS[self.kind].format(layers=names, advice=advice)
@@ -78,4 +97,10 @@ class Cause:
 
     def to_json(self) -> dict[str, Any]:
         """The cause's row in report.json."""
-        return {"cause": self.kind, "layer": self.layer, "text": self.text, "repair": self.repair}
+        return {
+            "cause": self.kind,
+            "layer": self.layer,
+            "text": self.text,
+            "repair": self.repair,
+            "tried": self.tried,
+        }

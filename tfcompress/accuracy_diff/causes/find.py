@@ -10,6 +10,13 @@ from tfcompress.accuracy_diff.causes.cause import Cause
 from tfcompress.accuracy_diff.causes.evidence import FIXED_SCALE, SAME_SCALE, Evidence
 from tfcompress.accuracy_diff.causes.layer_causes import layer_causes
 from tfcompress.accuracy_diff.causes.model_causes import compression_causes, input_causes, output_causes
+from tfcompress.accuracy_diff.causes.whole_causes import (
+    class_order_cause,
+    export_causes,
+    mixed_range_causes,
+    scale_causes,
+    weight_causes,
+)
 from tfcompress.accuracy_diff.layers import LayerDiff
 from tfcompress.accuracy_diff.litert_runner import LiteRtRunner
 from tfcompress.accuracy_diff.matching import PROOF_SAMPLES, input_names
@@ -43,23 +50,38 @@ def find_causes(
     first = next(data.take(PROOF_SAMPLES).batches(PROOF_SAMPLES)).inputs
     names = input_names(candidate, first, reference=reference, where=data.name)
     fed = {index: names[info.name] for index, info in zip(candidate.input_indices, candidate.inputs, strict=True)}
-    at_input = list(input_causes(evidence, data, fed))
+    lost = _lost(evidence, original)
+    owners = {layer for cause in lost for layer in (cause.layer, *cause.repair_layers)}
+    order = tuple(class_order_cause(reference, candidate, data, names))
+    others = () if order else tuple(cause for cause in weight_causes(evidence) if cause.layer not in owners)
+    made_of = (*export_causes(evidence), *order, *others)
+    if made_of:  # it is another function, whatever its ranges
+        return made_of
+    at_input = list(input_causes(evidence, data, fed)) or list(scale_causes(evidence, reference, data, fed))
     if at_input:  # every layer behind it sees values that its range was not made for
         return tuple(at_input)
+    at_output = tuple(mixed_range_causes(evidence, reference, candidate, data, names))
+    if at_output:
+        return at_output
     by_layer = list(layer_causes(evidence))
     norms = tuple(cause for cause in by_layer if cause.kind == "batch_norm")
     if norms:  # the ranges behind it were calibrated on other values
         return norms
+    changed = {cause.layer for cause in lost}  # their weights are not the float model's: no bits would help
+    causes = [cause for cause in _one_for_many(evidence, by_layer) if cause.layer not in changed]
+    if not causes and not lost:  # equal outputs may come from a fault before them
+        causes = list(output_causes(evidence, reference, candidate, data, names))
+    return (*causes, *lost)
+
+
+def _lost(evidence: Evidence, original: Any) -> list[Cause]:
+    """Zeros and clusters that the artifact has lost, of the float model and of the one before fine-tuning."""
     lost = list(compression_causes(evidence))
     if original is not None and original is not evidence.keras_model:
         already = {(cause.kind, cause.layer) for cause in lost}
         before = compression_causes(dataclasses.replace(evidence, keras_model=original))
         lost += [cause for cause in before if (cause.kind, cause.layer) not in already]
-    others = {cause.layer for cause in lost}  # their weights are not the float model's: no bits would help
-    causes = [cause for cause in _one_for_many(evidence, by_layer) if cause.layer not in others]
-    if not causes and not lost:  # equal outputs may come from a fault before them
-        causes = list(output_causes(evidence, reference, candidate, data, names))
-    return (*causes, *lost)
+    return lost
 
 
 def _one_for_many(evidence: Evidence, causes: list[Cause]) -> list[Cause]:

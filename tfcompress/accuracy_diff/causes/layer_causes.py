@@ -16,12 +16,14 @@ __all__ = ["layer_causes"]
 POOR_DB = 22.0
 VERY_POOR_DB = 13.0
 LOST_CHANNEL_DB = 12.0
+MASK = -64.0  # no trained network's own score
 SATURATED = 0.002  # share of values outside the range
 BULK_TOO_SMALL = 0.2  # share of the range that the middle 99.8 % of the values take up
 UNEQUAL = 16.0  # ratio of two ranges
 AFFINE = 0.95  # share of an error that a scale and a shift of each channel explain
 POOLING = frozenset({"AVERAGE_POOL_2D", "MAX_POOL_2D"})
 SQUASHING = frozenset({"LOGISTIC", "SOFTMAX"})
+MASKING = frozenset({"ADD", "MINIMUM", "MUL", "QUANTIZE", "RESHAPE", "SELECT", "SELECT_V2", "SUB", "TRANSPOSE"})
 JOINING = frozenset({"ADD", "CONCATENATION", "SUB"})
 
 
@@ -57,13 +59,22 @@ def _cause(evidence: Evidence, row: Row) -> Cause | None:
 
 def _made_good(evidence: Evidence, row: Row) -> bool:
     """Whether only a softmax or sigmoid reads it, and gives what it should: logits far below the largest may clip."""
-    readers = list(evidence.graph.consumers(row.diff.tensor or 0))
-    results = [evidence.by_tensor.get(reader.outputs[0]) for reader in readers if reader.name in SQUASHING]
-    return (
-        bool(readers)
-        and len(results) == len(readers)
-        and all(result is not None and (result.diff.sqnr_db or 0.0) > POOR_DB for result in results)
-    )
+    squashed = _squashed(evidence, row.diff.tensor or 0)
+    results = [evidence.by_tensor.get(index) for index in squashed]
+    return bool(results) and all(result is not None and (result.diff.sqnr_db or 0.0) > POOR_DB for result in results)
+
+
+def _squashed(evidence: Evidence, tensor: int) -> list[int]:
+    """What softmax and sigmoid make of a tensor, also behind a mask; empty where anything else reads it."""
+    found: list[int] = []
+    for reader in evidence.graph.consumers(tensor):
+        if reader.name in SQUASHING:
+            found.append(reader.outputs[0])
+        elif reader.name in MASKING and (behind := _squashed(evidence, reader.outputs[0])):
+            found += behind
+        else:
+            return []
+    return found
 
 
 def _dead(evidence: Evidence, row: Row) -> Cause | None:
@@ -149,6 +160,9 @@ def _too_wide(evidence: Evidence, row: Row) -> Cause | None:
     if row.diff.range is None or used is None or used > BULK_TOO_SMALL or not free or not row.own_below(POOR_DB):
         return None
     low, high = row.diff.range
+    if low < MASK and _squashed(evidence, row.diff.tensor or 0):
+        text = f"its range {low:.3g} to {high:.3g} holds a mask, and the scores take up {100 * used:.2g} % of it"
+        return Cause("mask_in_range", row.layer, text)
     text = f"99.8 % of its values take up {100 * used:.2g} % of its range {low:.3g} to {high:.3g}"
     return Cause("range_too_wide", row.layer, text)
 

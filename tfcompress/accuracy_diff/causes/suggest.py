@@ -13,6 +13,8 @@ from tfcompress.recipe import Clustering, PostTraining, Pruning, Recipe
 
 __all__ = ["Suggestion", "Trial", "suggest", "try_suggestions"]
 
+# What is wrong with a file that was made of something else is right in one made of the model itself.
+MADE_ANEW = ("class_order", "mask_in_range", "training_mode", "weights_differ")
 MORE_SAMPLES = (4, 16)  # times as many as before: ranges grow with the logarithm of the number
 
 
@@ -134,6 +136,9 @@ def _changed(kind: str, recipe: Recipe) -> Recipe | None:
         "range_too_wide": dataclasses.replace(recipe.post_training, estimator="mse"),
         "per_tensor_weights": dataclasses.replace(recipe.post_training, engine="litert"),
         "pooling_rescaled": dataclasses.replace(recipe.post_training, engine="litert"),
+        "unscaled_features": dataclasses.replace(recipe.post_training, mixed_inputs="float"),
+        "mixed_ranges": dataclasses.replace(recipe.post_training, mixed_outputs="float"),
+        **dict.fromkeys(MADE_ANEW, recipe.post_training),
     }
     if kind in changes:
         return dataclasses.replace(recipe, post_training=changes[kind])

@@ -1,4 +1,7 @@
-"""The stage that repairs: the same stages with another recipe, for each artifact that lost too much."""
+"""The stage that repairs: the same stages with another recipe, for each artifact that lost too much.
+
+Without --suggest the repairs are tried on a few samples all the same, so that what is printed is known to help.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tfcompress import console
-from tfcompress.accuracy_diff import CandidateResult, Gate, Suggestion, suggest, try_suggestions
+from tfcompress.accuracy_diff import CandidateResult, Gate, Suggestion, ladder, suggest, try_suggestions
 from tfcompress.converters import Artifact
 from tfcompress.data import Samples
 from tfcompress.data.preprocess import preprocess_for
@@ -18,8 +21,10 @@ from tfcompress.job.stages.comparing import DIFF
 from tfcompress.job.stages.converting import CONVERT
 from tfcompress.job.stages.structure import STRUCTURE
 from tfcompress.job.stages.training import TRAINING
+from tfcompress.job.stages.trying import with_tried_causes
 from tfcompress.job.state import State
 from tfcompress.layer_names import all_layers
+from tfcompress.remarks import optional
 
 __all__ = ["REPAIR"]
 
@@ -31,12 +36,27 @@ _AGAIN = (CONVERT, DIFF)
 def _run(state: State, parts: Sequence[str]) -> State:
     """Replace each artifact that failed the gate or lost zeros or clusters, where a repair is found."""
     del parts
-    if not state.options.suggest or state.data_sets.calibration is None:
+    if state.data_sets.calibration is None:
         return state
     for name, result in state.results.items():
-        if not _is_good(result):
+        if state.options.suggest and not _is_good(result):
             state = _repaired(state, name, result)
+        elif result.gate.failed:
+            with optional(f"{name}: the trial of what may repair it"):
+                own, rungs = _suggestions(state, name, result)
+                state = with_tried_causes(state, name, own, rungs, lambda few, *how, name=name: _tried(few, name, *how))
     return state
+
+
+def _suggestions(
+    state: State, name: str, result: CandidateResult
+) -> tuple[tuple[Suggestion, ...], tuple[Suggestion, ...]]:
+    """What answers the causes, and what is tried where that is not enough."""
+    number, names = state.options.calibration_samples, _layer_names(state)
+    own = suggest(result.causes, state.recipe, calibration_samples=number, layer_names=names)
+    given = state.data_sets.train is not None and state.options.train is not None
+    rungs = ladder(state.recipe, result.layers, wide_activations=name == "phone", training_data=given)
+    return own, rungs
 
 
 def _is_good(result: CandidateResult) -> bool:
@@ -59,15 +79,11 @@ def _repaired(state: State, name: str, result: CandidateResult) -> State:
         last[:] = [tried]
         return tried.results[name].gate
 
-    suggestions = suggest(
-        result.causes,
-        state.recipe,
-        calibration_samples=state.options.calibration_samples,
-        layer_names=_layer_names(state),
-    )
-    trials = try_suggestions(suggestions, retry)
+    own, rungs = _suggestions(state, name, result)
+    trials = try_suggestions((*own, *rungs), retry)
     if last and _is_good(last[0].results[name]):
-        note = f"repaired: {'; '.join(trial.suggestion.flag for trial in trials)}"
+        done = trials[-1:] if trials[-1].suggestion in rungs else trials  # a rung changes the first recipe alone
+        note = f"repaired: {'; '.join(trial.suggestion.flag for trial in done)}"
         state = _with_artifact(state, name, last[0], note)
     shutil.rmtree(scratch, ignore_errors=True)
     return state

@@ -46,6 +46,23 @@ class Reference:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ChannelError:
+    """One column of an output.
+
+    Attributes:
+        channel: its place on the last axis.
+        sqnr_db: signal to quantization noise ratio, in dB; None for a column that is zero.
+        low: smallest float value.
+        high: largest float value.
+    """
+
+    channel: int
+    sqnr_db: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Diff:
     """How far an artifact is from the float model on the same samples.
 
@@ -58,6 +75,8 @@ class Diff:
         lost: right answers that the artifact has lost.
         gained: right answers that only the artifact has.
         sqnr_db: signal to quantization noise ratio of the output, in dB.
+        quiet_sqnr_db: what all but a twentieth of the samples reach, in whole dB: loud samples do not hide quiet ones.
+        channels: the columns of the output (last axis), the worst first, ten at most; empty for one without.
         cosine: mean over samples.
         kl_divergence: mean in nats; None where the outputs are no distributions.
         max_abs_error: the largest error of an output value.
@@ -76,6 +95,8 @@ class Diff:
     lost: int | None = None
     gained: int | None = None
     sqnr_db: float | None = None
+    quiet_sqnr_db: float | None = None
+    channels: tuple[ChannelError, ...] = ()
     cosine: float | None = None
     kl_divergence: float | None = None
     max_abs_error: float | None = None
@@ -139,6 +160,7 @@ class Cause:
         repair: one line: what to do.
         flag: for the command line or the recipe; None where no one flag does it.
         repaired: whether a repair was made for it and held; None where none was tried.
+        tried: what a trial of the repair on a few samples gave; None where it was not tried.
     """
 
     cause: str
@@ -147,6 +169,7 @@ class Cause:
     repair: str
     flag: str | None = None
     repaired: bool | None = None
+    tried: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

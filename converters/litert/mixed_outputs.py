@@ -1,0 +1,179 @@
+"""Outputs that are not one thing: boxes in pixels and scores below one, joined in one tensor with one 8-bit scale.
+
+Each part keeps what it has where the last operators, which only join and move, compute in float from integers that
+have a scale each.  They cost next to nothing, and the output keeps its name and its shape.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from tfcompress.calibration.activations import ActivationRunner
+from tfcompress.converters.litert.float_tail import FloatTail
+from tfcompress.data import Samples
+from tfcompress.graphs.tflite import Operator, Subgraph
+
+__all__ = ["float_tails"]
+
+ENOUGH_DB = 25.0  # of a column, as issue 11 asks
+UNLIKE = 16.0  # times: beside a part so much larger, a part is left with 16 of the 256 levels
+MOST_COLUMNS = 64  # of a tensor whose columns are things of their own; beyond, they are positions of a signal
+OBSERVED_SAMPLES = 100
+LONGEST = 24  # operators of a tail
+JOINING = frozenset({"CONCATENATION", "PACK", "RESHAPE", "TRANSPOSE", "EXPAND_DIMS", "SQUEEZE", "SLICE"})
+ELEMENTWISE = frozenset(
+    {"ADD", "SUB", "MUL", "DIV", "EXP", "LOGISTIC", "SOFTMAX", "TANH", "RELU", "RELU6", "MINIMUM", "MAXIMUM"}
+)
+WEIGHTED = frozenset({"FULLY_CONNECTED", "CONV_2D"})
+SHARES = frozenset({"LOGISTIC", "SOFTMAX"})
+
+
+class Columns:
+    """An observer of a tensor's columns (last axis): sums of squares, and how far each reaches."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.squares = self.sums = self.low = self.high = np.zeros(0)
+
+    def update(self, values: np.ndarray) -> None:
+        """Take in one batch."""
+        rows = values.reshape(-1, values.shape[-1] if values.ndim else 1).astype(np.float64)
+        low, high = rows.min(axis=0), rows.max(axis=0)
+        first = self.count == 0
+        self.low, self.high = (low, high) if first else (np.minimum(self.low, low), np.maximum(self.high, high))
+        squares, sums = np.square(rows).sum(axis=0), rows.sum(axis=0)
+        self.squares, self.sums = (squares, sums) if first else (self.squares + squares, self.sums + sums)
+        self.count += len(rows)
+
+    @property
+    def largest(self) -> np.ndarray:
+        """Largest magnitude of each column."""
+        return np.maximum(-self.low, self.high)
+
+    @property
+    def live(self) -> np.ndarray:
+        """Whether each column changes at all."""
+        return self.high > self.low
+
+    def kept_db(self, step: float) -> np.ndarray:
+        """Decibels that a step of rounding leaves each column (Bennett 1948: noise of step^2 / 12)."""
+        power = self.squares / max(1, self.count)
+        return 10 * np.log10(np.maximum(power, 1e-30) / (step**2 / 12))
+
+
+def float_tails(content: bytes, samples: Samples, names: Mapping[int, str]) -> tuple[FloatTail, ...]:
+    """Tails for the outputs whose parts would not survive one 8-bit scale; empty where all would.
+
+    Args:
+        content: the float .tflite.
+        samples: representative inputs; `OBSERVED_SAMPLES` of them are used.
+        names: {output tensor: its name for people}.
+    """
+    runner = ActivationRunner(content)
+    graph = runner.graph
+    reached = {output: _reached(graph, output) for output in graph.outputs if _may_be_mixed(graph, output)}
+    wanted = sorted({index for found in reached.values() for index in found})
+    if not wanted:
+        return ()
+    seen = {index: Columns() for index in wanted}
+    for _ in runner.over(samples.spread(OBSERVED_SAMPLES)):
+        for index, columns in seen.items():
+            columns.update(runner.value(index))
+    tails = []
+    for output in reached:
+        reason = _mixed(graph, output, seen)
+        if reason is not None:
+            tail = _tail(graph, output, seen)
+            note = f"output {names.get(output, graph.tensors[output].name)!r} is float32: {reason}"
+            tails.append(FloatTail(graph.tensors[output].name, tail, note))
+    return tuple(tails)
+
+
+def _may_be_mixed(graph: Subgraph, output: int) -> bool:
+    tensor, producer = graph.tensors[output], graph.producer(output)
+    columns = tensor.shape[-1] if len(tensor.shape) > 1 else 1
+    return tensor.dtype == "float32" and columns > 1 and producer is not None and producer.name not in SHARES
+
+
+def _reached(graph: Subgraph, output: int) -> tuple[int, ...]:
+    """The float tensors that a tail may end at: the output and what it is joined and computed of."""
+    found, waiting = {output: None}, [output]
+    while waiting and len(found) < LONGEST:
+        producer = graph.producer(waiting.pop(0))
+        if producer is not None and producer.name in JOINING | ELEMENTWISE:
+            inputs = _computed(graph, producer)
+            found.update(dict.fromkeys(inputs))
+            waiting += inputs
+    return tuple(found)
+
+
+def _computed(graph: Subgraph, operator: Operator) -> list[int]:
+    tensors = [graph.tensors[index] for index in operator.inputs if index >= 0]
+    return [tensor.index for tensor in tensors if tensor.data is None and tensor.dtype == "float32"]
+
+
+def _parts(graph: Subgraph, tensor: int, seen: Mapping[int, Columns]) -> list[int]:
+    """What a tensor was joined of."""
+    producer = graph.producer(tensor)
+    if producer is None or producer.name not in JOINING or tensor not in seen:
+        return [tensor]
+    return [part for index in _computed(graph, producer) for part in _parts(graph, index, seen)]
+
+
+def _mixed(graph: Subgraph, output: int, seen: Mapping[int, Columns]) -> str | None:
+    """Why one scale would not serve the parts of an output; None where it would."""
+    groups = [group for part in _parts(graph, output, seen) if part in seen for group in _groups(graph, part, seen)]
+    step = _step(graph, output, seen[output])
+    largest = max((float(size) for size, _ in groups), default=0.0)
+    kept = [(size, 10 * math.log10(max(power, 1e-30) / (step**2 / 12))) for size, power in groups]
+    lost = [(size, decibels) for size, decibels in kept if decibels < ENOUGH_DB and size * UNLIKE < largest]
+    if not lost:
+        return None
+    size, decibels = min(lost, key=lambda pair: pair[1])
+    return (
+        f"it joins values up to {largest:.3g} with values up to {size:.3g}, of which one 8-bit scale would keep "
+        f"{max(decibels, 0.0):.1f} dB; each part has a scale of its own, and what joins them computes in float"
+    )
+
+
+def _groups(graph: Subgraph, part: int, seen: Mapping[int, Columns]) -> list[tuple[float, float]]:
+    """(largest magnitude, mean square) of each thing in a part of an output."""
+    columns, producer = seen[part], graph.producer(part)
+    power = columns.squares / max(1, columns.count)
+    if (producer is not None and producer.name in SHARES) or len(power) > MOST_COLUMNS:
+        return [(float(columns.largest.max()), float(power.mean()))]
+    pairs = zip(columns.largest, power, columns.live, strict=True)
+    return [(float(size), float(square)) for size, square, live in pairs if live]
+
+
+def _step(graph: Subgraph, tensor: int, columns: Columns) -> float:
+    """Of 8 bits: a softmax and a sigmoid have a fixed one, anything else one of the values that were seen."""
+    producer = graph.producer(tensor)
+    if producer is not None and producer.name in SHARES:
+        return 1 / 256
+    return max((max(float(columns.high.max()), 0.0) - min(float(columns.low.min()), 0.0)) / 255, 1e-30)
+
+
+def _tail(graph: Subgraph, output: int, seen: Mapping[int, Columns]) -> tuple[str, ...]:
+    """Output tensors of the operators from an output back to tensors whose own scale keeps each column."""
+    found, waiting = dict[int, None](), [output]
+    while waiting and len(found) < LONGEST:
+        index = waiting.pop(0)
+        producer = graph.producer(index)
+        if producer is None or producer.name not in JOINING | ELEMENTWISE | WEIGHTED:
+            continue
+        found[index] = None
+        if producer.name not in WEIGHTED:
+            waiting += [one for one in _computed(graph, producer) if not _kept(graph, one, seen)]
+    return tuple(graph.tensors[index].name for index in found)
+
+
+def _kept(graph: Subgraph, tensor: int, seen: Mapping[int, Columns]) -> bool:
+    if tensor not in seen:
+        return True
+    columns = seen[tensor]
+    kept = columns.kept_db(_step(graph, tensor, columns))[columns.live]
+    return bool(kept.size == 0 or kept.min() >= ENOUGH_DB)

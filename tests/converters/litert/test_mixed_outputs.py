@@ -1,0 +1,157 @@
+"""Outputs whose columns differ in range: each column survives, is measured, and a lost one fails the gate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from keras import layers, ops
+
+from tests.accuracy_diff.models import rows, table_runner
+from tfcompress.accuracy_diff import compare
+from tfcompress.accuracy_diff.channel_error import channel_rows, channel_statistics
+from tfcompress.accuracy_diff.litert_runner import LiteRtRunner
+from tfcompress.converters.artifact import Artifact
+from tfcompress.converters.edgetpu.conversion import convert as convert_for_edgetpu
+from tfcompress.converters.phone import convert as convert_for_phone
+from tfcompress.data import samples_from_arrays
+from tfcompress.load import float_model_from_keras
+from tfcompress.recipe import PostTraining, Recipe
+
+COLUMN_DB = 25.0  # what every column has to keep, issue 11
+LOST_DB = 5.0  # what the scores keep in one scale with the boxes, at most
+
+
+def _features(size: int = 32) -> tuple[Any, Any]:
+    keras.utils.set_random_seed(0)
+    image = keras.Input((size, size, 3), name="image")
+    x: Any = image
+    for channels in (16, 32):
+        x = layers.Conv2D(channels, 3, strides=2, padding="same", activation="relu")(x)
+    return image, x
+
+
+def _head(x: Any) -> Any:
+    """[anchors, 4] boxes of 0 to 64 pixels and [anchors, 3] scores about 0.04."""
+    boxes = layers.Rescaling(64.0)(ops.sigmoid(layers.Conv2D(4, 1)(x)))
+    rare: Any = keras.initializers.Constant(-3.2)
+    scores = ops.sigmoid(layers.Conv2D(3, 1, bias_initializer=rare)(x))
+    anchors = x.shape[1] * x.shape[2]
+    return layers.Reshape((anchors, 4))(boxes), layers.Reshape((anchors, 3))(scores)
+
+
+def detector() -> Any:
+    image, x = _features()
+    return keras.Model(image, layers.Concatenate(name="out")(list(_head(x))))
+
+
+def detector_of_two_scales() -> Any:
+    image, x = _features()
+    coarse = layers.Conv2D(32, 3, strides=2, padding="same", activation="relu")(x)
+    levels = [layers.Concatenate()(list(_head(level))) for level in (x, coarse)]
+    return keras.Model(image, layers.Concatenate(axis=1, name="out")(levels))
+
+
+def regressor_of_unlike_values() -> Any:
+    """One Dense layer whose third value is a thousandth of its first."""
+    image, x = _features()
+    dense = layers.Dense(3, name="out")
+    model = keras.Model(image, dense(layers.GlobalAveragePooling2D()(x)))
+    dense.set_weights([dense.get_weights()[0] * np.array([50.0, 1.0, 0.05]), np.zeros(3)])
+    return model
+
+
+def separate_heads() -> Any:
+    image, x = _features()
+    return keras.Model(image, list(_head(x)))
+
+
+BUILDERS: dict[str, Callable[[], Any]] = {
+    "detector": detector,
+    "detector of two scales": detector_of_two_scales,
+    "regressor": regressor_of_unlike_values,
+}
+
+
+def _images(count: int, seed: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    tint = rng.random((count, 1, 1, 3), np.float32)
+    return 0.5 * tint + 0.5 * rng.random((count, 32, 32, 3), np.float32)
+
+
+def _converted(model: Any, target: str, folder: Path, options: PostTraining) -> Artifact:
+    float_model = float_model_from_keras(model, name="detector")
+    inputs, outputs = float_model.inputs, float_model.outputs
+    samples = samples_from_arrays(_images(100, 1), None, model_inputs=inputs, model_outputs=outputs)
+    convert = convert_for_phone if target == "phone" else convert_for_edgetpu
+    return convert(float_model, samples, Recipe(post_training=options), folder)
+
+
+def _columns_db(model: Any, content: bytes) -> np.ndarray:
+    runner, images = LiteRtRunner(content), _images(60, 2)
+    wanted = np.asarray(model(images), np.float64)
+    found = next(iter(runner.run({runner.inputs[0].name: images}).values()))
+    axes = tuple(range(wanted.ndim - 1))
+    return 10 * np.log10(np.square(wanted).sum(axis=axes) / (np.square(wanted - found).sum(axis=axes) + 1e-12))
+
+
+@pytest.mark.parametrize("target", ["phone", "edgetpu"])
+@pytest.mark.parametrize("name", BUILDERS)
+def test_every_column_survives(name: str, target: str, tmp_path: Path) -> None:
+    model = BUILDERS[name]()
+    artifact = _converted(model, target, tmp_path, PostTraining())
+    kept = _columns_db(model, artifact.runnable.read_bytes())
+    assert kept.min() > COLUMN_DB
+    assert artifact.facts["output_dtypes"] == ["float32"]
+    assert artifact.facts["input_dtypes"] == ["int8"]
+    assert any("is float32: it joins values up to" in note for note in artifact.notes)
+
+
+def test_one_scale_for_all_columns_is_there_for_whoever_asks(tmp_path: Path) -> None:
+    model = detector()
+    artifact = _converted(model, "phone", tmp_path, PostTraining(mixed_outputs="one_scale"))
+    assert artifact.facts["output_dtypes"] == ["int8"]
+    assert _columns_db(model, artifact.runnable.read_bytes())[4:].max() < LOST_DB
+
+
+def test_heads_of_their_own_stay_integers(tmp_path: Path) -> None:
+    artifact = _converted(separate_heads(), "phone", tmp_path, PostTraining())
+    assert artifact.facts["output_dtypes"] == ["int8", "int8"]
+    assert artifact.facts["fully_integer"] is True
+
+
+def test_columns_are_told_one_by_one_and_the_worst_comes_first() -> None:
+    reference = np.array([[10.0, 0.1], [20.0, 0.2]], np.float32)
+    found = channel_rows(channel_statistics(reference, reference * np.array([1.1, 0.0], np.float32)))
+    assert [row["channel"] for row in found] == [1, 0]
+    assert found[0]["sqnr_db"] == pytest.approx(0.0)
+    assert found[1]["sqnr_db"] == pytest.approx(20.0, abs=1e-3)
+    assert (found[1]["low"], found[1]["high"]) == (10.0, 20.0)
+
+
+def test_a_lost_column_fails_the_gate_and_a_noisy_one_does_not() -> None:
+    rng = np.random.default_rng(0)
+    table = (rng.random((200, 5)) * np.array([60, 60, 60, 60, 0.05])).astype(np.float32)
+    lost, noisy = table.copy(), table.copy()
+    lost[:, 4] = 0.0
+    noisy[:, 4] *= 1 + 0.1 * rng.normal(size=200).astype(np.float32)
+    candidates = {"lost": table_runner("lost", lost), "noisy": table_runner("noisy", noisy)}
+    found = compare(table_runner("float", table), candidates, rows(200)).candidates
+    assert found["lost"].gate.verdict == "failed"
+    assert "1 of its 5 columns are lost: column 4" in found["lost"].gate.reason
+    assert found["noisy"].gate.verdict != "failed"
+    assert found["lost"].diff["sqnr_db"] > 40
+
+
+def test_loud_samples_do_not_hide_quiet_ones() -> None:
+    table = np.ones((100, 3), np.float32)
+    table[10:] *= 1000
+    candidate = table.copy()
+    candidate[:10] += 1.0
+    result = compare(table_runner("float", table), {"it": table_runner("it", candidate)}, rows(100)).candidates["it"]
+    assert result.diff["sqnr_db"] > 60
+    assert result.diff["quiet_sqnr_db"] <= 0
