@@ -21,6 +21,7 @@ from tfcompress.job.signing import SigningKey
 from tfcompress.model import Flavor, FloatModel, TensorInfo
 from tfcompress.recipe import Recipe
 from tfcompress.report import Report
+from tfcompress.report.schema import LayerWidth
 
 __all__ = ["Lazy", "ModelFacts", "OriginalModel", "State", "TrainedModel"]
 
@@ -78,9 +79,10 @@ class OriginalModel:
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """What fine-tuning made of the model: a line for each thing done, and the models once they are needed."""
+    """What fine-tuning made of the model: what was done, the layers that got narrower, and the models once needed."""
 
     notes: tuple[str, ...]
+    widths: tuple[LayerWidth, ...]
     compressed: Lazy[Compressed] = field(repr=False)
 
 

@@ -57,8 +57,9 @@ class Lineage:
 
 
 def _composed(first: Origin, second: Origin) -> Origin:
+    before = second.before if first.before is None else first.before
     if second.kept is None:
-        return first
+        return Origin(first.layer, before, first.kept)
     if first.kept is None:
-        return Origin(first.layer, second.before if first.before is None else first.before, second.kept)
-    return Origin(first.layer, first.before, tuple(np.asarray(first.kept)[list(second.kept)].tolist()))
+        return Origin(first.layer, before, second.kept)
+    return Origin(first.layer, before, tuple(np.asarray(first.kept)[list(second.kept)].tolist()))

@@ -188,7 +188,7 @@ def _split(node: Node) -> Traced:
     if node.x.ids.shape[inside] == 1:
         return Traced(tuple(node.x.with_shape(shape) for shape in node.output_shapes))
     ids, fill = node.space.along(node.x, inside)
-    ends = np.cumsum([shape[inside] for shape in node.output_shapes])
+    ends = np.cumsum([shape[inside] or 0 for shape in node.output_shapes])
     parts = np.split(ids, ends[:-1]), np.split(fill, ends[:-1])
     outputs = []
     for number, constant, shape in zip(*parts, node.output_shapes, strict=True):
