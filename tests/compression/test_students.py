@@ -43,7 +43,7 @@ def error_towards(model: Any, other: Any) -> float:
 @pytest.mark.parametrize("width", [0.5, 1.0])
 def test_a_student_of_a_family_has_the_inputs_and_outputs_of_the_teacher(family: Any, width: float) -> None:
     model = teacher()
-    student = make_student(model, Student(family=family, width=width), images()).model
+    student: Any = make_student(model, Student(family=family, width=width), images()).model
     assert [tuple(t.shape) for t in student.outputs] == [(None, 2)]
     assert student.input_names == model.input_names
     np.testing.assert_allclose(np.sum(student(np.zeros((1, 32, 32, 3))), -1), 1, atol=1e-5)

@@ -102,7 +102,7 @@ def _target(name: str, attempt: State, recipe: Recipe, lost: list[str]) -> Targe
         return TargetSection(status="skipped", reason="not asked for", title=target.title)
     if isinstance(artifact, ConversionError):
         return TargetSection(status="failed", reason=str(artifact), title=target.title)
-    facts: dict[str, Any] = {"bytes": _bytes(artifact.runnable), **artifact.facts}
+    facts: dict[str, Any] = {"bytes": _bytes(artifact.runnable), **_size(attempt.trained), **artifact.facts}
     if artifact.runnable.suffix == ".tflite":
         facts["weights"] = count_weights(artifact.runnable).to_json()
         with optional(f"{name}: its size when packed"):
@@ -125,6 +125,13 @@ def _packed_bytes(path: Path) -> int | None:
     if len(content) > _LARGEST_PACKED:
         return None
     return remembered(int, "packed bytes", (content,), lambda: int(packed_bytes(content)["packed_bytes"]))
+
+
+def _size(trained: TrainedModel | None) -> dict[str, Any]:
+    """Multiply-accumulates and weights, where the recipe changed the layers themselves."""
+    if trained is None or trained.size is None:
+        return {}
+    return {"macs": trained.size.macs, "parameters": trained.size.parameters}
 
 
 def _compared(attempt: State, name: str, recipe: Recipe) -> dict[str, Any]:

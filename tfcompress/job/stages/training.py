@@ -18,7 +18,9 @@ from tfcompress.converters import TARGETS
 from tfcompress.converters.target import ModelChange
 from tfcompress.errors import InputError
 from tfcompress.job.stage import Stage, fingerprint_of
-from tfcompress.job.state import Lazy, State, TrainedModel
+from tfcompress.job.state import Lazy, ModelSize, State, TrainedModel
+from tfcompress.load import float_model_from_keras
+from tfcompress.load.inspection import model_macs
 from tfcompress.report.schema import LayerWidth
 
 __all__ = ["TRAINING"]
@@ -30,6 +32,14 @@ class _Kept:
 
     notes: tuple[str, ...]
     widths: tuple[LayerWidth, ...]
+    size: ModelSize | None
+
+
+def _size(compressed: Compressed) -> ModelSize | None:
+    if compressed.lineage is None:
+        return None
+    model = float_model_from_keras(compressed.plain)
+    return ModelSize(model_macs(model), model.parameters)
 
 
 def _widths(compressed: Compressed) -> tuple[LayerWidth, ...]:
@@ -72,7 +82,8 @@ def _fingerprint(state: State, part: str) -> str | None:
 def _run(state: State, parts: Sequence[str]) -> State:
     del parts
     compressed = _compressed(state)
-    return replace(state, trained=TrainedModel(compressed.notes, _widths(compressed), Lazy(lambda: compressed)))
+    trained = TrainedModel(compressed.notes, _widths(compressed), _size(compressed), Lazy(lambda: compressed))
+    return replace(state, trained=trained)
 
 
 def _compressed(state: State) -> Compressed:
@@ -114,14 +125,16 @@ def _changes(state: State) -> dict[str, ModelChange]:
 
 def _keep(state: State, part: str) -> bytes | None:
     del part
-    return None if state.trained is None else encode(_Kept(state.trained.notes, state.trained.widths))
+    return (
+        None if state.trained is None else encode(_Kept(state.trained.notes, state.trained.widths, state.trained.size))
+    )
 
 
 def _restore(state: State, part: str, content: bytes) -> State:
     """What there is to say; the model is made again where a later stage needs it, which trains nothing that is kept."""
     del part
     kept = decode(_Kept, content)
-    return replace(state, trained=TrainedModel(kept.notes, kept.widths, Lazy(partial(_compressed, state))))
+    return replace(state, trained=TrainedModel(kept.notes, kept.widths, kept.size, Lazy(partial(_compressed, state))))
 
 
 TRAINING = Stage(name="training", run=_run, parts=_parts, fingerprint=_fingerprint, keep=_keep, restore=_restore)
