@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from tfcompress.compression.training.strided_convolutions import thinned_convolutions
+from tfcompress.compression.training.strided_convolutions import subsampled_convolutions
 from tfcompress.data import Samples
 from tfcompress.graphs.keras.protocols import KerasModel, Variable
 from tfcompress.runtime import tf, tf_keras
@@ -44,7 +44,7 @@ def estimate_batch_norms(model: KerasModel, samples: Samples) -> int:
     def forward(inputs: object) -> object:
         return model(inputs, training=True)
 
-    with _averaging(model, norms) as momentum, thinned_convolutions(model):
+    with _averaging(model, norms) as momentum, subsampled_convolutions(model):
         for number, batch in enumerate(samples.spread(_SAMPLES).batches(_BATCH)):
             momentum.assign(number / (number + 1))
             forward([tf.constant(batch.inputs[name]) for name in names])

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 
 from tfcompress.compression.structure.statistics import ReadStatistics
 from tfcompress.compression.training.objective import heads_of, label_loss
-from tfcompress.compression.training.strided_convolutions import thinned_convolutions
+from tfcompress.compression.training.strided_convolutions import subsampled_convolutions
 from tfcompress.data import Samples
 from tfcompress.graphs.keras.channels.graph import ChannelGraph
 from tfcompress.graphs.keras.folding import affine_of
+from tfcompress.graphs.keras.protocols import Tensor
 from tfcompress.runtime import tf, tf_keras
 
 __all__ = ["importance_of"]
@@ -122,7 +124,7 @@ def _taylor(graph: ChannelGraph, samples: Samples, loss_name: str | None, seed: 
     labelled = bool(next(batches.batches(1)).labels)
 
     @tf.function(autograph=False)
-    def gradients(inputs: object, labels: Sequence[object]) -> object:
+    def gradients(inputs: object, labels: Sequence[Tensor]) -> object:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(variables)
             values = tf.nest.flatten(before(inputs, training=False))
@@ -134,7 +136,7 @@ def _taylor(graph: ChannelGraph, samples: Samples, loss_name: str | None, seed: 
 
     total = _zeros(graph)
     names = [info.name for info in batches.inputs]
-    with thinned_convolutions(model):
+    with subsampled_convolutions(model):
         for batch in batches.batches(_BATCH):
             found = gradients(
                 [tf.constant(batch.inputs[name]) for name in names], [tf.constant(v) for v in batch.labels.values()]
@@ -144,15 +146,22 @@ def _taylor(graph: ChannelGraph, samples: Samples, loss_name: str | None, seed: 
     return total
 
 
-def _drawn(kind: str, value: object, random: object) -> object:
+class _Random(Protocol):
+    """A `tf.random.Generator`."""
+
+    def uniform(self, shape: object, minval: float = 0.0, maxval: float = 1.0, /) -> Tensor: ...
+    def normal(self, shape: object, /) -> Tensor: ...
+
+
+def _drawn(kind: str, value: Tensor, random: _Random) -> Tensor:
     """Labels drawn from what the model itself says: the loss against them tells how sure it is of each input."""
     if kind == "softmax":
         flat = tf.reshape(value, [-1, tf.shape(value)[-1]])
-        noise = random.uniform(tf.shape(flat), 1e-6, 1.0)  # type: ignore[attr-defined]
+        noise = random.uniform(tf.shape(flat), 1e-6, 1.0)
         return tf.reshape(tf.argmax(flat - tf.math.log(-tf.math.log(noise)), -1), tf.shape(value)[:-1])
     if kind == "sigmoid":
-        return tf.cast(random.uniform(tf.shape(value)) < tf.sigmoid(value), tf.float32)  # type: ignore[attr-defined]
-    return tf.stop_gradient(value) + random.normal(tf.shape(value))  # type: ignore[attr-defined]
+        return tf.cast(random.uniform(tf.shape(value)) < tf.sigmoid(value), tf.float32)
+    return tf.stop_gradient(value) + random.normal(tf.shape(value))
 
 
 def _first_order(graph: ChannelGraph, gradients: dict[object, object]) -> np.ndarray:

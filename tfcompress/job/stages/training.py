@@ -38,7 +38,7 @@ class _Kept:
 def _size(compressed: Compressed) -> ModelSize | None:
     if compressed.lineage is None:
         return None
-    model = float_model_from_keras(compressed.plain)
+    model = float_model_from_keras(compressed.stripped)
     return ModelSize(model_macs(model), model.parameters)
 
 
