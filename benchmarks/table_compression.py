@@ -54,7 +54,7 @@ def row(name: str) -> dict[str, Any]:
 
 def resnet8() -> dict[str, Any]:
     """ResNet8, quantization-aware training towards its own outputs."""
-    report = _convert(
+    report = converted(
         SHARED / "models/mlperf_ic_resnet8/pretrainedResnet.h5",
         QUANTIZED_WITHOUT_LABELS,
         train=unlabelled_images(),
@@ -73,8 +73,8 @@ def unlabelled_images() -> np.ndarray:
 def lenet(build: Callable[[], Any]) -> dict[str, Any]:
     """A LeNet, trained, then 90 % pruned, clustered to 16 values and quantized."""
     train, test = mnist()
-    model = _trained(build, *train)
-    return _figures(_convert(model, PRUNED_CLUSTERED_QUANTIZED, train=train, evaluation=test))
+    model = trained(build, *train)
+    return _figures(converted(model, PRUNED_CLUSTERED_QUANTIZED, train=train, evaluation=test))
 
 
 def mnist() -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
@@ -124,7 +124,8 @@ ROWS: dict[str, Callable[[], dict[str, Any]]] = {
 }
 
 
-def _trained(build: Callable[[], Any], x: np.ndarray, y: np.ndarray) -> Any:
+def trained(build: Callable[[], Any], x: np.ndarray, y: np.ndarray) -> Any:
+    """A network of `build`, trained on pixels and classes."""
     keras.utils.set_random_seed(0)
     model = build()
     steps = len(x) // FLOAT_BATCH * FLOAT_EPOCHS
@@ -134,11 +135,12 @@ def _trained(build: Callable[[], Any], x: np.ndarray, y: np.ndarray) -> Any:
     return model
 
 
-def _convert(model: Any, recipe: Recipe, *, train: Any, evaluation: Any) -> dict[str, Any]:
+def converted(model: Any, recipe: Recipe, *, train: Any, evaluation: Any, calibration: Any = None) -> dict[str, Any]:
+    """report.json of a conversion for phones; without calibration data the training data calibrates."""
     with tempfile.TemporaryDirectory() as folder:
         done = tfcompress.convert(
-            model, targets="phone", recipe=recipe, train=train, calibration=train, evaluation=evaluation,
-            output=Path(folder) / "out",
+            model, targets="phone", recipe=recipe, train=train, evaluation=evaluation,
+            calibration=train if calibration is None else calibration, output=Path(folder) / "out",
         )  # fmt: skip
         return dict(done.report)
 

@@ -47,7 +47,7 @@ def built(
         model_section(load_model(model)),
         Recipe(),
         attempt,
-        notes=(),
+        trained=None,
         warnings=("labels are missing",),
         command=None,
         max_accuracy_drop=0.01,

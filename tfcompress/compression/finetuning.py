@@ -16,11 +16,13 @@ from tfcompress.compression import wrapping
 from tfcompress.compression.lowering.passes import lower
 from tfcompress.compression.sparsity.pruning import PruneWrapper
 from tfcompress.compression.stripping import strip
+from tfcompress.compression.structure.reductions import reductions
 from tfcompress.compression.training.batches import batches_of, count_of
 from tfcompress.compression.training.training import Run, deterministic, start_strategy, train_stage
 from tfcompress.compression.wrapping import Wrapped
 from tfcompress.data import Samples
 from tfcompress.errors import RecipeError
+from tfcompress.graphs.keras.lineage import Lineage
 from tfcompress.graphs.keras.protocols import KerasModel
 from tfcompress.graphs.keras.replay import flatten
 from tfcompress.recipe import Distillation, Recipe, Training
@@ -41,11 +43,13 @@ class Compressed:
             same as `stripped`.
         stripped: without wrappers, trained float weights, zeros and clusters intact.
         notes: for people: what was left out and why.
+        lineage: of `stripped`'s layers, where the recipe changed the layers themselves; None where it did not.
     """
 
     trained: Any
     stripped: Any
     notes: tuple[str, ...]
+    lineage: Lineage | None = None
 
 
 def wrap(
@@ -74,6 +78,16 @@ def wrap(
     current = _tf_keras_model(model)
     teacher = lower(current) if recipe.distillation is not None else None
     stages = _stages(recipe)
+    if recipe.reduces:
+        if calibration is None:
+            raise RecipeError("recipe: structure needs data to tell what matters; give wrap `calibration`")
+        current = flatten(current)
+        for reduction in reductions(recipe, calibration, current, seed=0):
+            current = reduction.apply(current).model
+        if not stages:
+            return wrapping.wrap_for_distillation(
+                current, teacher, recipe, steps=steps or _ASSUMED_STEPS, reduced=True
+            ).model
     for stage in stages[:-1]:
         current = strip(_at_once(_wrapped(stage, current, teacher, recipe, None, 1).model))
     own = replace(recipe, training=_training_of(stages[-1], recipe))
@@ -111,44 +125,90 @@ def finetune(
         RecipeError: nothing in the recipe trains, or a part of it fits no layer.
         DataError: no samples, bad samples, or labels are missing.
     """
+    if recipe.student is not None and recipe.distillation is None:
+        recipe = replace(recipe, distillation=Distillation())
     strategy = start_strategy(recipe.training.strategy)
     current = _tf_keras_model(model)
     steps = batches_of(count_of(train), recipe.training.batch_size)
     own = "" if checkpoint_dir is None else _fingerprint(current, recipe, train, seed)
     run = Run(recipe.training, train, seed, strategy, steps, checkpoint_dir, own)
-    key, notes, trained = fingerprint, list[str](), current
     with deterministic(seed):
         source = current if teacher is None else _tf_keras_model(teacher)
-        lowered_teacher = lower(source) if recipe.distillation is not None else None
+        lowered = lower(source) if recipe.distillation is not None else None
+        reduced = _reduced(current, lowered, recipe, replace(run, key=fingerprint))
+        start = reduced.model
         section = recipe.quantization
         only_quantized = _stages(recipe) == ["quantization"] and section and section.freeze_batch_norm
-        if source is current and lowered_teacher is not None and only_quantized:
-            current = lowered_teacher  # lowering once is enough
-        for stage in _stages(recipe):
-            training = _training_of(stage, recipe)
-
-            def make(stage: str = stage, current: Any = current, training: Training = training) -> Any:
-                own = replace(recipe, training=training)
-                wrapped = _wrapped(stage, current, lowered_teacher, own, train, steps * training.epochs)
-                notes.extend(wrapped.notes)
-                return wrapped.model
-
-            key = _key(key, stage, recipe, training, seed)
-            trained = train_stage(stage, make, replace(run, training=training, key=key))
-            current = strip(trained)
+        if start is source and lowered is not None and only_quantized:
+            start = lowered  # lowering once is enough
+        done = _trained(start, lowered, recipe, replace(run, key=reduced.key))
+    notes = (*reduced.notes, *done.notes)
     for line in notes:
         console.note(line)
+    return replace(done, notes=notes, lineage=reduced.lineage)
+
+
+def _trained(model: Any, teacher: Any, recipe: Recipe, run: Run) -> Compressed:
+    """The model after the sections that train its weights, one after the other."""
+    current, trained, key, notes = model, model, run.key, list[str]()
+    for stage in _stages(recipe):
+        training = _training_of(stage, recipe)
+
+        def make(stage: str = stage, current: Any = current, training: Training = training) -> Any:
+            own = replace(recipe, training=training)
+            wrapped = _wrapped(stage, current, teacher, own, run.samples, run.steps * training.epochs)
+            notes.extend(wrapped.notes)
+            return wrapped.model
+
+        key = _key(key, stage, recipe, training, run.seed)
+        trained = train_stage(stage, make, replace(run, training=training, key=key))
+        current = strip(trained)
     return Compressed(trained if recipe.quantization is not None else current, current, tuple(notes))
+
+
+@dataclass(frozen=True)
+class _Reduced:
+    model: Any
+    key: str | None
+    notes: tuple[str, ...]
+    lineage: Lineage | None
+
+
+def _reduced(model: Any, teacher: Any, recipe: Recipe, run: Run) -> _Reduced:
+    """The model after the sections that change its layers, each followed by its own fine-tuning."""
+    if not recipe.reduces:
+        return _Reduced(model, run.key, (), None)
+    current, key, notes, lineage = flatten(model), run.key, list[str](), None
+    for reduction in reductions(recipe, run.samples, current, seed=run.seed):
+        made = reduction.apply(current)
+        notes.extend(made.notes)
+        lineage = made.lineage if lineage is None else lineage.then(made.lineage)
+        current, training = made.model, reduction.training(recipe)
+        if key is not None:
+            key = fingerprint_of(key, reduction.name, reduction.section, recipe.distillation, training, run.seed)
+        if training is None:
+            continue
+        own = replace(recipe, training=training)
+
+        def make(start: Any = current, own: Recipe = own) -> Any:
+            steps = run.steps * own.training.epochs
+            return wrapping.wrap_for_distillation(start, teacher, own, steps=steps, reduced=True).model
+
+        key = None if key is None else fingerprint_of(key, surroundings())
+        current = strip(train_stage(reduction.name, make, replace(run, training=training, key=key)))
+    return _Reduced(current, key, tuple(notes), lineage)
 
 
 def _stages(recipe: Recipe) -> list[str]:
     sections = {"pruning": recipe.pruning, "clustering": recipe.clustering, "quantization": recipe.quantization}
     names = [name for name, section in sections.items() if section is not None]
+    if recipe.reduces:
+        return names
     if not names and recipe.distillation is not None:
         return ["distillation"]
     if not names:
         raise RecipeError(
-            "recipe: nothing to train; give it a pruning, clustering, quantization or distillation section"
+            "recipe: nothing to train; give it a structure, pruning, clustering, quantization or distillation section"
         )
     return names
 

@@ -128,15 +128,24 @@ def wrap_for_quantization(
     return Wrapped(_aimed(wrapped, teacher, recipe, steps, _ROUNDING), notes)
 
 
-def wrap_for_distillation(model: KerasModel, teacher: KerasModel, recipe: Recipe, *, steps: int) -> Wrapped:
-    """A model without wrappers that trains towards the recipe's objective."""
+def wrap_for_distillation(
+    model: KerasModel, teacher: KerasModel | None, recipe: Recipe, *, steps: int, reduced: bool = False
+) -> Wrapped:
+    """A model without wrappers that trains towards the recipe's objective.
+
+    Args:
+        model: flat tf_keras model.
+        teacher: the lowered float model, or None without distillation.
+        recipe: how it is trained.
+        steps: of the whole training.
+        reduced: something was taken out of the model, which takes larger steps to make good.
+    """
 
     def identity(layer: Layer, values: np.ndarray, axis: Axis) -> KernelQuantizer:
         return KernelQuantizer(axis, int8=False)
 
-    return Wrapped(
-        _aimed(wrap_kernels(model, identity, make_model=WrappedModel), teacher, recipe, steps, _ROUNDING), ()
-    )
+    rate = _REMOVING if reduced else _ROUNDING
+    return Wrapped(_aimed(wrap_kernels(model, identity, make_model=WrappedModel), teacher, recipe, steps, rate), ())
 
 
 def _keeping(model: KerasModel, recipe: Recipe, *, int8: bool) -> MakeKernelQuantizer:

@@ -229,7 +229,10 @@ class CompressOptions(DataReading, Loading):
     def _check(self) -> None:
         super()._check()
         if not self.recipe.trains:
-            raise InputError("--recipe: has none of pruning, clustering, quantization, distillation; nothing to do")
+            raise InputError(
+                "--recipe: has none of layers, structure, low_rank, student, pruning, clustering, quantization, "
+                "distillation; nothing to do"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,7 @@ from tfcompress.converters.phone.packing import packed_bytes
 from tfcompress.errors import ConversionError, InputError
 from tfcompress.graphs.tflite.weights import count_weights
 from tfcompress.job.manifest import versions
-from tfcompress.job.state import State
+from tfcompress.job.state import State, TrainedModel
 from tfcompress.load import inspect_model
 from tfcompress.model import FloatModel
 from tfcompress.recipe import Recipe
@@ -52,7 +52,7 @@ def build_report(
     recipe: Recipe,
     attempt: State,
     *,
-    notes: tuple[str, ...],
+    trained: TrainedModel | None,
     warnings: tuple[str, ...],
     command: str | None,
     max_accuracy_drop: float,
@@ -64,7 +64,7 @@ def build_report(
         model: the float model, see `model_section`.
         recipe: what was asked.
         attempt: what each asked target came to, and how it compares.
-        notes: what compression did, a line each.
+        trained: what fine-tuning made; None where nothing was trained.
         warnings: what a reader of the figures must know, a line each.
         command: that does the same again; None where data or model came from memory.
         max_accuracy_drop: the gate.
@@ -82,9 +82,10 @@ def build_report(
         reference=from_plain(Reference, reference, "reference"),
         targets=targets,
         compression=Compression(
-            notes=notes,
+            notes=() if trained is None else trained.notes,
             stages=trained_stages(recipe),
             steps=steps(recipe, tuple(attempt.artifacts)),
+            widths=() if trained is None else trained.widths,
         ),
         warnings=(*warnings, *lost),
         gate=GateLimit(max_accuracy_drop=max_accuracy_drop),
@@ -101,7 +102,7 @@ def _target(name: str, attempt: State, recipe: Recipe, lost: list[str]) -> Targe
         return TargetSection(status="skipped", reason="not asked for", title=target.title)
     if isinstance(artifact, ConversionError):
         return TargetSection(status="failed", reason=str(artifact), title=target.title)
-    facts: dict[str, Any] = {"bytes": artifact_bytes(artifact.runnable), **artifact.facts}
+    facts: dict[str, Any] = {"bytes": artifact_bytes(artifact.runnable), **_size(attempt.trained), **artifact.facts}
     if artifact.runnable.suffix == ".tflite":
         facts["weights"] = count_weights(artifact.runnable).to_json()
         with optional(f"{name}: its size when packed"):
@@ -124,6 +125,13 @@ def packed_size(path: Path) -> int | None:
     if len(content) > _LARGEST_PACKED:
         return None
     return remembered(int, "packed bytes", (content,), lambda: int(packed_bytes(content)["packed_bytes"]))
+
+
+def _size(trained: TrainedModel | None) -> dict[str, Any]:
+    """Multiply-accumulates and weights, where the recipe changed the layers themselves."""
+    if trained is None or trained.size is None:
+        return {}
+    return {"macs": trained.size.macs, "parameters": trained.size.parameters}
 
 
 def _compared(attempt: State, name: str, recipe: Recipe) -> dict[str, Any]:

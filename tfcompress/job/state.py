@@ -21,8 +21,9 @@ from tfcompress.job.signing import SigningKey
 from tfcompress.model import Flavor, FloatModel, TensorInfo
 from tfcompress.recipe import Recipe
 from tfcompress.report import Report
+from tfcompress.report.schema import LayerWidth
 
-__all__ = ["Lazy", "ModelFacts", "OriginalModel", "State", "TrainedModel"]
+__all__ = ["Lazy", "ModelFacts", "ModelSize", "OriginalModel", "State", "TrainedModel"]
 
 _T = TypeVar("_T")
 
@@ -77,10 +78,27 @@ class OriginalModel:
 
 
 @dataclass(frozen=True)
+class ModelSize:
+    """What a model with other layers than the original costs; None where that is not known."""
+
+    macs: int | None
+    parameters: int | None
+
+
+@dataclass(frozen=True)
 class TrainedModel:
-    """What fine-tuning made of the model: a line for each thing done, and the models once they are needed."""
+    """What fine-tuning made of the model.
+
+    Attributes:
+        notes: a line for each thing done.
+        widths: the layers that got narrower, or are gone.
+        size: of a model whose layers are others now; None where they are the same.
+        compressed: the models, once they are needed.
+    """
 
     notes: tuple[str, ...]
+    widths: tuple[LayerWidth, ...]
+    size: ModelSize | None
     compressed: Lazy[Compressed] = field(repr=False)
 
 

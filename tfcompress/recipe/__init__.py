@@ -7,10 +7,23 @@ from typing import TYPE_CHECKING
 
 from tfcompress.recipe.post_training import PostTraining
 from tfcompress.recipe.recipe import Recipe
+from tfcompress.recipe.structure_sections import Layers, LowRank, Structure, Student
 from tfcompress.recipe.training_sections import Clustering, Distillation, Pruning, Quantization, Training
 from tfcompress.target_sections import target_sections
 
-__all__ = ["Clustering", "Distillation", "PostTraining", "Pruning", "Quantization", "Recipe", "Training"]
+__all__ = [
+    "Clustering",
+    "Distillation",
+    "Layers",
+    "LowRank",
+    "PostTraining",
+    "Pruning",
+    "Quantization",
+    "Recipe",
+    "Structure",
+    "Student",
+    "Training",
+]
 
 if not TYPE_CHECKING:  # scripts have imported the sections of targets from here
 

@@ -19,6 +19,7 @@ from tfcompress.recipe.options import documented, option
 from tfcompress.recipe.plain import MAX_BYTES, checked_keys, from_plain, parse_object
 from tfcompress.recipe.post_training import PostTraining
 from tfcompress.recipe.section import Section
+from tfcompress.recipe.structure_sections import Layers, LowRank, Structure, Student
 from tfcompress.recipe.training_sections import Clustering, Distillation, Pruning, Quantization, Training
 from tfcompress.target_sections import target_sections
 from tfcompress.typed_json import to_plain
@@ -37,6 +38,10 @@ class Recipe(Section):
     The options of a target are a section as well, given under the key of its class: ``edgetpu=EdgeTpu(rewrite="all")``.
     """
 
+    student: Student | None = option(None, help="section that trains a smaller model towards this one")
+    layers: Layers | None = option(None, help="section that leaves out whole blocks of layers")
+    structure: Structure | None = option(None, help="section that removes channels, neurons, units and heads")
+    low_rank: LowRank | None = option(None, help="section that splits kernels into products of smaller ones")
     pruning: Pruning | None = option(None, help="section that sets weights to zero while training")
     clustering: Clustering | None = option(None, help="section that makes weights share few values")
     quantization: Quantization | None = option(None, help="section of quantization-aware training")
@@ -56,6 +61,10 @@ class Recipe(Section):
     def __init__(
         self,
         *,
+        student: Student | None = None,
+        layers: Layers | None = None,
+        structure: Structure | None = None,
+        low_rank: LowRank | None = None,
         pruning: Pruning | None = None,
         clustering: Clustering | None = None,
         quantization: Quantization | None = None,
@@ -88,11 +97,22 @@ class Recipe(Section):
     def _check(self) -> None:
         if self.version != RECIPE_VERSION:
             raise RecipeError(f"recipe: version is {self.version!r}, expected {RECIPE_VERSION}")
+        new = self.student is not None and (self.student.family is not None or self.student.model is not None)
+        if new and (self.layers is not None or self.structure is not None):
+            raise RecipeError(
+                "recipe: student trains another network, and layers or structure cut this one; leave one of them out"
+            )
 
     @property
     def trains(self) -> bool:
         """Whether any section needs training."""
-        return any(part is not None for part in (self.pruning, self.clustering, self.quantization, self.distillation))
+        trained = (self.pruning, self.clustering, self.quantization, self.distillation)
+        return self.reduces or any(part is not None for part in trained)
+
+    @property
+    def reduces(self) -> bool:
+        """Whether any section changes the layers themselves."""
+        return any(part is not None for part in (self.student, self.layers, self.structure, self.low_rank))
 
     @classmethod
     def from_json(cls, text: str) -> Self:

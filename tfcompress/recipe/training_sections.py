@@ -135,10 +135,16 @@ class Distillation(Section):
         1.0,
         help="share of the distillation loss, in (0, 1]; the rest is the loss against labels, and 1 needs no labels",
     )
+    features: float = option(
+        0.0,
+        help="weight of the error of inner features beside that (Romero et al. 2015): the outputs of up to four layers "
+        "that have the same name and shape in both models",
+    )
 
     def _check(self) -> None:
         self.require(self.temperature > 0, "temperature", "a number > 0")
         self.require(0 < self.weight <= 1, "weight", "a share in (0, 1]")
+        self.require(self.features >= 0, "features", "a number >= 0")
 
 
 @documented()

@@ -10,7 +10,7 @@ from tfcompress.report import figures
 
 __all__ = ["steps", "trained_stages"]
 
-_TRAINED = ("pruning", "clustering", "quantization", "distillation")
+_TRAINED = ("student", "layers", "structure", "low_rank", "pruning", "clustering", "quantization", "distillation")
 
 
 def trained_stages(recipe: Recipe) -> tuple[str, ...]:
@@ -29,6 +29,16 @@ def steps(recipe: Recipe, targets: Collection[str]) -> tuple[str, ...]:
 
 
 def _trained(recipe: Recipe) -> Iterator[str]:
+    if student := recipe.student:
+        yield f"a student trained towards it ({student.family or student.model or 'its own architecture, smaller'})"
+    if layers := recipe.layers:
+        yield f"{'some' if layers.remove is None else layers.remove} blocks of layers left out"
+    if structure := recipe.structure:
+        left = figures.percent(structure.share, 0)
+        yield f"cut to at most {left} of its {structure.unit} (channels, by {structure.importance} importance)"
+    if low_rank := recipe.low_rank:
+        of = "energy kept" if low_rank.energy is not None else "multiply-accumulates left at most"
+        yield f"kernels split to low rank ({figures.percent(low_rank.energy or low_rank.macs or 0, 0)} of the {of})"
     if pruning := recipe.pruning:
         pattern = pruning.pattern.replace("n_m", f"{pruning.n} of {pruning.m}")
         yield f"pruned to {figures.percent(pruning.sparsity, 0)} zeros ({pattern}, {pruning.schedule})"

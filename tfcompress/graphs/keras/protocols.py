@@ -58,6 +58,10 @@ class Variable(Tensor, Protocol):
         """The value."""
         ...
 
+    def ref(self) -> object:
+        """What stands for the variable in a dictionary."""
+        ...
+
 
 class Layer(Protocol):
     """A layer of either Keras."""
@@ -83,6 +87,11 @@ class Layer(Protocol):
 
     def get_config(self) -> Config:
         """The constructor's arguments."""
+        ...
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], /) -> Any:
+        """A new layer of these arguments."""
         ...
 
     def get_weights(self) -> list[np.ndarray]:

@@ -7,9 +7,8 @@ from tfcompress.job.stages.converting import CONVERT
 from tfcompress.job.stages.loading import DATA, LOAD
 from tfcompress.job.stages.repairing import REPAIR
 from tfcompress.job.stages.reporting import REPORT
-from tfcompress.job.stages.structure import STRUCTURE
 from tfcompress.job.stages.training import TRAINING
 
 __all__ = ["STAGES"]
 
-STAGES: tuple[Stage, ...] = (LOAD, DATA, STRUCTURE, TRAINING, CALIBRATION, CONVERT, DIFF, REPAIR, REPORT)
+STAGES: tuple[Stage, ...] = (LOAD, DATA, TRAINING, CALIBRATION, CONVERT, DIFF, REPAIR, REPORT)

@@ -19,7 +19,6 @@ from tfcompress.errors import ConversionError
 from tfcompress.job.stage import Stage, run_stages
 from tfcompress.job.stages.comparing import DIFF
 from tfcompress.job.stages.converting import CONVERT
-from tfcompress.job.stages.structure import STRUCTURE
 from tfcompress.job.stages.training import TRAINING
 from tfcompress.job.stages.trying import with_tried_causes
 from tfcompress.job.state import State
@@ -101,7 +100,7 @@ def _tried(state: State, name: str, suggestion: Suggestion, scratch: Path) -> St
     # A target's changes before training are those of all the targets that were asked for.
     retrained = state
     if trains_anew:
-        retrained = run_stages((STRUCTURE, TRAINING), dataclasses.replace(state, recipe=recipe, trained=None))
+        retrained = run_stages((TRAINING,), dataclasses.replace(state, recipe=recipe, trained=None))
     fresh = dataclasses.replace(
         retrained,
         targets=(name,),

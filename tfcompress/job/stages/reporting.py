@@ -23,7 +23,7 @@ def _run(state: State, parts: Sequence[str]) -> State:
         state.model.facts.section,
         state.recipe,
         state,
-        notes=() if state.trained is None else state.trained.notes,
+        trained=state.trained,
         warnings=(*state.data_sets.warnings(), *state.missing),
         command=reproduce_command(replace(state.options, cache_dir=None, no_cache=False)),
         max_accuracy_drop=state.options.max_accuracy_drop,

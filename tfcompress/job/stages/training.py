@@ -1,13 +1,14 @@
-"""The stage that fine-tunes: sparsity, clusters, simulated quantization, distillation, as the recipe says.
+"""The stage that makes a model smaller and fine-tunes it, as the recipe says.
 
-Each of them is a stage of `compression.finetune`, which keeps what it trained by a fingerprint of its own: another
+Students, layers, channels and ranks come first, then sparsity, clusters, simulated quantization and distillation.
+Each of them is a step of `compression.finetune`, which keeps what it trained by a fingerprint of its own: another
 quantization section trains only the quantization again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 from tfcompress import console
@@ -17,9 +18,42 @@ from tfcompress.converters import TARGETS
 from tfcompress.converters.target import ModelChange
 from tfcompress.errors import InputError
 from tfcompress.job.stage import Stage, fingerprint_of
-from tfcompress.job.state import Lazy, State, TrainedModel
+from tfcompress.job.state import Lazy, ModelSize, State, TrainedModel
+from tfcompress.load import float_model_from_keras
+from tfcompress.load.inspection import model_macs
+from tfcompress.report.schema import LayerWidth
 
 __all__ = ["TRAINING"]
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """What is kept of the stage beside the models."""
+
+    notes: tuple[str, ...]
+    widths: tuple[LayerWidth, ...]
+    size: ModelSize | None
+
+
+def _size(compressed: Compressed) -> ModelSize | None:
+    if compressed.lineage is None:
+        return None
+    model = float_model_from_keras(compressed.stripped)
+    return ModelSize(model_macs(model), model.parameters)
+
+
+def _widths(compressed: Compressed) -> tuple[LayerWidth, ...]:
+    """The layers with kernels that make fewer channels now, and those that are gone."""
+    lineage = compressed.lineage
+    if lineage is None:
+        return ()
+    kernels = {layer.name for layer in compressed.stripped.layers if any(len(w.shape) > 1 for w in layer.weights)}
+    narrower = [
+        LayerWidth(layer=origin.layer, before=origin.before, after=origin.after)
+        for name, origin in lineage.origins.items()
+        if name in kernels and origin.kept is not None and origin.after is not None
+    ]
+    return (*narrower, *(LayerWidth(layer=name, before=None, after=0) for name in lineage.removed))
 
 
 def _parts(state: State) -> tuple[str, ...]:
@@ -29,7 +63,17 @@ def _parts(state: State) -> tuple[str, ...]:
 def _fingerprint(state: State, part: str) -> str | None:
     del part
     recipe = state.recipe
-    sections = (recipe.pruning, recipe.clustering, recipe.quantization, recipe.distillation, recipe.training)
+    sections = (
+        recipe.student,
+        recipe.layers,
+        recipe.structure,
+        recipe.low_rank,
+        recipe.pruning,
+        recipe.clustering,
+        recipe.quantization,
+        recipe.distillation,
+        recipe.training,
+    )
     train = state.data_sets.train
     given = (state.ids["load"], None if train is None else train.identity)
     return fingerprint_of("training", *given, sections, tuple(_changes(state)), state.options.seed)
@@ -38,7 +82,8 @@ def _fingerprint(state: State, part: str) -> str | None:
 def _run(state: State, parts: Sequence[str]) -> State:
     del parts
     compressed = _compressed(state)
-    return replace(state, trained=TrainedModel(compressed.notes, Lazy(lambda: compressed)))
+    trained = TrainedModel(compressed.notes, _widths(compressed), _size(compressed), Lazy(lambda: compressed))
+    return replace(state, trained=trained)
 
 
 def _compressed(state: State) -> Compressed:
@@ -80,13 +125,16 @@ def _changes(state: State) -> dict[str, ModelChange]:
 
 def _keep(state: State, part: str) -> bytes | None:
     del part
-    return None if state.trained is None else encode(state.trained.notes)
+    return (
+        None if state.trained is None else encode(_Kept(state.trained.notes, state.trained.widths, state.trained.size))
+    )
 
 
 def _restore(state: State, part: str, content: bytes) -> State:
-    """The notes; the model is made again where a later stage needs it, which trains nothing that is kept."""
+    """What there is to say; the model is made again where a later stage needs it, which trains nothing that is kept."""
     del part
-    return replace(state, trained=TrainedModel(decode(tuple[str, ...], content), Lazy(partial(_compressed, state))))
+    kept = decode(_Kept, content)
+    return replace(state, trained=TrainedModel(kept.notes, kept.widths, kept.size, Lazy(partial(_compressed, state))))
 
 
 TRAINING = Stage(name="training", run=_run, parts=_parts, fingerprint=_fingerprint, keep=_keep, restore=_restore)

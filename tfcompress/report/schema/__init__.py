@@ -70,6 +70,7 @@ __all__ = [
     "LatencyForecast",
     "Layer",
     "LayerBitWidths",
+    "LayerWidth",
     "MappingTotals",
     "Model",
     "NextStep",
@@ -111,6 +112,21 @@ class Model:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LayerWidth:
+    """One layer of the user's model that lost channels, or all of itself.
+
+    Attributes:
+        layer: its name in the model that was given.
+        before: how many channels it had; null where only the layer itself went.
+        after: how many are left; 0 for a layer that is gone.
+    """
+
+    layer: str
+    before: int | None
+    after: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Compression:
     """What was done to the model before converting.
 
@@ -118,11 +134,13 @@ class Compression:
         notes: what compression found, a line each.
         stages: sections of the recipe that trained.
         steps: what was done, a line each.
+        widths: the layers that are narrower now, or gone, in the order of the model.
     """
 
     notes: tuple[str, ...] = ()
     stages: tuple[str, ...] = ()
     steps: tuple[str, ...] = ()
+    widths: tuple[LayerWidth, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,1 @@
+"""Smaller models: fewer channels, lower ranks, fewer layers, and students."""
