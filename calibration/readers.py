@@ -81,15 +81,15 @@ def softmax_span(classes: int) -> float:
 
 def softmax_ancestors(graph: Subgraph) -> tuple[int, ...]:
     """Indices of the float tensors that softmax operators read, directly or through what adds, selects and moves."""
-    found: dict[int, None] = {}
+    ancestors: dict[int, None] = {}
     reached: set[int] = set()
     for operator in reversed(graph.operators):
         passes = operator.name in MOVING or operator.name in _RULES
         if operator.name == "SOFTMAX" or (passes and reached.intersection(operator.outputs)):
             inputs = [index for index in operator.inputs if index >= 0 and graph.tensors[index].dtype == "float32"]
-            found.update(dict.fromkeys(inputs))
+            ancestors.update(dict.fromkeys(inputs))
             reached.update(inputs)
-    return tuple(found)
+    return tuple(ancestors)
 
 
 def needed_spans(graph: Subgraph, seen: Mapping[int, Extent]) -> dict[int, Span]:
@@ -105,8 +105,8 @@ def needed_spans(graph: Subgraph, seen: Mapping[int, Extent]) -> dict[int, Span]
         for place, index in enumerate(operator.inputs):
             if index >= 0:
                 asked = _asked(graph, operator, place, result, seen)
-                known = need.get(index, NOTHING)
-                need[index] = min(known[0], asked[0]), max(known[1], asked[1])
+                wider = need.get(index, NOTHING)
+                need[index] = min(wider[0], asked[0]), max(wider[1], asked[1])
     return need
 
 
@@ -185,11 +185,11 @@ def clip_to_readers(graph: Subgraph, calibration: Calibration, need: Mapping[str
     """
     ranges = dict(calibration.ranges)
     for name, (low, high) in need.items():
-        known = ranges.get(name)
-        if known is not None:
-            ends = sorted((max(known.low, min(low, known.high)), min(known.high, max(high, known.low))))
+        before = ranges.get(name)
+        if before is not None:
+            ends = sorted((max(before.low, min(low, before.high)), min(before.high, max(high, before.low))))
             clipped = Range(*ends)
-            if _width(clipped) < GAIN * _width(known):
+            if _width(clipped) < GAIN * _width(before):
                 ranges[name] = clipped
     for operator in reversed(graph.operators):
         if operator.name in SELECTING | {"MINIMUM", "MAXIMUM"}:
@@ -213,6 +213,6 @@ def _share(
             ranges[source] = ranges[name]
 
 
-def _width(known: Range) -> float:
+def _width(item: Range) -> float:
     """Of a range with zero in it, as every integer tensor has."""
-    return max(known.high, 0.0) - min(known.low, 0.0)
+    return max(item.high, 0.0) - min(item.low, 0.0)

@@ -90,7 +90,7 @@ def _poor_features(file: TfliteFile, samples: Samples) -> dict[str, float]:
         for name, values in batch.inputs.items():
             if values.ndim > 1 and values.dtype.kind == "f":
                 seen.setdefault(name, []).append(values.reshape(-1, values.shape[-1]))
-    found = {}
+    poor = {}
     for name, index in file.signatures[0].inputs.items():
         if name in seen and file.main.tensors[index].dtype == "float32":
             values = np.concatenate(seen[name]).astype(np.float64)
@@ -98,27 +98,27 @@ def _poor_features(file: TfliteFile, samples: Samples) -> dict[str, float]:
             live = spread[spread > 0]
             least = float(10 * np.log10(live.min() / (step**2 / 12))) if live.size else np.inf
             if least < COLUMN_DB:
-                found[name] = least
-    return found
+                poor[name] = least
+    return poor
 
 
 def _step(values: Sequence[np.ndarray]) -> float:
     """Of 8 bits over values and zero."""
-    low, high = min(float(one.min()) for one in values), max(float(one.max()) for one in values)
+    low, high = min(float(value.min()) for value in values), max(float(value.max()) for value in values)
     return max((max(high, 0.0) - min(low, 0.0)) / 255, 1e-30)
 
 
 def _cuts(graph: Subgraph) -> list[int]:
     """Numbers of first operators that may stay in float: up to the first layer with weights, behind it, and so on."""
-    found, weighted = [], 0
+    before, weighted = [], 0
     for operator in graph.operators[:MOST_OPERATORS]:
         if _multiplies(operator):
-            found.append(operator.index)
+            before.append(operator.index)
             weighted += 1
             if weighted > MOST_WEIGHTED:
                 break
     ends = [_behind(graph, operator) for operator in graph.operators[:MOST_OPERATORS] if _multiplies(operator)]
-    cuts = sorted({*found, *ends[:MOST_WEIGHTED]} - {0})
+    cuts = sorted({*before, *ends[:MOST_WEIGHTED]} - {0})
     return [cut for cut in cuts if cut < len(graph.operators)]
 
 
@@ -136,11 +136,11 @@ def _behind(graph: Subgraph, operator: Operator) -> int:
 
 def _inputs(file: TfliteFile, samples: Samples) -> list[dict[int, np.ndarray]]:
     """{input tensor: value} of single samples."""
-    found = []
+    rows = []
     for batch in samples.spread(TRIED_SAMPLES).batches(1):
         tensors = file.signatures[0].inputs.items()
-        found.append({index: np.asarray(batch.inputs[name], file.main.tensors[index].dtype) for name, index in tensors})
-    return found
+        rows.append({index: np.asarray(batch.inputs[name], file.main.tensors[index].dtype) for name, index in tensors})
+    return rows
 
 
 def _kept_db(
@@ -150,9 +150,9 @@ def _kept_db(
     wanted: list[np.ndarray],
 ) -> float:
     """The least decibels of any output's variation that rounding what enters behind a cut leaves."""
-    found = _outputs(model, cut, values, rounded=True)
+    rounded = _outputs(model, cut, values, rounded=True)
     kept = []
-    for truth, value in zip(wanted, found, strict=True):
+    for truth, value in zip(wanted, rounded, strict=True):
         spread, noise = truth.var(axis=0).sum(), np.square(truth - value).mean(axis=0).sum()
         if spread > 0:
             kept.append(10 * np.log10(spread / max(noise, 1e-12 * spread)))
@@ -185,10 +185,10 @@ def _entering(
         first = new_interpreter(extract(graph.operators[:cut], inputs=inputs, outputs=computed), xnnpack=False)
     rows = []
     for sample in values:
-        known = {tensor: sample[places[tensor]] for tensor in graph.inputs}
+        by_tensor = {tensor: sample[places[tensor]] for tensor in graph.inputs}
         if first is not None:
-            known.update(zip(computed, run(first, [known[tensor] for tensor in inputs]), strict=True))
-        rows.append([known[tensor] for tensor in front])
+            by_tensor.update(zip(computed, run(first, [by_tensor[tensor] for tensor in inputs]), strict=True))
+        rows.append([by_tensor[tensor] for tensor in front])
     return [list(column) for column in zip(*rows, strict=True)]
 
 
@@ -196,11 +196,11 @@ def _rounded(values: list[np.ndarray]) -> list[np.ndarray]:
     """The same rounded to 8 bits over all of them; integers stay."""
     if values[0].dtype != np.float32:
         return values
-    step, low = _step(values), min(0.0, *(float(one.min()) for one in values))
+    step, low = _step(values), min(0.0, *(float(value.min()) for value in values))
     zero = round(-low / step)
     return [
-        np.asarray(fake_quantize(one.astype(np.float64), step, zero_point=zero, limits=(0, 255)), np.float32)
-        for one in values
+        np.asarray(fake_quantize(value.astype(np.float64), step, zero_point=zero, limits=(0, 255)), np.float32)
+        for value in values
     ]
 
 
@@ -216,10 +216,10 @@ def without_head(content: bytes, head: FloatHead) -> bytes:
     """A float .tflite that begins behind the head: what it reads from there are its inputs."""
     model = ModelEditor.read(content)
     graph, signature = model.main, model.signatures[0]
-    known = {tensor: name for name, tensor in signature.inputs}
+    names = {tensor: name for name, tensor in signature.inputs}
     front = _front(graph, head.operators)
     graph.operators = graph.operators[head.operators :]
-    signature.inputs = [(known.get(tensor, f"{_FRONT}{number}"), tensor) for number, tensor in enumerate(front)]
+    signature.inputs = [(names.get(tensor, f"{_FRONT}{number}"), tensor) for number, tensor in enumerate(front)]
     graph.inputs = front
     model.drop_unused()
     return model.to_bytes()
@@ -229,20 +229,20 @@ def with_head(quantized: bytes, content: bytes, head: FloatHead) -> bytes:
     """The quantized file of `without_head(content, head)` with the head of `content` before it, in float."""
     source, model = ModelEditor.read(content), ModelEditor.read(quantized)
     graph, signature = model.main, model.signatures[0]
-    known = {tensor: name for name, tensor in source.signatures[0].inputs}
+    names = {tensor: name for name, tensor in source.signatures[0].inputs}
     begins = dict(signature.inputs)
     front = _front(source.main, head.operators)
     twins: dict[TensorNode, TensorNode] = {}
     conversions = []
     for number, tensor in enumerate(front):
-        own = begins[known.get(tensor, f"{_FRONT}{number}")]
-        if tensor in known and not _read_before(source.main, tensor, head.operators):
+        own = begins[names.get(tensor, f"{_FRONT}{number}")]
+        if tensor in names and not _read_before(source.main, tensor, head.operators):
             twins[tensor] = own  # an input that only the integers read stays as it is
             continue
         twins[tensor] = own if own.dtype == tensor.dtype else _twin(tensor, graph)
         if twins[tensor] is not own:
-            made = graph.operator("QUANTIZE", [twins[tensor]], [own], options("QuantizeOptions"), version=1)
-            conversions.append(made)
+            conversion = graph.operator("QUANTIZE", [twins[tensor]], [own], options("QuantizeOptions"), version=1)
+            conversions.append(conversion)
     moved = [_moved(graph, operator, twins) for operator in source.main.operators[: head.operators]]
     graph.operators = [*moved, *conversions, *graph.operators]
     signature.inputs = [(name, _given(twins, tensor, graph)) for name, tensor in source.signatures[0].inputs]

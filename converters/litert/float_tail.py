@@ -75,9 +75,9 @@ def _tail_operators(graph: GraphEditor, tails: Sequence[FloatTail]) -> list[Oper
 
 def _leaves(operators: Iterable[OperatorNode]) -> list[TensorNode]:
     """What the operators read and do not compute."""
-    made = {tensor for operator in operators for tensor in operator.outputs}
+    computed = {tensor for operator in operators for tensor in operator.outputs}
     read = (tensor for operator in operators for tensor in operator.computed_inputs)
-    return list(dict.fromkeys(tensor for tensor in read if tensor not in made))
+    return list(dict.fromkeys(tensor for tensor in read if tensor not in computed))
 
 
 def _in_float(graph: GraphEditor, tensor: TensorNode, leaf: TensorNode) -> TensorNode:
@@ -86,8 +86,8 @@ def _in_float(graph: GraphEditor, tensor: TensorNode, leaf: TensorNode) -> Tenso
     real = TensorNode(copy.copy(leaf.record), graph.codes.empty_buffer)
     real.name = f"{tensor.name}/float"
     version = 2 if tensor.dtype == "int8" else 3
-    made = graph.operator("DEQUANTIZE", [tensor], [real], options("DequantizeOptions"), version=version)
-    graph.operators.append(made)
+    conversion = graph.operator("DEQUANTIZE", [tensor], [real], options("DequantizeOptions"), version=version)
+    graph.operators.append(conversion)
     return real
 
 

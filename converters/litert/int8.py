@@ -19,6 +19,7 @@ from tfcompress.converters.litert.limits import Abilities, Limits
 from tfcompress.converters.litert.masks import read_spans, settle_masks
 from tfcompress.converters.litert.mixed_outputs import float_tails
 from tfcompress.converters.litert.patterns import tensors_of_layers
+from tfcompress.converters.litert.pixels import with_pixel_ranges
 from tfcompress.converters.litert.quality import held_apart, improve_weights, output_error, plan_for
 from tfcompress.converters.litert.quality_search import Choice, closest
 from tfcompress.converters.litert.recurrent import state_tensors
@@ -98,7 +99,7 @@ def _searched(model: FloatModel, samples: Samples, recipe: Recipe, asked: _Asked
     plain = replace(recipe, post_training=replace(recipe.post_training, quality="balanced"))
     balanced = _quantized(model, fit, plain, asked)
     content, _ = _float_content(model, samples, recipe.post_training, asked.float_content, asked.integer_io)
-    errors = [output_error(content, one.content, chosen_by) for one in (best, balanced)]
+    errors = [output_error(content, candidate.content, chosen_by) for candidate in (best, balanced)]
     if errors[0] <= errors[1]:
         return best
     note = (
@@ -157,8 +158,8 @@ def _float_content(
     """The float .tflite to start from, and a note for each rewrite that was left out."""
     left_out: tuple[str, ...] = ()
     if given is None:
-        made = float_file(model, allow_select_ops=options.allow_select_ops, samples=samples)
-        given, left_out = made.content, tuple(item.note() for item in made.dropped)
+        float_made = float_file(model, allow_select_ops=options.allow_select_ops, samples=samples)
+        given, left_out = float_made.content, tuple(item.note() for item in float_made.dropped)
     if integer_io and any(operator.name == "CAST" for operator in read_tflite(given).main.operators):
         given = indices_as_integers(given)
     return given, left_out

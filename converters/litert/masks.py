@@ -114,10 +114,10 @@ def read_spans(settled: Settled, calibration: Calibration, samples: Samples) -> 
         return settled.spans
     graph = read_tflite(settled.content).main
     scores = [operator.inputs[0] for operator in graph.operators if operator.name == "SOFTMAX"]
-    known = [(index, calibration.ranges.get(graph.tensors[index].name)) for index in scores]
+    scored = [(index, calibration.ranges.get(graph.tensors[index].name)) for index in scores]
     if any(
         item is not None and item.high - item.low > WIDE * softmax_span(graph.tensors[index].shape[-1])
-        for index, item in known
+        for index, item in scored
     ):
         return remembered(
             dict[str, Span],

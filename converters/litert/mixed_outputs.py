@@ -75,7 +75,7 @@ def float_tails(content: bytes, samples: Samples, names: Mapping[int, str]) -> t
     runner = ActivationRunner(content)
     graph = runner.graph
     reached = {output: _reached(graph, output) for output in graph.outputs if _may_be_mixed(graph, output)}
-    wanted = sorted({index for found in reached.values() for index in found})
+    wanted = sorted({index for tensors in reached.values() for index in tensors})
     if not wanted:
         return ()
     seen = {index: Columns() for index in wanted}
@@ -100,14 +100,14 @@ def _may_be_mixed(graph: Subgraph, output: int) -> bool:
 
 def _reached(graph: Subgraph, output: int) -> tuple[int, ...]:
     """The float tensors that a tail may end at: the output and what it is joined and computed of."""
-    found, waiting = {output: None}, [output]
-    while waiting and len(found) < LONGEST:
+    tensors, waiting = {output: None}, [output]
+    while waiting and len(tensors) < LONGEST:
         producer = graph.producer(waiting.pop(0))
         if producer is not None and producer.name in JOINING | ELEMENTWISE:
             inputs = _computed(graph, producer)
-            found.update(dict.fromkeys(inputs))
+            tensors.update(dict.fromkeys(inputs))
             waiting += inputs
-    return tuple(found)
+    return tuple(tensors)
 
 
 def _computed(graph: Subgraph, operator: Operator) -> list[int]:
@@ -159,16 +159,16 @@ def _step(graph: Subgraph, tensor: int, columns: Columns) -> float:
 
 def _tail(graph: Subgraph, output: int, seen: Mapping[int, Columns]) -> tuple[str, ...]:
     """Output tensors of the operators from an output back to tensors whose own scale keeps each column."""
-    found, waiting = dict[int, None](), [output]
-    while waiting and len(found) < LONGEST:
+    tensors, waiting = dict[int, None](), [output]
+    while waiting and len(tensors) < LONGEST:
         index = waiting.pop(0)
         producer = graph.producer(index)
         if producer is None or producer.name not in JOINING | ELEMENTWISE | WEIGHTED:
             continue
-        found[index] = None
+        tensors[index] = None
         if producer.name not in WEIGHTED:
-            waiting += [one for one in _computed(graph, producer) if not _kept(graph, one, seen)]
-    return tuple(graph.tensors[index].name for index in found)
+            waiting += [source for source in _computed(graph, producer) if not _kept(graph, source, seen)]
+    return tuple(graph.tensors[index].name for index in tensors)
 
 
 def _kept(graph: Subgraph, tensor: int, seen: Mapping[int, Columns]) -> bool:

@@ -215,10 +215,10 @@ def tied_share(float_content: bytes, content: bytes, samples: Samples) -> float:
         inputs = [runner.value(index).copy() for index in runner.graph.inputs]
         wanted = [runner.value(index).copy() for index in runner.graph.outputs]
         try:
-            found = _run(interpreter, inputs)
+            outputs = _run(interpreter, inputs)
         except RuntimeError:  # LiteRT has no other
             return 0.0
-        for value, truth in zip(found, wanted, strict=True):
+        for value, truth in zip(outputs, wanted, strict=True):
             if truth.ndim == 2 and truth.shape[1] > 1:
                 tied += int((_best_are_equal(value) & ~_best_are_equal(truth)).sum())
                 rows += len(truth)
@@ -237,9 +237,9 @@ def held_apart(samples: Samples) -> tuple[Samples, Samples]:
     """
     if samples.count is None or samples.count < LEAST_TO_SPLIT:
         return samples, samples
-    known = list(range(samples.count) if samples.indices is None else samples.indices)[: samples.count]
-    chosen = known[HELD_APART - 1 :: HELD_APART]
-    return samples.select(sorted(set(known) - set(chosen))), samples.select(chosen)
+    indices = list(range(samples.count) if samples.indices is None else samples.indices)[: samples.count]
+    chosen = indices[HELD_APART - 1 :: HELD_APART]
+    return samples.select(sorted(set(indices) - set(chosen))), samples.select(chosen)
 
 
 def _run(interpreter: Interpreter, inputs: list[np.ndarray]) -> list[np.ndarray]:

@@ -65,7 +65,7 @@ def closest(choice: Choice, first: Int8Model, limits: Limits) -> Int8Model:
         first,
         *(_with_estimator(first, samples, replace(options, estimator=name), limits) for name in names),
     ]
-    errors = [choice.error(one) for one in candidates]
+    errors = [choice.error(candidate) for candidate in candidates]
     best, error = min(zip(candidates, errors, strict=True), key=lambda pair: pair[1])
     notes = list(first.notes)
     notes += [f"estimator {best.calibration.estimator}: the closest of {len(candidates)}"] if best.calibration else []
@@ -75,9 +75,9 @@ def closest(choice: Choice, first: Int8Model, limits: Limits) -> Int8Model:
         for tensors, what in _nominations(content, rows, samples):
             wide = replace(limits, keep_int16=tuple(dict.fromkeys((*limits.keep_int16, *tensors))))
             wider = with_wider_activations(best, options, wide)
-            found = error if wider is None else choice.error(wider)
-            if wider is not None and found < WORTH * error:
-                best, error, limits = wider, found, wide
+            wider_error = error if wider is None else choice.error(wider)
+            if wider is not None and wider_error < WORTH * error:
+                best, error, limits = wider, wider_error, wide
                 notes.append(f"16-bit activations in {what}")
     best, more = _without_ties(choice, best, error, limits)
     return replace(best, notes=(*notes, *more), bit_widths=rows)
@@ -94,21 +94,23 @@ def _without_ties(choice: Choice, best: Int8Model, error: float, limits: Limits)
         return best, ()
     kept = (*limits.keep_float, *(tail.output for tail in tails))
     wanted = replace(limits, tails=(*limits.tails, *tails), keep_float=kept)
-    made = replace(quantize_calibrated(content, best.calibration, choice.options, wanted), spans=best.spans)
-    if choice.error(made) >= error:
+    untied = replace(quantize_calibrated(content, best.calibration, choice.options, wanted), spans=best.spans)
+    if choice.error(untied) >= error:
         return best, ()
-    return made, (f"outputs are float32: 8 bits left the best two answers of {100 * tied:.0f} % of the samples equal",)
+    return untied, (
+        f"outputs are float32: 8 bits left the best two answers of {100 * tied:.0f} % of the samples equal",
+    )
 
 
 def _last_shares(graph: Subgraph, limits: Limits) -> tuple[FloatTail, ...]:
     producers = {index: graph.producer(index) for index in graph.outputs}
-    known = {tail.output for tail in limits.tails}
+    kept = {tail.output for tail in limits.tails}
     names = [
         graph.tensors[index].name
         for index, op in producers.items()
         if op is not None and op.name in ("SOFTMAX", "LOGISTIC")
     ]
-    return tuple(FloatTail(name, (name,), "") for name in names if name not in known)
+    return tuple(FloatTail(name, (name,), "") for name in names if name not in kept)
 
 
 def _with_estimator(first: Int8Model, samples: Samples, options: PostTraining, limits: Limits) -> Int8Model:

@@ -25,13 +25,13 @@ def ladder(
         wide_activations: the target can do 16-bit activations.
         training_data: there are data to train on, given for that.
     """
-    known = recipe.post_training
-    best = dataclasses.replace(recipe, post_training=dataclasses.replace(known, quality="best"))
-    rungs = [_rung("--quality=best", best)] if known.quality != "best" and recipe.quantization is None else []
-    if known.scheme == "int8":
+    options = recipe.post_training
+    best = dataclasses.replace(recipe, post_training=dataclasses.replace(options, quality="best"))
+    rungs = [_rung("--quality=best", best)] if options.quality != "best" and recipe.quantization is None else []
+    if options.scheme == "int8":
         rungs += [*_float_edges(recipe, layers), *_worst_in_float(recipe, layers)]
-    if wide_activations and known.scheme in ("int8", "int8_float_io"):
-        wide = dataclasses.replace(recipe, post_training=dataclasses.replace(known, scheme="int16x8"))
+    if wide_activations and options.scheme in ("int8", "int8_float_io"):
+        wide = dataclasses.replace(recipe, post_training=dataclasses.replace(options, scheme="int16x8"))
         rungs.append(_rung("--scheme=int16x8", wide))
     if training_data and not recipe.trains:
         rungs.append(_rung("--quantization", dataclasses.replace(recipe, quantization=Quantization())))

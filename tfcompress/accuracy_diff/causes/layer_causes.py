@@ -66,15 +66,15 @@ def _made_good(evidence: Evidence, row: Row) -> bool:
 
 def _squashed(evidence: Evidence, tensor: int) -> list[int]:
     """What softmax and sigmoid make of a tensor, also behind a mask; empty where anything else reads it."""
-    found: list[int] = []
+    results: list[int] = []
     for reader in evidence.graph.consumers(tensor):
         if reader.name in SQUASHING:
-            found.append(reader.outputs[0])
+            results.append(reader.outputs[0])
         elif reader.name in MASKING and (behind := _squashed(evidence, reader.outputs[0])):
-            found += behind
+            results += behind
         else:
             return []
-    return found
+    return results
 
 
 def _dead(evidence: Evidence, row: Row) -> Cause | None:

@@ -31,11 +31,11 @@ MOMENTS = ("MEAN", "SQUARED_DIFFERENCE", "RSQRT")
 def weight_causes(evidence: Evidence) -> Iterator[Cause]:
     """Layers whose large weights have other signs than the float model's: the file was made of another model."""
     for row in evidence.rows:
-        found = evidence.weights(row)
-        owned = None if found is None else evidence.kernel(row, found[0].size)
-        if found is None or owned is None:
+        stored = evidence.weights(row)
+        owned = None if stored is None else evidence.kernel(row, stored[0].size)
+        if stored is None or owned is None:
             continue
-        share = _other_signs(found[0], found[2], owned[1], row.operator.name)
+        share = _other_signs(stored[0], stored[2], owned[1], row.operator.name)
         if share is not None and share > OTHER_SIGN:
             text = f"{100 * share:.0f} % of its large weights have another sign than the float model's"
             yield Cause("weights_differ", owned[0], text)
@@ -58,31 +58,31 @@ def _other_signs(values: np.ndarray, axis: int, kernel: np.ndarray, name: str) -
 def _as_stored(kernel: np.ndarray, shape: tuple[int, ...], name: str) -> np.ndarray | None:
     """A Keras kernel in the layout of a .tflite; None where the layouts do not fit."""
     if name == "FULLY_CONNECTED":
-        made = kernel.reshape(shape[1], shape[0]).T if kernel.ndim == 2 else None
+        twin = kernel.reshape(shape[1], shape[0]).T if kernel.ndim == 2 else None
     elif name == "CONV_2D" and kernel.ndim in (3, 4):
-        made = np.moveaxis(kernel, -1, 0)
+        twin = np.moveaxis(kernel, -1, 0)
     elif name == "DEPTHWISE_CONV_2D" and kernel.ndim == 4:
-        made = kernel
+        twin = kernel
     else:
-        made = None
-    return None if made is None or made.size != np.prod(shape) else made.reshape(shape)
+        twin = None
+    return None if twin is None or twin.size != np.prod(shape) else twin.reshape(shape)
 
 
 def export_causes(evidence: Evidence) -> Iterator[Cause]:
     """Layers that compute in the file as they do in training: dropout that draws, a norm with the batch's moments."""
     graph = evidence.graph
     for name in ("Dropout", "BatchNormalization", "GaussianNoise", "GaussianDropout", "SpatialDropout2D"):
-        for layer in (one for one in evidence.keras_layers.values() if type(one).__name__ == name):
-            made = {
+        for layer in (item for item in evidence.keras_layers.values() if type(item).__name__ == name):
+            names = {
                 operator.name
                 for operator in graph.operators
                 for index in operator.outputs
                 if layer.name in {scope for part in graph.tensors[index].name.split(";") for scope in part.split("/")}
             }
-            trained = made.intersection(RANDOM) if name != "BatchNormalization" else made.issuperset(MOMENTS[:2])
+            trained = names.intersection(RANDOM) if name != "BatchNormalization" else names.issuperset(MOMENTS[:2])
             if trained:
                 text = (
-                    "draws at random in the file" if made.intersection(RANDOM) else "normalizes by the batch's moments"
+                    "draws at random in the file" if names.intersection(RANDOM) else "normalizes by the batch's moments"
                 )
                 yield Cause("training_mode", layer.name, f"{text}: it was exported in training mode")
     loose = [operator.name for operator in graph.operators if operator.name in RANDOM]
@@ -100,10 +100,10 @@ def scale_causes(evidence: Evidence, reference: Runner, data: Samples, fed: Mapp
     first = next(data.batches(64)).inputs
     wanted = reference.run(first)
     rounded = {name: _rounded(value, coarse[name]) if name in coarse else value for name, value in first.items()}
-    found = reference.run(rounded)
+    got = reference.run(rounded)
     for name, truth in wanted.items():
         power += float(np.var(truth, axis=0).sum())
-        noise += float(np.square(truth - found[name]).mean(axis=0).sum())
+        noise += float(np.square(truth - got[name]).mean(axis=0).sum())
     for name, (low, step, _) in coarse.items():
         del low
         spread = first[name].reshape(-1, first[name].shape[-1]).var(axis=0)

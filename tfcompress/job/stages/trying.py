@@ -52,7 +52,7 @@ def with_tried_causes(
     result = state.results[name]
     causes = tuple(_with_outcome(cause, outcomes) for cause in result.causes)
     state = dataclasses.replace(state, results={**state.results, name: dataclasses.replace(result, causes=causes)})
-    helped = next((one for one in outcomes if one.passed), None)
+    helped = next((outcome for outcome in outcomes if outcome.passed), None)
     return state if causes or helped is None else _with_note(state, name, helped)
 
 
@@ -61,8 +61,8 @@ def _few(state: State, name: str) -> tuple[State, CandidateResult]:
     evaluation = state.data_sets.evaluation
     assert evaluation is not None, "there is a result"
     data_sets = dataclasses.replace(state.data_sets, evaluation=evaluation.spread(TRIED_SAMPLES))
-    made = {key: value for key, value in state.artifacts.items() if key == name}
-    few = dataclasses.replace(state, data_sets=data_sets, targets=(name,), artifacts=made, results={})
+    artifacts = {key: value for key, value in state.artifacts.items() if key == name}
+    few = dataclasses.replace(state, data_sets=data_sets, targets=(name,), artifacts=artifacts, results={})
     return few, run_stages((DIFF,), few).results[name]
 
 
@@ -91,10 +91,10 @@ def _change(before: CandidateResult, after: CandidateResult) -> str:
 
 
 def _with_outcome(cause: Cause, outcomes: Sequence[_Outcome]) -> Cause:
-    own = [one for one in outcomes if any(_same(cause, other) for other in one.suggestion.causes)]
-    passed = next((one for one in (*own, *outcomes) if one.passed), None)
+    own = [outcome for outcome in outcomes if any(_same(cause, other) for other in outcome.suggestion.causes)]
+    passed = next((outcome for outcome in (*own, *outcomes) if outcome.passed), None)
     if passed is None:
-        text = "; ".join(dict.fromkeys(one.text for one in own))
+        text = "; ".join(dict.fromkeys(outcome.text for outcome in own))
         return dataclasses.replace(cause, tried=f"{text}, not enough" if text else None)
     if passed in own:
         return dataclasses.replace(cause, tried=passed.text)
