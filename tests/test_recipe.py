@@ -103,3 +103,5 @@ def test_a_recipe_says_what_it_does_not_have() -> None:
         _ = Recipe().android
     with pytest.raises(RecipeError, match="did you mean 'edgetpu'"):
         Recipe(edgetpus=EdgeTpu())
+    with pytest.raises(RecipeError, match="did you mean 'pruning'"):
+        Recipe(prunning=Pruning())

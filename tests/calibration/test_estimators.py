@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import itertools
 
+import hypothesis.strategies as some
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis.extra import numpy as numpy_strategies
 
 from tfcompress.calibration.estimators import (
+    ANYTHING,
     EntropyEstimator,
     EstimatorName,
     MeanSquaredErrorEstimator,
@@ -24,6 +28,7 @@ NAMES: tuple[EstimatorName, ...] = ("min_max", "moving_average", "percentile", "
 # A histogram of 4096 bins over 256 levels places a value within a sixteenth of a quantization step.
 HISTOGRAM_TOLERANCE = 0.02
 SEARCH_TOLERANCE = 1.02
+ROUNDING = 1e-6  # of the range: histograms count in float64, values are float32
 
 
 def normal(count: int = 20_000, seed: int = 0) -> np.ndarray:
@@ -161,3 +166,48 @@ def test_a_growing_histogram_counts_every_value_once_in_bounded_memory() -> None
     assert len(histogram.counts) <= MAX_BINS
     bins = np.floor(values.astype(np.float64) / histogram.width).astype(np.int64) - histogram.first
     assert np.abs(np.bincount(bins, minlength=len(histogram.counts)) - histogram.counts).sum() <= 2  # float32 edges
+
+
+BATCHES = some.lists(
+    numpy_strategies.arrays(
+        np.float32, some.tuples(some.integers(1, 4), some.integers(1, 30)), elements=some.floats(-1e4, 1e4, width=32)
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@settings(max_examples=30, deadline=None)
+@given(batches=BATCHES)
+def test_a_range_never_leaves_the_values_and_their_zero(name: EstimatorName, batches: list[np.ndarray]) -> None:
+    estimator = estimator_factory(name)(ANYTHING)
+    for batch in batches:
+        estimator.update(batch)
+    result = estimator.range()
+    low = min(0.0, *(float(batch.min()) for batch in batches))
+    high = max(0.0, *(float(batch.max()) for batch in batches))
+    slack = ROUNDING * (high - low)
+    assert low - slack <= result.low <= result.high <= high + slack
+
+
+@settings(max_examples=30, deadline=None)
+@given(batches=BATCHES, name=some.sampled_from(["min_max", "moving_average"]))
+def test_a_range_does_not_depend_on_how_samples_are_batched(batches: list[np.ndarray], name: EstimatorName) -> None:
+    width = min(batch.shape[1] for batch in batches)
+    values = np.concatenate([batch[:, :width] for batch in batches])
+    whole, single = fed(estimator_factory(name)(ANYTHING), values, batch=len(values)), estimator_factory(name)(ANYTHING)
+    assert fed(single, values, batch=1).range() == whole.range()
+
+
+@settings(max_examples=30, deadline=None)
+@given(batches=BATCHES)
+def test_all_of_the_values_are_the_widest_percentile(batches: list[np.ndarray]) -> None:
+    widest, full = PercentileEstimator(percentile=100), MinMaxEstimator()
+    for batch in batches:
+        widest.update(batch)
+        full.update(batch)
+    wanted, got = full.range(), widest.range()
+    slack = ROUNDING * (wanted.high - wanted.low)
+    assert abs(got.low - wanted.low) <= slack
+    assert abs(got.high - wanted.high) <= slack

@@ -169,9 +169,10 @@ def _merged(sections: tuple[Section, ...], of_targets: Mapping[str, Section]) ->
     """
     by_key = {item.key: item for item in sections}
     if of_targets:
-        allowed = target_sections()
-        for key, value in checked_keys(dict(of_targets), allowed, "recipe").items():
-            if not isinstance(value, allowed[key]):
-                raise RecipeError(f"recipe: {key} is {value!r}, expected {allowed[key].__name__}(...)")
+        kinds = target_sections()
+        names = [item.name for item in dataclasses.fields(Recipe)]
+        for key, value in checked_keys(dict(of_targets), {**dict.fromkeys(names), **kinds}, "recipe").items():
+            if not isinstance(value, kinds[key]):
+                raise RecipeError(f"recipe: {key} is {value!r}, expected {kinds[key].__name__}(...)")
             by_key[key] = value
     return tuple(by_key[key] for key in sorted(by_key) if by_key[key] != type(by_key[key])())
