@@ -82,7 +82,8 @@ def detection() -> Any:
     x = layers.Conv2D(12, 3, strides=2, padding="same", activation="relu", name="conv_a")(image)
     x = layers.Conv2D(16, 3, strides=2, padding="same", activation="relu", name="conv_b")(x)
     boxes = layers.Rescaling(64.0)(ops.sigmoid(layers.Conv2D(4, 1, name="boxes")(x)))
-    scores = ops.sigmoid(layers.Conv2D(3, 1, name="scores", bias_initializer=keras.initializers.Constant(-3.2))(x))
+    rare: Any = keras.initializers.Constant(-3.2)
+    scores = ops.sigmoid(layers.Conv2D(3, 1, name="scores", bias_initializer=rare)(x))
     parts = [layers.Reshape((16, 4))(boxes), layers.Reshape((16, 3))(scores)]
     return keras.Model(image, layers.Concatenate(name="out")(parts), name="detection")
 

@@ -16,7 +16,7 @@ from tfcompress.data import Samples
 from tfcompress.graphs.tflite import Operator, Subgraph, TfliteFile, read_tflite
 from tfcompress.graphs.tflite.editor import GraphEditor, ModelEditor, OperatorNode, TensorNode, options
 from tfcompress.graphs.tflite.extraction import extract
-from tfcompress.graphs.tflite.interpreter import new_interpreter, run
+from tfcompress.graphs.tflite.interpreter import CANNOT_RUN, new_interpreter, run
 from tfcompress.graphs.tflite.operators import traits
 from tfcompress.graphs.tflite.quantization import fake_quantize
 from tfcompress.native_output import silenced
@@ -27,6 +27,7 @@ COLUMN_DB = 30.0  # of a feature's own variation: below, its rounding is tried o
 ENOUGH_DB = 25.0  # of the outputs' variation: what rounding the inputs alone has to leave
 GAIN_DB = 6.0  # a bit: what a float head has to win
 TRIED_SAMPLES = 128
+MOST_ROWS = 8192  # of a batch: the pixels of an image are many
 MOST_WEIGHTED = 2  # layers of a head
 MOST_OPERATORS = 60  # of a head
 _FRONT = "head/"  # before the names of the inputs behind a head
@@ -59,18 +60,27 @@ def float_head(content: bytes, samples: Samples) -> FloatHead | None:
     cuts = _cuts(file.main)
     if not poor or not cuts:
         return None
-    values = _inputs(file, samples)
-    model = ModelEditor.read(content)
-    wanted = _outputs(model, 0, values, rounded=False)
-    before = _kept_db(model, 0, values, wanted)
-    if before >= ENOUGH_DB:
+    try:
+        before, kept = _tried(content, _inputs(file, samples), cuts)
+    except CANNOT_RUN:  # operators of TensorFlow's own, which only a phone with the Flex delegate runs
         return None
-    kept = {cut: _kept_db(model, cut, values, wanted) for cut in cuts}
+    if not kept:
+        return None
     best = next((cut for cut in cuts if kept[cut] >= ENOUGH_DB), max(cuts, key=lambda cut: kept[cut]))
     if kept[best] < before + GAIN_DB:
         return None
     names = tuple(file.main.tensors[index].name for op in file.main.operators[:best] for index in op.outputs)
     return FloatHead(best, names, _note(file, best, poor, before, kept[best]))
+
+
+def _tried(
+    content: bytes, values: Sequence[Mapping[int, np.ndarray]], cuts: Sequence[int]
+) -> tuple[float, dict[int, float]]:
+    """(decibels that rounding the inputs leaves, {cut: what rounding behind it leaves}); no cuts where it is enough."""
+    model = ModelEditor.read(content)
+    wanted = _outputs(model, 0, values, rounded=False)
+    before = _kept_db(model, 0, values, wanted)
+    return before, {cut: _kept_db(model, cut, values, wanted) for cut in cuts} if before < ENOUGH_DB else {}
 
 
 def _note(file: TfliteFile, cut: int, poor: Mapping[str, float], before: float, after: float) -> str:
@@ -89,8 +99,9 @@ def _poor_features(file: TfliteFile, samples: Samples) -> dict[str, float]:
     for batch in samples.spread(TRIED_SAMPLES).batches(32):
         for name, values in batch.inputs.items():
             if values.ndim > 1 and values.dtype.kind == "f":
-                seen.setdefault(name, []).append(values.reshape(-1, values.shape[-1]))
-    poor = {}
+                rows = values.reshape(-1, values.shape[-1])
+                seen.setdefault(name, []).append(rows[:: max(1, len(rows) // MOST_ROWS)])
+    poor: dict[str, float] = {}
     for name, index in file.signatures[0].inputs.items():
         if name in seen and file.main.tensors[index].dtype == "float32":
             values = np.concatenate(seen[name]).astype(np.float64)
@@ -110,7 +121,8 @@ def _step(values: Sequence[np.ndarray]) -> float:
 
 def _cuts(graph: Subgraph) -> list[int]:
     """Numbers of first operators that may stay in float: up to the first layer with weights, behind it, and so on."""
-    before, weighted = [], 0
+    before: list[int] = []
+    weighted = 0
     for operator in graph.operators[:MOST_OPERATORS]:
         if _multiplies(operator):
             before.append(operator.index)

@@ -10,7 +10,7 @@ from tfcompress.calibration import Calibration, ChannelRanges, calibrate, channe
 from tfcompress.calibration.readers import clip_to_readers
 from tfcompress.converters.litert import converter_engine
 from tfcompress.converters.litert.engines import EngineName, Int8Model, quantize_calibrated, with_wider_activations
-from tfcompress.converters.litert.float_head import float_head
+from tfcompress.converters.litert.float_head import FloatHead, float_head
 from tfcompress.converters.litert.float_tail import FloatTail
 from tfcompress.converters.litert.float_tflite import float_file
 from tfcompress.converters.litert.indices import index_path
@@ -173,7 +173,9 @@ def _with_float_edges(
     options: PostTraining,
 ) -> tuple[Limits, tuple[str, ...]]:
     """The limits with float operators at either end, where 8 bits would lose what enters or leaves; and notes."""
-    file, head, tails = read_tflite(content), None, tuple[FloatTail, ...]()
+    head: FloatHead | None = None
+    tails: tuple[FloatTail, ...] = ()
+    file = read_tflite(content)
     if abilities.float_outputs and options.mixed_outputs == "float" and not limits.int16:
         names = {index: name for signature in file.signatures[:1] for name, index in signature.outputs.items()}
         tails = float_tails(content, samples, names)

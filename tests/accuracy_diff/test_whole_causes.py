@@ -143,7 +143,7 @@ def test_a_printed_remedy_has_been_tried(tmp_path: Path) -> None:
     keras_model.save(tmp_path / "model.keras")
     values = np.asarray(keras_model(inputs))
     recipe = Recipe(post_training=PostTraining(mixed_inputs="one_scale"))
-    how = {"targets": "phone", "calibration": inputs, "evaluation": (inputs, values), "recipe": recipe}
+    how: dict[str, Any] = {"targets": "phone", "calibration": inputs, "evaluation": (inputs, values), "recipe": recipe}
     failed = tfcompress.convert(tmp_path / "model.keras", output=tmp_path / "failed", **how)
     (cause,) = failed.report["targets"]["phone"]["causes"]
     assert failed.exit_code == 3

@@ -96,7 +96,8 @@ def scale_causes(evidence: Evidence, reference: Runner, data: Samples, fed: Mapp
     coarse = {name: item for name, item in limits.items() if item is not None}
     if not coarse:
         return
-    power, noise, worst = 0.0, 0.0, {}
+    power, noise = 0.0, 0.0
+    worst: dict[str, float] = {}
     first = next(data.batches(64)).inputs
     wanted = reference.run(first)
     rounded = {name: _rounded(value, coarse[name]) if name in coarse else value for name, value in first.items()}
@@ -104,13 +105,12 @@ def scale_causes(evidence: Evidence, reference: Runner, data: Samples, fed: Mapp
     for name, truth in wanted.items():
         power += float(np.var(truth, axis=0).sum())
         noise += float(np.square(truth - got[name]).mean(axis=0).sum())
-    for name, (low, step, _) in coarse.items():
-        del low
+    for name, (_, step, _) in coarse.items():
         spread = first[name].reshape(-1, first[name].shape[-1]).var(axis=0)
         live = spread[spread > 0]
-        worst[name] = 10 * np.log10(live.min() / (step**2 / 12)) if live.size else np.inf
+        worst[name] = float(10 * np.log10(live.min() / (step**2 / 12))) if live.size else float("inf")
     kept = 10 * np.log10(power / max(noise, 1e-12 * power)) if power > 0 else np.inf
-    name = min(worst, key=lambda key: float(worst[key]))
+    name = min(worst, key=lambda key: worst[key])
     if kept < ENOUGH_DB and worst[name] < ENOUGH_DB:
         text = (
             f"input {name!r} has features of different scale: one 8-bit scale keeps {max(worst[name], 0.0):.1f} dB of "

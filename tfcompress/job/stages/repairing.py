@@ -42,9 +42,18 @@ def _run(state: State, parts: Sequence[str]) -> State:
             state = _repaired(state, name, result)
         elif result.gate.failed:
             with optional(f"{name}: the trial of what may repair it"):
-                own, rungs = _suggestions(state, name, result)
-                state = with_tried_causes(state, name, own, rungs, lambda few, *how, name=name: _tried(few, name, *how))
+                state = _with_trials(state, name, result)
     return state
+
+
+def _with_trials(state: State, name: str, result: CandidateResult) -> State:
+    """The state whose causes say what a trial of their repair gave."""
+
+    def retry(few: State, suggestion: Suggestion, scratch: Path) -> State:
+        return _tried(few, name, suggestion, scratch)
+
+    own, rungs = _suggestions(state, name, result)
+    return with_tried_causes(state, name, own, rungs, retry)
 
 
 def _suggestions(
