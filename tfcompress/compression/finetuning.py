@@ -178,7 +178,8 @@ def _reduced(model: Any, teacher: Any, recipe: Recipe, run: Run) -> _Reduced:
     """The model after the sections that change its layers, each followed by its own fine-tuning."""
     if not recipe.reduces:
         return _Reduced(model, run.key, (), None)
-    current, key, notes, lineage = flatten(model), run.key, list[str](), None
+    current: Any = flatten(model)
+    key, notes, lineage = run.key, list[str](), None
     for reduction in reductions(recipe, run.samples, current, seed=run.seed):
         reduced = reduction.apply(current)
         notes.extend(reduced.notes)
