@@ -67,9 +67,9 @@ def cifar_10(*names: str) -> tuple[np.ndarray, np.ndarray]:
     for name in names:
         with zipfile.ZipFile(CIFAR / name) as archive:
             files = sorted(file for file in archive.namelist() if file.lower().endswith((".jpg", ".jpeg", ".png")))
-            known = sorted({file.split("/")[-2] for file in files})
+            class_names = sorted({file.split("/")[-2] for file in files})
             images += [tf.io.decode_image(archive.read(file), 3).numpy() for file in files]
-            classes += [known.index(file.split("/")[-2]) for file in files]
+            classes += [class_names.index(file.split("/")[-2]) for file in files]
     order = np.random.default_rng(0).permutation(len(images))
     return np.stack(images)[order], np.array(classes)[order]
 

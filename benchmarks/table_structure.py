@@ -125,12 +125,12 @@ def _converted(name: str, model: FloatModel) -> dict[str, Any]:
         return {"int8": f"not converted: {error}"[:160]}
     mapping: Any = forecast(read_tflite(content)).to_json()
     figures: Any = [measure_latency(file, None)["latency_ms"] for file in (content, before)]
-    known = all(figures)
+    is_measured = all(figures)
     floats = float_operators(read_tflite(content))
     return {
         "int8": "fully integer" if not floats else f"float: {', '.join(floats)}",
         "int8_bytes": len(content),
         "edgetpu_operators": len(mapping["ops"]),
         "edgetpu_mapped": mapping["mapped_ops"],
-        "latency_ratio": figures[0]["median"] / figures[1]["median"] if known else None,
+        "latency_ratio": figures[0]["median"] / figures[1]["median"] if is_measured else None,
     }

@@ -70,14 +70,12 @@ def quantize_int8(
     """
     edges = recipe.post_training.io
     asked = _Asked(integer_io and edges != "float32", float_content, abilities, ranges)
-    searches = (
-        samples is not None
-        and ranges is None
-        and not model.quantization_aware
-        and plan_for(recipe.post_training).search
-    )
-    quantize = _searched if searches else _quantized
-    result = quantize(with_fixed_sizes(model, samples), samples, recipe, asked)
+    fixed = with_fixed_sizes(model, samples)
+    searches = ranges is None and not model.quantization_aware and plan_for(recipe.post_training).search
+    if samples is not None and searches:
+        result = _searched(fixed, samples, recipe, asked)
+    else:
+        result = _quantized(fixed, samples, recipe, asked)
     return replace(result, content=with_uint8_edges(result.content)) if integer_io and edges == "uint8" else result
 
 

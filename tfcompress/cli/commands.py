@@ -122,9 +122,10 @@ def inspect(options: InspectOptions, parsed: argparse.Namespace) -> int:
     for path in paths:
         if not path.exists():
             raise ModelError(f"{path}: no such file or folder")
-        if not options.edgetpu_log:
+    with using(open_store(options.cache_dir, no_cache=options.no_cache)):
+        for path in paths if not options.edgetpu_log else ():
             _admit(path, options)
-    facts = _inspected(paths[0], options) if len(paths) == 1 or options.edgetpu_log else _together(paths, options)
+        facts = _inspected(paths[0], options) if len(paths) == 1 or options.edgetpu_log else _together(paths, options)
     if parsed.json:
         _print_json(facts)
     else:
@@ -165,8 +166,7 @@ def _inspected(path: Path, options: InspectOptions) -> dict[str, object]:
         return {"logs": [parse_compiler_log(log).to_json() for log in options.artifact]}
     inspect_there = None if options.target is None else TARGETS[options.target].inspect
     if inspect_there is not None:
-        with using(open_store(options.cache_dir, no_cache=options.no_cache)):
-            return dict(inspect_there(path, options.recipe or Recipe()).to_json())
+        return dict(inspect_there(path, options.recipe or Recipe()).to_json())
     if path.suffix == ".tfcz":
         from tfcompress.converters.phone.packing import inspect_packed
 

@@ -178,12 +178,13 @@ def _reduced(model: Any, teacher: Any, recipe: Recipe, run: Run) -> _Reduced:
     """The model after the sections that change its layers, each followed by its own fine-tuning."""
     if not recipe.reduces:
         return _Reduced(model, run.key, (), None)
-    current, key, notes, lineage = flatten(model), run.key, list[str](), None
+    current: Any = flatten(model)
+    key, notes, lineage = run.key, list[str](), None
     for reduction in reductions(recipe, run.samples, current, seed=run.seed):
-        made = reduction.apply(current)
-        notes.extend(made.notes)
-        lineage = made.lineage if lineage is None else lineage.then(made.lineage)
-        current, training = made.model, reduction.training(recipe)
+        reduced = reduction.apply(current)
+        notes.extend(reduced.notes)
+        lineage = reduced.lineage if lineage is None else lineage.then(reduced.lineage)
+        current, training = reduced.model, reduction.training(recipe)
         if key is not None:
             key = fingerprint_of(key, reduction.name, reduction.section, recipe.distillation, training, run.seed)
         if training is None:

@@ -59,7 +59,7 @@ def test_best_is_never_further_from_float_than_balanced_on_samples_held_apart() 
     fit, chosen_by = held_apart(samples)
     assert (fit.count, chosen_by.count) == (96, 32)
     made = {
-        quality: quantize_int8(model, data, Recipe(post_training=PostTraining(quality=quality)))
+        quality: quantize_int8(model, data, Recipe(post_training=PostTraining(quality=quality)))  # type: ignore[arg-type]
         for quality, data in (("best", samples), ("balanced", fit))
     }
     errors = {quality: output_error(content, result.content, chosen_by) for quality, result in made.items()}

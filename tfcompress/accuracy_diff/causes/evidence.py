@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tfcompress.accuracy_diff.layers import LayerDiff
+from tfcompress.graphs.keras.protocols import Layer
 from tfcompress.graphs.tflite import Operator, Subgraph, Tensor, TfliteFile
 from tfcompress.graphs.tflite.operators import named, traits
 from tfcompress.layer_names import all_layers
@@ -81,7 +82,7 @@ class Evidence:
         return {row.diff.tensor: row for row in self.rows if row.diff.tensor is not None}
 
     @cached_property
-    def keras_layers(self) -> Mapping[str, object]:
+    def keras_layers(self) -> Mapping[str, Layer]:
         """{name: layer} of the float model."""
         return {layer.name: layer for layer in all_layers(self.keras_model)}
 

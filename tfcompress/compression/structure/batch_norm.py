@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from tfcompress.compression.training.strided_convolutions import subsampled_convolutions
 from tfcompress.data import Samples
@@ -35,7 +35,8 @@ def estimate_batch_norms(model: KerasModel, samples: Samples) -> int:
     Returns:
         How many normalizations there are.
     """
-    norms: list[_Norm] = [layer for layer in model.layers if isinstance(layer, tf_keras.layers.BatchNormalization)]
+    layers: Sequence[Any] = model.layers
+    norms: list[_Norm] = [layer for layer in layers if isinstance(layer, tf_keras.layers.BatchNormalization)]
     if not norms:
         return 0
     names = [info.name for info in samples.inputs]
@@ -64,7 +65,8 @@ class _Dropping(Protocol):
 def _averaging(model: KerasModel, norms: Sequence[_Norm]) -> Iterator[Variable]:
     """Normalizations that take the plain average of what they see, and layers that drop nothing."""
     momentum: Variable = tf.Variable(0.0)
-    dropping: list[_Dropping] = [layer for layer in model.layers if isinstance(layer, _DROPPING)]
+    layers: Sequence[Any] = model.layers
+    dropping: list[_Dropping] = [layer for layer in layers if isinstance(layer, _DROPPING)]
     rates = [(layer, layer.rate) for layer in dropping]
     before = [(norm, norm.momentum, norm.trainable) for norm in norms]
     for layer in dropping:

@@ -53,9 +53,9 @@ class Costs:
                 shape = [int(size) for size in value.shape]
                 members, fixed = np.zeros((_AXES, len(families))), np.ones(_AXES)
                 for slot, (axis, along) in enumerate(sorted(weight.axes.items())[:_AXES]):
-                    known = [place[root] for root in graph.roots[along.ids].tolist() if root in place]
-                    members[slot] = np.bincount(known, minlength=len(families)) / np.maximum(sizes, 1)
-                    fixed[slot] = len(along.ids) - len(known)
+                    places = [place[root] for root in graph.roots[along.ids].tolist() if root in place]
+                    members[slot] = np.bincount(places, minlength=len(families)) / np.maximum(sizes, 1)
+                    fixed[slot] = len(along.ids) - len(places)
                     shape[axis] = 1
                 rows.append((float(np.prod(shape)), members, fixed, float(times)))
         return cls(

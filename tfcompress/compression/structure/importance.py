@@ -106,8 +106,10 @@ def _activation(graph: ChannelGraph, statistics: ReadStatistics) -> np.ndarray:
             for axis, along in weight.axes.items():
                 if along.role != "reads" or values[number].ndim < 2:
                     continue
-                known = statistics.variances.get((index, 0))
-                variance = known if known is not None and len(known) == len(along.ids) else np.ones(len(along.ids))
+                variances = statistics.variances.get((index, 0))
+                variance = (
+                    variances if variances is not None and len(variances) == len(along.ids) else np.ones(len(along.ids))
+                )
                 power = variance * _sum_along(np.square(values[number].astype(np.float64)), axis)
                 _add(graph, total, along.ids, power / max(float(power.sum()), 1e-30))
     return total
@@ -138,11 +140,11 @@ def _taylor(graph: ChannelGraph, samples: Samples, loss_name: str | None, seed: 
     names = [info.name for info in batches.inputs]
     with subsampled_convolutions(model):
         for batch in batches.batches(_BATCH):
-            found = gradients(
+            products = gradients(
                 [tf.constant(batch.inputs[name]) for name in names], [tf.constant(v) for v in batch.labels.values()]
             )
-            known = {variable.ref(): value for variable, value in zip(variables, found, strict=True)}
-            total += np.square(_first_order(graph, known))
+            by_variable = {variable.ref(): value for variable, value in zip(variables, products, strict=True)}
+            total += np.square(_first_order(graph, by_variable))
     return total
 
 

@@ -164,19 +164,19 @@ def _run(call: Call, readers: dict[int, list[Call | None]]) -> _Part | None:
 def _without(model: KerasModel, part: _Part) -> KerasModel:
     """A copy of the model in which what reads the part's end reads its beginning."""
     copies = Copies()
-    known: dict[int, Tensor] = {}
+    tensors: dict[int, Tensor] = {}
 
     def entered(old: Tensor, new: Tensor) -> Tensor:
-        known[id(old)] = new
+        tensors[id(old)] = new
         return new
 
     def emit(call: Call) -> object:
         if call.old_outputs[0] is part.end.old_outputs[0]:
-            return known[id(part.begin)]
-        made = copies.repeat(call)
-        for old, new in zip(call.old_outputs, made if isinstance(made, list | tuple) else [made], strict=True):
-            known[id(old)] = new
-        return made
+            return tensors[id(part.begin)]
+        outputs = copies.repeat(call)
+        for old, new in zip(call.old_outputs, outputs if isinstance(outputs, list | tuple) else [outputs], strict=True):
+            tensors[id(old)] = new
+        return outputs
 
     smaller: KerasModel = rebuild(model, emit, enter=entered)  # type: ignore[arg-type]
     copies.copy_weights()

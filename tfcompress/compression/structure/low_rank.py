@@ -115,11 +115,13 @@ def _candidates(model: KerasModel, section: LowRank, samples: Samples) -> tuple[
     if not fit:
         raise RecipeError("recipe: low_rank: the model has no layer that can be split (Dense, Conv1D, Conv2D)")
     moments = measure_moments(model, [item.call for item in fit], samples)
-    found = [
-        _Candidate(item.call, known, np.asarray(item.call.layer.get_weights()[0]), item.traced.weights[0].repeats)
-        for item, known in zip(fit, moments, strict=True)
+    candidates = [
+        _Candidate(
+            item.call, item_moments, np.asarray(item.call.layer.get_weights()[0]), item.traced.weights[0].repeats
+        )
+        for item, item_moments in zip(fit, moments, strict=True)
     ]
-    return found, before
+    return candidates, before
 
 
 def _may_split(layer: Layer) -> bool:
@@ -202,7 +204,7 @@ def _pieces(layer: Layer, factors: Factors, copies: Copies) -> list[tuple[Layer,
     """The layers whose product the kernel is; the last keeps the name, the activation and the bias."""
     settings, values = layer.get_config(), layer.get_weights()
     bias = factors.shift + (values[1] if settings["use_bias"] else 0)
-    found = []
+    pieces = []
     for number, kernel in enumerate(factors.kernels):
         last = number == len(factors.kernels) - 1
         name = layer.name if last else f"{layer.name}_rank_{number + 1}"
@@ -214,9 +216,9 @@ def _pieces(layer: Layer, factors: Factors, copies: Copies) -> list[tuple[Layer,
         }
         if not last:
             changed |= {"activation": "linear", "kernel_regularizer": None, "activity_regularizer": None}
-        made: Layer = type(layer).from_config(changed)
-        found.append((made, [kernel, bias] if last else [kernel]))
-    return found
+        piece: Layer = type(layer).from_config(changed)
+        pieces.append((piece, [kernel, bias] if last else [kernel]))
+    return pieces
 
 
 def _geometry(settings: dict[str, object], factors: Factors, number: int) -> dict[str, object]:

@@ -56,8 +56,8 @@ def measure_moments(model: KerasModel, calls: Sequence[Call], samples: Samples) 
     names = [info.name for info in samples.inputs]
     totals: list[list[np.ndarray]] = []
     for batch in samples.spread(_SAMPLES).batches(_BATCH):
-        found = sums([tf.constant(batch.inputs[name]) for name in names])
-        values = [[np.asarray(part, np.float64) for part in parts] for parts in found]
+        batch_sums = sums([tf.constant(batch.inputs[name]) for name in names])
+        values = [[np.asarray(part, np.float64) for part in parts] for parts in batch_sums]
         totals = values if not totals else [_added(a, b) for a, b in zip(totals, values, strict=True)]
     return [_moments(parts) for parts in totals]
 

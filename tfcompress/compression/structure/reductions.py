@@ -48,16 +48,16 @@ def reductions(recipe: Recipe, samples: Samples, model: KerasModel, *, seed: int
         model: the flat tf_keras model that the first step gets: shares are of its cost.
         seed: of what is drawn.
     """
-    found = []
+    result = []
     if (student := recipe.student) is not None:
-        found.append(Reduction("student", student, lambda current: make_student(current, student, samples, seed=seed)))
+        result.append(Reduction("student", student, lambda current: make_student(current, student, samples, seed=seed)))
     if (layers := recipe.layers) is not None:
-        found.append(Reduction("layers", layers, lambda current: remove_layers(current, layers, samples)))
+        result.append(Reduction("layers", layers, lambda current: remove_layers(current, layers, samples)))
     if recipe.structure is not None:
-        found += _rounds(recipe.structure, recipe.training.loss, samples, model, seed)
+        result += _rounds(recipe.structure, recipe.training.loss, samples, model, seed)
     if (low_rank := recipe.low_rank) is not None:
-        found.append(Reduction("low_rank", low_rank, lambda current: lower_ranks(current, low_rank, samples)))
-    return found
+        result.append(Reduction("low_rank", low_rank, lambda current: lower_ranks(current, low_rank, samples)))
+    return result
 
 
 def _rounds(structure: Structure, loss: str | None, samples: Samples, model: KerasModel, seed: int) -> list[Reduction]:

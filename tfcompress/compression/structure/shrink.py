@@ -99,16 +99,16 @@ def shrink(
 
 def widths_of(graph: ChannelGraph) -> dict[str, int]:
     """{name of a layer: how many channels it makes, those that go one by one}."""
-    found: dict[str, int] = {}
+    widths: dict[str, int] = {}
     for family in graph.families:
         for name in family.made_by:
-            found[name] = max(found.get(name, 0), len(family.groups))
-    return found
+            widths[name] = max(widths.get(name, 0), len(family.groups))
+    return widths
 
 
 def _least(graph: ChannelGraph, structure: Structure, widths: Mapping[str, int] | None) -> dict[str, int]:
-    known = widths_of(graph) if widths is None else widths
-    return {name: math.ceil(width * structure.least_width) for name, width in known.items()}
+    current = widths_of(graph) if widths is None else widths
+    return {name: math.ceil(width * structure.least_width) for name, width in current.items()}
 
 
 def _whole(value: float) -> str:

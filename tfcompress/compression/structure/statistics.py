@@ -50,8 +50,8 @@ def measure_reads(graph: ChannelGraph, samples: Samples) -> ReadStatistics:
     totals: list[np.ndarray] | None = None
     counts = np.zeros(len(places))
     for batch in samples.spread(_SAMPLES).batches(_BATCH):
-        found, sizes = sums([tf.constant(batch.inputs[name]) for name in names])
-        values = [np.asarray(value) for value in found]
+        batch_sums, sizes = sums([tf.constant(batch.inputs[name]) for name in names])
+        values = [np.asarray(value) for value in batch_sums]
         totals = values if totals is None else [a + b for a, b in zip(totals, values, strict=True)]
         counts += np.asarray(sizes)
     assert totals is not None, "there is a sample"

@@ -50,13 +50,13 @@ def make_student(model: KerasModel, section: Student, samples: Samples, *, seed:
         return _of_a_family(model, section, seed)
     current, lineage, notes = model, Lineage({layer.name: Origin(layer.name) for layer in model.layers}), list[str]()
     if section.width != 1:
-        made = _narrower(current, section, samples, seed)
-        current, lineage = made.model, made.lineage
-        notes.extend(made.notes)
+        student = _narrower(current, section, samples, seed)
+        current, lineage = student.model, student.lineage
+        notes.extend(student.notes)
     if section.convolutions == "depthwise_separable":
-        made = _separable(current, section)
-        current, lineage = made.model, lineage.then(made.lineage)
-        notes.extend(made.notes)
+        student = _separable(current, section)
+        current, lineage = student.model, lineage.then(student.lineage)
+        notes.extend(student.notes)
     estimate_batch_norms(current, samples)
     return Shrunk(current, lineage, tuple(notes))
 

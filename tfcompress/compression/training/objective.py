@@ -148,8 +148,8 @@ class Objective:
     def __call__(self, inputs: Tensor, labels: object) -> tuple[Any, list[Any]]:
         """(scalar loss, model outputs without their last quantization) of one batch, in training mode."""
         flat = tf.nest.flatten(inputs)
-        found = tf.nest.flatten(self.student(flat, training=True))
-        values, features = found[: len(self.kinds)], found[len(self.kinds) :]
+        outputs = tf.nest.flatten(self.student(flat, training=True))
+        values, features = outputs[: len(self.kinds)], outputs[len(self.kinds) :]
         loss = tf.constant(0.0)
         weight = 0.0 if self.distillation is None else self.distillation.weight
         if self.needs_labels:

@@ -36,8 +36,8 @@ class Cut:
 
     def mask(self, ids: np.ndarray) -> np.ndarray:
         """See `Kept`."""
-        found: np.ndarray = self._stays[ids]
-        return found
+        stays: np.ndarray = self._stays[ids]
+        return stays
 
     def count(self, ids: np.ndarray) -> int:
         """See `Kept`."""
@@ -46,12 +46,12 @@ class Cut:
     def sizes(self, channels: Channels) -> tuple[int | None, ...]:
         """See `Kept`."""
         stays = self.mask(channels.ids)
-        found = []
+        result = []
         for axis, size in enumerate(channels.shape):
             others = tuple(other for other in range(stays.ndim) if other != axis)
             varies = stays.shape[axis] > 1
-            found.append(int(np.count_nonzero(stays.all(axis=others))) if varies else size)
-        return tuple(found)
+            result.append(int(np.count_nonzero(stays.all(axis=others))) if varies else size)
+        return tuple(result)
 
 
 @dataclass(frozen=True)
@@ -148,13 +148,13 @@ def _smaller(
         if added:
             settings["use_bias"] = True
     if item.traced.weights:
-        known = list(item.traced.weights)
-        known += [_bias_like(known[0]) for _ in values[len(known) :]]
-        values = [_without(value, weight, cut) for value, weight in zip(values, known, strict=True)]
-    made: Layer = type(layer).from_config(settings)
+        item_weights = list(item.traced.weights)
+        item_weights += [_bias_like(item_weights[0]) for _ in values[len(item_weights) :]]
+        values = [_without(value, weight, cut) for value, weight in zip(values, item_weights, strict=True)]
+    smaller: Layer = type(layer).from_config(settings)
     if values:
-        weights.append((made, values))
-    return made
+        weights.append((smaller, values))
+    return smaller
 
 
 def _bias_like(kernel: Weight) -> Weight:

@@ -73,12 +73,12 @@ class ChannelGraph:
     @cached_property
     def weights(self) -> dict[int, tuple[TracedCall, tuple[Weight, ...], int]]:
         """{id of a layer: its first call, what stands along its weights, how often the model calls it}."""
-        found: dict[int, tuple[TracedCall, tuple[Weight, ...], int]] = {}
+        by_variable: dict[int, tuple[TracedCall, tuple[Weight, ...], int]] = {}
         for item in self.calls:
             if item.traced.weights:
-                first, weights, count = found.get(id(item.call.layer), (item, item.traced.weights, 0))
-                found[id(item.call.layer)] = (first, weights, count + 1)
-        return found
+                first, weights, count = by_variable.get(id(item.call.layer), (item, item.traced.weights, 0))
+                by_variable[id(item.call.layer)] = (first, weights, count + 1)
+        return by_variable
 
     @cached_property
     def families(self) -> tuple[Family, ...]:
@@ -98,9 +98,9 @@ class ChannelGraph:
         return tuple(self._family(np.array(groups), places[groups[0]]) for groups in grouped.values())
 
     def _family(self, groups: np.ndarray, where: Sequence[tuple[str, int, int, str, int]]) -> Family:
-        made = dict.fromkeys(name for name, _, _, role, _ in where if role == "writes")
-        layers = dict.fromkeys([*made, *(name for name, *_ in where)])
-        return Family(groups, tuple(layers), tuple(made), self.reasons.get(int(groups[0])))
+        writers = dict.fromkeys(name for name, _, _, role, _ in where if role == "writes")
+        layers = dict.fromkeys([*writers, *(name for name, *_ in where)])
+        return Family(groups, tuple(layers), tuple(writers), self.reasons.get(int(groups[0])))
 
 
 def trace_channels(model: KerasModel, *, keep: Sequence[str] = ()) -> ChannelGraph:
@@ -153,8 +153,8 @@ def _share(traced: Traced, first: Traced, space: Space) -> None:
     """A layer that is called several times has one set of weights, and so one set of channels."""
     if traced is first:
         return
-    for one, other in zip(traced.weights, first.weights, strict=True):
-        for axis, along in one.axes.items():
+    for mine, other in zip(traced.weights, first.weights, strict=True):
+        for axis, along in mine.axes.items():
             space.unite(along.ids, other.axes[axis].ids)
     for read, before in zip(traced.reads, first.reads, strict=True):
         if np.any(read.fill != before.fill):

@@ -52,12 +52,12 @@ def _read(node: Node, axis: int, *, exact: bool) -> tuple[np.ndarray, tuple[Read
 
 def _dense(node: Node) -> Traced:
     ids, reads = _read(node, 0, exact=True)
-    made = node.space.new(node.number("units"))
-    kernel = Weight({0: Axis(ids, "reads"), 1: Axis(made, "writes")}, known_positions(node.x.shape[:-1]))
+    outputs = node.space.new(node.number("units"))
+    kernel = Weight({0: Axis(ids, "reads"), 1: Axis(outputs, "writes")}, known_positions(node.x.shape[:-1]))
     return Traced(
-        written(node, made),
-        (kernel, *_bias(node, made)),
-        lambda kept: {"units": kept.count(made)},
+        written(node, outputs),
+        (kernel, *_bias(node, outputs)),
+        lambda kept: {"units": kept.count(outputs)},
         reads=reads,
     )
 
@@ -71,24 +71,27 @@ def _conv(node: Node) -> Traced:
     positions = known_positions(node.output_shapes[0][:-1])
     # Beside a padded border a constant is not summed up in full.
     exact = node.settings["padding"] == "valid" or all(size == 1 for size in shape[:-2])
-    made = node.space.new(node.number("filters"))
+    outputs = node.space.new(node.number("filters"))
     if groups > 1:
-        return _grouped(node, made, groups, Weight({}, positions))
+        return _grouped(node, outputs, groups, Weight({}, positions))
     ids, reads = _read(node, rank - 2, exact=exact)
-    kernel = Weight({rank - 2: Axis(ids, "reads"), rank - 1: Axis(made, "writes")}, positions)
+    kernel = Weight({rank - 2: Axis(ids, "reads"), rank - 1: Axis(outputs, "writes")}, positions)
     return Traced(
-        written(node, made), (kernel, *_bias(node, made)), lambda kept: {"filters": kept.count(made)}, reads=reads
+        written(node, outputs),
+        (kernel, *_bias(node, outputs)),
+        lambda kept: {"filters": kept.count(outputs)},
+        reads=reads,
     )
 
 
-def _grouped(node: Node, made: np.ndarray, groups: int, plain: Weight) -> Traced:
+def _grouped(node: Node, outputs: np.ndarray, groups: int, plain: Weight) -> Traced:
     """A grouped convolution, all whose groups must keep one size."""
     rank = len(node.shapes[0])
     ids, fill = node.space.along(node.x, -1)
     if np.any(fill != 0):
         node.space.keep(ids[fill != 0], f"a removed channel would not be zero where {node.title} reads it")
-    read, made_of = ids.reshape(groups, -1), made.reshape(groups, -1)
-    axes = {rank - 1: Axis(made, "writes")}
+    read, made_of = ids.reshape(groups, -1), outputs.reshape(groups, -1)
+    axes = {rank - 1: Axis(outputs, "writes")}
     if groups >= _MANY_GROUPS:
         node.space.unite(read[:, :1], read)
         node.space.unite(read[:, :1], made_of)
@@ -99,9 +102,9 @@ def _grouped(node: Node, made: np.ndarray, groups: int, plain: Weight) -> Traced
 
     def settings(kept: Kept) -> dict[str, object]:
         of_groups = kept.count(made_of[:, 0]) if groups >= _MANY_GROUPS else groups
-        return {"filters": kept.count(made), "groups": of_groups}
+        return {"filters": kept.count(outputs), "groups": of_groups}
 
-    return Traced(written(node, made), (Weight(axes, plain.repeats), *_bias(node, made)), settings)
+    return Traced(written(node, outputs), (Weight(axes, plain.repeats), *_bias(node, outputs)), settings)
 
 
 def _transposed(node: Node) -> Traced:
@@ -110,45 +113,49 @@ def _transposed(node: Node) -> Traced:
     rank = len(node.shapes[0])
     # A stride leaves out places, so that no constant goes into the bias.
     ids, _ = _read(node, rank - 1, exact=False)
-    made = node.space.new(node.number("filters"))
-    kernel = Weight({rank - 1: Axis(ids, "reads"), rank - 2: Axis(made, "writes")}, known_positions(node.x.shape[:-1]))
-    return Traced(written(node, made), (kernel, *_bias(node, made)), lambda kept: {"filters": kept.count(made)})
+    outputs = node.space.new(node.number("filters"))
+    kernel = Weight(
+        {rank - 1: Axis(ids, "reads"), rank - 2: Axis(outputs, "writes")}, known_positions(node.x.shape[:-1])
+    )
+    return Traced(
+        written(node, outputs), (kernel, *_bias(node, outputs)), lambda kept: {"filters": kept.count(outputs)}
+    )
 
 
 def _depthwise(node: Node) -> Traced:
     if not _channels_last(node):
         return opaque(node, f"{node.title} has its channels first")
     ids, _ = node.space.along(node.x, -1)
-    made = np.repeat(ids, node.number("depth_multiplier"))
+    outputs = np.repeat(ids, node.number("depth_multiplier"))
     rank = len(node.shapes[0])
     kernel = Weight({rank - 2: Axis(ids, "scales")}, known_positions(node.output_shapes[0][:-1]))
-    bias = (Weight({0: Axis(made, "scales")}),) if node.flag("use_bias") else ()
-    return Traced(written(node, made), (kernel, *bias), lambda kept: {})
+    bias = (Weight({0: Axis(outputs, "scales")}),) if node.flag("use_bias") else ()
+    return Traced(written(node, outputs), (kernel, *bias), lambda kept: {})
 
 
 def _separable(node: Node) -> Traced:
     if not _channels_last(node):
         return opaque(node, f"{node.title} has its channels first")
     ids, _ = node.space.along(node.x, -1)
-    made = node.space.new(node.number("filters"))
+    outputs = node.space.new(node.number("filters"))
     between = np.repeat(ids, node.number("depth_multiplier"))
     rank, positions = len(node.shapes[0]), known_positions(node.output_shapes[0][:-1])
     depthwise = Weight({rank - 2: Axis(ids, "scales")}, positions)
-    pointwise = Weight({rank - 2: Axis(between, "reads"), rank - 1: Axis(made, "writes")}, positions)
+    pointwise = Weight({rank - 2: Axis(between, "reads"), rank - 1: Axis(outputs, "writes")}, positions)
     return Traced(
-        written(node, made),
-        (depthwise, pointwise, *_bias(node, made)),
-        lambda kept: {"filters": kept.count(made)},
+        written(node, outputs),
+        (depthwise, pointwise, *_bias(node, outputs)),
+        lambda kept: {"filters": kept.count(outputs)},
     )
 
 
 def _embedding(node: Node) -> Traced:
-    made = node.space.new(node.number("output_dim"))
+    outputs = node.space.new(node.number("output_dim"))
     shapes = node.output_shapes
     return Traced(
-        tuple(Channels.on_axis(made, -1, shape) for shape in shapes),
-        (Weight({1: Axis(made, "writes")}),),
-        lambda kept: {"output_dim": kept.count(made)},
+        tuple(Channels.on_axis(outputs, -1, shape) for shape in shapes),
+        (Weight({1: Axis(outputs, "writes")}),),
+        lambda kept: {"output_dim": kept.count(outputs)},
     )
 
 
@@ -161,7 +168,7 @@ def _einsum_dense(node: Node) -> Traced:
     given, kernel = left.split(",")
     x, space = node.x, node.space
     fresh = [letter for letter in kernel if letter in output and letter not in given]
-    axes, made_letter, made = {}, None, np.zeros(0, np.int64)
+    axes, made_letter, new_ids = {}, None, np.zeros(0, np.int64)
     sizes = dict(zip(kernel, node.shapes[0], strict=True))
     for axis, letter in enumerate(kernel):
         if letter in given and given.index(letter) > 0:
@@ -170,20 +177,20 @@ def _einsum_dense(node: Node) -> Traced:
                 space.keep(ids[fill != 0], f"a removed channel would not be zero where {node.title} reads it")
             axes[axis] = Axis(ids, "scales" if letter in output else "reads")
         elif letter in fresh[:1]:
-            made_letter, made = letter, space.new(sizes[letter])
-            axes[axis] = Axis(made, "writes")
+            made_letter, new_ids = letter, space.new(sizes[letter])
+            axes[axis] = Axis(new_ids, "writes")
     if any(letter in given and letter in output for letter in kernel) or made_letter is None:
         return opaque(node)
     if not is_elementwise(activation_of(node)):
-        space.keep(made, f"{node.title} has an activation that looks at all channels at once")
+        space.keep(new_ids, f"{node.title} has an activation that looks at all channels at once")
     value = value_at(activation_of(node) if is_elementwise(activation_of(node)) else None, 0.0)  # type: ignore[arg-type]
     where = output.index(made_letter) - 1
-    outputs = tuple(Channels.on_axis(made, where, shape, value) for shape in node.output_shapes)
+    outputs = tuple(Channels.on_axis(new_ids, where, shape, value) for shape in node.output_shapes)
     positions = known_positions([size for size, letter in zip(x.shape, given[1:], strict=True) if letter not in kernel])
     weights = [Weight(axes, positions)]
     if len(node.shapes) > 1:
         letters = [letter for letter in output if letter in str(node.settings["bias_axes"])]
-        weights.append(Weight({letters.index(made_letter): Axis(made, "writes")} if made_letter in letters else {}))
+        weights.append(Weight({letters.index(made_letter): Axis(new_ids, "writes")} if made_letter in letters else {}))
 
     def settings(kept: Kept) -> dict[str, object]:
         sizes = kept.sizes(outputs[0])

@@ -27,8 +27,8 @@ _FUNCTIONS: dict[str, Callable[[object], object]] = {
 
 def _safe_quotient(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     with np.errstate(divide="ignore", invalid="ignore"):
-        found = np.where(b == 0, np.nan, a / np.where(b == 0, 1.0, b))
-    return np.asarray(found)
+        quotient = np.where(b == 0, np.nan, a / np.where(b == 0, 1.0, b))
+    return np.asarray(quotient)
 
 
 _PAIRS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
@@ -203,8 +203,8 @@ def _axes(value: object, rank: int) -> list[int] | None:
     given = value if isinstance(value, Sequence) else [value]
     if not all(isinstance(axis, int) for axis in given):
         return None
-    found = [int(str(axis)) % (rank + 1) - 1 for axis in given]
-    return None if -1 in found else found
+    axes = [int(str(axis)) % (rank + 1) - 1 for axis in given]
+    return None if -1 in axes else axes
 
 
 def _reduced(node: Node) -> Traced:

@@ -36,25 +36,25 @@ def _recurrent(node: Node) -> Traced:
     name = "filters" if convolves else "units"
     if node.flag("time_major") or node.settings.get("data_format", "channels_last") == "channels_first":
         return opaque(node)
-    read, made = _read(node), node.space.new(node.number(name))
+    read, units = _read(node), node.space.new(node.number(name))
     function = getattr(node.layer, "activation", None)
     if not is_elementwise(function) or value_at(function, 0.0) != 0:
-        node.space.keep(made, f"the state of {node.title} would not stay zero behind its activation")
+        node.space.keep(units, f"the state of {node.title} would not stay zero behind its activation")
     for state in node.inputs[1:]:
         ids, fill = node.space.along(state, -1)
-        node.space.unite(ids, made)
-        node.space.keep(made[fill != 0], f"a removed unit of {node.title} would not begin at zero")
-    tiled = Axis(np.tile(made, gates), "writes")
+        node.space.unite(ids, units)
+        node.space.keep(units[fill != 0], f"a removed unit of {node.title} would not begin at zero")
+    tiled = Axis(np.tile(units, gates), "writes")
     kernel, _, *bias = node.shapes
     last = len(kernel) - 1
     steps = known_positions(node.x.shape[:-1])
     weights = [
         Weight({last - 1: Axis(read, "reads"), last: tiled}, steps),
-        Weight({last - 1: Axis(made, "reads"), last: tiled}, steps),
+        Weight({last - 1: Axis(units, "reads"), last: tiled}, steps),
         *(Weight({len(shape) - 1: tiled}) for shape in bias),
     ]
-    outputs = tuple(Channels.on_axis(made, -1, shape) for shape in node.output_shapes)
-    return Traced(outputs, tuple(weights), lambda kept: {name: kept.count(made)})
+    outputs = tuple(Channels.on_axis(units, -1, shape) for shape in node.output_shapes)
+    return Traced(outputs, tuple(weights), lambda kept: {name: kept.count(units)})
 
 
 def _bidirectional(node: Node) -> Traced:
@@ -67,19 +67,19 @@ def _bidirectional(node: Node) -> Traced:
         return opaque(node)
     size = forward.units if hasattr(forward, "units") else forward.filters
     shapes = tuple((*shape[:-1], size) for shape in node.output_shapes)
-    one, other = (_recurrent(replace(node, layer=part, output_shapes=shapes)) for part in (forward, backward))
-    a, b = (traced.outputs[0].ids.reshape(-1) for traced in (one, other))
+    forwards, other = (_recurrent(replace(node, layer=part, output_shapes=shapes)) for part in (forward, backward))
+    a, b = (traced.outputs[0].ids.reshape(-1) for traced in (forwards, other))
     node.space.unite(a, b)
     ids = np.concatenate([a, b]) if merge == "concat" else a
     outputs = tuple(Channels.on_axis(ids, -1, shape) for shape in node.output_shapes)
 
     def settings(kept: Kept) -> dict[str, object]:
-        assert one.settings is not None
-        changes = one.settings(kept)
+        assert forwards.settings is not None
+        changes = forwards.settings(kept)
         keys = [key for key in ("layer", "backward_layer") if isinstance(node.settings.get(key), Mapping)]
         return {key: _inner(node.settings[key], changes) for key in keys}
 
-    return Traced(outputs, (*one.weights, *other.weights), settings)
+    return Traced(outputs, (*forwards.weights, *other.weights), settings)
 
 
 def _inner(serialized: object, changes: Mapping[str, object]) -> dict[str, object]:
@@ -126,7 +126,7 @@ def _attention(node: Node) -> Traced:
     space, heads = node.space, node.space.new(node.number("num_heads"))
     query, value = node.inputs[:2]
     key = node.inputs[2] if len(node.inputs) == 3 else value
-    made = space.new(int(node.output_shapes[0][-1] or 0))
+    outputs = space.new(int(node.output_shapes[0][-1] or 0))
     weights: list[Weight] = []
     for channels in (query, key, value):
         ids, fill = space.along(channels, -1)
@@ -134,14 +134,14 @@ def _attention(node: Node) -> Traced:
             space.keep(ids[fill != 0], f"a removed channel would not be zero where {node.title} reads it")
         weights.append(Weight({0: Axis(ids, "reads"), 1: Axis(heads, "writes")}, known_positions(channels.shape[:-1])))
         weights += [Weight({0: Axis(heads, "writes")})] * node.flag("use_bias")
-    weights.append(Weight({0: Axis(heads, "reads"), 2: Axis(made, "writes")}, known_positions(query.shape[:-1])))
-    weights += [Weight({0: Axis(made, "writes")})] * node.flag("use_bias")
+    weights.append(Weight({0: Axis(heads, "reads"), 2: Axis(outputs, "writes")}, known_positions(query.shape[:-1])))
+    weights += [Weight({0: Axis(outputs, "writes")})] * node.flag("use_bias")
     drop = ("query_shape", "key_shape", "value_shape")
 
     def settings(kept: Kept) -> dict[str, object]:
-        return {"num_heads": kept.count(heads), "output_shape": [kept.count(made)], **dict.fromkeys(drop)}
+        return {"num_heads": kept.count(heads), "output_shape": [kept.count(outputs)], **dict.fromkeys(drop)}
 
-    return Traced((Channels.on_axis(made, -1, node.output_shapes[0]),), tuple(weights), settings)
+    return Traced((Channels.on_axis(outputs, -1, node.output_shapes[0]),), tuple(weights), settings)
 
 
 RECURRENT: dict[object, Rule] = {

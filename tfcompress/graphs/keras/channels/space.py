@@ -63,8 +63,8 @@ class Channels:
     def filled(self, fill: np.ndarray) -> Channels:
         """The same numbers, which do not differ, with the one value of `fill`, or NaN where it has several."""
         values = fill.reshape(-1)
-        one = values[0] if np.all(values == values[0]) else np.nan
-        return Channels(self.ids, np.full(self.ids.shape, one), self.shape)
+        common = values[0] if np.all(values == values[0]) else np.nan
+        return Channels(self.ids, np.full(self.ids.shape, common), self.shape)
 
     def with_shape(self, shape: Sequence[int | None]) -> Channels:
         """The same numbers in a tensor of other sizes along the axes on which they do not differ."""
@@ -112,8 +112,8 @@ class Space:
 
     def unite(self, first: np.ndarray, second: np.ndarray) -> None:
         """Each position of two arrays, which may broadcast, goes with the other's."""
-        one, other = np.broadcast_arrays(first, second)
-        for a, b in {(int(a), int(b)) for a, b in zip(one.reshape(-1), other.reshape(-1), strict=True)}:
+        ids, other = np.broadcast_arrays(first, second)
+        for a, b in {(int(a), int(b)) for a, b in zip(ids.reshape(-1), other.reshape(-1), strict=True)}:
             low, high = sorted((self.root(a), self.root(b)))
             if low != high:
                 self._parent[high] = low
