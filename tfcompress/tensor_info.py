@@ -32,7 +32,7 @@ class TensorInfo:
         """The shape of one sample, with `open_size` where a size is not fixed."""
         return tuple(open_size if size is None else size for size in self.shape[1:])
 
-    def of_sample_shape(self, sizes: Sequence[int]) -> TensorInfo:
+    def of_sample_shape(self, sizes: Sequence[int | None]) -> TensorInfo:
         """The same with these sizes behind the batch."""
         return replace(self, shape=(self.shape[0], *sizes))
 
