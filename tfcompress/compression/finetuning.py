@@ -249,10 +249,10 @@ def _at_once(model: KerasModel) -> Any:
 
 def _tf_keras_model(model: KerasModel, samples: Samples | None) -> Any:
     """The model in tf_keras; sizes that it leaves open are those of the samples."""
-    if isinstance(model, tf_keras.Model):
-        return model
     from tfcompress.load import float_model_from_keras, to_tf_keras
 
+    if isinstance(model, tf_keras.Model):
+        return to_tf_keras(model)
     return to_tf_keras(model, sizes=with_fixed_sizes(float_model_from_keras(model), samples).inputs)
 
 

@@ -57,7 +57,9 @@ __all__ = [
     "recurrent_backend",
     "rename",
     "set_fused_loop",
+    "set_input_dtype",
     "set_mask",
+    "set_policy",
     "share_variable",
     "stablehlo",
     "takes_training",
@@ -151,6 +153,23 @@ def mask_of(tensor: Any) -> Any:
 def set_mask(tensor: Any, mask: Any) -> None:
     """Let a mask go with a tensor of Keras 3."""
     tensor._keras_mask = mask
+
+
+def set_policy(layer: Any, policy: Any, *, keras3: bool) -> None:
+    """Let a layer, built or not, compute by another dtype policy; public ways change what it shares with others."""
+    if keras3:
+        layer._dtype_policy = policy
+    else:
+        layer._set_dtype_policy(policy)
+
+
+def set_input_dtype(layer: Any, dtype: str, *, keras3: bool) -> None:
+    """Let an input layer that was made take another dtype: a model casts what it is given to that of its inputs."""
+    if keras3:
+        layer._dtype = layer.output._dtype = dtype
+    else:
+        spec = layer.output._type_spec
+        layer.output._type_spec = type(spec)(spec.shape, tf.as_dtype(dtype), name=spec.name)
 
 
 def rename(layer: Any, name: str) -> Any:

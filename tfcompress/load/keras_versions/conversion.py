@@ -19,6 +19,7 @@ from tfcompress.graphs.keras.call_graph import (
     nested_tensors,
 )
 from tfcompress.graphs.keras.protocols import KerasModel, Layer
+from tfcompress.graphs.keras.replay import flatten as opened
 from tfcompress.graphs.keras.taken_apart import FlatGraph, Leaf, has_parts, take_apart
 from tfcompress.graphs.keras.taken_apart.leaf_layers import RepeatedForBatch, TensorForBatch, Weight
 from tfcompress.graphs.keras.taken_apart.tensorflow_calls import TensorFlowCall
@@ -28,6 +29,7 @@ from tfcompress.load.keras_versions.compile_state import copy_compile_state
 from tfcompress.load.keras_versions.equivalence import prove_equal
 from tfcompress.load.keras_versions.frozen_lambda import FrozenLambda, FrozenLambda3
 from tfcompress.load.keras_versions.layer_copies import call_arguments, copy_of
+from tfcompress.load.keras_versions.mixed_precision import has_half_tensors, in_float32
 from tfcompress.load.keras_versions.native_layers import native_layer
 from tfcompress.load.keras_versions.native_operations import native_operation
 from tfcompress.load.keras_versions.weights import copy_weights
@@ -46,7 +48,7 @@ def to_tf_keras(keras_model: KerasModel, *, sizes: Sequence[TensorInfo] | None =
 
     Args:
         keras_model: a Keras 3 model; a subclassed one must have been called once.  A tf_keras model is returned as it
-            is.
+            is, but for one of mixed precision, which is rebuilt in float32.
         sizes: of the inputs as the data have them, for a model that leaves sizes open; None tries sizes of our own.
 
     Returns:
@@ -57,8 +59,10 @@ def to_tf_keras(keras_model: KerasModel, *, sizes: Sequence[TensorInfo] | None =
             random inputs.
     """
     if isinstance(keras_model, tf_keras.Model):
-        return keras_model
-    return _convert(keras_model, to_keras3=False, sizes=sizes)
+        with in_float32(keras_model):
+            return opened(keras_model) if has_half_tensors(keras_model) else keras_model
+    with in_float32(keras_model):
+        return _convert(keras_model, to_keras3=False, sizes=sizes)
 
 
 def to_keras3(tf_keras_model: KerasModel) -> Any:
@@ -77,7 +81,7 @@ def to_keras3(tf_keras_model: KerasModel) -> Any:
 def _convert(source: Any, *, to_keras3: bool, sizes: Sequence[TensorInfo] | None = None) -> KerasModel:
     rebuilding = _Rebuilding(to_keras3=to_keras3)
     with silenced():
-        graph = take_apart(source, sizes) if has_parts(source) else source
+        graph = take_apart(source, sizes) if has_parts(source) or _is_half_in_keras3(source) else source
     _require_convertible(source, graph, to_keras3=to_keras3)
     with silenced():
         result = rebuilding.model(graph)
@@ -87,6 +91,11 @@ def _convert(source: Any, *, to_keras3: bool, sizes: Sequence[TensorInfo] | None
     with silenced():
         copy_compile_state(source, result)
     return result
+
+
+def _is_half_in_keras3(model: Any) -> bool:
+    """Taken apart, a model of mixed precision that computes in float32 has float32 tensors in its graph too."""
+    return isinstance(model, keras.Model) and has_half_tensors(model)
 
 
 def _require_convertible(model: KerasModel, graph: Any, *, to_keras3: bool) -> None:
