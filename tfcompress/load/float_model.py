@@ -23,6 +23,7 @@ from tfcompress.layer_names import all_layers
 from tfcompress.load.keras_versions.mixed_precision import HALF, has_half_tensors, in_float32, is_mixed
 from tfcompress.model import Flavor, FloatModel, TensorInfo
 from tfcompress.runtime import keras, tf_keras
+from tfcompress.tensor_info import with_graph_names
 
 __all__ = ["flavor_of", "float_model_from_keras"]
 
@@ -67,6 +68,7 @@ def float_model_from_keras(
             inputs, outputs = subclassed_structures(keras_model)
     if mixed or has_half_tensors(keras_model):
         outputs = replace(outputs, infos=tuple(_in_full(info) for info in outputs.infos))
+    inputs, outputs = (replace(ends, infos=with_graph_names(ends.infos)) for ends in (inputs, outputs))
     return FloatModel(
         name=name or keras_model.name,
         format=format,

@@ -55,6 +55,8 @@ def _takes_half(layer: Any) -> bool:
 
 def has_half_tensors(model: Any) -> bool:
     """Whether a functional or sequential model was built with half-precision tensors and float32 weights."""
-    if not is_graph(model) or any(dtype_name(weight.dtype) in HALF for weight in model.weights):
+    # Among the weights of tf_keras's lookup layers is a vocabulary, which has no dtype.
+    weights = [dtype_name(weight.dtype) for weight in model.weights if hasattr(weight, "dtype")]
+    if not is_graph(model) or HALF & set(weights):
         return False
     return any(dtype_name(tensor.dtype) in HALF for call in calls(model) for tensor in call.outputs)
