@@ -58,11 +58,11 @@ def test_a_signature_with_odd_names_runs(tmp_path: Path) -> None:
 
 
 def test_of_several_signatures_the_usual_one_is_used_and_said(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     model = load_model(saved(tmp_path / "model", predict="predict", embed="embed"))
     assert [info.name for info in model.outputs] == ["out"]
-    assert "of its signatures 'predict' is used, not embed" in capsys.readouterr().err
+    assert "of its signatures 'predict' is used, not embed" in caplog.text
 
 
 def test_several_signatures_of_which_none_is_usual_are_refused(tmp_path: Path) -> None:

@@ -125,12 +125,12 @@ def flat_layers(model: object) -> Sequence[Any]:
 
 
 def number_of_calls(operation: Any) -> tuple[int, int]:
-    """How many symbolic calls a Keras 3 operation has noted: of itself, and of what reads its outputs."""
+    """How many symbolic calls an operation or layer has noted: of itself, and of what reads its outputs."""
     return len(operation._inbound_nodes), len(operation._outbound_nodes)
 
 
 def forget_calls(operation: Any, number: tuple[int, int]) -> None:
-    """Let a Keras 3 operation forget the symbolic calls that it noted after it had `number` of them."""
+    """Let an operation or layer forget the symbolic calls that it noted after it had `number` of them."""
     del operation._inbound_nodes[number[0] :], operation._outbound_nodes[number[1] :]
 
 
