@@ -57,9 +57,7 @@ def test_a_signature_with_odd_names_runs(tmp_path: Path) -> None:
     assert model.concrete_function(2) is not None
 
 
-def test_of_several_signatures_the_usual_one_is_used_and_said(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_of_several_signatures_the_usual_one_is_used_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     model = load_model(saved(tmp_path / "model", predict="predict", embed="embed"))
     assert [info.name for info in model.outputs] == ["out"]
     assert "of its signatures 'predict' is used, not embed" in caplog.text
