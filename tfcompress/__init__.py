@@ -149,6 +149,11 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module("tfcompress.search")
     if name not in _MODULE_OF:
         raise AttributeError(f"module 'tfcompress' has no attribute {name!r}")
+    if name == "convert":
+        from tfcompress.api.other_backend import backend_in_use, convert_elsewhere
+
+        if backend_in_use() != "tensorflow":
+            return convert_elsewhere
     value = getattr(importlib.import_module(f"tfcompress.{_MODULE_OF[name]}"), name)
     globals()[name] = value
     return value

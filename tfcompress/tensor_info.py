@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-__all__ = ["TensorInfo", "have_open_sizes", "same_names"]
+__all__ = ["TensorInfo", "have_open_sizes", "same_names", "with_graph_names"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class TensorInfo:
         """The shape of one sample, with `open_size` where a size is not fixed."""
         return tuple(open_size if size is None else size for size in self.shape[1:])
 
-    def of_sample_shape(self, sizes: Sequence[int]) -> TensorInfo:
+    def of_sample_shape(self, sizes: Sequence[int | None]) -> TensorInfo:
         """The same with these sizes behind the batch."""
         return replace(self, shape=(self.shape[0], *sizes))
 
@@ -40,6 +40,25 @@ class TensorInfo:
 def have_open_sizes(infos: Iterable[TensorInfo]) -> bool:
     """Whether any of several inputs has a size, other than the batch, that is not fixed."""
     return any(info.has_open_sizes for info in infos)
+
+
+def with_graph_names(infos: Iterable[TensorInfo]) -> tuple[TensorInfo, ...]:
+    """The same with names that TensorFlow takes for operations: ``x:0`` becomes ``x``, other odd characters ``_``.
+
+    Source: `tf.Graph.name_scope`, the pattern of valid names.
+    """
+    taken: set[str] = set()
+    renamed = []
+    for info in infos:
+        plain = re.sub(r"[^A-Za-z0-9_.\\/>-]", "_", re.sub(r":\d+$", "", info.name))
+        plain = plain if re.match("[A-Za-z0-9.]", plain) else f"x{plain}"
+        name, number = plain, 0
+        while name in taken:
+            number += 1
+            name = f"{plain}_{number}"
+        taken.add(name)
+        renamed.append(replace(info, name=name))
+    return tuple(renamed)
 
 
 def same_names(wanted: Sequence[str], given: Sequence[str]) -> dict[str, str] | None:

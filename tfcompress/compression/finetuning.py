@@ -21,6 +21,7 @@ from tfcompress.compression.training.batches import batches_of, count_of
 from tfcompress.compression.training.training import Run, deterministic, start_strategy, train_stage
 from tfcompress.compression.wrapping import Wrapped
 from tfcompress.data import Samples
+from tfcompress.data.fixed_sizes import with_fixed_sizes
 from tfcompress.errors import RecipeError
 from tfcompress.graphs.keras.lineage import Lineage
 from tfcompress.graphs.keras.protocols import KerasModel
@@ -75,7 +76,7 @@ def wrap(
         ModelError: the model has no graph of layers.
         RecipeError: nothing in the recipe trains, or a part of it fits no layer.
     """
-    current = _tf_keras_model(model)
+    current = _tf_keras_model(model, calibration)
     teacher = lower(current) if recipe.distillation is not None else None
     stages = _stages(recipe)
     if recipe.reduces:
@@ -128,12 +129,12 @@ def finetune(
     if recipe.student is not None and recipe.distillation is None:
         recipe = replace(recipe, distillation=Distillation())
     strategy = start_strategy(recipe.training.strategy)
-    current = _tf_keras_model(model)
+    current = _tf_keras_model(model, train)
     steps = batches_of(count_of(train), recipe.training.batch_size)
     own = "" if checkpoint_dir is None else _fingerprint(current, recipe, train, seed)
     run = Run(recipe.training, train, seed, strategy, steps, checkpoint_dir, own)
     with deterministic(seed):
-        source = current if teacher is None else _tf_keras_model(teacher)
+        source = current if teacher is None else _tf_keras_model(teacher, train)
         lowered = lower(source) if recipe.distillation is not None else None
         reduced = _reduced(current, lowered, recipe, replace(run, key=fingerprint))
         start = reduced.model
@@ -247,12 +248,13 @@ def _at_once(model: KerasModel) -> Any:
     return model
 
 
-def _tf_keras_model(model: KerasModel) -> Any:
-    if isinstance(model, tf_keras.Model):
-        return model
-    from tfcompress.load import to_tf_keras
+def _tf_keras_model(model: KerasModel, samples: Samples | None) -> Any:
+    """The model in tf_keras; sizes that it leaves open are those of the samples."""
+    from tfcompress.load import float_model_from_keras, to_tf_keras
 
-    return to_tf_keras(model)
+    if isinstance(model, tf_keras.Model):
+        return to_tf_keras(model)
+    return to_tf_keras(model, sizes=with_fixed_sizes(float_model_from_keras(model), samples).inputs)
 
 
 def _key(before: str | None, stage: str, recipe: Recipe, training: Training, seed: int) -> str | None:

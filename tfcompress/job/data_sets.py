@@ -10,9 +10,11 @@ from tfcompress.cache import store_in_use
 from tfcompress.converters import TARGETS
 from tfcompress.data import Samples, open_data
 from tfcompress.data.content import content_of
+from tfcompress.data.front_part import behind_front
 from tfcompress.data.usage import usage_of
 from tfcompress.errors import InputError
 from tfcompress.job.options import ConvertOptions
+from tfcompress.load.preprocessing import Front
 from tfcompress.recipe import Recipe
 from tfcompress.tensor_info import TensorInfo
 from tfcompress.usage import Usage
@@ -38,12 +40,18 @@ class DataSets:
     _hashes: dict[int, str] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
-    def open(cls, ends: tuple[tuple[TensorInfo, ...], tuple[TensorInfo, ...]], options: ConvertOptions) -> DataSets:
+    def open(
+        cls,
+        ends: tuple[tuple[TensorInfo, ...], tuple[TensorInfo, ...]],
+        options: ConvertOptions,
+        front: Front | None = None,
+    ) -> DataSets:
         """Open what is given, and read a first sample of each: a mistake in the data shows at once.
 
         Args:
             ends: the model's inputs and its outputs.
             options: which data, and how it is read.
+            front: the part of the model before its inputs; the data are what that part takes.
         """
         inputs, outputs = ends
         hashes: dict[int, str] = {}
@@ -51,14 +59,14 @@ class DataSets:
         def opened(data: Any, flag: str) -> Samples | None:
             if data is None:
                 return None
-            samples = open_data(data, inputs, outputs, flag=flag, **options.reading)
+            samples = open_data(data, inputs if front is None else front.raw, outputs, flag=flag, **options.reading)
             next(samples.take(1).batches(1))
-            if store_in_use().folder is None or samples.content is not None:
-                return samples
-            digest = samples.source.sha256
-            if digest is not None:
-                hashes[id(samples.source)] = digest
-            return replace(samples, content=content_of(samples, digest))
+            if store_in_use().folder is not None and samples.content is None:
+                digest = samples.source.sha256
+                if digest is not None:
+                    hashes[id(samples.source)] = digest
+                samples = replace(samples, content=content_of(samples, digest))
+            return samples if front is None else behind_front(samples, front, inputs)
 
         representative = opened(options.calibration, "calibration")
         evaluation = opened(options.evaluation, "evaluation") or representative

@@ -18,6 +18,7 @@ from tfcompress.errors import ConversionError
 from tfcompress.job.data_sets import DataSets
 from tfcompress.job.options import ConvertOptions
 from tfcompress.job.signing import SigningKey
+from tfcompress.load.preprocessing import Front
 from tfcompress.model import Flavor, FloatModel, TensorInfo
 from tfcompress.recipe import Recipe
 from tfcompress.report import Report
@@ -71,10 +72,17 @@ class ModelFacts:
 
 @dataclass(frozen=True)
 class OriginalModel:
-    """The float model: its facts, and itself, which is loaded when it is first needed."""
+    """The float model: its facts, and itself, which is loaded when it is first needed.
+
+    Attributes:
+        facts: of the model that is converted.
+        model: that model.
+        front: the part before it that no accelerator runs, such as a vocabulary's; None where there is none.
+    """
 
     facts: ModelFacts
     model: Lazy[FloatModel] = field(repr=False)
+    front: Front | None = None
 
 
 @dataclass(frozen=True)

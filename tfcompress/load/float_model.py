@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
+from tfcompress import console
 from tfcompress.errors import ModelError
 from tfcompress.graphs.keras.call_graph import (
     Structure,
@@ -16,9 +18,12 @@ from tfcompress.graphs.keras.call_graph import (
     subclassed_structures,
 )
 from tfcompress.graphs.keras.protocols import KerasModel
+from tfcompress.graphs.tensorflow.private_names import flat_layers
 from tfcompress.layer_names import all_layers
-from tfcompress.model import Flavor, FloatModel
+from tfcompress.load.keras_versions.mixed_precision import HALF, has_half_tensors, in_float32, is_mixed
+from tfcompress.model import Flavor, FloatModel, TensorInfo
 from tfcompress.runtime import keras, tf_keras
+from tfcompress.tensor_info import with_graph_names
 
 __all__ = ["flavor_of", "float_model_from_keras"]
 
@@ -53,10 +58,17 @@ def float_model_from_keras(
         ModelError: not a Keras model, or its inputs are not known yet.
     """
     flavor = flavor_of(keras_model)
-    if is_graph(keras_model):
-        inputs, outputs = input_structure(keras_model), output_structure(keras_model)
-    else:
-        inputs, outputs = subclassed_structures(keras_model)
+    mixed = any(is_mixed(layer) for layer in flat_layers(keras_model))
+    if mixed:
+        console.note(f"{name or keras_model.name}: mixed precision: computed in float32, as its weights are")
+    with in_float32(keras_model):
+        if is_graph(keras_model):
+            inputs, outputs = input_structure(keras_model), output_structure(keras_model)
+        else:
+            inputs, outputs = subclassed_structures(keras_model)
+    if mixed or has_half_tensors(keras_model):
+        outputs = replace(outputs, infos=tuple(_in_full(info) for info in outputs.infos))
+    inputs, outputs = (replace(ends, infos=with_graph_names(ends.infos)) for ends in (inputs, outputs))
     return FloatModel(
         name=name or keras_model.name,
         format=format,
@@ -70,12 +82,16 @@ def float_model_from_keras(
     )
 
 
+def _in_full(info: TensorInfo) -> TensorInfo:
+    return replace(info, dtype="float32") if info.dtype in HALF else info
+
+
 def _run(model: KerasModel, inputs: Structure, outputs: Structure, values: Mapping[str, object]) -> dict[str, object]:
     """One inference pass: {input name: tensor} to {output name: tensor}."""
     # Layers of Keras 3 with dropout advance their seeds at inference too; the scope keeps such writes out of the graph.
     # A layer that carries its state from batch to batch must write it, though.
     keeps_state = any(getattr(layer, "stateful", False) for layer in all_layers(model))
     stateless = isinstance(model, keras.Model) and not keeps_state
-    with keras.StatelessScope() if stateless else contextlib.nullcontext():
+    with keras.StatelessScope() if stateless else contextlib.nullcontext(), in_float32(model):
         result = model(inputs.pack(values), training=False)
     return outputs.unpack(result)

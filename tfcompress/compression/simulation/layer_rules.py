@@ -18,6 +18,7 @@ from tfcompress.compression.lowering.operators import symbol_of
 from tfcompress.compression.lowering.reciprocal_root import ReciprocalRoot
 from tfcompress.compression.simulation.quantizers import Axis
 from tfcompress.graphs.keras.protocols import Layer
+from tfcompress.graphs.keras.taken_apart.leaf_layers import RepeatedForBatch, Weight
 from tfcompress.runtime import tf_keras
 
 __all__ = ["SIGMOID_RANGE", "TANH_RANGE", "Placement", "Rule", "fuses", "joins", "repeats_for_relu", "rule_for"]
@@ -210,6 +211,8 @@ _BY_CLASS: dict[object, Rule | Callable[[Any], Rule]] = {
     _L.GaussianNoise: _MOVED,
     _L.GaussianDropout: _MOVED,
     _L.ActivityRegularization: _MOVED,
+    Weight: _OWN,
+    RepeatedForBatch: _MOVED,
 }
 
 

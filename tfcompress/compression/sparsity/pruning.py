@@ -237,8 +237,11 @@ def wrap_pruning(model: KerasModel, pruning: Pruning, *, steps: int, make_model:
     copies = Copies()
     weights: list[tuple[Any, list[np.ndarray]]] = []
 
-    def wrapper(layer: Any) -> Layer:
+    def wrapper(call: Call) -> Layer:
+        layer = call.layer
         inner = type(layer).from_config(layer.get_config())
+        if type(layer) is _L.MultiHeadAttention:
+            inner(*call.args, **call.kwargs)  # only a call gives its inner layers their weights
         weights.append((inner, layer.get_weights()))
         return PruneWrapper(inner, pruning, Schedule(pruning, targets[layer.name], steps))
 
@@ -246,7 +249,7 @@ def wrap_pruning(model: KerasModel, pruning: Pruning, *, steps: int, make_model:
         layer = call.layer
         if layer.name not in targets:
             return copies.repeat(call)
-        return copies.get((layer, "wrapped"), lambda: wrapper(layer))(*call.args, **call.kwargs)
+        return copies.get((layer, "wrapped"), lambda: wrapper(call))(*call.args, **call.kwargs)
 
     wrapped = rebuild(model, emit, make_model=make_model)
     copies.copy_weights()

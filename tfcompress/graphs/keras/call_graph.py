@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tfcompress.errors import ModelError
+from tfcompress.errors import ModelError, one_line
 from tfcompress.graphs.keras.protocols import KerasModel
 from tfcompress.graphs.tensorflow.private_names import (
     functional_of,
@@ -201,7 +201,7 @@ def subclassed_structures(model: KerasModel) -> tuple[Structure, Structure]:
     """Inputs and outputs of a subclassed model, as it was last built or called.
 
     Raises:
-        ModelError: it has not been built, so that nothing is known of its inputs.
+        ModelError: it has not been built, so that nothing is known of its inputs; or its code cannot be recorded.
     """
     keras3 = is_keras3(model)
     nested = _keras3_input_specs(model) if keras3 else _tf_keras_input_specs(model)
@@ -212,7 +212,13 @@ def subclassed_structures(model: KerasModel) -> tuple[Structure, Structure]:
         )
     inputs = _spec_structure(nested, "input", keras3=keras3)
     function = tf.function(lambda values: model(values, training=False), autograph=False)
-    traced = function.get_concrete_function(nested).structured_outputs
+    try:
+        traced = function.get_concrete_function(nested).structured_outputs
+    except Exception as error:  # the user's own code raises anything
+        raise ModelError(
+            f"the subclassed model {model.name!r} cannot be recorded as a graph: {type(error).__name__}: "
+            f"{one_line(error, 200)}; its call() must do without Python decisions on values of tensors"
+        ) from error
     return inputs, _spec_structure(traced, "output", keras3=keras3)
 
 

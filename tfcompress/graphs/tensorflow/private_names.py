@@ -18,6 +18,7 @@ __all__ = [
     "KERAS3_OPERATION_MODULES",
     "OPTIMIZER_SLOTS",
     "BaseRandomLayer",
+    "CallDispatcher",
     "CustomScaleLayer",
     "FingerprintDef",
     "Keras3LayerScale",
@@ -35,6 +36,7 @@ __all__ = [
     "determinism",
     "fingerprinting",
     "flat_layers",
+    "forget_calls",
     "functional_of",
     "input_shapes_built_with",
     "is_built",
@@ -43,13 +45,21 @@ __all__ = [
     "keras_history",
     "keyword_arguments",
     "layers_module_of",
+    "mask_of",
     "mlir_quantize",
     "nested_inputs_and_outputs",
+    "node_of",
     "nodes_by_depth",
+    "number_of_calls",
     "optimizer_key",
     "quantized_variables",
+    "record_call",
     "recurrent_backend",
+    "rename",
     "set_fused_loop",
+    "set_input_dtype",
+    "set_mask",
+    "set_policy",
     "share_variable",
     "stablehlo",
     "takes_training",
@@ -71,6 +81,8 @@ stablehlo = _internal("compiler.mlir.stablehlo.stablehlo")
 fingerprinting = _internal("python.saved_model.pywrap_saved_model").fingerprinting
 SavedModel = _internal("core.protobuf.saved_model_pb2").SavedModel
 FingerprintDef = _internal("core.protobuf.fingerprint_pb2").FingerprintDef
+# .handle(function, args, kwargs) is asked about calls of `tf` that TensorFlow does not take; .register() enters it
+CallDispatcher = _internal("python.util.dispatch").GlobalOpDispatcher
 # `tf.config.experimental` exports the switch to turn determinism on, but neither off nor asking for it.
 determinism = _internal("python.framework.config")
 
@@ -110,6 +122,60 @@ def keras_history(tensor: object) -> tuple[Any, int, int] | None:
 def flat_layers(model: object) -> Sequence[Any]:
     """A model's or layer's layers at all depths, itself among them; none for what is no layer."""
     return list(getattr(model, "_flatten_layers", list)())
+
+
+def number_of_calls(operation: Any) -> tuple[int, int]:
+    """How many symbolic calls an operation or layer has noted: of itself, and of what reads its outputs."""
+    return len(operation._inbound_nodes), len(operation._outbound_nodes)
+
+
+def forget_calls(operation: Any, number: tuple[int, int]) -> None:
+    """Let an operation or layer forget the symbolic calls that it noted after it had `number` of them."""
+    del operation._inbound_nodes[number[0] :], operation._outbound_nodes[number[1] :]
+
+
+def record_call(operation: Any, args: Any, kwargs: Any, outputs: Any) -> None:
+    """Note a symbolic call of a Keras 3 operation, as Keras does."""
+    _internal("src.ops.node", keras).Node(operation, call_args=args, call_kwargs=kwargs, outputs=outputs)
+
+
+def node_of(tensor: Any) -> Any:
+    """The call that a symbolic tensor of Keras 3 came out of; None for one that stands for an input."""
+    operation, number, _ = tensor._keras_history if hasattr(tensor, "_keras_history") else (None, 0, 0)
+    return None if operation is None else operation._inbound_nodes[number]
+
+
+def mask_of(tensor: Any) -> Any:
+    """The mask that goes with a tensor of Keras 3; None where there is none."""
+    return getattr(tensor, "_keras_mask", None)
+
+
+def set_mask(tensor: Any, mask: Any) -> None:
+    """Let a mask go with a tensor of Keras 3."""
+    tensor._keras_mask = mask
+
+
+def set_policy(layer: Any, policy: Any, *, keras3: bool) -> None:
+    """Let a layer, built or not, compute by another dtype policy; public ways change what it shares with others."""
+    if keras3:
+        layer._dtype_policy = policy
+    else:
+        layer._set_dtype_policy(policy)
+
+
+def set_input_dtype(layer: Any, dtype: str, *, keras3: bool) -> None:
+    """Let an input layer that was made take another dtype: a model casts what it is given to that of its inputs."""
+    if keras3:
+        layer._dtype = layer.output._dtype = dtype
+    else:
+        spec = layer.output._type_spec
+        layer.output._type_spec = type(spec)(spec.shape, tf.as_dtype(dtype), name=spec.name)
+
+
+def rename(layer: Any, name: str) -> Any:
+    """A tf_keras layer, not called yet, under another name."""
+    layer._name = name
+    return layer
 
 
 def functional_of(sequential: Any) -> Any:

@@ -15,6 +15,7 @@ from tfcompress.errors import ConversionError
 from tfcompress.job.stage import Stage, fingerprint_of
 from tfcompress.job.state import State
 from tfcompress.load import float_model_from_keras
+from tfcompress.load.preprocessing import Front
 from tfcompress.model import FloatModel
 
 __all__ = ["CONVERT"]
@@ -48,10 +49,21 @@ def _artifact(state: State, name: str) -> Artifact | ConversionError:
     folder = state.work / name
     folder.mkdir()
     try:
-        return TARGETS[name].convert(_model_for(state, name), state.representative, state.recipe, folder)
+        artifact = TARGETS[name].convert(_model_for(state, name), state.representative, state.recipe, folder)
     except ConversionError as error:
         shutil.rmtree(folder)
         return error
+    return artifact if state.model.front is None else _with_front(state.model.front, artifact)
+
+
+def _with_front(front: Front, artifact: Artifact) -> Artifact:
+    """The artifact with the part of the model that runs before it written beside it."""
+    folder = artifact.folder / "preprocessing"
+    folder.mkdir()
+    front.write(folder)
+    made = ", ".join(info.name for info in front.inputs)
+    note = f"takes {made}: preprocessing/USE.md shows how the application makes them"
+    return replace(artifact, notes=(*artifact.notes, note))
 
 
 def _model_for(state: State, name: str) -> FloatModel:

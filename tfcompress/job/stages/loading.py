@@ -16,6 +16,7 @@ from tfcompress.job.stage import Stage, fingerprint_of
 from tfcompress.job.state import Lazy, ModelFacts, OriginalModel, State
 from tfcompress.load import load_model
 from tfcompress.load.files.source import sha256_of
+from tfcompress.load.preprocessing import split_preprocessing
 from tfcompress.model import FloatModel
 
 __all__ = ["DATA", "LOAD"]
@@ -33,7 +34,8 @@ def _load_fingerprint(state: State, part: str) -> str | None:
 
 def _load(state: State, parts: Sequence[str]) -> State:
     del parts
-    model = _loaded(state)
+    loaded = _loaded(state)
+    front, model = split_preprocessing(loaded) or (None, loaded)
     facts = ModelFacts(
         name=model.name,
         format=model.format,
@@ -44,7 +46,7 @@ def _load(state: State, parts: Sequence[str]) -> State:
         has_layers=model.keras_model is not None,
         section=model_section(model),
     )
-    return replace(state, original=OriginalModel(facts, Lazy(lambda: model)))
+    return replace(state, original=OriginalModel(facts, Lazy(lambda: model), front))
 
 
 def _loaded(state: State) -> FloatModel:
@@ -61,9 +63,10 @@ def _loaded(state: State) -> FloatModel:
     return replace(model, fingerprint=state.ids["load"])
 
 
-def _keep(state: State, part: str) -> bytes:
+def _keep(state: State, part: str) -> bytes | None:
+    """The facts, from which the model is loaded again when it is needed; not of one that is cut in two."""
     del part
-    return encode(state.model.facts)
+    return encode(state.model.facts) if state.model.front is None else None
 
 
 def _restore(state: State, part: str, content: bytes) -> State:
@@ -74,7 +77,7 @@ def _restore(state: State, part: str, content: bytes) -> State:
 def _open_data(state: State, parts: Sequence[str]) -> State:
     del parts
     facts = state.model.facts
-    data = DataSets.open((facts.inputs, facts.outputs), state.options)
+    data = DataSets.open((facts.inputs, facts.outputs), state.options, state.model.front)
     data.require_for(state.targets, state.recipe)
     return replace(state, data=data)
 

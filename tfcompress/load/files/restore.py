@@ -15,6 +15,7 @@ from typing import Any
 from tfcompress.errors import ModelError, TfCompressError, one_line
 from tfcompress.graphs.keras.protocols import KerasModel
 from tfcompress.load.files.budget import refuse_absurd_activations, weight_budget
+from tfcompress.load.files.old_layout import has_old_layout, to_present_layout
 from tfcompress.load.files.source import ModelFile
 from tfcompress.load.keras_versions.repair import repaired_config
 from tfcompress.load.safety.configurations import (
@@ -190,15 +191,20 @@ def tfmot_scopes(config: Mapping[str, object]) -> Iterator[None]:
 def _readable_copy(file: ModelFile, config: Mapping[str, object], folder: Path) -> Path:
     """The file itself, or a copy with the name that Keras insists on and the repaired configuration."""
     suffix = ".h5" if file.format == "h5" else ".keras"
+    old = suffix == ".keras" and file.keras_major == 2 and has_old_layout(file.path)
     own_name = file.path.suffix == suffix or (file.path.suffix, suffix) == (".hdf5", ".h5")
     # Neither Keras looks at the compile state of the outermost model where it does not compile.
-    if own_name and config == {key: value for key, value in (file.config or {}).items() if key != "compile_config"}:
+    if (
+        own_name
+        and not old
+        and config == {key: value for key, value in (file.config or {}).items() if key != "compile_config"}
+    ):
         return file.path
     copy = folder / f"model{suffix}"
     if suffix == ".h5":
         _copy_h5(file.path, config, copy)
     else:
-        _copy_archive(file.path, config, copy)
+        _copy_archive(file.path, config, copy, old_layout=old)
     return copy
 
 
@@ -211,11 +217,16 @@ def _copy_h5(path: Path, config: Mapping[str, object], copy: Path) -> None:
         file.attrs["model_config"] = json.dumps(config).encode()
 
 
-def _copy_archive(path: Path, config: Mapping[str, object], copy: Path) -> None:
+def _copy_archive(path: Path, config: Mapping[str, object], copy: Path, *, old_layout: bool) -> None:
     with zipfile.ZipFile(path) as source, zipfile.ZipFile(copy, "w") as target:
         for info in source.infolist():
             if info.filename == "config.json":
                 target.writestr("config.json", json.dumps(config))
+                continue
+            if old_layout and info.filename == "model.weights.h5":
+                weights = Path(source.extract(info, copy.parent))
+                to_present_layout(weights)
+                target.write(weights, info.filename)
                 continue
             with source.open(info) as reader, target.open(info.filename, "w", force_zip64=True) as writer:
                 shutil.copyfileobj(reader, writer, 1 << 20)

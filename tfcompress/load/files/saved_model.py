@@ -24,12 +24,15 @@ from tfcompress.load.safety.vocabulary import missing_objects, supplied_names
 from tfcompress.model import FloatModel, TensorInfo
 from tfcompress.native_output import silenced
 from tfcompress.runtime import tf, tf_keras
+from tfcompress.tensor_info import with_graph_names
 
 __all__ = ["load_saved_model", "loaded_saved_model", "open_saved_model", "restored_saved_model"]
 
 # Other forms of the graph, which some versions of TensorFlow would take in the place of saved_model.pb.
 _OTHER_FORMS = ("saved_model.cpb", "saved_model.pbtxt")
 _DEFAULT_SIGNATURE = "serving_default"
+# Where there are several and none is the default: Keras's `export` writes "serve", estimators "predict".
+_USUAL_SIGNATURES = ("serve", "serving", "predict")
 
 
 def load_saved_model(
@@ -208,11 +211,15 @@ def _signature_model(path: Path, loaded: Any) -> FloatModel:
             f"{path}: the signature has {len(inputs)} inputs and {len(outputs)} outputs, expected some of each"
         )
 
+    named_inputs, named_outputs = with_graph_names(inputs), with_graph_names(outputs)
+
     def function(values: Mapping[str, Any], _keep_alive: Any = loaded) -> dict[str, Any]:
-        return dict(signature(**{info.name: values[info.name] for info in inputs}))
+        given = {info.name: values[named.name] for info, named in zip(inputs, named_inputs, strict=True)}
+        results = signature(**given)
+        return {named.name: results[info.name] for info, named in zip(outputs, named_outputs, strict=True)}
 
     return FloatModel(
-        path.name, "saved_model", sha256_of(path), "saved_model", None, tuple(inputs), tuple(outputs), function
+        path.name, "saved_model", sha256_of(path), "saved_model", None, named_inputs, named_outputs, function
     )
 
 
@@ -222,6 +229,11 @@ def _pick_signature(path: Path, signatures: Mapping[str, Any]) -> Any:
         return signatures[_DEFAULT_SIGNATURE]
     if len(names) == 1:
         return signatures[names[0]]
+    usual = [name for name in _USUAL_SIGNATURES if name in names]
+    if usual:
+        others = ", ".join(name for name in names if name != usual[0])
+        console.warn(f"{path}: of its signatures {usual[0]!r} is used, not {others}")
+        return signatures[usual[0]]
     raise ModelError(
         f"{path}: the SavedModel has the signatures {names}, expected {_DEFAULT_SIGNATURE!r} or exactly one; "
         "export it with model.export(...) or tf.saved_model.save(..., signatures=...)"

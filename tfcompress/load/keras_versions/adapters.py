@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from tfcompress.graphs.keras.protocols import Config, Layer, Tensor
+from tfcompress.graphs.keras.taken_apart import has_parts
 from tfcompress.graphs.tensorflow.private_names import flat_layers, share_variable, takes_training
-from tfcompress.runtime import keras, tf_keras
+from tfcompress.runtime import keras, tf, tf_keras
 
 __all__ = ["Keras3Graph", "Keras3Layer", "TfKerasGraph", "TfKerasLayer"]
 
@@ -63,6 +64,23 @@ class Keras3Graph(tf_keras.layers.Layer):
         return {**super().get_config(), "graph": keras.saving.serialize_keras_object(self.graph)}
 
 
+def _shapes(input_shape: Any) -> Any:
+    """Shapes that `tf.nest` does not look into."""
+    return (
+        tf.nest.map_structure(tf.TensorShape, input_shape)
+        if isinstance(input_shape, dict)
+        else (
+            [tf.TensorShape(shape) for shape in input_shape]
+            if isinstance(input_shape, list) and isinstance(input_shape[0], list | tuple | tf.TensorShape)
+            else tf.TensorShape(input_shape)
+        )
+    )
+
+
+def _symbolic(shape: Any) -> Any:
+    return keras.KerasTensor(tuple(shape))
+
+
 @tf_keras.saving.register_keras_serializable(_PACKAGE)
 class Keras3Layer(tf_keras.layers.Layer):
     """A Keras 3 layer, built in or the user's own, as a tf_keras layer that owns its weights."""
@@ -83,6 +101,9 @@ class Keras3Layer(tf_keras.layers.Layer):
         """Create the weights of a layer that has none yet."""
         if not self.layer.built:
             self.layer.build(input_shape)
+        if not self.layer.weights and has_parts(self.layer):
+            self.layer(tf.nest.map_structure(_symbolic, _shapes(input_shape)))  # its parts get weights by a call
+            self._adopted = []
         self._adopt_weights()
         super().build(input_shape)
 

@@ -19,33 +19,50 @@ from tfcompress.graphs.keras.call_graph import (
     nested_tensors,
 )
 from tfcompress.graphs.keras.protocols import KerasModel, Layer
+from tfcompress.graphs.keras.replay import flatten as opened
+from tfcompress.graphs.keras.taken_apart import FlatGraph, Leaf, has_parts, take_apart
+from tfcompress.graphs.keras.taken_apart.leaf_layers import RepeatedForBatch, TensorForBatch, Weight
+from tfcompress.graphs.keras.taken_apart.tensorflow_calls import TensorFlowCall
+from tfcompress.graphs.tensorflow.private_names import rename
 from tfcompress.load.keras_versions.adapters import Keras3Graph, Keras3Layer, TfKerasGraph, TfKerasLayer
 from tfcompress.load.keras_versions.compile_state import copy_compile_state
 from tfcompress.load.keras_versions.equivalence import prove_equal
 from tfcompress.load.keras_versions.frozen_lambda import FrozenLambda, FrozenLambda3
 from tfcompress.load.keras_versions.layer_copies import call_arguments, copy_of
+from tfcompress.load.keras_versions.mixed_precision import has_half_tensors, in_float32
 from tfcompress.load.keras_versions.native_layers import native_layer
 from tfcompress.load.keras_versions.native_operations import native_operation
 from tfcompress.load.keras_versions.weights import copy_weights
 from tfcompress.native_output import silenced
 from tfcompress.runtime import keras, tf_keras
+from tfcompress.tensor_info import TensorInfo
 
 __all__ = ["to_keras3", "to_tf_keras"]
 
 
-def to_tf_keras(keras_model: KerasModel) -> Any:
+def to_tf_keras(keras_model: KerasModel, *, sizes: Sequence[TensorInfo] | None = None) -> Any:
     """A tf_keras (Keras 2) model that computes what `keras_model` computes; tfmot takes only such models.
 
+    Layers of one's own, and a subclassed model, are taken apart: their parts become layers of the new model.  A layer
+    with control flow on values stays whole.
+
     Args:
-        keras_model: a sequential or functional Keras 3 model.  A tf_keras model is returned as it is.
+        keras_model: a Keras 3 model; a subclassed one must have been called once.  A tf_keras model is returned as it
+            is, but for one of mixed precision, which is rebuilt in float32.
+        sizes: of the inputs as the data have them, for a model that leaves sizes open; None tries sizes of our own.
 
     Returns:
         A functional tf_keras model with its own copies of the weights and, where it is compiled, the compile state.
 
     Raises:
-        ModelError: a subclassed model, or the two differ by more than 1e-5 relative on random inputs.
+        ModelError: a subclassed model that cannot be taken apart, or the two differ by more than 1e-5 relative on
+            random inputs.
     """
-    return keras_model if isinstance(keras_model, tf_keras.Model) else _convert(keras_model, to_keras3=False)
+    if isinstance(keras_model, tf_keras.Model):
+        with in_float32(keras_model):
+            return opened(keras_model) if has_half_tensors(keras_model) else keras_model
+    with in_float32(keras_model):
+        return _convert(keras_model, to_keras3=False, sizes=sizes)
 
 
 def to_keras3(tf_keras_model: KerasModel) -> Any:
@@ -61,26 +78,38 @@ def to_keras3(tf_keras_model: KerasModel) -> Any:
     return tf_keras_model if isinstance(tf_keras_model, keras.Model) else _convert(tf_keras_model, to_keras3=True)
 
 
-def _convert(source: Any, *, to_keras3: bool) -> KerasModel:
-    _require_convertible(source, to_keras3=to_keras3)
+def _convert(source: Any, *, to_keras3: bool, sizes: Sequence[TensorInfo] | None = None) -> KerasModel:
     rebuilding = _Rebuilding(to_keras3=to_keras3)
     with silenced():
-        result = rebuilding.model(source)
+        graph = take_apart(source, sizes) if has_parts(source) or _is_half_in_keras3(source) else source
+    _require_convertible(source, graph, to_keras3=to_keras3)
+    with silenced():
+        result = rebuilding.model(graph)
         for old, new in rebuilding.pairs:
             copy_weights(old, new)
-    prove_equal(source, result, rebuilding.tensor_pairs)
+    prove_equal(source, result, rebuilding.tensor_pairs, sizes)
     with silenced():
         copy_compile_state(source, result)
     return result
 
 
-def _require_convertible(model: KerasModel, *, to_keras3: bool) -> None:
+def _is_half_in_keras3(model: Any) -> bool:
+    """Taken apart, a model of mixed precision that computes in float32 has float32 tensors in its graph too."""
+    return isinstance(model, keras.Model) and has_half_tensors(model)
+
+
+def _require_convertible(model: KerasModel, graph: Any, *, to_keras3: bool) -> None:
     library = "Keras 3" if to_keras3 else "tf_keras"
     if not isinstance(model, keras.Model | tf_keras.Model):
         raise ModelError(
             f"expected a keras.Model or a tf_keras.Model to turn into {library}, got {type(model).__name__}"
         )
-    if not is_graph(model):
+    if isinstance(graph, FlatGraph) and model.name in graph.whole:
+        raise ModelError(
+            f"{model.name!r} cannot be taken apart into layers: {graph.whole[model.name]}; so it cannot be wrapped for "
+            "fine-tuning. Converting it without fine-tuning works as it is"
+        )
+    if not isinstance(graph, FlatGraph) and not is_graph(model):
         raise ModelError(
             f"{model.name!r} is a subclassed (or unbuilt) model, whose layers' calls cannot be seen, so it cannot be "
             "wrapped for fine-tuning. Build it as a functional model: inputs = keras.Input(...); "
@@ -106,6 +135,10 @@ class _Rebuilding:
     to_keras3: bool
     layers: dict[int, Any] = field(default_factory=dict)
     names: dict[str, int] = field(default_factory=dict)
+    # {id of a layer of a flat graph: its name there}
+    flat_names: Mapping[int, str] = field(default_factory=dict)
+    # The first input, which says where in a graph a weight stands that no layer has.
+    anchor: Any = None
     pairs: list[tuple[Any, Any]] = field(default_factory=list)
     # One row per call of the outermost model: its name, the source's symbolic tensors and the result's.
     tensor_pairs: list[tuple[str, tuple[object, ...], tuple[object, ...]]] = field(default_factory=list)
@@ -115,15 +148,20 @@ class _Rebuilding:
         return keras if self.to_keras3 else tf_keras
 
     def model(self, source: Any, *, outermost: bool = True) -> Any:
-        """The model rebuilt: its inputs, its calls in order, its outputs."""
+        """The model, or the flat graph of one, rebuilt: its inputs, its calls in order, its outputs."""
         tensors: dict[int, Any] = {}
-        for call in calls(source):
+        flat = isinstance(source, FlatGraph)
+        if flat:
+            self.flat_names = source.names
+        for call in source.calls if flat else calls(source):
             results = [self._input(call)] if call.is_input else self._call(call, self._replacer(tensors))
             tensors.update({id(old): new for old, new in zip(call.outputs, results, strict=True)})
-            if outermost:
+            if outermost and not flat:
                 self.tensor_pairs.append((call.layer.name, call.outputs, tuple(results)))
-        inputs, outputs = nested_tensors(source)
-        keras3 = is_keras3(source)
+            if call.is_input and self.anchor is None:
+                self.anchor = results[0]
+        inputs, outputs = (source.inputs, source.outputs) if flat else nested_tensors(source)
+        keras3 = flat or is_keras3(source)
         replace = self._replacer(tensors)
         converted = self.library.Model(
             map_structure(replace, inputs, keras3=keras3),
@@ -159,6 +197,8 @@ class _Rebuilding:
 
     def _run(self, call: Call, replace: Callable[[Any], Any]) -> Any:
         layer = call.layer
+        if isinstance(layer, Leaf):
+            return self._leaf(layer)
         keras3 = is_keras3(layer)
         args = map_structure(replace, call.args, keras3=keras3)
         kwargs = map_structure(replace, dict(call.kwargs), keras3=keras3)
@@ -167,20 +207,36 @@ class _Rebuilding:
             del kwargs["training"]
         if isinstance(layer, Keras3Graph | TfKerasGraph):
             return _unfolded(layer.graph, flatten(args, keras3=keras3))
+        if isinstance(layer, TensorForBatch):
+            return RepeatedForBatch(layer.shape_behind, name=layer.name)([*args])
+        if isinstance(layer, TensorFlowCall):
+            return layer.function(*args, **kwargs)
         if _is_plain_operation(layer):
             result = None if self.to_keras3 else native_operation(call, args)
             return self._adapted(call, replace) if result is None else result
-        counterpart = self._layer(layer)
+        counterpart = self._layer(call)
         positional, named = call_arguments(layer, counterpart, args, kwargs)
         return counterpart(*positional, **named)
 
-    def _layer(self, layer: Layer) -> Any:
+    def _leaf(self, leaf: Leaf) -> Any:
+        """A weight that belongs to no layer, or a constant."""
+        value = leaf.value
+        layer = Weight(value.shape, dtype_name(value.dtype), name=leaf.name)
+        layer.trainable = bool(getattr(leaf.source, "trainable", False))
+        result = layer(self.anchor)
+        layer.set_weights([value])
+        return result
+
+    def _layer(self, call: Call) -> Any:
         """The counterpart of a layer, made at its first call."""
+        layer = call.layer
         if id(layer) not in self.layers:
-            self.layers[id(layer)] = self._make(layer)
+            made = self._make(layer, call)
+            name = self.flat_names.get(id(layer), layer.name)
+            self.layers[id(layer)] = made if name == made.name else rename(made, name)
         return self.layers[id(layer)]
 
-    def _make(self, layer: Any) -> Any:
+    def _make(self, layer: Any, call: Call) -> Any:
         if isinstance(layer, Keras3Layer | TfKerasLayer):
             return copy_of(layer.layer)
         if isinstance(layer, FrozenLambda | FrozenLambda3):
@@ -192,7 +248,7 @@ class _Rebuilding:
             self.pairs.append((layer, native))
             return native
         adapter = TfKerasLayer if self.to_keras3 else Keras3Layer
-        return adapter(copy_of(layer), name=layer.name)
+        return adapter(copy_of(layer, call.args, call.kwargs), name=layer.name)
 
     def _adapted(self, call: Call, replace: Callable[[object], object]) -> Any:
         """An operation that stays in its own Keras: one adapter for each call."""

@@ -8,7 +8,15 @@ from typing import Any
 import numpy as np
 
 from tfcompress.errors import ModelError, one_line
-from tfcompress.graphs.keras.call_graph import dtype_name, flatten, input_structure, is_keras3, nested_tensors
+from tfcompress.graphs.keras.call_graph import (
+    dtype_name,
+    flatten,
+    input_structure,
+    is_graph,
+    is_keras3,
+    nested_tensors,
+    subclassed_structures,
+)
 from tfcompress.graphs.keras.protocols import KerasModel
 from tfcompress.layer_names import all_layers
 from tfcompress.load.keras_versions.weights import read_states, write_states
@@ -31,21 +39,25 @@ _OPEN_SIZES = (32, 64, 128, 256)
 
 
 def prove_equal(
-    source: Any, target: Any, tensor_pairs: Sequence[tuple[str, Sequence[object], Sequence[object]]]
+    source: Any,
+    target: Any,
+    tensor_pairs: Sequence[tuple[str, Sequence[object], Sequence[object]]],
+    sizes: Sequence[TensorInfo] | None = None,
 ) -> None:
     """Compare the two models' outputs on seeded random inputs.
 
     Args:
-        source: a sequential or functional model of either Keras.
+        source: a built model of either Keras.
         target: its counterpart of the other Keras, with inputs and outputs nested the same way.
         tensor_pairs: (layer name, symbolic tensors in `source`, their counterparts in `target`), in the order of
             computation; to find the first layer that differs.
+        sizes: of the inputs, for a model that leaves sizes open; None tries several sizes.
 
     Raises:
         ModelError: an output differs by more than `RELATIVE_TOLERANCE`; names the first layer that does.
     """
     with silenced(), _kept_states(source, target):
-        values, expected = _first_that_runs(source)
+        values, expected = _first_that_runs(source, input_structure(target).infos, sizes)
         actual = _run(target, values)
     tolerance = _tolerance(source)
     worst = max((relative_difference(a, b) for a, b in zip(expected, actual, strict=True)), default=0.0)
@@ -74,9 +86,12 @@ class _kept_states:
             write_states(layer, values)
 
 
-def _first_that_runs(source: Any) -> tuple[list[Any], list[np.ndarray]]:
+def _first_that_runs(
+    source: Any, infos: Sequence[TensorInfo], given: Sequence[TensorInfo] | None
+) -> tuple[list[Any], list[np.ndarray]]:
     """Random inputs that the source accepts, and its outputs: sizes that the model leaves open are tried in turn."""
-    infos = input_structure(source).infos
+    if given is not None and [info.name for info in given] == [info.name for info in infos]:
+        infos = [info.of_sample_shape(own.shape[1:]) for info, own in zip(infos, given, strict=True)]
     sizes = _OPEN_SIZES if have_open_sizes(infos) else _OPEN_SIZES[:1]
     reason: Exception | None = None
     for size in sizes:
@@ -115,7 +130,7 @@ def random_inputs(
 
 
 def _run(model: KerasModel, values: Sequence[object]) -> list[np.ndarray]:
-    structure = input_structure(model)
+    structure = input_structure(model) if is_graph(model) else subclassed_structures(model)[0]
     packed = structure.pack({info.name: value for info, value in zip(structure.infos, values, strict=True)})
     return [np.asarray(output) for output in flatten(model(packed, training=False), keras3=is_keras3(model))]
 

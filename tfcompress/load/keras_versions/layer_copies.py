@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,8 +14,13 @@ from tfcompress.runtime import tf_keras
 __all__ = ["call_arguments", "copy_of"]
 
 
-def copy_of(layer: Any) -> Any:
+def copy_of(layer: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None) -> Any:
     """A second layer or operation with the same settings and its own copies of the weights.
+
+    Args:
+        layer: of either Keras.
+        args: symbolic tensors with which it is called, for a layer whose parts get their weights by a call alone.
+        kwargs: likewise.
 
     Raises:
         ModelError: the layer, one of the user's own, does not describe itself by `get_config`.
@@ -28,7 +34,11 @@ def copy_of(layer: Any) -> Any:
         ) from error
     values = layer.get_weights() if hasattr(layer, "get_weights") else []
     if values:
-        copy.build_from_config(layer.get_build_config())
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that it has no `build()`, which is why it is called below
+            copy.build_from_config(layer.get_build_config())
+        if len(copy.weights) < len(values) and args:
+            copy(*args, **dict(kwargs or {}))
         set_weights(copy, values)
     return copy
 

@@ -55,14 +55,29 @@ def native_layer(layer: Layer) -> Any:
         The layer; None when the other Keras has none that computes the same, or `layer` is not built in.
     """
     direction = _Direction(to_keras3=not is_keras3(layer))
-    if not type(layer).__module__.startswith(layers_module_of(direction.source)):
+    kind = _built_in_class(layer, layers_module_of(direction.source))
+    if kind is None:
         return None
-    if type(layer).__name__ == "Lambda":
+    if kind.__name__ == "Lambda":
         return _lambda_layer(layer, direction)
     try:
-        return _from_config(type(layer).__name__, layer.get_config(), direction)
+        return _from_config(kind.__name__, _settings(layer, kind), direction)
     except (_NoCounterpartError, NotImplementedError):
         return None
+
+
+def _built_in_class(layer: Any, module: str) -> Any:
+    """The built-in class whose `call` a layer runs, be it under a name of one's own; None where it runs other code."""
+    bases: tuple[Any, ...] = type(layer).__mro__
+    first = next((base for base in bases if base.__module__.startswith(module)), None)
+    if first is None or type(layer) is first:
+        return first
+    return first if first.__name__ != "Layer" and getattr(type(layer), "call", None) is first.call else None
+
+
+def _settings(layer: Any, kind: Any) -> dict[str, Any]:
+    """A layer's configuration; of one under another name only what its built-in class says."""
+    return layer.get_config() if type(layer) is kind else kind.get_config(layer)
 
 
 def _lambda_layer(layer: Any, direction: _Direction) -> Any:

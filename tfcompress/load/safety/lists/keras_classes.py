@@ -197,6 +197,16 @@ METRIC_FUNCTIONS = frozenset(
 """What a `MeanMetricWrapper` may average."""
 
 OURS = frozenset(
-    {"FrozenLambda", "FrozenLambda3", "Keras3Graph", "Keras3Layer", "ReciprocalRoot", "TfKerasGraph", "TfKerasLayer"}
+    {
+        "FrozenLambda",
+        "FrozenLambda3",
+        "Keras3Graph",
+        "Keras3Layer",
+        "ReciprocalRoot",
+        "RepeatedForBatch",
+        "TfKerasGraph",
+        "TfKerasLayer",
+        "Weight",
+    }
 )
 """Layers that tfcompress itself registers; activations of ours are called ``keras3_NAME`` and `keras2_hard_sigmoid`."""

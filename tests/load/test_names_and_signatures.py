@@ -1,0 +1,68 @@
+"""Inputs and outputs called what TensorFlow's operations cannot be called, and SavedModels of several signatures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tfcompress import load_model
+from tfcompress.errors import ModelError
+from tfcompress.load import float_model_from_keras
+from tfcompress.runtime import keras, tf
+from tfcompress.tensor_info import TensorInfo, with_graph_names
+
+
+class TwoFunctions(tf.Module):
+    """A matrix, and two functions of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.matrix = tf.Variable(np.ones((4, 2), np.float32))
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 4], tf.float32, name="tower-a.x")])
+    def predict(self, x: Any) -> Any:
+        return {"out:0": x @ self.matrix}
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 4], tf.float32, name="x")])
+    def embed(self, x: Any) -> Any:
+        return {"embedding": -x @ self.matrix}
+
+
+def saved(path: Path, **signatures: str) -> Path:
+    module = TwoFunctions()
+    tf.saved_model.save(module, str(path), {name: getattr(module, own) for name, own in signatures.items()})
+    return path
+
+
+def test_names_that_no_operation_can_have_are_changed_and_stay_unique() -> None:
+    given = ["x:0", "x", "tower-a.x", "_hidden", "Eingang ü"]
+    infos = with_graph_names(TensorInfo(name, (None, 1), "float32") for name in given)
+    assert [info.name for info in infos] == ["x", "x_1", "tower-a.x", "x_hidden", "Eingang__"]
+
+
+def test_inputs_that_keras_takes_and_tensorflow_does_not_can_be_recorded() -> None:
+    x, y = keras.Input((4,), name="x:0"), keras.Input((4,), name="tower-a.x")
+    model = float_model_from_keras(keras.Model([x, y], keras.layers.Dense(2)(x + y)))
+    assert [info.name for info in model.inputs] == ["x", "tower-a.x"]
+    assert model.concrete_function(1) is not None
+
+
+def test_a_signature_with_odd_names_runs(tmp_path: Path) -> None:
+    model = load_model(saved(tmp_path / "model", serving_default="predict"))
+    assert [info.name for info in (*model.inputs, *model.outputs)] == ["tower_a_x", "out"]  # TensorFlow's form
+    assert model.predict({"tower_a_x": np.ones((3, 4), np.float32)})["out"].tolist() == [[4.0, 4.0]] * 3
+    assert model.concrete_function(2) is not None
+
+
+def test_of_several_signatures_the_usual_one_is_used_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    model = load_model(saved(tmp_path / "model", predict="predict", embed="embed"))
+    assert [info.name for info in model.outputs] == ["out"]
+    assert "of its signatures 'predict' is used, not embed" in caplog.text
+
+
+def test_several_signatures_of_which_none_is_usual_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="has the signatures"):
+        load_model(saved(tmp_path / "model", first="predict", second="embed"))

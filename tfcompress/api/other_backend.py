@@ -1,0 +1,124 @@
+"""`convert` where Keras runs on JAX or PyTorch: in a child process with TensorFlow, from a file of the model.
+
+Keras's backend is chosen once a process.  A model of any backend is the same file, so it is saved and converted there.
+This module imports neither TensorFlow nor Keras.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tfcompress import errors
+from tfcompress.errors import ConversionError, InputError, ModelError, one_line
+
+__all__ = ["ConvertedElsewhere", "backend_in_use", "convert_elsewhere"]
+
+_ENVIRONMENT = "KERAS_BACKEND"
+_CHILD = "from tfcompress.api.other_backend import convert_here; convert_here()"
+
+
+@dataclass(frozen=True)
+class ConvertedElsewhere:
+    """What a run of `convert` in a child process made; see `tfcompress.Conversion`.
+
+    Attributes:
+        output: the folder.
+        report: the content of report.json, as plain JSON values.
+        exit_code: 0 all is well; 1 a conversion failed; 3 an artifact failed the accuracy gate.
+        figures: {``target/figure``: value}.
+    """
+
+    output: Path
+    report: dict[str, Any] = field(repr=False)
+    exit_code: int
+    figures: dict[str, float] = field(repr=False)
+
+    @property
+    def targets(self) -> dict[str, Any]:
+        """What came of each target, as in report.json."""
+        return {name: part for name, part in self.report["targets"].items() if part["status"] != "skipped"}
+
+
+def backend_in_use() -> str:
+    """Keras's backend in this process, or the one that the environment asks for; `tensorflow` where nothing says."""
+    library = sys.modules.get("keras")
+    loaded = getattr(getattr(library, "backend", None), "backend", None)
+    return str(loaded()) if callable(loaded) else os.environ.get(_ENVIRONMENT, "tensorflow")
+
+
+def convert_elsewhere(model: Any, *, output: str | Path, **options: Any) -> ConvertedElsewhere:
+    """`tfcompress.convert` in a process where Keras runs on TensorFlow.
+
+    Args:
+        model: a built Keras model of any backend, or a path.
+        output: the folder.
+        options: as `tfcompress.convert` takes them; data as arrays, paths or ``package.module:function``.
+
+    Raises:
+        InputError: an option cannot be given to another process; or what `tfcompress.convert` raises.
+        ConversionError: likewise.
+        ModelError: the model cannot be saved; or the child process ended without an answer.
+    """
+    with tempfile.TemporaryDirectory(prefix="tfcompress_") as name:
+        folder = Path(name)
+        path = Path(model) if isinstance(model, str | Path) else _saved(model, folder)
+        request = {"model": path, "output": Path(output).absolute(), **options}
+        try:
+            (folder / "request").write_bytes(pickle.dumps(request))
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            raise InputError(
+                f"with Keras on {backend_in_use()} the conversion runs in another process, which cannot be given "
+                f"{one_line(error, 200)}; give data as arrays, and functions and classes from a module"
+            ) from error
+        answer = _answer(folder)
+    if "error" in answer:
+        kind = getattr(errors, str(answer["error"]), ConversionError)
+        raise kind(answer["message"])
+    return ConvertedElsewhere(Path(output), answer["report"], answer["exit_code"], answer["figures"])
+
+
+def _saved(model: Any, folder: Path) -> Path:
+    path = folder / f"{getattr(model, 'name', 'model')}.keras"
+    try:
+        model.save(path)
+    except Exception as error:  # the user's own layers may raise anything
+        raise ModelError(
+            f"with Keras on {backend_in_use()} a model is converted through its file, and saving it failed: "
+            f"{type(error).__name__}: {one_line(error, 200)}"
+        ) from error
+    return path
+
+
+def _answer(folder: Path) -> dict[str, Any]:
+    environment = {**os.environ, _ENVIRONMENT: "tensorflow", "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    done = subprocess.run([sys.executable, "-c", _CHILD, str(folder)], env=environment, check=False)
+    try:
+        answer = json.loads((folder / "answer.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"the process with Keras on TensorFlow ended with code {done.returncode} and no answer"
+        ) from error
+    return dict(answer)
+
+
+def convert_here() -> None:
+    """In the child process: do what the folder on the command line asks for, and leave the answer there."""
+    import tfcompress
+
+    folder = Path(sys.argv[1])
+    request = pickle.loads((folder / "request").read_bytes())
+    try:
+        result = tfcompress.convert(request.pop("model"), **request)
+    except errors.TfCompressError as error:
+        answer: dict[str, Any] = {"error": type(error).__name__, "message": str(error)}
+    else:
+        answer = {"report": result.report, "exit_code": result.exit_code, "figures": result.figures}
+    (folder / "answer.json").write_text(json.dumps(answer), encoding="utf-8")
