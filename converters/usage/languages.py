@@ -19,6 +19,7 @@ __all__ = [
     "kotlin_lines",
     "python_feed",
     "python_read",
+    "quoted",
     "swift_lines",
 ]
 
@@ -103,8 +104,8 @@ def kotlin_lines(ports: Ports) -> tuple[str, str]:
         read.append(f"val {name} = outputs[{index}].read{call}().map {{ {real} }}")
     if ports.scores is not None:
         name = identifier(ports.outputs[ports.scores].name, ports.scores, "output")
-        quoted = ", ".join(_quoted(label).replace("$", "\\$") for label in ports.labels)
-        read.append(f"val labels = listOf({quoted})")
+        names = ", ".join(quoted(label).replace("$", "\\$") for label in ports.labels)
+        read.append(f"val labels = listOf({names})")
         read.append(f"val best = labels[{name}.indices.maxBy {{ {name}[it] }}]")
     return "\n".join(feed), "\n".join(read)
 
@@ -152,7 +153,7 @@ def swift_lines(ports: Ports) -> tuple[str, str]:
             read.append(f"let {name} = {array}.map {{ {real} }}")
     if ports.scores is not None:
         name = identifier(ports.outputs[ports.scores].name, ports.scores, "output")
-        read.append(f"let labels = [{', '.join(map(_quoted, ports.labels))}]")
+        read.append(f"let labels = [{', '.join(map(quoted, ports.labels))}]")
         read.append(f"let best = labels[{name}.indices.max {{ {name}[$0] < {name}[$1] }}!]")
     return "\n".join(feed), "\n".join(read)
 
@@ -188,7 +189,7 @@ def cpp_lines(ports: Ports, data: Callable[[str, str, int], str] = _typed_tensor
         read.append(f"const {kind}* {name} = {data('output', kind, index)};")
         real = f"static_cast<double>({name}[i])"
         real = real if port.scale is None else f"{port.scale_text} * ({real} - ({port.zero_point}))"
-        label = f"kLabels[i % {len(ports.labels)}]" if index == ports.scores else _quoted(port.name)
+        label = f"kLabels[i % {len(ports.labels)}]" if index == ports.scores else quoted(port.name)
         read.append(f"for (int i = 0; i < {port.count}; ++i) {{")
         read.append(f'  std::printf("%s %d: %g\\n", {label}, i, {real});')
         read.append("}")
@@ -204,10 +205,10 @@ def cpp_labels(ports: Ports) -> str:
     """A C++ array of the labels; a comment where there are none."""
     if not ports.labels:
         return "// The model has no labels: give --labels=FILE to name its classes."
-    return f"const char* const kLabels[] = {{{', '.join(map(_quoted, ports.labels))}}};"
+    return f"const char* const kLabels[] = {{{', '.join(map(quoted, ports.labels))}}};"
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     """As a string of C, Kotlin, Swift and JavaScript."""
     plain = "".join(char if char.isprintable() else " " for char in text)
     return '"' + plain.replace("\\", "\\\\").replace('"', '\\"') + '"'

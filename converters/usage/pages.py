@@ -10,7 +10,7 @@ __all__ = ["page", "sample"]
 _PLACE = re.compile(r"@([a-z_]+)@")
 
 
-def sample(name: str, **values: object) -> str:
+def sample(name: str, /, **values: object) -> str:
     """A section of a page.
 
     Args:
