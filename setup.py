@@ -36,13 +36,20 @@ REPORT = ["jinja2>=3.1,<4"]  # charts are SVG of our own, so no matplotlib
 # never inside tfcompress.  It is a plugin of the onnxruntime that [onnx] has, so both may be installed together.
 SNAPDRAGON = ["onnxruntime-qnn>=2.6,<3", "onnx>=1.17,<2"]
 ETHOS_U = ["ethos-u-vela>=5.1,<6"]
+# TFLM's own interpreter; its versions are dates, and there are wheels for Linux on x86-64 alone.
+MICRO = ["tflite-micro>=0.dev20260101,<1; platform_system == 'Linux' and platform_machine == 'x86_64'"]
 ONNX = ["onnx>=1.17,<2", "onnxruntime>=1.24.2,<2"]
 EXAMPLES = ["scikit-learn>=1.5,<2"]
 SEARCH = ["optuna>=4.5,<6"]  # trial management, sampling and storage of `search`
 SIGN = ["cryptography>=43,<47"]  # signs manifests; the package index's and most projects' own choice
 DEV = [
     *("pytest>=8,<10", "pytest-xdist>=3.6,<4", "hypothesis>=6.100,<7", "ruff>=0.9", "mypy>=1.14", "pyright>=1.1.390"),
-    *(*ONNX, *ETHOS_U, *SNAPDRAGON),  # compilers and runtimes are tested for real; their tests skip without them
+    *(
+        *ONNX,
+        *ETHOS_U,
+        *SNAPDRAGON,
+        *MICRO,
+    ),  # compilers and runtimes are tested for real; their tests skip without them
     *("brotli>=1.1,<2", "zstandard>=0.22,<1"),  # what packed files are measured against in benchmarks/
     "tensorflow-serving-api>=2.18,<2.22",  # the warm-up file is read with the server's own protos
 ]
@@ -75,7 +82,15 @@ setup(
     package_dir=PACKAGE_DIR,
     package_data={
         "tfcompress": ["VERSION", "py.typed", "**/*.jinja", "**/*.css", "**/*.js"],
-        "tfcompress.converters": ["**/*.csv", "**/*.bin", "**/*.c", "**/*.h", "**/*.js", "**/FORMAT.md"],
+        "tfcompress.converters": [
+            "**/*.csv",
+            "**/*.bin",
+            "**/*.c",
+            "**/*.h",
+            "**/*.js",
+            "**/FORMAT.md",
+            "**/samples/*.md",
+        ],
     },
     install_requires=[
         "tensorflow>=2.18,<2.22",
@@ -92,13 +107,14 @@ setup(
         "report": REPORT,
         "snapdragon": SNAPDRAGON,
         "ethos_u": ETHOS_U,
+        "micro": MICRO,
         "onnx": ONNX,
         "examples": EXAMPLES,
         "search": SEARCH,
         "sign": SIGN,
         "dev": DEV + SEARCH + SIGN,
         # Without SNAPDRAGON: its licence is the user's to accept.
-        "all": [*TPU, *REPORT, *ETHOS_U, *ONNX, *EXAMPLES, *SEARCH, *SIGN],
+        "all": [*TPU, *REPORT, *ETHOS_U, *MICRO, *ONNX, *EXAMPLES, *SEARCH, *SIGN],
     },
     entry_points={"console_scripts": ["tfcompress=tfcompress.cli:run"]},
 )

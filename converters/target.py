@@ -171,6 +171,7 @@ TARGETS = TargetTable(
         "cloud_tpu": "tfcompress.converters.cloud_tpu.target:CLOUD_TPU",
         "snapdragon": "tfcompress.converters.snapdragon.target:SNAPDRAGON",
         "ethos_u": "tfcompress.converters.ethos_u.target:ETHOS_U",
+        "micro": "tfcompress.converters.micro.target:MICRO",
         "onnx": "tfcompress.converters.onnx.target:ONNX",
     }
 )

@@ -21,7 +21,7 @@ from tfcompress.converters.cloud_tpu.precheck import check_graph, check_model
 from tfcompress.converters.cloud_tpu.precision import apply_precision
 from tfcompress.converters.cloud_tpu.proof import CompileRow, compile_all
 from tfcompress.converters.cloud_tpu.saved_model import write_saved_model
-from tfcompress.converters.cloud_tpu.serving import write_batching_parameters, write_readme, write_warmup_requests
+from tfcompress.converters.cloud_tpu.serving import write_batching_parameters, write_usage, write_warmup_requests
 from tfcompress.converters.cloud_tpu.stablehlo import lower_graph, lower_saved_model
 from tfcompress.data import Samples
 from tfcompress.data.fixed_sizes import with_fixed_sizes
@@ -49,7 +49,7 @@ def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, outp
             requests out.
         recipe: `recipe.cloud_tpu` is used.
         output: gets ``saved_model/1``, ``compile.json``, ``model.stablehlo``, ``batching_parameters.txt`` and
-            ``README.txt``.
+            ``USE.md``.
 
     Returns:
         Facts: bytes (of the SavedModel without the warm-up requests), batch_sizes, compile, input_dtypes,
@@ -156,7 +156,7 @@ def _write_companions(
     exported = graphs[(len(graphs) - 1) // 2]
     (output / "model.stablehlo").write_bytes(lower_graph(exported, layer_names))
     write_batching_parameters(output / "batching_parameters.txt", sizes)
-    write_readme(output / "README.txt", model, sizes, model_name=name, exported=exported.batch_size)
+    write_usage(output / "USE.md", model, sizes, model_name=name, exported=exported.batch_size)
     if calibration is None:
         return ["no calibration samples: no warm-up requests"]
     warmed = write_warmup_requests(output / VERSION_FOLDER, calibration, sizes, model_name=name)

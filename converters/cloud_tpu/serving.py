@@ -8,17 +8,18 @@ package is not needed.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from tfcompress.converters.cloud_tpu.saved_model import signature_name
+from tfcompress.converters.usage.pages import page, sample
 from tfcompress.data import Samples
 from tfcompress.model import FloatModel
 from tfcompress.runtime import tf
 
-__all__ = ["predict_log", "write_batching_parameters", "write_readme", "write_warmup_requests"]
+__all__ = ["predict_log", "write_batching_parameters", "write_usage", "write_warmup_requests"]
 
 # TF Serving reads the whole file when it loads a model; larger batches than this are left to the first real request.
 LARGEST_REQUEST_BYTES = 16 * 2**20
@@ -86,71 +87,48 @@ def write_batching_parameters(path: Path, batch_sizes: Sequence[int]) -> None:
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def write_readme(path: Path, model: FloatModel, batch_sizes: Sequence[int], *, model_name: str, exported: int) -> None:
+def write_usage(path: Path, model: FloatModel, batch_sizes: Sequence[int], *, model_name: str, exported: int) -> None:
     """Write the page that says what the files are and how to serve them.
 
     Args:
+        path: of the page.
+        model: its inputs and outputs are used.
+        batch_sizes: of the signatures.
         model_name: that the server will know the model by.
         exported: the batch size of ``model.stablehlo``.
     """
-    example = {info.name: [f"... {info.dtype} {list(info.shape[1:])}"] for info in model.inputs}
-    signatures = ", ".join(signature_name(size) for size in batch_sizes)
-    names = ", ".join(info.name for info in model.inputs)
-    results = ", ".join(sorted(info.name for info in model.outputs))
-    text = _README.format(
-        name=model_name,
+    arguments = [f"np.zeros({(exported, *info.sizes())}, {info.dtype!r})" for info in model.inputs]
+    one = {info.name: f"np.zeros({(1, *info.sizes())}, {info.dtype!r})" for info in model.inputs}
+    outputs = sorted(model.outputs, key=lambda info: info.name)  # in which the exported function gives them
+    grpc = [f"request.inputs[{name!r}].CopyFrom(tf.make_tensor_proto({value}))" for name, value in one.items()]
+    signatures = ", ".join(f"`{signature_name(size)}`" for size in batch_sizes)
+    text = sample(
+        "serving",
         signatures=signatures,
-        request=json.dumps({"inputs": example}),
-        inputs=names,
-        outputs=results,
+        table=_table(model),
+        name=model_name,
+        rest=", ".join(f"{json.dumps(name)}: {value}.tolist()" for name, value in one.items()),
+        grpc="\n".join(grpc),
+        in_process=_in_process(one),
         exported=exported,
-        arguments=", ".join(
-            f"np.zeros({[exported, *info.shape[1:]]}, {info.dtype!r})".replace("None", "SIZE") for info in model.inputs
-        ),
+        arguments=", ".join(arguments),
+        inputs=", ".join(info.name for info in model.inputs),
+        outputs=", ".join(info.name for info in outputs),
     )
-    path.write_text(text, encoding="utf-8")
+    path.write_text(page("How to use this model on Cloud TPU", text), encoding="utf-8")
 
 
-_README = """{name} for Cloud TPU
-====================
+def _in_process(zeros: Mapping[str, str]) -> str:
+    """A section that runs the model in Python; TFSMLayer takes the input of a signature by position, and only one."""
+    if len(zeros) == 1:
+        return sample("keras", value=next(iter(zeros.values())))
+    return sample("tensorflow", values=", ".join(f"{name!r}: tf.constant({value})" for name, value in zeros.items()))
 
-saved_model/1             SavedModel; signatures: serving_default (any number of samples), {signatures}
-                          inputs: {inputs}; outputs: {outputs}
-batching_parameters.txt   TF Serving joins requests into exactly these batch sizes
-compile.json              what the TPU compiler (libtpu) says of each signature on each topology
-model.stablehlo           the same function at batch size {exported} for JAX, weights included
 
-Start a server, in this folder:
-
-    tensorflow_model_server --port=8500 --rest_api_port=8501 \\
-        --model_name={name} --model_base_path="$PWD/saved_model" \\
-        --enable_batching=true --batching_parameters_file="$PWD/batching_parameters.txt"
-
-On a CPU, to try it, add --xla_cpu_compilation_enabled=true: the functions are compiled by XLA.  The server compiles
-every signature while it loads, by assets.extra/tf_serving_warmup_requests.  Then:
-
-    curl -d '{request}' http://localhost:8501/v1/models/{name}:predict
-
-In Python:
-
-    import tensorflow as tf
-    model = tf.saved_model.load("saved_model/1")
-    result = model.signatures["serving_default"](**inputs)  # {{output name: tensor}}
-
-In JAX, without TensorFlow:
-
-    import jax, numpy as np
-    from jaxlib import _jax
-    from jaxlib.mlir import ir
-    from jaxlib.mlir.dialects import stablehlo
-
-    device = jax.devices()[0]
-    context = ir.Context()
-    stablehlo.register_dialect(context)
-    with context:
-        module = stablehlo.deserialize_portable_artifact(context, open("model.stablehlo", "rb").read())
-        run = device.client.compile_and_load(module, _jax.DeviceList((device,)), _jax.CompileOptions())
-    arguments = [{arguments}]  # {inputs}
-    results = run.execute_sharded([jax.device_put(x, device) for x in arguments])
-    arrays = [parts[0] for parts in results.disassemble_into_single_device_arrays()]  # {outputs}
-"""
+def _table(model: FloatModel) -> str:
+    rows = ["| | name | shape | type |", "|---|---|---|---|"]
+    for side, infos in (("input", model.inputs), ("output", model.outputs)):
+        for info in infos:
+            sizes = ", ".join("any" if size is None else str(size) for size in info.shape)
+            rows.append(f"| {side} | `{info.name}` | [{sizes}] | {info.dtype} |")
+    return "\n".join(rows)

@@ -89,7 +89,7 @@ def _next_steps(facts: Facts) -> tuple[Step, ...]:
     folder = '"$PWD/cloud_tpu/saved_model:/models/model"'
     return (
         Step(
-            "Serve it; README.txt beside it has the requests:",
+            "Serve it; cloud_tpu/USE.md has the requests:",
             f"docker run -p 8501:8501 -v {folder} tensorflow/serving",
         ),
     )

@@ -20,6 +20,8 @@ from tfcompress.converters.litert.float_tflite import first_sample, float_file
 from tfcompress.converters.litert.limits import Abilities
 from tfcompress.converters.litert.metadata import with_metadata
 from tfcompress.converters.rewriting import EDGETPU, REWRITES, AppliedRewrite, Rewritten, rewrite_graph, rows_for
+from tfcompress.converters.usage import ports_of
+from tfcompress.converters.usage.tflite import edgetpu_page
 from tfcompress.data import Samples
 from tfcompress.errors import ConversionError
 from tfcompress.graphs.tflite import read_tflite
@@ -42,8 +44,8 @@ def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, outp
         model: the float (or quantization-aware) model.
         calibration: representative inputs; None is allowed for a quantization-aware model.
         recipe: `edgetpu` and `post_training` are used.
-        output: existing empty folder; gets `model.tflite`, `mapping.json`, and `model_edgetpu.tflite` where the
-            compiler is on PATH.
+        output: existing empty folder; gets `model.tflite`, `mapping.json`, `USE.md`, and `model_edgetpu.tflite` where
+            the compiler is on PATH.
 
     Raises:
         ConversionError: the model cannot be converted; the message names the operator and what to do.
@@ -56,6 +58,7 @@ def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, outp
     repairs = (*left_out, *repairs)
     path = output / FILE_NAME
     path.write_bytes(with_metadata(content, model))
+    (output / "USE.md").write_text(edgetpu_page(ports_of(content, model)), encoding="utf-8")
     facts = {**describe(path), "engine": {"name": result.engine, "reason": result.reason}, "repairs": list(repairs)}
     mapping_notes: list[str] = []
     with optional("edgetpu: the forecast of its mapping"):

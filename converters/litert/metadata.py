@@ -22,7 +22,7 @@ from tfcompress.model import FloatModel
 from tfcompress.tensor_info import same_names
 from tfcompress.usage import Normalization, Usage
 
-__all__ = ["LABELS_NAME", "METADATA_NAME", "metadata_of", "with_metadata"]
+__all__ = ["LABELS_NAME", "METADATA_NAME", "metadata_of", "named_tensors", "with_metadata"]
 
 METADATA_NAME = "TFLITE_METADATA"
 LABELS_NAME = "labels.txt"
@@ -96,8 +96,8 @@ def metadata_of(content: bytes, model: FloatModel) -> bytes:
         model: its name, and how it is used.
     """
     file = ModelEditor.read(content)
-    inputs = [_input(name, tensor, model.usage) for name, tensor in _named(file, model, "inputs")]
-    outputs = [_output(name, tensor, model.usage) for name, tensor in _named(file, model, "outputs")]
+    inputs = [_input(name, tensor, model.usage) for name, tensor in named_tensors(file, model, "inputs")]
+    outputs = [_output(name, tensor, model.usage) for name, tensor in named_tensors(file, model, "outputs")]
     graph = _Table({2: inputs, 3: outputs})
     description = f"{model.name}, converted by tfcompress {__version__}"
     # Of the fields used here none is newer than AudioProperties (1.3.0).
@@ -124,7 +124,9 @@ def with_metadata(content: bytes, model: FloatModel) -> bytes:
     return stream.getvalue()
 
 
-def _named(file: ModelEditor, model: FloatModel, side: Literal["inputs", "outputs"]) -> list[tuple[str, TensorNode]]:
+def named_tensors(
+    file: ModelEditor, model: FloatModel, side: Literal["inputs", "outputs"]
+) -> list[tuple[str, TensorNode]]:
     """The main graph's inputs or outputs, under the model's own names where the signature tells them."""
     ports = [port for item in file.signatures if item.graph is file.main for port in getattr(item, side)]
     tensors: list[TensorNode] = getattr(file.main, side)

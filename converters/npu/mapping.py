@@ -77,6 +77,8 @@ class CompiledMapping:
         reason: why there is no file, in one line; None when there is one.
         file: name of the compiled file beside mapping.json; None where there is none.
         figures: what this compiler says beyond that, in plain numbers and words.
+        runs_on: where a mapped operator runs, for people.
+        runs_else: where any other operator runs.
     """
 
     name: str
@@ -89,6 +91,8 @@ class CompiledMapping:
     reason: str | None = None
     file: str | None = None
     figures: Mapping[str, object] = field(default_factory=dict)
+    runs_on: str = "the NPU"
+    runs_else: str = "CPU"
 
     @property
     def mapped_ops(self) -> int:
@@ -118,6 +122,8 @@ class CompiledMapping:
             "ddr_bytes": self.ddr_bytes,
             "compiler_version": self.compiler_version,
             "figures": dict(self.figures),
+            "runs_on": self.runs_on,
+            "runs_else": self.runs_else,
             "ops": [row.to_json() for row in self.operators],
         }
 

@@ -14,6 +14,8 @@ from tfcompress.converters.litert.float_tflite import float_file
 from tfcompress.converters.litert.int8 import quantize_int8
 from tfcompress.converters.litert.limits import Abilities
 from tfcompress.converters.litert.metadata import with_metadata
+from tfcompress.converters.usage import ports_of
+from tfcompress.converters.usage.tflite import phone_page
 from tfcompress.data import Samples
 from tfcompress.data.fixed_sizes import with_fixed_sizes
 from tfcompress.model import FloatModel
@@ -45,7 +47,8 @@ def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, outp
         model: the float (or quantization-aware) model.
         calibration: representative inputs; None is allowed for schemes and models that need none.
         recipe: `post_training`, `keep_float` and `keep_int16` are used.
-        output: existing empty folder; gets `model.tflite`, and the ranges it was made with as `calibration.json`.
+        output: existing empty folder; gets `model.tflite`, `USE.md`, and the ranges it was made with as
+            `calibration.json`.
 
     Raises:
         ConversionError: the model cannot be converted; the message names the operator and what to do.
@@ -55,6 +58,7 @@ def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, outp
     file = (_stored if recipe.post_training.scheme in SCHEMES else _calibrated)(model, calibration, recipe)
     path = output / FILE_NAME
     path.write_bytes(with_metadata(file.content, model))
+    (output / "USE.md").write_text(phone_page(ports_of(file.content, model)), encoding="utf-8")
     if file.ranges is not None and calibration is not None:
         replace(file.ranges, data_sha256=calibration.sha256).save(output / RANGES_NAME)
     facts = {**describe(path, file.float_content), **file.facts}

@@ -68,7 +68,7 @@ def _next_steps(facts: Facts) -> tuple[Step, ...]:
         "model.allocate_tensors(); model.invoke(); print(model.get_output_details())"
     )
     return (
-        Step("Put phone/model.tflite into the app, and open it with LiteRT."),
+        Step("Put phone/model.tflite into the app; phone/USE.md has code for Android, iOS, browsers, C++ and Python."),
         Step("Try it on this machine:", f'python -c "{code}"'),
     )
 

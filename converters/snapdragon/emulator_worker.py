@@ -1,24 +1,21 @@
-"""The child process that runs compiled parts in Qualcomm's HTP emulator: ``python emulator_worker.py MODEL...``.
+"""The child process that runs compiled parts in Qualcomm's HTP emulator: ``python -m ...emulator_worker MODEL...``.
 
-Qualcomm's libraries print, may crash and keep memory, so they live in a process of their own.  It imports nothing of
-tfcompress.  Arrays go through the pipes in numpy's .npy format, each behind its length as a
-little-endian uint64.
+Qualcomm's libraries print, may crash and keep memory, so they live in a process of their own.
 
 A request on standard input: int64 [part, number of inputs], then the inputs.  The answer on standard output: int64
-[number of outputs], then the outputs.  Before the first request the answer is int64 [number of parts].  After a
+[number of outputs], then the outputs.  Before the first request the answer is int64 [0].  After a
 failure the answer is int64 [-1] and the message as uint8.
 """
 
 from __future__ import annotations
 
-import io
 import os
-import struct
 import sys
 from collections.abc import Callable
-from typing import Any, BinaryIO
 
 import numpy as np
+
+from tfcompress.converters.npu.pipes import read, write
 
 
 def session_for(path: str) -> Callable[[list[np.ndarray]], list[np.ndarray]]:
@@ -45,39 +42,13 @@ def session_for(path: str) -> Callable[[list[np.ndarray]], list[np.ndarray]]:
     return run
 
 
-def write(stream: BinaryIO, arrays: list[Any]) -> None:
-    """Arrays, flushed."""
-    for array in arrays:
-        content = io.BytesIO()  # numpy would seek in what looks like a file, and a pipe cannot
-        np.save(content, array, allow_pickle=False)
-        stream.write(struct.pack("<Q", content.tell()) + content.getvalue())
-    stream.flush()
-
-
-def read(stream: BinaryIO) -> np.ndarray:
-    """The next array.
-
-    Raises:
-        EOFError: there is none, or not all of it.
-    """
-    (size,) = struct.unpack("<Q", _exactly(stream, 8))
-    return np.load(io.BytesIO(_exactly(stream, size)), allow_pickle=False)
-
-
-def _exactly(stream: BinaryIO, size: int) -> bytes:
-    content = stream.read(size)
-    if len(content) < size:
-        raise EOFError
-    return content
-
-
 def main(paths: list[str]) -> None:
     """Serve requests until standard input ends; see the module's docstring."""
     requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what native code prints must not get between the arrays
     try:
         sessions = [session_for(path) for path in paths]
-        write(answers, [np.array([len(sessions)])])
+        write(answers, [np.array([0])])
         while True:
             try:
                 part, count = read(requests).tolist()

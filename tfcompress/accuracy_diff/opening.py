@@ -22,7 +22,10 @@ from tfcompress.load import LoadLimits, admit, float_model_from_keras, load_mode
 from tfcompress.model import FloatModel
 from tfcompress.runtime import keras, tf_keras
 
-__all__ = ["runner_for"]
+__all__ = ["artifact_in", "runner_for"]
+
+# What a target's folder holds that runs, the first that is there.
+_ARTIFACTS = ("model.tflite", "model.onnx", "saved_model/1")
 
 
 def runner_for(
@@ -71,6 +74,23 @@ def runner_for(
     raise ModelError(f"cannot run {type(model).__name__}, expected a path, a loaded model or a function")
 
 
+def artifact_in(path: Path) -> Path:
+    """The file or SavedModel in a target's folder of an output of ours; any other path as it is.
+
+    Raises:
+        ModelError: the folder holds several targets' folders.
+    """
+    if not path.is_dir() or (path / "saved_model.pb").exists() or (path / "saved_model.pbtxt").exists():
+        return path
+    found = next((path / name for name in _ARTIFACTS if (path / name).exists()), None)
+    if found is not None:
+        return found
+    inside = sorted(child.name for child in path.iterdir() if child.is_dir() and artifact_in(child) != child)
+    if inside:
+        raise ModelError(f"{path}: holds {', '.join(inside)}, expected one of them: {path / inside[0]}")
+    return path
+
+
 @dataclass(frozen=True)
 class _Opening:
     """How a path is opened; see `runner_for`."""
@@ -84,6 +104,7 @@ class _Opening:
 def _runner_for_path(path: Path, signature: str | None, how: _Opening) -> Runner:
     if not path.exists():
         raise ModelError(f"{path}: no such file or folder")
+    path = artifact_in(path)
     if path.is_dir():
         loaded = open_saved_model(path, ours=how.ours, trusted=how.trusted, limits=how.limits)
         return SavedModelRunner(path, signature=signature, loaded=loaded)

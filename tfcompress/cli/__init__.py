@@ -19,6 +19,7 @@ from tfcompress.cli.parser import checked_options, parse
 from tfcompress.errors import TfCompressError, one_line
 from tfcompress.interruption import Stopped, stoppable
 from tfcompress.printable import printable
+from tfcompress.progress import LOGGER
 
 __all__ = ["main", "run"]
 
@@ -31,6 +32,7 @@ def run() -> NoReturn:
     """Entry point of the `tfcompress` script."""
     # A model file says nothing of the backend that it was written with, and this process is ours alone.
     os.environ["KERAS_BACKEND"] = "tensorflow"
+    LOGGER.propagate = False  # `console` shows what is logged, unless quiet; absl's handler would print it once more
     app.run(_main, flags_parser=lambda argv: parse(argv[1:]))
     raise AssertionError("absl.app.run does not return")
 

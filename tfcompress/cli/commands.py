@@ -10,6 +10,9 @@ from typing import Any
 import tfcompress
 from tfcompress import console, native_output
 from tfcompress.cache import open_store, using
+from tfcompress.cli import several
+from tfcompress.cli.completion import completion_script
+from tfcompress.cli.parser import CompletionOptions, build_parser
 from tfcompress.converters import TARGETS
 from tfcompress.data import open_data
 from tfcompress.errors import ConversionError, InputError, ModelError
@@ -40,12 +43,31 @@ from tfcompress.report.schema import CompileSection, ConfigurationMapping, Devic
 from tfcompress.search.options import SearchOptions
 from tfcompress.typed_json import from_plain
 
-__all__ = ["compress", "convert", "demo", "diff", "inspect", "pack", "search", "unpack", "verify"]
+__all__ = ["completion", "compress", "convert", "demo", "diff", "inspect", "pack", "search", "unpack", "verify"]
 
 
 def convert(options: ConvertOptions, parsed: argparse.Namespace) -> int:
     """``tfcompress convert``."""
-    return _finish(tfcompress.convert(**_fields(options)), parsed)
+    if len(parsed.several) == 1:
+        return _finish(tfcompress.convert(**_fields(options)), parsed)
+    fields = _fields(options)
+    outcomes = several.convert_each(
+        parsed.several,
+        str(options.output),
+        lambda model, output: tfcompress.convert(**{**fields, "model": model, "output": output}),
+    )
+    if parsed.json:
+        _print_json({"models": [outcome.to_json() for outcome in outcomes]})
+    else:
+        _print(several.summary_table(outcomes))
+    return several.exit_code_of(outcomes)
+
+
+def completion(options: CompletionOptions, parsed: argparse.Namespace) -> int:
+    """``tfcompress completion``."""
+    del parsed
+    _print(completion_script(build_parser(), options.shell))
+    return 0
 
 
 _SUMMARIES = ("junit_xml", "markdown")

@@ -18,21 +18,24 @@ __all__ = ["add_options", "add_recipe_flags", "options_from", "recipe_from"]
 _Options = TypeVar("_Options")
 
 
-def add_options(parser: argparse.ArgumentParser, options: type) -> None:
+def add_options(parser: argparse.ArgumentParser, options: type, title: str = "", several: str = "") -> None:
     """Give the parser a positional or a flag for each option of a command.
 
     Args:
         parser: of the command.
         options: a dataclass whose fields were made by `recipe.options.option`.
+        title: heading of the flags' group in ``--help``; empty puts them in none.
+        several: name of a positional that may be given more than once.
     """
+    group = parser.add_argument_group(title) if title else parser
     for item in sorted(options_of(options), key=lambda item: not item.positional):
         if item.positional:
-            nargs = "+" if typing.get_origin(item.hint) is tuple else None
+            nargs = "+" if typing.get_origin(item.hint) is tuple or item.name == several else None
             parser.add_argument(item.name, metavar=item.metavar, help=item.help, nargs=nargs)
         elif item.hint is bool:
-            parser.add_argument(f"--{item.name}", action="store_true", help=item.help)
+            group.add_argument(f"--{item.name}", action="store_true", help=item.help)
         else:
-            parser.add_argument(
+            group.add_argument(
                 f"--{item.name}",
                 type=_reader(item.hint),
                 default=None if item.required else item.default,

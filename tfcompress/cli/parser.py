@@ -13,6 +13,7 @@ from typing import NoReturn
 
 from absl.flags import argparse_flags
 
+from tfcompress.cli.completion import Shell
 from tfcompress.cli.flags import add_options, add_recipe_flags, options_from, recipe_from
 from tfcompress.converters.target import TARGETS
 from tfcompress.errors import InputError
@@ -56,6 +57,13 @@ class SummaryOptions:
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class CompletionOptions:
+    """For which shell."""
+
+    shell: Shell = option(positional=True, metavar="bash|zsh", help="the shell")
+
+
 Sections = tuple[tuple[type[Section], str], ...]
 
 
@@ -73,12 +81,16 @@ class Command:
         options: dataclass of the command's options.
         sections: gives the recipe sections that have flags here, each with its heading.
         summaries: whether the command writes `SummaryOptions`.
+        several: name of a positional that may be given more than once; each is done in its turn.
+        examples: command lines without the program's name.
     """
 
     help: str
     options: type
     sections: Callable[[], Sections] = tuple
     summaries: bool = False
+    several: str = ""
+    examples: tuple[str, ...] = ()
 
 
 COMMANDS = {
@@ -86,6 +98,12 @@ COMMANDS = {
         "convert a model for each target and prove every artifact",
         ConvertOptions,
         lambda: ((Recipe, "layers that keep more bits"), *_sections_of_targets()),
+        several="model",
+        examples=(
+            "convert model.keras --calibration=photos/ --evaluation=labelled/ --labels=labels.txt --output=out",
+            "convert model.keras --targets=phone --io=float32 --calibration=train.npz --output=out",
+            "convert a.keras b.keras --calibration=train.npz --output=out    # out/a and out/b",
+        ),
     ),
     "compress": Command(
         "prune, cluster or quantization-aware-train a model and save it",
@@ -97,14 +115,30 @@ COMMANDS = {
         SearchOptions,
         lambda: ((Recipe, "layers that keep more bits"), *_sections_of_targets()),
     ),
-    "diff": Command("compare the accuracy of any two models or artifacts", DiffOptions, summaries=True),
+    "diff": Command(
+        "compare the accuracy of any two models or artifacts",
+        DiffOptions,
+        summaries=True,
+        examples=(
+            "diff model.keras out/edgetpu --evaluation=test.npz",
+            "diff old.tflite new.tflite --evaluation=test.npz --max_accuracy_drop=0.01 --markdown=summary.md",
+        ),
+    ),
     "inspect": Command(
-        "show what is in a model or artifact, and where it would run", InspectOptions, _sections_of_targets
+        "show what is in a model or artifact, and where it would run",
+        InspectOptions,
+        _sections_of_targets,
+        examples=("inspect model.keras", "inspect model.tflite --target=edgetpu"),
     ),
     "pack": Command("write the smallest file that gives the identical .tflite back", PackOptions),
     "unpack": Command("give back the .tflite of a packed file, byte for byte", UnpackOptions),
     "verify": Command("check an output folder against its manifest", VerifyOptions),
     "demo": Command("run the main job on an example model with bundled data", DemoOptions),
+    "completion": Command(
+        "print what a shell reads to complete commands and flags",
+        CompletionOptions,
+        examples=("completion bash > ~/.local/share/bash-completion/completions/tfcompress",),
+    ),
 }
 
 
@@ -129,15 +163,27 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, command in COMMANDS.items():
         text = command.help
-        child = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".", allow_abbrev=False)
-        add_options(child, PrintOptions)
-        add_options(child, command.options)
+        child = commands.add_parser(
+            name,
+            help=text,
+            description=text[0].upper() + text[1:] + ".",
+            epilog=_examples(command),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        add_options(child, command.options, several=command.several)
+        add_options(child, PrintOptions, "what is printed")
         if command.summaries:
-            add_options(child, SummaryOptions)
+            add_options(child, SummaryOptions, "further files")
         for section, title in command.sections():
             add_recipe_flags(child, section, title)
         child.set_defaults(parser=child)
     return parser
+
+
+def _examples(command: Command) -> str | None:
+    lines = "".join(f"\n  tfcompress {line}" for line in command.examples)
+    return f"examples:{lines}" if lines else None
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -153,6 +199,10 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         close = difflib.get_close_matches(flag.replace("-", "_").replace("__", "--", 1), flags, n=1)
         advice = f"; did you mean {close[0]}?" if close else ""
         parsed.parser.error(f"unrecognized argument {unknown[0]}{advice}")
+    several = COMMANDS[parsed.command].several
+    if several:
+        parsed.several = getattr(parsed, several)
+        setattr(parsed, several, parsed.several[0])
     return parsed
 
 

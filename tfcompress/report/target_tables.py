@@ -33,22 +33,27 @@ def mapping_tables(mapping: MappingTotals) -> list[RenderableType]:
     for name in ("", "operator", "runs on", "layer", "why not, and the fix"):
         table.add_column(name, overflow="fold", ratio=1 if name.startswith("why") else None)
     for op in mapping.ops:
-        table.add_row(*_operator(op, "Edge TPU" if isinstance(mapping, DeviceMapping) else "NPU"))
+        table.add_row(*_operator(op, mapping))
     return [*parts, table]
 
 
 def _totals(mapping: MappingTotals) -> str:
-    mapped = f"{mapping.mapped_ops} of {mapping.mapped_ops + mapping.cpu_ops} operators on the"
     if isinstance(mapping, ConfigurationMapping):
-        said = f"{mapping.name}: {mapped} NPU, {figures.amount(mapping.cycles)} cycles"
-        said += f", {figures.size(mapping.sram_bytes)} of SRAM, {figures.size(mapping.ddr_bytes)} to and from memory"
+        said = f"{mapping.name}: {_counted(mapping)} on {mapping.runs_on}"
+        said += "" if mapping.cycles is None else f", {figures.amount(mapping.cycles)} cycles"
+        said += f", {figures.size(mapping.sram_bytes)} of SRAM"
+        said += "" if mapping.ddr_bytes is None else f", {figures.size(mapping.ddr_bytes)} to and from memory"
         return said + (f"; {mapping.reason}" if mapping.reason else "")
     assert isinstance(mapping, DeviceMapping)
     return (
-        f"{mapped} Edge TPU, {mapping.subgraphs} subgraph(s); "
+        f"{_counted(mapping)} on the Edge TPU, {mapping.subgraphs} subgraph(s); "
         f"{figures.size(mapping.on_chip_bytes)} of parameters on the chip, "
         f"{figures.size(mapping.off_chip_bytes)} streamed; runtime {mapping.min_runtime} or newer"
     )
+
+
+def _counted(mapping: MappingTotals) -> str:
+    return f"{mapping.mapped_ops} of {mapping.mapped_ops + mapping.cpu_ops} operators"
 
 
 def _device_lines(mapping: DeviceMapping) -> list[RenderableType]:
@@ -77,8 +82,11 @@ def _latency(latency: LatencyForecast | None) -> Iterator[str]:
     yield f"one inference is forecast to take {', '.join(text)}"
 
 
-def _operator(op: OperatorRow, device: str) -> list[RenderableType]:
-    where = Text(device, style="green") if op.mapped else Text("CPU", style="bold red")
+def _operator(op: OperatorRow, mapping: MappingTotals) -> list[RenderableType]:
+    here, else_ = ("Edge TPU", "CPU")
+    if isinstance(mapping, ConfigurationMapping):
+        here, else_ = mapping.runs_on.removeprefix("the "), mapping.runs_else
+    where = Text(here, style="green") if op.mapped else Text(else_, style="bold red")
     layer = (op.keras_layer or op.tensor or "").split(";")[0]
     why = ""
     if not op.mapped:

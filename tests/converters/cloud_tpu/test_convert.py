@@ -39,7 +39,7 @@ def artifact(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
 def test_the_folder_holds_what_the_design_says(artifact: Artifact) -> None:
     files = {str(path.relative_to(artifact.folder)) for path in artifact.folder.rglob("*") if path.is_file()}
     assert files == {
-        "README.txt",
+        "USE.md",
         "batching_parameters.txt",
         "compile.json",
         "model.stablehlo",
@@ -89,7 +89,7 @@ def test_batching_allows_exactly_the_sizes_of_the_signatures(artifact: Artifact)
 
 
 def test_the_page_gives_the_server_command_with_the_files_that_are_there(artifact: Artifact) -> None:
-    text = (artifact.folder / "README.txt").read_text(encoding="utf-8")
+    text = (artifact.folder / "USE.md").read_text(encoding="utf-8")
     assert "tensorflow_model_server" in text
     assert '--batching_parameters_file="$PWD/batching_parameters.txt"' in text
     assert '--model_base_path="$PWD/saved_model"' in text
@@ -150,8 +150,8 @@ np.savez(sys.argv[1], *map(np.asarray, arrays))
 
 def test_the_stablehlo_artifact_gives_the_same_numbers_under_jax(artifact: Artifact, tmp_path: Path) -> None:
     pytest.importorskip("jax")
-    page = (artifact.folder / "README.txt").read_text(encoding="utf-8")
-    loader = page.partition("In JAX, without TensorFlow:")[2].replace("\n    ", "\n")
+    page = (artifact.folder / "USE.md").read_text(encoding="utf-8")
+    loader = page.partition("## JAX, without TensorFlow")[2].partition("```python\n")[2].partition("```")[0]
     image = models.random_inputs(models.conv_net(), 1)["image"]
     np.save(tmp_path / "image.npy", image)
     given = f"arguments = [np.load({str(tmp_path / 'image.npy')!r})]"
@@ -246,3 +246,31 @@ def test_float32_equals_the_model_in_a_process_without_tfcompress(tmp_path: Path
     subprocess.run([sys.executable, "-c", FRESH_RUN, *arguments], check=True, cwd=tmp_path)
     (expected,) = model.predict(inputs).values()
     assert np.abs(expected - np.load(tmp_path / "out.npy")).max() <= FLOAT32_TOLERANCE * np.abs(expected).max()
+
+
+def python_block(artifact: Artifact, marker: str) -> str:
+    page = (artifact.folder / "USE.md").read_text(encoding="utf-8")
+    (code,) = [block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if marker in block]
+    return str(code)
+
+
+def test_the_keras_sample_runs_as_it_is_printed(artifact: Artifact) -> None:
+    code = python_block(artifact, "TFSMLayer")
+    done = subprocess.run([sys.executable, "-c", code], cwd=artifact.folder, capture_output=True, text=True, check=True)
+    assert "tf.Tensor" in done.stdout
+
+
+def test_the_requests_of_the_page_are_what_a_server_takes(artifact: Artifact) -> None:
+    protos = pytest.importorskip("tensorflow_serving.apis.predict_pb2", reason="tensorflow-serving-api")
+    grpc = python_block(artifact, "PredictRequest").partition("channel =")[0].replace("import grpc\n", "")
+    names: dict[str, Any] = {}
+    exec(grpc, names)
+    request = protos.PredictRequest.FromString(names["request"].SerializeToString())
+    given = {name: tf.make_ndarray(value) for name, value in request.inputs.items()}
+    assert request.model_spec.name == "conv_net"
+    rest = python_block(artifact, "urllib").partition("request =")[0]
+    exec(rest, names)
+    body = json.loads(names["body"])["inputs"]
+    for inputs in (given, {name: np.array(value, np.float32) for name, value in body.items()}):
+        (result,) = models.run_signature(artifact.runnable, "serving_default", inputs).values()
+        assert len(result) == 1

@@ -166,6 +166,8 @@ class ConfigurationMapping(MappingTotals):
         sram_bytes: of on-chip memory that the file needs.
         ddr_bytes: read from and written to memory outside the chip for one inference.
         compiler_version: None for a forecast.
+        runs_on: where a mapped operator runs.
+        runs_else: where any other operator runs.
     """
 
     name: str
@@ -176,3 +178,5 @@ class ConfigurationMapping(MappingTotals):
     sram_bytes: int | None = None
     ddr_bytes: int | None = None
     compiler_version: str | None = None
+    runs_on: str = "the NPU"
+    runs_else: str = "CPU"

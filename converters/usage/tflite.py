@@ -1,0 +1,103 @@
+"""The pages of the targets that run a plain .tflite: phone and Edge TPU."""
+
+from __future__ import annotations
+
+from tfcompress.converters.usage.languages import (
+    cpp_labels,
+    cpp_lines,
+    identifier,
+    kotlin_fits,
+    kotlin_lines,
+    python_feed,
+    python_read,
+    quoted,
+    swift_lines,
+)
+from tfcompress.converters.usage.pages import page, sample
+from tfcompress.converters.usage.ports import Port, Ports
+
+__all__ = ["edgetpu_page", "phone_page"]
+
+_ARRAYS = {"float32": "Float32Array", "int32": "Int32Array"}  # what LiteRT.js takes
+
+
+def phone_page(ports: Ports) -> str:
+    """USE.md of the phone target."""
+    return page(
+        "How to use model.tflite",
+        "An app feeds one sample and reads one result.  Where a type is an integer, its numbers stand for real values:",
+        ports.table(),
+        _python(ports),
+        _kotlin(ports),
+        _swift(ports),
+        _javascript(ports),
+        _mediapipe(ports),
+        _cpp(ports),
+    )
+
+
+def edgetpu_page(ports: Ports) -> str:
+    """USE.md of the edgetpu target."""
+    return page(
+        "How to use this model on an Edge TPU",
+        "`model.tflite` is what the Edge TPU compiler takes; `mapping.json` says which operators it is going to map.",
+        ports.table(),
+        sample("edgetpu", feed=python_feed(ports), read=python_read(ports)),
+        _python(ports),
+    )
+
+
+def _python(ports: Ports) -> str:
+    return sample("python", file="model.tflite", feed=python_feed(ports), read=python_read(ports))
+
+
+def _kotlin(ports: Ports) -> str:
+    if not kotlin_fits(ports):
+        return (
+            "## Android (Kotlin)\n\nLiteRT's Kotlin API has no arrays of this file's types: convert with "
+            "`--io=int8` or `--io=float32`."
+        )
+    feed, read = kotlin_lines(ports)
+    return sample("kotlin", feed=feed, read=read)
+
+
+def _swift(ports: Ports) -> str:
+    feed, read = swift_lines(ports)
+    return sample("swift", feed=feed, read=read)
+
+
+def _javascript(ports: Ports) -> str:
+    others = {port.dtype for port in (*ports.inputs, *ports.outputs)} - set(_ARRAYS)
+    if others:
+        return (
+            "## Browser (LiteRT.js)\n\nLiteRT.js takes float32 and int32 at the edges, "
+            f"not {', '.join(sorted(others))}: convert with `--io=float32`."
+        )
+    feed = [_js_tensor(port) for port in ports.inputs]
+    read = [
+        f"const {identifier(port.name, index, 'output')} = await outputs[{index}].data();"
+        for index, port in enumerate(ports.outputs)
+    ]
+    if ports.scores is not None:
+        name = identifier(ports.outputs[ports.scores].name, ports.scores, "output")
+        read.append(f"const labels = [{', '.join(map(quoted, ports.labels))}];")
+        read.append(f"console.log(labels[{name}.indexOf(Math.max(...{name}))]);")
+    return sample("javascript", feed="\n".join(feed), read="\n".join(read))
+
+
+def _js_tensor(port: Port) -> str:
+    return f"new Tensor(new {_ARRAYS[port.dtype]}({port.count}), {list(port.shape)}),  // {port.name}"
+
+
+def _mediapipe(ports: Ports) -> str | None:
+    """For a classifier of images alone, which MediaPipe recognises by the metadata."""
+    if len(ports.inputs) != 1 or len(ports.outputs) != 1 or ports.inputs[0].normalization is None or not ports.labels:
+        return None
+    if {ports.inputs[0].dtype, ports.outputs[0].dtype} - {"uint8", "float32"}:
+        return "## MediaPipe Tasks\n\nMediaPipe takes uint8 or float32 at the edges: convert with `--io=uint8`."
+    return sample("mediapipe")
+
+
+def _cpp(ports: Ports) -> str:
+    feed, read = cpp_lines(ports)
+    return sample("cpp", labels=cpp_labels(ports), feed=feed, read=read)
