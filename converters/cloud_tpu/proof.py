@@ -19,7 +19,8 @@ from typing import Any
 from tfcompress import console
 from tfcompress.cache import Store, fingerprint, store_in_use
 from tfcompress.compile_row import CompileRow
-from tfcompress.converters.cloud_tpu.chips import CHIPS, check_topologies
+from tfcompress.converters.cloud_tpu.chips import check_topologies, chip_of, compiler_topology
+from tfcompress.converters.cloud_tpu.estimates import estimate
 from tfcompress.converters.cloud_tpu.findings import read_findings
 from tfcompress.converters.cloud_tpu.layouts import entry_arguments
 from tfcompress.converters.cloud_tpu.precheck import with_layer
@@ -119,7 +120,9 @@ def _run_worker(modules: Mapping[str, Lowered], topology: str) -> dict[str, dict
             path = Path(folder, f"{key}.stablehlo")
             path.write_bytes(module.artifact)
             entries.append({"id": key, "path": str(path), "hlo_path": str(path.with_suffix(".hlo"))})
-        request.write_text(json.dumps({"topology": topology, "modules": entries, "reply": str(reply)}))
+        request.write_text(
+            json.dumps({"topology": compiler_topology(topology), "modules": entries, "reply": str(reply)})
+        )
         reply.touch()
         ending = _run(request, len(modules))
         lines = [json.loads(line) for line in reply.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
@@ -164,10 +167,13 @@ def _row_from_reply(
         error = with_layer(reply["error"], layer_names)
         return _row(module, topology, ok=False, error=error, compiler_version=version)
     stats, cost = reply["stats"], reply["cost"]
-    limit = CHIPS[topology.partition(":")[0]].hbm_bytes
+    chip = chip_of(topology)
+    limit = chip.hbm_bytes
     needed = stats["peak_memory_in_bytes"]
     hlo = zlib.decompress(base64.b64decode(reply["hlo"])).decode()
     findings = read_findings(hlo, layer_names)
+    flops, moved = _known(cost.get("flops")), _known(cost.get("bytes accessed"))
+    estimated = estimate(hlo, chip, layer_names, flops=flops, bytes_accessed=moved)
     return _row(
         module,
         topology,
@@ -179,13 +185,16 @@ def _row_from_reply(
         hbm_limit_bytes=limit,
         argument_bytes=stats["argument_size_in_bytes"],
         weight_bytes=_weight_bytes(hlo, module.inputs, stats["argument_size_in_bytes"]),
-        flops=_known(cost.get("flops")),
-        bytes_accessed=_known(cost.get("bytes accessed")),
+        flops=flops,
+        bytes_accessed=moved,
+        estimated_cycles=estimated.cycles,
+        estimated_seconds=estimated.seconds,
         optimal_seconds=_known(cost.get("optimal_seconds")),
         compiler_version=version,
         time_share=findings.time_share,
         padding_waste=findings.padding_waste,
         advice=findings.advice,
+        figures=estimated.figures(),
     )
 
 

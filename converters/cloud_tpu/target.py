@@ -50,10 +50,17 @@ def _costs(facts: Facts) -> tuple[Cost, ...]:
         if row["ok"] is None:
             continue
         where, source = f"{row['topology']}, batch {row['batch_size']}", str(row["compiler_version"])
-        seconds = row["optimal_seconds"]
+        seconds = _seconds(row)
         costs.append(Cost("latency_ms", None if seconds is None else 1000 * seconds, "compiled", source, where))
+        costs.append(Cost("cycles", row["estimated_cycles"], "compiled", source, where))
         costs.append(Cost("hbm_bytes", row["hbm_bytes"], "compiled", source, where))
     return tuple(costs)
+
+
+def _seconds(row: Facts) -> float | None:
+    """One call's time: from the scheduler's cycles, else the compiler's lower bound."""
+    estimated = row.get("estimated_seconds")
+    return row.get("optimal_seconds") if estimated is None else estimated
 
 
 def _refusal(facts: Facts) -> str | None:
@@ -71,12 +78,12 @@ def _done(recipe: Facts) -> str | None:
 
 def _report_rows(facts: Facts) -> tuple[ReportRow, ...]:
     proofs = facts.get("compile") or []
-    estimates = [row for row in proofs if row.get("optimal_seconds")]
+    estimates = [row for row in proofs if _seconds(row)]
     rows = []
     if estimates:
         first = min(estimates, key=lambda row: row.get("batch_size") or 1)
         label = f"estimated on {first.get('topology')}, batch {first.get('batch_size') or '–'}"
-        rows.append(ReportRow(label, 1000 * first["optimal_seconds"], "milliseconds"))
+        rows.append(ReportRow(label, 1000 * (_seconds(first) or 0), "milliseconds"))
     if proofs:
         rows.append(
             ReportRow("TPU compile proofs", f"{sum(bool(row.get('ok')) for row in proofs)} of {len(proofs)} ok")

@@ -200,8 +200,8 @@ def test_two_proofs_at_once_do_not_block_each_other(tmp_path: Path) -> None:
     module.f = tf.function(lambda x: tf.nn.softmax(x), input_signature=[tf.TensorSpec([4, 16], name="x")])
     tf.saved_model.save(module, str(tmp_path / "m"), signatures=module.f)
     code = (
-        "import sys; from tfcompress.converters.cloud_tpu import prove; "
-        f"assert all(row.ok for row in prove({str(tmp_path / 'm')!r}, ['v5e:2x2', 'v6e:1x1']))"
+        "from pathlib import Path; from tfcompress.converters.cloud_tpu import prove; "
+        f"assert all(row.ok for row in prove(Path({str(tmp_path / 'm')!r}), ['v5e:2x2', 'v6e:1x1']))"
     )
     runs = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(2)]
     assert [run.wait(300) for run in runs] == [0, 0]
