@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 
 __all__ = ["CompileRow"]
 
+MOST_LAYERS = 20
+
 
 @dataclass(frozen=True, kw_only=True)
 class CompileRow:
@@ -47,7 +49,7 @@ class CompileRow:
     weight_bytes: int | None = None
     flops: float | None = None
     bytes_accessed: float | None = None
-    estimated_cycles: int | None = None
+    estimated_cycles: float | None = None
     estimated_seconds: float | None = None
     optimal_seconds: float | None = None
     compiler_version: str | None = None
@@ -56,11 +58,10 @@ class CompileRow:
     advice: tuple[str, ...] = ()
     figures: Mapping[str, object] | None = None
 
-    @property
-    def seconds(self) -> float | None:
-        """The best estimate of one call's time: the scheduler's, else the lower bound."""
-        return self.optimal_seconds if self.estimated_seconds is None else self.estimated_seconds
-
     def to_json(self) -> dict[str, object]:
-        """The row of ``compile.json`` and of report.json's ``compile``."""
-        return {**asdict(self), "advice": list(self.advice)}
+        """The row of ``compile.json`` and of report.json's ``compile``, with the costliest layers alone."""
+        figures = None if self.figures is None else dict(self.figures)
+        layers = None if figures is None else figures.get("layers")
+        if figures is not None and isinstance(layers, list):
+            figures["layers"] = layers[:MOST_LAYERS]
+        return {**asdict(self), "advice": list(self.advice), "figures": figures}

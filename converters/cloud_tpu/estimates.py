@@ -22,7 +22,6 @@ from tfcompress.layer_names import layers_of
 __all__ = ["Bound", "Estimate", "LayerCost", "estimate"]
 
 Bound = Literal["matrix unit", "vector unit", "memory"]
-MOST_LAYERS = 20
 KERNEL_LABELS = re.compile(r"dim_labels=\w+_(\w+)->")
 SHAPES = re.compile(r"\w+\[[\d,]*\](?:\{[^}]*\})?")
 # Memory that is on the chip: XLA marks it S(1) and up in the layout.
@@ -55,7 +54,7 @@ class Estimate:
         seconds: `cycles` over the clock; never less than the chip's fastest arithmetic needs for the operations; where
             there are no cycles, the time in which the chip can do the arithmetic and move the bytes at best.
         bound: {unit: share of the cycles that are spent in instructions which wait for it}.
-        layers: the costliest, in descending order.
+        layers: the costliest first.
     """
 
     cycles: int | None
@@ -95,7 +94,7 @@ def estimate(
     total = sum(by_unit.values())
     layers = tuple(
         LayerCost(layer, spent, round(spent / total, 4), layer_units[layer].most_common(1)[0][0])
-        for layer, spent in by_layer.most_common(MOST_LAYERS)
+        for layer, spent in by_layer.most_common()
     )
     return Estimate(
         cycles=total or None,

@@ -44,17 +44,19 @@ class Lowered:
     inputs: int = 0
 
 
-def lower_graph(graph: InferenceGraph, layer_names: Collection[str] = ()) -> bytes:
+def lower_graph(graph: InferenceGraph, layer_names: Collection[str] = (), *, freeze: bool = True) -> bytes:
     """`graph`, weights included, as one portable artifact: arguments in input order, results in order of their names.
 
     Args:
+        graph: to lower.
+        freeze: leave the weights constants; else they are the artifact's trailing arguments.
         layer_names: of the Keras layers, to name the one that XLA refuses.
 
     Raises:
         ConversionError: XLA refuses an operator.
     """
     with silenced():
-        function = compiled_function(graph, WeightStore(freeze=True))
+        function = compiled_function(graph, WeightStore(freeze=freeze))
     try:
         return lower(function, graph.specs())
     except ConversionError as error:

@@ -22,6 +22,8 @@ _PRECISIONS = {
     "bfloat16": "bfloat16, 2 bytes per weight instead of 4",
     "mixed": "float32 weights, computed in bfloat16",
     "float32": "float32, as it was",
+    "int8": "int8 products where the TPU compiler needs fewer cycles for them, 1 byte a weight",
+    "auto": "int8 or bfloat16, whichever the TPU compiler needs fewer cycles for",
 }
 
 
@@ -32,7 +34,14 @@ def _convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, out
 
 
 def _depends_on(recipe: Recipe) -> Facts:
-    return {"cloud_tpu": recipe.section(CloudTpu)}
+    if not _with_integers(recipe):
+        return {"cloud_tpu": recipe.section(CloudTpu)}
+    ours = {"post_training": recipe.post_training, "keep_float": recipe.keep_float, "keep_int16": recipe.keep_int16}
+    return {"cloud_tpu": recipe.section(CloudTpu), **ours}
+
+
+def _with_integers(recipe: Recipe) -> bool:
+    return recipe.section(CloudTpu).precision in ("int8", "auto")
 
 
 def _inspect(path: Path, recipe: Recipe) -> Forecast:
@@ -114,8 +123,9 @@ CLOUD_TPU = Target(
     options=CloudTpu,
     convert=_convert,
     depends_on=_depends_on,
-    # The TPU computes in bfloat16: it takes the trained weights without the integer simulation.
-    takes_quantizers=False,
+    needs_calibration=_with_integers,
+    # What computes in bfloat16 takes the trained weights without the integer simulation.
+    takes_quantizers=_with_integers,
     inspect=_inspect,
     costs=_costs,
     refusal=_refusal,
