@@ -163,4 +163,5 @@ def _compile_notes(rows: Sequence[CompileRow]) -> tuple[str, ...]:
     unproven = next((row.error for row in rows if row.ok is None and row.error), None)
     if unproven:
         return (unproven,)
-    return tuple(f"{row.topology} at batch {row.batch_size}: {row.error}" for row in rows if not row.ok)
+    refused = tuple(f"{row.topology} at batch {row.batch_size}: {row.error}" for row in rows if not row.ok)
+    return (*dict.fromkeys(line for row in rows for line in row.advice if "training=True" in line), *refused)

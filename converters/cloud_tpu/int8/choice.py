@@ -34,7 +34,7 @@ class Choice:
     program: Program
     topology: str | None
     batch_size: int | None
-    cycles: dict[str, int]
+    cycles: dict[str, float]
     in_bfloat16: tuple[str, ...]
 
     def to_json(self) -> dict[str, object]:
@@ -75,7 +75,7 @@ def choose(program: Program, model: FloatModel, batch_size: int, topologies: Seq
     return Choice(best, topology, batch_size, cycles, _scopes(best))
 
 
-def cycles_of(graph: InferenceGraph, topology: str) -> int | None:
+def cycles_of(graph: InferenceGraph, topology: str) -> float | None:
     """The estimated cycles of a graph; None where it does not compile, or the compiler tells none."""
     row = _row(graph, topology, ())
     return row.estimated_cycles if row.ok else None

@@ -82,12 +82,14 @@ def _against(
     plain = cycles_of(float_graph(model, choice.batch_size, recipe.section(CloudTpu), names), choice.topology)
     cheapest = min(choice.cycles.values())
     if plain is not None and plain <= cheapest:
-        return f"int8 needs {cheapest} cycles on {choice.topology} at batch {choice.batch_size}, bfloat16 {plain}"
+        return (
+            f"int8 needs {cheapest:.0f} cycles on {choice.topology} at batch {choice.batch_size}, bfloat16 {plain:.0f}"
+        )
     return None
 
 
 def _notes(choice: Choice) -> tuple[str, ...]:
     if choice.topology is None:
-        return ("int8: no topology to choose by; depthwise convolutions and those of few channels are in bfloat16",)
-    told = ", ".join(f"{name} {cycles}" for name, cycles in choice.cycles.items())
+        return ("int8: no topology to choose by; depthwise convolutions are in bfloat16",)
+    told = ", ".join(f"{name} {cycles:.0f}" for name, cycles in choice.cycles.items())
     return (f"int8: cycles on {choice.topology} at batch {choice.batch_size}: {told}; the least is taken",)

@@ -35,7 +35,7 @@ INT8 = Recipe(
 
 def samples_of(model: FloatModel, folder: Path, count: int = 16) -> Samples:
     path = folder / "samples.npz"
-    np.savez(path, **models.random_inputs(model, count))
+    np.savez(path, allow_pickle=False, **models.random_inputs(model, count))
     return open_data(path, model.inputs, model.outputs)
 
 
