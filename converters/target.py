@@ -95,6 +95,7 @@ class Target:
         options: the recipe's section that is this target's alone, as a dataclass; None where it has none.
         needs_calibration: whether, with this recipe, it cannot do without representative data.
         takes_quantizers: it converts the model as trained, with its quantizers; else the trained weights without them.
+            A function where that depends on the recipe.
         before_training: what changes a Keras model before it is fine-tuned with this recipe: from the model to another
             one and a note for each change, or to itself where there is nothing to change.  None changes nothing.
         inspect: what a file would cost there; raises InputError for a file of the wrong kind.  None where there is no
@@ -123,7 +124,7 @@ class Target:
     depends_on: Callable[[Recipe], Facts]
     options: type[Section] | None = None
     needs_calibration: Callable[[Recipe], bool] = field(default=lambda recipe: False)
-    takes_quantizers: bool = True
+    takes_quantizers: bool | Callable[[Recipe], bool] = True
     before_training: Callable[[Recipe], ModelChange | None] = field(default=lambda recipe: None)
     inspect: Callable[[Path, Recipe], Forecast] | None = None
     inspect_together: Callable[[Sequence[Path], Recipe], Facts] | None = None
@@ -138,6 +139,10 @@ class Target:
     takes_every_scheme: bool = False
     gains_from_zeros: bool = False
     tools: Callable[[], Mapping[str, str | None]] = field(default=dict)
+
+    def takes_quantizers_of(self, recipe: Recipe) -> bool:
+        """Whether it converts the model as trained with this recipe, with its quantizers."""
+        return self.takes_quantizers if isinstance(self.takes_quantizers, bool) else self.takes_quantizers(recipe)
 
 
 class TargetTable(Mapping[str, Target]):

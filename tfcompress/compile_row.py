@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 
 __all__ = ["CompileRow"]
 
+MOST_LAYERS = 20
+
 
 @dataclass(frozen=True, kw_only=True)
 class CompileRow:
@@ -25,11 +27,15 @@ class CompileRow:
         flops: floating-point operations of one call, by the compiler's count, which takes a loop's body once; so for
             the next two.
         bytes_accessed: bytes moved in one call.
-        optimal_seconds: the compiler's estimate of one call's time; it gives none for some programs.
+        estimated_cycles: of one call on one chip (on v2, v3 and tpu7x: one core), by the compiler's scheduler.
+        estimated_seconds: of one call, see `converters.cloud_tpu.estimates`.
+        optimal_seconds: the compiler's other estimate of one call's time, which does not know that narrow dtypes are
+            faster; None where it is negative.
         compiler_version: of libtpu and jaxlib.
         time_share: {kind of operator: share of the time}, see `converters.cloud_tpu.findings`; so for the next two.
         padding_waste: share of the matrix unit's work that is padding.
         advice: what to change about the model, a line each.
+        figures: ``bound``, {unit: share of the cycles that wait for it}, and ``layers``, the costliest first.
     """
 
     topology: str
@@ -43,12 +49,19 @@ class CompileRow:
     weight_bytes: int | None = None
     flops: float | None = None
     bytes_accessed: float | None = None
+    estimated_cycles: float | None = None
+    estimated_seconds: float | None = None
     optimal_seconds: float | None = None
     compiler_version: str | None = None
     time_share: Mapping[str, float] | None = None
     padding_waste: float | None = None
     advice: tuple[str, ...] = ()
+    figures: Mapping[str, object] | None = None
 
     def to_json(self) -> dict[str, object]:
-        """The row of ``compile.json`` and of report.json's ``compile``."""
-        return {**asdict(self), "advice": list(self.advice)}
+        """The row of ``compile.json`` and of report.json's ``compile``, with the costliest layers alone."""
+        figures = None if self.figures is None else dict(self.figures)
+        layers = None if figures is None else figures.get("layers")
+        if figures is not None and isinstance(layers, list):
+            figures["layers"] = layers[:MOST_LAYERS]
+        return {**asdict(self), "advice": list(self.advice), "figures": figures}

@@ -16,18 +16,17 @@ from pathlib import Path
 from tfcompress import console
 from tfcompress.converters.artifact import Artifact
 from tfcompress.converters.cloud_tpu.chips import DEFAULT_TOPOLOGIES, check_topologies
+from tfcompress.converters.cloud_tpu.int8.conversion import make_int8
 from tfcompress.converters.cloud_tpu.options import CloudTpu
-from tfcompress.converters.cloud_tpu.precheck import check_graph, check_model
-from tfcompress.converters.cloud_tpu.precision import apply_precision
+from tfcompress.converters.cloud_tpu.plain import float_graph
+from tfcompress.converters.cloud_tpu.precheck import check_model
 from tfcompress.converters.cloud_tpu.proof import CompileRow, compile_all
 from tfcompress.converters.cloud_tpu.saved_model import write_saved_model
 from tfcompress.converters.cloud_tpu.serving import write_batching_parameters, write_usage, write_warmup_requests
 from tfcompress.converters.cloud_tpu.stablehlo import lower_graph, lower_saved_model
 from tfcompress.data import Samples
 from tfcompress.data.fixed_sizes import with_fixed_sizes
-from tfcompress.graphs.tensorflow.folding import fold_batch_norms, fold_constants
-from tfcompress.graphs.tensorflow.inference_graph import InferenceGraph, trace
-from tfcompress.graphs.tensorflow.strides import move_strides_back
+from tfcompress.graphs.tensorflow.inference_graph import InferenceGraph
 from tfcompress.layer_names import NumberedLayers, all_layers
 from tfcompress.load import open_saved_model
 from tfcompress.model import FloatModel
@@ -45,28 +44,28 @@ def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, outp
 
     Args:
         model: in float; a quantization-aware one is taken with its fake quantization as it is.
-        calibration: real samples, for the warm-up requests and for sizes that the model leaves open; None leaves the
-            requests out.
-        recipe: `recipe.cloud_tpu` is used.
+        calibration: real samples, for the warm-up requests, for sizes that the model leaves open and for the ranges
+            of int8; None leaves the requests out.
+        recipe: `recipe.cloud_tpu` is used; for int8 also what the phone's int8 takes.
         output: gets ``saved_model/1``, ``compile.json``, ``model.stablehlo``, ``batching_parameters.txt`` and
             ``USE.md``.
 
     Returns:
         Facts: bytes (of the SavedModel without the warm-up requests), batch_sizes, compile, input_dtypes,
-        output_dtypes.
+        output_dtypes; for int8 also integer_products.
 
     Raises:
         ConversionError: the model cannot be traced, or XLA cannot take it.
+        DataError: int8 without calibration samples, or a bad one.
     """
     options = recipe.section(CloudTpu)
     model = with_fixed_sizes(model, calibration)
     check_model(model)
     layers = _layer_names(model)
-    graphs = []
-    for size in options.batch_sizes:
-        graphs.append(_inference_graph(model, size, options, layers))
-        if (model.float_bytes or 0) >= LARGE_MODEL_BYTES:
-            gc.collect()  # TensorFlow's graphs are cycles, and each one made on the way holds a copy of the weights
+    made = make_int8(model, calibration, recipe) if options.precision in ("int8", "auto") else None
+    graphs = list(made.graphs) if made and made.graphs else _float_graphs(model, recipe, layers)
+    if made and made.graphs:
+        layers = made.layer_names
     folder = output / VERSION_FOLDER
     folder.parent.mkdir()
     write_saved_model(graphs, folder, freeze=options.freeze)
@@ -88,8 +87,9 @@ def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, outp
             "input_dtypes": [info.dtype for info in model.inputs],
             "output_dtypes": [info.dtype for info in model.outputs],
             "compile": compile_rows,
+            **(made.facts if made else {}),
         },
-        notes=(*notes, *_compile_notes(rows)),
+        notes=(*(made.notes if made else ()), *notes, *_compile_notes(rows)),
     )
 
 
@@ -128,19 +128,14 @@ def _layer_names(model: FloatModel) -> Collection[str]:
     return NumberedLayers(names) if model.flavor == "keras3" else names
 
 
-def _inference_graph(
-    model: FloatModel, batch_size: int, options: CloudTpu, layer_names: Collection[str]
-) -> InferenceGraph:
-    graph = trace(model, batch_size)
-    check_graph(graph, layer_names)
-    if options.precision == "float32":
-        return graph  # as the model was trained, operator for operator
-    return apply_precision(
-        move_strides_back(fold_batch_norms(fold_constants(graph))),
-        options.precision,
-        layer_names=layer_names,
-        keep_float32=options.keep_float32,
-    )
+def _float_graphs(model: FloatModel, recipe: Recipe, layer_names: Collection[str]) -> list[InferenceGraph]:
+    options = recipe.section(CloudTpu)
+    graphs = []
+    for size in options.batch_sizes:
+        graphs.append(float_graph(model, size, options, layer_names))
+        if (model.float_bytes or 0) >= LARGE_MODEL_BYTES:
+            gc.collect()  # TensorFlow's graphs are cycles, and each one made on the way holds a copy of the weights
+    return graphs
 
 
 def _write_companions(
@@ -168,4 +163,5 @@ def _compile_notes(rows: Sequence[CompileRow]) -> tuple[str, ...]:
     unproven = next((row.error for row in rows if row.ok is None and row.error), None)
     if unproven:
         return (unproven,)
-    return tuple(f"{row.topology} at batch {row.batch_size}: {row.error}" for row in rows if not row.ok)
+    refused = tuple(f"{row.topology} at batch {row.batch_size}: {row.error}" for row in rows if not row.ok)
+    return (*dict.fromkeys(line for row in rows for line in row.advice if "training=True" in line), *refused)

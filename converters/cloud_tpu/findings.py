@@ -6,19 +6,16 @@ Source: Google Cloud documentation, "Cloud TPU performance guide" (XLA efficienc
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from tfcompress.converters.cloud_tpu.hlo import Instruction, Module
 from tfcompress.converters.cloud_tpu.layouts import Array, read_array
 from tfcompress.layer_names import layers_of
 
 __all__ = ["Findings", "read_findings"]
 
-INSTRUCTION = re.compile(r"^\s+(?:ROOT )?%(?P<name>\S+) = (?P<shape>\(.*?\)|\S+) (?P<op>[\w\-]+)\((?P<rest>.*)$")
-COMPUTATION = re.compile(r"^(?:ENTRY )?%(?P<name>\S+) \(.*\{$")
-MATRIX_OPS = frozenset({"convolution", "dot"})
 KINDS = {
     "copy": "data movement", "transpose": "data movement", "reshape": "data movement", "pad": "data movement",
     "slice": "data movement", "concatenate": "data movement", "gather": "data movement", "scatter": "data movement",
@@ -45,16 +42,6 @@ class Findings:
 
 
 @dataclass(frozen=True)
-class _Instruction:
-    op: str
-    shape: str
-    cycles: int
-    called: tuple[str, ...]
-    trips: int
-    source: str
-
-
-@dataclass(frozen=True)
 class _Product:
     """A product on the matrix unit: its estimated cycles, its result, and the TensorFlow operator it comes from."""
 
@@ -74,13 +61,13 @@ def read_findings(hlo: str, layer_names: Collection[str]) -> Findings:
         hlo: of one program, as libtpu prints it.
         layer_names: of the Keras layers; may be empty.
     """
-    computations, entry = _parse(hlo)
+    module = Module.parse(hlo)
     cycles: Counter[str] = Counter()
     products: list[_Product] = []
-    for instruction, times in _walk(computations, entry, 1):
+    for instruction, times in module.run():
         spent = instruction.cycles * times
-        inner = [step for name in instruction.called for step, _ in _walk(computations, name, 1)] or [instruction]
-        matrix = next((step for step in inner if step.op in MATRIX_OPS), None)
+        inner = module.inner(instruction)
+        matrix = module.product(instruction)
         cycles[_kind(instruction, matrix, inner)] += spent
         result = read_array(matrix.shape) if matrix else None
         if matrix and result and spent:
@@ -94,47 +81,7 @@ def read_findings(hlo: str, layer_names: Collection[str]) -> Findings:
     )
 
 
-def _parse(hlo: str) -> tuple[dict[str, list[_Instruction]], str]:
-    computations: dict[str, list[_Instruction]] = {}
-    entry = current = ""
-    for line in hlo.splitlines():
-        header = COMPUTATION.match(line)
-        if header:
-            current = header["name"]
-            computations[current] = []
-            entry = current if line.startswith("ENTRY") else entry
-        elif (match := INSTRUCTION.match(line)) and current:
-            computations[current].append(_instruction(match))
-    return computations, entry
-
-
-def _instruction(match: re.Match[str]) -> _Instruction:
-    rest = match["rest"]
-    cycles = re.search(r'"estimated_cycles":"(\d+)"', rest)
-    trips = re.search(r'"known_trip_count":\{"n":"(\d+)"', rest)
-    source = re.search(r'op_name="([^"]*)"', rest)
-    called = re.findall(r"(?:calls|body)=%([^\s,]+)", rest)
-    return _Instruction(
-        op=match["op"],
-        shape=match["shape"],
-        cycles=int(cycles[1]) if cycles else 0,
-        called=tuple(called),
-        trips=int(trips[1]) if trips else 1,
-        source=source[1] if source else "",
-    )
-
-
-def _walk(computations: Mapping[str, list[_Instruction]], name: str, times: int) -> Iterator[tuple[_Instruction, int]]:
-    """Instructions of a computation, and those of the loops in it as often as they run."""
-    for instruction in computations.get(name, []):
-        if instruction.op == "while":
-            for body in instruction.called:
-                yield from _walk(computations, body, times * instruction.trips)
-        else:
-            yield instruction, times
-
-
-def _kind(instruction: _Instruction, matrix: _Instruction | None, inner: list[_Instruction]) -> str:
+def _kind(instruction: Instruction, matrix: Instruction | None, inner: list[Instruction]) -> str:
     if matrix:
         return "matrix unit"
     ops = {step.op for step in inner} | {instruction.op}

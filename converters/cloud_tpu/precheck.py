@@ -19,7 +19,7 @@ from tfcompress.layer_names import layers_of
 from tfcompress.model import FloatModel
 from tfcompress.runtime import tf
 
-__all__ = ["check_graph", "check_model", "with_layer"]
+__all__ = ["check_graph", "check_model", "left_in_training", "with_layer"]
 
 HOST_CALLBACKS = frozenset({"PyFunc", "PyFuncStateless", "EagerPyFunc", "Print", "PrintV2"})
 DYNAMIC_RESULTS = {
@@ -48,6 +48,9 @@ SIZES = {
     "Tile": (1, "the number of repetitions"),
     "OneHot": (1, "the depth of a one-hot tensor"),
     "Pad": (1, "the width of padding"),
+    "ResizeBilinear": (1, "the size of a resized image"),
+    "ResizeNearestNeighbor": (1, "the size of a resized image"),
+    "ResizeBicubic": (1, "the size of a resized image"),
 }
 STATIC_FACTS = frozenset({"Shape", "ShapeN", "Size", "Rank"})
 
@@ -63,17 +66,47 @@ def check_model(model: FloatModel) -> None:
             f"{model.name}: {model.float_bytes} bytes of weights, and a TensorFlow graph holds at most "
             f"{LARGEST_GRAPH_BYTES}; split the model into parts that are served one after the other"
         )
+    sparse = _sparse_inputs(model)
     for info in model.inputs:
         if info.dtype in ("string", "object"):
             raise ConversionError(
                 f"{model.name}: input {info.name!r} is text, which XLA has no dtype for; move the text processing out "
                 "of the model and export from the first numeric tensor"
             )
+        if info.name in sparse:
+            raise ConversionError(
+                f"{model.name}: input {info.name!r} is sparse, and XLA has dense tensors only; build the model with a "
+                "dense input"
+            )
         if info.has_open_sizes:
             raise ConversionError(
                 f"{model.name}: input {info.name!r} has the dynamic shape {info.shape}, and XLA for TPU needs fixed "
                 "sizes beyond the batch; give calibration samples of the size to serve, or build the model with it"
             )
+
+
+def _sparse_inputs(model: FloatModel) -> set[str]:
+    """Names of a Keras model's sparse inputs."""
+    inputs = getattr(model.keras_model, "inputs", None) or []
+    return {
+        str(getattr(tensor, "name", "")).partition(":")[0]
+        for tensor in inputs
+        if getattr(tensor, "sparse", False) or isinstance(getattr(tensor, "type_spec", None), tf.SparseTensorSpec)
+    }
+
+
+def left_in_training(graph_def: Any, layer_names: Collection[str]) -> tuple[str, ...]:
+    """A line for each batch normalization of a graph that takes the statistics of its batch, as in training."""
+    lines: dict[str, None] = {}
+    for node in _all_nodes(graph_def):
+        if node.op.startswith("FusedBatchNorm") and node.attr["is_training"].b:
+            layers = layers_of(node.name, layer_names)
+            where = f"layer {layers[0]!r}" if layers else f"operator {node.name!r}"
+            lines.setdefault(
+                f"{where} runs with training=True: a sample's result depends on the others in its batch, and on the "
+                "samples that fill up a batch; call it with training=False"
+            )
+    return tuple(lines)
 
 
 def check_graph(graph: InferenceGraph, layer_names: Collection[str]) -> None:

@@ -10,8 +10,9 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 import zlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,8 @@ from typing import Any
 from tfcompress import console
 from tfcompress.cache import Store, fingerprint, store_in_use
 from tfcompress.compile_row import CompileRow
-from tfcompress.converters.cloud_tpu.chips import CHIPS, check_topologies
+from tfcompress.converters.cloud_tpu.chips import check_topologies, chip_of, compiler_topology
+from tfcompress.converters.cloud_tpu.estimates import estimate
 from tfcompress.converters.cloud_tpu.findings import read_findings
 from tfcompress.converters.cloud_tpu.layouts import entry_arguments
 from tfcompress.converters.cloud_tpu.precheck import with_layer
@@ -29,7 +31,9 @@ __all__ = ["CompileRow", "compile_all", "compiler_version"]
 
 WORKER = Path(__file__).with_name("compile_worker.py")
 SECONDS_PER_MODULE = 900
+SECONDS_BETWEEN_LOOKS = 1.0
 PIP_COMMAND = "pip install 'tfcompress[tpu]'"
+Keep = Callable[[str, Mapping[str, object]], None]
 
 
 def compiler_version() -> str | None:
@@ -85,11 +89,7 @@ def _compile_topology(
     replies = {key: _kept_reply(store, key) for key in keys.values()}
     missing = {keys[id(module)]: module for module in lowered if not module.error and replies[keys[id(module)]] is None}
     if missing:
-        fresh = _run_worker(missing, topology)
-        for key, reply in fresh.items():
-            replies[key] = reply
-            if reply.get("cacheable"):
-                store.put(key, json.dumps(reply).encode())
+        replies |= _run_worker(missing, topology, lambda key, reply: store.put(key, json.dumps(reply).encode()))
     rows = []
     for module in lowered:
         if module.error:
@@ -110,8 +110,8 @@ def _kept_reply(store: Store, key: str) -> dict[str, object] | None:
     return value if isinstance(value, dict) else None
 
 
-def _run_worker(modules: Mapping[str, Lowered], topology: str) -> dict[str, dict[str, object]]:
-    """{key: reply} for each module; a reply without ``cacheable`` tells of the process, not of the module."""
+def _run_worker(modules: Mapping[str, Lowered], topology: str, keep: Keep) -> dict[str, dict[str, object]]:
+    """{key: reply} for each module; `keep` gets each as soon as it is there: a proof that is killed keeps it."""
     with tempfile.TemporaryDirectory(prefix="tfcompress_tpu_") as folder:
         request, reply = Path(folder, "request.json"), Path(folder, "reply.jsonl")
         entries = []
@@ -119,25 +119,39 @@ def _run_worker(modules: Mapping[str, Lowered], topology: str) -> dict[str, dict
             path = Path(folder, f"{key}.stablehlo")
             path.write_bytes(module.artifact)
             entries.append({"id": key, "path": str(path), "hlo_path": str(path.with_suffix(".hlo"))})
-        request.write_text(json.dumps({"topology": topology, "modules": entries, "reply": str(reply)}))
+        request.write_text(
+            json.dumps({"topology": compiler_topology(topology), "modules": entries, "reply": str(reply)})
+        )
         reply.touch()
-        ending = _run(request, len(modules))
-        lines = [json.loads(line) for line in reply.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
-        failed = next((line["failed"] for line in lines if "failed" in line), None)
-        done = {line["id"]: _with_hlo(line, folder) for line in lines if "id" in line}
+        done: dict[str, dict[str, object]] = {}
+
+        def look() -> None:
+            for line in _lines(reply):
+                if "id" in line and line["id"] not in done:
+                    done[line["id"]] = _with_hlo(line, folder)
+                    keep(line["id"], done[line["id"]])
+
+        ending = _run(request, len(modules), look)
+        look()
+        failed = next((line["failed"] for line in _lines(reply) if "failed" in line), None)
         lost = {"ok": False, "error": failed or ending or "the TPU compiler gave no answer"}
         return {key: done.get(key, lost) for key in modules}
+
+
+def _lines(reply: Path) -> list[dict[str, Any]]:
+    """The whole lines that the worker has written so far."""
+    return [json.loads(line) for line in reply.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
 
 
 def _with_hlo(line: dict[str, object], folder: str) -> dict[str, object]:
     """A reply with the compressed text of the optimised HLO, which findings are read off later."""
     path = Path(folder, f"{line['id']}.hlo")
     packed = base64.b64encode(zlib.compress(path.read_bytes())).decode() if path.exists() else None
-    return line | {"cacheable": True, "hlo": packed}
+    return line | {"hlo": packed}
 
 
-def _run(request: Path, modules: int) -> str | None:
-    """Run the worker to its end; None, or how it ended before its time."""
+def _run(request: Path, modules: int, look: Callable[[], None]) -> str | None:
+    """Run the worker to its end, with a `look` at its replies now and then; None, or how it ended before its time."""
     command = [sys.executable, "-P", str(WORKER), str(request)]
     limit = SECONDS_PER_MODULE * modules
     # Standard input stays open for as long as this process lives: its end tells the worker to stop.
@@ -145,16 +159,28 @@ def _run(request: Path, modules: int) -> str | None:
         command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=request.parent
     ) as child:
         try:
-            code = child.wait(limit)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            return f"the TPU compiler took more than {limit} s and was stopped"
+            code = _waited(child, limit, look)
         except BaseException:
             child.kill()
             raise
+        if code is None:
+            child.kill()
+            return f"the TPU compiler took more than {limit} s and was stopped"
     if code < 0:
         return f"the TPU compiler was killed by signal {-code}"
     return None if code == 0 else f"the TPU compiler ended with exit code {code}"
+
+
+def _waited(child: subprocess.Popen[bytes], limit: float, look: Callable[[], None]) -> int | None:
+    """The child's exit code; None where it takes longer than `limit` seconds."""
+    end = time.monotonic() + limit
+    while True:
+        try:
+            return child.wait(min(SECONDS_BETWEEN_LOOKS, max(end - time.monotonic(), 0.0)))
+        except subprocess.TimeoutExpired:
+            look()
+            if time.monotonic() >= end:
+                return None
 
 
 def _row_from_reply(
@@ -164,10 +190,13 @@ def _row_from_reply(
         error = with_layer(reply["error"], layer_names)
         return _row(module, topology, ok=False, error=error, compiler_version=version)
     stats, cost = reply["stats"], reply["cost"]
-    limit = CHIPS[topology.partition(":")[0]].hbm_bytes
+    chip = chip_of(topology)
+    limit = chip.hbm_bytes
     needed = stats["peak_memory_in_bytes"]
     hlo = zlib.decompress(base64.b64decode(reply["hlo"])).decode()
     findings = read_findings(hlo, layer_names)
+    flops, moved = _known(cost.get("flops")), _known(cost.get("bytes accessed"))
+    estimated = estimate(hlo, chip, layer_names, flops=flops, bytes_accessed=moved)
     return _row(
         module,
         topology,
@@ -179,13 +208,16 @@ def _row_from_reply(
         hbm_limit_bytes=limit,
         argument_bytes=stats["argument_size_in_bytes"],
         weight_bytes=_weight_bytes(hlo, module.inputs, stats["argument_size_in_bytes"]),
-        flops=_known(cost.get("flops")),
-        bytes_accessed=_known(cost.get("bytes accessed")),
+        flops=flops,
+        bytes_accessed=moved,
+        estimated_cycles=estimated.cycles,
+        estimated_seconds=estimated.seconds,
         optimal_seconds=_known(cost.get("optimal_seconds")),
         compiler_version=version,
         time_share=findings.time_share,
         padding_waste=findings.padding_waste,
-        advice=findings.advice,
+        advice=(*module.advice, *findings.advice),
+        figures=estimated.figures(),
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from tfcompress.converters.cloud_tpu.int8.products import OFFSETS
 from tfcompress.converters.cloud_tpu.precision import SMALLEST_WEIGHT
 from tfcompress.errors import ConversionError
 from tfcompress.graphs.keras.protocols import Tensor
@@ -72,7 +73,9 @@ class WeightStore:
         if self.freeze or node.op != "Const":
             return False
         dtype = tf.dtypes.as_dtype(node.attr["dtype"].type)
-        return dtype in (tf.float32, tf.bfloat16) and constant_value(node).size >= SMALLEST_WEIGHT
+        if dtype == tf.int32:
+            return node.name.rpartition("/")[2].startswith(OFFSETS)  # other integers are sizes, which XLA must know
+        return dtype in (tf.float32, tf.bfloat16, tf.int8) and constant_value(node).size >= SMALLEST_WEIGHT
 
     def variable(self, node: Any) -> Any:
         """The variable that holds the value of `node`."""

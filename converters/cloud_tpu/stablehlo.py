@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tfcompress.converters.cloud_tpu.precheck import with_layer
+from tfcompress.converters.cloud_tpu.precheck import left_in_training, with_layer
 from tfcompress.converters.cloud_tpu.saved_model import WeightStore, compiled_function
 from tfcompress.errors import ConversionError, ModelError, one_line
 from tfcompress.graphs.tensorflow.inference_graph import InferenceGraph
@@ -35,6 +35,7 @@ class Lowered:
         artifact: portable StableHLO (VHLO bytecode), weights as trailing arguments; empty where lowering failed.
         error: why XLA refuses to lower it, or None.
         inputs: how many of the artifact's arguments, the first ones, are inputs of the signature.
+        advice: what to change about the signature, a line each.
     """
 
     signature: str
@@ -42,19 +43,22 @@ class Lowered:
     artifact: bytes
     error: str | None = None
     inputs: int = 0
+    advice: tuple[str, ...] = ()
 
 
-def lower_graph(graph: InferenceGraph, layer_names: Collection[str] = ()) -> bytes:
+def lower_graph(graph: InferenceGraph, layer_names: Collection[str] = (), *, freeze: bool = True) -> bytes:
     """`graph`, weights included, as one portable artifact: arguments in input order, results in order of their names.
 
     Args:
+        graph: to lower.
+        freeze: leave the weights constants; else they are the artifact's trailing arguments.
         layer_names: of the Keras layers, to name the one that XLA refuses.
 
     Raises:
         ConversionError: XLA refuses an operator.
     """
     with silenced():
-        function = compiled_function(graph, WeightStore(freeze=True))
+        function = compiled_function(graph, WeightStore(freeze=freeze))
     try:
         return lower(function, graph.specs())
     except ConversionError as error:
@@ -66,8 +70,7 @@ def lower_saved_model(
 ) -> list[Lowered]:
     """Every signature of the SavedModel in `folder`; one with an open batch dimension at each of `batch_sizes`.
 
-    A signature with an open batch is left out where static signatures of the same inputs exist: it only pads and
-    calls those.
+    Our own ``serving_default`` is left out beside the ``batch_N`` that it pads for and calls.
 
     Args:
         folder: holds ``saved_model.pb``.
@@ -87,7 +90,7 @@ def lower_saved_model(
     for name, function in sorted(signatures.items()):
         if name in static:
             jobs.append((name, function, None))
-        elif not static:
+        elif not _calls_static_ones(name, function, {other: signatures[other] for other in static}):
             jobs += [(name, function, size) for size in batch_sizes]
     lowered = [_lower_signature(name, function, size, layer_names) for name, function, size in jobs]
     return sorted(lowered, key=lambda module: (module.batch_size or 0, module.signature))
@@ -97,13 +100,40 @@ def _is_static(function: Any) -> bool:
     return all(spec.shape.is_fully_defined() for spec in function.structured_input_signature[1].values())
 
 
+def _calls_static_ones(name: str, function: Any, static: Mapping[str, Any]) -> bool:
+    """Whether this is our signature for any number of samples, beside those of fixed numbers (see `saved_model`)."""
+
+    def inputs(one: Any) -> dict[str, tuple[object, list[int | None]]]:
+        specs = one.structured_input_signature[1]
+        return {key: (spec.dtype, spec.shape.as_list()[1:]) for key, spec in specs.items() if spec.shape.rank}
+
+    sizes = [other for other in static if re.fullmatch(r"batch_\d+", other)]
+    return name == "serving_default" and any(inputs(static[other]) == inputs(function) for other in sizes)
+
+
+def _no_tensor_for_xla(key: str, spec: Any) -> str | None:
+    """Why XLA has no form for an input, and what to do; None where it has one."""
+    if not isinstance(spec, tf.TensorSpec):
+        return f"input {key!r} is sparse or ragged ({type(spec).__name__}), and XLA has dense ones only; make it dense"
+    if spec.dtype == tf.string:
+        return (
+            f"input {key!r} is text or encoded bytes (DT_STRING), which XLA has no dtype for; decode it on the host, "
+            "before the model, and export a signature from the first numeric tensor"
+        )
+    if spec.dtype in (tf.resource, tf.variant):
+        return f"input {key!r} is a {spec.dtype.name}, which lives on the host; export a signature of numeric tensors"
+    if spec.shape.rank is None or None in spec.shape.as_list()[1:]:
+        return f"dynamic shape: input {key!r} is {spec.shape}, and XLA for TPU needs fixed sizes beyond the batch"
+    return None
+
+
 def _lower_signature(name: str, function: Any, batch_size: int | None, layer_names: Collection[str]) -> Lowered:
     specs = function.structured_input_signature[1]
     static = []
     for key, spec in specs.items():
-        if spec.shape.rank is None or None in spec.shape.as_list()[1:]:
-            text = f"dynamic shape: input {key!r} is {spec.shape}, and XLA for TPU needs fixed sizes beyond the batch"
-            return Lowered(name, batch_size, b"", error=text)
+        refused = _no_tensor_for_xla(key, spec)
+        if refused:
+            return Lowered(name, batch_size, b"", error=refused)
         shape = [batch_size if length is None else length for length in spec.shape.as_list()]
         static.append(tf.TensorSpec(shape, spec.dtype))
     size = static[0].shape[0] if static and static[0].shape.rank else None
@@ -112,7 +142,8 @@ def _lower_signature(name: str, function: Any, batch_size: int | None, layer_nam
         artifact = lower(lambda *tensors: function(**dict(zip(names, tensors, strict=True))), static)
     except ConversionError as error:
         return Lowered(name, size, b"", error=with_layer(str(error), layer_names))
-    return Lowered(name, size, artifact, inputs=len(static))
+    advice = left_in_training(function.graph.as_graph_def(), layer_names)
+    return Lowered(name, size, artifact, inputs=len(static), advice=advice)
 
 
 def _without_counters(text: str) -> str:

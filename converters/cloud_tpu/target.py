@@ -22,6 +22,8 @@ _PRECISIONS = {
     "bfloat16": "bfloat16, 2 bytes per weight instead of 4",
     "mixed": "float32 weights, computed in bfloat16",
     "float32": "float32, as it was",
+    "int8": "int8 products where the TPU compiler needs fewer cycles for them, 1 byte a weight",
+    "auto": "int8 or bfloat16, whichever the TPU compiler needs fewer cycles for",
 }
 
 
@@ -32,7 +34,14 @@ def _convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, out
 
 
 def _depends_on(recipe: Recipe) -> Facts:
-    return {"cloud_tpu": recipe.section(CloudTpu)}
+    if not _with_integers(recipe):
+        return {"cloud_tpu": recipe.section(CloudTpu)}
+    ours = {"post_training": recipe.post_training, "keep_float": recipe.keep_float, "keep_int16": recipe.keep_int16}
+    return {"cloud_tpu": recipe.section(CloudTpu), **ours}
+
+
+def _with_integers(recipe: Recipe) -> bool:
+    return recipe.section(CloudTpu).precision in ("int8", "auto")
 
 
 def _inspect(path: Path, recipe: Recipe) -> Forecast:
@@ -50,10 +59,17 @@ def _costs(facts: Facts) -> tuple[Cost, ...]:
         if row["ok"] is None:
             continue
         where, source = f"{row['topology']}, batch {row['batch_size']}", str(row["compiler_version"])
-        seconds = row["optimal_seconds"]
+        seconds = _seconds(row)
         costs.append(Cost("latency_ms", None if seconds is None else 1000 * seconds, "compiled", source, where))
+        costs.append(Cost("cycles", row["estimated_cycles"], "compiled", source, where))
         costs.append(Cost("hbm_bytes", row["hbm_bytes"], "compiled", source, where))
     return tuple(costs)
+
+
+def _seconds(row: Facts) -> float | None:
+    """One call's time: from the scheduler's cycles, else the compiler's lower bound."""
+    estimated = row.get("estimated_seconds")
+    return row.get("optimal_seconds") if estimated is None else estimated
 
 
 def _refusal(facts: Facts) -> str | None:
@@ -71,12 +87,12 @@ def _done(recipe: Facts) -> str | None:
 
 def _report_rows(facts: Facts) -> tuple[ReportRow, ...]:
     proofs = facts.get("compile") or []
-    estimates = [row for row in proofs if row.get("optimal_seconds")]
+    estimates = [row for row in proofs if _seconds(row)]
     rows = []
     if estimates:
         first = min(estimates, key=lambda row: row.get("batch_size") or 1)
         label = f"estimated on {first.get('topology')}, batch {first.get('batch_size') or '–'}"
-        rows.append(ReportRow(label, 1000 * first["optimal_seconds"], "milliseconds"))
+        rows.append(ReportRow(label, 1000 * (_seconds(first) or 0), "milliseconds"))
     if proofs:
         rows.append(
             ReportRow("TPU compile proofs", f"{sum(bool(row.get('ok')) for row in proofs)} of {len(proofs)} ok")
@@ -107,8 +123,9 @@ CLOUD_TPU = Target(
     options=CloudTpu,
     convert=_convert,
     depends_on=_depends_on,
-    # The TPU computes in bfloat16: it takes the trained weights without the integer simulation.
-    takes_quantizers=False,
+    needs_calibration=_with_integers,
+    # What computes in bfloat16 takes the trained weights without the integer simulation.
+    takes_quantizers=_with_integers,
     inspect=_inspect,
     costs=_costs,
     refusal=_refusal,

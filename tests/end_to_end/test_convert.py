@@ -30,6 +30,8 @@ COMPILE_KEYS = {
     "hbm_bytes",
     "flops",
     "bytes_accessed",
+    "estimated_cycles",
+    "estimated_seconds",
     "optimal_seconds",
     "compiler_version",
 }

@@ -149,3 +149,24 @@ def test_a_message_without_a_known_layer_stays_as_it_is() -> None:
     assert (
         with_layer("failed at model/conv/Conv2D\nsecond line", ["dense"]) == "failed at model/conv/Conv2D second line"
     )
+
+
+def test_a_resize_to_a_size_from_the_data_names_its_layer() -> None:
+    image, size = keras.Input((8, 8, 3), name="image"), keras.Input((), dtype="int32", name="size")
+    layer = keras.layers.Lambda(
+        lambda parts: tf.image.resize(parts[0], tf.repeat(tf.reduce_max(parts[1]), 2)),
+        output_shape=(None, None, 3),
+        name="resized",
+    )
+    pooled = keras.layers.GlobalAveragePooling2D(name="pool")(layer([image, size]))
+    model = models.float_model_from_keras(keras.Model([image, size], pooled))
+    with pytest.raises(ConversionError, match=r"Keras layer 'resized'.*size of a resized image depends on the data"):
+        check_graph(trace(model, 1), ["resized", "pool"])
+
+
+@pytest.mark.parametrize("library", [keras, models.tf_keras])
+def test_a_sparse_input_is_refused_in_words(library: Any) -> None:
+    inputs = library.Input((5,), sparse=True, name="bag")
+    model = models.float_model_from_keras(library.Model(inputs, library.layers.Dense(2)(inputs)))
+    with pytest.raises(ConversionError, match="input 'bag' is sparse, and XLA has dense tensors only"):
+        check_model(model)

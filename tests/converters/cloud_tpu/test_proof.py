@@ -8,6 +8,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from tfcompress.cache import Store, using
 from tfcompress.converters.cloud_tpu import proof, prove
 from tfcompress.converters.cloud_tpu.precision import apply_precision
 from tfcompress.converters.cloud_tpu.proof import CompileRow, compile_all
-from tfcompress.converters.cloud_tpu.stablehlo import Lowered, lower_graph
+from tfcompress.converters.cloud_tpu.stablehlo import Lowered, lower_graph, lower_saved_model
 from tfcompress.errors import ModelError, RecipeError
 from tfcompress.graphs.tensorflow.inference_graph import trace
 from tfcompress.runtime import tf
@@ -166,6 +167,74 @@ def test_a_signature_with_open_sizes_is_refused_in_one_line(tmp_path: Path) -> N
     assert str(row.error).startswith("dynamic shape: input 'x' is (None, None)")
 
 
+def test_what_is_compiled_is_kept_at_once_so_that_a_killed_proof_loses_nothing(
+    worker: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = worker("say(request['modules'][0], **good); time.sleep(600)")
+    kept: list[str] = []
+    put = Store.put
+
+    def put_and_interrupt(store: Store, key: str, content: bytes) -> None:
+        put(store, key, content)
+        kept.append(key)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Store, "put", put_and_interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        compile_all(ONE_MODULE, ["v5e:2x2"])
+    monkeypatch.setattr(Store, "put", put)
+    assert only(compile_all(ONE_MODULE, ["v5e:2x2"])).ok
+    assert len(kept) == len(runs.read_text().splitlines()) == 1
+
+
+def saved(folder: Path, **signatures: Any) -> Path:
+    """A SavedModel with these functions as signatures."""
+    module = tf.Module()
+    for name, function in signatures.items():
+        setattr(module, name, function)
+    tf.saved_model.save(module, str(folder), signatures=signatures)
+    return folder
+
+
+def test_every_signature_is_shown_also_beside_one_of_a_fixed_batch(tmp_path: Path) -> None:
+    fixed, opened = tf.TensorSpec([4, 3], name="x"), tf.TensorSpec([None, 3], name="x")
+    folder = saved(
+        tmp_path / "m",
+        fixed=tf.function(lambda x: {"y": x * 2}, input_signature=[fixed]),
+        serving_default=tf.function(lambda x: {"y": x * 3}, input_signature=[opened]),
+        other=tf.function(lambda x: {"y": x * 4}, input_signature=[opened]),
+    )
+    lowered = lower_saved_model(folder, (1, 2))
+    assert sorted((one.signature, one.batch_size) for one in lowered) == [
+        ("fixed", 4), ("other", 1), ("other", 2), ("serving_default", 1), ("serving_default", 2),
+    ]  # fmt: skip
+
+
+def test_a_text_input_is_refused_in_words(tmp_path: Path) -> None:
+    spec = tf.TensorSpec([None], tf.string, name="jpeg")
+    folder = saved(tmp_path / "m", f=tf.function(lambda jpeg: {"n": tf.strings.length(jpeg)}, input_signature=[spec]))
+    error = str(lower_saved_model(folder, (1,))[0].error)
+    assert error.startswith("input 'jpeg' is text or encoded bytes (DT_STRING)")
+
+
+def test_a_normalization_left_in_training_is_told(tmp_path: Path) -> None:
+    ones = tf.ones([3])
+
+    def norm(x: Any, *, training: bool) -> dict[str, Any]:
+        return {"y": tf.compat.v1.nn.fused_batch_norm(x, ones, ones, ones, ones, is_training=training)[0]}
+
+    spec = [tf.TensorSpec([2, 4, 4, 3], name="x")]
+    folder = saved(
+        tmp_path / "m",
+        left=tf.function(lambda x: norm(x, training=True), input_signature=spec),
+        right=tf.function(lambda x: norm(x, training=False), input_signature=spec),
+    )
+    advice = {one.signature: one.advice for one in lower_saved_model(folder, (1,))}
+    assert len(advice["left"]) == 1
+    assert "training=True" in advice["left"][0]
+    assert advice["right"] == ()
+
+
 @needs_compiler
 def test_libtpu_compiles_a_foreign_saved_model_at_the_sizes_asked_for(tmp_path: Path) -> None:
     module = tf.Module()
@@ -200,8 +269,8 @@ def test_two_proofs_at_once_do_not_block_each_other(tmp_path: Path) -> None:
     module.f = tf.function(lambda x: tf.nn.softmax(x), input_signature=[tf.TensorSpec([4, 16], name="x")])
     tf.saved_model.save(module, str(tmp_path / "m"), signatures=module.f)
     code = (
-        "import sys; from tfcompress.converters.cloud_tpu import prove; "
-        f"assert all(row.ok for row in prove({str(tmp_path / 'm')!r}, ['v5e:2x2', 'v6e:1x1']))"
+        "from pathlib import Path; from tfcompress.converters.cloud_tpu import prove; "
+        f"assert all(row.ok for row in prove(Path({str(tmp_path / 'm')!r}), ['v5e:2x2', 'v6e:1x1']))"
     )
     runs = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(2)]
     assert [run.wait(300) for run in runs] == [0, 0]

@@ -64,6 +64,8 @@ __all__ = [
     "stablehlo",
     "takes_training",
     "uses_fused_loop",
+    "xla_convolution",
+    "xla_dot",
 ]
 
 
@@ -93,6 +95,70 @@ def mlir_quantize(content: bytes, **how: object) -> bytes:
     The public TFLiteConverter insists on its own calibrator, which is ten times slower than ours.
     """
     return bytes(_internal("lite.python.convert").mlir_quantize(content, **how))
+
+
+_xla_data = _internal("compiler.xla.xla_data_pb2")
+_xla_ops = _internal("compiler.tf2xla.ops.gen_xla_ops")  # TensorFlow's own form of XLA's operators
+
+
+def xla_convolution(
+    x: Any,
+    kernel: Any,
+    strides: Sequence[int],
+    pads: Sequence[Sequence[int]],
+    dilations: Sequence[int],
+    groups: int,
+    result: Any,
+) -> Any:
+    """XLA's convolution of [n, ..., in] and [..., in / groups, out], zeros around, summed in dtype `result`.
+
+    TensorFlow's own convolutions cannot sum products of int8 in int32.
+    """
+    spatial = range(1, len(strides) + 1)
+    numbers = _xla_data.ConvolutionDimensionNumbers(
+        input_feature_dimension=len(strides) + 1,
+        input_spatial_dimensions=spatial,
+        kernel_input_feature_dimension=len(strides),
+        kernel_output_feature_dimension=len(strides) + 1,
+        kernel_spatial_dimensions=range(len(strides)),
+        output_feature_dimension=len(strides) + 1,
+        output_spatial_dimensions=spatial,
+    )
+    sums = _xla_ops.xla_conv_v2(
+        lhs=x,
+        rhs=kernel,
+        window_strides=list(strides),
+        padding=[list(pair) for pair in pads],
+        lhs_dilation=[1] * len(strides),
+        rhs_dilation=list(dilations),
+        feature_group_count=groups,
+        dimension_numbers=numbers.SerializeToString(),
+        precision_config=b"",
+        preferred_element_type=result,
+        batch_group_count=1,
+    )
+    sizes = [
+        (size + sum(pair) - (length - 1) * dilation - 1) // stride + 1
+        for size, pair, length, dilation, stride in zip(
+            x.shape[1:-1], pads, kernel.shape[:-2], dilations, strides, strict=True
+        )
+    ]
+    sums.set_shape([x.shape[0], *sizes, kernel.shape[-1]])  # TensorFlow does not tell
+    return sums
+
+
+def xla_dot(x: Any, weights: Any, result: Any) -> Any:
+    """XLA's product of [n, in] and [out, in], summed in dtype `result`; see `xla_convolution`."""
+    numbers = _xla_data.DotDimensionNumbers(lhs_contracting_dimensions=[1], rhs_contracting_dimensions=[1])
+    sums = _xla_ops.xla_dot_v2(
+        lhs=x,
+        rhs=weights,
+        dimension_numbers=numbers.SerializeToString(),
+        precision_config=b"",
+        preferred_element_type=result,
+    )
+    sums.set_shape([x.shape[0], weights.shape[0]])
+    return sums
 
 
 # --- both Kerases

@@ -25,7 +25,7 @@ def _fingerprint(state: State, part: str) -> str | None:
     target = TARGETS[part]
     samples = "" if state.representative is None else state.representative.identity
     usage = state.data_sets.usage
-    given = (state.ids["load"], state.ids.get("training", ""), target.takes_quantizers, samples, usage)
+    given = (state.ids["load"], state.ids.get("training", ""), target.takes_quantizers_of(state.recipe), samples, usage)
     return fingerprint_of(f"artifact for {part}", *given, target.depends_on(state.recipe), target.tools())
 
 
@@ -70,7 +70,8 @@ def _model_for(state: State, name: str) -> FloatModel:
     usage = state.data_sets.usage
     if state.trained is None:
         return replace(state.model.model.value, usage=usage)
-    compressed, takes_quantizers = state.trained.compressed.value, TARGETS[name].takes_quantizers
+    compressed = state.trained.compressed.value
+    takes_quantizers = TARGETS[name].takes_quantizers_of(state.recipe)
     trained = compressed.trained if takes_quantizers else compressed.stripped
     model = float_model_from_keras(trained, name=state.model.facts.name)
     which = "trained" if trained is compressed.trained else "stripped"

@@ -90,17 +90,7 @@ class Rewrite:
 
 @dataclass(frozen=True, kw_only=True)
 class CompileSection(CompileRow):
-    """A `CompileRow` in the report.
-
-    Attributes:
-        estimated_cycles: of one call, by the compiler's scheduler.
-        estimated_seconds: of one call, from these cycles.
-        figures: what else the target says.
-    """
-
-    estimated_cycles: float | None = None
-    estimated_seconds: float | None = None
-    figures: Mapping[str, object] | None = None
+    """A `CompileRow` in the report."""
 
     @property
     def seconds(self) -> float | None:

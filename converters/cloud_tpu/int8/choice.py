@@ -1,0 +1,115 @@
+"""Which layers multiply int8 and which bfloat16: by the TPU compiler's own cycles, measured, not guessed.
+
+Both give the same result, as bfloat16 holds these integers exactly; so only cycles decide.  Three programs are
+compiled: int8 in every product that gains at all, bfloat16 in every product, and the mix that takes for each layer the
+kind in which it needed fewer cycles.  The cheapest of the three is taken: what a layer costs depends on its neighbours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from tfcompress.converters.cloud_tpu.int8.program import Program
+from tfcompress.converters.cloud_tpu.proof import CompileRow, compile_all
+from tfcompress.converters.cloud_tpu.stablehlo import Lowered, lower_graph
+from tfcompress.graphs.tensorflow.inference_graph import InferenceGraph
+from tfcompress.model import FloatModel
+
+__all__ = ["Choice", "choose", "cycles_of"]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A program, and how it was chosen.
+
+    Attributes:
+        program: to be written.
+        topology: that the cycles are for; None where nothing could be compiled.
+        batch_size: likewise.
+        cycles: {kind of program: estimated cycles}, of each that compiled.
+        in_bfloat16: layers whose products are made in bfloat16.
+    """
+
+    program: Program
+    topology: str | None
+    batch_size: int | None
+    cycles: dict[str, float]
+    in_bfloat16: tuple[str, ...]
+
+    def to_json(self) -> dict[str, object]:
+        """For report.json."""
+        return {
+            "topology": self.topology,
+            "batch_size": self.batch_size,
+            "cycles": self.cycles,
+            "in_bfloat16": list(self.in_bfloat16),
+        }
+
+
+def choose(program: Program, model: FloatModel, batch_size: int, topologies: Sequence[str]) -> Choice:
+    """The cheapest program for the first topology at a batch size; `program` itself where nothing can be compiled.
+
+    Args:
+        program: of the int8 file.
+        model: that the file was made from.
+        batch_size: to compile at.
+        topologies: that the user asked for.
+
+    Raises:
+        ConversionError: an operator has no form.
+    """
+    if not topologies:
+        return Choice(program, None, None, {}, _scopes(program))
+    topology = topologies[0]
+    candidates = {"int8": program, "bfloat16 products": program.with_wide(program.products())}
+    rows = {name: _compiled(one, model, batch_size, topology) for name, one in candidates.items()}
+    mix = _mixed(program, rows["int8"], rows["bfloat16 products"])
+    if mix is not None and mix.wide not in [one.wide for one in candidates.values()]:
+        candidates["mixed"] = mix
+        rows["mixed"] = _compiled(mix, model, batch_size, topology)
+    cycles = {name: row.estimated_cycles for name, row in rows.items() if row.ok and row.estimated_cycles}
+    if not cycles:
+        return Choice(program, None, None, {}, _scopes(program))
+    best = candidates[min(cycles, key=lambda name: cycles[name])]
+    return Choice(best, topology, batch_size, cycles, _scopes(best))
+
+
+def cycles_of(graph: InferenceGraph, topology: str) -> float | None:
+    """The estimated cycles of a graph; None where it does not compile, or the compiler tells none."""
+    row = _row(graph, topology, ())
+    return row.estimated_cycles if row.ok else None
+
+
+def _compiled(program: Program, model: FloatModel, batch_size: int, topology: str) -> CompileRow:
+    return _row(program.at_batch(model, batch_size), topology, program.layer_names)
+
+
+def _row(graph: InferenceGraph, topology: str, layer_names: Collection[str]) -> CompileRow:
+    artifact = lower_graph(graph, layer_names, freeze=False)
+    lowered = Lowered("candidate", graph.batch_size, artifact, inputs=len(graph.inputs))
+    (row,) = compile_all([lowered], [topology], layer_names)
+    return row
+
+
+def _mixed(program: Program, narrow: CompileRow, wide: CompileRow) -> Program | None:
+    """The program that takes each layer's cheaper kind; None where the compiler told no cycles by layer."""
+    costs = [_by_layer(row) for row in (narrow, wide)]
+    if not all(costs):
+        return None
+    cheaper_wide = {
+        index
+        for index, scope in program.products().items()
+        if costs[1].get(scope, 0) < costs[0].get(scope, 0) or index in program.wide
+    }
+    return program.with_wide(cheaper_wide)
+
+
+def _by_layer(row: CompileRow) -> dict[str, int]:
+    layers = (row.figures or {}).get("layers")
+    return {one["layer"]: one["cycles"] for one in layers} if isinstance(layers, list) else {}
+
+
+def _scopes(program: Program) -> tuple[str, ...]:
+    products = program.products()
+    return tuple(dict.fromkeys(products[index] for index in sorted(program.wide & products.keys())))
