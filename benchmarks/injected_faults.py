@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -27,7 +28,8 @@ def quantized(content: bytes, ranges: Mapping[str, Range]) -> bytes:
 
 def _of_layer(layer: str, name: str) -> bool:
     """Whether a tensor's name begins with the layer's operators."""
-    return layer in name.split(";")[0].split("/")
+    scopes = name.split(";")[0].split("/")
+    return any(re.fullmatch(rf"{re.escape(layer)}(_\d+)?", scope) for scope in scopes)
 
 
 def scaled(layer: str, factor: float) -> Callable[[str, Range], Range]:

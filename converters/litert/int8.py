@@ -70,14 +70,11 @@ def quantize_int8(
     """
     edges = recipe.post_training.io
     asked = _Asked(integer_io and edges != "float32", float_content, abilities, ranges)
-    searches = (
-        samples is not None
-        and ranges is None
-        and not model.quantization_aware
-        and plan_for(recipe.post_training).search
-    )
-    quantize = _searched if searches else _quantized
-    result = quantize(with_fixed_sizes(model, samples), samples, recipe, asked)
+    fixed = with_fixed_sizes(model, samples)
+    if samples is not None and plan_for(recipe.post_training).search and not model.quantization_aware:
+        result = _searched(fixed, samples, recipe, asked)
+    else:
+        result = _quantized(fixed, samples, recipe, asked)
     return replace(result, content=with_uint8_edges(result.content)) if integer_io and edges == "uint8" else result
 
 
@@ -96,6 +93,8 @@ def _searched(model: FloatModel, samples: Samples, recipe: Recipe, asked: _Asked
     """The best of a search, or what `balanced` gives, whichever is closer to float on samples that neither has seen."""
     fit, chosen_by = held_apart(samples)
     best = _quantized(model, fit, recipe, replace(asked, chosen_by=chosen_by))
+    if asked.ranges is not None:  # of a search that has made its choice
+        return best
     plain = replace(recipe, post_training=replace(recipe.post_training, quality="balanced"))
     balanced = _quantized(model, fit, plain, asked)
     content, _ = _float_content(model, samples, recipe.post_training, asked.float_content, asked.integer_io)
@@ -144,7 +143,9 @@ def _quantized(model: FloatModel, samples: Samples | None, recipe: Recipe, asked
         result, limits = _with_wide_states(result, state_tensors(model, file), options, limits)
     if plan_for(options).search:
         judged_on = asked.chosen_by or samples
-        result = closest(Choice(model, float_content, samples, judged_on, options, abilities), result, limits)
+        result = closest(
+            Choice(model, float_content, samples, judged_on, options, abilities, ranges is None), result, limits
+        )
     warnings = _warnings(float_content, seen, samples, look_at_channels=options.quality != "fast")
     warnings = (INDICES_WARNING, *warnings) if integer_io and path is not None else warnings
     for line in (*edge_notes, *warnings):

@@ -62,7 +62,7 @@ def _few(state: State, name: str) -> tuple[State, CandidateResult]:
     assert evaluation is not None, "there is a result"
     data_sets = dataclasses.replace(state.data_sets, evaluation=evaluation.spread(TRIED_SAMPLES))
     artifacts = {key: value for key, value in state.artifacts.items() if key == name}
-    few = dataclasses.replace(state, data_sets=data_sets, targets=(name,), artifacts=artifacts, results={})
+    few = dataclasses.replace(state, data=data_sets, targets=(name,), artifacts=artifacts, results={})
     return few, run_stages((DIFF,), few).results[name]
 
 
