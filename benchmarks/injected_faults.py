@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from tensorflow.lite.python.convert import mlir_quantize
@@ -22,12 +24,14 @@ def quantized(content: bytes, ranges: Mapping[str, Range]) -> bytes:
         if tensor.name in ranges:
             tensor.set_range(ranges[tensor.name].low, ranges[tensor.name].high)
     with silenced():
-        return bytes(mlir_quantize(model.to_bytes(), input_data_type=tf.int8, output_data_type=tf.int8))
+        result: Any = mlir_quantize(model.to_bytes(), input_data_type=tf.int8, output_data_type=tf.int8)
+    return bytes(result)
 
 
 def _of_layer(layer: str, name: str) -> bool:
     """Whether a tensor's name begins with the layer's operators."""
-    return layer in name.split(";")[0].split("/")
+    scopes = name.split(";")[0].split("/")
+    return any(re.fullmatch(rf"{re.escape(layer)}(_\d+)?", scope) for scope in scopes)
 
 
 def scaled(layer: str, factor: float) -> Callable[[str, Range], Range]:

@@ -94,6 +94,8 @@ def _searched(model: FloatModel, samples: Samples, recipe: Recipe, asked: _Asked
     """The best of a search, or what `balanced` gives, whichever is closer to float on samples that neither has seen."""
     fit, chosen_by = held_apart(samples)
     best = _quantized(model, fit, recipe, replace(asked, chosen_by=chosen_by))
+    if asked.ranges is not None:  # of a search that has made its choice
+        return best
     plain = replace(recipe, post_training=replace(recipe.post_training, quality="balanced"))
     balanced = _quantized(model, fit, plain, asked)
     content, _ = _float_content(model, samples, recipe.post_training, asked.float_content, asked.integer_io)
@@ -142,7 +144,9 @@ def _quantized(model: FloatModel, samples: Samples | None, recipe: Recipe, asked
         result, limits = _with_wide_states(result, state_tensors(model, file), options, limits)
     if plan_for(options).search:
         judged_on = asked.chosen_by or samples
-        result = closest(Choice(model, float_content, samples, judged_on, options, abilities), result, limits)
+        result = closest(
+            Choice(model, float_content, samples, judged_on, options, abilities, ranges is None), result, limits
+        )
     warnings = _warnings(float_content, seen, samples, look_at_channels=options.quality != "fast")
     warnings = (INDICES_WARNING, *warnings) if integer_io and path is not None else warnings
     for line in (*edge_notes, *warnings):

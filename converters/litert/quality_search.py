@@ -36,6 +36,7 @@ class Choice:
         judged_on: representative inputs that candidates are compared on.
         options: with which the first candidate was made.
         abilities: of the target.
+        other_estimators: try `SEARCHED_ESTIMATORS` too.
     """
 
     model: FloatModel
@@ -44,6 +45,7 @@ class Choice:
     judged_on: Samples
     options: PostTraining
     abilities: Abilities
+    other_estimators: bool
 
     def error(self, candidate: Int8Model) -> float:
         """Of its outputs."""
@@ -60,7 +62,7 @@ def closest(choice: Choice, first: Int8Model, limits: Limits) -> Int8Model:
     """
     options, samples = choice.options, choice.samples
     content = first.float_content or choice.float_content
-    names = [name for name in SEARCHED_ESTIMATORS if name != options.estimator]
+    names = [name for name in SEARCHED_ESTIMATORS if name != options.estimator and choice.other_estimators]
     candidates = [
         first,
         *(_with_estimator(first, samples, replace(options, estimator=name), limits) for name in names),

@@ -86,7 +86,8 @@ def test_columns_that_share_a_scale_are_named() -> None:
     x: Any = keras.Input((8,), name="x")
     hidden = layers.Dense(16, activation="relu")(x)
     large = layers.Rescaling(64.0)(ops.sigmoid(layers.Dense(4)(hidden)))
-    small = ops.sigmoid(layers.Dense(3, bias_initializer="zeros")(hidden)) * 0.05
+    shares: Any = ops.sigmoid(layers.Dense(3, bias_initializer="zeros")(hidden))
+    small = shares * 0.05
     keras_model = keras.Model(x, layers.Concatenate(name="out")([large, small]))
     model = float_model_from_keras(keras_model, name="mixed")
     inputs = np.random.default_rng(0).normal(size=(200, 8)).astype(np.float32)

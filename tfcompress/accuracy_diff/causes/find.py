@@ -13,6 +13,7 @@ from tfcompress.accuracy_diff.causes.model_causes import compression_causes, inp
 from tfcompress.accuracy_diff.causes.whole_causes import (
     class_order_cause,
     export_causes,
+    mask_causes,
     mixed_range_causes,
     scale_causes,
     weight_causes,
@@ -60,6 +61,9 @@ def find_causes(
     at_input = list(input_causes(evidence, data, fed)) or list(scale_causes(evidence, reference, data, fed))
     if at_input:  # every layer behind it sees values that its range was not made for
         return tuple(at_input)
+    masks = tuple(mask_causes(evidence))
+    if masks:  # what attends to the wrong places is wrong behind it
+        return masks
     at_output = tuple(mixed_range_causes(evidence, reference, candidate, data, names))
     if at_output:
         return at_output

@@ -13,8 +13,9 @@ from tfcompress.accuracy_diff.layers.tapped import tensor_range
 from tfcompress.accuracy_diff.matching import inputs_for, outputs_as
 from tfcompress.accuracy_diff.runners import Runner
 from tfcompress.data import Samples
+from tfcompress.layer_names import as_named_in, layers_of
 
-__all__ = ["class_order_cause", "export_causes", "mixed_range_causes", "scale_causes", "weight_causes"]
+__all__ = ["class_order_cause", "export_causes", "mask_causes", "mixed_range_causes", "scale_causes", "weight_causes"]
 
 LARGE_STEPS = 24  # of 127: a weight so large has a sign that no rounding turns
 FEW_WEIGHTS = 32
@@ -22,6 +23,7 @@ OTHER_SIGN = 0.04  # share of the large weights of a layer; a file of the same m
 ENOUGH_DB = 20.0  # of the outputs' variation: what rounding the inputs alone leaves of a sound model
 CHANNEL_DB = 15.0  # of a column that one scale for all leaves too little of
 UNLIKE = 16.0  # times
+MASK, COARSE = -64.0, 1.0  # no trained network's own score, and a step that leaves a softmax nothing to tell apart
 SAME = 0.9  # correlation of a class's values with those of the class that it was exchanged for
 OTHER = 0.5  # and at most with its own
 RANDOM = ("RANDOM_UNIFORM", "RANDOM_STANDARD_NORMAL", "MULTINOMIAL", "STABLEHLO_RNG_BIT_GENERATOR")
@@ -71,23 +73,39 @@ def _as_stored(kernel: np.ndarray, shape: tuple[int, ...], name: str) -> np.ndar
 def export_causes(evidence: Evidence) -> Iterator[Cause]:
     """Layers that compute in the file as they do in training: dropout that draws, a norm with the batch's moments."""
     graph = evidence.graph
+    tensors = [graph.tensors[index].name for operator in graph.operators for index in operator.outputs]
+    named_layers = as_named_in(tuple(evidence.keras_layers), tensors)
     for name in ("Dropout", "BatchNormalization", "GaussianNoise", "GaussianDropout", "SpatialDropout2D"):
-        for layer in (item for item in evidence.keras_layers.values() if type(item).__name__ == name):
+        for layer in (key for key, item in evidence.keras_layers.items() if type(item).__name__ == name):
             names = {
                 operator.name
                 for operator in graph.operators
                 for index in operator.outputs
-                if layer.name in {scope for part in graph.tensors[index].name.split(";") for scope in part.split("/")}
+                if layer in layers_of(graph.tensors[index].name, named_layers)
             }
             trained = names.intersection(RANDOM) if name != "BatchNormalization" else names.issuperset(MOMENTS[:2])
             if trained:
                 text = (
                     "draws at random in the file" if names.intersection(RANDOM) else "normalizes by the batch's moments"
                 )
-                yield Cause("training_mode", layer.name, f"{text}: it was exported in training mode")
+                yield Cause("training_mode", layer, f"{text}: it was exported in training mode")
     loose = [operator.name for operator in graph.operators if operator.name in RANDOM]
     if loose:
         yield Cause("training_mode", None, f"the file draws at random ({loose[0]}): it was exported in training mode")
+
+
+def mask_causes(evidence: Evidence) -> Iterator[Cause]:
+    """Softmax operators whose input has a range with a mask in it, and steps too coarse for the scores beside it."""
+    graph = evidence.graph
+    tensors = [graph.tensors[index].name for operator in graph.operators for index in operator.outputs]
+    named_layers = as_named_in(tuple(evidence.keras_layers), tensors)
+    for operator in graph.operators:
+        limits = tensor_range(graph.tensors[operator.inputs[0]]) if operator.name == "SOFTMAX" else None
+        if limits is None or limits[0] > MASK or (limits[1] - limits[0]) / 255 < COARSE:
+            continue
+        layer = next(iter(layers_of(graph.tensors[operator.outputs[0]].name, named_layers)), None)
+        text = f"the range of its scores, {limits[0]:.3g} to {limits[1]:.3g}, holds a mask"
+        yield Cause("mask_in_range", layer, text)
 
 
 def scale_causes(evidence: Evidence, reference: Runner, data: Samples, fed: Mapping[int, str]) -> Iterator[Cause]:
