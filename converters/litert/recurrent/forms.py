@@ -106,7 +106,8 @@ def _described(graph: GraphEditor, marker: OperatorNode) -> Held:
     first = 1 + (cell.states if cell.given_state else 0) + cell.masked
     arrays = [_real(graph, node) for node in marker.inputs[first:] if node is not None]
     kernel, recurrent, *bias = arrays
-    return Held(cell, Weights.of(kernel, recurrent, bias[0] if bias else None))
+    # Training gives peaks, if only zeros, to the layers that it quantizes.
+    return Held(cell, Weights.of(kernel, recurrent, bias[0] if bias else None), in_float=not cell.peaks)
 
 
 def _real(graph: GraphEditor, node: TensorNode) -> np.ndarray:

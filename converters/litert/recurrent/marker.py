@@ -73,6 +73,7 @@ def _marking(layer: Any, plain: Callable[..., Any]) -> Callable[..., Any]:
     """The layer's `call` with a marker in the place of the steps, where the arguments allow one."""
     signature = inspect.signature(plain)
 
+    @tf.autograph.experimental.do_not_convert
     @functools.wraps(plain)
     def call(*args: Any, **kwargs: Any) -> Any:
         given = signature.bind(*args, **kwargs).arguments

@@ -137,7 +137,7 @@ def _bidirectional(call: Call, state: Rewrite) -> Tensor | None:
     layer, x = call.layer, call.inputs[0]
     if len(call.inputs) != 1 or x.shape[1] is None or layer.merge_mode not in _MERGES:
         return None
-    if not isinstance(layer.forward_layer, _L.LSTM | _L.GRU):
+    if not isinstance(layer.forward_layer, _L.LSTM | _L.GRU | _L.SimpleRNN):
         return None
     halves = []
     for part, half in (("forward", layer.forward_layer), ("backward", layer.backward_layer)):
