@@ -235,8 +235,8 @@ def _warnings(content: bytes, ranges: Calibration, samples: Samples, *, look_at_
 
 def _seen_in(content: bytes, ranges: Calibration, samples: Samples, look_at_channels: bool) -> tuple[str, ...]:
     graph, helpers = read_tflite(content).main, loop_tensors(content)
-    known = {name: ends for name, ends in ranges.ranges.items() if name not in helpers}
-    warnings = diagnose(replace(ranges, ranges=known), graph)
+    of_the_model = {name: ends for name, ends in ranges.ranges.items() if name not in helpers}
+    warnings = diagnose(replace(ranges, ranges=of_the_model), graph)
     if not look_at_channels:
         return warnings
     seen, _ = observe(content, samples.spread(DIAGNOSED_SAMPLES), ChannelRanges)

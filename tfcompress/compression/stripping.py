@@ -32,11 +32,11 @@ def strip(model: KerasModel) -> Any:
     def unwrapped(layer: Any) -> Any:
         inner, values = layer.layer, _weights_inside(layer)
         if isinstance(inner, Recurrence):
-            made, values = as_keras_layer(inner), without_peaks(values)
+            plain_layer, values = as_keras_layer(inner), without_peaks(values)
         else:
-            made = type(inner).from_config(inner.get_config())
-        weights.append((made, values))
-        return made
+            plain_layer = type(inner).from_config(inner.get_config())
+        weights.append((plain_layer, values))
+        return plain_layer
 
     def emit(call: Call) -> Any:
         layer = call.layer

@@ -198,8 +198,8 @@ def _outputs(graph: GraphEditor, whole: OperatorNode, cell: Cell) -> tuple[Tenso
 
 def _behind(graph: GraphEditor, value: TensorNode, names: Sequence[str]) -> TensorNode:
     """The result of the operator of these names that reads a value; a tensor that nobody reads where there is none."""
-    found = next((op.result for op in graph.consumers(value) if op.name in names), None)
-    return found or tensor(graph, f"{value.name}/unread", value.shape, "float32")
+    operator = next((op.result for op in graph.consumers(value) if op.name in names), None)
+    return operator or tensor(graph, f"{value.name}/unread", value.shape, "float32")
 
 
 def _weights(cell: Cell, constants: Mapping[str, Any]) -> Weights:
@@ -236,15 +236,15 @@ def restored(content: bytes, held: Sequence[Held], ranges: Mapping[str, Range], 
         item = held[json.loads(bytes(operator.record.customOptions))] if held else _described(graph, operator)
         item = replace(item, cell=item.calibrated(ranges) if held else _in_order(graph, operator, item.cell))
         if item.in_float:
-            made = loop(
+            replacement = loop(
                 model,
                 item.cell,
                 item.weights,
                 _ports(item.cell, operator.inputs, operator.outputs[0], operator.outputs[1:]),
             )
         else:
-            made = _in_integers(model, operator, item, ranges, form)
-        graph.replace([operator], made)
+            replacement = _in_integers(model, operator, item, ranges, form)
+        graph.replace([operator], replacement)
     graph.drop_unread()
     model.drop_unused()
     return model.to_bytes()
@@ -305,8 +305,8 @@ def _from_int8(
     return narrow
 
 
-def _ends(known: Range | None, otherwise: tuple[float, float]) -> tuple[float, float]:
-    low, high = otherwise if known is None else (known.low, known.high)
+def _ends(seen: Range | None, otherwise: tuple[float, float]) -> tuple[float, float]:
+    low, high = otherwise if seen is None else (seen.low, seen.high)
     return min(low, 0.0), max(high, 0.0, low + 1e-6)
 
 

@@ -54,8 +54,8 @@ def fused(model: ModelEditor, cell: Cell, weights: Weights, ports: Ports) -> lis
     recurrent = [_matrix(graph, f"{name}/{g}/recurrent", w.recurrent)[0] for g, w in zip("ifco", gates, strict=True)]
     no = [_OPTIONAL]
     inputs = [ports.x, *kernels, *recurrent, *no * 3, *biases, *no * 2, output, state, *no * 4]
-    made = options("UnidirectionalSequenceLSTMOptions", fusedActivationFunction=_TANH, timeMajor=False)
-    operator = graph.operator("UNIDIRECTIONAL_SEQUENCE_LSTM", inputs, [everything], made)
+    settings = options("UnidirectionalSequenceLSTMOptions", fusedActivationFunction=_TANH, timeMajor=False)
+    operator = graph.operator("UNIDIRECTIONAL_SEQUENCE_LSTM", inputs, [everything], settings)
     operator.intermediates = _intermediates(graph, name, everything)
     return [_cleared(graph, output), _cleared(graph, state), operator, *after]
 

@@ -94,12 +94,12 @@ class _Loop:
         inputs = [step, *loose, *states, *sequence, *peaks]
         outputs = [self._twin(t) for t in (step, *loose, *states, *sequence)] + list(self.ports.peaks.values())
         self._write_body(inputs)
-        made = options(
+        settings = options(
             "WhileOptions", condSubgraphIndex=self._condition(inputs), bodySubgraphIndex=appended(self.model, self.body)
         )
         if sequence and not self.ports.peaks:
             outputs[-1] = self.ports.y
-        whole = graph.operator("WHILE", inputs, outputs, made)
+        whole = graph.operator("WHILE", inputs, outputs, settings)
         last = outputs[1 + len(loose) : 1 + len(loose) + cell.states]
         shown = outputs[1 + len(loose) + cell.states] if sequence else last[0]
         return [*before.graph.operators, whole, *self._results(shown, last)]
@@ -113,11 +113,11 @@ class _Loop:
         """The layer's output, then its states; the first that is read brings the peaks with it."""
         pairs = [] if self.cell.unread or shown is self.ports.y else [(shown, self.ports.y)]
         pairs += list(zip(states, self.ports.returned, strict=False))
-        made = []
+        operators = []
         for source, target in pairs:
-            carries = self.ports.peaks and not made
-            made += self._with_peaks(source, target) if carries else [_moved(self.model.main, source, target)]
-        return made
+            carries = self.ports.peaks and not operators
+            operators += self._with_peaks(source, target) if carries else [_moved(self.model.main, source, target)]
+        return operators
 
     def _with_peaks(self, source: TensorNode, target: TensorNode) -> list[OperatorNode]:
         """A result plus nought times the peaks: LiteRT computes nothing that nobody reads."""
@@ -134,15 +134,15 @@ class _Loop:
         ]
 
     def _first_states(self, before: Numbers) -> list[TensorNode]:
-        made = []
+        states = []
         for index, bound in enumerate(self.state_bounds()):
             near = before.value(f"{self.cell.name}/state_{index}", (1, self.cell.units), bound)
             if self.ports.given:
-                made.append(before.rescaled(near.name, self.ports.given[index], near))
+                states.append(before.rescaled(near.name, self.ports.given[index], near))
             else:
                 near.set_array(np.zeros(near.shape, near.dtype))
-                made.append(near)
-        return made
+                states.append(near)
+        return states
 
     def _first_peak(self, before: Numbers, key: str, node: TensorNode) -> TensorNode:
         """That of a state which is given, else nothing."""
@@ -188,8 +188,8 @@ class _Loop:
             counts = body.write("GATHER", [mask, place], tensor(body.graph, "counts", (1,), "bool"), _along_time())
             new = [body.where(f"kept_{i}", counts, a, b) for i, (a, b) in enumerate(zip(new, states, strict=True))]
             output = self._zero_where_masked(counts, output) if cell.zero_masked else new[0]
-        one = constant(body.graph, "one", np.array(1, np.int32))
-        following = body.write("ADD", [step, one], tensor(body.graph, "next", (), "int32"), options("AddOptions"))
+        unit = constant(body.graph, "one", np.array(1, np.int32))
+        following = body.write("ADD", [step, unit], tensor(body.graph, "next", (), "int32"), options("AddOptions"))
         loose = [x] if mask is None else [x, mask]
         row = place if cell.in_order else step
         sequence = [self._with_output(rest.pop(0), row, output)] if cell.return_sequences else []

@@ -58,8 +58,8 @@ def _kind_of(layer: Any) -> Kind | None:
 def _functions(layer: Any) -> tuple[str, str]:
     """Names of the activation and of that of the gates."""
     cell = layer.cell
-    found = (cell.activation, getattr(cell, "recurrent_activation", cell.activation))
-    first, second = (function if isinstance(function, str) else activation_name(function) for function in found)
+    functions = (cell.activation, getattr(cell, "recurrent_activation", cell.activation))
+    first, second = (function if isinstance(function, str) else activation_name(function) for function in functions)
     return first, second
 
 

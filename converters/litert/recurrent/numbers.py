@@ -28,24 +28,24 @@ def tensor(graph: GraphEditor, name: str, shape: Sequence[int], dtype: str, scal
     """A computed tensor; a scale of 0 leaves it without one."""
     record: Any = schema.TensorT()
     record.name, record.shape = name.encode(), [int(size) for size in shape]
-    made = TensorNode(record, graph.codes.empty_buffer)
-    made.dtype = dtype
+    node = TensorNode(record, graph.codes.empty_buffer)
+    node.dtype = dtype
     if scale:
-        made.quantize(scale, 0)
-    return made
+        node.quantize(scale, 0)
+    return node
 
 
 def constant(graph: GraphEditor, name: str, value: np.ndarray, scale: float | np.ndarray = 0.0) -> TensorNode:
     """A constant of the array's own dtype; several scales are those of the first axis."""
-    made = tensor(graph, name, value.shape, value.dtype.name)
-    made.set_array(value)
+    node = tensor(graph, name, value.shape, value.dtype.name)
+    node.set_array(value)
     scales = np.atleast_1d(np.asarray(scale, np.float64))
     if scales.any():
-        made.quantize(0.0, 0)
-        made.record.quantization.scale = [float(one) for one in scales]
-        made.record.quantization.zeroPoint = [0] * len(scales)
-        made.record.quantization.quantizedDimension = 0
-    return made
+        node.quantize(0.0, 0)
+        node.record.quantization.scale = [float(each) for each in scales]
+        node.record.quantization.zeroPoint = [0] * len(scales)
+        node.record.quantization.quantizedDimension = 0
+    return node
 
 
 def quantized_weights(values: np.ndarray, *, per_channel: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -77,10 +77,15 @@ class Numbers:
         return tensor(self.graph, name, shape, "int16", bound / _WIDE)
 
     def write(
-        self, operator: str, inputs: Sequence[TensorNode | None], result: TensorNode, made: Any = None, version: int = 1
+        self,
+        operator: str,
+        inputs: Sequence[TensorNode | None],
+        result: TensorNode,
+        settings: Any = None,
+        version: int = 1,
     ) -> TensorNode:
         """Append an operator with one result."""
-        self.graph.operators.append(self.graph.operator(operator, inputs, [result], made, version=version))
+        self.graph.operators.append(self.graph.operator(operator, inputs, [result], settings, version=version))
         return result
 
     def dense(self, name: str, x: TensorNode, kernel: np.ndarray, bias: np.ndarray, bound: float) -> TensorNode:
@@ -99,13 +104,13 @@ class Numbers:
 
     def add(self, name: str, a: TensorNode, b: TensorNode, bound: float) -> TensorNode:
         """``a + b``."""
-        made = options("AddOptions", fusedActivationFunction=_NONE, potScaleInt16=False)
-        return self.write("ADD", [a, b], self.value(name, a.shape, bound), made)
+        settings = options("AddOptions", fusedActivationFunction=_NONE, potScaleInt16=False)
+        return self.write("ADD", [a, b], self.value(name, a.shape, bound), settings)
 
     def subtract(self, name: str, a: TensorNode, b: TensorNode, bound: float) -> TensorNode:
         """``a - b``."""
-        made = options("SubOptions", fusedActivationFunction=_NONE, potScaleInt16=False)
-        return self.write("SUB", [a, b], self.value(name, a.shape, bound), made)
+        settings = options("SubOptions", fusedActivationFunction=_NONE, potScaleInt16=False)
+        return self.write("SUB", [a, b], self.value(name, a.shape, bound), settings)
 
     def multiply(self, name: str, a: TensorNode, b: TensorNode, bound: float) -> TensorNode:
         """``a * b``, of the shape of `a`."""

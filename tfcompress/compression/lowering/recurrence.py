@@ -174,8 +174,8 @@ class Recurrence(_L.Layer):
         return tf.where(peak > 0.0, tf.maximum(peak, 1e-3), 1.0 if name == "output" else _GATE_BOUND)
 
     def _function(self, name: str, value: Tensor, rounded: Rounding) -> Tensor:
-        made = tf_keras.activations.get(name)(value)
-        return rounded(made, {"sigmoid": "gate", "tanh": "tanh"}.get(name, "output"))
+        result = tf_keras.activations.get(name)(value)
+        return rounded(result, {"sigmoid": "gate", "tanh": "tanh"}.get(name, "output"))
 
     def _step(self, row: Tensor, h: State, c: State, rounded: Rounding) -> tuple[Tensor, State, State]:
         """(output, cell, product with the state) after one step; `h` and `c` may be None for zeros."""

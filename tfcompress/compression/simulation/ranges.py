@@ -69,13 +69,13 @@ def measure_peaks(model: KerasModel, samples: Samples) -> None:
         model: functional tf_keras model in float.
         samples: all of them are used, a batch at a time.
     """
-    found = [call for call in calls_of(model) if isinstance(call.layer, Recurrence)]
-    if not found:
+    recurrent_calls = [call for call in calls_of(model) if isinstance(call.layer, Recurrence)]
+    if not recurrent_calls:
         return
-    probe = tf_keras.Model(model.inputs, [call.inputs[0] for call in found])
+    probe = tf_keras.Model(model.inputs, [call.inputs[0] for call in recurrent_calls])
     for batch in samples.batches(_BATCH):
         values = tf.nest.flatten(probe([batch.inputs[info.name] for info in samples.inputs], training=False))
-        for call, value in zip(found, values, strict=True):
+        for call, value in zip(recurrent_calls, values, strict=True):
             call.layer.measure(value)
 
 

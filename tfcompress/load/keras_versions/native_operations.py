@@ -37,8 +37,8 @@ def native_operation(call: Call, args: Sequence[Any]) -> Any:
     kind = type(operation).__name__
     if call.kwargs or not type(operation).__module__.startswith(KERAS3_OPERATION_MODULES):
         return None
-    made = _layer_of(kind, operation, args)
-    return tensor_operation(operation, args) if made is None else made
+    tensor = _layer_of(kind, operation, args)
+    return tensor_operation(operation, args) if tensor is None else tensor
 
 
 def _layer_of(kind: str, operation: Any, args: Sequence[Any]) -> Any:

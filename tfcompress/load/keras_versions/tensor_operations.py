@@ -216,11 +216,11 @@ def product(subscripts: str, operands: Sequence[Tensor]) -> Tensor | None:
         return None
     a = _arranged(operands[0], first, shared, rows, summed, sizes)
     b = _arranged(operands[1], second, shared, summed, columns, sizes)
-    made = tf.matmul(a, b)
+    result = tf.matmul(a, b)
     order = [*shared, *rows, *columns]
-    made = tf.reshape(made, [-1 if sizes[k] is None else sizes[k] for k in order])
+    result = tf.reshape(result, [-1 if sizes[k] is None else sizes[k] for k in order])
     places = [order.index(k) for k in output]
-    return made if places == sorted(places) else tf.transpose(made, places)
+    return result if places == sorted(places) else tf.transpose(result, places)
 
 
 def _arranged(
@@ -231,12 +231,12 @@ def _arranged(
     x = x if order == sorted(order) else tf.transpose(x, order)
     if len(rows) == len(columns) == 1:
         return x
-    known = [-1 if sizes[k] is None else sizes[k] for k in shared]
+    shared_sizes = [-1 if sizes[k] is None else sizes[k] for k in shared]
     ends = [
         -1 if any(sizes[k] is None for k in part) else int(np.prod([sizes[k] for k in part]))
         for part in (rows, columns)
     ]
-    return tf.reshape(x, [*known, *ends])
+    return tf.reshape(x, [*shared_sizes, *ends])
 
 
 _OPERATIONS: Mapping[str, _Maker] = {
