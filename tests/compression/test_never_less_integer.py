@@ -147,7 +147,10 @@ FAST = {"siamese networks by distance", "RMS normalization"}
 
 def samples_of(model: FloatModel) -> Samples:
     random = np.random.default_rng(0)
-    values = {info.name: random.normal(size=(48, *info.shape[1:])).astype(np.float32) for info in model.inputs}
+    values = {
+        info.name: random.normal(size=(48, *(size or 1 for size in info.shape[1:]))).astype(np.float32)
+        for info in model.inputs
+    }
     given = values if len(values) > 1 else next(iter(values.values()))
     return samples_from_arrays(given, model_inputs=model.inputs, model_outputs=model.outputs)
 

@@ -113,7 +113,7 @@ class _Loop:
         """The layer's output, then its states; the first that is read brings the peaks with it."""
         pairs = [] if self.cell.unread or shown is self.ports.y else [(shown, self.ports.y)]
         pairs += list(zip(states, self.ports.returned, strict=False))
-        operators = []
+        operators: list[OperatorNode] = []
         for source, target in pairs:
             carries = self.ports.peaks and not operators
             operators += self._with_peaks(source, target) if carries else [_moved(self.model.main, source, target)]

@@ -7,7 +7,7 @@ import functools
 import inspect
 import json
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 from tfcompress.compression.lowering.activations import activation_name
 from tfcompress.compression.lowering.recurrence import Recurrence
@@ -52,7 +52,7 @@ def as_markers(model: FloatModel) -> Iterator[None]:
 
 
 def _kind_of(layer: Any) -> Kind | None:
-    return layer.kind if isinstance(layer, Recurrence) else _KINDS.get(type(layer))
+    return cast(Kind, layer.kind) if isinstance(layer, Recurrence) else _KINDS.get(type(layer))
 
 
 def _functions(layer: Any) -> tuple[str, str]:
@@ -77,7 +77,7 @@ def _marking(layer: Any, plain: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(plain)
     def call(*args: Any, **kwargs: Any) -> Any:
         given = signature.bind(*args, **kwargs).arguments
-        x, states = given.get("sequences", given.get("inputs")), given.get("initial_state")
+        x, states = given["sequences" if "sequences" in given else "inputs"], given.get("initial_state")
         if isinstance(x, list | tuple):
             x, *states = x
         states = [] if states is None else list(tf.nest.flatten(states))

@@ -87,10 +87,11 @@ def cases() -> list[Any]:
 def inputs_of(model: FloatModel, count: int, seed: int = 0) -> dict[str, np.ndarray]:
     random, made = np.random.default_rng(seed), {}
     for info in model.inputs:
+        sizes = [size or 1 for size in info.shape[1:]]
         if "int" in info.dtype:
-            value = random.integers(1, 11, (count, *info.shape[1:])).astype(info.dtype)
+            value = random.integers(1, 11, (count, *sizes)).astype(info.dtype)
         else:
-            value = random.normal(size=(count, *info.shape[1:])).astype(np.float32)
+            value = random.normal(size=(count, *sizes)).astype(np.float32)
         value[:, -3:] = 0  # what a mask leaves out
         made[info.name] = value
     return made

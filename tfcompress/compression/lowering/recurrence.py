@@ -37,7 +37,7 @@ def can_recur(layer: Any) -> bool:
 
 
 @tf_keras.saving.register_keras_serializable("tfcompress")
-class Recurrence(_L.Layer):
+class Recurrence(tf_keras.layers.Layer):
     """An LSTM, a GRU or a simple recurrent layer.
 
     Args:
@@ -112,9 +112,10 @@ class Recurrence(_L.Layer):
 
     def _biases(self) -> tuple[State, State]:
         """Of the products with the input and with the state; None without."""
-        if not self.use_bias:
+        bias = self.bias
+        if bias is None:
             return None, None
-        return (self.bias[0], self.bias[1]) if len(self.bias.shape) == 2 else (self.bias, None)
+        return (bias[0], bias[1]) if len(bias.shape) == 2 else (bias, None)
 
     def _kernels(self) -> tuple[Tensor, Tensor]:
         """Those of the products with the input and with the state."""
@@ -122,15 +123,14 @@ class Recurrence(_L.Layer):
 
     def _loop(self, inputs: Tensor) -> tuple[Tensor, list[Tensor]]:
         """All outputs in the order of computing, and the peaks."""
-        products = tf.matmul(inputs, self.kernel)
-        bias = self._biases()[0]
-        products = products if bias is None else products + bias
+        products = self._with_bias(tf.matmul(inputs, self.kernel), self._biases()[0])
         zero = tf.zeros_like(products[:, 0, : self.units])
         first = [zero, zero, tf.zeros(()), tf.zeros(())]
 
         def step(row: Tensor, states: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
             h, c, recurrent, cell = states
-            h, c, before = self._step(row, h, c, lambda value, name: value)
+            h, kept, before = self._step(row, h, c, lambda value, name: value)
+            c = c if kept is None else kept
             return h, [h, c, tf.maximum(recurrent, _size(before)), tf.maximum(cell, _size(c))]
 
         _, outputs, last = tf_keras.backend.rnn(step, products, first, go_backwards=self.go_backwards)
