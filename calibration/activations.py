@@ -26,8 +26,13 @@ BATCH_TOLERANCE = 1e-3
 
 
 def float_activations(graph: Subgraph) -> dict[str, int]:
-    """{tensor name: index} of the inputs and of every tensor that an operator computes in float32."""
-    computed = [*graph.inputs, *(index for operator in graph.operators for index in operator.outputs)]
+    """{tensor name: index} of the inputs and of every tensor that an operator computes in float32.
+
+    Results of a WHILE that nobody reads are left out: LiteRT gives them no memory.
+    """
+    read = {index for operator in graph.operators for index in operator.inputs}.union(graph.outputs)
+    results = [(operator.name, index) for operator in graph.operators for index in operator.outputs]
+    computed = [*graph.inputs, *(index for name, index in results if name != "WHILE" or index in read)]
     tensors = (graph.tensors[index] for index in dict.fromkeys(computed) if index >= 0)
     return {tensor.name: tensor.index for tensor in tensors if tensor.dtype == "float32"}
 

@@ -65,7 +65,7 @@ def advise(model: FloatModel, samples: Samples | None = None) -> tuple[LayerBits
         DataError: a bad sample, or none.
     """
     fixed = with_fixed_sizes(model, samples)
-    return layer_bits(fixed, to_float_tflite(fixed), samples)
+    return layer_bits(fixed, to_float_tflite(fixed, loops=True), samples)
 
 
 def layer_bits(model: FloatModel, content: bytes, samples: Samples | None) -> tuple[LayerBits, ...]:

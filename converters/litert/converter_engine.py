@@ -9,6 +9,7 @@ from tfcompress.calibration import Calibration, Range
 from tfcompress.converters.litert.float_tflite import convert_with, new_converter
 from tfcompress.converters.litert.interface import order_inputs_and_outputs
 from tfcompress.converters.litert.limits import Limits
+from tfcompress.converters.litert.recurrent import held_back, restored
 from tfcompress.converters.rewriting import INT8_FILE, rewrite_graph, rows_for
 from tfcompress.errors import ConversionError, one_line
 from tfcompress.graphs.tensorflow.private_names import mlir_quantize
@@ -41,6 +42,7 @@ def quantize(content: bytes, calibration: Calibration, limits: Limits) -> bytes:
             "TFLiteConverter's quantizer takes no 16-bit activations (int16x8, keep_int16); "
             "use --engine=litert or --engine=auto"
         )
+    content, held = held_back(content, limits.keep_float)
     model = ModelEditor.read(content)
     ranges = _with_shared_scales(content, calibration)
     for tensor in model.main.tensors:
@@ -57,6 +59,7 @@ def quantize(content: bytes, calibration: Calibration, limits: Limits) -> bytes:
             )
     except Exception as error:  # its passes raise RuntimeError, ValueError and ConverterError alike
         raise ConversionError(f"TFLiteConverter's quantizer failed: {one_line(error)}") from error
+    quantized = restored(quantized, held, calibration.ranges, limits.recurrent)
     return rewrite_graph(quantized, rows_for(INT8_FILE), except_for=limits.keep_float).content
 
 
@@ -81,12 +84,13 @@ def _write_range(tensor: TensorNode, ranges: Mapping[str, Range]) -> None:
         tensor.set_range(range_with_scale.low, range_with_scale.high)
 
 
-def quantize_trained(model: FloatModel, *, integer_io: bool) -> bytes:
+def quantize_trained(model: FloatModel, *, integer_io: bool, loops: bool = False) -> bytes:
     """A quantization-aware model as an int8 .tflite with the ranges that it was trained with.
 
     Args:
         model: with quantize wrappers.
         integer_io: int8 inputs and outputs, unless an input or output is in float in the model.
+        loops: recurrent layers become loops; else they are unrolled.
 
     Raises:
         ConversionError: TFLiteConverter cannot handle the model.
@@ -98,12 +102,14 @@ def quantize_trained(model: FloatModel, *, integer_io: bool) -> bytes:
             converter.inference_output_type = tf.int8
 
     try:
-        return _by_converter(model, change, allow_select_ops=False)
+        content = _by_converter(model, change, allow_select_ops=False, loops=loops)
+        # Loops have a weight scale for each output, as the weights were trained; LiteRT's fused LSTM one for each gate.
+        return restored(content, (), {}, "loop")
     except ConversionError:
         if not integer_io:
             raise
         # A model that begins or ends with a layer in float has no integers there.
-        return quantize_trained(model, integer_io=False)
+        return quantize_trained(model, integer_io=False, loops=loops)
 
 
 def stored(model: FloatModel, scheme: str, allow_select_ops: bool) -> bytes:
@@ -127,9 +133,11 @@ def stored(model: FloatModel, scheme: str, allow_select_ops: bool) -> bytes:
     return _by_converter(model, change, allow_select_ops=allow_select_ops)
 
 
-def _by_converter(model: FloatModel, change: Callable[[Any], None], *, allow_select_ops: bool) -> bytes:
+def _by_converter(
+    model: FloatModel, change: Callable[[Any], None], *, allow_select_ops: bool, loops: bool = False
+) -> bytes:
     with silenced():
-        converter = new_converter(model, allow_select_ops=allow_select_ops)
+        converter = new_converter(model, allow_select_ops=allow_select_ops, loops=loops)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     change(converter)
     tree = ModelEditor.read(convert_with(converter, model))

@@ -13,7 +13,7 @@ import numpy as np
 
 from tfcompress.cache import remembered
 from tfcompress.converters.litert.interface import order_inputs_and_outputs
-from tfcompress.converters.litert.recurrent import unrolled
+from tfcompress.converters.litert.recurrent import as_markers, unrolled, with_loops
 from tfcompress.converters.rewriting import FLOAT_FILE, Rewritten, rewrite_graph, rows_for
 from tfcompress.data import Samples
 from tfcompress.errors import ConversionError, one_line
@@ -28,12 +28,18 @@ from tfcompress.runtime import tf
 __all__ = ["convert_with", "first_sample", "float_file", "new_converter", "to_float_tflite"]
 
 
-def new_converter(model: FloatModel, *, allow_select_ops: bool) -> Any:
-    """A `tf.lite.TFLiteConverter` for the model at batch 1."""
+def new_converter(model: FloatModel, *, allow_select_ops: bool, loops: bool = False) -> Any:
+    """A `tf.lite.TFLiteConverter` for the model at batch 1.
+
+    Args:
+        model: any model.
+        allow_select_ops: let TensorFlow (Flex) operators in.
+        loops: recurrent layers become one operator each, see `recurrent`; else they are unrolled.
+    """
     sets = [tf.lite.OpsSet.TFLITE_BUILTINS]
     if allow_select_ops:
         sets.append(tf.lite.OpsSet.SELECT_TF_OPS)
-    with unrolled(model):
+    with as_markers(model) if loops else unrolled(model):
         function = model.concrete_function(1)
     # The converter writes a SavedModel first.  Given the Keras model it would trace and save every layer of it; given
     # just the variables it saves the one function, which takes a fifth of the time and gives the same bytes.
@@ -41,6 +47,7 @@ def new_converter(model: FloatModel, *, allow_select_ops: bool) -> Any:
     holder.variables_of_function = list(function.graph.variables)
     converter = tf.lite.TFLiteConverter.from_concrete_functions([function], holder)
     converter.target_spec.supported_ops = sets
+    converter.allow_custom_ops = loops
     return converter
 
 
@@ -83,41 +90,51 @@ def _made_by(model: FloatModel, operation: str) -> str:
     return f" (layer {', '.join(map(repr, layers))})" if layers else ""
 
 
-def to_float_tflite(model: FloatModel, *, allow_select_ops: bool = False) -> bytes:
+def to_float_tflite(model: FloatModel, *, allow_select_ops: bool = False, loops: bool = False) -> bytes:
     """The content of `float_file`, with a warning for what it left out.
+
+    Args:
+        model: any float model.
+        allow_select_ops: let TensorFlow (Flex) operators in.
+        loops: see `float_file`.
 
     Raises:
         ConversionError: the model has an operator that TFLite lacks.
     """
-    result = float_file(model, allow_select_ops=allow_select_ops)
+    result = float_file(model, allow_select_ops=allow_select_ops, loops=loops)
     for item in result.dropped:
         remark(item.note(), is_note=True)
     return result.content
 
 
-def float_file(model: FloatModel, *, allow_select_ops: bool = False, samples: Samples | None = None) -> Rewritten:
+def float_file(
+    model: FloatModel, *, allow_select_ops: bool = False, samples: Samples | None = None, loops: bool = False
+) -> Rewritten:
     """The model as a float32 .tflite at batch 1, with the rewrites that are for every float file.
 
     Args:
         model: any float model.
         allow_select_ops: let TensorFlow (Flex) operators in.
         samples: on whose first sample, beside random inputs, each rewrite is proven; None has random inputs alone.
+        loops: recurrent layers become loops where they can, see `recurrent`; else they are unrolled.
 
     Raises:
         ConversionError: the model has an operator that TFLite lacks.
         DataError: the first sample is bad.
     """
     proven_on = "" if samples is None else samples.identity
-    depends_on = (model.fingerprint, model.inputs, allow_select_ops, proven_on)
-    return remembered(Rewritten, "float .tflite", depends_on, lambda: _converted(model, allow_select_ops, samples))
+    depends_on = (model.fingerprint, model.inputs, allow_select_ops, proven_on, loops)
+    return remembered(
+        Rewritten, "float .tflite", depends_on, lambda: _converted(model, allow_select_ops, samples, loops=loops)
+    )
 
 
-def _converted(model: FloatModel, allow_select_ops: bool, samples: Samples | None) -> Rewritten:
+def _converted(model: FloatModel, allow_select_ops: bool, samples: Samples | None, *, loops: bool) -> Rewritten:
     with silenced():
-        converter = new_converter(model, allow_select_ops=allow_select_ops)
+        converter = new_converter(model, allow_select_ops=allow_select_ops, loops=loops)
     tree = ModelEditor.read(convert_with(converter, model))
     order_inputs_and_outputs(tree, [i.name for i in model.inputs], [o.name for o in model.outputs])
-    content = tree.to_bytes()
+    content = with_loops(tree.to_bytes())
     return rewrite_graph(content, rows_for(FLOAT_FILE), samples=first_sample(content, samples))
 
 

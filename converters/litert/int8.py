@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass, replace
 
 from tfcompress.cache import remembered
@@ -22,7 +23,7 @@ from tfcompress.converters.litert.patterns import tensors_of_layers
 from tfcompress.converters.litert.pixels import with_pixel_ranges
 from tfcompress.converters.litert.quality import held_apart, improve_weights, output_error, plan_for
 from tfcompress.converters.litert.quality_search import Choice, closest
-from tfcompress.converters.litert.recurrent import state_tensors
+from tfcompress.converters.litert.recurrent import fused_layers, loop_tensors, state_tensors
 from tfcompress.data import Samples
 from tfcompress.data.fixed_sizes import with_fixed_sizes
 from tfcompress.errors import DataError
@@ -35,6 +36,8 @@ __all__ = ["EngineName", "Int8Model", "quantize_int8"]
 
 ANY_TARGET = Abilities()
 DIAGNOSED_SAMPLES = 100
+# Of mean squared errors: a loop is larger and slower than LiteRT's fused LSTM, so it has to be this much closer.
+_CLOSER = 1.5
 INDICES_WARNING = (
     "inputs and outputs stay float32: an input carries indices among its values, which 8 bits would round; give the "
     "indices an integer input of their own"
@@ -69,10 +72,10 @@ def quantize_int8(
         RecipeError: `keep_float` or `keep_int16` names no layer.
     """
     edges = recipe.post_training.io
-    asked = _Asked(integer_io and edges != "float32", float_content, abilities, ranges)
+    loops = abilities.loops and recipe.post_training.scheme != "int16x8"
+    asked = _Asked(integer_io and edges != "float32", float_content, replace(abilities, loops=loops), ranges)
     fixed = with_fixed_sizes(model, samples)
-    searches = ranges is None and not model.quantization_aware and plan_for(recipe.post_training).search
-    if samples is not None and searches:
+    if samples is not None and plan_for(recipe.post_training).search and not model.quantization_aware:
         result = _searched(fixed, samples, recipe, asked)
     else:
         result = _quantized(fixed, samples, recipe, asked)
@@ -98,7 +101,7 @@ def _searched(model: FloatModel, samples: Samples, recipe: Recipe, asked: _Asked
         return best
     plain = replace(recipe, post_training=replace(recipe.post_training, quality="balanced"))
     balanced = _quantized(model, fit, plain, asked)
-    content, _ = _float_content(model, samples, recipe.post_training, asked.float_content, asked.integer_io)
+    content, _ = _float_content(model, samples, recipe.post_training, asked)
     errors = [output_error(content, candidate.content, chosen_by) for candidate in (best, balanced)]
     if errors[0] <= errors[1]:
         return best
@@ -110,16 +113,16 @@ def _searched(model: FloatModel, samples: Samples, recipe: Recipe, asked: _Asked
 
 def _quantized(model: FloatModel, samples: Samples | None, recipe: Recipe, asked: _Asked) -> Int8Model:
     """As `quantize_int8`, with int8 in the place of other integers at the edges."""
-    integer_io, float_content, ranges = asked.integer_io, asked.float_content, asked.ranges
+    integer_io, ranges = asked.integer_io, asked.ranges
     if model.quantization_aware:
-        content = converter_engine.quantize_trained(model, integer_io=integer_io)
+        content = converter_engine.quantize_trained(model, integer_io=integer_io, loops=asked.abilities.loops)
         return Int8Model(content, "tflite_converter", "the model carries trained ranges", None, None)
     if samples is None:
         raise DataError(f"{model.name}: scheme={recipe.post_training.scheme} needs samples; give --calibration=DATA")
     options = recipe.post_training
     # 16-bit activations and one weight scale for Dense are of two different engines.
     abilities = replace(asked.abilities, int16=asked.abilities.int16 and asked.abilities.dense_per_channel)
-    float_content, left_out = _float_content(model, samples, options, float_content, integer_io)
+    float_content, left_out = _float_content(model, samples, options, asked)
     file = read_tflite(float_content)
     path = index_path(file.main)
     limits = Limits(
@@ -141,7 +144,9 @@ def _quantized(model: FloatModel, samples: Samples | None, recipe: Recipe, asked
     calibration = clip_to_readers(file.main, seen, spans)
     result = replace(quantize_calibrated(improved, calibration, options, limits), spans=spans)
     if abilities.int16 and result.engine == "litert" and not limits.int16:
-        result, limits = _with_wide_states(result, state_tensors(model, file), options, limits)
+        states = tuple(name for name in state_tensors(model, file) if name not in loop_tensors(float_content))
+        result, limits = _with_wide_states(result, states, options, limits)
+    result, limits = _with_closer_recurrence(result, samples, options, limits)
     if plan_for(options).search:
         judged_on = asked.chosen_by or samples
         result = closest(
@@ -155,14 +160,16 @@ def _quantized(model: FloatModel, samples: Samples | None, recipe: Recipe, asked
 
 
 def _float_content(
-    model: FloatModel, samples: Samples, options: PostTraining, given: bytes | None, integer_io: bool
+    model: FloatModel, samples: Samples, options: PostTraining, asked: _Asked
 ) -> tuple[bytes, tuple[str, ...]]:
     """The float .tflite to start from, and a note for each rewrite that was left out."""
     left_out: tuple[str, ...] = ()
+    given = asked.float_content
     if given is None:
-        float_made = float_file(model, allow_select_ops=options.allow_select_ops, samples=samples)
+        select, loops = options.allow_select_ops, asked.abilities.loops
+        float_made = float_file(model, allow_select_ops=select, samples=samples, loops=loops)
         given, left_out = float_made.content, tuple(item.note() for item in float_made.dropped)
-    if integer_io and any(operator.name == "CAST" for operator in read_tflite(given).main.operators):
+    if asked.integer_io and any(operator.name == "CAST" for operator in read_tflite(given).main.operators):
         given = indices_as_integers(given)
     return given, left_out
 
@@ -199,6 +206,25 @@ def _with_wide_states(
     return replace(wider, notes=("16-bit states in the recurrent layers: 8 bits would drift from step to step",)), wide
 
 
+def _with_closer_recurrence(
+    result: Int8Model, samples: Samples, options: PostTraining, limits: Limits
+) -> tuple[Int8Model, Limits]:
+    """Loops for LiteRT's fused LSTMs, where they are closer to float: a loop's output state has 16 bits too."""
+    if not fused_layers(result.content) or result.float_content is None or result.calibration is None:
+        return result, limits
+    loops = replace(limits, recurrent="loop")
+    forced = replace(options, engine=result.engine)
+    other = quantize_calibrated(result.float_content, result.calibration, forced, loops)
+    errors = [output_error(result.float_content, item.content, samples) for item in (result, other)]
+    if errors[1] * _CLOSER < errors[0]:
+        note = (
+            f"recurrent layers as loops: LiteRT's fused LSTM has {math.sqrt(errors[0] / errors[1]):.1f} times the error"
+        )
+        return replace(result, content=other.content, notes=(*result.notes, note)), loops
+    note = "recurrent layers as LiteRT's fused integer LSTM; the file clears its state at the start of each call"
+    return replace(result, notes=(*result.notes, note)), limits
+
+
 def _warnings(content: bytes, ranges: Calibration, samples: Samples, *, look_at_channels: bool) -> tuple[str, ...]:
     return remembered(
         tuple[str, ...],
@@ -209,8 +235,9 @@ def _warnings(content: bytes, ranges: Calibration, samples: Samples, *, look_at_
 
 
 def _seen_in(content: bytes, ranges: Calibration, samples: Samples, look_at_channels: bool) -> tuple[str, ...]:
-    graph = read_tflite(content).main
-    warnings = diagnose(ranges, graph)
+    graph, helpers = read_tflite(content).main, loop_tensors(content)
+    of_the_model = {name: ends for name, ends in ranges.ranges.items() if name not in helpers}
+    warnings = diagnose(replace(ranges, ranges=of_the_model), graph)
     if not look_at_channels:
         return warnings
     seen, _ = observe(content, samples.spread(DIAGNOSED_SAMPLES), ChannelRanges)

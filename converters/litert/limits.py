@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from tfcompress.converters.litert.float_head import FloatHead
 from tfcompress.converters.litert.float_tail import FloatTail
+from tfcompress.converters.litert.recurrent.forms import Form
 
 __all__ = ["Abilities", "Limits"]
 
@@ -22,6 +23,7 @@ class Limits:
         keep_int16: names of output tensors whose operators compute with 16-bit activations.
         int16: 16-bit activations everywhere.
         dense_per_channel: one weight scale an output of FULLY_CONNECTED; runtimes older than 2024 know one in all only.
+        recurrent: what LSTMs become where the float file has loops.
     """
 
     integer_io: bool = True
@@ -31,6 +33,7 @@ class Limits:
     keep_int16: tuple[str, ...] = ()
     int16: bool = False
     dense_per_channel: bool = True
+    recurrent: Form = "fused"
 
 
 @dataclass(frozen=True)
@@ -42,9 +45,11 @@ class Abilities:
         int16: 16-bit activations may be used where the recipe asks for them or `quality=best` finds them better.
         float_inputs: an input whose features differ in scale may be float32, see `float_head`.
         float_outputs: an output that joins parts of very different range may be float32, see `mixed_outputs`.
+        loops: recurrent layers may become LiteRT's fused LSTM, or loops; else they are unrolled.
     """
 
     dense_per_channel: bool = True
     int16: bool = True
     float_inputs: bool = False
     float_outputs: bool = False
+    loops: bool = False

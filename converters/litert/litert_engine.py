@@ -12,6 +12,7 @@ from litert_quantizer.qtyping import TFLOperationName
 
 from tfcompress.calibration import Calibration
 from tfcompress.converters.litert.limits import Limits
+from tfcompress.converters.litert.recurrent import held_back, restored
 from tfcompress.converters.rewriting import INT8_FILE, rewrite_graph, rows_for
 from tfcompress.errors import ConversionError, one_line
 from tfcompress.native_output import silenced
@@ -45,7 +46,8 @@ def quantize(content: bytes, calibration: Calibration, limits: Limits) -> bytes:
     if not limits.integer_io:
         for end in (TFLOperationName.INPUT, TFLOperationName.OUTPUT):
             plan += _only(end, _no_quantization(end))
-    quantized = run(content, plan, calibration)
+    plain, held = held_back(content, limits.keep_float)
+    quantized = restored(run(plain, plan, calibration), held, calibration.ranges, limits.recurrent)
     return rewrite_graph(quantized, rows_for(INT8_FILE), except_for=limits.keep_float).content
 
 
@@ -58,13 +60,23 @@ def run(content: bytes, plan: list[dict[str, Any]], calibration: Calibration | N
     ranges = None if calibration is None else _ranges(calibration)
     try:
         with silenced():
-            engine = quantizer.Quantizer(bytearray(content), plan)
+            engine = _Quantizer(bytearray(content), plan)
             result = engine.quantize(ranges, enable_progress_report=False, enable_progress_bar=False)
     except (ValueError, RuntimeError, KeyError, IndexError, NotImplementedError, TypeError) as error:
         raise ConversionError(f"litert-quantizer failed: {type(error).__name__}: {one_line(error)}") from error
     if result.quantized_model is None:
         raise ConversionError("litert-quantizer gave no model")
     return bytes(result.quantized_model)
+
+
+class _Quantizer(quantizer.Quantizer):
+    """litert-quantizer, which does not run the file to look for missing ranges.
+
+    It could not, where the file has an operator of ours (`recurrent.held_back`), and `Calibration` has all ranges.
+    """
+
+    def _ensure_model_qsv_sufficient(self, calibration_result: Any) -> None:
+        """Nothing."""
 
 
 def _ranges(calibration: Calibration) -> dict[str, Any]:

@@ -74,7 +74,7 @@ def _calibrated(model: FloatModel, calibration: Samples | None, recipe: Recipe) 
         calibration,
         recipe,
         integer_io=options.scheme != "int8_float_io",
-        abilities=Abilities(float_inputs=True, float_outputs=True),
+        abilities=Abilities(float_inputs=True, float_outputs=True, loops=True),
         ranges=ranges,
     )
     facts: dict[str, object] = {"engine": {"name": result.engine, "reason": result.reason}}

@@ -295,14 +295,14 @@ FLOAT: dict[str, tuple[Shape, Callable[[Any], Any], str]] = {
     "Conv3DTranspose": (VOLUME, chain(L.Conv3DTranspose(3, 2)), "CONV_3D_TRANSPOSE has no int8 kernel"),
     "MaxPooling3D": (VOLUME, chain(L.MaxPooling3D()), "no MAX_POOL_3D"),
     "AveragePooling3D": (VOLUME, chain(L.AveragePooling3D()), "no AVERAGE_POOL_3D"),
-    "activation softplus": (FLAT, chain(L.Activation("softplus")), "activation softplus has no int8 kernel"),
+    "activation softsign": (FLAT, chain(L.Activation("softsign")), "activation softsign has no int8 kernel"),
     "ReLU with a threshold": (FLAT, chain(L.ReLU(threshold=0.5)), "a ReLU with a threshold"),
     "attention with a mask": (
         (4, 6),
         lambda x: L.MultiHeadAttention(2, 3)(x, x, use_causal_mask=True),
         "attention with a mask",
     ),
-    "a stateful LSTM": ((None, 3), chain(L.LSTM(3)), "recurrent layers are quantized up to 128 steps"),
+    "a stateful LSTM": ((None, 3), chain(L.LSTM(3)), "recurrent layers are quantized with sigmoid"),
     "ConvLSTM2D": ((2, 6, 6, 2), chain(L.ConvLSTM2D(2, 3)), "ConvLSTM2D is not known to have int8 kernels"),
     "recorded code with a constant tensor": (
         FLAT,

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tfcompress.compression.lowering.recurrence import Recurrence, as_keras_layer, without_peaks
 from tfcompress.compression.simulation.quantize import PREFIX, FakeQuantize, KernelConfig
 from tfcompress.compression.sparsity.pruning import PruneWrapper
 from tfcompress.graphs.keras.protocols import KerasModel, Layer
@@ -28,9 +29,13 @@ def strip(model: KerasModel) -> Any:
     copies = Copies()
     weights: list[tuple[Any, list[np.ndarray]]] = []
 
-    def unwrapped(layer: Any) -> Layer:
-        inner = layer.layer
-        weights.append((plain_layer := type(inner).from_config(inner.get_config()), _weights_inside(layer)))
+    def unwrapped(layer: Any) -> Any:
+        inner, values = layer.layer, _weights_inside(layer)
+        if isinstance(inner, Recurrence):
+            plain_layer, values = as_keras_layer(inner), without_peaks(values)
+        else:
+            plain_layer = type(inner).from_config(inner.get_config())
+        weights.append((plain_layer, values))
         return plain_layer
 
     def emit(call: Call) -> Any:

@@ -17,7 +17,7 @@ from tfcompress.compression.simulation.quantize import (
     wrap_kernels,
 )
 from tfcompress.compression.simulation.quantizers import Axis, KernelQuantizer
-from tfcompress.compression.simulation.ranges import CALIBRATION_SAMPLES, Ranges, measure_ranges
+from tfcompress.compression.simulation.ranges import CALIBRATION_SAMPLES, Ranges, measure_peaks, measure_ranges
 from tfcompress.compression.sparsity.pruning import layers_to_compress, wrap_pruning
 from tfcompress.compression.training.objective import Objective
 from tfcompress.compression.training.optimizers import make_optimizer
@@ -118,6 +118,7 @@ def wrap_for_quantization(
         few = calibration.take(CALIBRATION_SAMPLES)
         measured = measure_ranges(model, plan.to_measure(), few, estimator=section.estimator)
         ranges = ranges_as_xnnpack_rounds(plan, plan.joined(measured))
+        measure_peaks(model, few)
     keeping = _keeping(model, recipe, int8=True)
     wrapped = insert_quantizers(
         model, plan, ranges, keeping, train_ranges=section.train_ranges, make_model=WrappedModel

@@ -11,7 +11,7 @@ from typing import Any
 from tfcompress.graphs.keras.protocols import Tensor
 from tfcompress.graphs.keras.replay import Call
 from tfcompress.graphs.keras.rewriting import Rewrite
-from tfcompress.runtime import tf_keras
+from tfcompress.runtime import tf, tf_keras
 
 __all__ = ["activation_layers", "activation_name", "elu_layer", "fused_activation", "relu_layer"]
 
@@ -118,9 +118,26 @@ def relu_layer(call: Call, state: Rewrite) -> Tensor | None:
     return state.layer(call, "", lambda name: _L.Rescaling(share, name=name))(clipped)
 
 
+def _softplus(call: Call, state: Rewrite, part: str, x: Tensor) -> Any:
+    """``relu(x) - log(sigmoid(|x|))``: nothing in it grows as exp(x) does, which would take the whole int8 range."""
+    above = state.layer(call, "above", lambda name: _L.ReLU(name=name))(x)
+    flipped = state.layer(call, "flipped", lambda name: _L.Rescaling(-1.0, name=name))(x)
+    below = state.layer(call, "below", lambda name: _L.ReLU(name=name))(flipped)
+    share = state.activation(call, "share", "sigmoid", state.merge(call, "size", _L.Add, [above, below]))
+    return state.merge(call, part, _L.Subtract, [above, tf.math.log(share)])
+
+
+def _mish(call: Call, state: Rewrite, part: str, x: Tensor) -> Any:
+    """``x * tanh(softplus(x))`` (Misra 2019)."""
+    gate = state.activation(call, "gate", "tanh", _softplus(call, state, "softplus_of", x))
+    return state.merge(call, part, _L.Multiply, [x, gate])
+
+
 _WRITERS: dict[str, _Writer] = {
     "elu": _elu,
     "selu": _selu,
+    "mish": _mish,
+    "softplus": _softplus,
     "swish": _swish,
     "hard_sigmoid": _hard_sigmoid_keras2,
     "keras3_hard_sigmoid": _hard_sigmoid,

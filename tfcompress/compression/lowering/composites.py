@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tfcompress.compression.lowering.attention import grouped_attention
 from tfcompress.compression.lowering.reciprocal_root import ReciprocalRoot
 from tfcompress.graphs.keras.protocols import Tensor
 from tfcompress.graphs.keras.replay import Call, is_model
@@ -136,7 +137,7 @@ def _bidirectional(call: Call, state: Rewrite) -> Tensor | None:
     layer, x = call.layer, call.inputs[0]
     if len(call.inputs) != 1 or x.shape[1] is None or layer.merge_mode not in _MERGES:
         return None
-    if not isinstance(layer.forward_layer, _L.LSTM | _L.GRU):
+    if not isinstance(layer.forward_layer, _L.LSTM | _L.GRU | _L.SimpleRNN):
         return None
     halves = []
     for part, half in (("forward", layer.forward_layer), ("backward", layer.backward_layer)):
@@ -182,7 +183,20 @@ def _scaled_residual(call: Call, state: Rewrite) -> Tensor:
     return state.merge(call, "", _L.Add, [x, scaled])
 
 
-def _category_encoding(call: Call, state: Rewrite) -> Tensor | None:
+def _rms_norm(call: Call, state: Rewrite) -> Any:
+    """``x * rsqrt(mean(x^2) + epsilon) * scale`` (Zhang & Sennrich 2019, equation 4), one operator after the other."""
+    layer, x = call.layer.layer, call.inputs[0]
+    rank = len(x.shape)
+    if [axis % rank for axis in np.atleast_1d(layer.axis)] != [rank - 1] or list(x.shape[1:]).count(None) > 1:
+        return None
+    square = state.merge(call, "square", _L.Multiply, [x, x])
+    power = tf.reduce_mean(square, axis=-1, keepdims=True)
+    inverse = state.layer(call, "inverse", lambda name: ReciprocalRoot(name=name))(power + layer.epsilon)
+    normal = state.merge(call, "normal", _L.Multiply, [x, inverse])
+    return state.affine(call, normal, np.asarray(layer.scale), 0.0)
+
+
+def _category_encoding(call: Call, state: Rewrite) -> Any:
     """One-hot codes are rows of a unit matrix: ONE_HOT has no int8 form in the converter, GATHER has."""
     layer = call.layer.layer
     if layer.output_mode != "one_hot":
@@ -202,6 +216,8 @@ _KERAS3: dict[object, Rewriter] = {
     keras.layers.CategoryEncoding: _category_encoding,
     CustomScaleLayer: _scaled_residual,
     Keras3LayerScale: _layer_scale,
+    keras.layers.GroupQueryAttention: grouped_attention,
+    keras.layers.RMSNormalization: _rms_norm,
 }
 
 COMPOSITES: dict[object, Rewriter] = {

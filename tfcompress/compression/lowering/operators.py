@@ -132,7 +132,15 @@ def _reciprocal_root(call: Call, state: Rewrite) -> Tensor:
     return state.layer(call, "", lambda name: ReciprocalRoot(name=name))(call.inputs[0])
 
 
+def _root(call: Call, state: Rewrite) -> Any:
+    """``x * rsqrt(x)``: the converter has no int8 SQRT; at zero, the kernel's largest value times zero is zero."""
+    x = call.inputs[0]
+    inverse = state.layer(call, "inverse", lambda name: ReciprocalRoot(name=name))(x)
+    return state.merge(call, "", _L.Multiply, [x, inverse])
+
+
 _BY_SYMBOL: dict[str, Callable[[Call, Rewrite], Any]] = {
+    "math.sqrt": _root,
     "math.multiply": _arithmetic_with_number,
     "math.subtract": _arithmetic_with_number,
     "math.truediv": _arithmetic_with_number,

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from tfcompress.compression.lowering.activations import activation_name
+from tfcompress.compression.lowering.recurrence import PEAKS, Recurrence, can_recur
 from tfcompress.graphs.keras.protocols import Tensor
 from tfcompress.graphs.keras.replay import Call
 from tfcompress.graphs.keras.rewriting import Rewrite, Rewriter
@@ -21,7 +22,9 @@ __all__ = ["MAX_STEPS", "RECURRENT"]
 
 _L = tf_keras.layers
 
-# Each step is a dozen operators; a longer layer stays whole, in float.
+# Each step is a dozen layers.  A layer of more than a few is one layer, see `recurrence`; one that has no such form is
+# written out up to a limit, and beyond it stays whole, in float.
+_FEW_STEPS = 8
 MAX_STEPS = 128
 
 
@@ -151,4 +154,18 @@ def _simple_rnn(call: Call, state: Rewrite) -> Tensor | None:
     return _result(call, state, hidden)
 
 
-RECURRENT: dict[object, Rewriter] = {_L.LSTM: _lstm, _L.GRU: _gru, _L.SimpleRNN: _simple_rnn}
+def _written(write: Rewriter) -> Rewriter:
+    """Short layers step by step, long ones as one layer."""
+
+    def rewriter(call: Call, state: Rewrite) -> Any:
+        layer, shape = call.layer, call.inputs[0].shape
+        if len(call.inputs) != 1 or shape[1] is None or shape[1] <= _FEW_STEPS or not can_recur(layer):
+            return write(call, state)
+        weights = [*layer.get_weights(), *[np.zeros((), np.float32)] * len(PEAKS)]
+        return state.layer(call, "", lambda name: Recurrence.of(layer, name), weights)(call.inputs[0])
+
+    return rewriter
+
+
+_BY_CLASS = {_L.LSTM: _lstm, _L.GRU: _gru, _L.SimpleRNN: _simple_rnn}
+RECURRENT: dict[Any, Rewriter] = {kind: _written(write) for kind, write in _BY_CLASS.items()}

@@ -16,6 +16,7 @@ import numpy as np
 from tfcompress.compression.lowering.activations import activation_name
 from tfcompress.compression.lowering.operators import symbol_of
 from tfcompress.compression.lowering.reciprocal_root import ReciprocalRoot
+from tfcompress.compression.lowering.recurrence import Recurrence
 from tfcompress.compression.simulation.quantizers import Axis
 from tfcompress.graphs.keras.protocols import Layer
 from tfcompress.graphs.keras.taken_apart.leaf_layers import RepeatedForBatch, Weight
@@ -127,7 +128,7 @@ _BY_SYMBOL: dict[str, Rule] = {
     **dict.fromkeys(("__operators__.add", "math.add", "math.subtract", "math.multiply"), _ARITHMETIC),
     **dict.fromkeys(
         ("clip_by_value", "math.maximum", "math.minimum", "math.reduce_mean", "math.reduce_sum",
-         "math.abs", "math.exp",
+         "math.abs", "math.exp", "math.log",
          "linalg.matmul", "nn.relu", "nn.relu6", "nn.gelu"), _OWN
     ),
     **dict.fromkeys(("concat", "stack"), _OWN),
@@ -145,9 +146,8 @@ _BY_SYMBOL: dict[str, Rule] = {
 
 _JOINING = ("concat", "stack", "math.maximum", "math.minimum")
 
-_RECURRENT_REASON = (
-    "recurrent layers are quantized up to 128 steps, with (hard) sigmoid, tanh or relu and without state"
-)
+_RECURRENT_REASON = "recurrent layers are quantized with sigmoid, tanh or relu, a fixed number of steps and no state"
+
 
 _BY_CLASS: dict[object, Rule | Callable[[Any], Rule]] = {
     _L.Dense: _dense,
@@ -170,6 +170,7 @@ _BY_CLASS: dict[object, Rule | Callable[[Any], Rule]] = {
     _L.BatchNormalization: _ARITHMETIC,
     _L.UnitNormalization: _unit_norm,
     ReciprocalRoot: _OWN,
+    Recurrence: Rule(Placement.OWN, {"kernel": "last", "recurrent_kernel": "last"}),
     _L.Add: _ARITHMETIC,
     _L.Subtract: _ARITHMETIC,
     _L.Multiply: _ARITHMETIC,

@@ -16,12 +16,13 @@ from tfcompress import console
 from tfcompress.calibration.estimators import ANYTHING, RangeEstimator, estimator_factory
 from tfcompress.calibration.result import Range
 from tfcompress.compression.lowering.activations import activation_name
+from tfcompress.compression.lowering.recurrence import Recurrence
 from tfcompress.data import Samples
 from tfcompress.graphs.keras.protocols import KerasModel
-from tfcompress.graphs.keras.replay import consumers_of
+from tfcompress.graphs.keras.replay import calls_of, consumers_of
 from tfcompress.runtime import tf, tf_keras
 
-__all__ = ["CALIBRATION_SAMPLES", "Estimator", "LogitEstimator", "Ranges", "measure_ranges"]
+__all__ = ["CALIBRATION_SAMPLES", "Estimator", "LogitEstimator", "Ranges", "measure_peaks", "measure_ranges"]
 
 # {id of a tensor: (lowest, highest value)}
 Ranges = Mapping[int, tuple[float, float]]
@@ -59,6 +60,23 @@ def measure_ranges(model: KerasModel, tensors: Sequence[object], samples: Sample
             advance(len(batch))
     ranges = [item.range() for item in estimators]
     return {id(tensor): (item.low, item.high) for tensor, item in zip(tensors, ranges, strict=True)}
+
+
+def measure_peaks(model: KerasModel, samples: Samples) -> None:
+    """Let the recurrent layers of a lowered model see what comes to them, for the scales inside of their integer forms.
+
+    Args:
+        model: functional tf_keras model in float.
+        samples: all of them are used, a batch at a time.
+    """
+    recurrent_calls = [call for call in calls_of(model) if isinstance(call.layer, Recurrence)]
+    if not recurrent_calls:
+        return
+    probe = tf_keras.Model(model.inputs, [call.inputs[0] for call in recurrent_calls])
+    for batch in samples.batches(_BATCH):
+        values = tf.nest.flatten(probe([batch.inputs[info.name] for info in samples.inputs], training=False))
+        for call, value in zip(recurrent_calls, values, strict=True):
+            call.layer.measure(value)
 
 
 class LogitEstimator:

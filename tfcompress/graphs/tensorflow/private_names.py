@@ -38,6 +38,7 @@ __all__ = [
     "flat_layers",
     "forget_calls",
     "functional_of",
+    "grouped_attention_parts",
     "input_shapes_built_with",
     "is_built",
     "is_compiled",
@@ -332,6 +333,11 @@ OPTIMIZER_SLOTS = (
 )
 
 
+def mask_of(tensor: Any) -> Any:
+    """The mask that a symbolic tensor of tf_keras carries; None without."""
+    return getattr(tensor, "_keras_mask", None)
+
+
 def attention_parts(layer: Any) -> dict[str, Any]:
     """The Dense layers of a MultiHeadAttention (`query`, `key`, `value`, `output`), and its `heads`, `key_dim` and
     `value_dim`.
@@ -344,6 +350,20 @@ def attention_parts(layer: Any) -> dict[str, Any]:
         "heads": layer._num_heads,
         "key_dim": layer._key_dim,
         "value_dim": layer._value_dim,
+    }
+
+
+def grouped_attention_parts(layer: Any) -> dict[str, Any]:
+    """As `attention_parts`, of Keras 3's GroupedQueryAttention; `shared_heads` are those of key and value."""
+    return {
+        "query": layer._query_dense,
+        "key": layer._key_dense,
+        "value": layer._value_dense,
+        "output": layer._output_dense,
+        "heads": layer.num_query_heads,
+        "shared_heads": layer.num_key_value_heads,
+        "key_dim": layer.head_dim,
+        "value_dim": layer.head_dim,
     }
 
 

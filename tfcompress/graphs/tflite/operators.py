@@ -11,9 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from tfcompress.graphs.tflite.reader import Operator, Subgraph, Tensor
+from tfcompress.graphs.tflite.reader import Operator, Subgraph, Tensor, TfliteFile
 
-__all__ = ["CONVERSIONS", "TRAITS", "Traits", "kernel_of", "macs", "named", "traits"]
+__all__ = ["CONVERSIONS", "TRAITS", "Traits", "file_macs", "kernel_of", "macs", "named", "traits"]
 
 Shape = tuple[int, ...]
 # (shape of the first data input, of the kernel, of the result) -> multiplications of one run
@@ -139,6 +139,10 @@ def kernel_of(operator: Operator, graph: Subgraph) -> Tensor | None:
 
 def macs(operator: Operator, graph: Subgraph) -> int:
     """Multiplications with accumulation in one run of an operator, as the file is, biases not counted."""
+    if operator.name == "UNIDIRECTIONAL_SEQUENCE_LSTM":
+        # Four gates of every result, each a sum over an input and a state; kernels [units, features].
+        units, features = graph.tensors[operator.inputs[1]].shape
+        return 4 * graph.tensors[operator.outputs[0]].elements * (features + units)
     row = traits(operator.name)
     least = 3 if operator.name == "TRANSPOSE_CONV" else 2
     if row.count is None or row.kernel is None or len(operator.inputs) < least or not operator.outputs:
@@ -148,3 +152,24 @@ def macs(operator: Operator, graph: Subgraph) -> int:
     places = (source, operator.inputs[row.kernel], operator.outputs[0])
     shapes = [graph.tensors[index].shape for index in places]
     return row.count(*shapes) if all(shapes) else 0
+
+
+def file_macs(file: TfliteFile) -> int:
+    """Multiplications of one run of a file, those of a loop as often as it goes round where that is known."""
+    rounds = dict.fromkeys(range(len(file.subgraphs)), 1)
+    for graph in file.subgraphs:
+        for operator in graph.operators:
+            if operator.name == "WHILE":
+                rounds[operator.options.BodySubgraphIndex()] = _rounds(
+                    file.subgraphs[operator.options.CondSubgraphIndex()]
+                )
+    return sum(rounds[graph.index] * macs(operator, graph) for graph in file.subgraphs for operator in graph.operators)
+
+
+def _rounds(condition: Subgraph) -> int:
+    """How often a loop goes round that counts from 0 to a constant; 1 for others."""
+    if len(condition.operators) != 1 or condition.operators[0].name != "LESS":
+        return 1
+    limit = condition.tensors[condition.operators[0].inputs[1]]
+    value = limit.array()
+    return 1 if value is None else int(value.reshape(-1)[0])

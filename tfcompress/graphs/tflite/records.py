@@ -83,6 +83,12 @@ class Codes:
                 return code
         return self._add(number, version)
 
+    def custom(self, name: str) -> Any:
+        """A new operator code of a custom operator."""
+        code = self._add(schema.BuiltinOperator.CUSTOM, 1)
+        code.customCode = name.encode()
+        return code
+
     def _add(self, number: int, version: int) -> Any:
         code: Any = schema.OperatorCodeT()
         code.builtinCode, code.version = number, version

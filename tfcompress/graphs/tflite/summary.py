@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from tfcompress.graphs.tflite.operators import macs
+from tfcompress.graphs.tflite.operators import file_macs, macs
 from tfcompress.graphs.tflite.reader import Operator, Subgraph, Tensor, TfliteFile, read_tflite
 
 __all__ = ["inspect_tflite"]
@@ -36,7 +36,7 @@ def inspect_tflite(path: Path) -> dict[str, object]:
             "format": "tflite",
             "sha256": sha256_of_file(path),
             "bytes": file.bytes,
-            "macs": sum(macs(op, graph) for graph in file.subgraphs for op in graph.operators),
+            "macs": file_macs(file),
             "constant_bytes": sum(t.bytes for graph in file.subgraphs for t in graph.tensors if t.data is not None),
             "operators": dict(Counter(op.name for graph in file.subgraphs for op in graph.operators)),
         },

@@ -43,7 +43,7 @@ def _representative(state: State, samples: Samples) -> Samples:
     from tfcompress.converters.litert import to_float_tflite, with_fixed_sizes  # heavy, and seldom needed here
 
     console.note("choosing representative samples")
-    content = to_float_tflite(with_fixed_sizes(state.model.model.value, samples))
+    content = to_float_tflite(with_fixed_sizes(state.model.model.value, samples), loops=True)
     return select_representative(content, samples, state.options.calibration_samples)
 
 

@@ -98,6 +98,8 @@ def _from_config(class_name: str, config: Mapping[str, Any], direction: _Directi
     if source_class is None or target_class is None or class_name in _UNLIKE:
         raise _NoCounterpartError(class_name)
     accepted = accepted_settings(target_class)
+    if issubclass(target_class, tf_keras.layers.RNN):
+        accepted |= {"zero_output_for_mask"}  # taken out of **kwargs (rnn/base_rnn.py)
     defaults = _default_settings(source_class)
     settings = {}
     for key, value in config.items():

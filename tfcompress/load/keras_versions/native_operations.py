@@ -10,6 +10,7 @@ from typing import Any
 
 from tfcompress.graphs.keras.call_graph import Call, dtype_name, is_symbolic
 from tfcompress.graphs.tensorflow.private_names import KERAS3_OPERATION_MODULES
+from tfcompress.load.keras_versions.tensor_operations import tensor_operation
 from tfcompress.runtime import keras, tf_keras
 
 __all__ = ["native_operation"]
@@ -23,19 +24,25 @@ _POOLED_AXES = {4: (1, 2), 5: (1, 2, 3)}
 
 
 def native_operation(call: Call, args: Sequence[Any]) -> Any:
-    """The tf_keras tensor of a Keras 3 operation, computed by a layer that tf_keras has.
+    """The tf_keras tensors of a Keras 3 operation, computed by a layer or tensor operator that tf_keras has.
 
     Args:
         call: of an operation, not of a layer.
         args: its positional arguments with tf_keras tensors in the place of Keras 3's.
 
     Returns:
-        The symbolic tensor; None when there is no such layer.
+        The symbolic tensors; None when there is no such layer or operator.
     """
     operation = call.layer
     kind = type(operation).__name__
     if call.kwargs or not type(operation).__module__.startswith(KERAS3_OPERATION_MODULES):
         return None
+    tensor = _layer_of(kind, operation, args)
+    return tensor_operation(operation, args) if tensor is None else tensor
+
+
+def _layer_of(kind: str, operation: Any, args: Sequence[Any]) -> Any:
+    """The tensor out of a layer that has a name in tf_keras; None without such a layer."""
     if kind in _MERGES and len(args) == 2:
         return _merged(kind, operation.name, args)
     if kind == "Concatenate" and all(is_symbolic(x) for x in args[0]):
@@ -45,6 +52,8 @@ def native_operation(call: Call, args: Sequence[Any]) -> Any:
         return tf_keras.layers.Activation(_ACTIVATIONS[kind], name=operation.name, dtype=_dtype(args[0]))(args[0])
     if kind == "Softmax":
         return tf_keras.layers.Softmax(axis=operation.axis, name=operation.name, dtype=_dtype(args[0]))(args[0])
+    if kind == "Normalize" and operation.order in (2, "euclidean") and isinstance(operation.axis, int):
+        return tf_keras.layers.UnitNormalization(operation.axis, name=operation.name, dtype=_dtype(args[0]))(args[0])
     if kind in _POOLS:
         return _pooled(_POOLS[kind], operation, args[0])
     return None

@@ -1,21 +1,27 @@
 """Recurrent layers without loops: every time step becomes operators of its own.
 
-TFLite has no integer loop, and what Keras makes of a loop needs TensorList operators, which only TensorFlow's Flex
-delegate has.  Unrolled, a layer is matrix products, sigmoids and products, which both engines quantize; its weights are
-stored once.
+What Keras makes of a loop needs TensorList operators, which only TensorFlow's Flex delegate has.  Unrolled, a layer is
+matrix products, sigmoids and products, which both engines quantize and NPUs take; its weights are stored once.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
+import numpy as np
+
+from tfcompress.compression.lowering.recurrence import Recurrence
 from tfcompress.converters.litert.patterns import layers_by_tensor
 from tfcompress.errors import ConversionError
-from tfcompress.graphs.keras.protocols import Layer
-from tfcompress.graphs.tensorflow.private_names import recurrent_backend, set_fused_loop, uses_fused_loop
+from tfcompress.graphs.tensorflow.private_names import (
+    quantized_variables,
+    recurrent_backend,
+    set_fused_loop,
+    uses_fused_loop,
+)
 from tfcompress.graphs.tflite import TfliteFile
 from tfcompress.layer_names import all_layers
 from tfcompress.model import FloatModel
@@ -60,20 +66,27 @@ def state_tensors(model: FloatModel, file: TfliteFile) -> tuple[str, ...]:
 
 
 @contextlib.contextmanager
-def unrolled(model: FloatModel) -> Iterator[None]:
+def unrolled(model: FloatModel, *, except_for: Collection[Any] = ()) -> Iterator[None]:
     """While inside, tracing the model unrolls its recurrent layers.
+
+    Args:
+        model: whose layers are meant.
+        except_for: layers that may have any number of steps, because they are seldom unrolled.
 
     Raises:
         ConversionError: the number of time steps is open, or too large.
     """
     layers = recurrent_layers(model)
     for layer in layers:
-        _check_steps(model, layer)
+        _check_steps(model, layer, limited=not any(layer is other for other in except_for))
     if not layers:
         yield
         return
     before = [(layer, layer.unroll, uses_fused_loop(layer)) for layer in layers]
+    trained = _trained_kernels(model)
     try:
+        for layer, kernels in trained:
+            layer.__dict__["constants"] = kernels
         for layer in layers:
             _set_loop(layer, unroll=True, fused=False)
         with _unrolled_convolutional_loops():
@@ -81,6 +94,22 @@ def unrolled(model: FloatModel) -> Iterator[None]:
     finally:
         for layer, unroll, fused in before:
             _set_loop(layer, unroll=unroll, fused=bool(fused))
+        for layer, _ in trained:
+            layer.__dict__["constants"] = None
+
+
+def _trained_kernels(model: FloatModel) -> list[tuple[Any, tuple[Any, ...]]]:
+    """Recurrent layers inside of quantizing wrappers, and their two kernels as the quantizers make them."""
+    wrappers = [
+        layer for layer in all_layers(model.keras_model) if isinstance(getattr(layer, "layer", None), Recurrence)
+    ]
+    return [
+        (
+            wrapper.layer,
+            tuple(np.asarray(make(value, False, weights)) for value, make, weights in quantized_variables(wrapper)),
+        )
+        for wrapper in wrappers
+    ]
 
 
 @contextlib.contextmanager
@@ -101,7 +130,7 @@ def _set_loop(layer: Any, *, unroll: bool, fused: bool) -> None:
         set_fused_loop(layer, fused)
 
 
-def _check_steps(model: FloatModel, layer: Layer) -> None:
+def _check_steps(model: FloatModel, layer: Any, *, limited: bool) -> None:
     shape = getattr(layer, "input_shape", None) or getattr(getattr(layer, "input", None), "shape", None)
     steps = shape[1] if shape is not None and len(shape) > 1 else None
     if shape is not None and steps is None and have_open_sizes(model.inputs):
@@ -109,7 +138,7 @@ def _check_steps(model: FloatModel, layer: Layer) -> None:
             f"{model.name}: layer {layer.name!r} has an open number of time steps; phones need it fixed: "
             "give --calibration=DATA of the wanted length, or make the model with Input(shape=(steps, features))"
         )
-    if steps is not None and steps > MOST_STEPS:
+    if limited and steps is not None and steps > MOST_STEPS:
         raise ConversionError(
             f"{model.name}: layer {layer.name!r} has {steps} time steps, at most {MOST_STEPS} can be unrolled; "
             "feed shorter windows"

@@ -1,0 +1,165 @@
+"""The numbers that a loop computes with: float32, or 16-bit integers with weights of 8 bits.
+
+The integer kernels are LiteRT's for 16-bit activations: symmetric int16 values, int8 weights with a scale for each
+output, int64 biases, results of LOGISTIC and TANH at a scale of 2^-15 (LiteRT quantization specification and
+tensorflow/lite/kernels: fully_connected.cc, activations.cc, add.cc, mul.cc).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from tfcompress.graphs.tflite.editor import GraphEditor, ModelEditor, OperatorNode, TensorNode, options
+
+__all__ = ["GATE_BOUND", "Numbers", "constant", "quantized_weights", "tensor"]
+
+# A sigmoid or hyperbolic tangent is flat beyond: LiteRT's integer LSTM has its gates in Q3.12, up to 8, as well.
+GATE_BOUND = 8.0
+_WIDE = 32767
+_UNIT_SCALE = 2.0**-15
+_NONE = schema.ActivationFunctionType.NONE
+
+
+def tensor(graph: GraphEditor, name: str, shape: Sequence[int], dtype: str, scale: float = 0.0) -> TensorNode:
+    """A computed tensor; a scale of 0 leaves it without one."""
+    record: Any = schema.TensorT()
+    record.name, record.shape = name.encode(), [int(size) for size in shape]
+    node = TensorNode(record, graph.codes.empty_buffer)
+    node.dtype = dtype
+    if scale:
+        node.quantize(scale, 0)
+    return node
+
+
+def constant(graph: GraphEditor, name: str, value: np.ndarray, scale: float | np.ndarray = 0.0) -> TensorNode:
+    """A constant of the array's own dtype; several scales are those of the first axis."""
+    node = tensor(graph, name, value.shape, value.dtype.name)
+    node.set_array(value)
+    scales = np.atleast_1d(np.asarray(scale, np.float64))
+    if scales.any():
+        node.quantize(0.0, 0)
+        node.record.quantization.scale = [float(each) for each in scales]
+        node.record.quantization.zeroPoint = [0] * len(scales)
+        node.record.quantization.quantizedDimension = 0
+    return node
+
+
+def quantized_weights(values: np.ndarray, *, per_channel: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Symmetric int8 weights [outputs, inputs], and their scales: one for each output, or one."""
+    largest = np.abs(values).max(axis=1) if per_channel else np.abs(values).max(keepdims=True).reshape(1)
+    scales = np.maximum(largest.astype(np.float64), 1e-5 * max(float(largest.max(initial=0.0)), 1e-6)) / 127
+    return np.clip(np.round(values / scales[:, None]), -127, 127).astype(np.int8), scales
+
+
+class Numbers:
+    """Writes the operators of one subgraph, in float32 or with 16-bit integers.
+
+    Args:
+        model: whose operator codes are used.
+        name: of the subgraph.
+        integer: 16-bit integers; else float32.
+    """
+
+    def __init__(self, model: ModelEditor, name: str, *, integer: bool) -> None:
+        record: Any = schema.SubGraphT()
+        record.name = name.encode()
+        self.integer = integer
+        self.graph = GraphEditor(record, model.codes, [], [], [], [])
+
+    def value(self, name: str, shape: Sequence[int], bound: float) -> TensorNode:
+        """A computed tensor whose magnitude is at most `bound`."""
+        if not self.integer:
+            return tensor(self.graph, name, shape, "float32")
+        return tensor(self.graph, name, shape, "int16", bound / _WIDE)
+
+    def write(
+        self,
+        operator: str,
+        inputs: Sequence[TensorNode | None],
+        result: TensorNode,
+        settings: Any = None,
+        version: int = 1,
+    ) -> TensorNode:
+        """Append an operator with one result."""
+        self.graph.operators.append(self.graph.operator(operator, inputs, [result], settings, version=version))
+        return result
+
+    def dense(self, name: str, x: TensorNode, kernel: np.ndarray, bias: np.ndarray, bound: float) -> TensorNode:
+        """``x @ kernel + bias``; kernel [inputs, outputs]."""
+        rows = np.ascontiguousarray(kernel.T.astype(np.float32))
+        if self.integer:
+            integers, scales = quantized_weights(rows, per_channel=True)
+            steps = scales * x.scales[0]
+            weights = constant(self.graph, f"{name}/weights", integers, scales)
+            shift = constant(self.graph, f"{name}/bias", np.round(bias / steps).astype(np.int64), steps)
+        else:
+            weights = constant(self.graph, f"{name}/weights", rows)
+            shift = constant(self.graph, f"{name}/bias", bias.astype(np.float32))
+        result = self.value(name, (1, rows.shape[0]), bound)
+        return self.write("FULLY_CONNECTED", [x, weights, shift], result, options("FullyConnectedOptions"))
+
+    def add(self, name: str, a: TensorNode, b: TensorNode, bound: float) -> TensorNode:
+        """``a + b``."""
+        settings = options("AddOptions", fusedActivationFunction=_NONE, potScaleInt16=False)
+        return self.write("ADD", [a, b], self.value(name, a.shape, bound), settings)
+
+    def subtract(self, name: str, a: TensorNode, b: TensorNode, bound: float) -> TensorNode:
+        """``a - b``."""
+        settings = options("SubOptions", fusedActivationFunction=_NONE, potScaleInt16=False)
+        return self.write("SUB", [a, b], self.value(name, a.shape, bound), settings)
+
+    def multiply(self, name: str, a: TensorNode, b: TensorNode, bound: float) -> TensorNode:
+        """``a * b``, of the shape of `a`."""
+        return self.write("MUL", [a, b], self.value(name, a.shape, bound), options("MulOptions"))
+
+    def activation(self, name: str, function: str, x: TensorNode, bound: float) -> TensorNode:
+        """`function` of `x`; `bound` is for those that have no bound of their own."""
+        if function == "linear":
+            return x
+        result = self.value(name, x.shape, bound)
+        if function == "relu":
+            return self.write("RELU", [x], result)
+        if self.integer:
+            result.quantize(_UNIT_SCALE, 0)
+        return self.write("LOGISTIC" if function == "sigmoid" else "TANH", [x], result)
+
+    def part(self, name: str, x: TensorNode, begin: int, size: int) -> TensorNode:
+        """Columns of a row [1, ...]."""
+        result = x.copy(name)
+        result.shape, result.buffer = (1, size), self.graph.codes.empty_buffer
+        ends = [
+            constant(self.graph, f"{name}/{k}", np.array(v, np.int32)) for k, v in (("b", [0, begin]), ("n", [1, size]))
+        ]
+        return self.write("SLICE", [x, *ends], result, options("SliceOptions"))
+
+    def where(self, name: str, mask: TensorNode, a: TensorNode, b: TensorNode) -> TensorNode:
+        """`a` where the mask holds, else `b`; both on one scale."""
+        result = a.copy(name)
+        result.buffer = self.graph.codes.empty_buffer
+        return self.write("SELECT_V2", [mask, a, b], result, options("SelectV2Options"))
+
+    def rescaled(self, name: str, x: TensorNode, near: TensorNode) -> TensorNode:
+        """`x` in the type and on the scale of another tensor; `x` itself where it is there already."""
+        if (x.dtype, x.scales, x.zero_points) == (near.dtype, near.scales, near.zero_points):
+            return x
+        result = near.copy(name)
+        result.shape, result.buffer = x.shape, self.graph.codes.empty_buffer
+        return self.write("QUANTIZE", [x], result, options("QuantizeOptions"), version=2)
+
+
+def appended(model: ModelEditor, numbers: Numbers) -> int:
+    """Add the subgraph to the file; its position."""
+    model.graphs.append(numbers.graph)
+    model.record.subgraphs.append(numbers.graph.record)
+    return len(model.graphs) - 1
+
+
+def conversion(graph: GraphEditor, source: TensorNode, target: TensorNode) -> OperatorNode:
+    """A QUANTIZE or DEQUANTIZE, whichever the types want, not yet in the graph."""
+    if target.dtype == "float32":
+        return graph.operator("DEQUANTIZE", [source], [target], options("DequantizeOptions"), version=2)
+    return graph.operator("QUANTIZE", [source], [target], options("QuantizeOptions"), version=2)
