@@ -18,7 +18,7 @@ from tfcompress.errors import RecipeError
 from tfcompress.graphs.keras.replay import flatten
 from tfcompress.load import to_tf_keras
 from tfcompress.model import TensorInfo
-from tfcompress.recipe import LowRank, Quantization, Recipe, Structure, Training
+from tfcompress.recipe import LowRank, Recipe, Structure, Training
 from tfcompress.runtime import keras, tf_keras
 
 L = tf_keras.layers
@@ -96,8 +96,8 @@ def test_a_layer_that_a_split_would_not_make_cheaper_stays() -> None:
     assert [layer.name for layer in split.model.layers] == [layer.name for layer in model.layers]
 
 
-def test_low_rank_is_fine_tuned_and_then_quantized() -> None:
-    recipe = Recipe(low_rank=LowRank(energy=0.7, round_to=1), quantization=Quantization(), training=Training(epochs=1))
+def test_low_rank_is_fine_tuned() -> None:
+    recipe = Recipe(low_rank=LowRank(energy=0.7, round_to=1), training=Training(epochs=1))
     done = finetune(small_cnn(), recipe, images())
     assert done.lineage is not None
     assert macs(done.stripped) < macs(small_cnn())

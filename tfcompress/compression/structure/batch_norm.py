@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
+from tfcompress.compression.structure.batch_sizes import batch_within
 from tfcompress.compression.training.strided_convolutions import subsampled_convolutions
 from tfcompress.data import Samples
 from tfcompress.graphs.keras.protocols import KerasModel, Variable
@@ -46,7 +47,7 @@ def estimate_batch_norms(model: KerasModel, samples: Samples) -> int:
         return model(inputs, training=True)
 
     with _averaging(model, norms) as momentum, subsampled_convolutions(model):
-        for number, batch in enumerate(samples.spread(_SAMPLES).batches(_BATCH)):
+        for number, batch in enumerate(samples.spread(_SAMPLES).batches(batch_within(model, _BATCH))):
             momentum.assign(number / (number + 1))
             forward([tf.constant(batch.inputs[name]) for name in names])
     return len(norms)

@@ -7,6 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
+from tfcompress.compression.structure.batch_sizes import batch_within
 from tfcompress.compression.structure.statistics import ReadStatistics
 from tfcompress.compression.training.objective import heads_of, label_loss
 from tfcompress.compression.training.strided_convolutions import subsampled_convolutions
@@ -139,7 +140,7 @@ def _taylor(graph: ChannelGraph, samples: Samples, loss_name: str | None, seed: 
     total = _zeros(graph)
     names = [info.name for info in batches.inputs]
     with subsampled_convolutions(model):
-        for batch in batches.batches(_BATCH):
+        for batch in batches.batches(batch_within(model, _BATCH)):
             products = gradients(
                 [tf.constant(batch.inputs[name]) for name in names], [tf.constant(v) for v in batch.labels.values()]
             )
@@ -162,7 +163,7 @@ def _drawn(kind: str, value: Tensor, random: _Random) -> Tensor:
         noise = random.uniform(tf.shape(flat), 1e-6, 1.0)
         return tf.reshape(tf.argmax(flat - tf.math.log(-tf.math.log(noise)), -1), tf.shape(value)[:-1])
     if kind == "sigmoid":
-        return tf.cast(random.uniform(tf.shape(value)) < tf.sigmoid(value), tf.float32)
+        return tf.cast(tf.less(random.uniform(tf.shape(value)), tf.sigmoid(value)), tf.float32)
     return tf.stop_gradient(value) + random.normal(tf.shape(value))
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfcompress.compression.structure.batch_norm import estimate_batch_norms
+from tfcompress.compression.structure.batch_sizes import batch_within
 from tfcompress.compression.structure.shrink import Shrunk
 from tfcompress.compression.training.objective import heads_of
 from tfcompress.data import Samples
@@ -91,7 +92,7 @@ def remove_layers(model: KerasModel, section: Layers, samples: Samples) -> Shrun
 def _outputs(model: KerasModel, samples: Samples) -> list[np.ndarray]:
     """What the heads give before their activations."""
     before = tf_keras.Model(model.inputs, [head.tensor for head in heads_of(model)])
-    batches = samples.spread(_SAMPLES).batches(_SAMPLES)
+    batches = samples.spread(_SAMPLES).batches(batch_within(model, _SAMPLES))
     rows = [before.predict(list(batch.inputs.values()), verbose=0) for batch in batches]
     return [np.concatenate(parts) for parts in zip(*(r if isinstance(r, list) else [r] for r in rows), strict=True)]
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tfcompress.compression.structure.batch_sizes import batch_within
 from tfcompress.data import Samples
 from tfcompress.graphs.keras.protocols import KerasModel, Layer, Tensor
 from tfcompress.graphs.keras.replay import Call
@@ -55,7 +56,7 @@ def measure_moments(model: KerasModel, calls: Sequence[Call], samples: Samples) 
 
     names = [info.name for info in samples.inputs]
     totals: list[list[np.ndarray]] = []
-    for batch in samples.spread(_SAMPLES).batches(_BATCH):
+    for batch in samples.spread(_SAMPLES).batches(batch_within(model, _BATCH)):
         batch_sums = sums([tf.constant(batch.inputs[name]) for name in names])
         values = [[np.asarray(part, np.float64) for part in parts] for parts in batch_sums]
         totals = values if not totals else [_added(a, b) for a, b in zip(totals, values, strict=True)]

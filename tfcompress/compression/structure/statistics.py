@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from tfcompress.compression.structure.batch_sizes import batch_within
 from tfcompress.data import Samples
 from tfcompress.graphs.keras.channels.graph import ChannelGraph
 from tfcompress.runtime import tf, tf_keras
@@ -49,7 +50,7 @@ def measure_reads(graph: ChannelGraph, samples: Samples) -> ReadStatistics:
     names = [info.name for info in samples.inputs]
     totals: list[np.ndarray] | None = None
     counts = np.zeros(len(places))
-    for batch in samples.spread(_SAMPLES).batches(_BATCH):
+    for batch in samples.spread(_SAMPLES).batches(batch_within(graph.model, _BATCH)):
         batch_sums, sizes = sums([tf.constant(batch.inputs[name]) for name in names])
         values = [np.asarray(value) for value in batch_sums]
         totals = values if totals is None else [a + b for a, b in zip(totals, values, strict=True)]
