@@ -23,7 +23,7 @@ from tfcompress.job.options import (
     UnpackOptions,
     VerifyOptions,
 )
-from tfcompress.load import LoadLimits, admit, admit_saved_model, trust
+from tfcompress.load import LoadLimits, admit, admit_saved_model, inspect_tflite, trust
 from tfcompress.model import FloatModel
 from tfcompress.recipe import Recipe
 from tfcompress.recipe.options import options_of
@@ -168,12 +168,10 @@ def _inspected(path: Path, options: InspectOptions) -> dict[str, object]:
         with using(open_store(options.cache_dir, no_cache=options.no_cache)):
             return dict(inspect_there(path, options.recipe or Recipe()).to_json())
     if path.suffix == ".tfcz":
-        from tfcompress.converters.phone.packing import inspect_packed
+        from tfcompress.converters.phone.packing.caged import described
 
-        return inspect_packed(path)
+        return described(path, limits=LoadLimits(options.max_load_seconds, options.max_load_memory))
     if path.suffix == ".tflite":
-        from tfcompress.graphs.tflite import inspect_tflite
-
         return inspect_tflite(path)
     if options.target is not None:
         raise InputError(f"--target={options.target}: needs a .tflite, got {path}; convert the model first")
@@ -220,7 +218,7 @@ def pack(options: PackOptions, parsed: argparse.Namespace) -> int:
     """``tfcompress pack``."""
     from tfcompress.converters.phone import packing
 
-    facts = packing.pack(options.model, output=options.output)
+    facts = packing.pack(**_without_seed(options))
     if parsed.json:
         _print_json(facts)
     else:
@@ -232,7 +230,7 @@ def unpack(options: UnpackOptions, parsed: argparse.Namespace) -> int:
     """``tfcompress unpack``."""
     from tfcompress.converters.phone import packing
 
-    facts = packing.unpack(options.packed, output=options.output, max_bytes=options.max_bytes)
+    facts = packing.unpack(**_without_seed(options))
     if parsed.json:
         _print_json(facts)
     else:
@@ -263,6 +261,10 @@ def demo(options: DemoOptions, parsed: argparse.Namespace) -> int:
 def _fields(options: object) -> dict[str, Any]:
     """The options as keyword arguments; not `dataclasses.asdict`, which would take a recipe apart too."""
     return {item.name: getattr(options, item.name) for item in options_of(type(options))}
+
+
+def _without_seed(options: object) -> dict[str, Any]:
+    return {name: value for name, value in _fields(options).items() if name != "seed"}
 
 
 def _print(what: Any) -> None:
