@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any, Self
 
 from tfcompress.errors import DataError
+from tfcompress.plain_files import read_plain
 
 __all__ = ["Calibration", "Range"]
 
 FORMAT_VERSION = 1
+
+MOST_BYTES = 256 << 20  # a network of 100,000 channels has 10 MiB
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,6 @@ class Calibration:
             DataError: the file cannot be read, or see `from_json`.
         """
         try:
-            return cls.from_json(Path(path).read_text(encoding="utf-8"))
+            return cls.from_json(read_plain(path, most_bytes=MOST_BYTES).decode("utf-8"))
         except (OSError, UnicodeDecodeError) as error:
             raise DataError(f"{path}: cannot read the calibration: {error}") from None

@@ -8,13 +8,16 @@ package is not needed.
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 
 from tfcompress.converters.cloud_tpu.saved_model import signature_name
 from tfcompress.data import Samples
+from tfcompress.errors import one_line
 from tfcompress.model import FloatModel
 from tfcompress.runtime import tf
 
@@ -98,11 +101,13 @@ def write_readme(path: Path, model: FloatModel, batch_sizes: Sequence[int], *, m
     names = ", ".join(info.name for info in model.inputs)
     results = ", ".join(sorted(info.name for info in model.outputs))
     text = _README.format(
-        name=model_name,
+        name=one_line(model_name),
+        model_name=shlex.quote(one_line(model_name)),
+        url=shlex.quote(f"http://localhost:8501/v1/models/{quote(model_name)}:predict"),
         signatures=signatures,
-        request=json.dumps({"inputs": example}),
-        inputs=names,
-        outputs=results,
+        request=shlex.quote(json.dumps({"inputs": example})),
+        inputs=one_line(names),
+        outputs=one_line(results),
         exported=exported,
         arguments=", ".join(
             f"np.zeros({[exported, *info.shape[1:]]}, {info.dtype!r})".replace("None", "SIZE") for info in model.inputs
@@ -123,13 +128,13 @@ model.stablehlo           the same function at batch size {exported} for JAX, we
 Start a server, in this folder:
 
     tensorflow_model_server --port=8500 --rest_api_port=8501 \\
-        --model_name={name} --model_base_path="$PWD/saved_model" \\
+        --model_name={model_name} --model_base_path="$PWD/saved_model" \\
         --enable_batching=true --batching_parameters_file="$PWD/batching_parameters.txt"
 
 On a CPU, to try it, add --xla_cpu_compilation_enabled=true: the functions are compiled by XLA.  The server compiles
 every signature while it loads, by assets.extra/tf_serving_warmup_requests.  Then:
 
-    curl -d '{request}' http://localhost:8501/v1/models/{name}:predict
+    curl -d {request} {url}
 
 In Python:
 

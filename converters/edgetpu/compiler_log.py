@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tfcompress.converters.edgetpu.log_lines import STATUSES, command_models, log_lines
 from tfcompress.errors import ModelError
+from tfcompress.plain_files import read_plain
 
 __all__ = ["CompilerLog", "CompilerRun", "OperatorCount", "parse_compiler_log", "parse_compiler_text"]
 
@@ -122,6 +123,9 @@ class CompilerLog:
         return {"version": self.version, "runs": [run.to_json() for run in self.runs]}
 
 
+MOST_BYTES = 64 << 20
+
+
 def parse_compiler_log(path: str | Path) -> CompilerLog:
     """Parse a log file.
 
@@ -129,7 +133,7 @@ def parse_compiler_log(path: str | Path) -> CompilerLog:
         ModelError: it cannot be read, or nothing in it is from the Edge TPU compiler.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8", errors="replace")
+        text = read_plain(path, most_bytes=MOST_BYTES).decode("utf-8", errors="replace")
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror}") from None
     return parse_compiler_text(text, source=str(path))

@@ -85,6 +85,8 @@ def _check(path: Path) -> None:
 
 
 def _is_ours(path: Path) -> bool:
+    if not path.is_file():  # opening a pipe would wait for ever
+        return False
     try:
         with np.load(path, allow_pickle=False) as file:
             return str(file["format"]) == FORMAT

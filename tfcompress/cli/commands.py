@@ -25,6 +25,7 @@ from tfcompress.job.options import (
 )
 from tfcompress.load import LoadLimits, admit, admit_saved_model, inspect_tflite, trust
 from tfcompress.model import FloatModel
+from tfcompress.plain_files import is_one_of
 from tfcompress.recipe import Recipe
 from tfcompress.recipe.options import options_of
 from tfcompress.report import (
@@ -106,6 +107,10 @@ def search(options: SearchOptions, parsed: argparse.Namespace) -> int:
 
 def diff(options: DiffOptions, parsed: argparse.Namespace) -> int:
     """``tfcompress diff``."""
+    for flag in (*_SUMMARIES, *_EXPORTS):
+        name = getattr(parsed, flag)
+        if name is not None and is_one_of(name, (options.reference, options.candidate, options.evaluation)):
+            raise InputError(f"--{flag}={name}: is a file that is compared; choose another name")
     report = tfcompress.diff(**_fields(options))
     typed = DiffReport.from_plain(report)
     if parsed.json:

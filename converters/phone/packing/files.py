@@ -14,6 +14,7 @@ from tfcompress.converters.phone.packing.layout import Array, find_arrays
 from tfcompress.converters.phone.packing.planning import plan
 from tfcompress.errors import InputError, ModelError
 from tfcompress.load import LoadLimits, read_admitted
+from tfcompress.plain_files import is_one_of
 
 __all__ = ["describe_packed", "inspect_packed", "pack", "pack_bytes", "packed_bytes", "unpack", "unpack_bytes"]
 
@@ -69,6 +70,7 @@ def pack(
         ModelError: `model` cannot be read or is no .tflite.
         InputError: `output` cannot be written.
     """
+    _refuse_same(output, model)
     content = read_admitted(Path(model), run=False, limits=LoadLimits(max_load_seconds, max_load_memory))
     packed, facts = _with_facts(content, str(model))
     _write(Path(output), packed)
@@ -101,6 +103,7 @@ def unpack(
     """
     from tfcompress.converters.phone.packing.caged import unpacked
 
+    _refuse_same(output, packed)
     whole = unpacked(Path(packed), max_bytes=max_bytes, limits=LoadLimits(max_load_seconds, max_load_memory))
     _write(Path(output), whole)
     return {"output": str(output), "bytes": len(whole), "packed_bytes": Path(packed).stat().st_size}
@@ -210,6 +213,11 @@ def _with_facts(content: bytes, name: str) -> tuple[bytes, dict[str, object]]:
         "graph_packed_bytes": round(len(packed) - in_arrays),
         "tensors": tensors,
     }
+
+
+def _refuse_same(output: str | Path, read: str | Path) -> None:
+    if is_one_of(output, [read]):
+        raise InputError(f"--output={output}: is the file that is read; choose another name")
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -20,6 +20,7 @@ from tfcompress import console
 from tfcompress.errors import ModelError, UnsafeModelError, one_line
 from tfcompress.load.files.limits import LoadLimits, bytes_of
 from tfcompress.load.safety.cage import SAID, OnlyHereError
+from tfcompress.plain_files import real
 
 __all__ = ["PLAIN", "TENSORFLOW", "Product", "run_caged", "start_early"]
 
@@ -172,7 +173,7 @@ def run_caged(
             "task": task,
             "module": module,
             "path": str(path.absolute()),
-            "readable": [str(each.resolve()) for each in (path, *readable)],
+            "readable": [str(real(each)) for each in (path, *readable)],
             "scratch": str(scratch),
             "seconds": limits.seconds_for(path),
             "memory": limits.memory_for(path),
