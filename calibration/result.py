@@ -90,7 +90,7 @@ class Calibration:
                 raise DataError(f"calibration: version {version}, expected {FORMAT_VERSION}; calibrate again")
             ranges = {name: Range(**item) for name, item in plain.pop("ranges").items()}
             return cls(ranges=ranges, **plain)
-        except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise DataError(f"calibration: not a calibration file: {type(error).__name__}: {error}") from None
 
     def save(self, path: str | Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from tfcompress.model import TensorInfo
 from tfcompress.plain_files import read_plain, real
 from tfcompress.recipe import Recipe
 
+MOST_SECONDS = 30  # the square of the lines would take hours
 ROW = (TensorInfo("row", (None, 3), "float32"),)
 
 
@@ -70,3 +72,12 @@ def test_links_in_a_circle_among_what_a_run_reads_are_no_crash(tmp_path: Path) -
     (tmp_path / "circle").symlink_to("circle")
     check_output(tmp_path / "out", reads=[tmp_path / "circle"])
     assert real(tmp_path / "circle").name == "circle"
+
+
+@pytest.mark.parametrize("text", ["a\n" * 200_000, " " * 2_000_000 + "x", "Operator " * 200_000, ">" * 1_000_000])
+def test_a_text_that_is_no_log_is_refused_in_seconds(text: str, tmp_path: Path) -> None:
+    (tmp_path / "log").write_text(text)
+    started = time.process_time()
+    with pytest.raises(InputError, match="not a log of edgetpu_compiler"):
+        parse_compiler_log(tmp_path / "log")
+    assert time.process_time() - started < MOST_SECONDS

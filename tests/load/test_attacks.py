@@ -16,6 +16,7 @@ import tfcompress
 from tests.conftest import CommandLine
 from tests.load.attacks import ALL, ARTIFACTS, CONFIGURATIONS, CONTAINERS, GRAPHS, MODELS, PACKED
 from tests.load.attacks.artifacts import sound_tflite
+from tests.load.attacks.base import dense_keras
 from tfcompress.accuracy_diff import runner_for
 from tfcompress.converters import TARGETS
 from tfcompress.converters.cloud_tpu import prove
@@ -23,7 +24,7 @@ from tfcompress.converters.edgetpu.mapping_forecast import forecast, forecast_to
 from tfcompress.converters.phone.packing.caged import described
 from tfcompress.converters.snapdragon.mapping_forecast import forecast as snapdragon_forecast
 from tfcompress.errors import InputError, MissingExtraError, ModelError, TfCompressError
-from tfcompress.load import LoadLimits, door, inspect_tflite, load_model, read_admitted
+from tfcompress.load import LoadLimits, door, inspect_tflite, load_model, loading, read_admitted
 from tfcompress.recipe import Pruning, Recipe
 
 # Sound for all that they try: what is odd in them is passed over.
@@ -221,6 +222,22 @@ def test_a_file_that_changes_while_it_is_tried_is_refused(tmp_path: Path, monkey
     monkeypatch.setattr(door, "run_caged", swapped)
     with pytest.raises(ModelError, match="changed while it was read"):
         read_admitted(path)
+
+
+def test_a_model_that_is_exchanged_while_it_is_loaded_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = dense_keras(tmp_path)
+    content = path.read_bytes()
+    tried = loading.try_model_file
+
+    def exchanged(*arguments: Any, **named: Any) -> None:
+        tried(*arguments, **named)
+        path.write_bytes(content)
+
+    monkeypatch.setattr(loading, "try_model_file", exchanged)
+    with pytest.raises(ModelError, match="changed while it was read"):
+        load_model(path)
 
 
 ONE_OF_EACH_KIND = ["call_model_from_json", "zip_and_h5", "graph_write_file"]

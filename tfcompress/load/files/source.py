@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -21,6 +22,7 @@ __all__ = [
     "model_file",
     "refuse_hollow",
     "sha256_of",
+    "unchanged",
 ]
 
 FileFormat = Literal["keras_v3", "keras_v2", "h5", "saved_model"]
@@ -143,7 +145,7 @@ def refuse_hollow(path: Path) -> None:
     """
     try:
         facts = path.lstat() if path.is_symlink() and not path.exists() else path.stat()
-    except OSError:
+    except (OSError, ValueError):
         return  # who opens it says so
     if facts.st_size > _LARGE and getattr(facts, "st_blocks", facts.st_size) * _BLOCK * _EXPANSION < facts.st_size:
         raise ModelError(
@@ -200,3 +202,31 @@ def sha256_of(path: Path) -> str:
             while block := stream.read(1 << 20):
                 digest.update(block)
     return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def unchanged(path: Path) -> Iterator[None]:
+    """Refuse what was opened in the block where the file, or one of the folder, was exchanged or written meanwhile.
+
+    What was tried and what was loaded are then the same.  The kernel keeps the time of the last change (`st_ctime`),
+    which no user can set.
+
+    Raises:
+        ModelError: it changed.
+    """
+    before = _identity(path)
+    yield
+    if _identity(path) != before:
+        raise ModelError(f"{path}: {CHANGED}")
+
+
+def _identity(path: Path) -> list[tuple[str, int, int, int, int, int]]:
+    found = []
+    for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+        try:
+            facts = file.stat()
+        except (OSError, ValueError):
+            continue  # who opens it says so
+        numbers = (facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)
+        found.append((str(file), *numbers))
+    return found
