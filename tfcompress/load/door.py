@@ -65,7 +65,9 @@ _admitted = _Verdicts()
 
 def was_admitted(path: Path) -> bool:
     """Whether a model of this content was admitted before, so that it need not be tried again."""
-    if not path.exists():
+    try:
+        file_kind(path)  # also refuses what would take hours to read
+    except ModelError:
         return False
     sha256 = sha256_of(path)
     return any(_model_key(task, sha256, keras) in _admitted for task, keras in _MODEL_TASKS)
