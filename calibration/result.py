@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any, Self
 
 from tfcompress.errors import DataError
+from tfcompress.plain_files import read_plain
 
 __all__ = ["Calibration", "Range"]
 
 FORMAT_VERSION = 1
+
+MOST_BYTES = 256 << 20  # a network of 100,000 channels has 10 MiB
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,7 @@ class Calibration:
                 raise DataError(f"calibration: version {version}, expected {FORMAT_VERSION}; calibrate again")
             ranges = {name: Range(**item) for name, item in plain.pop("ranges").items()}
             return cls(ranges=ranges, **plain)
-        except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise DataError(f"calibration: not a calibration file: {type(error).__name__}: {error}") from None
 
     def save(self, path: str | Path) -> None:
@@ -102,6 +105,6 @@ class Calibration:
             DataError: the file cannot be read, or see `from_json`.
         """
         try:
-            return cls.from_json(Path(path).read_text(encoding="utf-8"))
+            return cls.from_json(read_plain(path, most_bytes=MOST_BYTES).decode("utf-8"))
         except (OSError, UnicodeDecodeError) as error:
             raise DataError(f"{path}: cannot read the calibration: {error}") from None

@@ -34,7 +34,7 @@ def test_a_recipe_reads_back_equal() -> None:
         ('{"pruning": {"schedule": "cubic"}}', "expected one of constant, polynomial"),
         ('{"pruning": {"sparsity": "half"}}', "expected float"),
         ('{"pruning": {"sparsity": 1.0}}', "a share in [0, 1)"),
-        ('{"training": {"epochs": 0}}', "at least 1"),
+        ('{"training": {"epochs": 0}}', "1 to 100000"),
         ('{"cloud_tpu": {"batch_sizes": [8, 1]}}', "ascending"),
         ('{"version": 2}', "expected 1"),
         ("[]", "an object with keys"),
@@ -105,3 +105,9 @@ def test_a_recipe_says_what_it_does_not_have() -> None:
         Recipe(edgetpus=EdgeTpu())
     with pytest.raises(RecipeError, match="did you mean 'pruning'"):
         Recipe(prunning=Pruning())
+
+
+def test_a_recipe_of_a_stranger_neither_trains_for_ever_nor_overflows() -> None:
+    for text in ('{"training": {"epochs": 1000000000}}', '{"training": {"learning_rate": 1e308}}'):
+        with pytest.raises(RecipeError, match="expected"):
+            Recipe.from_json(text)

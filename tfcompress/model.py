@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from tfcompress.errors import ModelError, one_line
 from tfcompress.runtime import tf
 from tfcompress.tensor_info import TensorInfo
 from tfcompress.usage import Usage
@@ -74,9 +75,18 @@ class FloatModel:
 
         Returns:
             {output name: array}.
+
+        Raises:
+            ModelError: the model cannot compute on them; the message quotes the library.
         """
-        tensors = {info.name: tf.constant(inputs[info.name], info.dtype) for info in self.inputs}
-        return {name: np.asarray(value) for name, value in self.function(tensors).items()}
+        arrays = {info.name: inputs[info.name] for info in self.inputs}
+        try:
+            tensors = {info.name: tf.constant(arrays[info.name], info.dtype) for info in self.inputs}
+            return {name: np.asarray(value) for name, value in self.function(tensors).items()}
+        except Exception as error:  # layers and operators raise anything
+            shapes = ", ".join(f"{name} {np.shape(array)}" for name, array in arrays.items())
+            cause = f"{type(error).__name__}: {one_line(error)}"
+            raise ModelError(f"{self.name}: cannot compute on inputs of the shapes {shapes}: {cause}") from error
 
     @property
     def parameters(self) -> int | None:

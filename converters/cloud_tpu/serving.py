@@ -8,14 +8,16 @@ package is not needed.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from tfcompress.converters.cloud_tpu.saved_model import signature_name
-from tfcompress.converters.usage.pages import page, sample
+from tfcompress.converters.usage.pages import cell, page, sample
 from tfcompress.data import Samples
+from tfcompress.errors import one_line
 from tfcompress.model import FloatModel
 from tfcompress.runtime import tf
 
@@ -106,14 +108,14 @@ def write_usage(path: Path, model: FloatModel, batch_sizes: Sequence[int], *, mo
         "serving",
         signatures=signatures,
         table=_table(model),
-        name=model_name,
+        name=_server_name(model_name),
         rest=", ".join(f"{json.dumps(name)}: {value}.tolist()" for name, value in one.items()),
         grpc="\n".join(grpc),
         in_process=_in_process(one),
         exported=exported,
         arguments=", ".join(arguments),
-        inputs=", ".join(info.name for info in model.inputs),
-        outputs=", ".join(info.name for info in outputs),
+        inputs=one_line(", ".join(info.name for info in model.inputs)),
+        outputs=one_line(", ".join(info.name for info in outputs)),
     )
     path.write_text(page("How to use this model on Cloud TPU", text), encoding="utf-8")
 
@@ -125,10 +127,15 @@ def _in_process(zeros: Mapping[str, str]) -> str:
     return sample("tensorflow", values=", ".join(f"{name!r}: tf.constant({value})" for name, value in zeros.items()))
 
 
+def _server_name(name: str) -> str:
+    """The name that the server is to know the model by: it stands in commands for a shell and in addresses."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", name).strip("_.-") or "model"
+
+
 def _table(model: FloatModel) -> str:
     rows = ["| | name | shape | type |", "|---|---|---|---|"]
     for side, infos in (("input", model.inputs), ("output", model.outputs)):
         for info in infos:
             sizes = ", ".join("any" if size is None else str(size) for size in info.shape)
-            rows.append(f"| {side} | `{info.name}` | [{sizes}] | {info.dtype} |")
+            rows.append(f"| {side} | {cell(info.name)} | [{sizes}] | {info.dtype} |")
     return "\n".join(rows)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tfcompress.converters.edgetpu.log_lines import STATUSES, command_models, log_lines
 from tfcompress.errors import ModelError
+from tfcompress.plain_files import read_plain
 
 __all__ = ["CompilerLog", "CompilerRun", "OperatorCount", "parse_compiler_log", "parse_compiler_text"]
 
@@ -122,6 +123,9 @@ class CompilerLog:
         return {"version": self.version, "runs": [run.to_json() for run in self.runs]}
 
 
+MOST_BYTES = 4 << 20  # of a log; a network of 1,000 operators makes 200 KB
+
+
 def parse_compiler_log(path: str | Path) -> CompilerLog:
     """Parse a log file.
 
@@ -129,7 +133,7 @@ def parse_compiler_log(path: str | Path) -> CompilerLog:
         ModelError: it cannot be read, or nothing in it is from the Edge TPU compiler.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8", errors="replace")
+        text = read_plain(path, most_bytes=MOST_BYTES).decode("utf-8", errors="replace")
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror}") from None
     return parse_compiler_text(text, source=str(path))
@@ -164,13 +168,15 @@ def _calls(lines: list[str]) -> list[_Call]:
     calls: list[_Call] = []
     current: list[str] = []
     models: tuple[str, ...] = ()
+    versioned = False  # the current call has said its version; a search each time would take the square of the lines
     for line in lines:
-        command = command_models(line)
-        if command or (_FIELDS["version"].match(line) and any(_FIELDS["version"].match(seen) for seen in current)):
+        command, says_version = command_models(line), _FIELDS["version"].match(line) is not None
+        if command or (says_version and versioned):
             calls.append(_Call(current, models))
-            current, models = [], command
+            current, models, versioned = [], command, False
         if not command:
             current.append(line)
+            versioned = versioned or says_version
     return [*calls, _Call(current, models)]
 
 
@@ -189,15 +195,16 @@ def _blocks(lines: list[str]) -> list[list[str]]:
     A new one begins at an input model that follows another's, and at a try or a failure that follows a result.
     """
     blocks: list[list[str]] = [[]]
+    named = finished = ended = False  # what the last block has said
     for line in lines:
-        last = blocks[-1]
-        named = any(_FIELDS["input"].match(seen) for seen in last)
-        finished = any(_FIELDS["output"].match(seen) for seen in last)
-        ended = any(seen.strip().startswith(_LAST_WORDS) for seen in last)
         is_input, failed = _FIELDS["input"].match(line), _FAILURES.match(line.strip())
         if (named and is_input) or (finished and (failed or _ATTEMPT.match(line))) or (ended and (is_input or failed)):
             blocks.append([])
+            named = finished = ended = False
         blocks[-1].append(line)
+        named = named or is_input is not None
+        finished = finished or _FIELDS["output"].match(line) is not None
+        ended = ended or line.strip().startswith(_LAST_WORDS)
     return blocks
 
 

@@ -62,9 +62,8 @@ def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, outp
     facts = {**describe(path), "engine": {"name": result.engine, "reason": result.reason}, "repairs": list(repairs)}
     mapping_notes: list[str] = []
     with optional("edgetpu: the forecast of its mapping"):
-        mapping = _measured(
-            path, forecast(path, layer_names=names, options=CompilerOptions.of(recipe.section(EdgeTpu)))
-        )
+        options = CompilerOptions.of(recipe.section(EdgeTpu))
+        mapping = _measured(path, forecast(read_tflite(path), layer_names=names, options=options))
         rewrites = _done(rewrites, mapping)
         (output / MAPPING_NAME).write_text(json.dumps(mapping.to_json(), indent=1) + "\n", encoding="utf-8")
         facts["mapping"] = mapping.to_json()

@@ -43,9 +43,11 @@ _LABELS = (
     "Compilation failed",
     "Internal compiler error",
 )
+# A log whose line ends were lost is one line; a longer one is none of the compiler's, and keeps the patterns busy.
+_LONGEST_LINE = 1 << 16
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _QUOTES = re.compile(r"^(?:[>|*#`│]\s?|\s)+")
-_COMMENT = re.compile(r"\s*(?:←|<--|<==).*$")
+_COMMENT = re.compile(r"(?:←|<--|<==).*$")
 _COMMAND = re.compile(r"\bedgetpu_compiler\b(.*)$")
 _LOST_ENDS = re.compile(f"(?<=\\S)(?={'|'.join(map(re.escape, _LABELS))})")
 _LOST_ROWS = re.compile(
@@ -67,9 +69,10 @@ def log_lines(text: str) -> list[str]:
     Args:
         text: a log in any of the forms above.
     """
-    lines = []
+    lines: list[str] = []
     for line in _ESCAPES.sub("", text).replace("\r\n", "\n").replace("\r", "\n").split("\n"):
-        lines += [_bare(part) for part in _parts(line)]
+        if len(line) <= _LONGEST_LINE:
+            lines += [_bare(part) for part in _parts(line)]
     return lines
 
 

@@ -31,8 +31,9 @@ from tfcompress.converters.edgetpu.tail import tail_of
 from tfcompress.converters.edgetpu.versions import NEWEST, RUNTIMES, known_compiler
 from tfcompress.converters.edgetpu.view import OperatorView
 from tfcompress.converters.edgetpu.work import work_of
-from tfcompress.graphs.tflite import Subgraph, TfliteFile, read_tflite
+from tfcompress.graphs.tflite import Subgraph, TfliteFile
 from tfcompress.layer_names import as_named_in, layer_or_scope
+from tfcompress.load import opened_tflite
 
 __all__ = ["CompilerOptions", "forecast", "forecast_together"]
 
@@ -112,7 +113,7 @@ def forecast_together(
 
 
 def _plan(model: str | Path | TfliteFile, layer_names: Collection[str], options: CompilerOptions) -> _Planned:
-    file = model if isinstance(model, TfliteFile) else read_tflite(model)
+    file = opened_tflite(model)
     graph = file.main
     names = as_named_in(layer_names, (tensor.name for tensor in graph.tensors))
     layer_of = functools.partial(layer_or_scope, layer_names=names)

@@ -11,6 +11,7 @@ from tfcompress.converters.forecast import Forecast
 from tfcompress.converters.npu.reporting import costs_of, report_rows
 from tfcompress.converters.target import Target, litert_options, require_tflite
 from tfcompress.errors import MissingExtraError
+from tfcompress.load import read_admitted
 from tfcompress.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def _inspect(path: Path, recipe: Recipe) -> Forecast:
     from tfcompress.converters.ethos_u.compiler import compile_for
 
     require_tflite(path, "ethos_u")
-    content = path.read_bytes()
+    content = read_admitted(path, run=False)
     mapping = [compile_for(content, config).mapping.to_json() for config in recipe.section(EthosU).configs]
     return Forecast("mapping", mapping, costs_of({"mapping": mapping}))
 

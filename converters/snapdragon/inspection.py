@@ -13,6 +13,7 @@ from tfcompress.converters.snapdragon.mapping_forecast import forecast
 from tfcompress.converters.snapdragon.sdk import UnusableSdkError, sdk_for
 from tfcompress.errors import MissingExtraError
 from tfcompress.graphs.tflite import read_tflite
+from tfcompress.load import read_admitted
 
 __all__ = ["inspect"]
 
@@ -29,7 +30,8 @@ def inspect(path: Path, socs: Sequence[str]) -> list[CompiledMapping]:
         UnusableSdkError: another vendor's compiler is not there; there is no forecast for its chips.
         ModelError: the file cannot be read or is damaged.
     """
-    file, content = read_tflite(path), path.read_bytes()
+    content = read_admitted(path, run=False)
+    file = read_tflite(content)
     mappings = []
     for soc in socs:
         try:

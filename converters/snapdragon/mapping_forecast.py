@@ -19,7 +19,8 @@ from pathlib import Path
 from tfcompress.converters.npu.mapping import CompiledMapping, Refusal, rows_of
 from tfcompress.converters.snapdragon.chips import SOCS, check_socs
 from tfcompress.converters.snapdragon.fixes import fix_for
-from tfcompress.graphs.tflite import Operator, Subgraph, TfliteFile, read_tflite
+from tfcompress.graphs.tflite import Operator, Subgraph, TfliteFile
+from tfcompress.load import opened_tflite
 
 __all__ = ["Answer", "forecast", "signature_of", "structural_refusal", "table"]
 
@@ -89,7 +90,7 @@ def forecast(model: str | Path | TfliteFile, soc: str, *, layer_names: Collectio
         ModelError: the file cannot be read or is damaged.
     """
     check_socs([soc])
-    graph = (model if isinstance(model, TfliteFile) else read_tflite(model)).main
+    graph = opened_tflite(model).main
     version = max(generation for generation in GENERATIONS if generation <= SOCS[soc].hexagon)
     refusals = {
         operator.index: Refusal(reason, fix_for(operator.name))

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from importlib import resources
 
-__all__ = ["page", "sample"]
+from tfcompress.errors import one_line
+
+__all__ = ["cell", "page", "sample"]
 
 _PLACE = re.compile(r"@([a-z_]+)@")
 
@@ -31,6 +33,11 @@ def sample(name: str, /, **values: object) -> str:
 def _filled(line: str, values: dict[str, object]) -> str:
     indent = line[: len(line) - len(line.lstrip())]
     return _PLACE.sub(lambda found: str(values[found[1]]).replace("\n", f"\n{indent}"), line)
+
+
+def cell(name: str) -> str:
+    """A name out of a model as code in a line of a table, whatever characters it has."""
+    return "`{}`".format(one_line(name, 120).replace("`", "'").replace("|", "¦"))
 
 
 def page(title: str, *sections: str | None) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfcompress.converters.litert.metadata import named_tensors
+from tfcompress.converters.usage.pages import cell
 from tfcompress.graphs.tflite.editor import ModelEditor, TensorNode
 from tfcompress.model import FloatModel
 from tfcompress.usage import Normalization
@@ -75,11 +76,11 @@ class Ports:
         for side, ports in (("input", self.inputs), ("output", self.outputs)):
             for index, port in enumerate(ports):
                 rows.append(
-                    f"| {side} {index} | `{port.name}` | {list(port.shape)} | {port.dtype} | {_meaning(port)} |"
+                    f"| {side} {index} | {cell(port.name)} | {list(port.shape)} | {port.dtype} | {_meaning(port)} |"
                 )
         lines = ["\n".join(rows), *(_pixels(port) for port in self.inputs if port.normalization is not None)]
         if self.labels:
-            shown = ", ".join(f"`{name}`" for name in self.labels[:10])
+            shown = ", ".join(cell(name) for name in self.labels[:10])
             more = f" and {len(self.labels) - 10} more" if len(self.labels) > 10 else ""
             lines.append(f"Classes of output {self.scores}, in order: {shown}{more}.")
         return "\n\n".join(lines)
@@ -96,7 +97,7 @@ def _pixels(port: Port) -> str:
     known = port.normalization
     assert known is not None
     mean, std = (", ".join(f"{value:g}" for value in values) for values in (known.mean, known.std))
-    return f"`{port.name}` is an image: its real values are (pixel − {mean}) / {std}, for pixels from 0 to 255."
+    return f"{cell(port.name)} is an image: its real values are (pixel − {mean}) / {std}, for pixels from 0 to 255."
 
 
 def ports_of(content: bytes, model: FloatModel) -> Ports:

@@ -85,6 +85,19 @@ def test_the_entries_used_least_recently_make_room(tmp_path: Path) -> None:
     assert store.get(keys[11]) is not None
 
 
+def test_files_of_the_user_in_the_cache_folder_are_never_removed(tmp_path: Path) -> None:
+    (tmp_path / "py").mkdir()
+    (tmp_path / KEY[:2]).mkdir()
+    mine = [tmp_path / "py" / "thesis.tex", tmp_path / "py" / "draft.partial", tmp_path / KEY[:2] / OTHER[2:]]
+    for path in mine:
+        path.write_bytes(bytes(20_000))
+        os.utime(path, (0, 0))
+    store = Store(tmp_path, max_bytes=10_000)
+    for number in range(30):
+        store.put(fingerprint(number), bytes(1000))
+    assert [path.stat().st_size for path in mine] == [20_000] * 3
+
+
 def test_a_result_too_large_for_the_bound_is_not_kept(tmp_path: Path) -> None:
     store = Store(tmp_path, max_bytes=1000)
     store.put(KEY, bytes(900))
@@ -161,7 +174,7 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
 def test_partial_files_of_killed_processes_are_removed(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.put(KEY, b"content")
-    old, fresh = (tmp_path / KEY[:2] / f".{name}.partial" for name in ("old", "fresh"))
+    old, fresh = (tmp_path / KEY[:2] / f".{KEY[2:]}.{name}.partial" for name in ("old", "fresh"))
     for path in (old, fresh):
         path.write_bytes(b"half")
     two_hours_ago = time.time() - 7200

@@ -40,3 +40,15 @@ def test_a_file_that_is_not_packed_is_bad_input(tmp_path: Path, capsys: pytest.C
     assert main(["unpack", str(model), f"--output={tmp_path / 'x.tflite'}"]) == InputError.exit_code
     assert "not a .tfcz" in capsys.readouterr().err
     assert not (tmp_path / "x.tflite").exists()
+
+
+@pytest.mark.parametrize("command", ["pack", "unpack"])
+def test_the_file_that_is_read_is_never_the_one_that_is_written(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(layered())
+    (tmp_path / "link").symlink_to("file")
+    assert main([command, str(file), f"--output={tmp_path / 'link'}"]) == InputError.exit_code
+    assert "is the file that is read" in capsys.readouterr().err
+    assert file.read_bytes() == layered()

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from tfcompress.data import open_data
+from tfcompress.data.image_sizes import without_extras
 from tfcompress.data.record_files import masked_crc32c
 from tfcompress.errors import InputError
 from tfcompress.job.manifest import verify, write_manifest
@@ -226,6 +227,34 @@ def png_of(width: int, height: int) -> bytes:
 def test_an_image_that_announces_a_huge_size_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
     (tmp_path / "1.png").write_bytes(png_of(60_000, 60_000))
     with pytest.raises(InputError, match="60000 x 60000 pixels"):
+        read(tmp_path, IMAGE)
+
+
+def chunk(name: bytes, content: bytes, length: int | None = None) -> bytes:
+    size = len(content) if length is None else length
+    return struct.pack(">I", size) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+
+def test_texts_in_an_image_are_never_unpacked(tmp_path: Path) -> None:
+    plain = tf.io.encode_png(picture()).numpy()
+    bomb = chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(64 << 20)))
+    with_bomb = plain[:33] + bomb + chunk(b"iCCP", b"x\0\0" + zlib.compress(bytes(1 << 20))) + plain[33:]
+    assert without_extras(with_bomb, "x") == plain
+    (tmp_path / "1.png").write_bytes(with_bomb)
+    read(tmp_path, IMAGE)
+
+
+def test_a_part_of_an_image_that_is_longer_than_the_file_is_refused(tmp_path: Path) -> None:
+    plain = tf.io.encode_png(picture()).numpy()
+    (tmp_path / "1.png").write_bytes(plain[:33] + chunk(b"iTXt", b"", 0x7FFFFFF0) + plain[33:])
+    with pytest.raises(InputError, match="cut off"):
+        read(tmp_path, IMAGE)
+
+
+def test_a_jpeg_of_thousands_of_scans_is_refused(tmp_path: Path) -> None:
+    plain = tf.io.encode_jpeg(picture(), progressive=True).numpy()
+    (tmp_path / "1.jpg").write_bytes(plain[:-2] + plain[plain.index(b"\xff\xda") : -2] * 600 + plain[-2:])
+    with pytest.raises(InputError, match="scans"):
         read(tmp_path, IMAGE)
 
 

@@ -79,3 +79,11 @@ def test_a_folder_is_resampled_where_it_is_asked_for(tmp_path: Path) -> None:
     write(tmp_path / "a.wav", tone(16_000, 440.0, 1600), rate=16_000)
     batch = next(open_data(tmp_path, FLAT, CLASS, sample_rate=8000).batches(1))
     assert np.abs(batch.inputs["sound"][0, 200:600] - tone(8000, 440.0, 800)[200:600]).max() < TONE_ERROR
+
+
+@pytest.mark.parametrize("rate", [1, 2**31 - 1])
+def test_a_rate_that_no_sound_has_is_refused_before_it_is_resampled(rate: int, tmp_path: Path) -> None:
+    write(tmp_path / "a.wav", np.zeros(1600), rate=rate)
+    samples = open_data(tmp_path, (TensorInfo("sound", (None, 1600), "float32"),), CLASS, sample_rate=16_000)
+    with pytest.raises(DataError, match="values a second"):
+        list(samples.batches(1))

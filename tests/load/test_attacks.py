@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import resource
 import time
 from collections.abc import Callable
@@ -13,18 +14,24 @@ import pytest
 
 import tfcompress
 from tests.conftest import CommandLine
-from tests.load.attacks import ALL, ARTIFACTS, CONFIGURATIONS, CONTAINERS, GRAPHS, MODELS
+from tests.load.attacks import ALL, ARTIFACTS, CONFIGURATIONS, CONTAINERS, GRAPHS, MODELS, PACKED
+from tests.load.attacks.artifacts import sound_tflite
+from tests.load.attacks.base import dense_keras
 from tfcompress.accuracy_diff import runner_for
+from tfcompress.converters import TARGETS
 from tfcompress.converters.cloud_tpu import prove
-from tfcompress.errors import InputError, TfCompressError
-from tfcompress.load import load_model
+from tfcompress.converters.edgetpu.mapping_forecast import forecast, forecast_together
+from tfcompress.converters.phone.packing.caged import described
+from tfcompress.converters.snapdragon.mapping_forecast import forecast as snapdragon_forecast
+from tfcompress.errors import InputError, MissingExtraError, ModelError, TfCompressError
+from tfcompress.load import LoadLimits, door, inspect_tflite, load_model, loading, read_admitted
 from tfcompress.recipe import Pruning, Recipe
 
 # Sound for all that they try: what is odd in them is passed over.
 HARMLESS = {"h5_groups_in_each_other", "graph_code_in_metadata", "lambda_in_nested_loss"}
 # Take the time or the memory that they are given, so that each is waited for.
-GREEDY = {name for name in ALL if any(word in name for word in ("endless", "million", "growing", "fills", "bomb",
-                                                               "many_layers", "many_graphs", "gigabytes"))}  # fmt: skip
+_TAKES_ALL = ("endless", "million", "growing", "fills", "bomb", "many_layers", "many_graphs", "gigabytes")
+GREEDY = {name for name in {**ALL, **PACKED} if any(word in name for word in _TAKES_ALL)}
 NEVER = Path("/tmp/tfcompress_never")
 SECONDS = 5.0
 LONGEST_SECONDS = 300  # by the clock, on a busy machine: five times the limit, and what is done around it
@@ -69,6 +76,53 @@ def by_prove(path: Path, folder: Path) -> None:
     prove(path, ())
 
 
+def by_forecast(path: Path, folder: Path) -> None:
+    forecast(path)
+
+
+def by_forecast_together(path: Path, folder: Path) -> None:
+    forecast_together([path, path])
+
+
+def by_snapdragon_forecast(path: Path, folder: Path) -> None:
+    snapdragon_forecast(path, "SM8650")
+
+
+def by_inspect_tflite(path: Path, folder: Path) -> None:
+    inspect_tflite(path)
+
+
+def by_target(name: str) -> Callable[[Path, Path], None]:
+    """What ``inspect --target`` calls."""
+
+    def inspect(path: Path, folder: Path) -> None:
+        look = TARGETS[name].inspect
+        assert look is not None
+        with contextlib.suppress(MissingExtraError):
+            look(path, Recipe())
+
+    return inspect
+
+
+def by_pack(path: Path, folder: Path) -> None:
+    tfcompress.pack(path, output=folder / "out.tfcz")
+
+
+def by_packed_bytes(path: Path, folder: Path) -> None:
+    tfcompress.packed_bytes(path)
+
+
+def by_unpack(path: Path, folder: Path) -> None:
+    tfcompress.unpack(path, output=folder / "out.tflite", max_load_seconds=SECONDS)
+
+
+def by_inspect_packed(path: Path, folder: Path) -> None:
+    described(path, limits=LoadLimits(SECONDS))
+
+
+# Ways that describe a .tflite and do not run it: what only a run would show is no attack there.
+DESCRIBED = {"tflite_far_buffer", "tflite_many_graphs", "tflite_wrong_inputs", "tflite_truncated", "tflite_hollow",
+             "tflite_device", "tflite_shared_tables"} & set(ARTIFACTS)  # fmt: skip
 WAYS_IN: dict[str, tuple[Callable[[Path, Path], None], set[str]]] = {
     "load_model": (by_load_model, {*MODELS, *GRAPHS}),
     "convert": (by_convert, {*MODELS, *GRAPHS}),
@@ -77,6 +131,18 @@ WAYS_IN: dict[str, tuple[Callable[[Path, Path], None], set[str]]] = {
     "diff_candidate": (as_candidate, set(ALL)),
     "runner_for": (by_runner, set(ALL)),
     "prove": (by_prove, set(GRAPHS) - GREEDY),
+    "forecast": (by_forecast, DESCRIBED),
+    "forecast_together": (by_forecast_together, DESCRIBED),
+    "snapdragon_forecast": (by_snapdragon_forecast, DESCRIBED),
+    "inspect_tflite": (by_inspect_tflite, DESCRIBED),
+    "inspect_edgetpu": (by_target("edgetpu"), DESCRIBED),
+    "inspect_snapdragon": (by_target("snapdragon"), DESCRIBED),
+    "inspect_ethos_u": (by_target("ethos_u"), DESCRIBED),
+    "inspect_cloud_tpu": (by_target("cloud_tpu"), set(GRAPHS) - GREEDY),
+    "pack": (by_pack, DESCRIBED),
+    "packed_bytes": (by_packed_bytes, DESCRIBED),
+    "unpack": (by_unpack, set(PACKED)),
+    "inspect_packed": (by_inspect_packed, set(PACKED) - {"packed_endless_rest", "packed_cut"}),
 }
 
 
@@ -102,7 +168,7 @@ def attempt(way: str, name: str, folder: Path) -> str | None:
     """Make the attack's file and open it; what was said of it, None where it was let in."""
     folder.mkdir()
     canary = folder / "canary"
-    path = ALL[name](folder, canary)
+    path = {**ALL, **PACKED}[name](folder, canary)
     canary.unlink(missing_ok=True)
     started = time.monotonic()
     said = refusal(lambda: WAYS_IN[way][0](path, folder))
@@ -131,6 +197,47 @@ def test_attack_by_a_saved_model_is_refused(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", sorted(set(ARTIFACTS) - GREEDY))
 def test_attack_by_an_artifact_is_refused(name: str, tmp_path: Path) -> None:
     check("runner_for", name, tmp_path / "attack")
+
+
+@pytest.mark.parametrize("way", ["forecast", "inspect_tflite", "inspect_edgetpu", "inspect_ethos_u", "pack"])
+@pytest.mark.parametrize("name", ["tflite_far_buffer", "tflite_hollow", "tflite_device"])
+def test_what_describes_a_tflite_goes_through_the_door(way: str, name: str, tmp_path: Path) -> None:
+    check(way, name, tmp_path / "attack")
+
+
+@pytest.mark.parametrize("name", sorted(set(PACKED) - GREEDY))
+def test_attack_by_a_packed_file_is_refused(name: str, tmp_path: Path) -> None:
+    check("unpack", name, tmp_path / "attack")
+
+
+def test_a_file_that_changes_while_it_is_tried_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, other = sound_tflite(tmp_path), tmp_path / "other.tflite"
+    other.write_bytes(path.read_bytes() + b"\0")
+    run = door.run_caged
+
+    def swapped(*arguments: Any, **named: Any) -> dict[str, Any]:
+        other.replace(path)
+        return run(*arguments, **named)
+
+    monkeypatch.setattr(door, "run_caged", swapped)
+    with pytest.raises(ModelError, match="changed while it was read"):
+        read_admitted(path)
+
+
+def test_a_model_that_is_exchanged_while_it_is_loaded_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = dense_keras(tmp_path)
+    content = path.read_bytes()
+    tried = loading.try_model_file
+
+    def exchanged(*arguments: Any, **named: Any) -> None:
+        tried(*arguments, **named)
+        path.write_bytes(content)
+
+    monkeypatch.setattr(loading, "try_model_file", exchanged)
+    with pytest.raises(ModelError, match="changed while it was read"):
+        load_model(path)
 
 
 ONE_OF_EACH_KIND = ["call_model_from_json", "zip_and_h5", "graph_write_file"]

@@ -16,6 +16,7 @@ from tests.load.attacks.containers import aligned_archive
 from tfcompress.errors import ModelError
 from tfcompress.load import LoadLimits, load_model
 from tfcompress.load.safety import cage_client
+from tfcompress.load.safety.cage import SAID
 from tfcompress.load.safety.landlock import landlock_version
 
 PRELUDE = """
@@ -145,3 +146,43 @@ def test_kernel_with_landlock_is_used() -> None:
     if sys.platform != "linux" or landlock_version() == 0:
         pytest.skip("this kernel has no Landlock")
     assert landlock_version() >= 1
+
+
+def answering(monkeypatch: pytest.MonkeyPatch, *answers: tuple[int, str | None]) -> list[int]:
+    """The caged process ends with these codes, and leaves these results, in turn."""
+    left, asked = list(answers), []
+
+    def ask(request: dict[str, Any]) -> dict[str, Any]:
+        code, result = left.pop(0)
+        asked.append(code)
+        scratch = Path(request["scratch"])
+        (scratch / SAID).write_text(
+            "noise\nterminate called after throwing an instance of 'std::bad_alloc'\x1b[31m\n\n"
+        )
+        if result is not None:
+            (scratch / "result.json").write_text(result)
+        return {"code": code, "why": None, "data": 0, "peak": 0}
+
+    monkeypatch.setattr(cage_client._server, "ask", ask)
+    return asked
+
+
+def test_process_that_the_machine_ended_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = answering(monkeypatch, (-9, None), (0, '{"head": "x"}'))
+    assert cage_client.run_caged("head", dense_keras(tmp_path), LoadLimits()) == {"head": "x"}
+    assert asked == [-9, 0]
+
+
+def test_file_is_not_called_corrupt_where_its_process_gave_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answering(monkeypatch, (-6, None), (-6, None))
+    with pytest.raises(ModelError, match=r"cannot be tried: .* \(signal 6: terminate called .*bad_alloc") as said:
+        cage_client.run_caged("head", dense_keras(tmp_path), LoadLimits())
+    assert "corrupt" not in str(said.value)
+    assert str(said.value).isprintable()
+
+
+def test_file_that_makes_the_processor_fault_is_corrupt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = answering(monkeypatch, (-11, None))
+    with pytest.raises(ModelError, match=r"corrupt: it crashes the process .* \(signal 11"):
+        cage_client.run_caged("head", dense_keras(tmp_path), LoadLimits())
+    assert asked == [-11]

@@ -34,6 +34,7 @@ LAYERS = [  # each may import those before it, never those after
         "target_sections",
         "native_output",
         "console",
+        "plain_files",
         "layer_names",
         "printable",
         "progress",

@@ -22,7 +22,7 @@ from tfcompress.errors import ModelError, one_line
 from tfcompress.graphs.tflite import read_tflite
 from tfcompress.graphs.tflite.interpreter import CANNOT_RUN, Interpreter, new_interpreter
 from tfcompress.graphs.tflite.quantization import dequantize, quantize
-from tfcompress.load import admit
+from tfcompress.load import read_admitted
 from tfcompress.model import TensorInfo
 from tfcompress.native_output import silenced
 
@@ -85,7 +85,7 @@ class LiteRtRunner:
     ) -> None:
         self._reference = reference
         self.name = name or ("model.tflite" if isinstance(model, bytes) else str(model))
-        self.content = model if isinstance(model, bytes) else _read(admit(Path(model)))
+        self.content = model if isinstance(model, bytes) else read_admitted(Path(model))
         first = self._interpreter()
         self._inputs, self._outputs = _ports(first)
         self.inputs = tuple(port.info for port in self._inputs)
@@ -177,13 +177,6 @@ class LiteRtRunner:
             interpreter.set_tensor(port.index, stored[port.name])
         interpreter.invoke()
         return {port.name: interpreter.get_tensor(port.index) for port in self._outputs}
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"{path}: cannot be read: {error.strerror}") from None
 
 
 def _ports(interpreter: Interpreter) -> tuple[list[_Port], list[_Port]]:

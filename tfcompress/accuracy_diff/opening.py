@@ -18,7 +18,8 @@ from tfcompress.accuracy_diff.runners import (
 )
 from tfcompress.data.functions import import_attribute
 from tfcompress.errors import ModelError
-from tfcompress.load import LoadLimits, admit, float_model_from_keras, load_model, open_saved_model
+from tfcompress.load import LoadLimits, admit, float_model_from_keras, load_model, open_saved_model, read_admitted
+from tfcompress.load.files.source import unchanged
 from tfcompress.model import FloatModel
 from tfcompress.runtime import keras, tf_keras
 
@@ -106,13 +107,16 @@ def _runner_for_path(path: Path, signature: str | None, how: _Opening) -> Runner
         raise ModelError(f"{path}: no such file or folder")
     path = artifact_in(path)
     if path.is_dir():
-        loaded = open_saved_model(path, ours=how.ours, trusted=how.trusted, limits=how.limits)
+        with unchanged(path):
+            loaded = open_saved_model(path, ours=how.ours, trusted=how.trusted, limits=how.limits)
         return SavedModelRunner(path, signature=signature, loaded=loaded)
     if path.suffix in {".tflite", ".onnx"}:
-        if not how.ours:
-            admit(path, allow_unsafe_deserialization=how.trusted, limits=how.limits)
-        is_tflite = path.suffix == ".tflite"
-        return LiteRtRunner(path.read_bytes(), name=str(path)) if is_tflite else OnnxRunner(path, admitted=True)
+        if path.suffix == ".tflite":
+            return LiteRtRunner(path.read_bytes() if how.ours else _admitted(path, how), name=str(path))
+        with unchanged(path):
+            if not how.ours:
+                admit(path, allow_unsafe_deserialization=how.trusted, limits=how.limits)
+            return OnnxRunner(path, admitted=True)
     model = load_model(
         path,
         custom_objects=how.custom_objects,
@@ -121,3 +125,7 @@ def _runner_for_path(path: Path, signature: str | None, how: _Opening) -> Runner
         max_load_memory=how.limits.memory,
     )
     return FloatModelRunner(model)
+
+
+def _admitted(path: Path, how: _Opening) -> bytes:
+    return read_admitted(path, allow_unsafe_deserialization=how.trusted, limits=how.limits)

@@ -78,13 +78,15 @@ class Progress:
 
 
 def _check(path: Path) -> None:
-    if path.is_dir() or not os.access(path.absolute().parent, os.W_OK):
+    if path.is_dir() or (path.is_symlink() and not path.exists()) or not os.access(path.absolute().parent, os.W_OK):
         raise InputError(f"--resume={path}: cannot be written; expected a file name in a folder that is writable")
     if path.exists() and not _is_ours(path):
         raise InputError(f"--resume={path}: is not a progress file of tfcompress diff; name another file")
 
 
 def _is_ours(path: Path) -> bool:
+    if not path.is_file():  # opening a pipe would wait for ever
+        return False
     try:
         with np.load(path, allow_pickle=False) as file:
             return str(file["format"]) == FORMAT

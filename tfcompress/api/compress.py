@@ -12,12 +12,12 @@ from tfcompress.compression import finetune, start_strategy
 from tfcompress.data import Data, open_data
 from tfcompress.data.preprocess import Preprocess
 from tfcompress.errors import InputError, one_line
-from tfcompress.graphs.keras.protocols import KerasModel
 from tfcompress.interruption import stoppable
 from tfcompress.job.options import CompressOptions
 from tfcompress.job.output_folder import explained
 from tfcompress.load import load_model, to_keras3
 from tfcompress.native_output import silenced
+from tfcompress.plain_files import is_one_of
 from tfcompress.process_state import leaves_process_alone
 from tfcompress.recipe import Recipe
 from tfcompress.recipe.options import documented
@@ -57,7 +57,7 @@ def compress(
     """
     options = CompressOptions(**locals())  # the arguments have the options' names, which a test keeps
     path = Path(options.output)
-    _check_file(path, model)
+    _check_file(path, model, train)
     with stoppable(), explained(path, path.absolute().parent), silenced():
         start_strategy(recipe.training.strategy)
         loaded = load_model(
@@ -77,18 +77,18 @@ def compress(
     return {"output": str(path), "notes": list(done.notes)}
 
 
-def _check_file(path: Path, model: KerasModel) -> None:
+def _check_file(path: Path, *read: Any) -> None:
     if path.suffix != ".keras":
         raise InputError(f"--output={path}: expected a file name that ends in .keras")
     try:
         writable = not path.is_dir() and path.absolute().parent.is_dir() and os.access(path.absolute().parent, os.W_OK)
-        same = isinstance(model, str | Path) and path.exists() and Path(model).exists() and path.samefile(model)
+        same = is_one_of(path, read)
     except (OSError, ValueError) as error:
         raise InputError(f"--output={path}: cannot be written: {one_line(error, 160)}") from None
     if not writable:
         raise InputError(f"--output={path}: cannot be written; its folder must exist and be writable")
     if same:
-        raise InputError(f"--output={path}: is the model itself; choose another file")
+        raise InputError(f"--output={path}: is a file that is read, the model itself or the data; choose another file")
 
 
 def _save_whole(model: Any, path: Path) -> None:

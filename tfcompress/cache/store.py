@@ -10,6 +10,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
+import stat
 import time
 from pathlib import Path
 
@@ -22,6 +24,7 @@ FORMAT = b"tfcompress cache 1\n"
 MAX_BYTES = 4 * 2**30
 LARGEST_SHARE = 0.25  # of the bound: one larger result would push out everything else
 KEPT_SHARE = 0.8  # of the bound: how much stays when the oldest entries are removed
+_ENTRY = re.compile(rf"[0-9a-f]{{2}}/([0-9a-f]{{62}}|\.[0-9a-f]{{62}}\.[a-z0-9_]+(?P<partial>{re.escape(PARTIAL)}))")
 ABANDONED_SECONDS = 3600.0  # a partial file this old belongs to a process that was killed
 
 
@@ -143,13 +146,28 @@ def _checksum(content: bytes, key: str) -> bytes:
 
 
 def _entries(folder: Path) -> list[tuple[float, int, Path]]:
-    """(time of last use, bytes, path) of every entry; partial files that a killed process left are removed."""
+    """(time of last use, bytes, path) of every entry; partial files that a killed process left are removed.
+
+    The folder may be one that the user keeps other things in: only what has the name of an entry, and begins as one
+    does, is one.
+    """
     entries = []
     for path in folder.glob("??/*"):
+        name = _ENTRY.fullmatch(f"{path.parent.name}/{path.name}")
+        if name is None:
+            continue
         with contextlib.suppress(OSError):
-            status = path.stat()
-            if not path.name.endswith(PARTIAL):
-                entries.append((status.st_mtime, status.st_size, path))
+            status = path.lstat()
+            if not stat.S_ISREG(status.st_mode):
+                continue
+            if name["partial"] is None:
+                if _begins_as_ours(path):
+                    entries.append((status.st_mtime, status.st_size, path))
             elif time.time() - status.st_mtime > ABANDONED_SECONDS:
                 path.unlink()
     return entries
+
+
+def _begins_as_ours(path: Path) -> bool:
+    with path.open("rb") as stream:
+        return stream.read(len(FORMAT)) == FORMAT

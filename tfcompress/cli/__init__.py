@@ -57,7 +57,7 @@ def _main(parsed: argparse.Namespace) -> int:
         native_output.show_native_output()
     console.set_quiet(parsed.quiet)
     try:
-        with stoppable():
+        with stoppable(process_is_ours=True):
             return _done(parsed)
     except TfCompressError as error:
         _say(f"tfcompress {parsed.command}: error: {error}")

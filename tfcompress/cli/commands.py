@@ -26,8 +26,9 @@ from tfcompress.job.options import (
     UnpackOptions,
     VerifyOptions,
 )
-from tfcompress.load import LoadLimits, admit, admit_saved_model, trust
+from tfcompress.load import LoadLimits, admit, admit_saved_model, inspect_tflite, trust
 from tfcompress.model import FloatModel
+from tfcompress.plain_files import is_one_of
 from tfcompress.recipe import Recipe
 from tfcompress.recipe.options import options_of
 from tfcompress.report import (
@@ -128,6 +129,10 @@ def search(options: SearchOptions, parsed: argparse.Namespace) -> int:
 
 def diff(options: DiffOptions, parsed: argparse.Namespace) -> int:
     """``tfcompress diff``."""
+    for flag in (*_SUMMARIES, *_EXPORTS):
+        name = getattr(parsed, flag)
+        if name is not None and is_one_of(name, (options.reference, options.candidate, options.evaluation)):
+            raise InputError(f"--{flag}={name}: is a file that is compared; choose another name")
     report = tfcompress.diff(**_fields(options))
     typed = DiffReport.from_plain(report)
     if parsed.json:
@@ -190,12 +195,10 @@ def _inspected(path: Path, options: InspectOptions) -> dict[str, object]:
     if inspect_there is not None:
         return dict(inspect_there(path, options.recipe or Recipe()).to_json())
     if path.suffix == ".tfcz":
-        from tfcompress.converters.phone.packing import inspect_packed
+        from tfcompress.converters.phone.packing.caged import described
 
-        return inspect_packed(path)
+        return described(path, limits=LoadLimits(options.max_load_seconds, options.max_load_memory))
     if path.suffix == ".tflite":
-        from tfcompress.graphs.tflite import inspect_tflite
-
         return inspect_tflite(path)
     if options.target is not None:
         raise InputError(f"--target={options.target}: needs a .tflite, got {path}; convert the model first")
@@ -242,7 +245,7 @@ def pack(options: PackOptions, parsed: argparse.Namespace) -> int:
     """``tfcompress pack``."""
     from tfcompress.converters.phone import packing
 
-    facts = packing.pack(options.model, output=options.output)
+    facts = packing.pack(**_without_seed(options))
     if parsed.json:
         _print_json(facts)
     else:
@@ -254,7 +257,7 @@ def unpack(options: UnpackOptions, parsed: argparse.Namespace) -> int:
     """``tfcompress unpack``."""
     from tfcompress.converters.phone import packing
 
-    facts = packing.unpack(options.packed, output=options.output, max_bytes=options.max_bytes)
+    facts = packing.unpack(**_without_seed(options))
     if parsed.json:
         _print_json(facts)
     else:
@@ -285,6 +288,10 @@ def demo(options: DemoOptions, parsed: argparse.Namespace) -> int:
 def _fields(options: object) -> dict[str, Any]:
     """The options as keyword arguments; not `dataclasses.asdict`, which would take a recipe apart too."""
     return {item.name: getattr(options, item.name) for item in options_of(type(options))}
+
+
+def _without_seed(options: object) -> dict[str, Any]:
+    return {name: value for name, value in _fields(options).items() if name != "seed"}
 
 
 def _print(what: Any) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 
 from tfcompress.data.files import sha256_of_file, sha256_of_files
 from tfcompress.errors import DataError, InputError, one_line
+from tfcompress.plain_files import read_plain
 
 __all__ = ["ClassFolder", "Entries", "class_number", "class_numbers", "entries_of", "read_class_names"]
 
@@ -70,8 +71,7 @@ def read_class_names(labels: str | Path | Sequence[str] | None) -> tuple[str, ..
         return ()
     if isinstance(labels, str | Path):
         try:
-            with Path(labels).open("rb") as stream:
-                lines = stream.read(MOST_NAME_BYTES).decode("utf-8-sig").splitlines()
+            lines = read_plain(labels, most_bytes=MOST_NAME_BYTES).decode("utf-8-sig").splitlines()
         except (OSError, ValueError) as error:
             raise InputError(f"--labels={labels}: cannot be read: {one_line(error, 160)}") from None
         names = tuple(line.strip() for line in lines if line.strip())

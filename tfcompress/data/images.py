@@ -16,9 +16,10 @@ import numpy as np
 
 from tfcompress.data.class_folders import ClassFolder, entries_of
 from tfcompress.data.files import ARCHIVE_ERRORS
-from tfcompress.data.image_sizes import check_image_size
+from tfcompress.data.image_sizes import check_image_size, without_extras
 from tfcompress.data.samples import Sample
 from tfcompress.errors import DataError, one_line
+from tfcompress.plain_files import read_plain
 from tfcompress.tensor_info import TensorInfo
 
 __all__ = ["RESIZINGS", "ImageSource", "open_image_folder", "open_image_zip"]
@@ -56,13 +57,9 @@ class ImageSource(ClassFolder):
         try:
             if archive is not None:
                 return archive.read(file)
-            with (self.path / file).open("rb") as stream:
-                data = stream.read(MAX_IMAGE_FILE_BYTES + 1)
+            return read_plain(self.path / file, most_bytes=MAX_IMAGE_FILE_BYTES)
         except ARCHIVE_ERRORS as error:
             raise DataError(f"{self.path}: {file}: cannot be read: {one_line(error, 160)}") from None
-        if len(data) > MAX_IMAGE_FILE_BYTES:
-            raise DataError(f"{self.path}: {file}: is larger than 256 MiB, expected an image")
-        return data
 
     def _decode(self, data: bytes, file: str) -> np.ndarray:
         from tfcompress.runtime import tf
@@ -77,7 +74,7 @@ class ImageSource(ClassFolder):
                 f"{'|'.join(RESIZINGS)} says how it is to be made to fit"
             )
         try:
-            image = _decode_bytes(tf, data, channels or 0)
+            image = _decode_bytes(tf, without_extras(data, where), channels or 0)
         except tf.errors.OpError as error:
             raise DataError(f"{where}: not a readable image ({one_line(error.message, 120)})") from None
         if (height or have[0], width or have[1]) != have[:2]:

@@ -26,14 +26,16 @@ import numpy as np
 
 from tfcompress.data.arrays import named_sample
 from tfcompress.data.files import sha256_of_files
-from tfcompress.data.image_sizes import check_image_size
+from tfcompress.data.image_sizes import check_image_size, without_extras
 from tfcompress.data.record_files import count_records
 from tfcompress.data.samples import Sample
 from tfcompress.errors import DataError, one_line
+from tfcompress.plain_files import read_plain
 
 __all__ = ["RecordSource", "open_records"]
 
 _ENCODINGS = ("values", "raw", "image")
+_MOST_SPEC_BYTES = 4 << 20
 MOST_DIMENSIONS = 8
 MOST_VALUES = 1 << 28  # a sample: 1 GiB in float32
 
@@ -53,9 +55,12 @@ class _Feature:
 
     def decode(self, tf: Any, value: Any, where: str) -> np.ndarray:
         if self.encoding == "image":
-            check_image_size(value.numpy(), f"{where}: feature {self.key!r}")
+            name = f"{where}: feature {self.key!r}"
+            check_image_size(value.numpy(), name)
             channels = self.shape[-1] if self.shape else 0
-            return tf.io.decode_image(value, channels=channels, expand_animations=False).numpy()
+            return tf.io.decode_image(
+                without_extras(value.numpy(), name), channels=channels, expand_animations=False
+            ).numpy()
         if self.encoding == "raw":
             return np.frombuffer(value.numpy(), self.dtype).reshape(self.shape)
         return value.numpy().astype(self.dtype)
@@ -152,7 +157,7 @@ def open_records(path: Path, input_names: Sequence[str], output_names: Sequence[
             f"{path}: no feature spec, expected {path.with_suffix('.json').name} or features.json beside it"
         )
     try:
-        spec = json.loads(spec_path.read_text(encoding="utf-8"))
+        spec = json.loads(read_plain(spec_path, most_bytes=_MOST_SPEC_BYTES).decode("utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{spec_path}: not a readable feature spec: {one_line(error, 160)}") from None
     parts = [spec.get("inputs"), spec.get("labels", {})] if isinstance(spec, dict) else [None]

@@ -15,12 +15,16 @@ from tfcompress.data.class_folders import ClassFolder, entries_of
 from tfcompress.data.files import ARCHIVE_ERRORS
 from tfcompress.data.samples import Sample
 from tfcompress.errors import DataError, one_line
+from tfcompress.plain_files import read_plain
 from tfcompress.tensor_info import TensorInfo
 
 __all__ = ["SOUND_SUFFIXES", "SoundSource", "open_sound_folder", "resampled"]
 
 SOUND_SUFFIXES = frozenset({".wav"})
 MAX_SOUND_FILE_BYTES = 256 << 20
+MOST_RATIO = 1000  # of a wanted sample rate to a stored one, or the other way round
+MOST_RESAMPLED = 1 << 26  # values: more than an hour at 16 kHz
+_CHUNK = 1 << 20  # weights that are computed at a time
 WING = 16  # zero crossings of the interpolating sinc on each side
 
 
@@ -49,8 +53,7 @@ class SoundSource(ClassFolder):
         """(values, channels) at the wanted rate."""
         where = f"{self.path}: {file}"
         try:
-            with (self.path / file).open("rb") as stream:
-                content = stream.read(MAX_SOUND_FILE_BYTES)
+            content = read_plain(self.path / file, most_bytes=MAX_SOUND_FILE_BYTES)
             with wave.open(io.BytesIO(content)) as sound:
                 rate, width, channels = sound.getframerate(), sound.getsampwidth(), sound.getnchannels()
                 frames = sound.readframes(len(content) // max(1, width * channels))
@@ -60,7 +63,16 @@ class SoundSource(ClassFolder):
             raise DataError(f"{where}: has {8 * width} bits per value and {len(frames)} bytes, expected 16-bit PCM")
         whole = len(frames) // (2 * channels) * 2 * channels
         values = np.frombuffer(frames[:whole], "<i2").reshape(-1, channels).astype(np.float32) / np.float32(32768)
-        return values if self.sample_rate in (None, rate) else resampled(values, rate, self.sample_rate or rate)
+        if self.sample_rate in (None, rate):
+            return values
+        wanted = self.sample_rate or rate
+        count = math.ceil(len(values) * wanted / rate)
+        if max(rate / wanted, wanted / rate) > MOST_RATIO or count * channels > MOST_RESAMPLED:
+            raise DataError(
+                f"{where}: says that it has {rate} values a second, which would be {count} at {wanted} Hz; expected "
+                f"rates within a factor of {MOST_RATIO}, and at most {MOST_RESAMPLED} values"
+            )
+        return resampled(values, rate, wanted)
 
     def _fitted(self, values: np.ndarray, file: str) -> np.ndarray:
         length, channels = self.shape[0], self.shape[1] if len(self.shape) == 2 else 1
@@ -95,8 +107,9 @@ def resampled(values: np.ndarray, rate: int, wanted: int) -> np.ndarray:
     count = math.ceil(len(values) * wanted / rate)
     result = np.empty((count, values.shape[1]), np.float32)
     offsets = np.arange(-reach + 1, reach + 1)
-    for start in range(0, count, 4096):
-        places = np.arange(start, min(start + 4096, count)) * (rate / wanted)
+    step = max(1, _CHUNK // len(offsets))
+    for start in range(0, count, step):
+        places = np.arange(start, min(start + step, count)) * (rate / wanted)
         whole = np.floor(places).astype(np.int64)
         distance = (places - whole)[:, None] - offsets
         window = np.where(np.abs(distance) < reach, 0.5 + 0.5 * np.cos(np.pi * distance / reach), 0.0)

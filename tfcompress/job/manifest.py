@@ -22,6 +22,7 @@ from tfcompress.job.contents import Contents, contents_of, mode_of
 from tfcompress.job.publishing import recover
 from tfcompress.job.signing import SigningKey, VerifyingKey
 from tfcompress.job.staging import VOLUME_FOLDER, absolute, is_mount, locked
+from tfcompress.plain_files import read_plain
 
 __all__ = ["MANIFEST", "Manifest", "verify", "versions", "write_manifest"]
 
@@ -87,7 +88,7 @@ class Manifest:
             facts = (folder / MANIFEST).lstat()
             if not stat.S_ISREG(facts.st_mode) or facts.st_size > LARGEST:
                 raise ValueError("no ordinary file, or a very large one")
-            text = (folder / MANIFEST).read_text(encoding="utf-8")
+            text = read_plain(folder / MANIFEST, most_bytes=LARGEST).decode("utf-8")
             content = json.loads(text)
             if content.get("format", FORMAT if content["schema_version"] == 1 else None) != FORMAT:
                 raise ValueError(f"its format is not {FORMAT!r}")

@@ -54,17 +54,9 @@ class _Options:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Loading(_Options):
-    """How a model file is opened."""
+class Limits(_Options):
+    """How much the process may take in which a file is tried first."""
 
-    custom_objects: str | Mapping[str, Any] | None = option(
-        None,
-        metavar="MODULE:DICT",
-        help="custom layers, losses and functions, as package.module:dict or, in Python, {name: class}",
-    )
-    allow_unsafe_deserialization: bool = option(
-        False, help="let code inside the model file run (Lambda layers, pickles)"
-    )
     max_load_seconds: float | None = option(
         None,
         metavar="SECONDS",
@@ -82,6 +74,20 @@ class Loading(_Options):
         for name in ("max_load_seconds", "max_load_memory"):
             value = getattr(self, name)
             self._require(value is None or 0 < value < 1e9, name, "a number above 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loading(Limits):
+    """How a model file is opened."""
+
+    custom_objects: str | Mapping[str, Any] | None = option(
+        None,
+        metavar="MODULE:DICT",
+        help="custom layers, losses and functions, as package.module:dict or, in Python, {name: class}",
+    )
+    allow_unsafe_deserialization: bool = option(
+        False, help="let code inside the model file run (Lambda layers, pickles)"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -301,7 +307,7 @@ class VerifyOptions(_Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PackOptions(_Options):
+class PackOptions(Limits):
     """Options of `pack`."""
 
     model: str = option(positional=True, metavar="MODEL.tflite", help="any .tflite")
@@ -309,7 +315,7 @@ class PackOptions(_Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class UnpackOptions(_Options):
+class UnpackOptions(Limits):
     """Options of `unpack`."""
 
     packed: str = option(positional=True, metavar="MODEL.tfcz", help="file that pack wrote")

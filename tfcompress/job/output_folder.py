@@ -19,6 +19,7 @@ from tfcompress.interruption import stoppable
 from tfcompress.job.manifest import MANIFEST, Manifest
 from tfcompress.job.publishing import publish, recover
 from tfcompress.job.staging import VOLUME_FOLDER, Staging, absolute, is_mount, locked, must_stay, staging, stagings_in
+from tfcompress.plain_files import real
 
 __all__ = ["MANIFEST", "check_output", "explained", "published"]
 
@@ -46,7 +47,7 @@ def check_output(folder: Path, *, reads: Iterable[object] = ()) -> None:
     with _named(folder):
         target = absolute(folder)
         if target.is_symlink():
-            raise InputError(f"--output={folder}: is a link; name the folder that it leads to, {target.resolve()}")
+            raise InputError(f"--output={folder}: is a link; name the folder that it leads to, {real(target)}")
         if target.exists() and not target.is_dir():
             raise InputError(f"--output={folder}: exists and is not a folder; choose another name")
         if not target.parent.is_dir():
@@ -117,7 +118,8 @@ def _check_reads(folder: Path, target: Path, reads: Iterable[object]) -> None:
     for item in reads:
         if not isinstance(item, str | Path) or not os.path.lexists(item):
             continue
-        if target.resolve() in (Path(item).resolve(), *Path(item).resolve().parents):
+        read = real(Path(item))
+        if real(target) in (read, *read.parents):
             raise InputError(
                 f"--output={folder}: would replace {item}, which this run reads; choose another folder for the output"
             )

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tfcompress.errors import InputError, MissingExtraError, one_line
+from tfcompress.plain_files import read_plain
 
 __all__ = ["SigningKey", "VerifyingKey"]
 
@@ -98,7 +99,6 @@ def _unsupported() -> tuple[type[Exception]]:
 
 def _read(path: str | Path, flag: str) -> bytes:
     try:
-        with Path(path).open("rb") as stream:
-            return stream.read(MOST_BYTES)
+        return read_plain(path, most_bytes=MOST_BYTES)
     except OSError as error:
         raise InputError(f"{flag}={path}: cannot be read: {error.strerror}") from None

@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tfcompress.interruption import uninterrupted
+from tfcompress.plain_files import real
 
 __all__ = [
     "VOLUME_FOLDER",
@@ -91,8 +92,8 @@ def staging(target: Path) -> Iterator[Staging]:
 
 def absolute(folder: Path) -> Path:
     """The folder's own name, below a parent without links and dots."""
-    plain = folder.resolve() if ".." in folder.parts else folder.absolute()
-    return plain.parent.resolve() / plain.name if plain.name else plain
+    plain = real(folder) if ".." in folder.parts else folder.absolute()
+    return real(plain.parent) / plain.name if plain.name else plain
 
 
 def must_stay(target: Path) -> bool:
@@ -108,7 +109,7 @@ def is_mount(folder: Path) -> bool:
         return True
     with contextlib.suppress(OSError):
         mounts = Path("/proc/self/mountinfo").read_bytes().splitlines()
-        return os.fsencode(folder.resolve()) in [_unescaped(line.split()[4]) for line in mounts]
+        return os.fsencode(real(folder)) in [_unescaped(line.split()[4]) for line in mounts]
     return False
 
 

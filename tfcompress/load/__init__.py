@@ -9,8 +9,9 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from tfcompress.load.artifacts import inspect_tflite, opened_tflite
     from tfcompress.load.custom_objects import parse_custom_objects
-    from tfcompress.load.door import admit, admit_saved_model, trust
+    from tfcompress.load.door import admit, admit_saved_model, read_admitted, trust
     from tfcompress.load.files.limits import LoadLimits
     from tfcompress.load.files.saved_model import open_saved_model
     from tfcompress.load.float_model import float_model_from_keras
@@ -24,9 +25,12 @@ __all__ = [
     "admit_saved_model",
     "float_model_from_keras",
     "inspect_model",
+    "inspect_tflite",
     "load_model",
     "open_saved_model",
+    "opened_tflite",
     "parse_custom_objects",
+    "read_admitted",
     "to_keras3",
     "to_tf_keras",
     "trust",
@@ -36,6 +40,9 @@ _HOME = {
     "LoadLimits": "files.limits",
     "admit": "door",
     "admit_saved_model": "door",
+    "inspect_tflite": "artifacts",
+    "opened_tflite": "artifacts",
+    "read_admitted": "door",
     "trust": "door",
     "float_model_from_keras": "float_model",
     "inspect_model": "inspection",

@@ -7,6 +7,7 @@ needs no door.
 
 from __future__ import annotations
 
+import hashlib
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,15 +17,17 @@ from tfcompress import console
 from tfcompress.cache import fingerprint, store_in_use
 from tfcompress.cache.fingerprints import surroundings
 from tfcompress.errors import ModelError, one_line
-from tfcompress.load.files.limits import LoadLimits
-from tfcompress.load.files.source import ModelFile, file_kind, model_file, sha256_of
+from tfcompress.load.files.limits import LoadLimits, physical_memory
+from tfcompress.load.files.source import CHANGED, ModelFile, file_kind, model_file, refuse_hollow, sha256_of
 from tfcompress.load.safety.cage import OnlyHereError
-from tfcompress.load.safety.cage_client import run_caged
+from tfcompress.load.safety.cage_client import TENSORFLOW, run_caged
 
 __all__ = [
     "admit",
     "admit_saved_model",
     "is_trusted",
+    "read_admitted",
+    "read_flat_file",
     "read_model_file",
     "trust",
     "try_model_file",
@@ -62,7 +65,9 @@ _admitted = _Verdicts()
 
 def was_admitted(path: Path) -> bool:
     """Whether a model of this content was admitted before, so that it need not be tried again."""
-    if not path.exists():
+    try:
+        file_kind(path)  # also refuses what would take hours to read
+    except ModelError:
         return False
     sha256 = sha256_of(path)
     return any(_model_key(task, sha256, keras) in _admitted for task, keras in _MODEL_TASKS)
@@ -95,18 +100,63 @@ def admit(
         ModelError: no such file, damaged; or it takes too long, too much memory, or crashes what runs it.
     """
     require_file(path, "a .tflite or .onnx")
-    limits = limits or LoadLimits()
-    arguments = {"run": run, "trusted": allow_unsafe_deserialization}
+    _try_artifact(path, sha256_of(path), run=run, trusted=allow_unsafe_deserialization, limits=limits or LoadLimits())
+    return path
+
+
+def read_admitted(
+    path: Path, *, run: bool = True, allow_unsafe_deserialization: bool = False, limits: LoadLimits | None = None
+) -> bytes:
+    """The content of a .tflite that was judged in the cage: those bytes, whatever becomes of the file meanwhile.
+
+    Args:
+        path: of the file.
+        run: it is going to be run, and not only described.
+        allow_unsafe_deserialization: operators that are not on the list are let in.
+        limits: of time and memory; None means the defaults.
+
+    Raises:
+        UnsafeModelError: an operator is not on the list.
+        ModelError: no such file, damaged; or it takes too long, too much memory, or crashes what runs it.
+    """
+    content = read_flat_file(path, "a .tflite")
+    sha256 = hashlib.sha256(content).hexdigest()
+    _try_artifact(path, sha256, run=run, trusted=allow_unsafe_deserialization, limits=limits or LoadLimits())
+    return content
+
+
+def read_flat_file(path: Path, expected: str) -> bytes:
+    """The content of a file that is read as a whole.
+
+    Args:
+        path: of the file.
+        expected: what it should be, for messages: "a .tflite".
+
+    Raises:
+        ModelError: no regular file, nothing but a hole, larger than this machine's memory, or it cannot be read.
+    """
+    require_file(path, expected)
+    if path.stat().st_size > physical_memory() // 2:
+        raise ModelError(f"{path}: {path.stat().st_size:,} bytes, more than half of this machine's memory")
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _try_artifact(path: Path, sha256: str, *, run: bool, trusted: bool, limits: LoadLimits) -> None:
+    arguments = {"run": run, "trusted": trusted}
     task = "onnx" if path.suffix == ".onnx" else "tflite"
-    key = _key(task, path, **arguments)
+    key = f"{task} {sha256} {sorted(arguments.items())}"
     if key in _admitted:
-        return path
-    result = run_caged(task, path, limits, tensorflow=False, arguments={**arguments, "run": run and task != "onnx"})
+        return
+    result = run_caged(task, path, limits, arguments={**arguments, "run": run and task != "onnx"})
     if task == "onnx" and run:
         beside = [path.parent / str(name) for name in result.get("external_files", [])]
-        run_caged(task, path, limits, tensorflow=False, arguments=arguments, readable=beside)
+        result = run_caged(task, path, limits, arguments=arguments, readable=beside)
+    if result.get("sha256") != sha256:
+        raise ModelError(f"{path}: {CHANGED}")
     _admitted.add(key)
-    return path
 
 
 _trusted: set[str] = set()
@@ -135,6 +185,7 @@ def require_file(path: Path, expected: str) -> None:
         raise ModelError(f"{one_line(path, 200)}: cannot be read: {error.strerror}") from error
     if problem:
         raise ModelError(f"{path}: {problem}, expected {expected}")
+    refuse_hollow(path)
 
 
 def read_model_file(path: Path, limits: LoadLimits) -> ModelFile:
@@ -145,7 +196,7 @@ def read_model_file(path: Path, limits: LoadLimits) -> ModelFile:
         ModelError: missing, damaged or of another format.
     """
     file_kind(path)
-    facts = run_caged("read_model", path, limits, tensorflow=False)
+    facts = run_caged("read_model", path, limits)
     return model_file(path, facts, sha256=sha256_of(path))
 
 
@@ -206,7 +257,7 @@ def _try(
     if key is not None and key in _admitted:
         return
     try:
-        run_caged(task, path, limits, tensorflow=True, arguments=arguments, custom_objects=custom_objects)
+        run_caged(task, path, limits, module=TENSORFLOW, arguments=arguments, custom_objects=custom_objects)
     except (OnlyHereError, pickle.PicklingError, AttributeError, TypeError) as error:
         if not custom_objects:
             raise
@@ -214,7 +265,3 @@ def _try(
                      f"{one_line(error, 200)}")  # fmt: skip
     if key is not None:
         _admitted.add(key)
-
-
-def _key(task: str, path: Path, **options: bool) -> str:
-    return f"{task} {sha256_of(path)} {sorted(options.items())}"

@@ -11,7 +11,7 @@ from tfcompress.load.door import read_model_file, try_model_file
 from tfcompress.load.files.limits import LoadLimits
 from tfcompress.load.files.restore import judge, restore
 from tfcompress.load.files.saved_model import load_saved_model
-from tfcompress.load.files.source import file_kind
+from tfcompress.load.files.source import file_kind, unchanged
 from tfcompress.load.float_model import float_model_from_keras
 from tfcompress.load.safety.configurations import code_findings
 from tfcompress.load.safety.isolation import load_in_child
@@ -58,11 +58,23 @@ def load_model(
     if not isinstance(path_or_keras_model, str | Path):
         return float_model_from_keras(path_or_keras_model)
     path, limits = Path(path_or_keras_model), LoadLimits(max_load_seconds, max_load_memory)
+    with unchanged(path):
+        return _from_file(path, custom_objects, objects, trusted=allow_unsafe_deserialization, limits=limits)
+
+
+def _from_file(
+    path: Path,
+    custom_objects: str | Mapping[str, Any] | None,
+    objects: Mapping[str, Any],
+    *,
+    trusted: bool,
+    limits: LoadLimits,
+) -> FloatModel:
     if file_kind(path) == "saved_model":
         given = custom_objects if isinstance(custom_objects, str) else objects
-        return load_saved_model(path, objects, given=given, trusted=allow_unsafe_deserialization, limits=limits)
+        return load_saved_model(path, objects, given=given, trusted=trusted, limits=limits)
     file = read_model_file(path, limits)
-    if allow_unsafe_deserialization and list(code_findings(file.config, supplied_names(objects))):
+    if trusted and list(code_findings(file.config, supplied_names(objects))):
         return load_in_child(file, custom_objects)
     judge(file, objects)
     given = custom_objects if isinstance(custom_objects, str) else {**registered_objects(file.config), **objects}

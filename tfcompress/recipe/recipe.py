@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Self, TypeVar
 
 from tfcompress.errors import RecipeError
+from tfcompress.plain_files import read_plain
 from tfcompress.recipe.options import documented, option
 from tfcompress.recipe.plain import MAX_BYTES, checked_keys, from_plain, parse_object
 from tfcompress.recipe.post_training import PostTraining
@@ -138,9 +139,8 @@ class Recipe(Section):
             RecipeError: the file cannot be read, or see `from_json`.
         """
         try:
-            with Path(path).open("rb") as file:
-                content = file.read(4 * MAX_BYTES + 1)  # four bytes are the most that a character takes in UTF-8
-            text = content.decode("utf-8-sig")
+            # Four bytes are the most that a character takes in UTF-8.
+            text = read_plain(path, most_bytes=4 * MAX_BYTES).decode("utf-8-sig")
         except (OSError, ValueError) as error:
             raise RecipeError(f"--recipe={path}: cannot read the recipe: {error}") from None
         return cls.from_json(text)

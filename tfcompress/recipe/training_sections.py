@@ -10,6 +10,9 @@ from tfcompress.recipe.section import Section
 
 __all__ = ["Clustering", "Distillation", "Pruning", "Quantization", "Training"]
 
+MOST_EPOCHS = 100_000  # a recipe may come from a stranger, and more would never end
+LARGEST_RATE = 1e6  # float32 holds it in any product
+
 
 @dataclass(frozen=True, kw_only=True)
 class _TrainedSection(Section):
@@ -20,9 +23,11 @@ class _TrainedSection(Section):
 
     def _check(self) -> None:
         if self.epochs is not None:
-            self.require(self.epochs >= 1, "epochs", "at least 1")
+            self.require(1 <= self.epochs <= MOST_EPOCHS, "epochs", f"1 to {MOST_EPOCHS}")
         if self.learning_rate is not None:
-            self.require(self.learning_rate > 0, "learning_rate", "a number > 0")
+            self.require(
+                0 < self.learning_rate <= LARGEST_RATE, "learning_rate", f"a number > 0, at most {LARGEST_RATE:g}"
+            )
 
 
 @documented()
@@ -174,7 +179,9 @@ class Training(Section):
     )
 
     def _check(self) -> None:
-        self.require(self.epochs >= 1, "epochs", "at least 1")
+        self.require(1 <= self.epochs <= MOST_EPOCHS, "epochs", f"1 to {MOST_EPOCHS}")
         if self.learning_rate is not None:
-            self.require(self.learning_rate > 0, "learning_rate", "a number > 0")
+            self.require(
+                0 < self.learning_rate <= LARGEST_RATE, "learning_rate", f"a number > 0, at most {LARGEST_RATE:g}"
+            )
         self.require(self.batch_size >= 1, "batch_size", "at least 1")

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from tfcompress.converters.phone.packing.container import MAX_SIZE, decode, encode, read_directory, read_header
 from tfcompress.converters.phone.packing.directory import Directory
 from tfcompress.converters.phone.packing.layout import Array, find_arrays
 from tfcompress.converters.phone.packing.planning import plan
 from tfcompress.errors import InputError, ModelError
+from tfcompress.load import LoadLimits, read_admitted
+from tfcompress.plain_files import is_one_of
 
-__all__ = ["inspect_packed", "pack", "pack_bytes", "packed_bytes", "unpack", "unpack_bytes"]
+__all__ = ["describe_packed", "inspect_packed", "pack", "pack_bytes", "packed_bytes", "unpack", "unpack_bytes"]
 
 # An array of fewer bytes is left to the byte model; small files are tried with each, as the directory counts there.
 _LEAST_ARRAYS = (48, 256, 1024)
 _SMALL_FILE = 1 << 16
-_T = TypeVar("_T")
 
 
 def pack_bytes(content: bytes) -> bytes:
@@ -47,12 +48,20 @@ def unpack_bytes(content: bytes, *, max_bytes: int = MAX_SIZE) -> bytes:
     return decode(content, max_bytes=max_bytes)
 
 
-def pack(model: str | Path, *, output: str | Path) -> dict[str, Any]:
+def pack(
+    model: str | Path,
+    *,
+    output: str | Path,
+    max_load_seconds: float | None = None,
+    max_load_memory: float | None = None,
+) -> dict[str, Any]:
     """Write the .tfcz of a .tflite.
 
     Args:
         model: path of the .tflite.
         output: path to write; its folder exists.
+        max_load_seconds: of processor time that the process may take that reads it first; None: see `LoadLimits`.
+        max_load_memory: MiB that it may take there.
 
     Returns:
         What `packed_bytes` returns, and "output".
@@ -61,31 +70,43 @@ def pack(model: str | Path, *, output: str | Path) -> dict[str, Any]:
         ModelError: `model` cannot be read or is no .tflite.
         InputError: `output` cannot be written.
     """
-    content = _read(model)
+    _refuse_same(output, model)
+    content = read_admitted(Path(model), run=False, limits=LoadLimits(max_load_seconds, max_load_memory))
     packed, facts = _with_facts(content, str(model))
     _write(Path(output), packed)
     return {"output": str(output), **facts}
 
 
-def unpack(packed: str | Path, *, output: str | Path, max_bytes: int = MAX_SIZE) -> dict[str, object]:
-    """Write the .tflite of a .tfcz.
+def unpack(
+    packed: str | Path,
+    *,
+    output: str | Path,
+    max_bytes: int = MAX_SIZE,
+    max_load_seconds: float | None = None,
+    max_load_memory: float | None = None,
+) -> dict[str, object]:
+    """Write the .tflite of a .tfcz, which is decoded in a process that can reach nothing else.
 
     Args:
         packed: path of the .tfcz.
         output: path to write; its folder exists.
         max_bytes: a .tflite that would be larger is refused before memory is taken for it.
+        max_load_seconds: of processor time that decoding may take; None means 60, and 60 more for each packed MiB.
+        max_load_memory: MiB that it may take; None means 1,536 and six times the file.
 
     Returns:
         {"output", "bytes", "packed_bytes"}.
 
     Raises:
-        ModelError: `packed` cannot be read, is no .tfcz, or is damaged.
+        ModelError: `packed` cannot be read, is no .tfcz, or is damaged; or decoding takes too long or too much memory.
         InputError: `output` cannot be written.
     """
-    content = _read(packed)
-    whole = _named(packed, lambda: decode(content, max_bytes=max_bytes))
+    from tfcompress.converters.phone.packing.caged import unpacked
+
+    _refuse_same(output, packed)
+    whole = unpacked(Path(packed), max_bytes=max_bytes, limits=LoadLimits(max_load_seconds, max_load_memory))
     _write(Path(output), whole)
-    return {"output": str(output), "bytes": len(whole), "packed_bytes": len(content)}
+    return {"output": str(output), "bytes": len(whole), "packed_bytes": Path(packed).stat().st_size}
 
 
 def packed_bytes(model: str | Path | bytes) -> dict[str, Any]:
@@ -101,7 +122,7 @@ def packed_bytes(model: str | Path | bytes) -> dict[str, Any]:
     Raises:
         ModelError: it cannot be read or is no .tflite.
     """
-    content = model if isinstance(model, bytes) else _read(model)
+    content = model if isinstance(model, bytes) else read_admitted(Path(model), run=False)
     return _with_facts(content, "model" if isinstance(model, bytes) else str(model))[1]
 
 
@@ -113,11 +134,20 @@ def inspect_packed(packed: str | Path) -> dict[str, object]:
         [{"width", "elements", "segments", "kinds"}]}}.
 
     Raises:
-        ModelError: it cannot be read, is no .tfcz, or is damaged.
+        ModelError: it cannot be read, is no .tfcz, or is damaged; or reading it takes too long or too much memory.
     """
-    content = _read(packed)
-    header = _named(packed, lambda: read_header(content))
-    directory = _named(packed, lambda: read_directory(content))
+    from tfcompress.converters.phone.packing.caged import described
+
+    return described(Path(packed))
+
+
+def describe_packed(content: bytes) -> dict[str, Any]:
+    """What `inspect_packed` returns, of the content of a .tfcz.
+
+    Raises:
+        ModelError: it is no .tfcz, or damaged.
+    """
+    header, directory = read_header(content), read_directory(content)
     groups = [
         {
             "width": group.width,
@@ -185,18 +215,9 @@ def _with_facts(content: bytes, name: str) -> tuple[bytes, dict[str, object]]:
     }
 
 
-def _read(path: str | Path) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise ModelError(f"{path}: cannot be read: {error.strerror}") from None
-
-
-def _named(path: str | Path, action: Callable[[], _T]) -> _T:
-    try:
-        return action()
-    except ModelError as error:
-        raise ModelError(f"{path}: {error}") from None
+def _refuse_same(output: str | Path, read: str | Path) -> None:
+    if is_one_of(output, [read]):
+        raise InputError(f"--output={output}: is the file that is read; choose another name")
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -77,7 +77,7 @@ def test_a_file_that_is_no_model_is_one_line_that_names_it(content: bytes, tmp_p
 
 
 def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"absent\.tflite: cannot be read: No such file"):
+    with pytest.raises(ModelError, match=r"absent\.tflite: no such file or folder"):
         forecast(tmp_path / "absent.tflite")
 
 

@@ -11,10 +11,11 @@ from tests.load.attacks.artifacts import ARTIFACTS
 from tests.load.attacks.configurations import CONFIGURATIONS
 from tests.load.attacks.containers import CONTAINERS
 from tests.load.attacks.graphs import GRAPHS
+from tests.load.attacks.packed import PACKED
 
 Maker = Callable[[Path, Path], Path]
 
 MODELS: Mapping[str, Maker] = {**CONFIGURATIONS, **CONTAINERS}
 ALL: Mapping[str, Maker] = {**MODELS, **GRAPHS, **ARTIFACTS}
 
-__all__ = ["ALL", "ARTIFACTS", "CONFIGURATIONS", "CONTAINERS", "GRAPHS", "MODELS", "Maker"]
+__all__ = ["ALL", "ARTIFACTS", "CONFIGURATIONS", "CONTAINERS", "GRAPHS", "MODELS", "PACKED", "Maker"]

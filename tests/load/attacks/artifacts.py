@@ -229,7 +229,20 @@ def _onnx_text(data: bytes) -> Maker:
     return make
 
 
+def hollow_tflite(folder: Path, canary: Path) -> Path:
+    path = sound_tflite(folder)
+    os.truncate(path, 1 << 40)
+    return path
+
+
+def device_tflite(folder: Path, canary: Path) -> Path:
+    (folder / "model.tflite").symlink_to("/dev/zero")
+    return folder / "model.tflite"
+
+
 _TFLITE: dict[str, Maker] = {
+    "tflite_hollow": hollow_tflite,
+    "tflite_device": device_tflite,
     "tflite_flex_operator": flex_operator,
     "tflite_flex_write_file": flex_write_file,
     "tflite_custom_operator": _edited(_custom_operator),

@@ -218,6 +218,28 @@ def endless_loop(folder: Path, canary: Path) -> Path:
     return _saved(folder, lambda x: tf.while_loop(lambda y: tf.reduce_sum(y) > -1e30, lambda y: [y + 0.0], [x])[0])
 
 
+def endless_loop_of_a_large_batch(folder: Path, canary: Path) -> Path:
+    module = tf.Module()
+    loop = tf.function(
+        lambda x: tf.while_loop(lambda y: tf.reduce_sum(y) > -1e30, lambda y: [y + 0.0], [x])[0],
+        input_signature=[tf.TensorSpec([16, 4], tf.float32, name="x")], autograph=False,
+    )  # fmt: skip
+    tf.saved_model.save(module, str(folder / "saved"), signatures={"serving_default": loop})
+    return folder / "saved"
+
+
+def hollow_graph(folder: Path, canary: Path) -> Path:
+    path = sound_saved_model(folder)
+    os.truncate(path / "saved_model.pb", 1 << 40)
+    return path
+
+
+def hollow_variables(folder: Path, canary: Path) -> Path:
+    path = sound_saved_model(folder)
+    os.truncate(next((path / "variables").glob("*.data*")), 1 << 40)
+    return path
+
+
 def endless_loop_of_another_signature(folder: Path, canary: Path) -> Path:
     module = tf.Module()
     module.v = tf.Variable(1.0)
@@ -301,4 +323,7 @@ GRAPHS: dict[str, Maker] = {
     "graph_growing_list": growing_list,
     "graph_endless_loop": endless_loop,
     "graph_endless_loop_elsewhere": endless_loop_of_another_signature,
+    "graph_endless_loop_of_16": endless_loop_of_a_large_batch,
+    "graph_hollow": hollow_graph,
+    "graph_hollow_variables": hollow_variables,
 }  # fmt: skip

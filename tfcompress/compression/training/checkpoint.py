@@ -42,7 +42,7 @@ class CheckpointFile:
 
     def read(self) -> bytes | None:
         """See `Kept`."""
-        return self.path.read_bytes() if self.path.exists() else None
+        return self.path.read_bytes() if self.path.is_file() else None
 
     def write(self, content: bytes) -> None:
         """See `Kept`."""

@@ -213,7 +213,7 @@ def node_of(tensor: Any) -> Any:
 
 
 def mask_of(tensor: Any) -> Any:
-    """The mask that goes with a tensor of Keras 3; None where there is none."""
+    """The mask that goes with a symbolic tensor of Keras 3 or tf_keras; None where there is none."""
     return getattr(tensor, "_keras_mask", None)
 
 
@@ -331,11 +331,6 @@ OPTIMIZER_SLOTS = (
     "_m",
     "_u",
 )
-
-
-def mask_of(tensor: Any) -> Any:
-    """The mask that a symbolic tensor of tf_keras carries; None without."""
-    return getattr(tensor, "_keras_mask", None)
 
 
 def attention_parts(layer: Any) -> dict[str, Any]:

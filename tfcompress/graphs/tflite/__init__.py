@@ -1,7 +1,7 @@
 """The .tflite format: a read-only view, an editor of objects, rewrites and their proof, and one way to run a file."""
 
 from tfcompress.graphs.tflite.reader import Operator, Quantization, Signature, Subgraph, Tensor, TfliteFile, read_tflite
-from tfcompress.graphs.tflite.summary import inspect_tflite
+from tfcompress.graphs.tflite.summary import describe_tflite
 
 __all__ = [
     "Operator",
@@ -10,6 +10,6 @@ __all__ = [
     "Subgraph",
     "Tensor",
     "TfliteFile",
-    "inspect_tflite",
+    "describe_tflite",
     "read_tflite",
 ]

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
-from pathlib import Path
 
 from tfcompress.graphs.tflite.operators import file_macs, macs
 from tfcompress.graphs.tflite.reader import Operator, Subgraph, Tensor, TfliteFile, read_tflite
 
-__all__ = ["inspect_tflite"]
+__all__ = ["describe_tflite"]
 
 
-def inspect_tflite(path: Path) -> dict[str, object]:
+def describe_tflite(name: str, content: bytes) -> dict[str, object]:
     """``{"model": {...}, "inputs": [...], "outputs": [...], "operators": [...]}`` of a .tflite.
 
     Args:
-        path: the file; its weights are not copied.
+        name: of the model.
+        content: of the file.
 
     Returns:
         `model` holds name, format, sha256, bytes, multiplications of one run (`macs`), constant bytes and the number of
@@ -24,17 +25,15 @@ def inspect_tflite(path: Path) -> dict[str, object]:
         bytes and `macs`.
 
     Raises:
-        ModelError: the file cannot be read or is not a whole .tflite.
+        ModelError: it is not a whole .tflite.
     """
-    from tfcompress.data.files import sha256_of_file  # brings TensorFlow, which reading a .tflite does not need
-
-    file = read_tflite(path)
+    file = read_tflite(content)
     main = file.main
     return {
         "model": {
-            "name": path.stem,
+            "name": name,
             "format": "tflite",
-            "sha256": sha256_of_file(path),
+            "sha256": hashlib.sha256(content).hexdigest(),
             "bytes": file.bytes,
             "macs": file_macs(file),
             "constant_bytes": sum(t.bytes for graph in file.subgraphs for t in graph.tensors if t.data is not None),

@@ -23,6 +23,7 @@ from tfcompress.load.safety.lists.keras_classes import METRICS
 from tfcompress.load.safety.vocabulary import missing_objects, supplied_names
 from tfcompress.model import FloatModel, TensorInfo
 from tfcompress.native_output import silenced
+from tfcompress.plain_files import real
 from tfcompress.runtime import tf, tf_keras
 from tfcompress.tensor_info import with_graph_names
 
@@ -114,14 +115,14 @@ def judge_saved_model(path: Path, *, trusted: bool = False) -> None:
 
 def _refuse_files_elsewhere(path: Path) -> None:
     """Links that lead out of the folder, and what is no file at all."""
-    root = path.resolve()
+    root = real(path)
     for name in _OTHER_FORMS:
         if (path / name).exists():
             raise UnsafeModelError(f"{path}: refused: it holds {name} beside saved_model.pb, so two graphs")
     for folder, folders, files in os.walk(path):
         for name in (*folders, *files):
             entry = Path(folder, name)
-            if entry.is_symlink() and not entry.resolve().is_relative_to(root):
+            if entry.is_symlink() and not real(entry).is_relative_to(root):
                 raise UnsafeModelError(f"{path}: refused: {entry.relative_to(path)} is a link out of the folder")
             if not entry.is_file() and not entry.is_dir():
                 raise ModelError(f"{path}: corrupt: {entry.relative_to(path)} is not a regular file")

@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from tfcompress.errors import ModelError, one_line
 
-__all__ = ["FileFormat", "FileKind", "ModelFile", "StoredWeights", "file_kind", "head_of", "model_file", "sha256_of"]
+__all__ = [
+    "CHANGED",
+    "FileFormat",
+    "FileKind",
+    "ModelFile",
+    "StoredWeights",
+    "file_kind",
+    "head_of",
+    "model_file",
+    "refuse_hollow",
+    "sha256_of",
+    "unchanged",
+]
 
 FileFormat = Literal["keras_v3", "keras_v2", "h5", "saved_model"]
 FileKind = Literal["zip", "hdf5", "saved_model"]
 
+CHANGED = "it changed while it was read: copy it to a place where nothing else writes to it"
+
+# A file may say that it is larger than what is on the disk, by as much as compressed content may expand.
+_LARGE, _EXPANSION, _BLOCK = 1 << 30, 100, 512
 _HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 _ZIP_MAGIC = b"PK\x03\x04"
 _EMPTY_ZIP_MAGIC = b"PK\x05\x06"
@@ -103,7 +120,11 @@ def file_kind(path: Path) -> FileKind:
     if not exists:
         raise ModelError(f"{path}: no such file or folder, expected a .keras, .h5 or SavedModel")
     if path.is_dir():
-        return _folder_kind(path)
+        kind = _folder_kind(path)
+        for file in path.rglob("*"):
+            refuse_hollow(file)
+        return kind
+    refuse_hollow(path)
     if not path.is_file():
         raise ModelError(f"{path}: not a regular file, expected a .keras, .h5 or SavedModel")
     head = head_of(path)
@@ -114,6 +135,22 @@ def file_kind(path: Path) -> FileKind:
     if any(head[offset:].startswith(_HDF5_MAGIC) for offset in _HDF5_OFFSETS):
         return "hdf5"
     raise ModelError(f"{path}: {_what_it_is(path, head)}")
+
+
+def refuse_hollow(path: Path) -> None:
+    """Refuse a large file that is a hole: reading its zeros takes hours, and no model has them.
+
+    Raises:
+        ModelError: less than a hundredth of its bytes is on the disk.
+    """
+    try:
+        facts = path.lstat() if path.is_symlink() and not path.exists() else path.stat()
+    except (OSError, ValueError):
+        return  # who opens it says so
+    if facts.st_size > _LARGE and getattr(facts, "st_blocks", facts.st_size) * _BLOCK * _EXPANSION < facts.st_size:
+        raise ModelError(
+            f"{path}: refused: {facts.st_size:,} bytes, of which hardly any are on the disk; copy the file again"
+        )
 
 
 def head_of(path: Path) -> bytes:
@@ -165,3 +202,31 @@ def sha256_of(path: Path) -> str:
             while block := stream.read(1 << 20):
                 digest.update(block)
     return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def unchanged(path: Path) -> Iterator[None]:
+    """Refuse what was opened in the block where the file, or one of the folder, was exchanged or written meanwhile.
+
+    What was tried and what was loaded are then the same.  The kernel keeps the time of the last change (`st_ctime`),
+    which no user can set.
+
+    Raises:
+        ModelError: it changed.
+    """
+    before = _identity(path)
+    yield
+    if _identity(path) != before:
+        raise ModelError(f"{path}: {CHANGED}")
+
+
+def _identity(path: Path) -> list[tuple[str, int, int, int, int, int]]:
+    found = []
+    for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+        try:
+            facts = file.stat()
+        except (OSError, ValueError):
+            continue  # who opens it says so
+        numbers = (facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)
+        found.append((str(file), *numbers))
+    return found

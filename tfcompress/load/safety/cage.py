@@ -19,7 +19,10 @@ from tfcompress.errors import ModelError
 from tfcompress.load.safety.landlock import landlock_version, restrict_files
 from tfcompress.load.safety.system_calls import forbid_system_calls
 
-__all__ = ["Bounds", "OnlyHereError", "enter_cage", "interpreter_folders"]
+__all__ = ["SAID", "Bounds", "OnlyHereError", "enter_cage", "interpreter_folders"]
+
+SAID = "standard_error"
+"""File in the scratch folder that takes what a caged process says to standard error."""
 
 _OPEN_FILES = 256
 # What a program reads to find out about the machine, the time and its libraries; nothing of a user.

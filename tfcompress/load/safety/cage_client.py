@@ -6,28 +6,45 @@ import atexit
 import json
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tfcompress import console
 from tfcompress.errors import ModelError, UnsafeModelError, one_line
 from tfcompress.load.files.limits import LoadLimits, bytes_of
-from tfcompress.load.safety.cage import OnlyHereError
+from tfcompress.load.safety.cage import SAID, OnlyHereError
+from tfcompress.plain_files import real
 
-__all__ = ["run_caged", "start_early"]
+__all__ = ["PLAIN", "TENSORFLOW", "Product", "run_caged", "start_early"]
 
-_PLAIN, _TENSORFLOW = "tfcompress.load.safety.tasks", "tfcompress.load.safety.tensorflow_tasks"
+PLAIN, TENSORFLOW = "tfcompress.load.safety.tasks", "tfcompress.load.safety.tensorflow_tasks"
+"""Modules with tasks: a `run` that takes a request."""
 _RESULT_LIMIT = 64 << 20
 _LEAST_FILE_BYTES = 256 << 20
 # Of the user's environment only what finds libraries and chooses between implementations; never keys or tokens.
 _KEPT = ("PATH", "LANG", "LD_LIBRARY_PATH", "TZ", "TMPDIR", "SYSTEMROOT")
 _KEPT_BEGINNINGS = ("LC_", "TF_", "KERAS_", "XLA_")
 _ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+
+@dataclass(frozen=True)
+class Product:
+    """A file that a task makes in its scratch folder.
+
+    Attributes:
+        name: of the file.
+        most_bytes: that it may have.
+    """
+
+    name: str
+    most_bytes: int
 
 
 class _Server:
@@ -113,7 +130,7 @@ def start_early() -> None:
 
 def _warm() -> None:
     try:
-        _server.ask({"task": "warm", "module": _TENSORFLOW})
+        _server.ask({"task": "warm", "module": TENSORFLOW})
     except ModelError:
         return  # the first real request says so
 
@@ -123,21 +140,23 @@ def run_caged(
     path: Path,
     limits: LoadLimits,
     *,
-    tensorflow: bool,
+    module: str = PLAIN,
     arguments: Mapping[str, Any] | None = None,
     custom_objects: str | Mapping[str, Any] | None = None,
     readable: Iterable[Path] = (),
+    product: Product | None = None,
 ) -> dict[str, Any]:
     """Run `task` on the file at `path` in a process of its own that can reach nothing else.
 
     Args:
-        task: the name of a function in `tasks`, or in `tensorflow_tasks`.
+        task: the name of one of the module's tasks.
         path: a file, or a folder with all in it.
         limits: of time and memory.
-        tensorflow: the task needs TensorFlow.
+        module: that has the task; imported before the cage closes.
         arguments: of the task, as JSON holds them.
         custom_objects: as the user gave them; imported before the cage closes.
         readable: further files that the task needs.
+        product: a file that the task makes; its content is in the result as "product".
 
     Returns:
         What the task returned.
@@ -152,13 +171,13 @@ def run_caged(
         scratch.mkdir()
         request = {
             "task": task,
-            "module": _TENSORFLOW if tensorflow else _PLAIN,
+            "module": module,
             "path": str(path.absolute()),
-            "readable": [str(each.resolve()) for each in (path, *readable)],
+            "readable": [str(real(each)) for each in (path, *readable)],
             "scratch": str(scratch),
             "seconds": limits.seconds_for(path),
             "memory": limits.memory_for(path),
-            "file_bytes": max(_LEAST_FILE_BYTES, 2 * bytes_of(path)),
+            "file_bytes": max(_LEAST_FILE_BYTES, 2 * bytes_of(path), product.most_bytes if product else 0),
             "arguments": dict(arguments or {}),
             "custom_objects": custom_objects if isinstance(custom_objects, str) else None,
             "working_folder": os.getcwd(),
@@ -166,20 +185,34 @@ def run_caged(
         if isinstance(custom_objects, Mapping):
             (folder / "custom_objects.pickle").write_bytes(pickle.dumps(dict(custom_objects)))
             request["pickle"] = str(folder / "custom_objects.pickle")
-        answer = _server.ask(request)
-        return _result(path, request, answer, scratch / "result.json")
+        result = _result(path, request, scratch)
+        if product is not None:
+            result["product"] = _taken(path, scratch / product.name, product.most_bytes)
+        return result
 
 
-def _result(path: Path, request: Mapping[str, Any], answer: Mapping[str, Any], file: Path) -> dict[str, Any]:
+def _taken(path: Path, file: Path, most_bytes: int) -> bytes:
+    """The file that the caged process made, which need not be what it should be."""
+    try:
+        with open(os.open(file, os.O_RDONLY | os.O_NOFOLLOW), "rb") as stream:
+            content = stream.read(most_bytes + 1)
+    except OSError as error:
+        raise ModelError(f"{path}: corrupt: the process that tried it first left no file: {error.strerror}") from None
+    if len(content) > most_bytes:
+        raise ModelError(f"{path}: corrupt: the process that tried it first made more than {most_bytes} bytes")
+    return content
+
+
+def _result(path: Path, request: Mapping[str, Any], scratch: Path) -> dict[str, Any]:
+    answer = _server.ask(request)
     _refuse_if_it_took_too_much(path, request, answer)
-    result = _read(file)
+    result = _read(scratch / "result.json")
+    if result is None and -answer["code"] not in _FAULTS:  # what the machine ended does better the second time
+        answer = _server.ask(request)
+        _refuse_if_it_took_too_much(path, request, answer)
+        result = _read(scratch / "result.json")
     if result is None:
-        code = answer["code"]
-        how = f"signal {-code}" if code < 0 else f"exit status {code}"
-        raise ModelError(
-            f"{path}: corrupt, or it needs more memory: the process that tried it first crashed ({how}); "
-            "if the file is sound, --max_load_memory allows more (MiB)"
-        )
+        raise ModelError(_crash_message(path, answer["code"], scratch / SAID))
     for what in result.pop("missing", []):
         _tell_once(what)
     if result.get("memory"):
@@ -188,6 +221,37 @@ def _result(path: Path, request: Mapping[str, Any], answer: Mapping[str, Any], f
         kind = UnsafeModelError if result.get("unsafe") else OnlyHereError if result.get("only_here") else ModelError
         raise kind(str(result["error"]).replace(str(path.absolute()), str(path)))
     return result
+
+
+def _crash_message(path: Path, code: int, said: Path) -> str:
+    """What is said of a file whose process ended twice without a result.
+
+    Only a fault of the processor (SIGSEGV, SIGBUS, SIGILL, SIGFPE) points at the file.  Native code aborts (SIGABRT)
+    also where the machine denies it memory or a thread, and whatever else ended the process came from outside.
+    """
+    how = f"signal {-code}" if code < 0 else f"exit status {code}"
+    words = _last_words(said)
+    cause = f"{how}: {words}" if words else how
+    if -code in _FAULTS:
+        return f"{path}: corrupt: it crashes the process that tries it first ({cause})"
+    return (
+        f"{path}: cannot be tried: the process that loads it first was ended twice ({cause}); if the file is sound, "
+        "free memory and room for temporary files, or allow more with --max_load_memory (MiB)"
+    )
+
+
+_FAULTS = frozenset({signal.SIGSEGV, signal.SIGILL, signal.SIGFPE, getattr(signal, "SIGBUS", signal.SIGSEGV)})
+
+
+def _last_words(file: Path) -> str:
+    """The last line that the process wrote to standard error; native code says there why it gives up."""
+    try:
+        with open(os.open(file, os.O_RDONLY | os.O_NOFOLLOW), "rb") as stream:
+            stream.seek(max(0, os.fstat(stream.fileno()).st_size - 4096))
+            lines = [line for line in stream.read(4096).decode(errors="replace").splitlines() if line.strip()]
+    except OSError:
+        return ""
+    return one_line(lines[-1], 200) if lines else ""
 
 
 def _refuse_if_it_took_too_much(path: Path, request: Mapping[str, Any], answer: Mapping[str, Any]) -> None:

@@ -17,6 +17,8 @@ import time
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from tfcompress.load.safety.cage import SAID
+
 __all__ = ["main"]
 
 _IDLE_SECONDS = 300
@@ -51,10 +53,19 @@ def _serve(request: dict[str, Any], requests: BinaryIO, answers: BinaryIO) -> di
             requests.close()
             answers.close()
             _die_with_parent()
+            _keep_what_it_says(Path(request["scratch"]))
             module.run(request)
-        finally:
             os._exit(0)
+        finally:
+            os._exit(1)
     return _wait(child, request, requests)
+
+
+def _keep_what_it_says(scratch: Path) -> None:
+    """Standard error goes to a file: native code says there why it gives up."""
+    said = os.open(scratch / SAID, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
+    os.dup2(said, 2)
+    os.close(said)
 
 
 def _die_with_parent() -> None:

@@ -30,6 +30,7 @@ from tfcompress.load.float_model import float_model_from_keras
 from tfcompress.load.keras_versions.equivalence import RELATIVE_TOLERANCE, random_inputs, relative_difference
 from tfcompress.load.keras_versions.frozen_lambda import frozen_class
 from tfcompress.model import FloatModel
+from tfcompress.plain_files import real
 
 __all__ = ["load_in_child"]
 
@@ -64,7 +65,7 @@ def load_in_child(file: ModelFile, custom_objects: str | Mapping[str, Any] | Non
 
 def _run_child(file: ModelFile, custom_objects: str | Mapping[str, Any] | None, folder: Path) -> dict[str, Any]:
     request = {
-        "path": str(file.path.resolve()),
+        "path": str(real(file.path)),
         "custom_objects": custom_objects if isinstance(custom_objects, str) else None,
     }
     (folder / "request.json").write_text(json.dumps(request))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -87,7 +88,7 @@ def _tflite(path: Path, arguments: Mapping[str, Any], prepared: object) -> dict[
     refuse_unsafe_tflite(path, content, run=arguments["run"], trusted=arguments["trusted"])
     if arguments["run"]:
         _run_tflite(path, content)
-    return {}
+    return {"sha256": hashlib.sha256(content).hexdigest()}
 
 
 def _run_tflite(path: Path, content: bytes) -> None:
@@ -122,7 +123,7 @@ def _onnx(path: Path, arguments: Mapping[str, Any], prepared: object) -> dict[st
     refuse_unsafe_onnx(path, content, trusted=arguments["trusted"])
     if arguments["run"]:
         _run_onnx(path)
-    return {"external_files": external_files(path, content)}
+    return {"external_files": external_files(path, content), "sha256": hashlib.sha256(content).hexdigest()}
 
 
 def _run_onnx(path: Path) -> None:

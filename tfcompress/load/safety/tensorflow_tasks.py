@@ -22,7 +22,6 @@ from tfcompress.runtime import tf
 __all__ = ["run"]
 
 _THREADS = 2
-_LARGEST_BATCH = 8
 _OPEN_SIZES = (32, 64, 128, 224)
 
 
@@ -64,9 +63,6 @@ def _saved_model(path: Path, arguments: Mapping[str, Any], custom_objects: dict[
 
 def _run_signature(signature: Any) -> None:
     specs = signature.structured_input_signature[1]
-    batches = {spec.shape[0] for spec in specs.values() if spec.shape.rank}
-    if any(batch is not None and batch > _LARGEST_BATCH for batch in batches):
-        return  # the same graph at the sizes that are run
     with contextlib.suppress(*_ORDINARY):
         signature(**{name: _tensor(spec) for name, spec in specs.items()})
 

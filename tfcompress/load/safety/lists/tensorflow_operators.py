@@ -5,7 +5,8 @@ read one by one, and everything was struck out that reaches a file (`ReadFile`, 
 `InitializeTableFromTextFile`, ...), Python (`PyFuncStateless`), another process or device, a data set, a queue or a
 summary, that takes apart a serialized tensor or graph, or that only tests or training use.  To these were added the
 stateful operators that inference needs: variables, tables in memory, random numbers, control flow and calls, and the
-recurrent kernels of cuDNN, which Keras 2 puts beside each LSTM and GRU.
+recurrent kernels of cuDNN, which Keras 2 puts beside each LSTM and GRU.  `IteratorGetNext` stands in the function by
+which a preprocessing layer of Keras 2 was adapted to data; nothing on the list makes an iterator that it could read.
 """
 
 from __future__ import annotations
@@ -114,16 +115,16 @@ _STATE_IN_MEMORY = """
     CudnnRNNBackpropV2 CudnnRNNBackpropV3 CudnnRNNCanonicalToParams CudnnRNNCanonicalToParamsV2 CudnnRNNParamsSize
     CudnnRNNParamsToCanonical CudnnRNNParamsToCanonicalV2 CudnnRNNV2 CudnnRNNV3 DestroyResourceOp DeviceIndex
     DisableCopyOnRead Empty GuaranteeConst HashTable HashTableV2 If InitializeTable InitializeTableV2
-    LookupTableExportV2 LookupTableFindV2 LookupTableImportV2 LookupTableInsertV2 LookupTableSizeV2 Multinomial
-    MutableDenseHashTableV2 MutableHashTableOfTensorsV2 MutableHashTableV2 ParameterizedTruncatedNormal RandomCrop
-    RandomGamma RandomPoisson RandomPoissonV2 RandomShuffle RandomStandardNormal RandomUniform RandomUniformInt
-    ReadVariableOp ResourceGather ResourceGatherNd ResourceScatterAdd ResourceScatterNdUpdate ResourceScatterUpdate
-    ResourceStridedSliceAssign RngReadAndSkip RngSkip SampleDistortedBoundingBox SampleDistortedBoundingBoxV2
-    StatefulPartitionedCall StatefulRandomBinomial StatefulStandardNormal StatefulStandardNormalV2
-    StatefulTruncatedNormal StatefulUniform StatefulUniformFullInt StatefulUniformInt StatelessRandomGetAlg
-    TensorArrayCloseV3 TensorArrayConcatV3 TensorArrayGatherV3 TensorArrayReadV3 TensorArrayScatterV3
-    TensorArraySizeV3 TensorArraySplitV3 TensorArrayV3 TensorArrayWriteV3 TruncatedNormal VarHandleOp
-    VarIsInitializedOp Variable VariableShape VariableV2 While
+    IteratorGetNext LookupTableExportV2 LookupTableFindV2 LookupTableImportV2 LookupTableInsertV2 LookupTableSizeV2
+    Multinomial MutableDenseHashTableV2 MutableHashTableOfTensorsV2 MutableHashTableV2 ParameterizedTruncatedNormal
+    RandomCrop RandomGamma RandomPoisson RandomPoissonV2 RandomShuffle RandomStandardNormal RandomUniform
+    RandomUniformInt ReadVariableOp ResourceGather ResourceGatherNd ResourceScatterAdd ResourceScatterNdUpdate
+    ResourceScatterUpdate ResourceStridedSliceAssign RngReadAndSkip RngSkip SampleDistortedBoundingBox
+    SampleDistortedBoundingBoxV2 StatefulPartitionedCall StatefulRandomBinomial StatefulStandardNormal
+    StatefulStandardNormalV2 StatefulTruncatedNormal StatefulUniform StatefulUniformFullInt StatefulUniformInt
+    StatelessRandomGetAlg TensorArrayCloseV3 TensorArrayConcatV3 TensorArrayGatherV3 TensorArrayReadV3
+    TensorArrayScatterV3 TensorArraySizeV3 TensorArraySplitV3 TensorArrayV3 TensorArrayWriteV3 TruncatedNormal
+    VarHandleOp VarIsInitializedOp Variable VariableShape VariableV2 While
 """
 
 OPERATORS = frozenset(_PURE.split()) | frozenset(_STATE_IN_MEMORY.split())
