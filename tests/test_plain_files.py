@@ -35,6 +35,11 @@ def read_manifest(path: Path) -> None:
     verify(path.parent)
 
 
+def hole(path: Path) -> None:
+    path.touch()
+    os.truncate(path, 1 << 40)
+
+
 READERS: dict[str, Callable[[Path], object]] = {
     "recipe": Recipe.load,
     "labels": read_class_names,
@@ -47,7 +52,7 @@ KINDS: dict[str, Callable[[Path], object]] = {
     "pipe": os.mkfifo,
     "device": lambda path: path.symlink_to("/dev/zero"),
     "circle": lambda path: path.symlink_to(path.name),
-    "hole": lambda path: (path.touch(), os.truncate(path, 1 << 40)),
+    "hole": hole,
 }
 
 

@@ -24,7 +24,8 @@ from tfcompress.converters.edgetpu.mapping_forecast import forecast, forecast_to
 from tfcompress.converters.phone.packing.caged import described
 from tfcompress.converters.snapdragon.mapping_forecast import forecast as snapdragon_forecast
 from tfcompress.errors import InputError, MissingExtraError, ModelError, TfCompressError
-from tfcompress.load import LoadLimits, door, inspect_tflite, load_model, loading, read_admitted
+from tfcompress.load import LoadLimits, door, inspect_tflite, load_model, read_admitted
+from tfcompress.load.safety import cage_client
 from tfcompress.recipe import Pruning, Recipe
 
 # Sound for all that they try: what is odd in them is passed over.
@@ -213,13 +214,13 @@ def test_attack_by_a_packed_file_is_refused(name: str, tmp_path: Path) -> None:
 def test_a_file_that_changes_while_it_is_tried_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, other = sound_tflite(tmp_path), tmp_path / "other.tflite"
     other.write_bytes(path.read_bytes() + b"\0")
-    run = door.run_caged
+    run = cage_client.run_caged
 
     def swapped(*arguments: Any, **named: Any) -> dict[str, Any]:
         other.replace(path)
         return run(*arguments, **named)
 
-    monkeypatch.setattr(door, "run_caged", swapped)
+    monkeypatch.setattr("tfcompress.load.door.run_caged", swapped)
     with pytest.raises(ModelError, match="changed while it was read"):
         read_admitted(path)
 
@@ -229,13 +230,13 @@ def test_a_model_that_is_exchanged_while_it_is_loaded_is_refused(
 ) -> None:
     path = dense_keras(tmp_path)
     content = path.read_bytes()
-    tried = loading.try_model_file
+    tried = door.try_model_file
 
     def exchanged(*arguments: Any, **named: Any) -> None:
         tried(*arguments, **named)
         path.write_bytes(content)
 
-    monkeypatch.setattr(loading, "try_model_file", exchanged)
+    monkeypatch.setattr("tfcompress.load.loading.try_model_file", exchanged)
     with pytest.raises(ModelError, match="changed while it was read"):
         load_model(path)
 
