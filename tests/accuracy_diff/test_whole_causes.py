@@ -111,22 +111,6 @@ def test_a_mask_in_a_range_is_named() -> None:
     assert _compared(model, quantize_int8(model, data, Recipe()).content, data).causes == ()
 
 
-def test_a_norm_that_was_exported_in_training_mode_is_named() -> None:
-    def build(training: bool) -> FloatModel:
-        keras.utils.set_random_seed(0)
-        x: Any = keras.Input((8, 8, 3), name="x")
-        hidden = layers.Conv2D(8, 3, name="conv")(x)
-        hidden = layers.ReLU(name="relu")(layers.BatchNormalization(name="norm")(hidden, training=training))
-        head = layers.Dense(4, name="head")(layers.GlobalAveragePooling2D(name="pool")(hidden))
-        return float_model_from_keras(keras.Model(x, head), name="norm")
-
-    sound, trained = build(False), build(True)
-    data = _samples(sound, np.random.default_rng(0).random((100, 8, 8, 3), np.float32))
-    result = _compared(sound, quantize_int8(trained, data, Recipe()).content, data)
-    assert ("training_mode", "norm") in _causes(result)
-    assert _compared(sound, quantize_int8(sound, data, Recipe()).content, data).causes == ()
-
-
 def test_the_ladder_goes_from_the_cheapest_change_to_training() -> None:
     rungs = ladder(Recipe(), (), training_data=True)
     assert [rung.flag for rung in rungs] == [
