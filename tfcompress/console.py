@@ -79,7 +79,7 @@ class SafeConsole(Console):
         """Leave it to the caller what a reader who has gone away means; rich ends the process."""
         raise BrokenPipeError
 
-    def print(self, *objects: Any, **options: Any) -> None:
+    def print(self, *objects: object, **options: object) -> None:
         """As `Console.print`, never reading markup in what is printed."""
         super().print(*objects, **{"markup": False, **options})
 

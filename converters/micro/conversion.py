@@ -48,10 +48,10 @@ def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, outp
         micro_version()
     except MissingExtraError as error:
         raise ConversionError(str(error)) from None
-    made = quantized_for(model, calibration, recipe, _refused)
-    content = finished(made.result.content)
+    built = quantized_for(model, calibration, recipe, _refused)
+    content = finished(built.result.content)
     console.note("micro: running it in TensorFlow Lite Micro")
-    proof = prove(content, layer_names=made.layer_names)
+    proof = prove(content, layer_names=built.layer_names)
     mapping = replace(proof.mapping, file="model.tflite")
     if mapping.compiled is False:
         raise ConversionError(f"{model.name}: {_why(mapping)}")
@@ -62,7 +62,7 @@ def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, outp
     write_sources(output, content, mapping, methods, counts, ports)
     (output / "USE.md").write_text(usage(ports, mapping, list(methods.values()), len(content)), encoding="utf-8")
     path = output / "model.tflite"
-    return Artifact("micro", output, path, _facts(made, file, proof, mapping), tuple(_notes(made, mapping)))
+    return Artifact("micro", output, path, _facts(built, file, proof, mapping), tuple(_notes(built, mapping)))
 
 
 def _refused(content: bytes) -> list[str]:
@@ -74,14 +74,14 @@ def _why(mapping: CompiledMapping) -> str:
     rows = {row.operator: row for row in reversed(mapping.operators) if not row.mapped}
     if not rows:
         return f"TensorFlow Lite Micro cannot run it: {mapping.reason}"
-    told = []
+    text = []
     for name, row in reversed(rows.items()):
         layer = f" (layer {row.keras_layer!r})" if row.keras_layer else f" (tensor {row.tensor!r})"
-        told.append(f"{name}{layer}: {row.reason}; {row.fix}")
-    return f"TensorFlow Lite Micro cannot run {'; '.join(told)}"
+        text.append(f"{name}{layer}: {row.reason}; {row.fix}")
+    return f"TensorFlow Lite Micro cannot run {'; '.join(text)}"
 
 
-def _facts(made: NpuFile, file: TfliteFile, proof: Proof, mapping: CompiledMapping) -> dict[str, object]:
+def _facts(built: NpuFile, file: TfliteFile, proof: Proof, mapping: CompiledMapping) -> dict[str, object]:
     seconds = (proof.milliseconds or 0.0) / 1000
     samples = max(LEAST_SAMPLES, int(DIFF_SECONDS / seconds)) if seconds else None
     runtime = "TensorFlow Lite Micro's interpreter" if mapping.compiled else "LiteRT's reference kernels"
@@ -91,17 +91,17 @@ def _facts(made: NpuFile, file: TfliteFile, proof: Proof, mapping: CompiledMappi
         "input_dtypes": [file.main.tensors[index].dtype for index in file.main.inputs],
         "output_dtypes": [file.main.tensors[index].dtype for index in file.main.outputs],
         "float_ops": list(float_operators(file)),
-        "engine": {"name": made.result.engine, "reason": made.result.reason},
-        "rewrites": [rewrite.to_json() for rewrite in made.rewrites],
+        "engine": {"name": built.result.engine, "reason": built.result.reason},
+        "rewrites": [rewrite.to_json() for rewrite in built.rewrites],
         "mapping": [mapping.to_json()],
         "compared": {"file": mapping.file, "runtime": runtime, "most_samples": samples},
     }
 
 
-def _notes(made: NpuFile, mapping: CompiledMapping) -> list[str]:
-    notes = [f"engine: {made.result.engine} ({made.result.reason})"]
-    notes += [rewrite.note() for rewrite in made.rewrites]
-    notes += made.result.notes
+def _notes(built: NpuFile, mapping: CompiledMapping) -> list[str]:
+    notes = [f"engine: {built.result.engine} ({built.result.reason})"]
+    notes += [rewrite.note() for rewrite in built.rewrites]
+    notes += built.result.notes
     if mapping.sram_bytes is None:
         return [*notes, f"{mapping.reason}; compared with LiteRT's reference kernels; the arena was not measured"]
     flash = mapping.figures["flash_bytes"]

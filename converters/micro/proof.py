@@ -109,19 +109,19 @@ def _measured(content: bytes) -> dict[str, Any]:
 
 def _refusals(file: TfliteFile, failure: str | None) -> dict[int, Refusal]:
     """{index of an operator of the main graph: why TFLM cannot run it}."""
-    found, missing = {}, set(lacking(file))
+    result, missing = {}, set(lacking(file))
     if failure is not None:
         missing |= set(_NOT_FOUND.findall(failure))
     for operator in file.main.operators:
         if operator.name in missing:
-            found[operator.index] = Refusal(_LACKS, fix_for(operator.name, _LACKS))
+            result[operator.index] = Refusal(_LACKS, fix_for(operator.name, _LACKS))
     node = None if failure is None else _FAILED_NODE.search(failure)
     if node is not None and failure is not None:
         name, number = node[1], int(node[2])
         if number < len(file.main.operators) and file.main.operators[number].name == name:
             said = failure[: node.start()].strip() or failure
-            found[number] = Refusal(f"TFLM refuses it: {said}", fix_for(name, said))
-    return found
+            result[number] = Refusal(f"TFLM refuses it: {said}", fix_for(name, said))
+    return result
 
 
 def _mapping(

@@ -50,7 +50,7 @@ def write_sources(
     (output / "model.tflite").write_bytes(content)
     (output / "model.cc").write_text(_source(content, ports), encoding="utf-8")
     (output / "model.h").write_text(_header(content, mapping, list(methods.values()), ports), encoding="utf-8")
-    told = {
+    text = {
         "arena_bytes": mapping.sram_bytes,
         "flash_bytes": len(content),
         "compiler_version": mapping.compiler_version,
@@ -58,7 +58,7 @@ def write_sources(
         "operators": [{"op": name, "count": counts[name], "method": method} for name, method in methods.items()],
         "mapping": mapping.to_json(),
     }
-    (output / "ops.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    (output / "ops.json").write_text(json.dumps(text, indent=1) + "\n", encoding="utf-8")
 
 
 def _source(content: bytes, ports: Ports) -> str:

@@ -32,7 +32,7 @@ def sample(name: str, /, **values: object) -> str:
 
 def _filled(line: str, values: dict[str, object]) -> str:
     indent = line[: len(line) - len(line.lstrip())]
-    return _PLACE.sub(lambda found: str(values[found[1]]).replace("\n", f"\n{indent}"), line)
+    return _PLACE.sub(lambda result: str(values[result[1]]).replace("\n", f"\n{indent}"), line)
 
 
 def cell(name: str) -> str:

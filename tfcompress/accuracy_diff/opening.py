@@ -83,9 +83,9 @@ def artifact_in(path: Path) -> Path:
     """
     if not path.is_dir() or (path / "saved_model.pb").exists() or (path / "saved_model.pbtxt").exists():
         return path
-    found = next((path / name for name in _ARTIFACTS if (path / name).exists()), None)
-    if found is not None:
-        return found
+    result = next((path / name for name in _ARTIFACTS if (path / name).exists()), None)
+    if result is not None:
+        return result
     inside = sorted(child.name for child in path.iterdir() if child.is_dir() and artifact_in(child) != child)
     if inside:
         raise ModelError(f"{path}: holds {', '.join(inside)}, expected one of them: {path / inside[0]}")

@@ -34,15 +34,15 @@ def completion_script(parser: argparse.ArgumentParser, shell: Shell) -> str:
         shell: whose script it is to be.
     """
     (commands,) = [item.choices for item in parser._actions if isinstance(item, argparse._SubParsersAction)]
-    cases = "\n".join(f'    {name}) words="{" ".join(_flags(one))}" ;;' for name, one in commands.items())
+    cases = "\n".join(f'    {name}) words="{" ".join(_flags(each))}" ;;' for name, each in commands.items())
     script = _BASH.format(cases=cases, commands=" ".join(commands))
     return script if shell == "bash" else f"autoload -U +X bashcompinit && bashcompinit\n{script}"
 
 
 def _flags(parser: argparse.ArgumentParser) -> list[str]:
     """A command's long flags; one that takes a value ends with an equals sign."""
-    found = []
+    result = []
     for action in parser._actions:
         ending = "" if action.nargs == 0 else "="
-        found += [f"{flag}{ending}" for flag in action.option_strings if flag.startswith("--")]
-    return found
+        result += [f"{flag}{ending}" for flag in action.option_strings if flag.startswith("--")]
+    return result
