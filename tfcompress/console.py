@@ -60,7 +60,7 @@ class _NotebookLine:
         count = "" if event.done is None else f": {event.done:,}" + (f" of {event.total:,}" if event.total else "")
         self._line.update(self._html(event.message + count))
 
-    def _html(self, text: str) -> Any:
+    def _html(self, text: str) -> object:
         return self._ipython.HTML(f"<small>{html.escape(text)}</small>")
 
 
@@ -79,7 +79,7 @@ class SafeConsole(Console):
         """Leave it to the caller what a reader who has gone away means; rich ends the process."""
         raise BrokenPipeError
 
-    def print(self, *objects: Any, **options: Any) -> None:
+    def print(self, *objects: object, **options: Any) -> None:
         """As `Console.print`, never reading markup in what is printed."""
         super().print(*objects, **{"markup": False, **options})
 

@@ -38,7 +38,7 @@ def leaves_process_alone(function: _Function) -> _Function:
     """`function`, run inside `restored`."""
 
     @functools.wraps(function)
-    def wrapped(*arguments: Any, **options: Any) -> Any:
+    def wrapped(*arguments: Any, **options: object) -> Any:
         with restored():
             return function(*arguments, **options)
 

@@ -94,8 +94,8 @@ def check_topologies(topologies: Sequence[str]) -> None:
     for topology in topologies:
         chip, _, shape = topology.partition(":")
         sizes = shape.split("x")
-        known = chip in CHIPS or chip in _BY_COMPILER_NAME
-        if not known or len(sizes) not in (2, 3) or not all(size.isdigit() and int(size) for size in sizes):
+        given = chip in CHIPS or chip in _BY_COMPILER_NAME
+        if not given or len(sizes) not in (2, 3) or not all(size.isdigit() and int(size) for size in sizes):
             raise RecipeError(
                 f"cloud_tpu.topologies: {topology!r} is no topology, expected CHIP:XxY or CHIP:XxYxZ with a chip of "
                 f"{', '.join(CHIPS)}, such as v5e:2x2"

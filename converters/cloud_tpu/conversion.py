@@ -62,10 +62,10 @@ def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, outp
     model = with_fixed_sizes(model, calibration)
     check_model(model)
     layers = _layer_names(model)
-    made = make_int8(model, calibration, recipe) if options.precision in ("int8", "auto") else None
-    graphs = list(made.graphs) if made and made.graphs else _float_graphs(model, recipe, layers)
-    if made and made.graphs:
-        layers = made.layer_names
+    built = make_int8(model, calibration, recipe) if options.precision in ("int8", "auto") else None
+    graphs = list(built.graphs) if built and built.graphs else _float_graphs(model, recipe, layers)
+    if built and built.graphs:
+        layers = built.layer_names
     folder = output / VERSION_FOLDER
     folder.parent.mkdir()
     write_saved_model(graphs, folder, freeze=options.freeze)
@@ -87,9 +87,9 @@ def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, outp
             "input_dtypes": [info.dtype for info in model.inputs],
             "output_dtypes": [info.dtype for info in model.outputs],
             "compile": compile_rows,
-            **(made.facts if made else {}),
+            **(built.facts if built else {}),
         },
-        notes=(*(made.notes if made else ()), *notes, *_compile_notes(rows)),
+        notes=(*(built.notes if built else ()), *notes, *_compile_notes(rows)),
     )
 
 

@@ -64,7 +64,7 @@ class Estimate:
 
     def figures(self) -> dict[str, object]:
         """For people and scripts: ``bound`` and ``layers``."""
-        return {"bound": dict(self.bound), "layers": [asdict(one) for one in self.layers]}
+        return {"bound": dict(self.bound), "layers": [asdict(item) for item in self.layers]}
 
 
 def estimate(
@@ -146,15 +146,15 @@ def _hbm_bytes(instruction: Instruction, module: Module) -> int:
 
 
 def _first_shape(text: str) -> str:
-    found = SHAPES.search(text)
-    return found[0] if found else text
+    result = SHAPES.search(text)
+    return result[0] if result else text
 
 
 def _layer(instruction: Instruction, module: Module, layer_names: Collection[str]) -> str:
     product = module.product(instruction)
     source = (product.source if product else "") or instruction.source
     if not source:
-        source = next((one.source for one in module.inner(instruction) if one.source), "")
+        source = next((item.source for item in module.inner(instruction) if item.source), "")
     layers = layers_of(source, layer_names)
     if layers:
         return layers[0]

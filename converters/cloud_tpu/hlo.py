@@ -96,16 +96,16 @@ class Module:
 
     def inner(self, instruction: Instruction) -> list[Instruction]:
         """What an instruction fuses; itself where it fuses nothing."""
-        return [one for name in instruction.called for one, _ in self._walk(name, 1)] or [instruction]
+        return [item for name in instruction.called for item, _ in self._walk(name, 1)] or [instruction]
 
     def product(self, instruction: Instruction) -> Instruction | None:
         """The matrix product or convolution in an instruction; None without one."""
-        return next((one for one in self.inner(instruction) if one.op in MATRIX_OPS), None)
+        return next((item for item in self.inner(instruction) if item.op in MATRIX_OPS), None)
 
     @cached_property
     def by_name(self) -> Mapping[str, Instruction]:
         """Every instruction of the text by its name."""
-        return {one.name: one for lines in self.computations.values() for one in lines}
+        return {item.name: item for lines in self.computations.values() for item in lines}
 
     def _walk(self, name: str, times: int) -> Iterator[tuple[Instruction, int]]:
         for instruction in self.computations.get(name, ()):

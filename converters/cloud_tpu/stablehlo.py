@@ -103,8 +103,8 @@ def _is_static(function: Any) -> bool:
 def _calls_static_ones(name: str, function: Any, static: Mapping[str, Any]) -> bool:
     """Whether this is our signature for any number of samples, beside those of fixed numbers (see `saved_model`)."""
 
-    def inputs(one: Any) -> dict[str, tuple[object, list[int | None]]]:
-        specs = one.structured_input_signature[1]
+    def inputs(item: Any) -> dict[str, tuple[object, list[int | None]]]:
+        specs = item.structured_input_signature[1]
         return {key: (spec.dtype, spec.shape.as_list()[1:]) for key, spec in specs.items() if spec.shape.rank}
 
     sizes = [other for other in static if re.fullmatch(r"batch_\d+", other)]

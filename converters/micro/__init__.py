@@ -5,7 +5,7 @@ says what came of that; `conversion` is the whole job, and `sources` and `usage`
 """
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tfcompress.converters.micro.conversion import convert
@@ -16,7 +16,7 @@ __all__ = ["Proof", "convert", "micro_version", "prove"]
 _PLACES = {"Proof": "proof", "convert": "conversion", "micro_version": "proof", "prove": "proof"}
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     """Modules are imported when they are asked for: they bring LiteRT or TensorFlow, which ``--help`` does not need."""
     place = _PLACES.get(name)
     if place is None:

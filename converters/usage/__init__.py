@@ -5,7 +5,7 @@ and `pages` puts them into the texts of `samples/`.  Each target says which samp
 """
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tfcompress.converters.usage.pages import page, sample
@@ -16,7 +16,7 @@ __all__ = ["Port", "Ports", "page", "ports_of", "sample"]
 _PLACES = {"Port": "ports", "Ports": "ports", "page": "pages", "ports_of": "ports", "sample": "pages"}
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     """Modules are imported when they are asked for: `ports` brings LiteRT, which the page of a SavedModel needs not."""
     place = _PLACES.get(name)
     if place is None:

@@ -14,12 +14,13 @@ import pytest
 
 from tfcompress.accuracy_diff.litert_runner import LiteRtRunner
 from tfcompress.converters import edgetpu, phone
+from tfcompress.converters.edgetpu.options import EdgeTpu
 from tfcompress.converters.usage import Port, Ports, sample
 from tfcompress.converters.usage.tflite import edgetpu_page, phone_page
 from tfcompress.data import samples_from_arrays
 from tfcompress.load import float_model_from_keras
 from tfcompress.model import FloatModel
-from tfcompress.recipe import EdgeTpu, PostTraining, Recipe
+from tfcompress.recipe import PostTraining, Recipe
 from tfcompress.runtime import keras
 from tfcompress.usage import Normalization, Usage
 

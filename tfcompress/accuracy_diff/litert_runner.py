@@ -53,7 +53,7 @@ class _Port:
     name: str
     index: int
     shape: tuple[int, ...]
-    dtype: np.dtype[Any]
+    dtype: np.dtype[np.generic]
     scale: float
     zero_point: int
 

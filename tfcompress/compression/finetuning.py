@@ -197,7 +197,7 @@ def _reduced(model: Any, teacher: Any, recipe: Recipe, run: Run) -> _Reduced:
             return wrapping.wrap_for_distillation(start, teacher, own, steps=steps, reduced=True).model
 
         key = None if key is None else fingerprint_of(key, surroundings())
-        current = strip(train_stage(reduction.name, make, replace(run, training=training, key=key)))
+        current = strip(train_stage(reduction.name, make, replace(run, training=training, key=key)))  # pyright: ignore[reportGeneralTypeIssues]  # `make` holds what it changes
     return _Reduced(current, key, tuple(notes), lineage)
 
 

@@ -44,10 +44,10 @@ class _BehindFront:
         """A pass in the raw samples' order."""
         chosen = self.raw if indices is None else self.raw.select(indices)
         for batch in chosen.batches(_AT_ONCE):
-            made = self.front(batch.inputs)
+            built = self.front(batch.inputs)
             for row in range(len(batch)):
                 labels = {name: value[row] for name, value in batch.labels.items()}
-                yield Sample({name: value[row] for name, value in made.items()}, labels)
+                yield Sample({name: value[row] for name, value in built.items()}, labels)
 
 
 def behind_front(raw: Samples, front: FrontPart, inputs: Sequence[TensorInfo]) -> Samples:

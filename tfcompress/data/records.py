@@ -183,7 +183,7 @@ def _feature(where: str, key: str, item: object, name: str) -> _Feature:
     if unknown or encoding not in _ENCODINGS or not isinstance(name, str):
         raise DataError(f"{where}: unknown {unknown or encoding}, expected encoding {'/'.join(_ENCODINGS)}")
     try:
-        dtype: np.dtype[Any] | None = np.dtype(item.get("dtype", "float32"))
+        dtype: np.dtype[np.generic] | None = np.dtype(item.get("dtype", "float32"))
     except (TypeError, ValueError):
         dtype = None
     if dtype is None or dtype.kind not in "biuf":

@@ -124,16 +124,16 @@ def _host_names(model: Any) -> str:
 
 def _in_front(model: Any) -> set[int]:
     """Ids of the tensors that the front computes or takes: those that a host layer comes out of or depends on."""
-    made = {id(tensor): call for call in calls(model) for tensor in call.outputs}
+    built = {id(tensor): call for call in calls(model) for tensor in call.outputs}
     stack = [tensor for call in calls(model) if _is_on_host(call) for tensor in call.outputs]
-    found: set[int] = set()
+    result: set[int] = set()
     while stack:
         tensor = stack.pop()
-        if id(tensor) not in found:
-            call = made[id(tensor)]
-            found.update(id(output) for output in call.outputs)
+        if id(tensor) not in result:
+            call = built[id(tensor)]
+            result.update(id(output) for output in call.outputs)
             stack.extend(_read(call))
-    return found
+    return result
 
 
 def _is_on_host(call: Call) -> bool:
@@ -151,16 +151,16 @@ def _read(call: Call) -> list[Any]:
 
 def _boundary(model: Any, in_front: set[int]) -> list[Any]:
     """The tensors that the rest reads of the front, and the model's inputs that it reads itself, in their order."""
-    found: dict[int, Any] = {}
+    result: dict[int, Any] = {}
     for call in calls(model):
         if not call.is_input and not all(id(tensor) in in_front for tensor in call.outputs):
             starts = [tensor for tensor in _read(call) if id(tensor) in in_front or _is_start(model, tensor)]
-            found.update({id(tensor): tensor for tensor in starts})
-    if not found:
+            result.update({id(tensor): tensor for tensor in starts})
+    if not result:
         raise ModelError(
             f"{model.name!r}: nothing is left behind {_host_names(model)}, so there is no artifact to make"
         )
-    return list(found.values())
+    return list(result.values())
 
 
 def _is_start(model: Any, tensor: Any) -> bool:
@@ -194,10 +194,10 @@ def _back_model(model: Any, in_front: set[int], boundary: Sequence[Any]) -> Any:
         outputs = flatten(call.layer(*args, **kwargs), keras3=keras3)
         new.update({id(old): tensor for old, tensor in zip(call.outputs, outputs, strict=True)})
     _, ends = nested_tensors(model)
-    made = library.Model(inputs, map_structure(replaced, ends, keras3=keras3), name=model.name)
+    built = library.Model(inputs, map_structure(replaced, ends, keras3=keras3), name=model.name)
     for layer, number in noted:
         forget_calls(layer, number)
-    return made
+    return built
 
 
 def _names(tensors: Sequence[Any]) -> Iterator[str]:
@@ -235,14 +235,14 @@ def _rule(call: Call, folder: Path) -> dict[str, Any]:
 
 def _usage(front: Front) -> str:
     raw = ", ".join(f"`{info.name}` {list(info.shape)} {info.dtype}" for info in front.raw)
-    made = ", ".join(f"`{info.name}` {list(info.shape)} {info.dtype}" for info in front.inputs)
+    built = ", ".join(f"`{info.name}` {list(info.shape)} {info.dtype}" for info in front.inputs)
     return f"""# The part before the artifact
 
 The model begins with layers that no accelerator has a kernel for. They run in the application; the artifact takes what
 they give.
 
 - takes: {raw}
-- gives, in this order, the artifact's inputs: {made}
+- gives, in this order, the artifact's inputs: {built}
 
 `front.keras` is that part as a Keras model:
 

@@ -12,7 +12,7 @@ from typing import Any
 class _Callable(ModuleType):
     """A package that is called like the function of its name; see `tfcompress.api.search.search`."""
 
-    def __call__(self, *arguments: Any, **options: Any) -> Any:
+    def __call__(self, *arguments: Any, **options: object) -> Any:
         return importlib.import_module("tfcompress.api.search").search(*arguments, **options)
 
 

@@ -63,9 +63,9 @@ def choose(program: Program, model: FloatModel, batch_size: int, topologies: Seq
         return Choice(program, None, None, {}, _scopes(program))
     topology = topologies[0]
     candidates = {"int8": program, "bfloat16 products": program.with_wide(program.products())}
-    rows = {name: _compiled(one, model, batch_size, topology) for name, one in candidates.items()}
+    rows = {name: _compiled(item, model, batch_size, topology) for name, item in candidates.items()}
     mix = _mixed(program, rows["int8"], rows["bfloat16 products"])
-    if mix is not None and mix.wide not in [one.wide for one in candidates.values()]:
+    if mix is not None and mix.wide not in [item.wide for item in candidates.values()]:
         candidates["mixed"] = mix
         rows["mixed"] = _compiled(mix, model, batch_size, topology)
     cycles = {name: row.estimated_cycles for name, row in rows.items() if row.ok and row.estimated_cycles}
@@ -107,7 +107,7 @@ def _mixed(program: Program, narrow: CompileRow, wide: CompileRow) -> Program | 
 
 def _by_layer(row: CompileRow) -> dict[str, int]:
     layers = (row.figures or {}).get("layers")
-    return {one["layer"]: one["cycles"] for one in layers} if isinstance(layers, list) else {}
+    return {item["layer"]: item["cycles"] for item in layers} if isinstance(layers, list) else {}
 
 
 def _scopes(program: Program) -> tuple[str, ...]:

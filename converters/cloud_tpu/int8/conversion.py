@@ -91,5 +91,5 @@ def _against(
 def _notes(choice: Choice) -> tuple[str, ...]:
     if choice.topology is None:
         return ("int8: no topology to choose by; depthwise convolutions are in bfloat16",)
-    told = ", ".join(f"{name} {cycles:.0f}" for name, cycles in choice.cycles.items())
-    return (f"int8: cycles on {choice.topology} at batch {choice.batch_size}: {told}; the least is taken",)
+    text = ", ".join(f"{name} {cycles:.0f}" for name, cycles in choice.cycles.items())
+    return (f"int8: cycles on {choice.topology} at batch {choice.batch_size}: {text}; the least is taken",)

@@ -128,8 +128,8 @@ def _slice(builder: Builder, operator: Operator, x: Any) -> Any:
 
 def _strided_slice(builder: Builder, operator: Operator, x: Any) -> Any:
     begin, end, strides = (_constant(builder, operator, position).ravel().tolist() for position in (1, 2, 3))
-    made = operator.options
-    masks = [made.BeginMask(), made.EndMask(), made.EllipsisMask(), made.NewAxisMask(), made.ShrinkAxisMask()]
+    built = operator.options
+    masks = [built.BeginMask(), built.EndMask(), built.EllipsisMask(), built.NewAxisMask(), built.ShrinkAxisMask()]
     if _whole(builder, operator):
         length = builder.tensor(operator.inputs[0]).shape[0]
         whole = (masks[0] & 1 or begin[0] == 0) and (masks[1] & 1 or end[0] >= length) and strides[0] == 1
@@ -151,12 +151,12 @@ def _gather(builder: Builder, operator: Operator, x: Any) -> Any:
 
 
 def _max_pool(builder: Builder, operator: Operator, x: Any) -> Any:
-    made = operator.options
-    window = [made.FilterHeight(), made.FilterWidth()]
-    pads = pads_of(x.shape[1:3], window, [made.StrideH(), made.StrideW()], [1, 1], made.Padding())
+    built = operator.options
+    window = [built.FilterHeight(), built.FilterWidth()]
+    pads = pads_of(x.shape[1:3], window, [built.StrideH(), built.StrideW()], [1, 1], built.Padding())
     if np.any(pads):
         x = tf.pad(x, [(0, 0), *pads, (0, 0)], constant_values=x.dtype.min)
-    return tf.nn.max_pool2d(x, window, [made.StrideH(), made.StrideW()], "VALID")
+    return tf.nn.max_pool2d(x, window, [built.StrideH(), built.StrideW()], "VALID")
 
 
 def _tile(builder: Builder, operator: Operator, x: Any) -> Any:
@@ -164,10 +164,10 @@ def _tile(builder: Builder, operator: Operator, x: Any) -> Any:
 
 
 def _nearest(builder: Builder, operator: Operator, x: Any) -> Any:
-    size, made = _constant(builder, operator, 1).tolist(), operator.options
-    if made.AlignCorners():
+    size, built = _constant(builder, operator, 1).tolist(), operator.options
+    if built.AlignCorners():
         raise ValueError("aligned corners")
-    half = int(made.HalfPixelCenters())
+    half = int(built.HalfPixelCenters())
     for axis, (new, old) in enumerate(zip(size, x.shape[1:3], strict=True), start=1):
         x = tf.gather(x, (2 * np.arange(new) + half) * old // (2 * new), axis=axis)
     return x
@@ -249,9 +249,9 @@ def _reduced(function: Callable[..., Any]) -> Form:
 
 
 def _average_pool(builder: Builder, operator: Operator) -> Sequence[Any]:
-    made = operator.options
-    padding = "SAME" if made.Padding() == schema.Padding.SAME else "VALID"
-    window, strides = [made.FilterHeight(), made.FilterWidth()], [made.StrideH(), made.StrideW()]
+    built = operator.options
+    padding = "SAME" if built.Padding() == schema.Padding.SAME else "VALID"
+    window, strides = [built.FilterHeight(), built.FilterWidth()], [built.StrideH(), built.StrideW()]
     pooled = tf.nn.avg_pool2d(builder.real(operator.inputs[0]), window, strides, padding)
     return [builder.store(operator.outputs[0], _activated(operator, pooled))]
 
@@ -272,20 +272,20 @@ def _gelu(builder: Builder, operator: Operator) -> Sequence[Any]:
 
 
 def _bilinear(builder: Builder, operator: Operator) -> Sequence[Any]:
-    made = operator.options
+    built = operator.options
     resized = tf.raw_ops.ResizeBilinear(
         images=builder.real(operator.inputs[0]),
         size=_constant(builder, operator, 1),
-        align_corners=made.AlignCorners(),
-        half_pixel_centers=made.HalfPixelCenters(),
+        align_corners=built.AlignCorners(),
+        half_pixel_centers=built.HalfPixelCenters(),
     )
     return [builder.store(operator.outputs[0], resized)]
 
 
 def _matmul(builder: Builder, operator: Operator) -> Sequence[Any]:
     first, second = (builder.real(index) for index in operator.inputs)
-    made = operator.options
-    product = tf.matmul(first, second, adjoint_a=made.AdjX(), adjoint_b=made.AdjY())
+    built = operator.options
+    product = tf.matmul(first, second, adjoint_a=built.AdjX(), adjoint_b=built.AdjY())
     return [builder.store(operator.outputs[0], product)]
 
 

@@ -32,13 +32,13 @@ OFFSETS = "offsets"  # the name of the constants that are added to sums
 def convolution_2d(builder: Builder, operator: Operator) -> Sequence[Any]:
     """CONV_2D: kernel [out, height, width, in]."""
     kernel = _kernel(builder, operator).transpose(1, 2, 3, 0)
-    made = operator.options
-    strides, dilations = (made.StrideH(), made.StrideW()), (made.DilationHFactor(), made.DilationWFactor())
+    built = operator.options
+    strides, dilations = (built.StrideH(), built.StrideW()), (built.DilationHFactor(), built.DilationWFactor())
     source, pads = _padding_before(builder, operator.inputs[0])
     x = builder.stored(source)
-    if pads is None or made.Padding() != schema.Padding.VALID:
+    if pads is None or built.Padding() != schema.Padding.VALID:
         source, x = operator.inputs[0], builder.stored(operator.inputs[0])
-        pads = pads_of(x.shape[1:3], kernel.shape[:2], strides, dilations, made.Padding())
+        pads = pads_of(x.shape[1:3], kernel.shape[:2], strides, dilations, built.Padding())
     step = builder.strides.get(operator.outputs[0], 1)
     strides = tuple(stride * step // builder.strides.get(source, 1) for stride in strides)
     window = Window(strides, pads, dilations, groups=x.shape[-1] // kernel.shape[2])
@@ -48,11 +48,11 @@ def convolution_2d(builder: Builder, operator: Operator) -> Sequence[Any]:
 def depthwise_2d(builder: Builder, operator: Operator) -> Sequence[Any]:
     """DEPTHWISE_CONV_2D: kernel [1, height, width, out]."""
     kernel = _kernel(builder, operator).transpose(1, 2, 0, 3)
-    made = operator.options
-    strides, dilations = (made.StrideH(), made.StrideW()), (made.DilationHFactor(), made.DilationWFactor())
+    built = operator.options
+    strides, dilations = (built.StrideH(), built.StrideW()), (built.DilationHFactor(), built.DilationWFactor())
     source = operator.inputs[0]
     x = builder.stored(source)
-    pads = pads_of(x.shape[1:3], kernel.shape[:2], strides, dilations, made.Padding())
+    pads = pads_of(x.shape[1:3], kernel.shape[:2], strides, dilations, built.Padding())
     step = builder.strides.get(operator.outputs[0], 1)
     window = Window(tuple(stride * step for stride in strides), pads, dilations, groups=x.shape[-1])
     return [_convolved(builder, operator, source, kernel, window)]
@@ -82,12 +82,12 @@ def fully_connected(builder: Builder, operator: Operator) -> Sequence[Any]:
 
 def transposed(builder: Builder, operator: Operator) -> Sequence[Any]:
     """TRANSPOSE_CONV: kernel [out, height, width, in]; in bfloat16."""
-    made = operator.options
+    built = operator.options
     x = builder.real(operator.inputs[2])
     shape = [x.shape[0], *builder.tensor(operator.outputs[0]).shape[1:]]
     kernel = tf.transpose(builder.real(operator.inputs[1]), [1, 2, 0, 3])
-    padding = "SAME" if made.Padding() == schema.Padding.SAME else "VALID"
-    strides = [made.StrideH(), made.StrideW()]
+    padding = "SAME" if built.Padding() == schema.Padding.SAME else "VALID"
+    strides = [built.StrideH(), built.StrideW()]
     sums = tf.cast(tf.nn.conv2d_transpose(_narrow(x), _narrow(kernel), shape, strides, padding), tf.float32)
     return [_finished_in_float(builder, operator, sums, bias=3)]
 
@@ -96,9 +96,9 @@ def _convolved(builder: Builder, operator: Operator, source: int, kernel: np.nda
     scales = _integer_scales(builder, operator)
     if scales is None:
         real_kernel = kernel.astype(np.float32)
-        known = builder.scale(operator.inputs[1])
-        if known is not None:
-            real_kernel = real_kernel * known.scale.astype(np.float32)
+        given = builder.scale(operator.inputs[1])
+        if given is not None:
+            real_kernel = real_kernel * given.scale.astype(np.float32)
         narrow = _narrow(tf.constant(real_kernel))
         x = _narrow(builder.real(source))
         sums = xla_convolution(x, narrow, window.strides, window.pads, window.dilations, window.groups, tf.float32)
@@ -119,9 +119,9 @@ def _kernel(builder: Builder, operator: Operator) -> np.ndarray:
 
 def _integer_scales(builder: Builder, operator: Operator) -> tuple[Scale, Scale, Scale] | None:
     """Scales of input, weights and result where all are int8 with zero point 0 in the weights; else None."""
-    known = [builder.scale(index) for index in (*operator.inputs[:2], operator.outputs[0])]
-    scales = [scale for scale in known if scale is not None and scale.dtype == tf.int8]
-    if len(scales) != len(known):
+    given = [builder.scale(index) for index in (*operator.inputs[:2], operator.outputs[0])]
+    scales = [scale for scale in given if scale is not None and scale.dtype == tf.int8]
+    if len(scales) != len(given):
         return None
     source, weights, result = scales
     return (

@@ -181,12 +181,12 @@ class Builder:
     def scale(self, index: int) -> Scale | None:
         """The scale of a tensor; None where it holds reals, or integers that stand for themselves."""
         tensor = self.tensor(index)
-        known = tensor.quantization
-        if known is None or not known.scales.size or tensor.dtype not in ("int8", "int16", "uint8", "int32"):
+        given = tensor.quantization
+        if given is None or not given.scales.size or tensor.dtype not in ("int8", "int16", "uint8", "int32"):
             return None
         dtype = tf.dtypes.as_dtype(tensor.dtype)
-        zero_point = int(known.zero_points[0]) if known.zero_points.size else 0
-        return Scale(np.asarray(known.scales), zero_point, dtype, known.dimension)
+        zero_point = int(given.zero_points[0]) if given.zero_points.size else 0
+        return Scale(np.asarray(given.scales), zero_point, dtype, given.dimension)
 
     def stored(self, index: int) -> Any:
         """A tensor as the file stores it."""

@@ -37,5 +37,5 @@ def _wants(reader: Operator, tensor: int, graph: Subgraph, strides: Mapping[int,
         return later if shape == graph.tensors[tensor].shape else 1
     if reader.name != "CONV_2D" or reader.inputs[0] != tensor:
         return 1
-    made, kernel = reader.options, graph.tensors[reader.inputs[1]].shape
-    return later * made.StrideH() if kernel[1:3] == (1, 1) and made.StrideH() == made.StrideW() else 1
+    built, kernel = reader.options, graph.tensors[reader.inputs[1]].shape
+    return later * built.StrideH() if kernel[1:3] == (1, 1) and built.StrideH() == built.StrideW() else 1

@@ -21,7 +21,7 @@ __all__ = ["LEAST_STEPS", "OPERATOR", "as_markers", "marked"]
 OPERATOR = "tfcompress.recurrent"
 LEAST_STEPS = 4  # fewer steps unrolled are smaller than a loop
 
-_KINDS: dict[Any, Kind] = {
+_KINDS: dict[object, Kind] = {
     tf_keras.layers.LSTM: "lstm",
     tf_keras.layers.GRU: "gru",
     tf_keras.layers.SimpleRNN: "rnn",
@@ -75,7 +75,7 @@ def _marking(layer: Any, plain: Callable[..., Any]) -> Callable[..., Any]:
 
     @tf.autograph.experimental.do_not_convert
     @functools.wraps(plain)
-    def call(*args: Any, **kwargs: Any) -> Any:
+    def call(*args: Any, **kwargs: object) -> Any:
         given = signature.bind(*args, **kwargs).arguments
         x, states = given["sequences" if "sequences" in given else "inputs"], given.get("initial_state")
         if isinstance(x, list | tuple):

@@ -31,7 +31,7 @@ def merge_common_subexpressions(model: KerasModel) -> Any:
     """
     copies = Copies()
     returned = {id(tensor) for tensor in model.outputs}
-    done: dict[Any, Any] = {}
+    done: dict[object, Any] = {}
 
     def emit(call: Call) -> object:
         key = None if any(id(tensor) in returned for tensor in call.old_outputs) else _value_key(call)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tfcompress.compression.lowering.activations import activation_name
-from tfcompress.graphs.keras.protocols import Tensor
+from tfcompress.graphs.keras.protocols import Config, Tensor
 from tfcompress.runtime import tf, tf_keras
 
 __all__ = ["PEAKS", "Recurrence", "as_keras_layer", "can_recur", "without_peaks"]
@@ -68,7 +68,7 @@ class Recurrence(tf_keras.layers.Layer):
         reset_after: bool = True,
         go_backwards: bool = False,
         return_sequences: bool = False,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> None:
         super().__init__(**kwargs)
         self.kind, self.units, self.use_bias = kind, units, use_bias
@@ -223,7 +223,7 @@ class Recurrence(tf_keras.layers.Layer):
         del h
         return self._function(self.activation, _plus(row, before, rounded), rounded), c, before
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> Config:
         """Constructor arguments."""
         names = ("kind", "units", "activation", "recurrent_activation", "use_bias", "reset_after", "go_backwards")
         own = {name: getattr(self, name) for name in (*names, "return_sequences")}

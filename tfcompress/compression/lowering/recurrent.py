@@ -168,4 +168,4 @@ def _written(write: Rewriter) -> Rewriter:
 
 
 _BY_CLASS = {_L.LSTM: _lstm, _L.GRU: _gru, _L.SimpleRNN: _simple_rnn}
-RECURRENT: dict[Any, Rewriter] = {kind: _written(write) for kind, write in _BY_CLASS.items()}
+RECURRENT: dict[object, Rewriter] = {kind: _written(write) for kind, write in _BY_CLASS.items()}

@@ -81,7 +81,7 @@ class Layer(Protocol):
         """The weights that training changes."""
         ...
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: Any, **kwargs: object) -> Any:
         """Call the layer on tensors."""
         ...
 
@@ -125,11 +125,11 @@ class KerasModel(Layer, Protocol):
         """The outermost layer of that name."""
         ...
 
-    def predict(self, x: Any, **kwargs: Any) -> Any:
+    def predict(self, x: Any, **kwargs: object) -> Any:
         """Outputs for a batch, or for many batches."""
         ...
 
-    def compile(self, **kwargs: Any) -> None:
+    def compile(self, **kwargs: object) -> None:
         """Prepare the model for training."""
         ...
 

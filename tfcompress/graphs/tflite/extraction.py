@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ai_edge_litert import schema_py_generated as schema
@@ -43,7 +43,7 @@ def _twin(tensor: TensorNode, codes: Codes) -> TensorNode:
     return TensorNode(copy.copy(tensor.record), tensor.buffer if tensor.is_constant else codes.empty_buffer)
 
 
-def _moved(operator: OperatorNode, twins: dict[Any, Any]) -> OperatorNode:
+def _moved(operator: OperatorNode, twins: Mapping[TensorNode | None, Any]) -> OperatorNode:
     record = copy.copy(operator.record)
     inputs, outputs = ([twins[tensor] for tensor in tensors] for tensors in (operator.inputs, operator.outputs))
     return OperatorNode(record, operator.code, inputs, outputs, [twins[tensor] for tensor in operator.intermediates])

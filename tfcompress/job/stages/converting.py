@@ -61,8 +61,8 @@ def _with_front(front: Front, artifact: Artifact) -> Artifact:
     folder = artifact.folder / "preprocessing"
     folder.mkdir()
     front.write(folder)
-    made = ", ".join(info.name for info in front.inputs)
-    note = f"takes {made}: preprocessing/USE.md shows how the application makes them"
+    built = ", ".join(info.name for info in front.inputs)
+    note = f"takes {built}: preprocessing/USE.md shows how the application makes them"
     return replace(artifact, notes=(*artifact.notes, note))
 
 

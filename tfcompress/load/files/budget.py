@@ -48,7 +48,7 @@ def weight_budget(path: Path, stored: StoredWeights | None) -> Iterator[None]:
                 f"{created} elements in all, more than {held}"
             )
 
-    def create(next_creator: Any, **kwargs: Any) -> Any:
+    def create(next_creator: Any, **kwargs: object) -> Any:
         take(kwargs.get("name"), kwargs.get("shape"))
         return next_creator(**kwargs)
 
@@ -66,7 +66,7 @@ def _watched_keras3_weights(take: Callable[[object, object], None]) -> Iterator[
     base = keras.layers.Layer
     original = base.add_weight
 
-    def add_weight(self: Any, *args: Any, **kwargs: Any) -> Any:
+    def add_weight(self: Any, *args: Any, **kwargs: object) -> Any:
         take(kwargs.get("name"), kwargs.get("shape"))
         return original(self, *args, **kwargs)
 

@@ -87,7 +87,7 @@ def probe_file(file: Any, probe: Probe) -> None:
 
 def _objects(file: Any) -> Iterator[tuple[str, Any]]:
     """(path, object) of every group and dataset, each once however often it is linked."""
-    seen: set[Any] = set()
+    seen: set[object] = set()
     stack: list[tuple[str, Any]] = [("/", file["/"])]
     while stack:
         name, item = stack.pop()

@@ -117,7 +117,7 @@ class Keras3Layer(tf_keras.layers.Layer):
         """The mask that the Keras 3 layer passes on."""
         return self.layer.compute_mask(inputs, mask) if self.supports_masking else None
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> Config:
         """The settings, with the layer in Keras 3's serialized form."""
         return {**super().get_config(), "layer": _Serialized(keras, self.layer)}
 
@@ -177,6 +177,6 @@ class TfKerasLayer(keras.layers.Layer):
             kwargs["training"] = training
         return self.layer(inputs, *args, **kwargs)
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> Config:
         """The settings, with the layer in tf_keras's serialized form."""
         return {**super().get_config(), "layer": _Serialized(tf_keras, self.layer)}

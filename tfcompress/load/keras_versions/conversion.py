@@ -231,9 +231,9 @@ class _Rebuilding:
         """The counterpart of a layer, made at its first call."""
         layer = call.layer
         if id(layer) not in self.layers:
-            made = self._make(layer, call)
+            built = self._make(layer, call)
             name = self.flat_names.get(id(layer), layer.name)
-            self.layers[id(layer)] = made if name == made.name else rename(made, name)
+            self.layers[id(layer)] = built if name == built.name else rename(built, name)
         return self.layers[id(layer)]
 
     def _make(self, layer: Any, call: Call) -> Any:

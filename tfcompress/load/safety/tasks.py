@@ -110,7 +110,7 @@ def _run_tflite(path: Path, content: bytes) -> None:
     raise ModelError(f"{path}: LiteRT cannot run it: {cause}")
 
 
-def _values(shape: Any, dtype: np.dtype[Any]) -> np.ndarray:
+def _values(shape: Any, dtype: np.dtype[np.generic]) -> np.ndarray:
     sizes = [max(1, int(size)) for size in shape]
     if dtype.kind not in "fiub":
         return np.full(sizes, b"1", dtype=object) if dtype.kind in "OSU" else np.zeros(sizes, dtype)

@@ -149,12 +149,12 @@ class _Again:
 
     def _note(self, node: Any, args: Any, kwargs: Any, outputs: list[Any]) -> None:
         """What was called may be another operation than the noted one, with other arguments: Keras knows."""
-        made = node_of(outputs[0])
-        operation = made.operation
+        built = node_of(outputs[0])
+        operation = built.operation
         owner = self.trace.owner.get(id(node), (None, ""))[1]
         if not is_layer(operation):
             operation.name = self._unused(operation.name)
-            args, kwargs = made.arguments.args, made.arguments.kwargs
+            args, kwargs = built.arguments.args, built.arguments.kwargs
         elif id(operation) not in self.names:
             self.names[id(operation)] = self._unused(operation.name, owner)
         self.calls.append(Call(operation, tuple(args), dict(kwargs), tuple(outputs), is_input=False))
@@ -183,9 +183,9 @@ class _Again:
         value = as_value(source)
         if size is None or size not in value.shape:
             return self._noted_leaf(Leaf(self._unused("constant"), value), source)
-        one = opened_constant(value, size)
-        tensor = self._noted_leaf(Leaf(self._unused("constant"), one), one)
-        operation = TensorForBatch(one.shape[1:], name=self._unused("for_batch"))
+        item = opened_constant(value, size)
+        tensor = self._noted_leaf(Leaf(self._unused("constant"), item), item)
+        operation = TensorForBatch(item.shape[1:], name=self._unused("for_batch"))
         result = operation(tensor, self.anchor)
         self.calls.append(Call(operation, (tensor, self.anchor), {}, (result,), is_input=False))
         return result
@@ -198,14 +198,14 @@ class _Again:
 
     def _unused(self, name: str, owner: str = "") -> str:
         """A name that no other layer of the graph has: with that of the layer around it, or a number."""
-        found, number = name, 0
+        result, number = name, 0
         if name in self._taken and owner:
-            name = found = f"{owner}_{name}"
-        while found in self._taken:
+            name = result = f"{owner}_{name}"
+        while result in self._taken:
             number += 1
-            found = f"{name}_{number}"
-        self._taken.add(found)
-        return found
+            result = f"{name}_{number}"
+        self._taken.add(result)
+        return result
 
 
 @dataclass(frozen=True)

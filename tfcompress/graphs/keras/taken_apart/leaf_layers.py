@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tfcompress.graphs.keras.protocols import Tensor
+from tfcompress.graphs.keras.protocols import Config, Tensor
 from tfcompress.runtime import keras, tf, tf_keras
 
 __all__ = ["RepeatedForBatch", "TensorForBatch", "Weight"]
@@ -37,7 +37,7 @@ class Weight(tf_keras.layers.Layer):
         """The weight; `inputs` only say where in the graph it stands."""
         return tf.identity(self.weight)
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> Config:
         """Constructor arguments."""
         return {**super().get_config(), "shape": list(self.weight_shape), "weight_dtype": self.weight_dtype}
 
@@ -60,7 +60,7 @@ class RepeatedForBatch(tf_keras.layers.Layer):
     def compute_mask(self, inputs: object, mask: object = None) -> None:
         """It has none."""
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> Config:
         """Constructor arguments."""
         return {**super().get_config(), "shape": list(self.shape_behind)}
 

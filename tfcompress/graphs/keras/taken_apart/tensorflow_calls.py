@@ -22,7 +22,7 @@ class TensorFlowCall(keras.Operation):
         super().__init__(name=name)
         self.function = function
 
-    def call(self, *args: Any, **kwargs: Any) -> Any:
+    def call(self, *args: Any, **kwargs: object) -> Any:
         """What the function returns."""
         return self.function(*args, **kwargs)
 

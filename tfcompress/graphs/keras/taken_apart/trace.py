@@ -89,17 +89,17 @@ class Trace:
             outputs: symbolic tensors.
             until: tensors whose own calls are not asked for.
         """
-        known, found, order = {id(self.resolved(tensor)) for tensor in until}, set[int](), list[Any]()
-        stack: list[tuple[Any, bool]] = [(node, False) for node in self._nodes_of(outputs, known)]
+        given, result, order = {id(self.resolved(tensor)) for tensor in until}, set[int](), list[Any]()
+        stack: list[tuple[Any, bool]] = [(node, False) for node in self._nodes_of(outputs, given)]
         while stack:
             node, entered = stack.pop()
             if entered:
                 order.append(node)
-            elif id(node) not in found:
-                found.add(id(node))
+            elif id(node) not in result:
+                result.add(id(node))
                 stack.append((node, True))
                 stack.extend(
-                    (item, False) for item in self._nodes_of(self._needs(node), known) if id(item) not in found
+                    (item, False) for item in self._nodes_of(self._needs(node), given) if id(item) not in result
                 )
         return order
 
@@ -107,9 +107,9 @@ class Trace:
         mask = self.masks.get(id(node.outputs[0])) if node.outputs else None
         return [*node.arguments.keras_tensors, *([] if mask is None else [mask[1]])]
 
-    def _nodes_of(self, tensors: Sequence[Any], known: set[int]) -> Iterator[Any]:
+    def _nodes_of(self, tensors: Sequence[Any], given: set[int]) -> Iterator[Any]:
         for tensor in map(self.resolved, tensors):
-            node = None if id(tensor) in self.leaves or id(tensor) in known else node_of(tensor)
+            node = None if id(tensor) in self.leaves or id(tensor) in given else node_of(tensor)
             if node is not None:
                 yield node
 
