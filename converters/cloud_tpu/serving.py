@@ -100,18 +100,18 @@ def write_usage(path: Path, model: FloatModel, batch_sizes: Sequence[int], *, mo
         exported: the batch size of ``model.stablehlo``.
     """
     arguments = [f"np.zeros({(exported, *info.sizes())}, {info.dtype!r})" for info in model.inputs]
-    one = {info.name: f"np.zeros({(1, *info.sizes())}, {info.dtype!r})" for info in model.inputs}
+    item = {info.name: f"np.zeros({(1, *info.sizes())}, {info.dtype!r})" for info in model.inputs}
     outputs = sorted(model.outputs, key=lambda info: info.name)  # in which the exported function gives them
-    grpc = [f"request.inputs[{name!r}].CopyFrom(tf.make_tensor_proto({value}))" for name, value in one.items()]
+    grpc = [f"request.inputs[{name!r}].CopyFrom(tf.make_tensor_proto({value}))" for name, value in item.items()]
     signatures = ", ".join(f"`{signature_name(size)}`" for size in batch_sizes)
     text = sample(
         "serving",
         signatures=signatures,
         table=_table(model),
         name=_server_name(model_name),
-        rest=", ".join(f"{json.dumps(name)}: {value}.tolist()" for name, value in one.items()),
+        rest=", ".join(f"{json.dumps(name)}: {value}.tolist()" for name, value in item.items()),
         grpc="\n".join(grpc),
-        in_process=_in_process(one),
+        in_process=_in_process(item),
         exported=exported,
         arguments=", ".join(arguments),
         inputs=one_line(", ".join(info.name for info in model.inputs)),

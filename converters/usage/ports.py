@@ -94,9 +94,9 @@ def _meaning(port: Port) -> str:
 
 
 def _pixels(port: Port) -> str:
-    known = port.normalization
-    assert known is not None
-    mean, std = (", ".join(f"{value:g}" for value in values) for values in (known.mean, known.std))
+    given = port.normalization
+    assert given is not None
+    mean, std = (", ".join(f"{value:g}" for value in values) for values in (given.mean, given.std))
     return f"{cell(port.name)} is an image: its real values are (pixel − {mean}) / {std}, for pixels from 0 to 255."
 
 
