@@ -69,7 +69,7 @@ def _lstm(call: Call, state: Rewrite) -> Tensor | None:
         return None
     layer = call.layer
     inputs, recurrent = _from_inputs(call, state)
-    hidden: list[Any] = []
+    hidden: list[Tensor] = []
     cell = None
     for step, index in enumerate(_steps(call)):
         gates = inputs[:, index]
@@ -119,7 +119,7 @@ def _gru(call: Call, state: Rewrite) -> Tensor | None:
     kernel, recurrent, *bias = layer.get_weights()
     input_bias, recurrent_bias = (bias[0][0], bias[0][1]) if bias else (None, np.zeros(3 * layer.units, np.float32))
     inputs = state.dense(call, "inputs", x, kernel, input_bias)
-    hidden: list[Any] = []
+    hidden: list[Tensor] = []
     for step, index in enumerate(_steps(call)):
         xz, xr, xh = _parts(inputs[:, index], 3)
         # Before the first step the state is zero, and the product with it the bias alone.

@@ -212,7 +212,7 @@ def node_of(tensor: Any) -> Any:
     return None if operation is None else operation._inbound_nodes[number]
 
 
-def mask_of(tensor: Any) -> Any:
+def mask_of(tensor: object) -> Any:
     """The mask that goes with a symbolic tensor of Keras 3 or tf_keras; None where there is none."""
     return getattr(tensor, "_keras_mask", None)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
@@ -163,7 +162,7 @@ def _strided(operator: OperatorNode, operands: Arrays) -> Arrays:
     masks, (source, begin, end, strides) = operator.options, operands
     if masks.ellipsisMask or masks.newAxisMask or min(strides.ravel()) < 1:
         raise LacksFloat64Error("STRIDED_SLICE of this kind has no float64 form")
-    slices: list[Any] = []
+    slices: list[object] = []
     for axis, (first, last, step) in enumerate(zip(begin.tolist(), end.tolist(), strides.tolist(), strict=True)):
         if masks.shrinkAxisMask >> axis & 1:
             slices.append(first)

@@ -221,12 +221,12 @@ def unchanged(path: Path) -> Iterator[None]:
 
 
 def _identity(path: Path) -> list[tuple[str, int, int, int, int, int]]:
-    found = []
+    result = []
     for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
         try:
             facts = file.stat()
         except (OSError, ValueError):
             continue  # who opens it says so
         numbers = (facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)
-        found.append((str(file), *numbers))
-    return found
+        result.append((str(file), *numbers))
+    return result
