@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -97,7 +98,7 @@ def test_a_chain_of_products_gives_the_phones_integers(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("make", [models.conv_net, residual_net, strided_net])
-def test_products_of_int8_and_of_bfloat16_give_the_same_integers(make: object, tmp_path: Path) -> None:
+def test_products_of_int8_and_of_bfloat16_give_the_same_integers(make: Callable[[], FloatModel], tmp_path: Path) -> None:
     assert callable(make)
     model = make()
     made, _ = program(model, tmp_path)
@@ -109,7 +110,7 @@ def test_products_of_int8_and_of_bfloat16_give_the_same_integers(make: object, t
 
 
 @pytest.mark.parametrize("make", [residual_net, strided_net])
-def test_sums_rounded_as_on_the_phone_give_its_integers(make: object, tmp_path: Path) -> None:
+def test_sums_rounded_as_on_the_phone_give_its_integers(make: Callable[[], FloatModel], tmp_path: Path) -> None:
     assert callable(make)
     model = make()
     made, content = program(model, tmp_path)
@@ -125,7 +126,7 @@ def test_sums_rounded_as_on_the_phone_give_its_integers(make: object, tmp_path: 
 
 
 @pytest.mark.parametrize("make", [residual_net, strided_net])
-def test_a_sum_rounds_once_less_than_the_phone_and_is_no_farther_from_float(make: object, tmp_path: Path) -> None:
+def test_a_sum_rounds_once_less_than_the_phone_and_is_no_farther_from_float(make: Callable[[], FloatModel], tmp_path: Path) -> None:
     assert callable(make)
     model = make()
     made, content = program(model, tmp_path)
