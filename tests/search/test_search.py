@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from tfcompress.errors import InputError
 from tfcompress.runtime import keras
 
 
-def network() -> tuple[keras.Model, np.ndarray, np.ndarray]:
+def network() -> tuple[Any, np.ndarray, np.ndarray]:
     """A classifier that is right on its data, and the data."""
     keras.utils.set_random_seed(0)
     x = np.random.default_rng(0).normal(size=(400, 6)).astype(np.float32)

@@ -192,7 +192,7 @@ def _reduced(model: Any, teacher: Any, recipe: Recipe, run: Run) -> _Reduced:
             continue
         own = replace(recipe, training=training)
 
-        def make(start: Any = current, own: Recipe = own) -> Any:
+        def make(start: Any = current, own: Recipe = own) -> KerasModel:
             steps = run.steps * own.training.epochs
             return wrapping.wrap_for_distillation(start, teacher, own, steps=steps, reduced=True).model
 

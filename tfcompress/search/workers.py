@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tfcompress import native_output
 from tfcompress.cache import open_store, using
@@ -48,7 +49,7 @@ def conversion_options(options: SearchOptions, output: Path) -> ConvertOptions:
         output: folder of the conversion.
     """
     shared = {item.name for item in options_of(ConvertOptions)} & {item.name for item in options_of(SearchOptions)}
-    values = {name: getattr(options, name) for name in shared} | {"output": output}
+    values: dict[str, Any] = {name: getattr(options, name) for name in shared} | {"output": output}
     limit = options.limits.limit("accuracy_drop")
     if limit is not None:
         values["max_accuracy_drop"] = min(limit, 0.999)

@@ -102,7 +102,8 @@ def _ports(cell: Cell, inputs: Sequence[Any], y: TensorNode, returned: Sequence[
 
 def _described(graph: GraphEditor, marker: OperatorNode) -> Held:
     """What the converter was told of a recurrent layer, and its weights."""
-    cell = Cell.from_json(flexbuffers.Loads(bytes(marker.record.customOptions))["cell"])
+    options: Any = flexbuffers.Loads(bytes(marker.record.customOptions))
+    cell = Cell.from_json(options["cell"])
     first = 1 + (cell.states if cell.given_state else 0) + cell.masked
     arrays = [_real(graph, node) for node in marker.inputs[first:] if node is not None]
     kernel, recurrent, *bias = arrays

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -68,7 +70,7 @@ def strided_net() -> FloatModel:
     return float_model_of(keras.Model(inputs, layers.Dense(5, name="scores")(x), name="strided"))
 
 
-def float_model_of(model: keras.Model) -> FloatModel:
+def float_model_of(model: Any) -> FloatModel:
     return models.float_model_from_keras(model)
 
 
@@ -97,8 +99,9 @@ def test_a_chain_of_products_gives_the_phones_integers(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("make", [models.conv_net, residual_net, strided_net])
-def test_products_of_int8_and_of_bfloat16_give_the_same_integers(make: object, tmp_path: Path) -> None:
-    assert callable(make)
+def test_products_of_int8_and_of_bfloat16_give_the_same_integers(
+    make: Callable[[], FloatModel], tmp_path: Path
+) -> None:
     model = make()
     made, _ = program(model, tmp_path)
     inputs = models.random_inputs(model, BATCH, seed=1)
@@ -109,8 +112,7 @@ def test_products_of_int8_and_of_bfloat16_give_the_same_integers(make: object, t
 
 
 @pytest.mark.parametrize("make", [residual_net, strided_net])
-def test_sums_rounded_as_on_the_phone_give_its_integers(make: object, tmp_path: Path) -> None:
-    assert callable(make)
+def test_sums_rounded_as_on_the_phone_give_its_integers(make: Callable[[], FloatModel], tmp_path: Path) -> None:
     model = make()
     made, content = program(model, tmp_path)
     inputs = models.random_inputs(model, BATCH, seed=1)
@@ -125,8 +127,9 @@ def test_sums_rounded_as_on_the_phone_give_its_integers(make: object, tmp_path: 
 
 
 @pytest.mark.parametrize("make", [residual_net, strided_net])
-def test_a_sum_rounds_once_less_than_the_phone_and_is_no_farther_from_float(make: object, tmp_path: Path) -> None:
-    assert callable(make)
+def test_a_sum_rounds_once_less_than_the_phone_and_is_no_farther_from_float(
+    make: Callable[[], FloatModel], tmp_path: Path
+) -> None:
     model = make()
     made, content = program(model, tmp_path)
     inputs = models.random_inputs(model, 4 * BATCH, seed=1)
@@ -166,7 +169,7 @@ def test_offsets_take_off_what_the_zero_point_adds_also_at_the_border(
     window, zero_point = Window((stride, stride), pads, (1, 1)), -77
 
     @tf.function(jit_compile=True)
-    def both(values: tf.Tensor, weights: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def both(values: Any, weights: Any) -> tuple[Any, Any]:
         shifted = tf.cast(values, tf.int32) - zero_point
         exact = xla_convolution(shifted, tf.cast(weights, tf.int32), window.strides, pads, (1, 1), 1, tf.int32)
         return exact, arithmetic.convolution(values, weights, window, zero_point, wide=False)
