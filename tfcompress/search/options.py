@@ -75,8 +75,7 @@ class SearchOptions(Calibrating, DataReading, Loading, Caching):
         self._require(self.max_trials >= 1, "max_trials", "a number >= 1")
         self._require(self.max_minutes is None or self.max_minutes > 0, "max_minutes", "a number above 0")
         self._require(self.max_trial_minutes > 0, "max_trial_minutes", "a number above 0")
-        (name,) = names
-        target = TARGETS[name]
+        target = TARGETS[next(iter(names))]
         self.limits.require_known({"accuracy_drop", "bytes", *target.quantities}, self.minimize, target.name)
 
     @property

@@ -81,7 +81,7 @@ class Program:
                 tensor = tf.compat.v1.placeholder(info.dtype, info.shape, name=f"argument_{position}")
                 placeholders[info.name] = tensor.op.name
                 builder.feed(self.inputs[own_inputs[info.name]], tensor)
-            builder.run()
+            _run(builder)
             outputs = {
                 info.name: tf.identity(
                     tf.cast(builder.real_or_stored(self.outputs[own_outputs[info.name]]), info.dtype)
@@ -148,27 +148,9 @@ class Builder:
             value if scale is None or value.dtype == scale.dtype else arithmetic.quantize(value, scale)
         )
 
-    def run(self) -> None:
-        """Make every operator, in the order of the file.
-
-        Raises:
-            ConversionError: an operator has no form.
-        """
-        from tfcompress.converters.cloud_tpu.int8.forms import FORMS
-
-        for operator in self.graph.operators:
-            scope = scope_of(operator, self.graph, self.program.layer_names)
-            form = FORMS.get(operator.name)
-            if form is None:
-                raise ConversionError(f"Keras layer {scope!r}: TFLite's {operator.name} has no int8 form for TPU")
-            try:
-                with tf.name_scope(f"{scope}/"):
-                    results = form(self, operator)
-            except (ValueError, TypeError, AttributeError) as error:
-                raise ConversionError(
-                    f"Keras layer {scope!r}: no int8 form of TFLite's {operator.name}: {one_line(error)}"
-                ) from error
-            self._stored.update(zip(operator.outputs, results, strict=True))
+    def keep(self, index: int, value: Any) -> None:
+        """Give a tensor its value, as the file stores it."""
+        self._stored[index] = value
 
     def tensor(self, index: int) -> Tensor:
         """What the file says of a tensor."""
@@ -248,3 +230,27 @@ class Builder:
     def batched(self, value: Any, index: int) -> bool:
         """Whether a value has more samples than the file's tensor `index`, which has one."""
         return bool(value.shape.num_elements() != self.tensor(index).elements)
+
+
+def _run(builder: Builder) -> None:
+    """Make every operator, in the order of the file.
+
+    Raises:
+        ConversionError: an operator has no form.
+    """
+    from tfcompress.converters.cloud_tpu.int8.forms import FORMS
+
+    for operator in builder.graph.operators:
+        scope = scope_of(operator, builder.graph, builder.program.layer_names)
+        form = FORMS.get(operator.name)
+        if form is None:
+            raise ConversionError(f"Keras layer {scope!r}: TFLite's {operator.name} has no int8 form for TPU")
+        try:
+            with tf.name_scope(f"{scope}/"):
+                results = form(builder, operator)
+        except (ValueError, TypeError, AttributeError) as error:
+            raise ConversionError(
+                f"Keras layer {scope!r}: no int8 form of TFLite's {operator.name}: {one_line(error)}"
+            ) from error
+        for index, value in zip(operator.outputs, results, strict=True):
+            builder.keep(index, value)

@@ -55,7 +55,7 @@ class _Server:
         self._closed = False
         self._lock = threading.Lock()
 
-    def ask(self, request: Mapping[str, object]) -> dict[str, object]:
+    def ask(self, request: Mapping[str, object]) -> dict[str, Any]:
         """Send a request and wait for its answer.
 
         Raises:
@@ -204,7 +204,7 @@ def _taken(path: Path, file: Path, most_bytes: int) -> bytes:
 
 
 def _result(path: Path, request: Mapping[str, Any], scratch: Path) -> dict[str, Any]:
-    answer: Mapping[str, Any] = _server.ask(request)
+    answer = _server.ask(request)
     _refuse_if_it_took_too_much(path, request, answer)
     result = _read(scratch / "result.json")
     if result is None and -answer["code"] not in _FAULTS:  # what the machine ended does better the second time
