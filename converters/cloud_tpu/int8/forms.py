@@ -28,7 +28,8 @@ from tfcompress.runtime import tf
 
 __all__ = ["FORMS"]
 
-Form = Callable[[Builder, Operator], Sequence[Any]]
+# Of a `Builder` and an operator; type checkers take the `Builder` of a file that they check for another class.
+Form = Callable[..., Sequence[Any]]
 _ACTIVATION = schema.ActivationFunctionType
 ACTIVATIONS: dict[int, Callable[[Any], Any]] = {
     _ACTIVATION.NONE: lambda x: x,

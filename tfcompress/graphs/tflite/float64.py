@@ -162,7 +162,7 @@ def _strided(operator: OperatorNode, operands: Arrays) -> Arrays:
     masks, (source, begin, end, strides) = operator.options, operands
     if masks.ellipsisMask or masks.newAxisMask or min(strides.ravel()) < 1:
         raise LacksFloat64Error("STRIDED_SLICE of this kind has no float64 form")
-    slices: list[object] = []
+    slices: list[int | slice] = []
     for axis, (first, last, step) in enumerate(zip(begin.tolist(), end.tolist(), strides.tolist(), strict=True)):
         if masks.shrinkAxisMask >> axis & 1:
             slices.append(first)
