@@ -116,5 +116,5 @@ def test_another_backend_is_refused_in_one_line(backend: str) -> None:
     )
     environment = {**os.environ, "KERAS_BACKEND": backend}
     run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
-    assert run.stdout.startswith(f"KERAS_BACKEND={backend}: tfcompress needs Keras on TensorFlow")
+    assert run.stdout.startswith(f"KERAS_BACKEND={backend}: this needs Keras on TensorFlow in its process")
     assert run.stdout.count("\n") == 1

@@ -135,6 +135,9 @@ def _converted(model: FloatModel, allow_select_ops: bool, samples: Samples | Non
     tree = ModelEditor.read(convert_with(converter, model))
     order_inputs_and_outputs(tree, [i.name for i in model.inputs], [o.name for o in model.outputs])
     content = with_loops(tree.to_bytes())
+    if loops and any(op.custom and not op.name.startswith("Flex") for op in read_tflite(content).main.operators):
+        # A recurrent layer is let in as a custom operator, and so is what TFLite lacks, which is named now.
+        return _converted(model, allow_select_ops, samples, loops=False)
     return rewrite_graph(content, rows_for(FLOAT_FILE), samples=first_sample(content, samples))
 
 

@@ -23,6 +23,8 @@ ALLOWED = {
     ("tfcompress/graphs/tflite/flatbuffer.py", "_tab"),  # the position of a flatbuffer's table: no Keras, no TensorFlow
     ("tfcompress/graphs/tflite/interpreter.py", "_get_ops_details"),  # LiteRT's; interpreters are made there
     ("tfcompress/cli/parser.py", "_actions"),  # argparse's own: it has no public way to list a parser's flags
+    ("tfcompress/cli/completion.py", "_actions"),
+    ("tfcompress/cli/completion.py", "_SubParsersAction"),
     ("converters/phone/packing/layout.py", "_tab"),
 }
 

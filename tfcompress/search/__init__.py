@@ -6,13 +6,12 @@ The public function has this package's name, so the package itself can be called
 import importlib
 import sys
 from types import ModuleType
-from typing import Any
 
 
 class _Callable(ModuleType):
     """A package that is called like the function of its name; see `tfcompress.api.search.search`."""
 
-    def __call__(self, *arguments: Any, **options: object) -> Any:
+    def __call__(self, *arguments: object, **options: object) -> object:
         return importlib.import_module("tfcompress.api.search").search(*arguments, **options)
 
 

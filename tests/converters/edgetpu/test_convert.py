@@ -63,7 +63,7 @@ def test_after_safe_rewrites_everything_maps(library: Any, tmp_path: Path) -> No
     assert artifact.facts["fully_integer"]
     assert artifact.facts["input_dtypes"] == ["int8"]
     assert json.loads((tmp_path / "mapping.json").read_text()) == mapping
-    assert {path.name for path in tmp_path.iterdir()} == {"model.tflite", "mapping.json"}
+    assert {path.name for path in tmp_path.iterdir()} == {"model.tflite", "mapping.json", "USE.md"}
     facts: Any = artifact.facts
     leaky = next(rewrite for rewrite in facts["rewrites"] if rewrite["name"] == "leaky_relu")
     assert (leaky["keras_layers"], leaky["in_int8"], leaky["max_abs_error"]) == (["leaky"], True, 0)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tfcompress import console
 from tfcompress.accuracy_diff import CandidateResult, Gate, Suggestion, ladder, suggest, try_suggestions
-from tfcompress.converters import Artifact
+from tfcompress.converters import TARGETS, Artifact
 from tfcompress.data import Samples
 from tfcompress.data.preprocess import preprocess_for
 from tfcompress.errors import ConversionError
@@ -63,7 +63,7 @@ def _suggestions(
     number, names = state.options.calibration_samples, _layer_names(state)
     own = suggest(result.causes, state.recipe, calibration_samples=number, layer_names=names)
     given = state.data_sets.train is not None and state.options.train is not None
-    rungs = ladder(state.recipe, result.layers, wide_activations=name == "phone", training_data=given)
+    rungs = ladder(state.recipe, result.layers, wide_activations=TARGETS[name].takes_every_scheme, training_data=given)
     return own, rungs
 
 

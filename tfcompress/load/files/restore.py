@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import importlib
 import json
 import shutil
 import tempfile
@@ -141,6 +142,8 @@ def _read(
     file: ModelFile, config: Mapping[str, object], custom_objects: Mapping[str, object], *, keras3: bool, trusted: bool
 ) -> KerasModel:
     library = keras if keras3 else tf_keras
+    # Keras finds our own layers, such as those of a model that was converted before, only where they are registered.
+    importlib.import_module("tfcompress.load.keras_versions.adapters")
     with contextlib.ExitStack() as stack:
         stack.enter_context(silenced())
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tfcompress_")))

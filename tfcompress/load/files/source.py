@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -193,7 +194,7 @@ def _what_it_is(path: Path, head: bytes) -> str:
 def sha256_of(path: Path) -> str:
     """Hexadecimal SHA-256 of a file, or of a folder's relative names, sizes and bytes in sorted order."""
     digest = hashlib.sha256()
-    for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+    for file in sorted(path.rglob("*")) if os.path.isdir(path) else [path]:  # False for an impossible name
         if not file.is_file():
             continue
         if path.is_dir():
@@ -222,7 +223,7 @@ def unchanged(path: Path) -> Iterator[None]:
 
 def _identity(path: Path) -> list[tuple[str, int, int, int, int, int]]:
     result = []
-    for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+    for file in sorted(path.rglob("*")) if os.path.isdir(path) else [path]:  # False for an impossible name
         try:
             facts = file.stat()
         except (OSError, ValueError):

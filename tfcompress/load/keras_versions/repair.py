@@ -15,6 +15,9 @@ from tfcompress.load.safety.configurations import walk_objects
 
 __all__ = ["repaired_config"]
 
+# Our own layers that hold one of the other Keras, in its form and as this version wrote it: nothing to repair.
+_ADAPTERS = frozenset({"Keras3Graph", "Keras3Layer", "TfKerasGraph", "TfKerasLayer"})
+
 
 def repaired_config(config: Mapping[str, object], *, keras3: bool) -> dict[str, object]:
     """A copy of a model's configuration that the chosen Keras accepts; equal to `config` where nothing is wrong.
@@ -39,6 +42,8 @@ def _visit(value: object, repairs: tuple[Callable[[dict[str, object]], None], ..
         item = stack.pop()
         if isinstance(item, dict):
             if "class_name" in item:
+                if item["class_name"] in _ADAPTERS:
+                    continue
                 for repair in repairs:
                     repair(item)
             stack.extend(item.values())
