@@ -11,7 +11,7 @@ from typing import Literal, Self
 from tfcompress.errors import InputError
 from tfcompress.search.figures import Figures
 
-__all__ = ["QUANTITIES", "Budget", "Limit"]
+__all__ = ["QUANTITIES", "WORST", "Budget", "Limit", "cost_of"]
 
 Relation = Literal["<=", ">="]
 QUANTITIES: dict[str, Relation] = {
@@ -24,6 +24,8 @@ QUANTITIES: dict[str, Relation] = {
     "npu": ">=",
 }
 """{quantity: the relation that is better}."""
+WORST = 1e12
+"""Stands for a quantity that is not known where Optuna has to be given a number."""
 _SHARES = ("accuracy_drop", "npu")
 _LIMIT = re.compile(r"\s*(?P<name>\w+)\s*(?P<relation><=|>=)\s*(?P<value>[^\s<>=,]+)\s*")
 
@@ -134,6 +136,20 @@ class Budget:
                     raise InputError(
                         f"{flag}: {name} is not known of target {target}, which has {', '.join(sorted(measured))}"
                     )
+
+
+def cost_of(figures: Figures | None, quantity: str, unknown: float = math.inf) -> float:
+    """A quantity as a cost, the less the better.
+
+    Args:
+        figures: of the artifact; None where there are none.
+        quantity: one of `QUANTITIES`.
+        unknown: what stands for a quantity that is not known.
+    """
+    value = None if figures is None else figures.value(quantity)
+    if value is None:
+        return unknown
+    return value if QUANTITIES[quantity] == "<=" else -value
 
 
 def _limit(part: str) -> Limit:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping
@@ -50,8 +49,3 @@ def joined(first: Changes, second: Changes) -> dict[str, object]:
         both = isinstance(inner, Mapping) and isinstance(value, Mapping)
         result[key] = joined(inner, value) if both else value  # type: ignore[arg-type]
     return result
-
-
-def section_names() -> frozenset[str]:
-    """The names of the recipe's own fields, to see which sections this version has."""
-    return frozenset(item.name for item in dataclasses.fields(Recipe))

@@ -10,7 +10,7 @@ from functools import partial
 
 from tfcompress import console
 from tfcompress.converters.target import TARGETS
-from tfcompress.search.figures import Figures
+from tfcompress.search.budget import cost_of
 from tfcompress.search.options import SearchOptions
 from tfcompress.search.rounds import ROUNDS, finalists, next_points
 from tfcompress.search.space import Point, Space, space_for
@@ -119,12 +119,7 @@ def _best(study: Study, options: SearchOptions) -> Trial | None:
         for trial in study.trials()
         if trial.round == CONFIRM and trial.figures is not None and not options.limits.why_not(trial.figures)
     ]
-    return min(passed, key=lambda trial: (_cost(trial.figures, options.minimize), trial.key), default=None)
-
-
-def _cost(figures: Figures | None, quantity: str) -> float:
-    value = None if figures is None else figures.value(quantity)
-    return float("inf") if value is None else -value if quantity == "npu" else value
+    return min(passed, key=lambda trial: (cost_of(trial.figures, options.minimize), trial.key), default=None)
 
 
 _Work = Callable[[str, Callable[[], float], Callable[[], None]], None]

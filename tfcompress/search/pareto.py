@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from tfcompress.search.budget import QUANTITIES
+from tfcompress.search.budget import cost_of
 from tfcompress.search.figures import Figures
 
 __all__ = ["dominates", "pareto_set"]
@@ -15,7 +15,7 @@ _Trial = TypeVar("_Trial")
 
 def dominates(first: Figures, second: Figures, quantities: Sequence[str]) -> bool:
     """Whether `first` is nowhere worse than `second` and somewhere better; what is not known is worse than all else."""
-    pairs = [(_cost(first, name), _cost(second, name)) for name in quantities]
+    pairs = [(cost_of(first, name), cost_of(second, name)) for name in quantities]
     return all(a <= b for a, b in pairs) and any(a < b for a, b in pairs)
 
 
@@ -34,11 +34,4 @@ def pareto_set(
         for trial in trials
         if not any(dominates(figures_of(second), figures_of(trial), quantities) for second in trials)
     ]
-    return tuple(sorted(best, key=lambda trial: [_cost(figures_of(trial), name) for name in quantities]))
-
-
-def _cost(figures: Figures, quantity: str) -> float:
-    value = figures.value(quantity)
-    if value is None:
-        return float("inf")
-    return value if QUANTITIES[quantity] == "<=" else -value
+    return tuple(sorted(best, key=lambda trial: [cost_of(figures_of(trial), name) for name in quantities]))

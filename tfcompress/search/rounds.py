@@ -13,8 +13,7 @@ from dataclasses import replace
 
 import optuna
 
-from tfcompress.search.budget import QUANTITIES, Budget
-from tfcompress.search.figures import Figures
+from tfcompress.search.budget import WORST, Budget, cost_of
 from tfcompress.search.space import WIDER, Point, Space
 from tfcompress.search.trial import Trial
 
@@ -22,7 +21,6 @@ __all__ = ["FINALISTS", "ROUNDS", "finalists", "next_points"]
 
 ROUNDS = ("start", "alone", "combined")
 FINALISTS = 3  # looks at the data held apart, for which the intervals are corrected (Dunn 1961)
-_WORST = 1e12  # stands for a quantity that is not known
 
 
 def next_points(
@@ -84,7 +82,7 @@ def _proposed(space: Space, trials: Sequence[Trial], minimize: str, *, most: int
     study = optuna.create_study(directions=["minimize", "minimize"], sampler=sampler)
     for trial in trials:
         if trial.figures is not None:
-            values = [_goal(trial.figures, name) for name in ("accuracy_drop", minimize)]
+            values = [cost_of(trial.figures, name, WORST) for name in ("accuracy_drop", minimize)]
             study.add_trial(
                 optuna.trial.create_trial(values=values, params=dict(trial.point), distributions=dict(distributions))
             )
@@ -97,13 +95,6 @@ def _proposed(space: Space, trials: Sequence[Trial], minimize: str, *, most: int
     return _fresh(asked, space, trials)
 
 
-def _goal(figures: Figures, quantity: str) -> float:
-    value = figures.value(quantity)
-    if value is None:
-        return _WORST
-    return value if QUANTITIES[quantity] == "<=" else -value
-
-
 def finalists(trials: Sequence[Trial], budget: Budget, minimize: str) -> tuple[Trial, ...]:
     """The trials to confirm, best first: those that meet the budget where they were chosen.
 
@@ -114,7 +105,7 @@ def finalists(trials: Sequence[Trial], budget: Budget, minimize: str) -> tuple[T
 
     def order(trial: Trial) -> tuple[float, str]:
         assert trial.figures is not None
-        return _goal(trial.figures, minimize), trial.key
+        return cost_of(trial.figures, minimize, WORST), trial.key
 
     sure = sorted((trial for trial in compared if trial.figures and not budget.why_not(trial.figures)), key=order)
     near = sorted((trial for trial in compared if trial not in sure and _may_pass(trial, budget)), key=order)

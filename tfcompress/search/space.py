@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tfcompress.converters.target import Target
-from tfcompress.search.candidate import Candidate, Changes, joined, section_names
+from tfcompress.search.candidate import Candidate, Changes, joined
 
 __all__ = ["Dimension", "Point", "Space", "space_for"]
 
@@ -116,8 +116,6 @@ def _quantization(target: Target) -> list[Dimension]:
 
 
 def _structure() -> list[Dimension]:
-    if "structure" not in section_names():
-        return []
     shares: dict[str, Changes] = {"all": {}}
     shares |= {f"{share:g} of the MACs": {"structure": {"macs": share}} for share in (0.75, 0.5, 0.35, 0.25)}
     return [Dimension("channels", shares, trains=True)]

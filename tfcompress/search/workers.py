@@ -21,15 +21,13 @@ from tfcompress.errors import TfCompressError, one_line
 from tfcompress.job.options import ConvertOptions
 from tfcompress.recipe import Recipe
 from tfcompress.recipe.options import options_of
-from tfcompress.search.budget import QUANTITIES
+from tfcompress.search.budget import WORST, cost_of
 from tfcompress.search.options import SearchOptions
 from tfcompress.search.study import Claim, Study
-from tfcompress.search.trial import Outcome
 
 __all__ = ["WorkerPool", "can_be_told", "conversion_options", "run_claim", "work_until_ended"]
 
 _POLL_SECONDS = 0.5
-_UNKNOWN = 1e12  # Optuna takes no None among a trial's values
 
 
 def can_be_told(options: SearchOptions) -> bool:
@@ -73,15 +71,8 @@ def run_claim(study: Study, claim: Claim, options: SearchOptions) -> None:
     except Exception as error:  # of a library, on this one candidate
         study.fail(claim, f"{type(error).__name__}: {one_line(error, 300)}")
     else:
-        study.finish(claim, outcome, _goals(outcome, options.minimize), time.monotonic() - started)
-
-
-def _goals(outcome: Outcome, minimize: str) -> list[float]:
-    values = []
-    for name in ("accuracy_drop", minimize):
-        value = outcome.figures.value(name)
-        values.append(_UNKNOWN if value is None else value if QUANTITIES[name] == "<=" else -value)
-    return values
+        goals = [cost_of(outcome.figures, name, WORST) for name in ("accuracy_drop", options.minimize)]
+        study.finish(claim, outcome, goals, time.monotonic() - started)
 
 
 def work_until_ended(path: Path) -> None:
