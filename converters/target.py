@@ -35,6 +35,7 @@ __all__ = [
     "Step",
     "Target",
     "TargetTable",
+    "convert_in",
     "litert_options",
     "option_sections",
     "parse_targets",
@@ -97,7 +98,8 @@ class Target:
         takes_quantizers: it converts the model as trained, with its quantizers; else the trained weights without them.
             A function where that depends on the recipe.
         before_training: what changes a Keras model before it is fine-tuned with this recipe: from the model to another
-            one and a note for each change, or to itself where there is nothing to change.  None changes nothing.
+            one and a note for each change, or to itself where there is nothing to change.  None changes nothing.  It
+            may read no more of the recipe than the target's own options.
         inspect: what a file would cost there; raises InputError for a file of the wrong kind.  None where there is no
             forecast.
         inspect_together: what several files would cost that share the device: JSON values; None where they are looked
@@ -114,8 +116,8 @@ class Target:
         quantities: what `search` can limit and minimise here, beside the drop in accuracy and the bytes.
         takes_every_scheme: every scheme of the `post_training` section makes an artifact of its own.
         gains_from_zeros: zeros and shared values make its artifacts smaller or faster.
-        tools: {name: version} of what shapes the artifact and is no Python package that every target uses; None for one
-            that is not installed.
+        tools: {name: version} of what makes the artifact or runs it in the accuracy diff, and is no Python package that
+            every target uses; None for one that is not installed.
     """
 
     name: str
@@ -139,6 +141,11 @@ class Target:
     takes_every_scheme: bool = False
     gains_from_zeros: bool = False
     tools: Callable[[], Mapping[str, str | None]] = field(default=dict)
+
+    def own_options(self, recipe: Recipe) -> Section | None:
+        """The recipe's section that is this target's alone; None where it has none."""
+        own: Section | None = None if self.options is None else getattr(recipe, self.options.key)
+        return own
 
     def takes_quantizers_of(self, recipe: Recipe) -> bool:
         """Whether it converts the model as trained with this recipe, with its quantizers."""
@@ -190,6 +197,20 @@ def option_sections() -> dict[str, type[Section]]:
     """
     sections = [target.options for target in TARGETS.values()]
     return {section.key: section for section in sections if section is not None and section is not PostTraining}
+
+
+def convert_in(module: str) -> Convert:
+    """The function `convert` of a module that is imported when it first runs, as it brings TensorFlow.
+
+    Args:
+        module: its full name.
+    """
+
+    def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, output: Path, /) -> Artifact:
+        function: Convert = importlib.import_module(module).convert
+        return function(model, calibration, recipe, output)
+
+    return convert
 
 
 def litert_options(recipe: Recipe, *own: type[Section]) -> dict[str, Any]:

@@ -29,7 +29,7 @@ def run_demo(output: Path, *, seed: int = 0) -> Conversion:
 
     Args:
         output: folder to make.
-        seed: of everything random.
+        seed: random seed.
 
     Raises:
         MissingExtraError: scikit-learn, which holds the data, is not installed.

@@ -46,6 +46,13 @@ def test_a_recipe_reads_back_equal() -> None:
         ('{{"pruning": {}1{}}}'.format("[" * 100_000, "]" * 100_000), "nested too deeply"),
         ('{"keep_float": ["%s"]}' % ("x" * 2**20), "expected at most 1048576"),
         ('{"cloud_tpu": {"topologies": ["v99:2x2"]}}', "v99"),
+        ('{"structure": {"macs": 0.5, "epochs": 1000000000}}', "structure.epochs is 1000000000"),
+        ('{"student": {"width": 0.5, "learning_rate": 1e300}}', "student.learning_rate is 1e+300"),
+        ('{"structure": {"macs": 0.5, "rounds": 1000000000}}', "structure.rounds is 1000000000"),
+        ('{"low_rank": {"energy": 0.5, "round_to": 1000000000}}', "low_rank.round_to is 1000000000"),
+        ('{"pruning": {"power": -1}}', "pruning.power is -1"),
+        ('{"training": {"batch_size": 1000000000}}', "training.batch_size is 1000000000"),
+        ('{"training": {"loss": ""}}', "training.loss is ''"),
     ],
 )
 def test_a_bad_recipe_is_refused_in_one_line(text: str, said: str) -> None:

@@ -10,6 +10,7 @@ import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tfcompress.lazy_names import lazy_names
 from tfcompress.target_sections import use_target_sections
 
 if TYPE_CHECKING:
@@ -44,10 +45,14 @@ if TYPE_CHECKING:
     from tfcompress.recipe import (
         Clustering,
         Distillation,
+        Layers,
+        LowRank,
         PostTraining,
         Pruning,
         Quantization,
         Recipe,
+        Structure,
+        Student,
         Training,
     )
 
@@ -81,15 +86,19 @@ _HOME = {
     "recipe": [
         "Clustering",
         "Distillation",
+        "Layers",
+        "LowRank",
         "PostTraining",
         "Pruning",
         "Quantization",
         "Recipe",
+        "Structure",
+        "Student",
         "Training",
     ],
     "compression": ["finetune", "strip", "wrap"],
 }
-_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
+_named = lazy_names(__name__, _HOME)
 
 __version__ = (Path(__file__).parent / "VERSION").read_text(encoding="utf-8").strip()
 __all__ = [
@@ -104,6 +113,8 @@ __all__ = [
     "EthosU",
     "FloatModel",
     "InputError",
+    "Layers",
+    "LowRank",
     "MissingExtraError",
     "ModelError",
     "OutputError",
@@ -115,6 +126,8 @@ __all__ = [
     "RecipeError",
     "Samples",
     "Snapdragon",
+    "Structure",
+    "Student",
     "TfCompressError",
     "Training",
     "UnsafeModelError",
@@ -147,16 +160,12 @@ use_target_sections(lambda: importlib.import_module("tfcompress.converters.targe
 def __getattr__(name: str) -> Any:
     if name == "search":  # a package that can be called
         return importlib.import_module("tfcompress.search")
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module 'tfcompress' has no attribute {name!r}")
     if name == "convert":
         from tfcompress.api.other_backend import backend_in_use, convert_elsewhere
 
         if backend_in_use() != "tensorflow":
             return convert_elsewhere
-    value = getattr(importlib.import_module(f"tfcompress.{_MODULE_OF[name]}"), name)
-    globals()[name] = value
-    return value
+    return _named(name)
 
 
 def __dir__() -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 __all__ = ["Normalization", "Usage"]
@@ -35,3 +35,7 @@ class Usage:
     class_names: tuple[str, ...] = ()
     normalization: Mapping[str, Normalization] = field(default_factory=dict)
     sample_rate: int | None = None
+
+    def names_values_of(self, shape: Sequence[int]) -> bool:
+        """Whether an output of this shape has a value for each class."""
+        return bool(self.class_names) and bool(shape) and shape[-1] == len(self.class_names)

@@ -5,17 +5,12 @@
 
 from typing import TYPE_CHECKING
 
+from tfcompress.lazy_names import lazy_names
+
 if TYPE_CHECKING:
     from tfcompress.converters.cloud_tpu.conversion import convert, prove
     from tfcompress.converters.cloud_tpu.proof import CompileRow
 
 __all__ = ["CompileRow", "convert", "prove"]
 
-
-def __getattr__(name: str) -> object:
-    """What is asked for is imported only then: it brings TensorFlow, which describing the target does not need."""
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from tfcompress.converters.cloud_tpu import conversion
-
-    return getattr(conversion, name)
+__getattr__ = lazy_names(__name__, {"conversion": ["convert", "prove"], "proof": ["CompileRow"]})

@@ -21,8 +21,9 @@ class CloudTpu(Section):
     precision: Literal["bfloat16", "float32", "mixed", "int8", "auto"] = option(
         "bfloat16",
         flag="tpu_precision",
-        help="bfloat16 computes and stores in bfloat16 with float32 inputs and outputs; int8 multiplies the phone's "
-        "integers where the TPU compiler needs fewer cycles for it; auto takes the cheaper of the two",
+        help="what is computed and stored; bfloat16 has float32 inputs and outputs all the same; mixed stores float32 "
+        "and computes in bfloat16; int8 multiplies the phone's integers where the TPU compiler needs fewer cycles for "
+        "it; auto takes the cheaper of int8 and bfloat16",
     )
     batch_sizes: tuple[int, ...] = option(
         (1, 8, 32, 128), flag="batch_sizes", metavar="N,N", help="batch sizes, ascending, with one signature each"
@@ -31,12 +32,12 @@ class CloudTpu(Section):
         DEFAULT_TOPOLOGIES, flag="topologies", metavar="T,T", help="what to compile for, as chip:XxY"
     )
     keep_float32: tuple[str, ...] = option(
-        (), flag="keep_float32", metavar="P,P", help="layer name patterns computed in float32"
+        (), flag="keep_float32", metavar="P,P", help="layers that are computed in float32, as name patterns"
     )
     freeze: bool = option(False, flag="freeze", help="store weights as constants instead of variables")
 
     def _check(self) -> None:
         sizes = self.batch_sizes
-        ok = bool(sizes) and min(sizes) >= 1 and list(sizes) == sorted(set(sizes))
-        self.require(ok, "batch_sizes", "positive sizes, ascending, without repeats")
+        ok = bool(sizes) and min(sizes) >= 1 and max(sizes) < 2**31 and list(sizes) == sorted(set(sizes))
+        self.require(ok, "batch_sizes", "positive sizes below 2**31, ascending, without repeats")
         check_topologies(self.topologies)

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from tfcompress.converters.artifact import Artifact
 from tfcompress.converters.cloud_tpu.options import CloudTpu
 from tfcompress.converters.forecast import Cost, Forecast
-from tfcompress.converters.target import Facts, ReportRow, Step, Target
+from tfcompress.converters.target import Facts, ReportRow, Step, Target, convert_in, litert_options
 from tfcompress.errors import InputError
 from tfcompress.recipe import Recipe
-
-if TYPE_CHECKING:
-    from tfcompress.data import Samples
-    from tfcompress.model import FloatModel
 
 __all__ = ["CLOUD_TPU"]
 
@@ -27,17 +21,8 @@ _PRECISIONS = {
 }
 
 
-def _convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, output: Path, /) -> Artifact:
-    from tfcompress.converters.cloud_tpu.conversion import convert
-
-    return convert(model, calibration, recipe, output)
-
-
 def _depends_on(recipe: Recipe) -> Facts:
-    if not _with_integers(recipe):
-        return {"cloud_tpu": recipe.section(CloudTpu)}
-    ours = {"post_training": recipe.post_training, "keep_float": recipe.keep_float, "keep_int16": recipe.keep_int16}
-    return {"cloud_tpu": recipe.section(CloudTpu), **ours}
+    return litert_options(recipe, CloudTpu) if _with_integers(recipe) else {CloudTpu.key: recipe.section(CloudTpu)}
 
 
 def _with_integers(recipe: Recipe) -> bool:
@@ -114,14 +99,14 @@ def _next_steps(facts: Facts) -> tuple[Step, ...]:
 def _tools() -> dict[str, str | None]:
     from tfcompress.cache.fingerprints import versions_of
 
-    return versions_of(("libtpu", "jaxlib"))
+    return versions_of(("libtpu", "jax", "jaxlib"))
 
 
 CLOUD_TPU = Target(
     name="cloud_tpu",
     title="Cloud TPU",
     options=CloudTpu,
-    convert=_convert,
+    convert=convert_in("tfcompress.converters.cloud_tpu.conversion"),
     depends_on=_depends_on,
     needs_calibration=_with_integers,
     # What computes in bfloat16 takes the trained weights without the integer simulation.

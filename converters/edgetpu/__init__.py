@@ -4,8 +4,9 @@
 imported when it is asked for: describing the target needs none of them.
 """
 
-import importlib
 from typing import TYPE_CHECKING
+
+from tfcompress.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from tfcompress.converters.edgetpu.compiler_log import CompilerLog, parse_compiler_log
@@ -31,20 +32,14 @@ __all__ = [
     "parse_compiler_log",
 ]
 
-_HOME = {
-    "compiler_log": ["CompilerLog", "parse_compiler_log"],
-    "conversion": ["convert"],
-    "mapping_forecast": ["CompilerOptions", "forecast", "forecast_together"],
-    "mapping": ["Failure", "Mapping", "OperatorMapping"],
-    "picture": ["mapping_svg"],
-    "rules": ["RULES", "Rule", "Status"],
-}
-_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
-
-
-def __getattr__(name: str) -> object:
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "compiler_log": ["CompilerLog", "parse_compiler_log"],
+        "conversion": ["convert"],
+        "mapping_forecast": ["CompilerOptions", "forecast", "forecast_together"],
+        "mapping": ["Failure", "Mapping", "OperatorMapping"],
+        "picture": ["mapping_svg"],
+        "rules": ["RULES", "Rule", "Status"],
+    },
+)

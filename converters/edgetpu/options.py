@@ -27,10 +27,12 @@ class EdgeTpu(Section):
         "16", flag="edgetpu_compiler", help="version of edgetpu_compiler that the forecast is for"
     )
     multiple_subgraphs: bool = option(
-        False, flag="edgetpu_multiple_subgraphs", help="forecast edgetpu_compiler -a: every subgraph is kept"
+        False,
+        flag="edgetpu_multiple_subgraphs",
+        help="forecast for edgetpu_compiler -a, which keeps every subgraph that maps",
     )
     search_delegate: bool = option(
         False,
         flag="edgetpu_search_delegate",
-        help="forecast edgetpu_compiler -d: what would not compile whole is stopped earlier",
+        help="forecast for edgetpu_compiler -d, which ends the Edge TPU part earlier where it would not compile whole",
     )

@@ -5,29 +5,18 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from tfcompress.converters.artifact import Artifact
 from tfcompress.converters.edgetpu.options import EdgeTpu
 from tfcompress.converters.forecast import Cost, Forecast
-from tfcompress.converters.target import Facts, ReportRow, Step, Target, litert_options, require_tflite
+from tfcompress.converters.target import Facts, ReportRow, Step, Target, convert_in, litert_options, require_tflite
 from tfcompress.graphs.keras.protocols import KerasModel
 from tfcompress.recipe import Recipe
-
-if TYPE_CHECKING:
-    from tfcompress.data import Samples
-    from tfcompress.model import FloatModel
 
 __all__ = ["EDGETPU"]
 
 _RATES = "rates fitted to Coral's published figures, see `edgetpu.latency`"
 _RULES = "rules of the Edge TPU compiler 16, see `edgetpu.rules`"
-
-
-def _convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, output: Path, /) -> Artifact:
-    from tfcompress.converters.edgetpu.conversion import convert
-
-    return convert(model, calibration, recipe, output)
 
 
 def _depends_on(recipe: Recipe) -> Facts:
@@ -107,7 +96,7 @@ def _next_steps(facts: Facts) -> tuple[Step, ...]:
 
 def _tools() -> dict[str, str | None]:
     from tfcompress.converters.edgetpu.compiler import COMPILER, find_compiler
-    from tfcompress.data.files import sha256_of_file
+    from tfcompress.file_hashes import sha256_of_file
 
     compiler = find_compiler()
     return {COMPILER: None if compiler is None else sha256_of_file(Path(compiler))}
@@ -117,7 +106,7 @@ EDGETPU = Target(
     name="edgetpu",
     title="Edge TPU",
     options=EdgeTpu,
-    convert=_convert,
+    convert=convert_in("tfcompress.converters.edgetpu.conversion"),
     depends_on=_depends_on,
     needs_calibration=lambda recipe: True,
     before_training=lambda recipe: _mappable if recipe.section(EdgeTpu).rewrite == "all" else None,

@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tfcompress.converters.artifact import Artifact
 from tfcompress.converters.ethos_u.options import EthosU
 from tfcompress.converters.forecast import Forecast
 from tfcompress.converters.npu.reporting import costs_of, report_rows
-from tfcompress.converters.target import Target, litert_options, require_tflite
+from tfcompress.converters.target import Target, convert_in, litert_options, require_tflite
 from tfcompress.errors import MissingExtraError
 from tfcompress.load import read_admitted
 from tfcompress.recipe import Recipe
 
-if TYPE_CHECKING:
-    from tfcompress.data import Samples
-    from tfcompress.model import FloatModel
-
 __all__ = ["ETHOS_U"]
-
-
-def _convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, output: Path, /) -> Artifact:
-    from tfcompress.converters.ethos_u.conversion import convert
-
-    return convert(model, calibration, recipe, output)
 
 
 def _inspect(path: Path, recipe: Recipe) -> Forecast:
@@ -55,7 +44,7 @@ ETHOS_U = Target(
     name="ethos_u",
     title="Ethos-U",
     options=EthosU,
-    convert=_convert,
+    convert=convert_in("tfcompress.converters.ethos_u.conversion"),
     depends_on=lambda recipe: litert_options(recipe, EthosU),
     needs_calibration=lambda recipe: True,
     inspect=_inspect,

@@ -167,8 +167,8 @@ def _float_content(
     given = asked.float_content
     if given is None:
         select, loops = options.allow_select_ops, asked.abilities.loops
-        float_made = float_file(model, allow_select_ops=select, samples=samples, loops=loops)
-        given, left_out = float_made.content, tuple(item.note() for item in float_made.dropped)
+        float_result = float_file(model, allow_select_ops=select, samples=samples, loops=loops)
+        given, left_out = float_result.content, tuple(item.note() for item in float_result.dropped)
     if asked.integer_io and any(operator.name == "CAST" for operator in read_tflite(given).main.operators):
         given = indices_as_integers(given)
     return given, left_out

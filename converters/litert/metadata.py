@@ -22,7 +22,7 @@ from tfcompress.model import FloatModel
 from tfcompress.tensor_info import same_names
 from tfcompress.usage import Normalization, Usage
 
-__all__ = ["LABELS_NAME", "METADATA_NAME", "metadata_of", "named_tensors", "with_metadata"]
+__all__ = ["LABELS_NAME", "METADATA_NAME", "named_tensors", "with_metadata"]
 
 METADATA_NAME = "TFLITE_METADATA"
 LABELS_NAME = "labels.txt"
@@ -88,14 +88,8 @@ def _offset(builder: flatbuffers.Builder, value: object) -> int:
     return 0
 
 
-def metadata_of(content: bytes, model: FloatModel) -> bytes:
-    """The metadata of a .tflite that was made from a model.
-
-    Args:
-        content: the .tflite, whose inputs and outputs they describe in its own order.
-        model: its name, and how it is used.
-    """
-    file = ModelEditor.read(content)
+def _metadata_of(file: ModelEditor, model: FloatModel) -> bytes:
+    """The metadata of a .tflite, which describe its inputs and outputs in its own order."""
     inputs = [_input(name, tensor, model.usage) for name, tensor in named_tensors(file, model, "inputs")]
     outputs = [_output(name, tensor, model.usage) for name, tensor in named_tensors(file, model, "outputs")]
     graph = _Table({2: inputs, 3: outputs})
@@ -114,8 +108,9 @@ def with_metadata(content: bytes, model: FloatModel) -> bytes:
         content: the .tflite.
         model: that it was made from.
     """
-    whole = finished(content, {METADATA_NAME: metadata_of(content, model)})
-    if not any(_labels(tensor, model.usage) for tensor in ModelEditor.read(content).main.outputs):
+    file = ModelEditor.read(content)
+    whole = finished(content, {METADATA_NAME: _metadata_of(file, model)})
+    if not any(model.usage.names_values_of(tensor.shape) for tensor in file.main.outputs):
         return whole
     stream = io.BytesIO(whole)
     with zipfile.ZipFile(stream, "a", zipfile.ZIP_STORED) as archive:
@@ -162,13 +157,8 @@ def _scaling(scaling: Normalization) -> _Table:
 
 def _output(name: str, tensor: TensorNode, usage: Usage) -> _Table:
     content = _Table({0: _Byte(_FEATURE), 1: _Table({})})
-    labels = {6: [_labels_file()]} if _labels(tensor, usage) else {}
+    labels = {6: [_labels_file()]} if usage.names_values_of(tensor.shape) else {}
     return _Table({0: name, 3: content, **_statistics(tensor), **labels})
-
-
-def _labels(tensor: TensorNode, usage: Usage) -> bool:
-    """Whether an output has a value for each class."""
-    return bool(usage.class_names) and bool(tensor.shape) and tensor.shape[-1] == len(usage.class_names)
 
 
 def _labels_file() -> _Table:

@@ -4,8 +4,9 @@
 says what came of that; `conversion` is the whole job, and `sources` and `usage` write what goes into a firmware.
 """
 
-import importlib
 from typing import TYPE_CHECKING
+
+from tfcompress.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from tfcompress.converters.micro.conversion import convert
@@ -13,12 +14,4 @@ if TYPE_CHECKING:
 
 __all__ = ["Proof", "convert", "micro_version", "prove"]
 
-_PLACES = {"Proof": "proof", "convert": "conversion", "micro_version": "proof", "prove": "proof"}
-
-
-def __getattr__(name: str) -> object:
-    """Modules are imported when they are asked for: they bring LiteRT or TensorFlow, which ``--help`` does not need."""
-    place = _PLACES.get(name)
-    if place is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{place}"), name)
+__getattr__ = lazy_names(__name__, {"conversion": ["convert"], "proof": ["Proof", "micro_version", "prove"]})

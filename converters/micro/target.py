@@ -3,29 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tfcompress.converters.artifact import Artifact
 from tfcompress.converters.forecast import Cost, Forecast
-from tfcompress.converters.target import Facts, ReportRow, Step, Target, require_tflite
+from tfcompress.converters.npu.reporting import most_samples
+from tfcompress.converters.target import Facts, ReportRow, Step, Target, convert_in, litert_options, require_tflite
 from tfcompress.errors import MissingExtraError
 from tfcompress.recipe import Recipe
 
-if TYPE_CHECKING:
-    from tfcompress.data import Samples
-    from tfcompress.model import FloatModel
-
 __all__ = ["MICRO"]
-
-
-def _convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, output: Path, /) -> Artifact:
-    from tfcompress.converters.micro.conversion import convert
-
-    return convert(model, calibration, recipe, output)
-
-
-def _depends_on(recipe: Recipe) -> Facts:
-    return {"post_training": recipe.post_training, "keep_float": recipe.keep_float, "keep_int16": recipe.keep_int16}
 
 
 def _inspect(path: Path, recipe: Recipe) -> Forecast:
@@ -80,13 +66,13 @@ def _tools() -> dict[str, str | None]:
 MICRO = Target(
     name="micro",
     title="Micro",
-    convert=_convert,
-    depends_on=_depends_on,
+    convert=convert_in("tfcompress.converters.micro.conversion"),
+    depends_on=litert_options,
     needs_calibration=lambda recipe: True,
     inspect=_inspect,
     costs=_costs,
     runnable=_runnable,
-    most_samples=lambda facts: facts["compared"]["most_samples"],
+    most_samples=most_samples,
     done=lambda recipe: "microcontroller: 8-bit integers, with TensorFlow Lite Micro's operators alone",
     report_rows=_report_rows,
     next_steps=_next_steps,

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from tfcompress.converters.forecast import Certainty, Cost
-from tfcompress.converters.target import ReportRow
+from tfcompress.converters.target import Facts, ReportRow
 
-__all__ = ["costs_of", "report_rows"]
+__all__ = ["costs_of", "most_samples", "report_rows"]
 
 
-def costs_of(facts: Mapping[str, Any]) -> tuple[Cost, ...]:
+def costs_of(facts: Facts) -> tuple[Cost, ...]:
     """What a search can minimise, for each chip, from the facts of an artifact or of an inspected file."""
     costs = []
     for entry in facts.get("mapping") or ():
@@ -24,7 +21,13 @@ def costs_of(facts: Mapping[str, Any]) -> tuple[Cost, ...]:
     return tuple(costs)
 
 
-def report_rows(facts: Mapping[str, Any]) -> tuple[ReportRow, ...]:
+def most_samples(facts: Facts) -> int | None:
+    """How many samples the accuracy diff may take; None takes all."""
+    most: int | None = facts["compared"]["most_samples"]
+    return most
+
+
+def report_rows(facts: Facts) -> tuple[ReportRow, ...]:
     """A row per chip: operators on the NPU and what the compiler says of cycles and memory."""
     rows = []
     for entry in facts.get("mapping") or ():

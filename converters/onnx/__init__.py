@@ -4,8 +4,9 @@
 checks any file against TensorRT's rules.
 """
 
-import importlib
 from typing import TYPE_CHECKING
+
+from tfcompress.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from tfcompress.converters.onnx.conversion import convert
@@ -14,12 +15,4 @@ if TYPE_CHECKING:
 
 __all__ = ["broken_rules", "convert", "export_onnx"]
 
-_PLACES = {"broken_rules": "tensorrt", "convert": "conversion", "export_onnx": "export"}
-
-
-def __getattr__(name: str) -> object:
-    """Modules are imported when they are asked for: they bring LiteRT or TensorFlow, which ``--help`` does not need."""
-    place = _PLACES.get(name)
-    if place is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{place}"), name)
+__getattr__ = lazy_names(__name__, {"conversion": ["convert"], "export": ["export_onnx"], "tensorrt": ["broken_rules"]})

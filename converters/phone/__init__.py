@@ -2,16 +2,11 @@
 
 from typing import TYPE_CHECKING
 
+from tfcompress.lazy_names import lazy_names
+
 if TYPE_CHECKING:
     from tfcompress.converters.phone.conversion import convert
 
 __all__ = ["convert"]
 
-
-def __getattr__(name: str) -> object:
-    """`convert` is imported when it is asked for: it brings TensorFlow, which describing the target does not need."""
-    if name == "convert":
-        from tfcompress.converters.phone.conversion import convert
-
-        return convert
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy_names(__name__, {"conversion": ["convert"]})

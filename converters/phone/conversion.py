@@ -87,15 +87,15 @@ def _calibrated(model: FloatModel, calibration: Samples | None, recipe: Recipe) 
 def _stored(model: FloatModel, calibration: Samples | None, recipe: Recipe) -> _Made:
     """Numbers stored with fewer bits, which need no data."""
     options = recipe.post_training
-    float_made = float_file(model, allow_select_ops=options.allow_select_ops, samples=calibration)
+    float_result = float_file(model, allow_select_ops=options.allow_select_ops, samples=calibration)
     if options.engine == "tflite_converter":
         content, reason = converter_engine.stored(model, options.scheme, options.allow_select_ops), "asked for"
     else:
-        content, reason = SCHEMES[options.scheme](float_made.content), f"the default for scheme {options.scheme}"
+        content, reason = SCHEMES[options.scheme](float_result.content), f"the default for scheme {options.scheme}"
     engine = "tflite_converter" if options.engine == "tflite_converter" else "litert"
     facts = {"engine": {"name": engine, "reason": reason}}
-    notes = (f"engine: {engine} ({reason})", *(item.note() for item in float_made.dropped))
-    return _Made(content, float_made.content, None, facts, notes)
+    notes = (f"engine: {engine} ({reason})", *(item.note() for item in float_result.dropped))
+    return _Made(content, float_result.content, None, facts, notes)
 
 
 def _advice(model: FloatModel, facts: Mapping[str, object]) -> list[str]:

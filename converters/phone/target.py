@@ -2,17 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING
-
-from tfcompress.converters.artifact import Artifact
 from tfcompress.converters.forecast import Cost
-from tfcompress.converters.target import Facts, Step, Target, litert_options
+from tfcompress.converters.target import Facts, Step, Target, convert_in, litert_options
 from tfcompress.recipe import PostTraining, Recipe
-
-if TYPE_CHECKING:
-    from tfcompress.data import Samples
-    from tfcompress.model import FloatModel
 
 __all__ = ["PHONE"]
 
@@ -25,24 +17,6 @@ _SCHEMES = {
     "dynamic": "8-bit weights, activations quantized as they come",
     "int4_weights": "4-bit weights",
 }
-
-
-def _convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, output: Path, /) -> Artifact:
-    from tfcompress.converters.phone.conversion import convert
-
-    return convert(model, calibration, recipe, output)
-
-
-def _depends_on(recipe: Recipe) -> Facts:
-    ranges = recipe.post_training.calibration_ranges
-    return {**litert_options(recipe), "calibration_ranges": None if ranges is None else _sha256(Path(ranges))}
-
-
-def _sha256(path: Path) -> str | None:
-    """Of a file that the recipe names; None where it is absent, which conversion will say."""
-    from tfcompress.data.files import sha256_of_file
-
-    return sha256_of_file(path) if path.is_file() else None
 
 
 def _needs_calibration(recipe: Recipe) -> bool:
@@ -77,8 +51,8 @@ PHONE = Target(
     name="phone",
     title="Phone",
     options=PostTraining,
-    convert=_convert,
-    depends_on=_depends_on,
+    convert=convert_in("tfcompress.converters.phone.conversion"),
+    depends_on=litert_options,
     needs_calibration=_needs_calibration,
     costs=_costs,
     done=_done,

@@ -3,8 +3,9 @@
 `forecast` says what will map without the compiler; `compile_for` asks the compiler; `convert` is the whole job.
 """
 
-import importlib
 from typing import TYPE_CHECKING
+
+from tfcompress.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from tfcompress.converters.snapdragon.compiler import Compiled, compile_for
@@ -14,19 +15,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Compiled", "VendorSdk", "compile_for", "convert", "find_sdk", "forecast"]
 
-_PLACES = {
-    "Compiled": "compiler",
-    "VendorSdk": "sdk",
-    "compile_for": "compiler",
-    "convert": "conversion",
-    "find_sdk": "sdk",
-    "forecast": "mapping_forecast",
-}
-
-
-def __getattr__(name: str) -> object:
-    """Modules are imported when they are asked for: they bring LiteRT or TensorFlow, which ``--help`` does not need."""
-    place = _PLACES.get(name)
-    if place is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{place}"), name)
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "compiler": ["Compiled", "compile_for"],
+        "conversion": ["convert"],
+        "mapping_forecast": ["forecast"],
+        "sdk": ["VendorSdk", "find_sdk"],
+    },
+)

@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tfcompress.converters.artifact import Artifact
 from tfcompress.converters.forecast import Forecast
-from tfcompress.converters.npu.reporting import costs_of, report_rows
+from tfcompress.converters.npu.reporting import costs_of, most_samples, report_rows
 from tfcompress.converters.snapdragon.options import Snapdragon
-from tfcompress.converters.target import Target, litert_options, require_tflite
+from tfcompress.converters.target import Target, convert_in, litert_options, require_tflite
 from tfcompress.recipe import Recipe
 
-if TYPE_CHECKING:
-    from tfcompress.data import Samples
-    from tfcompress.model import FloatModel
-
 __all__ = ["SNAPDRAGON"]
-
-
-def _convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, output: Path, /) -> Artifact:
-    from tfcompress.converters.snapdragon.conversion import convert
-
-    return convert(model, calibration, recipe, output)
 
 
 def _inspect(path: Path, recipe: Recipe) -> Forecast:
@@ -42,22 +32,23 @@ def _runnable(artifact: Artifact) -> object:
 
 
 def _tools() -> dict[str, str | None]:
+    from tfcompress.cache.fingerprints import versions_of
     from tfcompress.converters.snapdragon.sdk import installed_version
 
-    return {"qualcomm_compiler": installed_version()}
+    return {"qualcomm_compiler": installed_version(), **versions_of(("onnxruntime",))}
 
 
 SNAPDRAGON = Target(
     name="snapdragon",
     title="Snapdragon",
     options=Snapdragon,
-    convert=_convert,
+    convert=convert_in("tfcompress.converters.snapdragon.conversion"),
     depends_on=lambda recipe: litert_options(recipe, Snapdragon),
     needs_calibration=lambda recipe: True,
     inspect=_inspect,
     costs=costs_of,
     runnable=_runnable,
-    most_samples=lambda facts: facts["compared"]["most_samples"],
+    most_samples=most_samples,
     done=lambda recipe: "Snapdragon: 8-bit integers, compiled by Qualcomm's compiler",
     report_rows=report_rows,
     tools=_tools,

@@ -4,8 +4,9 @@
 and `pages` puts them into the texts of `samples/`.  Each target says which samples its page has.
 """
 
-import importlib
 from typing import TYPE_CHECKING
+
+from tfcompress.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from tfcompress.converters.usage.pages import page, sample
@@ -13,12 +14,4 @@ if TYPE_CHECKING:
 
 __all__ = ["Port", "Ports", "page", "ports_of", "sample"]
 
-_PLACES = {"Port": "ports", "Ports": "ports", "page": "pages", "ports_of": "ports", "sample": "pages"}
-
-
-def __getattr__(name: str) -> object:
-    """Modules are imported when they are asked for: `ports` brings LiteRT, which the page of a SavedModel needs not."""
-    place = _PLACES.get(name)
-    if place is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{place}"), name)
+__getattr__ = lazy_names(__name__, {"pages": ["page", "sample"], "ports": ["Port", "Ports", "ports_of"]})

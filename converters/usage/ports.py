@@ -113,11 +113,8 @@ def ports_of(content: bytes, model: FloatModel) -> Ports:
         for name, tensor in named_tensors(file, model, "inputs")
     )
     outputs = tuple(_port(name, tensor, None) for name, tensor in named_tensors(file, model, "outputs"))
-    labels = model.usage.class_names
-    fitting = [index for index, port in enumerate(outputs) if port.shape and port.shape[-1] == len(labels)]
-    return Ports(
-        inputs, outputs, tuple(labels) if labels and fitting else (), fitting[0] if labels and fitting else None
-    )
+    scores = next((index for index, port in enumerate(outputs) if model.usage.names_values_of(port.shape)), None)
+    return Ports(inputs, outputs, () if scores is None else model.usage.class_names, scores)
 
 
 def _port(name: str, tensor: TensorNode, normalization: Normalization | None) -> Port:

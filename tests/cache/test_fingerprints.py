@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import enum
+import os
+import re
 import subprocess
 import sys
+import typing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +16,11 @@ import numpy as np
 import pytest
 
 from tfcompress.cache import fingerprint
-from tfcompress.recipe import PostTraining, Recipe
+from tfcompress.cache.fingerprints import _hash_of_all, surroundings
+from tfcompress.recipe import PostTraining, Recipe, Student
+from tfcompress.recipe.options import names_file, options_of
+from tfcompress.recipe.section import Section
+from tfcompress.target_sections import target_sections
 
 
 @dataclass(frozen=True)
@@ -84,3 +92,52 @@ def test_another_process_gives_the_same() -> None:
     code = "from tfcompress.cache import fingerprint; print(fingerprint({'x', 'y', 'z'}, 1.5, 'text'))"
     printed = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
     assert printed.strip() == fingerprint({"x", "y", "z"}, 1.5, "text")
+
+
+def test_an_option_that_names_a_file_counts_by_the_files_content(tmp_path: Path) -> None:
+    path = tmp_path / "model.keras"
+    section = Student(model=str(path))
+    prints = {fingerprint(section)}  # there is no such file yet
+    for content in (b"one", b"two"):
+        path.write_bytes(content)
+        os.utime(path, ns=(0, 0))  # neither its time nor its size tells them apart
+        prints.add(fingerprint(section))
+    assert len(prints) == 3
+    assert fingerprint(Recipe(student=section)) != fingerprint(Recipe(student=Student(model=str(tmp_path))))
+
+
+def test_every_option_of_a_recipe_that_names_a_file_is_marked_as_one() -> None:
+    hints = [hint for name in typing.get_type_hints(Recipe).values() for hint in (name, *typing.get_args(name))]
+    sections = {hint for hint in hints if isinstance(hint, type) and issubclass(hint, Section)}
+    sections |= set(target_sections().values())
+    marked, worded = set(), set()
+    for section in sections:
+        marked |= {(section.key, item.name) for item in dataclasses.fields(section) if names_file(item)}
+        texts = {item.name: f"{item.metavar} {item.help}" for item in options_of(section)}
+        worded |= {(section.key, name) for name, text in texts.items() if re.search(r"FILE|^None file|\.json", text)}
+    assert marked == worded == {("post_training", "calibration_ranges"), ("student", "model")}
+
+
+def test_tables_and_texts_beside_the_code_count_as_code(tmp_path: Path) -> None:
+    (tmp_path / "operators.csv").write_text("ADD,yes")
+    first = _hash_of_all([tmp_path])
+    (tmp_path / "operators.pyc").write_text("made by Python")
+    assert _hash_of_all([tmp_path]) == first
+    (tmp_path / "operators.csv").write_text("ADD,no!")
+    assert _hash_of_all([tmp_path]) != first
+
+
+@pytest.mark.parametrize("name", ["TF_ENABLE_ONEDNN_OPTS", "OMP_NUM_THREADS", "XLA_FLAGS"])
+def test_how_the_libraries_are_told_to_compute_is_part_of_the_surroundings(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    ask = surroundings.__wrapped__  # without what this process knows already
+    before = ask()
+    monkeypatch.setenv(name, "3")
+    assert ask() != before
+
+
+def test_how_many_cores_may_be_used_is_part_of_the_surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = surroundings.__wrapped__()
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(977)))
+    assert surroundings.__wrapped__() != before

@@ -85,6 +85,14 @@ def test_the_entries_used_least_recently_make_room(tmp_path: Path) -> None:
     assert store.get(keys[11]) is not None
 
 
+def test_several_processes_together_keep_to_the_bound(tmp_path: Path) -> None:
+    stores = [Store(tmp_path, max_bytes=100_000) for _ in range(4)]  # none knows what the others add
+    for number in range(400):
+        stores[number % 4].put(fingerprint(number), bytes(1000))
+    total = sum(path.stat().st_size for path in tmp_path.glob("??/*"))
+    assert total <= 1.2 * 100_000  # each may have added a twentieth since it counted
+
+
 def test_files_of_the_user_in_the_cache_folder_are_never_removed(tmp_path: Path) -> None:
     (tmp_path / "py").mkdir()
     (tmp_path / KEY[:2]).mkdir()
@@ -117,6 +125,21 @@ def test_a_folder_that_the_user_names_has_to_be_one(tmp_path: Path) -> None:
         open_store(tmp_path / "file")
     assert open_store(tmp_path / "file", no_cache=True).folder is None
     assert open_store(tmp_path / "new" / "folder").folder == tmp_path / "new" / "folder"
+
+
+def test_a_folder_that_other_users_can_write_to_is_not_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    folder = tmp_path / "shared"
+    folder.mkdir()
+    monkeypatch.setenv("TFCOMPRESS_CACHE_DIR", str(folder))
+    assert open_store(None).folder == folder
+    folder.chmod(0o777)
+    assert open_store(None).folder is None
+    with pytest.raises(InputError, match="other users can write there"):
+        open_store(folder)
+    folder.chmod(0o755)
+    monkeypatch.setattr("os.geteuid", lambda: os.stat(folder).st_uid + 1)  # now it is somebody else's
+    if os.stat(folder).st_uid != 0:  # what the administrator owns is trusted
+        assert open_store(None).folder is None
 
 
 def test_the_default_folder_is_the_users(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

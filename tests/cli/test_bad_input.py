@@ -95,7 +95,7 @@ CASES: dict[str, tuple[Case, str]] = {
     "an output in no folder": (with_flags("--output=none/out"), "is not a folder"),
     "a recipe with an unknown key": (with_recipe('{"prunning": {}}'), "did you mean 'pruning'"),
     "a recipe that is not JSON": (with_recipe("{"), "not valid JSON"),
-    "a missing recipe": (with_flags("--recipe=none.json"), "cannot read the recipe"),
+    "a missing recipe": (with_flags("--recipe=none.json"), "none.json: cannot be read: No such file"),
     "an unknown preprocessing": (with_flags("--preprocess=half"), "expected one of none, unit, signed_unit"),
     "zero calibration samples": (with_flags("--calibration_samples=0"), "expected a number >= 1"),
     "an unknown flag": (with_flags("--speed=fast"), "--speed"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import shlex
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from tfcompress.converters.cloud_tpu.options import CloudTpu
 from tfcompress.converters.edgetpu.options import EdgeTpu
 from tfcompress.errors import InputError
 from tfcompress.job.options import CompressOptions, ConvertOptions, DiffOptions
-from tfcompress.job.reproduce import reproduce_command
+from tfcompress.job.reproduce import from_memory, reproduce_command, why_no_command
 from tfcompress.recipe import PostTraining, Recipe, Training
 from tfcompress.recipe.options import options_of
 
@@ -79,7 +80,7 @@ def test_every_flag_of_a_section_reaches_the_recipe(section: type) -> None:
         (["--seed=-1"], "expected a whole number from 0"),
         (["--preprocess=half"], "expected one of none, unit, signed_unit"),
         (["--topologies=v99:2x2"], "v99:2x2"),
-        (["--recipe=none.json"], "cannot read the recipe"),
+        (["--recipe=none.json"], "none.json: cannot be read: No such file"),
     ],
 )
 def test_a_wrong_value_is_refused_when_the_options_are_made(flags: list[str], said: str) -> None:
@@ -132,5 +133,103 @@ def test_the_printed_command_reads_back_to_the_same_options(tmp_path: Path) -> N
     assert checked_options(parse(shlex.split(command)[1:])) == options
 
 
-def test_what_came_from_memory_has_no_command() -> None:
-    assert reproduce_command(ConvertOptions(model="m.keras", output="o", calibration=list)) is None
+@pytest.mark.parametrize(
+    "name",
+    [
+        "-model.keras",
+        "--output",
+        "a 'quoted' \"name\".keras",
+        "new\nline.keras",
+        "modèle;rm -rf $HOME.keras",
+        "#.keras",
+    ],
+)
+def test_whatever_a_file_is_called_the_printed_command_names_it(name: str) -> None:
+    options = ConvertOptions(model=name, output=name, calibration=name, targets=["phone", "edgetpu"], labels=Path(name))
+    command = reproduce_command(options)
+    assert command is not None
+    again = checked_options(parse(shlex.split(command)[1:]))
+    assert isinstance(again, ConvertOptions)
+    assert Path(str(again.model)) == Path(name)
+    assert (again.output, again.calibration, again.labels) == (name, name, name)
+    assert again.targets == "phone,edgetpu"
+
+
+def test_what_came_from_memory_has_no_command_and_the_report_says_why() -> None:
+    unnamed: list[dict[str, object]] = [
+        {"calibration": list},
+        {"labels": ["cat", "dog"]},  # the flag takes a file
+        {"labels": ["cat, striped", "dog"]},
+        {"preprocess": lambda value: value},
+        {"custom_objects": {"Mine": object}},
+    ]
+    for given in unnamed:
+        options = ConvertOptions(model="m.keras", output="o", **given)  # type: ignore[arg-type]
+        assert reproduce_command(options) is None
+        assert str(why_no_command(options)).startswith(f"{next(iter(given))}: given as Python values")
+    assert why_no_command(ConvertOptions(model="m.keras", output="o")) is None
+    with from_memory("model"):  # saved for a while, for another process
+        assert reproduce_command(ConvertOptions(model="/tmp/m.keras", output="o")) is None
+
+
+REFUSED_AT_ONCE = [
+    (["convert", "m.keras", "--output=o", "--targets=android"], "unknown target 'android'"),
+    (["convert", "m.keras", "--output=o", "--max_accuracy_drop=1"], "--max_accuracy_drop: got 1.0"),
+    (["convert", "m.keras", "--output=o", "--scheme=int7"], "--scheme: got 'int7', expected one of int8"),
+    (["convert", "m.keras", "--output=o", "--batch_sizes=99999999999999"], "cloud_tpu.batch_sizes is"),
+    (["convert", "m.keras", "--output=o", "--calibration="], "--calibration: got nothing, expected a value"),
+    (["convert", "m.keras", "--output=o", "--calibration=absent.npz"], "--calibration=absent.npz: no such file"),
+    (["convert", "m.keras", "--output=o", "--targets=onnx"], "--calibration: not given, but onnx cannot do without"),
+    (["convert", "m.keras", "--output=o", "--labels=absent.txt"], "--labels=absent.txt: no such file"),
+    (["convert", "m.keras", "--output=o", "--sign_key=absent.pem"], "--sign_key=absent.pem: no such file"),
+    (["convert", "m.keras", "--output=o", "--custom_objects=layers"], "--custom_objects: got 'layers', expected"),
+    (["convert", "m.keras", "--output=o", "--calibration_ranges=absent.json"], "calibration_ranges is 'absent.json'"),
+    (["convert", "m.keras", "--output=o", "--recipe=student.json"], "student.model is 'absent.keras': no such file"),
+    (["convert", "m.keras", "--output=o", "--verbosity=loud"], "--verbosity=loud"),
+    (["convert", "m.keras", "--output=o", "--stderrthreshold=loud"], "--stderrthreshold"),
+    (["convert", "m.keras", "--targets=cloud_tpu", "--output=absent/o"], "absent is not a folder; create it first"),
+    (["convert", "m.keras", "--targets=cloud_tpu", "--output=."], "holds files that tfcompress did not write"),
+    (["convert", "absent.keras", "--output=o"], "absent.keras: no such file or folder"),
+    (["diff", "m.keras", "absent.tflite", "--evaluation=m.keras"], "absent.tflite: no such file or folder"),
+    (["compress", "m.keras", "--train=m.keras", "--output=o.keras"], "required: --recipe"),
+    (["inspect", "absent.keras"], "absent.keras: no such file or folder"),
+    (["pack", "absent.tflite", "--output=o"], "absent.tflite: no such file or folder"),
+    (["completion", "fish"], "got 'fish', expected one of bash, zsh"),
+]
+IN_ANOTHER_PROCESS = """
+import contextlib, io, json, sys
+from tfcompress.cli import main
+for argv in json.loads(sys.argv[1]):
+    said = io.StringIO()
+    with contextlib.redirect_stderr(said):
+        code = main(argv)
+    heavy = [name for name in ("tensorflow", "keras", "jax") if name in sys.modules]
+    print(json.dumps([code, said.getvalue(), heavy]))
+"""
+
+
+def test_what_cannot_be_is_refused_in_one_line_before_tensorflow_is_imported(tmp_path: Path) -> None:
+    (tmp_path / "m.keras").write_bytes(b"never opened")
+    (tmp_path / "student.json").write_text('{"student": {"model": "absent.keras"}}')
+    asked = json.dumps([argv for argv, _ in REFUSED_AT_ONCE])
+    done = subprocess.run(
+        [sys.executable, "-c", IN_ANOTHER_PROCESS, asked], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    for (argv, message), (code, said, heavy) in zip(REFUSED_AT_ONCE, answers, strict=True):
+        assert (code, heavy) == (2, []), (argv, said)
+        assert message in said, argv
+        assert said.count("\n") == 1, said
+
+
+def test_the_help_names_every_choice_and_no_dataclass(capsys: pytest.CaptureFixture[str]) -> None:
+    texts = {}
+    for name in COMMANDS:
+        with pytest.raises(SystemExit):
+            build_parser().parse_args([name, "--help"])
+        texts[name] = " ".join(capsys.readouterr().out.split())
+        assert "Recipe(" not in texts[name], name
+        assert "%%" not in texts[name], name
+    assert "(choices: int8, int8_float_io, int16x8, float16, dynamic, int4_weights)" in texts["convert"]
+    assert "95 % interval" in texts["search"]

@@ -17,8 +17,10 @@ import pytest
 from tests.compression.models import samples_for, small_cnn
 from tfcompress.compression import finetune
 from tfcompress.compression.training.checkpoint import Checkpoint
+from tfcompress.data.preprocess import preprocess_for
 from tfcompress.errors import InputError
 from tfcompress.recipe import Pruning, Quantization, Recipe, Training
+from tfcompress.runtime import tf_keras
 
 RECIPE = Recipe(quantization=Quantization(), training=Training(epochs=2, batch_size=32))
 
@@ -55,6 +57,26 @@ def test_a_checkpoint_of_another_recipe_is_refused(tmp_path: Path) -> None:
     assert list((tmp_path / "logs" / "pruning").iterdir())  # for TensorBoard
     with pytest.raises(InputError, match="checkpoint of another"):
         trained(tmp_path, Recipe(pruning=Pruning(sparsity=0.7), training=Training(epochs=1)))
+
+
+def test_a_checkpoint_of_other_data_is_refused_whatever_changed_in_it(tmp_path: Path) -> None:
+    model = small_cnn()
+    given = samples_for(model)
+    finetune(model, RECIPE, given, checkpoint_dir=tmp_path)
+    for other in (replace(given, preprocess=preprocess_for("unit")), given.take(40)):
+        with pytest.raises(InputError, match="checkpoint of another"):
+            finetune(model, RECIPE, other, checkpoint_dir=tmp_path)
+    strided = tf_keras.models.clone_model(model)  # other settings, the same weights
+    strided.get_layer(index=-1).activation = tf_keras.activations.linear
+    strided.set_weights(model.get_weights())
+    with pytest.raises(InputError, match="checkpoint of another"):
+        finetune(strided, RECIPE, given, checkpoint_dir=tmp_path)
+
+
+def test_a_finished_training_is_taken_up_where_it_ended(tmp_path: Path) -> None:
+    first = trained(tmp_path)
+    for one, other in zip(first, trained(tmp_path), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 SCRIPT = """

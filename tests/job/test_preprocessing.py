@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ import numpy as np
 import pytest
 
 import tfcompress
+from tfcompress.data import open_data
+from tfcompress.data.front_part import behind_front
 from tfcompress.load import float_model_from_keras
 from tfcompress.load.preprocessing import split_preprocessing
 from tfcompress.runtime import keras, tf_keras
@@ -112,3 +115,18 @@ def test_text_goes_to_a_fully_integer_file_with_its_vocabulary_beside_it(library
     assert rules["artifact_inputs"] == [{"name": "vectorize", "shape": [None, 8], "dtype": "int64"}]
     front = library.models.load_model(beside / "front.keras")
     assert np.asarray(front(library.ops.convert_to_tensor(texts()) if library is keras else texts())).shape == (24, 8)
+
+
+def test_samples_behind_another_vocabulary_are_other_samples() -> None:
+    """The rest of two models may be the same file, and the cache must not give one the ranges of the other."""
+    parts = split_preprocessing(float_model_from_keras(text_model(keras)))
+    assert parts is not None
+    front, rest = parts
+    raw = dataclasses.replace(open_data({"text": texts()}, front.raw, rest.outputs), content="the same texts")
+
+    def identity(front_part: str | None) -> str | None:
+        return behind_front(raw, front, rest.inputs, fingerprint=front_part).identity
+
+    assert identity("one vocabulary") == identity("one vocabulary")
+    assert identity("one vocabulary") != identity("another")
+    assert identity(None) is None  # of a model that nothing can name

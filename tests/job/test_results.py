@@ -16,7 +16,6 @@ from tfcompress.job.options import ConvertOptions
 from tfcompress.job.results import build_report, model_section
 from tfcompress.job.state import State
 from tfcompress.load import load_model
-from tfcompress.recipe import Recipe
 from tfcompress.report.schema import NOT_COMPARED, Report
 from tfcompress.runtime import keras
 
@@ -43,16 +42,7 @@ def built(
         results={} if result is None else {"cloud_tpu": result},
         repaired={"cloud_tpu": repaired},
     )
-    return build_report(
-        model_section(load_model(model)),
-        Recipe(),
-        attempt,
-        trained=None,
-        warnings=("labels are missing",),
-        command=None,
-        max_accuracy_drop=0.01,
-        seed=0,
-    )
+    return build_report(model_section(load_model(model)), attempt, warnings=("labels are missing",))
 
 
 def test_what_was_not_compared_is_undecided_not_ok(tmp_path: Path) -> None:

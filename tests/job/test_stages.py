@@ -14,9 +14,17 @@ import pytest
 
 import tfcompress
 from tfcompress.compression.training import training
+from tfcompress.converters import TARGETS
 from tfcompress.converters.edgetpu.options import EdgeTpu
+from tfcompress.data import Samples
+from tfcompress.data.functions import FunctionSource
+from tfcompress.errors import ModelError
+from tfcompress.file_hashes import sha256_of
 from tfcompress.job import stages
+from tfcompress.job.data_sets import DataSets
+from tfcompress.job.options import ConvertOptions
 from tfcompress.job.stage import Stage, fingerprint_of
+from tfcompress.job.stages.training import TRAINING
 from tfcompress.job.state import State
 from tfcompress.recipe import Clustering, PostTraining, Pruning, Quantization, Recipe, Training
 from tfcompress.runtime import keras
@@ -187,6 +195,34 @@ def test_code_of_the_users_is_never_taken_for_what_it_was(files: Path, ran: Ran)
         assert made(ran) == {"load", "convert/phone", "diff/phone"}
 
 
+def test_classes_that_are_registered_with_keras_are_never_taken_for_what_they_were(files: Path, ran: Ran) -> None:
+    convert(files)
+    made(ran)
+    registry = keras.saving.get_custom_objects()
+    registry["mine>Layer"] = type("Layer", (keras.layers.Layer,), {"__module__": "users_module"})
+    try:
+        convert(files)
+    finally:
+        del registry["mine>Layer"]
+    assert made(ran) == {"load", "convert/phone", "diff/phone"}
+    convert(files)
+    assert made(ran) == set()
+
+
+def test_a_model_that_is_exchanged_while_it_is_loaded_is_refused(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is made of it would else be kept as made of the file that was there before."""
+
+    def exchange(path: Path) -> str:
+        sha256 = sha256_of(path)
+        model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(3)])
+        model.save(path)
+        return sha256
+
+    monkeypatch.setattr("tfcompress.job.stages.loading.sha256_of", exchange)
+    with pytest.raises(ModelError, match="it changed while it was read"):
+        convert(files)
+
+
 def test_no_cache_keeps_nothing_and_uses_nothing(files: Path, ran: Ran) -> None:
     convert(files, no_cache=True)
     assert not (files / "cache").exists()
@@ -216,6 +252,38 @@ def test_results_of_other_code_or_other_libraries_are_not_used(
     monkeypatch.setattr("tfcompress.job.stage.surroundings", lambda: ("other code", "machine", ()))
     convert(files)
     assert made(ran) == {"load", "convert/phone", "diff/phone"}
+
+
+PHONE_WITH_A_TOOL = dataclasses.replace(TARGETS["phone"], tools=lambda: {"compiler": TOOL_VERSION[0]})
+TOOL_VERSION = ["1"]
+
+
+def test_another_version_of_a_targets_tool_makes_and_compares_anew(
+    files: Path, ran: Ran, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(TARGETS.places, "phone", f"{__name__}:PHONE_WITH_A_TOOL")
+    convert(files)
+    made(ran)
+    convert(files)
+    assert made(ran) == set()
+    monkeypatch.setattr(f"{__name__}.TOOL_VERSION", ["2"])
+    convert(files)
+    assert made(ran) == {"convert/phone", "diff/phone"}
+
+
+def test_what_says_how_a_model_is_changed_before_training_is_part_of_the_training(files: Path) -> None:
+    options = ConvertOptions(model=files / "small.keras", output=files / "out", targets="edgetpu")
+    samples = Samples(FunctionSource("data", list, (), ()), (), (), content="data")
+
+    def training(compiler: str, rewrite: str = "all") -> str | None:
+        recipe = Recipe(quantization=Quantization(), edgetpu=EdgeTpu(rewrite=rewrite, compiler=compiler))  # type: ignore[arg-type]
+        state = State.start(dataclasses.replace(options, recipe=recipe), files)
+        state = dataclasses.replace(state, ids={"load": "the model"}, data=DataSets(samples, samples, samples))
+        return TRAINING.fingerprint(state, "")
+
+    assert training("16") == training("16")
+    assert training("16") != training("14")  # a target's options may say how its model is changed
+    assert training("16", "safe") == training("14", "safe")  # nothing is changed
 
 
 @pytest.mark.slow

@@ -114,9 +114,9 @@ def test_archive_whose_weights_begin_where_an_hdf5_file_may_begin_is_an_archive(
 def test_what_the_cage_lacks_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
     monkeypatch.setattr("tfcompress.console.warn", said.append)
-    monkeypatch.setattr(cage_client, "_told", set())
+    monkeypatch.setattr(cage_client, "_warned_of", set())
     for _ in range(3):
-        cage_client._tell_once("no limit on the files it reaches")
+        cage_client._warn_once("no limit on the files it reaches")
     assert len(said) == 1
     assert "no limit on the files it reaches" in said[0]
 

@@ -12,7 +12,15 @@ ROOT = Path(__file__).parents[2]
 MOST_LINES = 60
 MOST_PARAMETERS = 8
 # What users call with keywords: each argument is an option with a default.
-PUBLIC = {"convert", "compress", "search", "diff", "compare", "open_data", "Recipe.__init__"}
+PUBLIC = {
+    ("tfcompress/accuracy_diff/harness.py", "compare"),
+    ("tfcompress/api/compress.py", "compress"),
+    ("tfcompress/api/diff.py", "diff"),
+    ("tfcompress/api/search.py", "search"),
+    ("tfcompress/data/opening.py", "open_data"),
+    ("tfcompress/job/conversion.py", "convert"),
+    ("tfcompress/recipe/recipe.py", "Recipe.__init__"),
+}
 
 
 def functions(text: str) -> Iterator[tuple[str, int, int]]:
@@ -23,17 +31,18 @@ def functions(text: str) -> Iterator[tuple[str, int, int]]:
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+            arguments += [node.args.vararg] if node.args.vararg is not None else []
             count = sum(argument.arg not in ("self", "cls") for argument in arguments)
             name = owner.get(id(node), "") + node.name
             yield name, (node.end_lineno or node.lineno) - node.lineno + 1, count
 
 
-def too_large(text: str) -> list[str]:
-    """Functions above the limits."""
+def too_large(text: str, path: str = "") -> list[str]:
+    """Functions above the limits in the source text of a file."""
     return [
         f"{name}: {lines} lines, {parameters} parameters"
         for name, lines, parameters in functions(text)
-        if lines > MOST_LINES or (parameters > MOST_PARAMETERS and name not in PUBLIC)
+        if lines > MOST_LINES or (parameters > MOST_PARAMETERS and (path, name) not in PUBLIC)
     ]
 
 
@@ -41,8 +50,18 @@ def too_large(text: str) -> list[str]:
 def test_no_function_is_above_the_limits(room: str) -> None:
     files = sorted((ROOT / room).rglob("*.py"))
     assert files
-    found = {str(path.relative_to(ROOT)): too_large(path.read_text(encoding="utf-8")) for path in files}
-    assert {path: names for path, names in found.items() if names} == {}
+    found = {
+        name: too_large(path.read_text(encoding="utf-8"), name)
+        for path in files
+        for name in [path.resolve().relative_to(ROOT).as_posix()]
+    }
+    assert {name: functions for name, functions in found.items() if functions} == {}
+
+
+def test_every_exception_is_still_needed() -> None:
+    for path, name in PUBLIC:
+        counts = {found: count for found, _, count in functions((ROOT / path).read_text(encoding="utf-8"))}
+        assert counts[name] > MOST_PARAMETERS, f"{path}: {name}"
 
 
 def test_a_function_above_the_limits_would_be_found() -> None:
@@ -50,5 +69,9 @@ def test_a_function_above_the_limits_would_be_found() -> None:
     assert too_large("def f(a, b, c, d, e, g, h, i, *, j):\n    pass\n") == ["f: 2 lines, 9 parameters"]
     assert too_large("class C:\n    def convert(a, b, c, d, e, g, h, i, j): ...\n") == [
         "C.convert: 1 lines, 9 parameters"
+    ]
+    assert too_large("def f(a, b, c, d, e, g, h, i, *j): ...\n") == ["f: 1 lines, 9 parameters"]
+    assert too_large("def convert(a, b, c, d, e, g, h, i, j): ...\n", "tfcompress/job/other.py") == [
+        "convert: 1 lines, 9 parameters"
     ]
     assert too_large("def f():\n" + "    x = 1\n" * 60) == ["f: 61 lines, 0 parameters"]

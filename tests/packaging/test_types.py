@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -11,8 +12,15 @@ MOST_PER_100_LINES = 2.0
 
 
 def count_any(text: str) -> int:
-    """How often a source text names `typing.Any`, its import aside."""
-    return sum(isinstance(node, ast.Name) and node.id == "Any" for node in ast.walk(ast.parse(text)))
+    """How often a source text names `typing.Any`, its import aside, also in quotes or by another name."""
+    return sum(map(_is_any, ast.walk(ast.parse(text))))
+
+
+def _is_any(node: ast.AST) -> bool:
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return "Any" in re.findall(r"\w+", node.value) and len(node.value) < 40  # a quoted annotation, no prose
+    named = (getattr(node, "id", ""), getattr(node, "attr", ""))
+    return "Any" in named or (isinstance(node, ast.alias) and node.name == "Any" and node.asname is not None)
 
 
 def test_any_is_rare() -> None:
@@ -26,4 +34,6 @@ def test_any_is_rare() -> None:
 
 def test_every_any_is_counted() -> None:
     assert count_any("from typing import Any\n\ndef f(x: Any, *y: list[Any]) -> 'str': ...\n") == 2
+    assert count_any("import typing\n\nx: typing.Any = 1\ny: 'list[Any]' = []\n") == 2
+    assert count_any("from typing import Any as Whatever\n") == 1
     assert count_any("import typing\n\nx: object = any([])\n") == 0

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from tfcompress.accuracy_diff.runners import Arrays, as_float32, in_fixed_batches
-from tfcompress.data.files import sha256_of_file
 from tfcompress.errors import ModelError, one_line
+from tfcompress.file_hashes import sha256_of_file
 from tfcompress.load import admit
 from tfcompress.model import TensorInfo
 

@@ -14,8 +14,8 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from tfcompress.data.files import sha256_of_files
 from tfcompress.errors import ModelError
+from tfcompress.file_hashes import sha256_of_files
 from tfcompress.load import open_saved_model
 from tfcompress.model import FloatModel, TensorInfo
 from tfcompress.native_output import silenced

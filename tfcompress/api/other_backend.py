@@ -70,7 +70,8 @@ def convert_elsewhere(model: Any, *, output: str | Path, **options: Any) -> Conv
     with tempfile.TemporaryDirectory(prefix="tfcompress_") as name:
         folder = Path(name)
         path = Path(model) if isinstance(model, str | Path) else _saved(model, folder)
-        request = {"model": path, "output": Path(output).absolute(), **options}
+        saved = not isinstance(model, str | Path)
+        request = {"model": path, "saved": saved, "output": Path(output).absolute(), **options}
         try:
             (folder / "request").write_bytes(pickle.dumps(request))
         except (pickle.PicklingError, AttributeError, TypeError) as error:
@@ -112,11 +113,13 @@ def _answer(folder: Path) -> dict[str, Any]:
 def convert_here() -> None:
     """In the child process: do what the folder on the command line asks for, and leave the answer there."""
     import tfcompress
+    from tfcompress.job.reproduce import from_memory
 
     folder = Path(sys.argv[1])
     request = pickle.loads((folder / "request").read_bytes())
     try:
-        result = tfcompress.convert(request.pop("model"), **request)
+        with from_memory(*(["model"] if request.pop("saved") else [])):  # its file goes when this process ends
+            result = tfcompress.convert(request.pop("model"), **request)
     except errors.TfCompressError as error:
         answer: dict[str, Any] = {"error": type(error).__name__, "message": str(error)}
     else:

@@ -1,14 +1,14 @@
 """Our own dataclasses as bytes and back, by their type annotations: what is read is data of a known type, never code.
 
 The bytes are JSON, or those of bytes themselves.  Arrays and bytes in it are base64; floats are written as Python does,
-which reads back the same bits, and infinities and NaN as ``Infinity`` and ``NaN``.
+which reads back the same bits, and infinities and NaN as ``Infinity`` and ``NaN``.  `typed_json` is for files that
+people write and read: it has no arrays, refuses what JSON lacks, and says where a mistake is.
 """
 
 from __future__ import annotations
 
 import base64
 import dataclasses
-import functools
 import json
 import types
 import typing
@@ -16,6 +16,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
 import numpy as np
+
+from tfcompress.typed_json import field_hints
 
 __all__ = ["decode", "encode"]
 
@@ -68,7 +70,7 @@ def _plain(value: Any) -> Any:
 
 def _built(hint: Any, value: Any) -> Any:
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-        hints = _hints(hint)
+        hints = field_hints(hint)
         return hint(**{item.name: _built(hints[item.name], value[item.name]) for item in dataclasses.fields(hint)})
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
     if hint is np.ndarray or origin is np.ndarray:
@@ -130,8 +132,3 @@ def _array(value: Any) -> np.ndarray:
 def _require(ok: bool, problem: str) -> None:
     if not ok:
         raise TypeError(problem)
-
-
-@functools.cache
-def _hints(section: type) -> dict[str, Any]:
-    return typing.get_type_hints(section)

@@ -15,6 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
+from tfcompress.file_hashes import sha256_of, sha256_of_file
+from tfcompress.recipe.options import names_file
+
 __all__ = ["ENGINES", "fingerprint", "our_code", "surroundings", "this_machine", "versions_of"]
 
 ENGINES = (
@@ -25,6 +28,22 @@ ENGINES = (
     "litert-quantizer",
     "ai-edge-litert",
     "numpy",
+)
+
+# Read and write files, or hold numbers, for the engines.
+_BESIDE = ("flatbuffers", "h5py", "ml_dtypes", "pillow", "protobuf")
+# TensorFlow's, oneDNN's, OpenMP's and XLA's own settings, as their documentation names them.
+_SETTINGS = (
+    "CUDA_VISIBLE_DEVICES",
+    "DNNL_MAX_CPU_ISA",
+    "LIBTPU_INIT_ARGS",
+    "OMP_NUM_THREADS",
+    "ONEDNN_MAX_CPU_ISA",
+    "TF_ENABLE_ONEDNN_OPTS",
+    "TF_NUM_INTEROP_THREADS",
+    "TF_NUM_INTRAOP_THREADS",
+    "TF_XLA_FLAGS",
+    "XLA_FLAGS",
 )
 
 _Feed = Callable[[bytes], None]
@@ -82,7 +101,7 @@ def _feed_array(array: np.ndarray, feed: _Feed) -> None:
 def _feed_collection(value: object, feed: _Feed) -> None:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         _tagged("dataclass", type(value).__qualname__.encode(), feed)
-        _feed({item.name: getattr(value, item.name) for item in dataclasses.fields(value)}, feed)
+        _feed({item.name: _counted(item, getattr(value, item.name)) for item in dataclasses.fields(value)}, feed)
     elif isinstance(value, Mapping):
         pairs = sorted((fingerprint(key), fingerprint(item)) for key, item in value.items())
         _tagged("mapping", "".join(key + item for key, item in pairs).encode(), feed)
@@ -96,6 +115,13 @@ def _feed_collection(value: object, feed: _Feed) -> None:
         raise TypeError(f"{type(value).__name__} has no fingerprint: nobody can say when two are equal")
 
 
+def _counted(item: dataclasses.Field[object], value: object) -> object:
+    """A field's value; where an option names a file, its content as well, as the file may be another one next time."""
+    if not isinstance(value, str) or not names_file(item):
+        return value
+    return value, sha256_of(Path(value)) if os.path.exists(value) else None  # False for an impossible name
+
+
 def _tagged(kind: str, content: bytes, feed: _Feed) -> None:
     feed(f"{kind}:{len(content)}:".encode())
     feed(content)
@@ -103,13 +129,20 @@ def _tagged(kind: str, content: bytes, feed: _Feed) -> None:
 
 @functools.cache
 def our_code() -> str:
-    """A hash of every source file of ours: results of other code are not trusted, whatever it calls itself."""
+    """A hash of every file of ours: results of other code are not trusted, whatever it calls itself.
+
+    Not Python alone: tables and sample code beside it go into artifacts too.
+    """
     root = Path(__file__).parents[1]
     folders = [root, *(root / name for name in ("converters", "calibration", "example_models"))]  # three may be links
+    return _hash_of_all(folders)
+
+
+def _hash_of_all(folders: Sequence[Path]) -> str:
     digest = hashlib.sha256()
-    seen = {path.resolve(): path for folder in folders for path in folder.resolve().rglob("*.py")}
-    for path in sorted(seen):
-        digest.update(f"{path.name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    for path in sorted({path.resolve() for folder in folders for path in folder.resolve().rglob("*")}):
+        if path.is_file() and path.suffix != ".pyc":
+            digest.update(f"{path.name}\0{sha256_of_file(path)}\n".encode())
     return digest.hexdigest()
 
 
@@ -127,8 +160,18 @@ def this_machine() -> str:
 
 @functools.cache
 def surroundings() -> tuple[str, str, tuple[tuple[str, str | None], ...]]:
-    """What every result depends on: our code, the machine, and the versions of the libraries that compute."""
-    return our_code(), this_machine(), tuple(versions_of(ENGINES).items())
+    """What every result depends on: our code, the machine, and the libraries that compute, with their settings."""
+    libraries = {**versions_of((*ENGINES, *_BESIDE)), **settings_of_libraries()}
+    return our_code(), f"{this_machine()}, Python {platform.python_version()}", tuple(libraries.items())
+
+
+def settings_of_libraries() -> dict[str, str | None]:
+    """What tells the libraries how to compute: threads add in another order, and so give other last bits.
+
+    The keys are names of environment variables, and `cores`, which counts those that this process may use.
+    """
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {"cores": str(usable), **{name: os.environ.get(name) for name in _SETTINGS}}
 
 
 def versions_of(packages: Sequence[str]) -> dict[str, str | None]:

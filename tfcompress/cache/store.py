@@ -24,6 +24,7 @@ FORMAT = b"tfcompress cache 1\n"
 MAX_BYTES = 4 * 2**30
 LARGEST_SHARE = 0.25  # of the bound: one larger result would push out everything else
 KEPT_SHARE = 0.8  # of the bound: how much stays when the oldest entries are removed
+COUNTED_SHARE = 0.05  # of the bound: after adding so much the entries are counted anew, as other processes add too
 _ENTRY = re.compile(rf"[0-9a-f]{{2}}/([0-9a-f]{{62}}|\.[0-9a-f]{{62}}\.[a-z0-9_]+(?P<partial>{re.escape(PARTIAL)}))")
 ABANDONED_SECONDS = 3600.0  # a partial file this old belongs to a process that was killed
 
@@ -44,16 +45,17 @@ def open_store(folder: str | Path | None, *, no_cache: bool = False) -> Store:
     """The store that ``--cache_dir`` and ``--no_cache`` ask for.
 
     Args:
-        folder: None takes `default_folder`.
+        folder: None takes `default_folder`, or keeps nothing where other users can write there.
         no_cache: keep nothing, and use nothing that was kept.
 
     Raises:
-        InputError: the folder cannot be one, or cannot be written.
+        InputError: the folder cannot be one or cannot be written, or other users can write there.
     """
     if no_cache:
         return Store(None)
     if folder is None:
-        return Store(default_folder())
+        usual = default_folder()
+        return Store(None if usual is None or _belongs_to_others(usual) else usual)
     path = Path(folder)
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -61,7 +63,19 @@ def open_store(folder: str | Path | None, *, no_cache: bool = False) -> Store:
         raise InputError(f"--cache_dir={folder}: cannot be made: {error.strerror}; choose another folder") from None
     if not os.access(path, os.W_OK | os.X_OK):
         raise InputError(f"--cache_dir={folder}: no permission to write there; choose another folder")
+    if _belongs_to_others(path):
+        raise InputError(f"--cache_dir={folder}: other users can write there; choose a folder of your own")
     return Store(path)
+
+
+def _belongs_to_others(folder: Path) -> bool:
+    """Whether another user could put an entry there: one says, among other things, that a model file is harmless."""
+    try:
+        status = folder.stat()
+    except OSError:
+        return False  # it will be made by us, or not at all
+    own = status.st_uid in (0, os.geteuid()) or os.geteuid() == 0
+    return not own or bool(status.st_mode & stat.S_IWOTH)
 
 
 class Store:
@@ -77,7 +91,8 @@ class Store:
     def __init__(self, folder: Path | None, *, max_bytes: int = MAX_BYTES) -> None:
         self.folder = folder
         self.max_bytes = max_bytes
-        self._bytes: int | None = None  # of all entries, as far as this process knows
+        self._bytes: int | None = None  # of all entries, when they were counted last
+        self._added = 0  # by this process since then
 
     def get(self, key: str) -> bytes | None:
         """The content kept under a key; None where there is none that can be trusted."""
@@ -113,10 +128,10 @@ class Store:
 
     def _make_room(self, folder: Path, added: int) -> None:
         """Remove the entries used least recently where all are more than the bound."""
-        if self._bytes is not None:
-            self._bytes += added
-            if self._bytes <= self.max_bytes:
-                return
+        self._added += added
+        counted = None if self._added > COUNTED_SHARE * self.max_bytes else self._bytes
+        if counted is not None and counted + self._added <= self.max_bytes:
+            return
         entries = _entries(folder)
         total = sum(size for _, size, _ in entries)
         if total > self.max_bytes:
@@ -126,7 +141,7 @@ class Store:
                 with contextlib.suppress(OSError):
                     path.unlink()
                 total -= size
-        self._bytes = total
+        self._bytes, self._added = total, 0
 
 
 def _sealed(content: bytes, key: str) -> bytes:

@@ -15,9 +15,11 @@ from typing import NoReturn
 from absl import app
 
 from tfcompress import console, native_output
+from tfcompress.cli.early import refuse_early
 from tfcompress.cli.parser import checked_options, parse
 from tfcompress.errors import TfCompressError, one_line
 from tfcompress.interruption import Stopped, stoppable
+from tfcompress.job.options import ConvertOptions
 from tfcompress.printable import printable
 from tfcompress.progress import LOGGER
 
@@ -76,6 +78,7 @@ def _main(parsed: argparse.Namespace) -> int:
 def _done(parsed: argparse.Namespace) -> int:
     try:
         options = checked_options(parsed)
+        refuse_early(options, several=len(getattr(parsed, "several", ())) > 1)
         with native_output.silenced():
             if parsed.command in _LOADING and not _was_admitted(options):
                 from tfcompress.load.safety.cage_client import start_early
@@ -93,7 +96,6 @@ def _done(parsed: argparse.Namespace) -> int:
 def _was_admitted(options: object) -> bool:
     """Whether the cache knows that the model of a conversion was tried before."""
     from tfcompress.cache import open_store, using
-    from tfcompress.job.options import ConvertOptions
     from tfcompress.load.door import was_admitted
 
     if not isinstance(options, ConvertOptions) or not isinstance(options.model, str):

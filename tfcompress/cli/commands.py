@@ -15,7 +15,7 @@ from tfcompress.cli.completion import completion_script
 from tfcompress.cli.parser import CompletionOptions, build_parser
 from tfcompress.converters import TARGETS
 from tfcompress.data import open_data
-from tfcompress.errors import ConversionError, InputError, ModelError
+from tfcompress.errors import ConversionError, InputError
 from tfcompress.job.options import (
     CompressOptions,
     ConvertOptions,
@@ -146,9 +146,6 @@ def diff(options: DiffOptions, parsed: argparse.Namespace) -> int:
 def inspect(options: InspectOptions, parsed: argparse.Namespace) -> int:
     """``tfcompress inspect``."""
     paths = [Path(name) for name in options.artifact]
-    for path in paths:
-        if not path.exists():
-            raise ModelError(f"{path}: no such file or folder")
     with using(open_store(options.cache_dir, no_cache=options.no_cache)):
         for path in paths if not options.edgetpu_log else ():
             _admit(path, options)

@@ -30,10 +30,12 @@ def add_options(parser: argparse.ArgumentParser, options: type, title: str = "",
     group = parser.add_argument_group(title) if title else parser
     for item in sorted(options_of(options), key=lambda item: not item.positional):
         if item.positional:
-            nargs = "+" if typing.get_origin(item.hint) is tuple or item.name == several else None
-            parser.add_argument(item.name, metavar=item.metavar, help=item.help, nargs=nargs)
+            listed = typing.get_origin(item.hint) is tuple
+            nargs = "+" if listed or item.name == several else None
+            reader = _text if listed else _reader(item.hint)
+            parser.add_argument(item.name, type=reader, metavar=item.metavar, help=_escaped(item.help), nargs=nargs)
         elif item.hint is bool:
-            group.add_argument(f"--{item.name}", action="store_true", help=item.help)
+            group.add_argument(f"--{item.name}", action="store_true", help=_escaped(item.help))
         else:
             group.add_argument(
                 f"--{item.name}",
@@ -41,7 +43,7 @@ def add_options(parser: argparse.ArgumentParser, options: type, title: str = "",
                 default=None if item.required else item.default,
                 required=item.required,
                 metavar=item.metavar,
-                help=item.help + _shown_default(item),
+                help=_escaped(item.help + _shown_default(item)),
             )
 
 
@@ -59,7 +61,7 @@ def add_recipe_flags(parser: argparse.ArgumentParser, section: type[Section], ti
     for item in options_of(section):
         if item.flag is None:
             continue
-        text = item.help + _shown_default(item)
+        text = _escaped(item.help + _shown_default(item))
         if item.hint is bool:
             group.add_argument(f"--{item.flag}", action="store_const", const=True, help=text)
         else:
@@ -109,9 +111,19 @@ def _replaced(recipe: Recipe, section: type[Section], given: dict[str, object]) 
     return dataclasses.replace(getattr(recipe, section.key), **given)
 
 
+def _escaped(text: str) -> str:
+    """As argparse wants it, which formats help texts with ``%``."""
+    return text.replace("%", "%%")
+
+
 def _shown_default(item: Option) -> str:
     default = item.default
-    if item.required or default is None or isinstance(default, bool) or default == ():
+    if (
+        item.required
+        or isinstance(default, bool)
+        or not isinstance(default, str | int | float | tuple)
+        or default == ()
+    ):
         return ""
     text = ",".join(map(str, default)) if isinstance(default, tuple) else default
     return f" (default: {text})"
@@ -131,7 +143,13 @@ def _reader(hint: object) -> Callable[[str], object]:
         return _number(int, "a whole number")
     if hint is float:
         return _number(float, "a number")
-    return str
+    return _text
+
+
+def _text(text: str) -> str:
+    if not text.strip():  # most often a shell's variable that is not set
+        raise argparse.ArgumentTypeError("got nothing, expected a value; leave the flag out to keep the default")
+    return text
 
 
 def _one_of(allowed: tuple[object, ...]) -> Callable[[str], object]:

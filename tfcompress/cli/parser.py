@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
+from absl import flags
 from absl.flags import argparse_flags
 
 from tfcompress.cli.completion import Shell
 from tfcompress.cli.flags import add_options, add_recipe_flags, options_from, recipe_from
 from tfcompress.converters.target import TARGETS
-from tfcompress.errors import InputError
+from tfcompress.errors import InputError, one_line
 from tfcompress.job.options import (
     CompressOptions,
     ConvertOptions,
@@ -68,8 +69,9 @@ Sections = tuple[tuple[type[Section], str], ...]
 
 
 def _sections_of_targets() -> Sections:
-    """The options of every target that has any."""
-    return tuple((target.options, target.title) for target in TARGETS.values() if target.options is not None)
+    """The options of every target that has any, each with its heading."""
+    sections = [(target.options, target.title) for target in TARGETS.values()]
+    return tuple((section, section.title or title) for section, title in sections if section is not None)
 
 
 @dataclass(frozen=True)
@@ -156,7 +158,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="tfcompress",
         description="Keras models to TFLite int8, Edge TPU and Cloud TPU, each proven against the float model.",
-        epilog="exit codes: 0 done, 1 a conversion failed, 2 bad usage or bad input, 3 the accuracy gate failed",
+        epilog="exit codes: 0 done, 1 a conversion failed, 2 bad usage or bad input, 3 the accuracy gate failed, or "
+        "nothing meets the budget",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"tfcompress {version}")
@@ -192,11 +195,15 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     Raises:
         SystemExit: the usage is wrong (exit code 2), or help was asked for.
     """
-    parsed, unknown = build_parser().parse_known_args(arguments)
+    parser = build_parser()
+    try:
+        parsed, unknown = parser.parse_known_args(arguments)
+    except (flags.Error, ValueError) as error:  # of absl's own flags, such as --verbosity
+        parser.error(one_line(error, 300))
     if unknown:
         flag = re.split("[= ]", unknown[0])[0]
-        flags = [word for action in parsed.parser._actions for word in action.option_strings]
-        close = difflib.get_close_matches(flag.replace("-", "_").replace("__", "--", 1), flags, n=1)
+        words = [word for action in parsed.parser._actions for word in action.option_strings]
+        close = difflib.get_close_matches(flag.replace("-", "_").replace("__", "--", 1), words, n=1)
         advice = f"; did you mean {close[0]}?" if close else ""
         parsed.parser.error(f"unrecognized argument {unknown[0]}{advice}")
     several = COMMANDS[parsed.command].several

@@ -5,6 +5,8 @@ Pruning, then clustering, then quantization: each keeps what the ones before it 
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,10 +23,11 @@ from tfcompress.compression.training.batches import batches_of, count_of
 from tfcompress.compression.training.training import Run, deterministic, start_strategy, train_stage
 from tfcompress.compression.wrapping import Wrapped
 from tfcompress.data import Samples
+from tfcompress.data.content import content_of
 from tfcompress.data.fixed_sizes import with_fixed_sizes
 from tfcompress.errors import RecipeError
 from tfcompress.graphs.keras.lineage import Lineage
-from tfcompress.graphs.keras.protocols import KerasModel
+from tfcompress.graphs.keras.protocols import KerasModel, Layer
 from tfcompress.graphs.keras.replay import flatten
 from tfcompress.recipe import Distillation, Recipe, Training
 from tfcompress.runtime import tf_keras
@@ -33,6 +36,7 @@ __all__ = ["Compressed", "finetune", "wrap"]
 
 # Steps that a pruning schedule spans when `wrap` cannot know how long the caller will train.
 _ASSUMED_STEPS = 1000
+_NAMES_IN_SETTINGS = ("name", "inbound_nodes", "input_layers", "output_layers")
 
 
 @dataclass(frozen=True)
@@ -268,4 +272,24 @@ def _key(before: str | None, stage: str, recipe: Recipe, training: Training, see
 
 
 def _fingerprint(model: KerasModel, recipe: Recipe, samples: Samples, seed: int) -> str:
-    return fingerprint_of(model.get_weights(), recipe, samples.sha256, seed)
+    """Of a training run, for the files in a folder of the user's, which may be those of another run."""
+    content = samples.content or content_of(samples, samples.source.sha256)
+    given = (content, samples.limit, samples.indices, seed)
+    return fingerprint_of([_settings(layer) for layer in model.layers], model.get_weights(), recipe, *given)
+
+
+def _settings(layer: Layer) -> str:
+    """A layer's type and settings but for names, which are counted up in a process."""
+    try:
+        settings: object = layer.get_config()
+    except NotImplementedError:  # a layer of the user's own that cannot be saved
+        settings = None
+    return f"{type(layer).__name__} {json.dumps(_without_names(settings), sort_keys=True)}"
+
+
+def _without_names(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {str(key): _without_names(item) for key, item in value.items() if key not in _NAMES_IN_SETTINGS}
+    if isinstance(value, list | tuple):
+        return [_without_names(item) for item in value]
+    return value if value is None or isinstance(value, bool | int | float | str) else type(value).__name__

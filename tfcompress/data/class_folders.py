@@ -14,8 +14,8 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from tfcompress.data.files import sha256_of_file, sha256_of_files
 from tfcompress.errors import DataError, InputError, one_line
+from tfcompress.file_hashes import sha256_of_file, sha256_of_files
 from tfcompress.plain_files import read_plain
 
 __all__ = ["ClassFolder", "Entries", "class_number", "class_numbers", "entries_of", "read_class_names"]

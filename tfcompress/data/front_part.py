@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tfcompress.cache.fingerprints import fingerprint
+from tfcompress.cache.fingerprints import fingerprint as fingerprint_of
 from tfcompress.data.samples import Sample, Samples
 from tfcompress.tensor_info import TensorInfo
 
@@ -50,15 +50,17 @@ class _BehindFront:
                 yield Sample({name: value[row] for name, value in built.items()}, labels)
 
 
-def behind_front(raw: Samples, front: FrontPart, inputs: Sequence[TensorInfo]) -> Samples:
+def behind_front(raw: Samples, front: FrontPart, inputs: Sequence[TensorInfo], *, fingerprint: str | None) -> Samples:
     """What an artifact takes, from samples of the whole model.
 
     Args:
         raw: bound to the whole model's inputs.
         front: maps a batch of those, {name: array}, to one of the artifact's.
         inputs: of the artifact.
+        fingerprint: of the front part, whose words and bins shape the values; None where nothing can name it.
     """
-    content = None if raw.content is None else fingerprint("behind the front part", raw.content, tuple(inputs))
+    named = (raw.content, fingerprint)
+    content = None if None in named else fingerprint_of("behind the front part", named, tuple(inputs))
     return replace(
         raw, source=_BehindFront(raw, front), inputs=tuple(inputs), preprocess=None, indices=None, content=content
     )

@@ -70,7 +70,7 @@ class ImageSource(ClassFolder):
         same = height in (None, have[0]) and width in (None, have[1]) and (channels != 1 or have[2] < 3)
         if not same and self.resize is None:
             raise DataError(
-                f"{where}: is {' x '.join(map(str, have))}, the model takes {_told(self.size)}; --resize="
+                f"{where}: is {' x '.join(map(str, have))}, the model takes {_size_text(self.size)}; --resize="
                 f"{'|'.join(RESIZINGS)} says how it is to be made to fit"
             )
         try:
@@ -82,7 +82,7 @@ class ImageSource(ClassFolder):
         return image.numpy()
 
 
-def _told(size: Sequence[int | None]) -> str:
+def _size_text(size: Sequence[int | None]) -> str:
     return " x ".join("any" if each is None else str(each) for each in size)
 
 

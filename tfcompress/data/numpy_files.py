@@ -18,9 +18,10 @@ from typing import IO
 import numpy as np
 
 from tfcompress.data.arrays import ArraySource, named_sample
-from tfcompress.data.files import ARCHIVE_ERRORS, sha256_of_file
+from tfcompress.data.files import ARCHIVE_ERRORS
 from tfcompress.data.samples import Sample
 from tfcompress.errors import DataError, one_line
+from tfcompress.file_hashes import sha256_of_file
 from tfcompress.tensor_info import same_names
 
 __all__ = ["NpzSource", "open_npy", "open_npz"]

@@ -24,7 +24,7 @@ from tfcompress.errors import DataError, InputError, one_line
 from tfcompress.remarks import remark
 from tfcompress.tensor_info import TensorInfo
 
-__all__ = ["Data", "open_data"]
+__all__ = ["FORMS", "Data", "open_data"]
 
 Data = (
     str
@@ -40,7 +40,7 @@ Data = (
 ``(x, y, sample_weight)``, where x and y may be arrays by name or in a list; a data set or a loader; and a function that
 returns one of these piece by piece, such as a generator function."""
 
-_FORMS = (
+FORMS = (
     ".npz, .npy, .csv, .tfrecord, a folder or .zip of class folders with images, a folder of class folders with .wav, "
     "or package.module:function"
 )
@@ -86,9 +86,9 @@ def open_data(
     if isinstance(data, str | Path):
         reading = _Reading(label_column, names, resize, sample_rate)
         source = _source(str(data), ins, outs, reading, flag)
-        class_names_or_found = names or tuple(getattr(source, "classes", ()))
-        _check_classes(source.name, names, class_names_or_found, outs)
-        return Samples(source, ins, outs, function, class_names=class_names_or_found)
+        class_names = names or tuple(getattr(source, "classes", ()))
+        _check_classes(source.name, names, class_names, outs)
+        return Samples(source, ins, outs, function, class_names=class_names)
     if isinstance(data, Iterator):
         raise DataError(
             f"--{flag}: a generator can be read only once, and data is read several times; give the function that "
@@ -142,7 +142,7 @@ def _source(
     if not _exists(path, f"--{flag}={spec}"):
         if ":" in spec and path.suffix.lower() not in {".npz", ".npy", ".csv", ".zip"}:
             return FunctionSource(spec, import_attribute(spec, f"--{flag}"), inputs, outputs)
-        raise DataError(f"--{flag}={spec}: no such file or folder, expected {_FORMS}")
+        raise DataError(f"--{flag}={spec}: no such file or folder, expected {FORMS}")
     if path.is_dir():
         return _folder(path, inputs, reading)
     if not path.is_file() or path.stat().st_size == 0:
@@ -156,7 +156,7 @@ def _source(
     }
     suffix = ".csv" if path.name.lower().endswith(".csv.gz") else path.suffix.lower()
     if suffix not in openers:
-        raise DataError(f"--{flag}={spec}: unknown kind of file {path.suffix!r}, expected {_FORMS}")
+        raise DataError(f"--{flag}={spec}: unknown kind of file {path.suffix!r}, expected {FORMS}")
     try:
         return openers[suffix]()
     except OSError as error:
@@ -167,7 +167,7 @@ def _exists(path: Path, name: str) -> bool:
     try:
         return path.exists()
     except (OSError, ValueError) as error:  # a name that is too long, or with a NUL
-        raise DataError(f"{name}: no such file or folder ({one_line(error, 80)}), expected {_FORMS}") from None
+        raise DataError(f"{name}: no such file or folder ({one_line(error, 80)}), expected {FORMS}") from None
 
 
 def _folder(path: Path, inputs: tuple[TensorInfo, ...], reading: _Reading) -> Source:

@@ -25,11 +25,11 @@ from typing import Any
 import numpy as np
 
 from tfcompress.data.arrays import named_sample
-from tfcompress.data.files import sha256_of_files
 from tfcompress.data.image_sizes import check_image_size, without_extras
 from tfcompress.data.record_files import count_records
 from tfcompress.data.samples import Sample
 from tfcompress.errors import DataError, one_line
+from tfcompress.file_hashes import sha256_of_files
 from tfcompress.plain_files import read_plain
 
 __all__ = ["RecordSource", "open_records"]

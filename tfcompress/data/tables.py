@@ -15,9 +15,10 @@ from typing import IO, cast
 import numpy as np
 
 from tfcompress.data.class_folders import class_number
-from tfcompress.data.files import ARCHIVE_ERRORS, sha256_of_file
+from tfcompress.data.files import ARCHIVE_ERRORS
 from tfcompress.data.samples import Sample
 from tfcompress.errors import DataError, one_line
+from tfcompress.file_hashes import sha256_of_file
 from tfcompress.tensor_info import TensorInfo
 
 __all__ = ["CsvSource", "open_csv"]

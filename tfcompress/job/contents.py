@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tfcompress.data.files import sha256_of_file
+from tfcompress.file_hashes import sha256_of_file
 
 __all__ = ["Contents", "contents_of", "mode_of"]
 

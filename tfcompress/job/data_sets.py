@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tfcompress.cache import store_in_use
-from tfcompress.converters import TARGETS
 from tfcompress.data import Samples, open_data
 from tfcompress.data.content import content_of
 from tfcompress.data.front_part import behind_front
 from tfcompress.data.usage import usage_of
-from tfcompress.errors import InputError
 from tfcompress.job.options import ConvertOptions
 from tfcompress.load.preprocessing import Front
-from tfcompress.recipe import Recipe
 from tfcompress.tensor_info import TensorInfo
 from tfcompress.usage import Usage
 
@@ -66,7 +62,9 @@ class DataSets:
                 if digest is not None:
                     hashes[id(samples.source)] = digest
                 samples = replace(samples, content=content_of(samples, digest))
-            return samples if front is None else behind_front(samples, front, inputs)
+            if front is None:
+                return samples
+            return behind_front(samples, front, inputs, fingerprint=front.fingerprint)
 
         representative = opened(options.calibration, "calibration")
         evaluation = opened(options.evaluation, "evaluation") or representative
@@ -96,14 +94,3 @@ class DataSets:
         if id(samples.source) not in self._hashes:
             self._hashes[id(samples.source)] = samples.sha256
         return self._hashes[id(samples.source)]
-
-    def require_for(self, targets: Sequence[str], recipe: Recipe) -> None:
-        """Refuse a job that has not the data it needs."""
-        needing = [name for name in targets if TARGETS[name].needs_calibration(recipe)]
-        if needing and self.calibration is None:
-            raise InputError(
-                f"--calibration: integer targets ({', '.join(needing)}) need representative data, a few hundred "
-                "inputs; none given"
-            )
-        if recipe.trains and self.train is None:
-            raise InputError("--train: the recipe trains, which needs data; none given")

@@ -66,7 +66,7 @@ class Limits(_Options):
     max_load_memory: float | None = option(
         None,
         metavar="MIB",
-        help="memory in MiB that the file may take there; 1536 plus six times the file's size if None",
+        help="memory in MiB that the file may take in that process; 1536 plus six times the file's size if None",
     )
 
     def _check(self) -> None:
@@ -88,6 +88,11 @@ class Loading(Limits):
     allow_unsafe_deserialization: bool = option(
         False, help="let code inside the model file run (Lambda layers, pickles)"
     )
+
+    def _check(self) -> None:
+        super()._check()
+        named = self.custom_objects
+        self._require(not isinstance(named, str) or ":" in named, "custom_objects", "package.module:dict")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,7 +191,7 @@ class ConvertOptions(Calibrating, _Gate, DataReading, Loading, Caching):
         DEFAULT_TARGETS, metavar="T,T", choices=lambda: TARGETS, help="names of the targets to convert for"
     )
     calibration: object = option(
-        None, metavar="DATA", help=f"representative data, needed for integer targets: {DATA_HELP}"
+        None, metavar="DATA", help=f"representative data, which integer artifacts need: {DATA_HELP}"
     )
     evaluation: object = option(
         None,
@@ -215,6 +220,22 @@ class ConvertOptions(Calibrating, _Gate, DataReading, Loading, Caching):
         super()._check()
         parse_targets(self.targets)
 
+    def require_data(self) -> None:
+        """Refuse a conversion that is not given the data that it needs.
+
+        Raises:
+            InputError: names the flag.
+        """
+        recipe = self.recipe or Recipe()
+        needing = [name for name in parse_targets(self.targets) if TARGETS[name].needs_calibration(recipe)]
+        if needing and self.calibration is None:
+            raise InputError(
+                f"--calibration: not given, but {', '.join(needing)} cannot do without representative data; give a few "
+                "hundred inputs"
+            )
+        if recipe.trains and self.train is None and self.calibration is None:
+            raise InputError("--train: the recipe trains, which needs data; none given")
+
 
 @dataclass(frozen=True, kw_only=True)
 class CompressOptions(DataReading, Loading):
@@ -223,7 +244,10 @@ class CompressOptions(DataReading, Loading):
     model: object = option(
         positional=True, metavar="MODEL", help=".keras, .h5 or SavedModel folder or, in Python, a Keras model"
     )
-    recipe: Recipe = option(Recipe(), metavar="FILE", help="JSON recipe with at least one section that trains")
+    recipe: Recipe = option(
+        metavar="FILE",
+        help="what is done to the model, with at least one section that trains: a JSON recipe or, in Python, a Recipe",
+    )
     train: object = option(metavar="DATA", help=f"data to fine-tune on: {DATA_HELP}")
     output: str | Path = option(
         metavar="FILE.keras", help="file to write; the model keeps the Keras version that it was made with"
@@ -256,8 +280,8 @@ class DiffOptions(_Gate, DataReading, Loading):
     metrics: tuple[str, ...] = option(
         (),
         metavar="M,M",
-        help="names of Keras metrics to compute as well (AUC, mse, ...), or package.module:function of one that makes "
-        "a metric",
+        help="names of Keras metrics to compute as well (AUC, mse, ...), or package.module:function that "
+        "returns a metric",
     )
     resume: str | Path | None = option(
         None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from tfcompress.converters.phone.packing import packed_bytes
 from tfcompress.errors import ConversionError, InputError
 from tfcompress.graphs.tflite.weights import count_weights
 from tfcompress.job.manifest import versions
+from tfcompress.job.reproduce import reproduce_command, why_no_command
 from tfcompress.job.state import State, TrainedModel
 from tfcompress.load import inspect_model
 from tfcompress.model import FloatModel
@@ -47,36 +49,21 @@ def _sparsity(model: FloatModel) -> float | None:
     return sum(int(np.count_nonzero(kernel == 0)) for kernel in kernels) / count if count else None
 
 
-def build_report(
-    model: Mapping[str, object],
-    recipe: Recipe,
-    attempt: State,
-    *,
-    trained: TrainedModel | None,
-    warnings: tuple[str, ...],
-    command: str | None,
-    max_accuracy_drop: float,
-    seed: int,
-) -> Report:
+def build_report(model: Mapping[str, object], state: State, *, warnings: tuple[str, ...]) -> Report:
     """The report of a conversion; what is not known is None.
 
     Args:
         model: the float model, see `model_section`.
-        recipe: what was asked.
-        attempt: what each asked target came to, and how it compares.
-        trained: what fine-tuning made; None where nothing was trained.
+        state: what each target came to, and how it compares.
         warnings: what a reader of the figures must know, a line each.
-        command: that does the same again; None where data or model came from memory.
-        max_accuracy_drop: the gate.
-        seed: the random seed.
     """
     lost: list[str] = []
+    recipe, trained, options = state.recipe, state.trained, state.options
     targets = {
-        name: _target(name, attempt, recipe, lost)
-        for name in TARGETS
-        if name in DEFAULT_TARGETS or name in attempt.artifacts
+        name: _target(name, state, lost) for name in TARGETS if name in DEFAULT_TARGETS or name in state.artifacts
     }
-    reference = attempt.reference.to_json() if attempt.reference else {}
+    reference = state.reference.to_json() if state.reference else {}
+    anywhere = replace(options, cache_dir=None, no_cache=False)  # what is kept changes nothing
     return Report(
         model=from_plain(Model, dict(model), "model"),
         reference=from_plain(Reference, reference, "reference"),
@@ -84,25 +71,26 @@ def build_report(
         compression=Compression(
             notes=() if trained is None else trained.notes,
             stages=trained_stages(recipe),
-            steps=steps(recipe, tuple(attempt.artifacts)),
+            steps=steps(recipe, tuple(state.artifacts)),
             widths=() if trained is None else trained.widths,
         ),
         warnings=(*warnings, *lost),
-        gate=GateLimit(max_accuracy_drop=max_accuracy_drop),
+        gate=GateLimit(max_accuracy_drop=options.max_accuracy_drop),
         recipe=recipe.to_plain(),
-        seed=seed,
-        command=command,
+        seed=options.seed,
+        command=reproduce_command(anywhere),
+        no_command=why_no_command(anywhere),
         versions=versions(),
     )
 
 
-def _target(name: str, attempt: State, recipe: Recipe, lost: list[str]) -> TargetSection:
-    artifact, target = attempt.artifacts.get(name), TARGETS[name]
+def _target(name: str, state: State, lost: list[str]) -> TargetSection:
+    artifact, target = state.artifacts.get(name), TARGETS[name]
     if artifact is None:
         return TargetSection(status="skipped", reason="not asked for", title=target.title)
     if isinstance(artifact, ConversionError):
         return TargetSection(status="failed", reason=str(artifact), title=target.title)
-    facts: dict[str, Any] = {"bytes": artifact_bytes(artifact.runnable), **_size(attempt.trained), **artifact.facts}
+    facts: dict[str, Any] = {"bytes": artifact_bytes(artifact.runnable), **_size(state.trained), **artifact.facts}
     if artifact.runnable.suffix == ".tflite":
         facts["weights"] = count_weights(artifact.runnable).to_json()
         with optional(f"{name}: its size when packed"):
@@ -111,7 +99,7 @@ def _target(name: str, attempt: State, recipe: Recipe, lost: list[str]) -> Targe
         {"label": row.label, "value": figures.with_unit(row.value, row.unit), "summary": True}
         for row in target.report_rows(facts)
     ]
-    facts |= _compared(attempt, name, recipe)
+    facts |= _compared(state, name)
     if (refusal := target.refusal(facts)) is not None:
         facts |= {"status": "failed", "reason": refusal}
     facts |= {"title": target.title, "rows": rows, "notes": artifact.notes, "files": _files(artifact)}
@@ -134,15 +122,15 @@ def _size(trained: TrainedModel | None) -> dict[str, Any]:
     return {"macs": trained.size.macs, "parameters": trained.size.parameters}
 
 
-def _compared(attempt: State, name: str, recipe: Recipe) -> dict[str, Any]:
+def _compared(state: State, name: str) -> dict[str, Any]:
     """What the accuracy diff says; its causes are those that are left, then those that a repair took away."""
-    result = attempt.results.get(name)
+    result = state.results.get(name)
     if result is None:
         return {"status": "undecided", "reason": NOT_COMPARED}
     left = {(cause.kind, cause.layer) for cause in result.causes}
-    gone = [cause for cause in attempt.repaired.get(name, ()) if (cause.kind, cause.layer) not in left]
-    tried = False if attempt.options.suggest else None
-    flags = _flags([*result.causes, *gone], recipe, attempt.options.calibration_samples)
+    gone = [cause for cause in state.repaired.get(name, ()) if (cause.kind, cause.layer) not in left]
+    tried = False if state.options.suggest else None
+    flags = _flags([*result.causes, *gone], state.recipe, state.options.calibration_samples)
     rows = [(cause, tried) for cause in result.causes] + [(cause, True) for cause in gone]
     causes = [{**cause.to_json(), "flag": flags.get(id(cause)), "repaired": done} for cause, done in rows]
     return {**result.to_json(), "causes": causes}

@@ -5,8 +5,9 @@ The names are imported when first used: what judges files from strangers has to 
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
+
+from tfcompress.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from tfcompress.load.artifacts import inspect_tflite, opened_tflite
@@ -36,27 +37,17 @@ __all__ = [
     "trust",
 ]
 
-_HOME = {
-    "LoadLimits": "files.limits",
-    "admit": "door",
-    "admit_saved_model": "door",
-    "inspect_tflite": "artifacts",
-    "opened_tflite": "artifacts",
-    "read_admitted": "door",
-    "trust": "door",
-    "float_model_from_keras": "float_model",
-    "inspect_model": "inspection",
-    "load_model": "loading",
-    "open_saved_model": "files.saved_model",
-    "parse_custom_objects": "custom_objects",
-    "to_keras3": "keras_versions.conversion",
-    "to_tf_keras": "keras_versions.conversion",
-}
-
-
-def __getattr__(name: str) -> object:
-    if name not in _HOME:
-        raise AttributeError(f"module 'tfcompress.load' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"tfcompress.load.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "artifacts": ["inspect_tflite", "opened_tflite"],
+        "custom_objects": ["parse_custom_objects"],
+        "door": ["admit", "admit_saved_model", "read_admitted", "trust"],
+        "files.limits": ["LoadLimits"],
+        "files.saved_model": ["open_saved_model"],
+        "float_model": ["float_model_from_keras"],
+        "inspection": ["inspect_model"],
+        "keras_versions.conversion": ["to_keras3", "to_tf_keras"],
+        "loading": ["load_model"],
+    },
+)

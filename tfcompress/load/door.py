@@ -17,8 +17,9 @@ from tfcompress import console
 from tfcompress.cache import fingerprint, store_in_use
 from tfcompress.cache.fingerprints import surroundings
 from tfcompress.errors import ModelError, one_line
+from tfcompress.file_hashes import sha256_of
 from tfcompress.load.files.limits import LoadLimits, physical_memory
-from tfcompress.load.files.source import CHANGED, ModelFile, file_kind, model_file, refuse_hollow, sha256_of
+from tfcompress.load.files.source import CHANGED, ModelFile, file_kind, model_file, refuse_hollow
 from tfcompress.load.safety.cage import OnlyHereError
 from tfcompress.load.safety.cage_client import TENSORFLOW, run_caged
 

@@ -53,11 +53,13 @@ class Front:
         model: of either Keras: from the model's inputs to the artifact's.
         raw: the inputs of the whole model, as data have them.
         inputs: of the artifact.
+        fingerprint: of all that the whole model was made from; None where nothing can name that.
     """
 
     model: Any = field(repr=False)
     raw: tuple[TensorInfo, ...]
     inputs: tuple[TensorInfo, ...]
+    fingerprint: str | None = None
 
     def __call__(self, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The artifact's inputs, {name: array}, of a batch of raw ones, {name: array}; batch first in all."""
@@ -85,7 +87,7 @@ class Front:
             "artifact_inputs": [dataclasses.asdict(info) for info in self.inputs],
             "steps": rules,
         }
-        (folder / "rules.json").write_text(json.dumps(ends, indent=1, default=str) + "\n", encoding="utf-8")
+        (folder / "rules.json").write_text(json.dumps(ends, indent=1, default=_as_json) + "\n", encoding="utf-8")
         (folder / "USE.md").write_text(_usage(self), encoding="utf-8")
 
 
@@ -105,7 +107,7 @@ def split_preprocessing(model: FloatModel) -> tuple[Front, FloatModel] | None:
         )
     in_front = _in_front(source)
     boundary = _boundary(source, in_front)
-    front = Front(_front_model(source, boundary), model.inputs, ())
+    front = Front(_front_model(source, boundary), model.inputs, (), model.fingerprint)
     back = _back_model(source, in_front, boundary)
     console.note(
         f"{model.name}: the artifact begins behind {_host_names(source)}; how that part is run is written beside it"
@@ -231,6 +233,13 @@ def _rule(call: Call, folder: Path) -> dict[str, Any]:
             (folder / name).write_text("".join(f"{word}\n" for word in words), encoding="utf-8")
             step.setdefault("vocabularies", []).append(name)
     return step
+
+
+def _as_json(value: object) -> object:
+    """Numbers in a layer's settings that are numpy's."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
 def _usage(front: Front) -> str:

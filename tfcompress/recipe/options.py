@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-__all__ = ["Option", "documented", "option", "options_of"]
+__all__ = ["Option", "documented", "names_file", "option", "options_of"]
 
 _KEY = "tfcompress.option"
 _Target = TypeVar("_Target", bound=Callable[..., object])
@@ -25,6 +25,7 @@ class _Text:
     metavar: str | None
     positional: bool
     choices: Callable[[], Iterable[str]] | None
+    is_file: bool
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ def option(
     metavar: str | None = None,
     positional: bool = False,
     choices: Callable[[], Iterable[str]] | None = None,
+    is_file: bool = False,
 ) -> Any:
     """A dataclass field that documents itself.
 
@@ -73,25 +75,48 @@ def option(
         metavar: what stands for the value in ``--help``.
         positional: the command line takes the option by its place.
         choices: gives the names that may be chosen from, where they are known only when they are asked for.
+        is_file: the value is the path of a file or folder, whose content counts in every fingerprint of the dataclass.
 
     Returns:
         A `dataclasses.Field`, typed as `Any` because it stands where the field's own value is annotated.
     """
-    return field(default=default, metadata={_KEY: _Text(help, flag, metavar, positional, choices)})
+    return field(default=default, metadata={_KEY: _Text(help, flag, metavar, positional, choices, is_file)})
+
+
+def names_file(item: dataclasses.Field[object]) -> bool:
+    """Whether a field was made by `option` with `is_file`."""
+    text = item.metadata.get(_KEY)
+    return isinstance(text, _Text) and text.is_file
 
 
 def options_of(section: type) -> tuple[Option, ...]:
     """The options of a dataclass, in the order of its fields; fields not made by `option` are left out."""
     hints = typing.get_type_hints(section)
     return tuple(
-        Option(item.name, _full_help(text), text.flag, text.metavar, text.positional, hints[item.name], item.default)
+        Option(
+            item.name,
+            _full_help(text, hints[item.name]),
+            text.flag,
+            text.metavar,
+            text.positional,
+            hints[item.name],
+            item.default,
+        )
         for item in dataclasses.fields(section)
         if isinstance(text := item.metadata.get(_KEY), _Text)
     )
 
 
-def _full_help(text: _Text) -> str:
-    return text.help if text.choices is None else f"{text.help}: {','.join(text.choices())}"
+def _full_help(text: _Text, hint: object) -> str:
+    choices = list(text.choices()) if text.choices is not None else [str(value) for value in _literals(hint)]
+    return f"{text.help} (choices: {', '.join(choices)})" if choices else text.help
+
+
+def _literals(hint: object) -> tuple[object, ...]:
+    """The values of a `Literal`, alone or beside None; empty for any other type."""
+    if typing.get_origin(hint) is typing.Literal:
+        return typing.get_args(hint)
+    return next((values for inner in typing.get_args(hint) if (values := _literals(inner))), ())
 
 
 def documented(of: type | None = None) -> Callable[[_Target], _Target]:

@@ -17,6 +17,7 @@ class PostTraining(Section):
     """Quantization after training, for the targets that run LiteRT files (LiteRT, "Post-training quantization")."""
 
     key: ClassVar[str] = "post_training"
+    title: ClassVar[str] = "quantization after training"
     scheme: Literal["int8", "int8_float_io", "int16x8", "float16", "dynamic", "int4_weights"] = option(
         "int8", flag="scheme", help="what is stored and what is computed; int8 has integer inputs and outputs"
     )
@@ -48,7 +49,11 @@ class PostTraining(Section):
         99.99, help="share of values inside the range in percent, for the percentile estimator, in (50, 100]"
     )
     quality: Literal["fast", "balanced", "best"] = option(
-        "balanced", flag="quality", help="how much effort goes into rounding: which of the next three options run"
+        "balanced",
+        flag="quality",
+        help="how much effort goes into rounding: fast rounds each weight to the nearest step; balanced also corrects "
+        "biases; best also rounds adaptively, equalizes models with depthwise layers, and keeps the closest to float "
+        "of several results",
     )
     bias_correction: bool | None = option(
         None,
@@ -78,6 +83,7 @@ class PostTraining(Section):
         None,
         flag="calibration_ranges",
         metavar="FILE",
+        is_file=True,
         help="calibration.json of an earlier run's phone folder, reused by the phone target instead of calibrating; "
         "refused if the model or the samples differ",
     )

@@ -50,10 +50,13 @@ class Recipe(Section):
     training: Training = option(Training(), help="how the sections above are trained")
     post_training: PostTraining = option(PostTraining(), help="quantization after training")
     keep_float: tuple[str, ...] = option(
-        (), flag="keep_float", metavar="P,P", help="layer name patterns left in float in an integer artifact"
+        (), flag="keep_float", metavar="P,P", help="layers that stay float in an integer artifact, as name patterns"
     )
     keep_int16: tuple[str, ...] = option(
-        (), flag="keep_int16", metavar="P,P", help="layer name patterns with 16-bit activations in an int8 artifact"
+        (),
+        flag="keep_int16",
+        metavar="P,P",
+        help="layers that get 16-bit activations in an int8 artifact, as name patterns",
     )
     version: int = option(RECIPE_VERSION, help="version of the recipe format")
     # Of targets, in the order of their keys; one that has only defaults is left out, so that equal recipes are equal.
@@ -142,7 +145,8 @@ class Recipe(Section):
             # Four bytes are the most that a character takes in UTF-8.
             text = read_plain(path, most_bytes=4 * MAX_BYTES).decode("utf-8-sig")
         except (OSError, ValueError) as error:
-            raise RecipeError(f"--recipe={path}: cannot read the recipe: {error}") from None
+            reason = getattr(error, "strerror", None) or error
+            raise RecipeError(f"--recipe={path}: cannot be read: {reason}") from None
         return cls.from_json(text)
 
     def to_plain(self) -> dict[str, object]:

@@ -19,9 +19,11 @@ class Section:
 
     Attributes:
         key: name of the section in a recipe's JSON; empty for the recipe itself.
+        title: heading of its flags in ``--help``; empty for a section of one target, whose title it has.
     """
 
     key: ClassVar[str] = ""
+    title: ClassVar[str] = ""
 
     def __post_init__(self) -> None:
         hints = typing.get_type_hints(type(self))

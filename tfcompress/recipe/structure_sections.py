@@ -7,9 +7,12 @@ from typing import ClassVar, Literal
 
 from tfcompress.recipe.options import documented, option
 from tfcompress.recipe.section import Section
+from tfcompress.recipe.training_sections import LARGEST_RATE, MOST_EPOCHS
 
 __all__ = ["Layers", "LowRank", "Structure", "Student"]
 
+MOST_ROUNDS = 1000  # a recipe may come from a stranger, and more would never end
+MOST_CHANNELS = 2**20
 _EPOCHS = "epochs of fine-tuning after it; None takes training.epochs, and 0 does not train"
 _RATE = "learning rate of that fine-tuning; None takes training.learning_rate"
 
@@ -23,9 +26,10 @@ class _ReducingSection(Section):
 
     def _check(self) -> None:
         if self.epochs is not None:
-            self.require(self.epochs >= 0, "epochs", "a number of epochs >= 0")
+            self.require(0 <= self.epochs <= MOST_EPOCHS, "epochs", f"0 to {MOST_EPOCHS}")
         if self.learning_rate is not None:
-            self.require(self.learning_rate > 0, "learning_rate", "a number > 0")
+            expected = f"a number > 0, at most {LARGEST_RATE:g}"
+            self.require(0 < self.learning_rate <= LARGEST_RATE, "learning_rate", expected)
 
 
 @documented()
@@ -63,9 +67,9 @@ class Structure(_ReducingSection):
         given = [name for name in ("macs", "parameters", "channels") if getattr(self, name) is not None]
         self.require(len(given) == 1, given[1] if len(given) > 1 else "macs", "one of macs, parameters and channels")
         self.require(0 < self.share <= 1, given[0], "a share in (0, 1]")
-        self.require(self.round_to >= 1, "round_to", "at least 1")
+        self.require(1 <= self.round_to <= MOST_CHANNELS, "round_to", f"1 to {MOST_CHANNELS}")
         self.require(0 <= self.least_width <= 1, "least_width", "a share in [0, 1]")
-        self.require(self.rounds >= 1, "rounds", "at least 1")
+        self.require(1 <= self.rounds <= MOST_ROUNDS, "rounds", f"1 to {MOST_ROUNDS}")
 
     @property
     def unit(self) -> Literal["macs", "parameters", "channels"]:
@@ -102,7 +106,7 @@ class LowRank(_ReducingSection):
         given = [name for name in ("energy", "macs") if getattr(self, name) is not None]
         self.require(len(given) == 1, given[1] if len(given) > 1 else "energy", "one of energy and macs")
         self.require(0 < getattr(self, given[0]) <= 1, given[0], "a share in (0, 1]")
-        self.require(self.round_to >= 1, "round_to", "at least 1")
+        self.require(1 <= self.round_to <= MOST_CHANNELS, "round_to", f"1 to {MOST_CHANNELS}")
 
 
 @documented()
@@ -146,7 +150,9 @@ class Student(_ReducingSection):
     family: Literal["mobilenet_v2", "shufflenet_v2"] | None = option(
         None, help="a new network for images instead of this architecture: mobilenet_v2 or shufflenet_v2"
     )
-    model: str | None = option(None, help="file of a Keras model of your own with the same inputs and outputs")
+    model: str | None = option(
+        None, is_file=True, help="file of a Keras model of your own with the same inputs and outputs"
+    )
     round_to: int = option(8, help="multiple that every width is rounded up to, for accelerators; 1 does not round")
     skip: tuple[str, ...] = option((), help="layer patterns that stay as they are")
 
@@ -154,7 +160,7 @@ class Student(_ReducingSection):
         super()._check()
         self.require(0 < self.width <= 1, "width", "a share in (0, 1]")
         self.require(self.family in (None, "mobilenet_v2", "shufflenet_v2"), "family", "mobilenet_v2 or shufflenet_v2")
-        self.require(self.round_to >= 1, "round_to", "at least 1")
+        self.require(1 <= self.round_to <= MOST_CHANNELS, "round_to", f"1 to {MOST_CHANNELS}")
         own = self.width != 1 or self.convolutions != "same"
         self.require(own or bool(self.family or self.model), "width", "below 1, or convolutions, a family or a model")
         if self.model is not None:

@@ -12,6 +12,8 @@ __all__ = ["Clustering", "Distillation", "Pruning", "Quantization", "Training"]
 
 MOST_EPOCHS = 100_000  # a recipe may come from a stranger, and more would never end
 LARGEST_RATE = 1e6  # float32 holds it in any product
+MOST_POWER = 100.0
+MOST_SAMPLES = 2**20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +82,7 @@ class Pruning(_TrainedSection):
             self.require(self.end_step > self.begin_step, "end_step", "a step after begin_step")
         if self.frequency is not None:
             self.require(self.frequency > 0, "frequency", "a number of steps > 0")
+        self.require(0 < self.power <= MOST_POWER, "power", f"a number > 0, at most {MOST_POWER:g}")
         self.require(0 < self.n < self.m, "n", f"between 1 and m - 1 = {self.m - 1}")
         self.require(min(self.block_shape) >= 1, "block_shape", "two sizes >= 1")
 
@@ -184,4 +187,5 @@ class Training(Section):
             self.require(
                 0 < self.learning_rate <= LARGEST_RATE, "learning_rate", f"a number > 0, at most {LARGEST_RATE:g}"
             )
-        self.require(self.batch_size >= 1, "batch_size", "at least 1")
+        self.require(1 <= self.batch_size <= MOST_SAMPLES, "batch_size", f"1 to {MOST_SAMPLES}")
+        self.require(self.loss != "", "loss", "the name of a Keras loss")

@@ -16,7 +16,7 @@ from tfcompress.search.rounds import ROUNDS, finalists, next_points
 from tfcompress.search.space import Point, Space, space_for
 from tfcompress.search.study import Study
 from tfcompress.search.trial import CONFIRM, Trial
-from tfcompress.search.workers import WorkerPool, can_be_told, run_claim
+from tfcompress.search.workers import WorkerPool, fits_another_process, run_claim
 
 __all__ = ["Found", "search_trials"]
 
@@ -128,7 +128,7 @@ _Work = Callable[[str, Callable[[], float], Callable[[], None]], None]
 @contextmanager
 def _workers(options: SearchOptions, study: Study, storage: str, identity: str) -> Iterator[_Work]:
     """What ends the trials of a round: processes of their own, or this one where model or data came from memory."""
-    if not can_be_told(options):
+    if not fits_another_process(options):
         yield lambda name, left, ended: _alone(options, study, name, left, ended)
         return
     with WorkerPool.started(study, options, storage, identity) as pool:

@@ -24,11 +24,11 @@ class SearchOptions(Calibrating, DataReading, Loading, Caching):
     model: object = option(
         positional=True, metavar="MODEL", help=".keras, .h5 or SavedModel folder or, in Python, a Keras model"
     )
-    targets: str = option("phone", metavar="NAME", choices=lambda: TARGETS, help="name of the target, one")
+    targets: str = option("phone", metavar="NAME", choices=lambda: TARGETS, help="name of the one target to search for")
     budget: str = option(
         metavar="LIMITS",
-        help=f"comma list of limits, quantity<=value (npu>=value), of {', '.join(QUANTITIES)}; accuracy_drop is met "
-        "when the upper end of its 95 %% interval is below the limit",
+        help=f"comma-separated limits, quantity<=value (npu>=value), on {', '.join(QUANTITIES)}; accuracy_drop is met "
+        "when the upper end of its 95 % interval is below the limit",
     )
     minimize: str = option("bytes", metavar="QUANTITY", choices=lambda: QUANTITIES, help="quantity to minimise")
     calibration: object = option(None, metavar="DATA", help=f"representative data: {DATA_HELP}")

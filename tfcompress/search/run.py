@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from tfcompress.cache import fingerprint
+from tfcompress.cache.fingerprints import ENGINES, our_code, versions_of
 from tfcompress.errors import InputError
+from tfcompress.file_hashes import sha256_of
 from tfcompress.interruption import stoppable
 from tfcompress.job.conversion import convert
-from tfcompress.load.files.source import sha256_of
 from tfcompress.native_output import silenced
 from tfcompress.recipe import Recipe
 from tfcompress.recipe.options import options_of
@@ -25,6 +27,13 @@ from tfcompress.search.study import Study
 from tfcompress.search.workers import conversion_options
 
 __all__ = ["run_search"]
+
+# Options that change where and how long the search works, and not what its trials come to.
+_APART = frozenset(
+    {"output", "storage", "workers", "max_minutes", "max_trial_minutes", "compare", "cache_dir", "no_cache",
+     "max_load_seconds", "max_load_memory"}
+)  # fmt: skip
+_SOURCES = ("model", "calibration", "evaluation", "train", "preprocess", "labels", "custom_objects")
 
 
 def run_search(options: SearchOptions) -> SearchResult:
@@ -40,10 +49,10 @@ def run_search(options: SearchOptions) -> SearchResult:
         place = options.storage or folder.storage
         study = Study(place, folder.identity)
 
-        def told(findings: Found) -> None:
+        def write(findings: Found) -> None:
             _write(findings, options, folder)
 
-        findings = search_trials(options, study, place, folder.identity, told)
+        findings = search_trials(options, study, place, folder.identity, write)
         if findings.best is not None:
             chosen = findings.best.candidate.recipe(options.recipe or Recipe())
             whole = replace(conversion_options(options, folder.best), recipe=chosen)
@@ -71,15 +80,19 @@ def _check_peers(paths: Sequence[str]) -> None:
 
 
 def _identity(options: SearchOptions) -> str:
-    """Of all that the trials depend on, as far as it can be named: what comes from memory counts by its name alone."""
-    counted = ("targets", "budget", "minimize", "calibration_samples", "task", "max_trials", "seed", "recipe", "resize")
-    named = {name: getattr(options, name) for name in counted}
-    sources = {name: getattr(options, name) for name in ("model", "calibration", "evaluation", "train", "preprocess")}
-    return fingerprint(named, {name: _source(value) for name, value in sources.items()})
+    """Of all that the trials depend on, as far as it can be named: other code, libraries and files make another search.
+
+    The machine does not count: several may share a search.
+    """
+    given = {item.name: getattr(options, item.name) for item in options_of(SearchOptions) if item.name not in _APART}
+    sources = {name: _source(given.pop(name)) for name in _SOURCES}
+    return fingerprint(given, sources, our_code(), versions_of(ENGINES))
 
 
 def _source(value: object) -> str:
-    if not isinstance(value, str | Path):
-        return _name(value)
-    path = Path(value)
-    return f"{value} {sha256_of(path)}" if path.is_file() else str(value)
+    if isinstance(value, str | Path):
+        return f"{value} {sha256_of(Path(value))}" if os.path.exists(value) else str(value)
+    try:
+        return fingerprint(value)
+    except TypeError:  # a model or a function in memory counts by its name alone
+        return str(getattr(value, "__qualname__", None) or _name(value))

@@ -25,12 +25,12 @@ from tfcompress.search.budget import WORST, cost_of
 from tfcompress.search.options import SearchOptions
 from tfcompress.search.study import Claim, Study
 
-__all__ = ["WorkerPool", "can_be_told", "conversion_options", "run_claim", "work_until_ended"]
+__all__ = ["WorkerPool", "conversion_options", "fits_another_process", "run_claim", "work_until_ended"]
 
 _POLL_SECONDS = 0.5
 
 
-def can_be_told(options: SearchOptions) -> bool:
+def fits_another_process(options: SearchOptions) -> bool:
     """Whether another process can be given the options: nothing in them came from memory."""
     try:
         json.dumps(_plain(options))

@@ -34,8 +34,10 @@ def _fingerprint(state: State, part: str) -> str | None:
     assert evaluation is not None, "there are no parts without"
     given = (state.ids["load"], state.ids.get("training", ""), evaluation.identity, evaluation.name)  # remarks name it
     settings = {"task": options.task, "max_accuracy_drop": options.max_accuracy_drop, "seed": options.seed}
+    target = TARGETS[part]
+    runs_in = (target.tools(), target.most_samples(artifact.facts))
     files = (fingerprint(pack_tree(artifact.folder)), artifact.runnable.relative_to(artifact.folder).as_posix())
-    return fingerprint_of(f"diff of {part}", *given, files, settings)
+    return fingerprint_of(f"diff of {part}", *given, files, runs_in, settings)
 
 
 def _run(state: State, parts: Sequence[str]) -> State:

@@ -10,13 +10,16 @@ from pathlib import Path
 from tfcompress import console
 from tfcompress.cache import decode, encode
 from tfcompress.compression import start_strategy
+from tfcompress.errors import ModelError
+from tfcompress.file_hashes import sha256_of
 from tfcompress.job.data_sets import DataSets
 from tfcompress.job.results import model_section
 from tfcompress.job.stage import Stage, fingerprint_of
 from tfcompress.job.state import Lazy, ModelFacts, OriginalModel, State
 from tfcompress.load import load_model
-from tfcompress.load.files.source import sha256_of
+from tfcompress.load.files.source import CHANGED
 from tfcompress.load.preprocessing import split_preprocessing
+from tfcompress.load.safety.vocabulary import supplied_names
 from tfcompress.model import FloatModel
 
 __all__ = ["DATA", "LOAD"]
@@ -26,10 +29,15 @@ def _load_fingerprint(state: State, part: str) -> str | None:
     """Of a file that names no code of the user's: other code cannot be told from the code that it was."""
     del part
     options, given = state.options, state.options.model
-    if options.custom_objects is not None or not isinstance(given, str | Path) or not Path(given).exists():
+    users_code = options.custom_objects is not None or supplied_names({})  # also what is registered with Keras
+    if users_code or not isinstance(given, str | Path) or not Path(given).exists():
         return None
-    path = Path(given)
-    return fingerprint_of("load", path.name, sha256_of(path), options.allow_unsafe_deserialization)
+    return _name_of_file(state, sha256_of(Path(given)))
+
+
+def _name_of_file(state: State, sha256: str) -> str | None:
+    path = Path(str(state.options.model))
+    return fingerprint_of("load", path.name, sha256, state.options.allow_unsafe_deserialization)
 
 
 def _load(state: State, parts: Sequence[str]) -> State:
@@ -60,7 +68,10 @@ def _loaded(state: State) -> FloatModel:
         max_load_seconds=state.options.max_load_seconds,
         max_load_memory=state.options.max_load_memory,
     )
-    return replace(model, fingerprint=state.ids["load"])
+    fingerprint = state.ids["load"]
+    if fingerprint is not None and fingerprint != _name_of_file(state, model.sha256 or ""):
+        raise ModelError(f"{state.options.model}: {CHANGED}")  # it would be kept as what it was before
+    return replace(model, fingerprint=fingerprint)
 
 
 def _keep(state: State, part: str) -> bytes | None:
@@ -77,8 +88,8 @@ def _restore(state: State, part: str, content: bytes) -> State:
 def _open_data(state: State, parts: Sequence[str]) -> State:
     del parts
     facts = state.model.facts
+    state.options.require_data()
     data = DataSets.open((facts.inputs, facts.outputs), state.options, state.model.front)
-    data.require_for(state.targets, state.recipe)
     return replace(state, data=data)
 
 

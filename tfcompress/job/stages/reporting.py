@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from tfcompress.job.manifest import write_manifest
-from tfcompress.job.reproduce import reproduce_command
 from tfcompress.job.results import build_report
 from tfcompress.job.stage import Stage
 from tfcompress.job.state import State
@@ -19,16 +18,8 @@ __all__ = ["REPORT"]
 
 def _run(state: State, parts: Sequence[str]) -> State:
     del parts
-    report = build_report(
-        state.model.facts.section,
-        state.recipe,
-        state,
-        trained=state.trained,
-        warnings=(*state.data_sets.warnings(), *state.missing),
-        command=reproduce_command(replace(state.options, cache_dir=None, no_cache=False)),
-        max_accuracy_drop=state.options.max_accuracy_drop,
-        seed=state.options.seed,
-    )
+    warnings = (*state.data_sets.warnings(), *state.missing)
+    report = build_report(state.model.facts.section, state, warnings=warnings)
     state.recipe.save(state.work / "recipe.json")
     _write(state, report)
     return replace(state, report=report)

@@ -76,7 +76,7 @@ def _fingerprint(state: State, part: str) -> str | None:
     )
     train = state.data_sets.train
     given = (state.ids["load"], None if train is None else train.identity)
-    return fingerprint_of("training", *given, sections, tuple(_changes(state)), state.options.seed)
+    return fingerprint_of("training", *given, sections, _options_of_changes(state), state.options.seed)
 
 
 def _run(state: State, parts: Sequence[str]) -> State:
@@ -91,7 +91,7 @@ def _compressed(state: State) -> Compressed:
     if not facts.has_layers:
         raise InputError(f"{facts.name}: a SavedModel without Keras layers cannot be wrapped; give the .keras or .h5")
     train = state.data_sets.train
-    assert train is not None, "`require_for` has seen to it"
+    assert train is not None, "`require_data` has seen to it"
     console.note("compressing and fine-tuning")
     original = state.model.model.value.keras_model
     changed, notes = original, tuple[str, ...]()
@@ -112,7 +112,7 @@ def _compressed(state: State) -> Compressed:
 
 def _start(state: State, changed: bool) -> str | None:
     """The fingerprint of what fine-tuning starts from."""
-    changes = tuple(_changes(state)) if changed else ()
+    changes = _options_of_changes(state) if changed else {}
     train = state.data_sets.train
     return fingerprint_of("model to train", state.ids["load"], None if train is None else train.identity, changes)
 
@@ -121,6 +121,11 @@ def _changes(state: State) -> dict[str, ModelChange]:
     """What the targets change in the model before it is trained."""
     asked = {name: TARGETS[name].before_training(state.recipe) for name in state.targets}
     return {name: change for name, change in asked.items() if change is not None}
+
+
+def _options_of_changes(state: State) -> dict[str, object]:
+    """{target that changes the model before it is trained: what in the recipe says how}."""
+    return {name: TARGETS[name].own_options(state.recipe) or "" for name in _changes(state)}
 
 
 def _keep(state: State, part: str) -> bytes | None:

@@ -10,12 +10,12 @@ from typing import Any
 
 from tfcompress import console
 from tfcompress.errors import ModelError, UnsafeModelError, one_line
+from tfcompress.file_hashes import sha256_of
 from tfcompress.graphs.keras.call_graph import dtype_name
 from tfcompress.graphs.tensorflow.private_names import SavedMetadata, SavedModel
 from tfcompress.load.door import CustomObjects, admit_saved_model, is_trusted
 from tfcompress.load.files.budget import weight_budget
 from tfcompress.load.files.limits import LoadLimits
-from tfcompress.load.files.source import sha256_of
 from tfcompress.load.float_model import float_model_from_keras
 from tfcompress.load.safety.configurations import code_findings, without_training_state
 from tfcompress.load.safety.graph_operations import refuse_unsafe_meta_graph

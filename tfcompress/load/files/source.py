@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -22,7 +21,6 @@ __all__ = [
     "head_of",
     "model_file",
     "refuse_hollow",
-    "sha256_of",
     "unchanged",
 ]
 
@@ -189,20 +187,6 @@ def _what_it_is(path: Path, head: bytes) -> str:
     if path.suffix in {".keras", ".h5", ".hdf5"}:
         return f"corrupt: the content is neither a zip archive nor HDF5 although the name ends in {path.suffix}"
     return f"unknown format, {expected}"
-
-
-def sha256_of(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file, or of a folder's relative names, sizes and bytes in sorted order."""
-    digest = hashlib.sha256()
-    for file in sorted(path.rglob("*")) if os.path.isdir(path) else [path]:  # False for an impossible name
-        if not file.is_file():
-            continue
-        if path.is_dir():
-            digest.update(f"{file.relative_to(path).as_posix()}\0{file.stat().st_size}\0".encode())
-        with file.open("rb") as stream:
-            while block := stream.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()
 
 
 @contextlib.contextmanager

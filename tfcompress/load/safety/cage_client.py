@@ -214,7 +214,7 @@ def _result(path: Path, request: Mapping[str, Any], scratch: Path) -> dict[str, 
     if result is None:
         raise ModelError(_crash_message(path, answer["code"], scratch / SAID))
     for what in result.pop("missing", []):
-        _tell_once(what)
+        _warn_once(what)
     if result.get("memory"):
         raise ModelError(memory_message(path, request["memory"] / (1 << 20)))
     if "error" in result:
@@ -285,11 +285,11 @@ def _read(file: Path) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-_told: set[str] = set()
+_warned_of: set[str] = set()
 
 
-def _tell_once(what: object) -> None:
+def _warn_once(what: object) -> None:
     text = one_line(what, 200)
-    if text not in _told:
-        _told.add(text)
+    if text not in _warned_of:
+        _warned_of.add(text)
         console.warn(f"files are tried in a process with {text}: this system does not have it")

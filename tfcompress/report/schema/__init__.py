@@ -164,7 +164,8 @@ class Report:
         gate: the limit.
         recipe: what was asked, as recipe.json has it.
         seed: the random seed.
-        command: that does the same again; None where data or model came from memory.
+        command: that does the same again, in the folder that the conversion ran in; None where there is none.
+        no_command: why there is no command; None where there is one.
         versions: {package: version} of all that shapes an artifact; None for one that is not installed.
     """
 
@@ -178,6 +179,7 @@ class Report:
     recipe: Mapping[str, object] | None = None
     seed: int | None = None
     command: str | None = None
+    no_command: str | None = None
     versions: Mapping[str, str | None] = field(default_factory=dict)
 
     @property
