@@ -141,6 +141,17 @@ def nested_models(folder: Path, canary: Path) -> Path:
     return change_archive(folder / "model.keras", change)
 
 
+def calls_that_double(folder: Path, canary: Path) -> Path:
+    """Fourteen models, each of which calls the one before it twice."""
+    x = keras.Input((4,))
+    model = keras.Model(x, keras.layers.Dense(4)(x))
+    for _ in range(14):
+        x = keras.Input((4,))
+        model = keras.Model(x, model(model(x)))
+    model.save(folder / "model.keras")
+    return folder / "model.keras"
+
+
 def unrolled_a_million_times(folder: Path, canary: Path) -> Path:
     x = keras.Input((4, 4))
     keras.Model(x, keras.layers.LSTM(2, unroll=True)(x)).save(folder / "model.keras")
@@ -264,6 +275,7 @@ CONFIGURATIONS: dict[str, Maker] = {
     # Memory and time.
     "many_layers": many_layers,
     "nested_models": nested_models,
+    "calls_that_double": calls_that_double,
     "unrolled_a_million_times": unrolled_a_million_times,
     "padding_of_a_terabyte": _enlarged(keras.layers.ZeroPadding2D(1), padding=[[0, 500_000], [0, 500_000]]),
     "padding_of_ten_gigabytes": _enlarged(keras.layers.ZeroPadding2D(1), padding=[[0, 50_000], [0, 50_000]]),
