@@ -198,7 +198,8 @@ def sha256_of(path: Path) -> str:
         if not file.is_file():
             continue
         if path.is_dir():
-            digest.update(f"{file.relative_to(path).as_posix()}\0{file.stat().st_size}\0".encode())
+            entry = f"{file.relative_to(path).as_posix()}\0{file.stat().st_size}\0"
+            digest.update(entry.encode("utf-8", "surrogateescape"))  # a name may be any bytes
         with file.open("rb") as stream:
             while block := stream.read(1 << 20):
                 digest.update(block)
