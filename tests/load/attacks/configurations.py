@@ -218,6 +218,7 @@ CONFIGURATIONS: dict[str, Maker] = {
     "call_image": _calls("keras.preprocessing.image.load_img", first="/etc/passwd"),
     "call_read_file": _calls("raw_ops.ReadFile", first="/etc/passwd"),
     "call_vocabulary_of_a_sampler": _calls("random.fixed_unigram_candidate_sampler", vocab_file="/etc/passwd"),
+    "call_window_of_text": _calls("signal.stft", frame_length=2, frame_step=1, window_fn="os.system"),
     "call_set_floatx": _calls("keras.backend.set_floatx", first="float16"),
     "call_dump": _calls("debugging.experimental.enable_dump_debug_info", first="{canary}"),
     "call_numpy_function": _calls("numpy_function"),
