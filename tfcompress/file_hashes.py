@@ -17,7 +17,8 @@ def sha256_of(path: Path) -> str:
     digest = hashlib.sha256()
     for file in sorted(path.rglob("*")):
         if file.is_file():
-            digest.update(f"{file.relative_to(path).as_posix()}\0{file.stat().st_size}\0".encode())
+            entry = f"{file.relative_to(path).as_posix()}\0{file.stat().st_size}\0"
+            digest.update(entry.encode("utf-8", "surrogateescape"))  # a name may be any bytes
             with file.open("rb") as stream:
                 while block := stream.read(1 << 20):
                     digest.update(block)
@@ -34,5 +35,6 @@ def sha256_of_files(root: Path, paths: Iterable[Path]) -> str:
     """Hex SHA-256 over the relative names and contents of several files, in sorted order."""
     digest = hashlib.sha256()
     for path in sorted(paths):
-        digest.update(f"{path.relative_to(root).as_posix()}\0{sha256_of_file(path)}\n".encode())
+        entry = f"{path.relative_to(root).as_posix()}\0{sha256_of_file(path)}\n"
+        digest.update(entry.encode("utf-8", "surrogateescape"))
     return digest.hexdigest()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -40,7 +42,12 @@ class Finished:
 
 
 def run_limited(
-    command: Sequence[str], *, seconds: float, environment: Mapping[str, str] | None = None, folder: Path | None = None
+    command: Sequence[str],
+    *,
+    seconds: float,
+    environment: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+    memory: int | None = None,
 ) -> Finished:
     """Run a command to its end, or stop it and all its children when the time is over.
 
@@ -49,6 +56,7 @@ def run_limited(
         seconds: time limit.
         environment: variables to set or to replace; None leaves all as they are.
         folder: to run in; None is the current one.
+        memory: bytes of data that each of its processes may hold (Linux); None sets no limit.
 
     Returns:
         How it ended.  A program that cannot be started has the code 127, as in a shell.
@@ -66,6 +74,7 @@ def run_limited(
         )
     except OSError as error:
         return Finished(127, "", f"{command[0]} cannot be run: {error.strerror}", 0.0)
+    _limit_memory(process.pid, memory)
     code: int | None
     try:
         texts = process.communicate(timeout=seconds)
@@ -80,3 +89,11 @@ def run_limited(
         raise
     output, errors = (text.decode("utf-8", "replace") for text in texts)
     return Finished(code, output, errors, time.monotonic() - started)
+
+
+def _limit_memory(process: int, memory: int | None) -> None:
+    if memory is not None and sys.platform == "linux":
+        import resource
+
+        with contextlib.suppress(ProcessLookupError):  # it has ended
+            resource.prlimit(process, resource.RLIMIT_DATA, (memory, memory))

@@ -97,6 +97,16 @@ def test_a_model_of_numbers_is_not_cut() -> None:
     assert split_preprocessing(float_model_from_keras(model)) is None
 
 
+def test_names_out_of_a_model_are_no_markdown_and_no_paths(tmp_path: Path) -> None:
+    x = keras.Input((1,), dtype="string", name="in`put\n# big")
+    y = keras.layers.StringLookup(vocabulary=["a"], name="\\..\\" + "n" * 300)(x)
+    parts = split_preprocessing(float_model_from_keras(keras.Model(x, keras.layers.Embedding(3, 2)(y))))
+    assert parts is not None
+    parts[0].write(tmp_path)
+    assert "- takes: `in_put___big` [None, 1] string\n" in (tmp_path / "USE.md").read_text("utf-8")
+    assert [path.stem for path in tmp_path.glob("*.txt")] == ["_.._" + "n" * 96]
+
+
 @LIBRARIES
 def test_text_goes_to_a_fully_integer_file_with_its_vocabulary_beside_it(library: Any, tmp_path: Path) -> None:
     text_model(library).save(tmp_path / "model.keras")

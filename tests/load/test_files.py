@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import zipfile
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from tests.load.test_conversion import Doubler, Subclassed, assert_close, output
 from tests.load.test_unsafe import rewritten, rewritten_h5
 from tfcompress.errors import InputError, ModelError
 from tfcompress.load import float_model_from_keras, load_model, parse_custom_objects, to_keras3, to_tf_keras
+from tfcompress.load.files.source import sha256_of
 from tfcompress.model import FloatModel
 from tfcompress.runtime import keras, tf, tf_keras, tfmot
 
@@ -244,6 +246,14 @@ OBJECTS = {"Doubler": Doubler}
 def test_keras2_layer_for_a_keras3_file_is_explained(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"written by Keras 3.* derive them from keras.layers.Layer"):
         load_model(custom_layer_file(tmp_path), custom_objects={"Doubler": Keras2Marker})
+
+
+def test_a_file_whose_name_is_no_text_does_not_disturb_a_saved_model(tmp_path: Path) -> None:
+    (tmp_path / "saved").mkdir()
+    (tmp_path / "saved/saved_model.pb").write_bytes(b"x")
+    before = sha256_of(tmp_path / "saved")
+    (tmp_path / "saved" / os.fsdecode(b"\xff\xfe")).touch()
+    assert sha256_of(tmp_path / "saved") != before
 
 
 def test_impossible_name_is_one_line() -> None:

@@ -399,3 +399,10 @@ def test_named_function_of_a_lambda_comes_from_custom_objects(tmp_path: Path) ->
         load_model(path)
     loaded = load_model(path, custom_objects={"double": double})
     assert loaded.predict({loaded.inputs[0].name: np.ones((1, 4), "float32")}).popitem()[1].sum() == 8
+
+
+def test_spectra_are_sound(tmp_path: Path) -> None:
+    x = tf_keras.Input((64,))
+    model = tf_keras.Model(x, tf.abs(tf.signal.inverse_stft(tf.signal.stft(x, 16, 8), 16, 8)))
+    model.save(tmp_path / "m.h5")
+    assert load_model(tmp_path / "m.h5").outputs[0].shape == (None, 64)

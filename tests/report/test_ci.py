@@ -65,3 +65,16 @@ def test_a_target_that_was_not_asked_for_is_left_out() -> None:
     some = report(targets={"phone": section("ok"), "edgetpu": section("skipped")})
     assert "edgetpu" not in render_markdown(some)
     assert "edgetpu" not in render_junit(some)
+
+
+HOSTILE = "the layer '![x](http://evil/?q) @all <img src=x> ``` `a` \x1b[31m\n# big' cannot be converted"
+
+
+def test_names_in_a_reason_are_no_markdown_and_no_broken_xml() -> None:
+    some = report(targets={"phone": section("failed", HOSTILE)})
+    line = render_markdown(some).splitlines()[-1]
+    assert line.startswith("- **phone**: ```` the layer")
+    assert line.endswith(" ````")
+    assert line.isprintable()
+    case = ET.fromstring(render_junit(some))[0]
+    assert "http://evil" in str(case.find("error").get("message"))  # type: ignore[union-attr]

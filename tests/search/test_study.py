@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
+from optuna.storages import journal
+from optuna.storages.journal._base import BaseJournalSnapshot
 
 from tfcompress.converters.target import TARGETS
 from tfcompress.errors import InputError
@@ -17,7 +22,7 @@ from tfcompress.search.budget import Budget
 from tfcompress.search.figures import Figures
 from tfcompress.search.rounds import finalists, next_points
 from tfcompress.search.space import Space, space_for
-from tfcompress.search.study import Study
+from tfcompress.search.study import LogsOnly, Study
 from tfcompress.search.trial import CONFIRM, Outcome, Trial
 
 BUDGET = Budget.parse("accuracy_drop<=0.01")
@@ -148,3 +153,99 @@ def test_the_finalists_are_those_within_the_budget_then_those_near_it() -> None:
         for name, size, drop in [("large", 9, 0.0), ("small", 5, 0.0), ("near", 3, 0.0095), ("bad", 1, 0.5)]
     ]
     assert [one.name for one in finalists(each, BUDGET, "bytes")] == ["small", "large", "near"]
+
+
+OF_STRANGERS = {
+    "no task": {},
+    "a task that is no text": {"task": 5},
+    "a task that is no object": {"task": "[]"},
+    "deep text": {"task": "[" * 100_000},
+    "an unknown key": {"task": json.dumps({**trial("int8").task(), "code": "x"})},
+    "changes that are a list": {"task": json.dumps({**trial("int8").task(), "changes": ["x"]})},
+    "a number for a name": {"task": json.dumps({**trial("int8").task(), "name": 7})},
+    "figures that are text": {**first_task(), "outcome": json.dumps({"figures": {"bytes": "many"}})},
+    "figures that are no numbers": {**first_task(), "outcome": '{"figures": {"accuracy_drop": NaN}}'},
+}
+
+
+@pytest.mark.parametrize("attributes", OF_STRANGERS.values(), ids=OF_STRANGERS.keys())
+def test_trials_that_no_search_of_ours_wrote_are_refused(attributes: dict[str, object], tmp_path: Path) -> None:
+    study = Study(str(tmp_path / "trials"), "one")
+    ended = optuna.trial.TrialState.COMPLETE
+    study._study.add_trial(optuna.trial.create_trial(state=ended, values=[0.0, 0.0], user_attrs=attributes))
+    with pytest.raises(InputError, match="its trial 0 is none that a search of ours wrote"):
+        study.trials()
+
+
+def fifo(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def hollow(path: Path) -> None:
+    path.touch()
+    os.truncate(path, 1 << 40)
+
+
+def device(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+def notes(path: Path) -> None:
+    path.write_text("My notes on trials\n")
+
+
+def other_operations(path: Path) -> None:
+    path.write_text('{"op_code": 99, "worker_id": "x"}\n')
+
+
+def state(path: Path) -> tuple[int, int, int]:
+    found = path.lstat()
+    return found.st_mode, found.st_size, found.st_mtime_ns
+
+
+@pytest.mark.parametrize("make", [fifo, hollow, device, notes, other_operations, Path.mkdir])
+def test_a_storage_that_is_no_file_of_trials_is_one_line_and_stays(
+    make: Callable[[Path], None], tmp_path: Path
+) -> None:
+    make(tmp_path / "trials")
+    before = state(tmp_path / "trials")
+    with pytest.raises(InputError, match=r"--storage=.*cannot be opened") as caught:
+        Study(str(tmp_path / "trials"), "one")
+    assert str(caught.value).isprintable()
+    assert state(tmp_path / "trials") == before
+
+
+class Shared(journal.BaseJournalBackend, BaseJournalSnapshot):
+    """A journal as Redis keeps it, in which somebody else put a snapshot."""
+
+    def __init__(self, snapshot: bytes) -> None:
+        self.snapshot = snapshot
+        self.logs: list[dict[str, Any]] = []
+
+    def read_logs(self, log_number_from: int) -> list[dict[str, Any]]:
+        return self.logs[log_number_from:]
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        self.logs += logs
+
+    def save_snapshot(self, snapshot: bytes) -> None:
+        self.snapshot = snapshot
+
+    def load_snapshot(self) -> bytes:
+        return self.snapshot
+
+
+class Canary:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Callable[[str], None], tuple[str]]:
+        return os.mkdir, (str(self.path),)
+
+
+def test_a_pickle_in_a_shared_storage_is_never_read(tmp_path: Path) -> None:
+    snapshot = pickle.dumps(Canary(tmp_path / "canary"))
+    optuna.storages.JournalStorage(LogsOnly(Shared(snapshot)))
+    assert not (tmp_path / "canary").exists()
+    optuna.storages.JournalStorage(Shared(snapshot))  # Optuna's own way
+    assert (tmp_path / "canary").exists()

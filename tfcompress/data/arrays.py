@@ -43,7 +43,7 @@ class ArraySource:
             return self.file_sha256
         digest = hashlib.sha256()
         for name in sorted(self.inputs):
-            digest.update(name.encode() + np.ascontiguousarray(self.inputs[name]).tobytes())
+            digest.update(name.encode("utf-8", "surrogatepass") + np.ascontiguousarray(self.inputs[name]).tobytes())
         return digest.hexdigest()
 
     def samples(self, indices: Sequence[int] | None = None) -> Iterator[Sample]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from tfcompress import console
-from tfcompress.errors import ModelError
+from tfcompress.errors import ModelError, one_line
 from tfcompress.graphs.keras.call_graph import (
     Call,
     calls,
@@ -42,6 +43,8 @@ _ON_THE_HOST = frozenset(
     {"CategoryEncoding", "Discretization", "HashedCrossing", "Hashing", "IntegerLookup", "StringLookup",
      "TextVectorization"}
 )  # fmt: skip
+_NOT_IN_FILE_NAMES = r"[^\w.-]"
+_LONGEST_NAME = 100
 _LOOKUPS = frozenset({"IntegerLookup", "StringLookup", "TextVectorization"})
 
 
@@ -228,9 +231,9 @@ def _rule(call: Call, folder: Path) -> dict[str, Any]:
     }
     for inner in [layer, *all_layers(layer)]:
         if type(inner).__name__ in _LOOKUPS:
-            name = f"{inner.name.replace('/', '_')}.txt"
+            name = f"{re.sub(_NOT_IN_FILE_NAMES, '_', inner.name)[:_LONGEST_NAME]}.txt"
             words = [str(word) for word in inner.get_vocabulary()]
-            (folder / name).write_text("".join(f"{word}\n" for word in words), encoding="utf-8")
+            (folder / name).write_text("".join(f"{word}\n" for word in words), "utf-8", "replace")
             step.setdefault("vocabularies", []).append(name)
     return step
 
@@ -242,9 +245,13 @@ def _as_json(value: object) -> object:
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
+def _in_words(info: TensorInfo) -> str:
+    name = one_line(info.name, 120).replace("`", "'")  # a name out of a model must not end the code that it stands in
+    return f"`{name}` {list(info.shape)} {info.dtype}"
+
+
 def _usage(front: Front) -> str:
-    raw = ", ".join(f"`{info.name}` {list(info.shape)} {info.dtype}" for info in front.raw)
-    built = ", ".join(f"`{info.name}` {list(info.shape)} {info.dtype}" for info in front.inputs)
+    raw, built = (", ".join(map(_in_words, infos)) for infos in (front.raw, front.inputs))
     return f"""# The part before the artifact
 
 The model begins with layers that no accelerator has a kernel for. They run in the application; the artifact takes what

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ET
 
+from tfcompress.errors import one_line
 from tfcompress.report import figures
 from tfcompress.report.schema import Compared, DiffReport, Report
 
@@ -12,6 +14,9 @@ __all__ = ["render_junit", "render_markdown"]
 # JUnit has three ways to be no success; an undecided gate is neither a failure nor a success.
 _JUNIT = {"gate_failed": "failure", "failed": "error", "undecided": "skipped"}
 _MARKS = {"ok": "✅ ok", "undecided": "❔ undecided", "gate_failed": "❌ failed", "failed": "❌ not converted"}
+
+_MARKUP = frozenset("<>&[]`@*_#!|\\~")
+_LONGEST = 1000  # characters of a reason
 
 
 def render_junit(report: Report | DiffReport, *, strict_gate: bool = False) -> str:
@@ -32,7 +37,7 @@ def render_junit(report: Report | DiffReport, *, strict_gate: bool = False) -> s
     for (name, section), kind in zip(report.asked.items(), kinds_of_targets, strict=True):
         case = ET.SubElement(suite, "testcase", {"classname": "tfcompress.accuracy", "name": name})
         if kind is not None:
-            ET.SubElement(case, kind, message=section.reason or "")
+            ET.SubElement(case, kind, message=one_line(section.reason or "", _LONGEST))
         ET.SubElement(case, "system-out").text = _line(section)
     ET.indent(suite)
     return ET.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
@@ -70,5 +75,14 @@ def render_markdown(report: Report | DiffReport) -> str:
             figures.value(diff.p_value),
         ]
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-    reasons = [f"- **{name}**: {section.reason}" for name, section in report.asked.items() if section.reason]
+    reasons = [f"- **{name}**: {_literal(section.reason)}" for name, section in report.asked.items() if section.reason]
     return "\n".join([*lines, "", *reasons]).rstrip() + "\n"
+
+
+def _literal(text: str) -> str:
+    """A sentence that may hold names out of a model: as code where GitHub would make a link or a mention of it."""
+    plain = one_line(text, _LONGEST)
+    if _MARKUP.isdisjoint(plain) and "://" not in plain:
+        return plain
+    fence = "`" * (max(map(len, re.findall("`+", plain)), default=0) + 1)
+    return f"{fence} {plain} {fence}"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Self
 
 __all__ = ["Figures"]
@@ -41,6 +42,12 @@ class Figures:
         value: float | None = getattr(self, quantity)
         return value
 
+    @property
+    def are_numbers(self) -> bool:
+        """Whether every figure is a finite number, or unknown."""
+        values = [*(self.accuracy_drop_ci95 or ()), *(getattr(self, name) for name in _NUMBERS)]
+        return all(value is None or (isinstance(value, int | float) and math.isfinite(value)) for value in values)
+
     def to_plain(self) -> dict[str, object]:
         """As JSON values."""
         return asdict(self)
@@ -48,9 +55,12 @@ class Figures:
     @classmethod
     def from_plain(cls, values: Mapping[str, object]) -> Self:
         """What `to_plain` gave, also after it went through JSON."""
-        fields = dict(values)
-        interval = fields.get("accuracy_drop_ci95")
+        figures = dict(values)
+        interval = figures.get("accuracy_drop_ci95")
         if isinstance(interval, list | tuple):
             low, high = interval
-            fields["accuracy_drop_ci95"] = (float(low), float(high))
-        return cls(**fields)  # type: ignore[arg-type]
+            figures["accuracy_drop_ci95"] = (float(low), float(high))
+        return cls(**figures)  # type: ignore[arg-type]
+
+
+_NUMBERS = tuple(item.name for item in fields(Figures) if item.name != "accuracy_drop_ci95")

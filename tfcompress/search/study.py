@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,11 +20,12 @@ from tfcompress.errors import InputError, one_line
 from tfcompress.search.figures import Figures
 from tfcompress.search.trial import CONFIRM, Outcome, Trial
 
-__all__ = ["Claim", "Study"]
+__all__ = ["Claim", "LogsOnly", "Study"]
 
 _NAME = "tfcompress"
 _BEAT_SECONDS = 30.0
 _SILENT_SECONDS = 600.0  # after which a worker on another machine is taken for dead
+_MOST_BYTES = 256 << 20  # of a file of trials; each takes about 2 KiB
 _MOST_STARTS = 3  # of one trial whose process ends without a word
 
 
@@ -198,17 +199,30 @@ class Study:
 
 
 def _trial(frozen: optuna.trial.FrozenTrial) -> Trial:
-    task: Mapping[str, object] = json.loads(frozen.user_attrs["task"])
-    outcome = json.loads(frozen.user_attrs.get("outcome", "{}"))
-    figures = outcome.get("figures") if frozen.state.name == "COMPLETE" else None
-    return Trial(
-        **task,  # type: ignore[arg-type]
-        figures=None if figures is None else Figures.from_plain(figures),
-        ranked=tuple(outcome.get("ranked", ())),
-        stopped=outcome.get("stopped"),
-        failure=frozen.user_attrs.get("failure"),
-        seconds=outcome.get("seconds"),
-    )
+    """What a trial in the storage says; the storage may be shared, so anything may stand there.
+
+    Raises:
+        InputError: it is no trial of ours.
+    """
+    try:
+        task: Mapping[str, object] = json.loads(frozen.user_attrs["task"])
+        outcome = json.loads(frozen.user_attrs.get("outcome", "{}"))
+        figures = outcome.get("figures") if frozen.state.name == "COMPLETE" else None
+        trial = Trial(
+            **task,  # type: ignore[arg-type]
+            figures=None if figures is None else Figures.from_plain(figures),
+            ranked=tuple(outcome.get("ranked", ())),
+            stopped=outcome.get("stopped"),
+            failure=frozen.user_attrs.get("failure"),
+            seconds=outcome.get("seconds"),
+        )
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        trial = None
+    if trial is None or not trial.is_sound:
+        raise InputError(
+            f"--storage: its trial {frozen.number} is none that a search of ours wrote; choose another --storage"
+        )
+    return trial
 
 
 def _opened(storage: str) -> optuna.storages.BaseStorage:
@@ -216,13 +230,53 @@ def _opened(storage: str) -> optuna.storages.BaseStorage:
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         scheme, _, rest = storage.partition("://")
         if not rest:
-            return optuna.storages.JournalStorage(journal.JournalFileBackend(str(Path(storage))))
+            return optuna.storages.JournalStorage(journal.JournalFileBackend(str(_journal(Path(storage)))))
         if scheme == "redis":
-            return optuna.storages.JournalStorage(journal.JournalRedisBackend(storage))
+            return optuna.storages.JournalStorage(LogsOnly(journal.JournalRedisBackend(storage)))
         if scheme == "grpc":
             host, _, port = rest.partition(":")
             return optuna.storages.GrpcStorageProxy(host=host, port=int(port or 13000))
         return optuna.storages.RDBStorage(storage)
+
+
+class LogsOnly(journal.BaseJournalBackend):
+    """A journal whose snapshots are never read: they are pickles, with which who can write there could run code."""
+
+    def __init__(self, backend: journal.BaseJournalBackend) -> None:
+        """`backend` keeps the logs, which are JSON."""
+        self._backend = backend
+
+    def read_logs(self, log_number_from: int) -> Iterable[dict[str, object]]:
+        """The logs from this number on."""
+        return self._backend.read_logs(log_number_from)
+
+    def append_logs(self, logs: list[dict[str, object]]) -> None:
+        """Add logs."""
+        self._backend.append_logs(logs)
+
+
+def _journal(path: Path) -> Path:
+    """The path of a file of trials, or of one to be made.
+
+    Optuna would wait for a pipe for ever, read all of a device, and write behind whatever else a file holds.
+    """
+    if path.exists() and not path.is_file():
+        raise InputError("not a regular file")
+    if path.exists() and path.stat().st_size > _MOST_BYTES:
+        raise InputError(f"{path.stat().st_size:,} bytes, more than any search writes")
+    if path.exists() and path.stat().st_size and not _is_of_trials(path):
+        raise InputError("holds something else than trials")
+    return path
+
+
+def _is_of_trials(path: Path) -> bool:
+    """Whether the first line is one of Optuna's logs."""
+    with path.open("rb") as file:
+        line = file.readline(1 << 20)
+    try:
+        return "op_code" in dict(json.loads(line))
+    except (ValueError, TypeError, RecursionError):
+        return False
 
 
 def _me(process: int | None = None) -> str:

@@ -66,6 +66,18 @@ class Trial:
         return Candidate(self.name, self.changes)
 
     @property
+    def is_sound(self) -> bool:
+        """Whether what was read from a storage has the types that it should have."""
+        texts = [self.round, self.name, *self.ranked, *self.point]
+        optional = [text for text in (self.stopped, self.failure) if text is not None]
+        return (
+            all(isinstance(text, str) for text in (*texts, *optional))
+            and isinstance(self.changes, Mapping)
+            and (self.seconds is None or isinstance(self.seconds, int | float))
+            and (self.figures is None or self.figures.are_numbers)
+        )
+
+    @property
     def ended(self) -> bool:
         """Whether it has figures or a failure."""
         return self.figures is not None or self.failure is not None

@@ -48,6 +48,15 @@ def test_an_interrupt_does_not_leave_the_process_behind(tmp_path: Path) -> None:
         os.kill(int((tmp_path / "pid").read_text()), 0)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit is set from outside, which only Linux can do")
+def test_a_compiler_that_takes_too_much_memory_fails_alone() -> None:
+    code = "import time; time.sleep(1); held = bytearray(1 << 30); print(len(held))"
+    assert run_limited([sys.executable, "-c", code], seconds=60).code == 0
+    done = run_limited([sys.executable, "-c", code], seconds=60, memory=256 << 20)
+    assert done.code == 1
+    assert "MemoryError" in done.errors
+
+
 def test_a_process_that_is_killed_says_by_what() -> None:
     done = run_limited([sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"], seconds=60)
     assert done.failure("Qualcomm's compiler") == "Qualcomm's compiler was killed by SIGKILL"

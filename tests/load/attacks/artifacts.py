@@ -83,6 +83,14 @@ def _far_buffer(model: Any) -> None:
             buffer.data, buffer.offset, buffer.size = None, 1 << 40, 1 << 40
 
 
+def _weights_elsewhere(model: Any) -> None:
+    model.externalBufferGroups = [schema.ExternalBufferGroupT(name=b"/etc/passwd")]
+    model.externalBuffers = [schema.ExternalBufferT(id=1, group=0, offset=0, length=64, packing=b"")]
+    for tensor in model.subgraphs[0].tensors:
+        if model.buffers[tensor.buffer].data is not None:
+            tensor.buffer, tensor.externalBuffer = 0, 1
+
+
 def _many_graphs(model: Any) -> None:
     model.subgraphs = model.subgraphs * 20_000
 
@@ -212,6 +220,17 @@ def hidden_in_a_loop(folder: Path, canary: Path) -> Path:
     return _onnx_model(folder, [helper.make_node("Loop", ["", "t", "x"], ["y"], body=body)], (truth,), opsets=("evil",))
 
 
+def hidden_by_a_wide_tag(folder: Path, canary: Path) -> Path:
+    """A node whose tag has a 33rd bit, which ONNX Runtime drops: a walk that keeps it sees an unknown field."""
+    import onnx
+
+    path = _onnx_model(folder, [onnx.helper.make_node("Relu", ["x"], ["y"])], (), (), ("evil",))
+    hidden = onnx.helper.make_node("RunAnything", ["y"], ["z"], domain="evil").SerializeToString()
+    node = b"\x8a\x80\x80\x80\x10" + bytes([len(hidden)]) + hidden
+    path.write_bytes(path.read_bytes() + b"\x3a" + bytes([len(node)]) + node)
+    return path
+
+
 def filling_onnx(folder: Path, canary: Path) -> Path:
     import onnx
 
@@ -248,6 +267,7 @@ _TFLITE: dict[str, Maker] = {
     "tflite_custom_operator": _edited(_custom_operator),
     "tflite_huge_tensor": _edited(_huge_tensor),
     "tflite_far_buffer": _edited(_far_buffer),
+    "tflite_weights_elsewhere": _edited(_weights_elsewhere),
     "tflite_many_graphs": _edited(_many_graphs),
     "tflite_wrong_inputs": _edited(_wrong_inputs),
     "tflite_shared_tables": shared_tables,
@@ -264,6 +284,7 @@ _ONNX: dict[str, Maker] = {
     "onnx_python_operator": _onnx_node("PythonOp", "com.microsoft"),
     "onnx_hidden_in_a_function": hidden_in_a_function,
     "onnx_hidden_in_a_loop": hidden_in_a_loop,
+    "onnx_hidden_by_a_wide_tag": hidden_by_a_wide_tag,
     "onnx_fills_memory": filling_onnx,
     "onnx_endless_loop": endless_onnx,
     "onnx_nothing": _onnx_text(b""),

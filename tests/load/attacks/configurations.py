@@ -141,6 +141,17 @@ def nested_models(folder: Path, canary: Path) -> Path:
     return change_archive(folder / "model.keras", change)
 
 
+def calls_that_double(folder: Path, canary: Path) -> Path:
+    """Fourteen models, each of which calls the one before it twice."""
+    x = keras.Input((4,))
+    model = keras.Model(x, keras.layers.Dense(4)(x))
+    for _ in range(14):
+        x = keras.Input((4,))
+        model = keras.Model(x, model(model(x)))
+    model.save(folder / "model.keras")
+    return folder / "model.keras"
+
+
 def unrolled_a_million_times(folder: Path, canary: Path) -> Path:
     x = keras.Input((4, 4))
     keras.Model(x, keras.layers.LSTM(2, unroll=True)(x)).save(folder / "model.keras")
@@ -207,6 +218,7 @@ CONFIGURATIONS: dict[str, Maker] = {
     "call_image": _calls("keras.preprocessing.image.load_img", first="/etc/passwd"),
     "call_read_file": _calls("raw_ops.ReadFile", first="/etc/passwd"),
     "call_vocabulary_of_a_sampler": _calls("random.fixed_unigram_candidate_sampler", vocab_file="/etc/passwd"),
+    "call_window_of_text": _calls("signal.stft", frame_length=2, frame_step=1, window_fn="os.system"),
     "call_set_floatx": _calls("keras.backend.set_floatx", first="float16"),
     "call_dump": _calls("debugging.experimental.enable_dump_debug_info", first="{canary}"),
     "call_numpy_function": _calls("numpy_function"),
@@ -264,6 +276,7 @@ CONFIGURATIONS: dict[str, Maker] = {
     # Memory and time.
     "many_layers": many_layers,
     "nested_models": nested_models,
+    "calls_that_double": calls_that_double,
     "unrolled_a_million_times": unrolled_a_million_times,
     "padding_of_a_terabyte": _enlarged(keras.layers.ZeroPadding2D(1), padding=[[0, 500_000], [0, 500_000]]),
     "padding_of_ten_gigabytes": _enlarged(keras.layers.ZeroPadding2D(1), padding=[[0, 50_000], [0, 50_000]]),

@@ -260,6 +260,8 @@ def _tensor(tensor: Any, buffers: list[np.ndarray | None], index: int) -> Tensor
     dtype = TYPE_NAMES.get(tensor.Type())
     if dtype is None or tensor.Buffer() >= len(buffers):
         raise FlatbufferError(f"tensor {index} has type {tensor.Type()} and buffer {tensor.Buffer()} of {len(buffers)}")
+    if tensor.ExternalBuffer():
+        raise FlatbufferError(f"tensor {index} lies in another file, which no interpreter here reads")
     shape = _shape(tensor, "Shape", index)
     signature = _shape(tensor, "ShapeSignature", index)
     data = buffers[tensor.Buffer()]

@@ -14,12 +14,16 @@ from tfcompress.load.files.limits import physical_memory
 from tfcompress.load.files.source import StoredWeights
 from tfcompress.runtime import keras, tf
 
-__all__ = ["refuse_absurd_activations", "weight_budget"]
+__all__ = ["refuse_absurd_activations", "refuse_expanding_calls", "weight_budget"]
 
 # State that is not stored: random seeds, states of stateful RNNs, a weight built once more while a model is loaded.
 _SLACK_FACTOR = 4
 _SLACK_ELEMENTS = 1_000_000
 _BYTES_PER_ELEMENT = 4
+# Models inside models may call each other again and again: 14 levels that each call the next one twice are 16,384 calls
+# of one layer.  Attention over 100 steps with shared layers, unrolled, makes 100 calls of each.
+_CALLS_ALWAYS_ALLOWED = 5_000
+_CALLS_PER_LAYER = 100
 
 
 @contextlib.contextmanager
@@ -98,3 +102,39 @@ def refuse_absurd_activations(path: Path, model: Any) -> None:
                     f"{path}: refused: the layer {call.layer.name!r} makes a tensor of shape {list(tensor.shape)}, "
                     "larger than this machine's memory"
                 )
+
+
+def refuse_expanding_calls(path: Path, model: Any) -> None:
+    """Refuse a model whose nested models call their few layers so often that running it once takes minutes.
+
+    Raises:
+        UnsafeModelError: gives the numbers.
+    """
+    if not is_graph(model):
+        return
+    layers: set[int] = set()
+    total = _expanded_calls(model, layers, {})
+    if total > max(_CALLS_ALWAYS_ALLOWED, _CALLS_PER_LAYER * len(layers)):
+        raise UnsafeModelError(
+            f"{path}: refused: its nested models call {len(layers)} layers {total} times, more than {_CALLS_PER_LAYER} "
+            "times each; save a model that calls them less often"
+        )
+
+
+def _expanded_calls(model: Any, layers: set[int], known: dict[int, int]) -> int:
+    """Calls of layers that one run of a model makes, those in nested models for each call of theirs.
+
+    Args:
+        model: sequential or functional.
+        layers: gets the identities of the layers.
+        known: {identity of a nested model: its calls}, so that each is counted once.
+    """
+    if id(model) not in known:
+        total = 0
+        for call in calls(model):
+            nested = hasattr(call.layer, "layers") and is_graph(call.layer)
+            if not nested:
+                layers.add(id(call.layer))
+            total += _expanded_calls(call.layer, layers, known) if nested else 1
+        known[id(model)] = total
+    return known[id(model)]

@@ -15,7 +15,7 @@ from typing import Any
 
 from tfcompress.errors import ModelError, TfCompressError, one_line
 from tfcompress.graphs.keras.protocols import KerasModel
-from tfcompress.load.files.budget import refuse_absurd_activations, weight_budget
+from tfcompress.load.files.budget import refuse_absurd_activations, refuse_expanding_calls, weight_budget
 from tfcompress.load.files.old_layout import has_old_layout, to_present_layout
 from tfcompress.load.files.source import ModelFile
 from tfcompress.load.keras_versions.repair import repaired_config
@@ -59,6 +59,7 @@ def restore(
         keras3 = reads_with_keras3(file, custom_objects)
         model = _read(file, repaired, custom_objects, keras3=keras3, trusted=trusted)
     refuse_absurd_activations(file.path, model)
+    refuse_expanding_calls(file.path, model)
     return strip_leftover_wrappers(model)
 
 

@@ -92,6 +92,8 @@ def _fields(path: Path, data: bytes) -> Iterator[tuple[int, bytes]]:
     position = 0
     while position < len(data):
         tag, position = _varint(path, data, position)
+        if tag >> 32:  # ONNX Runtime would drop the bits above and read another field than this walk
+            raise ModelError(f"{path}: corrupt, or not an .onnx: a field's tag has more than 32 bits")
         kind = tag & 7
         if kind == _VARINT:
             _, position = _varint(path, data, position)

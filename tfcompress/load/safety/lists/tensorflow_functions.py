@@ -3,8 +3,9 @@
 tf_keras stores ``tf.nn.relu(x)`` on a symbolic tensor as a `TFOpLambda` layer with the function's name, and looks that
 name up again when the model is loaded: any of 8,575 names, among them ``io.write_file``, ``load_op_library`` and
 ``keras.models.model_from_json``.  How the list was made: of all those names, the functions of the modules that hold
-TensorFlow's mathematics were read one by one; struck out were those that take Python functions, read a file (the
-candidate samplers' `vocab_file`), print, or take serialized data apart.
+TensorFlow's mathematics were read one by one; struck out were those that take Python functions (but for the windows of
+Fourier transforms, which a file can name no function for), read a file (the candidate samplers' `vocab_file`), print,
+or take serialized data apart.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ _BOTH = """
     boolean_mask broadcast_dynamic_shape broadcast_static_shape broadcast_to cast clip_by_global_norm clip_by_norm
     clip_by_value complex concat constant conv conv2d_backprop_filter_v2 conv2d_backprop_input_v2 convert_to_tensor
     cos cosh cumsum divide dtypes.cast dtypes.complex dtypes.saturate_cast dynamic_partition dynamic_stitch
-    edit_distance eig eigvals einsum ensure_shape equal exp expand_dims extract_volume_patches eye fftnd fill floor
-    gather gather_nd greater greater_equal histogram_fixed_width histogram_fixed_width_bins identity identity_n
-    ifftnd image.adjust_brightness image.adjust_contrast image.adjust_gamma image.adjust_hue image.adjust_saturation
-    image.central_crop image.combined_non_max_suppression image.convert_image_dtype image.crop_and_resize
-    image.crop_to_bounding_box image.decode_and_crop_jpeg image.decode_jpeg image.decode_png
+    edit_distance eig eigvals einsum ensure_shape equal exp expand_dims extract_volume_patches eye fftnd fill
+    fingerprint floor gather gather_nd greater greater_equal histogram_fixed_width histogram_fixed_width_bins
+    identity identity_n ifftnd image.adjust_brightness image.adjust_contrast image.adjust_gamma image.adjust_hue
+    image.adjust_saturation image.central_crop image.combined_non_max_suppression image.convert_image_dtype
+    image.crop_and_resize image.crop_to_bounding_box image.decode_and_crop_jpeg image.decode_jpeg image.decode_png
     image.draw_bounding_boxes image.extract_glimpse image.extract_jpeg_shape image.extract_patches
     image.flip_left_right image.flip_up_down image.generate_bounding_box_proposals image.grayscale_to_rgb
     image.hsv_to_rgb image.image_gradients image.is_jpeg image.non_max_suppression
@@ -100,23 +101,23 @@ _BOTH = """
     scatter_nd searchsorted sequence_mask sets.difference sets.intersection sets.size sets.union shape shape_n
     sigmoid sign signal.dct signal.fft signal.fft2d signal.fft3d signal.fftnd signal.fftshift signal.frame
     signal.hamming_window signal.hann_window signal.idct signal.ifft signal.ifft2d signal.ifft3d signal.ifftnd
-    signal.ifftshift signal.irfft signal.irfft2d signal.irfft3d signal.irfftnd signal.kaiser_bessel_derived_window
-    signal.kaiser_window signal.linear_to_mel_weight_matrix signal.mfccs_from_log_mel_spectrograms
-    signal.overlap_and_add signal.rfft signal.rfft2d signal.rfft3d signal.rfftnd signal.vorbis_window sin sinh size
-    slice sort space_to_batch space_to_batch_nd sparse.add sparse.bincount sparse.concat sparse.cross
-    sparse.cross_hashed sparse.expand_dims sparse.eye sparse.fill_empty_rows sparse.from_dense sparse.mask
-    sparse.maximum sparse.minimum sparse.reduce_max sparse.reduce_sum sparse.reorder sparse.reset_shape
-    sparse.reshape sparse.retain sparse.sampled_addmm sparse.segment_mean sparse.segment_sqrt_n sparse.segment_sum
-    sparse.slice sparse.softmax sparse.sparse_dense_matmul sparse.split sparse.to_dense sparse.to_indicator
-    sparse.transpose split sqrt square squeeze stack stop_gradient strided_slice strings.as_string
-    strings.bytes_split strings.format strings.join strings.length strings.lower strings.ngrams strings.reduce_join
-    strings.regex_full_match strings.regex_replace strings.split strings.strip strings.substr strings.to_hash_bucket
-    strings.to_hash_bucket_fast strings.to_hash_bucket_strong strings.to_number strings.unicode_decode
-    strings.unicode_decode_with_offsets strings.unicode_encode strings.unicode_script strings.unicode_split
-    strings.unicode_split_with_offsets strings.unicode_transcode strings.unsorted_segment_join strings.upper
-    subtract tan tanh tensor_scatter_nd_add tensor_scatter_nd_max tensor_scatter_nd_min tensor_scatter_nd_sub
-    tensor_scatter_nd_update tensordot tile transpose truediv truncatediv truncatemod unique unique_with_counts
-    unravel_index unstack where zeros zeros_like
+    signal.ifftshift signal.inverse_mdct signal.inverse_stft signal.irfft signal.irfft2d signal.irfft3d
+    signal.irfftnd signal.kaiser_bessel_derived_window signal.kaiser_window signal.linear_to_mel_weight_matrix
+    signal.mdct signal.mfccs_from_log_mel_spectrograms signal.overlap_and_add signal.rfft signal.rfft2d
+    signal.rfft3d signal.rfftnd signal.stft signal.vorbis_window sin sinh size slice sort space_to_batch
+    space_to_batch_nd sparse.add sparse.bincount sparse.concat sparse.cross sparse.cross_hashed sparse.expand_dims
+    sparse.eye sparse.fill_empty_rows sparse.from_dense sparse.mask sparse.maximum sparse.minimum sparse.reduce_max
+    sparse.reduce_sum sparse.reorder sparse.reset_shape sparse.reshape sparse.retain sparse.sampled_addmm
+    sparse.segment_mean sparse.segment_sqrt_n sparse.segment_sum sparse.slice sparse.softmax
+    sparse.sparse_dense_matmul sparse.split sparse.to_dense sparse.to_indicator sparse.transpose split sqrt square
+    squeeze stack stop_gradient strided_slice strings.as_string strings.bytes_split strings.format strings.join
+    strings.length strings.lower strings.ngrams strings.reduce_join strings.regex_full_match strings.regex_replace
+    strings.split strings.strip strings.substr strings.to_hash_bucket strings.to_hash_bucket_fast
+    strings.to_hash_bucket_strong strings.to_number strings.unicode_decode strings.unicode_decode_with_offsets
+    strings.unicode_encode strings.unicode_script strings.unicode_split strings.unicode_split_with_offsets
+    strings.unicode_transcode strings.unsorted_segment_join strings.upper subtract tan tanh tensor_scatter_nd_add
+    tensor_scatter_nd_max tensor_scatter_nd_min tensor_scatter_nd_sub tensor_scatter_nd_update tensordot tile
+    transpose truediv truncatediv truncatemod unique unique_with_counts unravel_index unstack where zeros zeros_like
 """
 
 _VERSION_1 = """
