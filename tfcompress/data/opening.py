@@ -108,6 +108,8 @@ def _arrays(
     data: object, inputs: tuple[TensorInfo, ...], outputs: tuple[TensorInfo, ...], where: str
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]] | None:
     """(inputs, labels) by name where `data` is arrays of all samples; None where it gives them piece by piece."""
+    if isinstance(data, list) and _is_pair(data, inputs):
+        data = tuple(data)
     whole = is_array(data) or isinstance(data, Mapping | tuple)
     if not whole and not (isinstance(data, list) and len(data) == len(inputs) > 1 and all(map(is_array, data))):
         return None
@@ -115,6 +117,14 @@ def _arrays(
     return _by_name(in_names(x, inputs, where), inputs, "x"), _by_name(
         [] if y is None else in_names(y, outputs, f"{where}: labels"), outputs, "y"
     )
+
+
+def _is_pair(data: list[Any], inputs: Sequence[TensorInfo]) -> bool:
+    """Whether a list is x, y and perhaps weights of a model of one input, and no list of samples or batches."""
+    if len(inputs) != 1 or len(data) not in (2, 3) or not all(map(is_array, data)):
+        return False
+    x, y = (np.shape(part) for part in data[:2])
+    return len(x) == len(inputs[0].shape) and x[0] == y[0] and x[1:] != y[1:]
 
 
 def _by_name(values: Any, infos: tuple[TensorInfo, ...], only: str) -> dict[str, np.ndarray]:
