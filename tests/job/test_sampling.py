@@ -17,7 +17,7 @@ LIBRARIES = pytest.mark.parametrize("library", [keras, tf_keras], ids=["keras3",
 ROUNDING = 1e-5
 
 
-class Sampling3(keras.layers.Layer):  # type: ignore[misc]
+class Sampling3(keras.layers.Layer):
     """As the Keras example on variational autoencoders has it."""
 
     def __init__(self, **settings: Any) -> None:
@@ -30,7 +30,7 @@ class Sampling3(keras.layers.Layer):  # type: ignore[misc]
         return mean + keras.ops.exp(0.5 * log_variance) * keras.random.normal(shape, seed=self.seed_generator)
 
 
-class Sampling(tf_keras.layers.Layer):  # type: ignore[misc]
+class Sampling(tf_keras.layers.Layer):
     """As the same example had it in Keras 2."""
 
     def call(self, inputs: Any) -> Any:

@@ -226,7 +226,7 @@ def _may_draw(layer: Any) -> bool:
 
 
 def _drawn_class(library: Any) -> Callable[..., Any]:
-    class Drawn(library.layers.Layer):  # type: ignore[misc]
+    class Drawn(library.layers.Layer):
         """A layer that is given what it would draw."""
 
         def __init__(self, layer: Layer, **settings: object) -> None:

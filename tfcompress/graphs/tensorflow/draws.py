@@ -64,7 +64,7 @@ def draws_replaced(given: Sequence[Tensor] = ()) -> Iterator[list[Draw]]:
         return drawn
 
     def whole_number(shape: Tensor, minval: Tensor, maxval: Tensor, **_: object) -> Tensor:
-        middles = tf.fill(shape, (minval + maxval - 1) // 2)
+        middles = tf.fill(shape, tf.math.floordiv(minval + maxval - 1, 2))
         found.append(_draw("choice", middles))
         return middles
 
