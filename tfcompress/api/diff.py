@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from tfcompress.accuracy_diff import compare, runner_for
 from tfcompress.accuracy_diff.runners import FloatModelRunner, Runner
-from tfcompress.data import Data, open_data
+from tfcompress.data import Data, Samples, open_data
 from tfcompress.data.front_part import behind_front
 from tfcompress.data.preprocess import Preprocess
 from tfcompress.errors import InputError
@@ -71,14 +71,10 @@ def diff(
         if not described.inputs:
             raise InputError(f"{first.name} and {second.name}: two functions; one of the two must be a model")
         first, second, front = _behind_front(first, second)
-        raw = described.inputs if front is None else front.raw
-        data = open_data(evaluation, raw, described.outputs, flag="evaluation", **options.reading)
-        if front is not None:
-            data = behind_front(data, front, front.inputs, fingerprint=None)
         compared = compare(
             first,
             {"candidate": second},
-            data if samples is None else data.take(samples),
+            _data_for(options, described, front),
             task=task,
             metrics=options.metrics,
             resume=None if resume is None else Path(resume),
@@ -101,6 +97,15 @@ def _behind_front(first: Runner, second: Runner) -> tuple[Runner, Runner, Front 
             runner = FloatModelRunner(rest)
             return (runner, second, front) if whole is first else (first, runner, front)
     return first, second, None
+
+
+def _data_for(options: DiffOptions, described: Runner, front: Front | None) -> Samples:
+    """The samples that both are run on, of the raw inputs or of what is behind the front part."""
+    raw, data = described.inputs if front is None else front.raw, cast(Data, options.evaluation)
+    samples = open_data(data, raw, described.outputs, flag="evaluation", **options.reading)
+    if front is not None:
+        samples = behind_front(samples, front, front.inputs, fingerprint=None)
+    return samples if options.samples is None else samples.take(options.samples)
 
 
 def _size(model: Any) -> int | None:

@@ -29,6 +29,7 @@ __all__ = [
     "diff_elsewhere",
 ]
 
+Answer = dict[str, Any]  # JSON values by name
 _ENVIRONMENT = "KERAS_BACKEND"
 _CHILD = "from tfcompress.api.other_backend import answer_here; answer_here()"
 
@@ -50,7 +51,7 @@ class ConvertedElsewhere:
     figures: dict[str, float] = field(repr=False)
 
     @property
-    def targets(self) -> dict[str, Any]:
+    def targets(self) -> Answer:
         """What came of each target, as in report.json."""
         return {name: part for name, part in self.report["targets"].items() if part["status"] != "skipped"}
 
@@ -62,7 +63,7 @@ def backend_in_use() -> str:
     return str(loaded()) if callable(loaded) else os.environ.get(_ENVIRONMENT, "tensorflow")
 
 
-def convert_elsewhere(model: Any, *, output: str | Path, **options: Any) -> ConvertedElsewhere:
+def convert_elsewhere(model: Any, *, output: str | Path, **options: object) -> ConvertedElsewhere:
     """`tfcompress.convert` in a process where Keras runs on TensorFlow.
 
     Args:
@@ -79,7 +80,7 @@ def convert_elsewhere(model: Any, *, output: str | Path, **options: Any) -> Conv
     return ConvertedElsewhere(Path(output), answer["report"], answer["exit_code"], answer["figures"])
 
 
-def compress_elsewhere(model: Any, *, output: str | Path, **options: Any) -> dict[str, Any]:
+def compress_elsewhere(model: object, *, output: str | Path, **options: object) -> Answer:
     """`tfcompress.compress` in a process where Keras runs on TensorFlow; see `convert_elsewhere`."""
     return {
         **_done_elsewhere("compress", [model], {"output": Path(output).absolute(), **options}),
@@ -87,7 +88,7 @@ def compress_elsewhere(model: Any, *, output: str | Path, **options: Any) -> dic
     }
 
 
-def diff_elsewhere(reference: Any, candidate: Any, **options: Any) -> dict[str, Any]:
+def diff_elsewhere(reference: object, candidate: object, **options: object) -> Answer:
     """`tfcompress.diff` in a process where Keras runs on TensorFlow; see `convert_elsewhere`."""
     return _done_elsewhere("diff", [reference, candidate], options)
 
@@ -100,7 +101,7 @@ ELSEWHERE: dict[str, Callable[..., Any]] = {
 """{public function: what does the same where Keras runs on another backend}."""
 
 
-def _done_elsewhere(function: str, models: Sequence[object], options: Mapping[str, object]) -> dict[str, Any]:
+def _done_elsewhere(function: str, models: Sequence[object], options: Mapping[str, object]) -> Answer:
     with tempfile.TemporaryDirectory(prefix="tfcompress_") as name:
         folder = Path(name)
         given = [_given(model, folder / str(index)) for index, model in enumerate(models)]
@@ -139,7 +140,7 @@ def _saved(model: Any, folder: Path) -> Path:
     return path
 
 
-def _answer(folder: Path) -> dict[str, Any]:
+def _answer(folder: Path) -> Answer:
     environment = {**os.environ, _ENVIRONMENT: "tensorflow", "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
     done = subprocess.run([sys.executable, "-c", _CHILD, str(folder)], env=environment, check=False)
     try:
@@ -162,7 +163,7 @@ def answer_here() -> None:
         with from_memory(*names):  # their files go when this process ends
             result = getattr(tfcompress, function)(*given, **options)
     except errors.TfCompressError as error:
-        answer: dict[str, Any] = {"error": type(error).__name__, "message": str(error)}
+        answer: Answer = {"error": type(error).__name__, "message": str(error)}
     else:
         converted = function == "convert"
         answer = (

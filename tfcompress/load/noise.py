@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from tfcompress.graphs.keras.call_graph import (
     nested_tensors,
     subclassed_structures,
 )
-from tfcompress.graphs.keras.protocols import Layer, Tensor
+from tfcompress.graphs.keras.protocols import KerasModel, Layer, Tensor
 from tfcompress.graphs.tensorflow.draws import Draw, DrawKind, draws_replaced
 from tfcompress.graphs.tensorflow.private_names import (
     flat_layers,
@@ -158,11 +158,11 @@ class _Replay:
             forget_calls(layer, number)
         return built
 
-    def _graph(self, model: Any, inputs: list[Tensor]) -> Any:
+    def _graph(self, model: KerasModel, inputs: list[Tensor]) -> object:
         starts, ends = nested_tensors(model)
         new = {id(old): tensor for old, tensor in zip(flatten(starts, keras3=self.keras3), inputs, strict=True)}
 
-        def replaced(value: Any) -> Any:
+        def replaced(value: object) -> object:
             return new.get(id(value), value)
 
         for call in list(calls(model)):
@@ -174,7 +174,7 @@ class _Replay:
                 new.update({id(old): tensor for old, tensor in zip(call.outputs, outputs, strict=True)})
         return map_structure(replaced, ends, keras3=self.keras3)
 
-    def _called(self, layer: Any, args: Any, kwargs: Any) -> Any:
+    def _called(self, layer: Any, args: Sequence[object], kwargs: Mapping[str, object]) -> object:
         draws = self._draws(layer, args, kwargs) if _may_draw(layer) else []
         if draws and is_graph(layer):
             return self._graph(layer, flatten(args, keras3=self.keras3))
@@ -184,7 +184,7 @@ class _Replay:
         kind = _Drawn3 if self.keras3 else _Drawn
         return kind(layer, name=f"{layer.name}_drawn")(self._inputs(layer, draws), *args, **kwargs)
 
-    def _draws(self, layer: Any, args: Any, kwargs: Any) -> list[Draw]:
+    def _draws(self, layer: Callable[..., object], args: object, kwargs: object) -> list[Draw]:
         """What a call draws that an input can stand for."""
         symbolic = [leaf for leaf in flatten((args, kwargs), keras3=self.keras3) if is_symbolic(leaf)]
         found: list[Draw] = []
@@ -216,7 +216,7 @@ class _Replay:
         return result
 
 
-def _may_draw(layer: Any) -> bool:
+def _may_draw(layer: object) -> bool:
     """Whether a layer runs code that is not Keras's own, at any depth."""
     own = (layers_module_of(keras), layers_module_of(tf_keras))
     return any(

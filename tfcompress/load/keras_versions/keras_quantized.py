@@ -11,19 +11,40 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from tfcompress.errors import ModelError, one_line
 from tfcompress.graphs.keras.call_graph import is_graph
-from tfcompress.graphs.keras.protocols import KerasModel
+from tfcompress.graphs.keras.protocols import Config, KerasModel, Tensor, Variable
 from tfcompress.graphs.tensorflow.private_names import flat_layers
 from tfcompress.native_output import silenced
 from tfcompress.remarks import remark
 from tfcompress.runtime import keras
 
 __all__ = ["is_quantized_by_keras", "with_float_weights", "with_quantized_attention"]
+
+
+class _Layer(Protocol):
+    """What is used of the layers of Keras 3 that can be quantized."""
+
+    name: str
+    kernel: Variable
+    bias: Variable | None
+    embeddings: Variable
+    reverse_embeddings: Variable
+    input_dim: int
+    output_dim: int
+    equation: str
+
+    def __call__(self, inputs: np.ndarray, **arguments: object) -> Tensor: ...
+    def get_config(self) -> Config: ...
+    @classmethod
+    def from_config(cls, config: object) -> _Layer: ...
+    def save_own_variables(self, store: dict[str, object]) -> None: ...
+    def load_own_variables(self, store: dict[str, object]) -> None: ...
+
 
 _ATTENTION = frozenset({"GroupQueryAttention", "GroupedQueryAttention", "MultiHeadAttention"})
 _ATTENTION_PARTS = ("attention_output", "gate", "key", "query", "value")
@@ -66,7 +87,7 @@ def with_float_weights(model: Any, name: str) -> Any:
     return copy
 
 
-def with_quantized_attention(config: Any) -> Any:
+def with_quantized_attention(config: Mapping[str, object]) -> Mapping[str, object]:
     """A configuration that says of attention layers too that they are quantized, as its other layers are.
 
     Keras 3.15 quantizes the parts of an attention layer and saves them so, but not in the layer's configuration, and
@@ -76,28 +97,34 @@ def with_quantized_attention(config: Any) -> Any:
         config: of a model, as JSON values.
 
     Returns:
-        `config` itself where no layer is quantized, or none attends.
+        `config` itself where no layer is quantized.
     """
-    policies = [policy for policy in _policies(config) if "mode" in policy["config"]]
+    policies = [policy for policy in _policies(config) if "mode" in _settings_of(policy)]
     if not policies:
         return config
 
-    def changed(value: Any) -> Any:
+    def changed(value: object) -> object:
         if isinstance(value, list | tuple):
             return [changed(item) for item in value]
         if not isinstance(value, Mapping):
             return value
-        if value.get("class_name") in _ATTENTION and isinstance(value.get("config"), Mapping):
+        if value.get("class_name") in _ATTENTION and _settings_of(value):
             parts = {f".*/{name}": policies[0] for name in _ATTENTION_PARTS}
             inner = {"default_policy": _FLOAT, "policy_map": parts}
             dtype = {"module": "keras.dtype_policies", "class_name": "DTypePolicyMap", "config": inner}
-            return {**value, "config": {**value["config"], "dtype": {**dtype, "registered_name": None}}}
+            return {**value, "config": {**_settings_of(value), "dtype": {**dtype, "registered_name": None}}}
         return {key: changed(item) for key, item in value.items()}
 
-    return changed(config)
+    return {key: changed(item) for key, item in config.items()}
 
 
-def _policies(config: Any) -> Iterator[Any]:
+def _settings_of(described: Mapping[str, object]) -> Mapping[str, object]:
+    """The configuration inside of an object's description; empty where there is none."""
+    inner = described.get("config")
+    return inner if isinstance(inner, Mapping) else {}
+
+
+def _policies(config: object) -> Iterator[Mapping[str, object]]:
     """The dtype policies in a configuration."""
     if isinstance(config, Mapping) and _is_policy(config):
         yield config
@@ -110,7 +137,7 @@ def _is_policy(config: Mapping[str, object]) -> bool:
     return "DTypePolicy" in str(config.get("class_name")) and isinstance(config.get("config"), Mapping)
 
 
-def _mode(layer: Any) -> str | None:
+def _mode(layer: object) -> str | None:
     return getattr(layer, "quantization_mode", None)
 
 
@@ -134,18 +161,20 @@ def _float_copy(model: Any, name: str) -> Any:
     return copy
 
 
-def _float_layer(layer: Any) -> Any:
+def _float_layer(layer: _Layer) -> _Layer:
     return type(layer).from_config(_in_float(layer.get_config(), of_quantized=_mode(layer) is not None))
 
 
-def _in_float(config: Any, *, of_quantized: bool = False) -> Any:
+def _in_float(config: object, *, of_quantized: bool = False) -> object:
     """A configuration whose dtype policies are those from before `quantize`."""
-    if isinstance(config, list | tuple):
-        return type(config)(_in_float(value) for value in config)
+    if isinstance(config, list):
+        return [_in_float(value) for value in config]
+    if isinstance(config, tuple):
+        return tuple(_in_float(value) for value in config)
     if not isinstance(config, Mapping):
         return config
-    if _is_policy(config) and "mode" in config["config"]:
-        return {**_FLOAT, "config": {"name": config["config"]["source_name"] or "float32"}}
+    if _is_policy(config) and "mode" in _settings_of(config):
+        return {**_FLOAT, "config": {"name": _settings_of(config)["source_name"] or "float32"}}
     quantized = of_quantized or config.get("quantization_config") is not None
     plain = {key: _in_float(value) for key, value in config.items() if not (quantized and key in _SETTINGS)}
     dtype = plain.get("dtype")
@@ -154,7 +183,7 @@ def _in_float(config: Any, *, of_quantized: bool = False) -> Any:
     return plain
 
 
-def _pairs(model: Any, copy: Any, name: str) -> list[tuple[Any, Any]]:
+def _pairs(model: object, copy: object, name: str) -> list[tuple[_Layer, _Layer]]:
     """Each layer with its copy."""
     layers, copies = flat_layers(model), flat_layers(copy)
     if [type(layer) for layer in layers] != [type(layer) for layer in copies] or any(_mode(layer) for layer in copies):
@@ -165,7 +194,7 @@ def _pairs(model: Any, copy: Any, name: str) -> list[tuple[Any, Any]]:
     return list(zip(layers, copies, strict=True))
 
 
-def _give_weights(old: Any, new: Any, name: str) -> bool:
+def _give_weights(old: _Layer, new: _Layer, name: str) -> bool:
     """Give a layer's copy its weights; whether they are the float weights from before `quantize`."""
     if not _mode(old):
         _copy_own(old, new)
@@ -193,7 +222,7 @@ def _give_weights(old: Any, new: Any, name: str) -> bool:
 
 def _copy_own(old: Any, new: Any) -> None:
     """What a layer holds itself: its weights, and the vocabulary of a lookup."""
-    store: dict[str, Any] = {}
+    store: dict[str, object] = {}
     old.save_own_variables(store)
     new.load_own_variables(store)
     if hasattr(old, "save_assets"):
@@ -202,7 +231,7 @@ def _copy_own(old: Any, new: Any) -> None:
             new.load_assets(folder)
 
 
-def _float_kernel(layer: Any) -> Any:
+def _float_kernel(layer: _Layer) -> Variable | None:
     """The kernel that a layer computed with before `quantize`; None where it is gone."""
     mode = _mode(layer)
     uncalibrated = mode in {"awq", "gptq"} and not getattr(layer, f"is_{mode}_calibrated", False)
@@ -210,7 +239,7 @@ def _float_kernel(layer: Any) -> Any:
 
 
 @contextlib.contextmanager
-def _linear(layer: Any) -> Iterator[None]:
+def _linear(layer: _Layer) -> Iterator[None]:
     """Within, a layer multiplies by its weights and does nothing else; its inputs stay in float."""
     fields = vars(layer)  # past Keras, which would count a variable that is set again twice
     plain = {key: None for key in ("activation", "bias", "inputs_quantizer", "logit_soft_cap") if key in fields}
@@ -222,16 +251,16 @@ def _linear(layer: Any) -> Iterator[None]:
         fields.update(before)
 
 
-def _product(layer: Any, inputs: np.ndarray, **arguments: Any) -> np.ndarray:
+def _product(layer: _Layer, inputs: np.ndarray, **arguments: object) -> np.ndarray:
     with _linear(layer):
         return np.asarray(layer(inputs, **arguments), np.float32)
 
 
-def _embeddings(layer: Any) -> np.ndarray:
+def _embeddings(layer: _Layer) -> np.ndarray:
     return np.asarray(layer(np.arange(layer.input_dim, dtype=np.int32)), np.float32)
 
 
-def _einsum_kernel(layer: Any, shape: tuple[int, ...]) -> np.ndarray:
+def _einsum_kernel(layer: _Layer, shape: tuple[int, ...]) -> np.ndarray:
     """The kernel of an `EinsumDense`, read off its answers to one-hot inputs.
 
     A letter of the inputs and the kernel alone is summed over: a sample for each of its places.  One of the output too
