@@ -160,11 +160,11 @@ use_target_sections(lambda: importlib.import_module("tfcompress.converters.targe
 def __getattr__(name: str) -> Any:
     if name == "search":  # a package that can be called
         return importlib.import_module("tfcompress.search")
-    if name == "convert":
-        from tfcompress.api.other_backend import backend_in_use, convert_elsewhere
+    if name in ("compress", "convert", "diff"):
+        from tfcompress.api.other_backend import ELSEWHERE, backend_in_use
 
         if backend_in_use() != "tensorflow":
-            return convert_elsewhere
+            return ELSEWHERE[name]
     return _named(name)
 
 

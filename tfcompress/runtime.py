@@ -52,8 +52,8 @@ def _import_all() -> tuple[Any, Any, Any, Any]:
 def _check_backend(name: str) -> None:
     if name != "tensorflow":
         raise InputError(
-            f"{BACKEND}={name}: this needs Keras on TensorFlow in its process; tfcompress.convert runs in a process of "
-            f"its own then; else unset {BACKEND}, or save the model and run the command tfcompress"
+            f"{BACKEND}={name}: this needs Keras on TensorFlow in its process; tfcompress.convert, compress and diff "
+            f"run in their own process then; else unset {BACKEND}, or save the model and use the command tfcompress"
         )
 
 

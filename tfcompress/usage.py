@@ -30,11 +30,14 @@ class Usage:
         normalization: {input name: how its pixels are scaled}, only of inputs that are known to be images and whose
             scaling is such a formula.
         sample_rate: in Hz, of the sounds that the model takes; None where it takes none or the rate is not known.
+        files: {name: text} of what an app needs to make the inputs: vocabularies, ``LAYER.txt`` with a word a line,
+            and the rules as JSON; empty where the inputs are made of numbers alone.
     """
 
     class_names: tuple[str, ...] = ()
     normalization: Mapping[str, Normalization] = field(default_factory=dict)
     sample_rate: int | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
 
     def names_values_of(self, shape: Sequence[int]) -> bool:
         """Whether an output of this shape has a value for each class."""

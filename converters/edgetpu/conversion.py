@@ -19,6 +19,7 @@ from tfcompress.converters.litert import Int8Model, describe, quantize_int8, wit
 from tfcompress.converters.litert.float_tflite import first_sample, float_file
 from tfcompress.converters.litert.limits import Abilities
 from tfcompress.converters.litert.metadata import with_metadata
+from tfcompress.converters.litert.recurrent import unrolled_note
 from tfcompress.converters.rewriting import EDGETPU, REWRITES, AppliedRewrite, Rewritten, rewrite_graph, rows_for
 from tfcompress.converters.usage import ports_of
 from tfcompress.converters.usage.tflite import edgetpu_page
@@ -72,6 +73,7 @@ def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, outp
             facts["mapping_svg"] = mapping_svg(mapping)
     facts["rewrites"] = [rewrite.to_json() for rewrite in rewrites]
     notes = [f"engine: {result.engine} ({result.reason})", *(rewrite.note() for rewrite in rewrites)]
+    notes += unrolled_note(model, "the Edge TPU has no loops, and no states between them")
     return Artifact("edgetpu", output, path, facts, (*notes, *result.notes, *repairs, *mapping_notes))
 
 

@@ -28,18 +28,19 @@ from tfcompress.runtime import tf
 __all__ = ["convert_with", "first_sample", "float_file", "new_converter", "to_float_tflite"]
 
 
-def new_converter(model: FloatModel, *, allow_select_ops: bool, loops: bool = False) -> Any:
+def new_converter(model: FloatModel, *, allow_select_ops: bool, loops: bool = False, fused_only: bool = False) -> Any:
     """A `tf.lite.TFLiteConverter` for the model at batch 1.
 
     Args:
         model: any model.
         allow_select_ops: let TensorFlow (Flex) operators in.
         loops: recurrent layers become one operator each, see `recurrent`; else they are unrolled.
+        fused_only: only those that LiteRT's fused LSTM computes.
     """
     sets = [tf.lite.OpsSet.TFLITE_BUILTINS]
     if allow_select_ops:
         sets.append(tf.lite.OpsSet.SELECT_TF_OPS)
-    with as_markers(model) if loops else unrolled(model):
+    with as_markers(model, fused_only=fused_only) if loops else unrolled(model):
         function = model.concrete_function(1)
     # The converter writes a SavedModel first.  Given the Keras model it would trace and save every layer of it; given
     # just the variables it saves the one function, which takes a fifth of the time and gives the same bytes.
@@ -108,7 +109,12 @@ def to_float_tflite(model: FloatModel, *, allow_select_ops: bool = False, loops:
 
 
 def float_file(
-    model: FloatModel, *, allow_select_ops: bool = False, samples: Samples | None = None, loops: bool = False
+    model: FloatModel,
+    *,
+    allow_select_ops: bool = False,
+    samples: Samples | None = None,
+    loops: bool = False,
+    fused_only: bool = False,
 ) -> Rewritten:
     """The model as a float32 .tflite at batch 1, with the rewrites that are for every float file.
 
@@ -117,21 +123,27 @@ def float_file(
         allow_select_ops: let TensorFlow (Flex) operators in.
         samples: on whose first sample, beside random inputs, each rewrite is proven; None has random inputs alone.
         loops: recurrent layers become loops where they can, see `recurrent`; else they are unrolled.
+        fused_only: only those that LiteRT's fused LSTM computes; a loop stands for it in the float file.
 
     Raises:
         ConversionError: the model has an operator that TFLite lacks.
         DataError: the first sample is bad.
     """
     proven_on = "" if samples is None else samples.identity
-    depends_on = (model.fingerprint, model.inputs, allow_select_ops, proven_on, loops)
+    depends_on = (model.fingerprint, model.inputs, allow_select_ops, proven_on, loops, fused_only)
     return remembered(
-        Rewritten, "float .tflite", depends_on, lambda: _converted(model, allow_select_ops, samples, loops=loops)
+        Rewritten,
+        "float .tflite",
+        depends_on,
+        lambda: _converted(model, allow_select_ops, samples, loops=loops, fused_only=fused_only),
     )
 
 
-def _converted(model: FloatModel, allow_select_ops: bool, samples: Samples | None, *, loops: bool) -> Rewritten:
+def _converted(
+    model: FloatModel, allow_select_ops: bool, samples: Samples | None, *, loops: bool, fused_only: bool = False
+) -> Rewritten:
     with silenced():
-        converter = new_converter(model, allow_select_ops=allow_select_ops, loops=loops)
+        converter = new_converter(model, allow_select_ops=allow_select_ops, loops=loops, fused_only=fused_only)
     tree = ModelEditor.read(convert_with(converter, model))
     order_inputs_and_outputs(tree, [i.name for i in model.inputs], [o.name for o in model.outputs])
     content = with_loops(tree.to_bytes())

@@ -146,7 +146,8 @@ def _quantized(model: FloatModel, samples: Samples | None, recipe: Recipe, asked
     if abilities.int16 and result.engine == "litert" and not limits.int16:
         states = tuple(name for name in state_tensors(model, file) if name not in loop_tensors(float_content))
         result, limits = _with_wide_states(result, states, options, limits)
-    result, limits = _with_closer_recurrence(result, samples, options, limits)
+    if not abilities.fused_only:
+        result, limits = _with_closer_recurrence(result, samples, options, limits)
     if plan_for(options).search:
         judged_on = asked.chosen_by or samples
         result = closest(
@@ -166,8 +167,14 @@ def _float_content(
     left_out: tuple[str, ...] = ()
     given = asked.float_content
     if given is None:
-        select, loops = options.allow_select_ops, asked.abilities.loops
-        float_result = float_file(model, allow_select_ops=select, samples=samples, loops=loops)
+        abilities, select = asked.abilities, options.allow_select_ops
+        float_result = float_file(
+            model,
+            allow_select_ops=select,
+            samples=samples,
+            loops=abilities.loops,
+            fused_only=abilities.fused_only,
+        )
         given, left_out = float_result.content, tuple(item.note() for item in float_result.dropped)
     if asked.integer_io and any(operator.name == "CAST" for operator in read_tflite(given).main.operators):
         given = indices_as_integers(given)

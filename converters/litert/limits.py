@@ -46,6 +46,7 @@ class Abilities:
         float_inputs: an input whose features differ in scale may be float32, see `float_head`.
         float_outputs: an output that joins parts of very different range may be float32, see `mixed_outputs`.
         loops: recurrent layers may become LiteRT's fused LSTM, or loops; else they are unrolled.
+        fused_only: of these only the fused LSTM; what it does not compute is unrolled.
     """
 
     dense_per_channel: bool = True
@@ -53,3 +54,4 @@ class Abilities:
     float_inputs: bool = False
     float_outputs: bool = False
     loops: bool = False
+    fused_only: bool = False

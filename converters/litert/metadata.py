@@ -27,7 +27,7 @@ __all__ = ["LABELS_NAME", "METADATA_NAME", "named_tensors", "with_metadata"]
 METADATA_NAME = "TFLITE_METADATA"
 LABELS_NAME = "labels.txt"
 _IDENTIFIER = b"M001"
-_AXIS_LABELS = 2  # AssociatedFileType.TENSOR_AXIS_LABELS
+_OTHER, _AXIS_LABELS, _VOCABULARY = 0, 2, 5  # AssociatedFileType
 _IMAGE, _AUDIO, _FEATURE = 2, 4, 1  # ContentProperties
 _NORMALIZATION = 1  # ProcessUnitOptions
 _RGB, _GRAYSCALE = 1, 2  # ColorSpaceType
@@ -95,7 +95,8 @@ def _metadata_of(file: ModelEditor, model: FloatModel) -> bytes:
     graph = _Table({2: inputs, 3: outputs})
     description = f"{model.name}, converted by tfcompress {__version__}"
     # Of the fields used here none is newer than AudioProperties (1.3.0).
-    whole = _Table({0: model.name, 1: description, 3: [graph], 7: "1.3.0"})
+    files = {6: [_made_from(name) for name in model.usage.files]} if model.usage.files else {}
+    whole = _Table({0: model.name, 1: description, 3: [graph], **files, 7: "1.3.0"})
     builder = flatbuffers.Builder(1024)
     builder.Finish(whole.pack(builder), file_identifier=_IDENTIFIER)
     return bytes(builder.Output())
@@ -110,12 +111,15 @@ def with_metadata(content: bytes, model: FloatModel) -> bytes:
     """
     file = ModelEditor.read(content)
     whole = finished(content, {METADATA_NAME: _metadata_of(file, model)})
-    if not any(model.usage.names_values_of(tensor.shape) for tensor in file.main.outputs):
+    files = dict(model.usage.files)
+    if any(model.usage.names_values_of(tensor.shape) for tensor in file.main.outputs):
+        files[LABELS_NAME] = "".join(f"{name}\n" for name in model.usage.class_names)
+    if not files:
         return whole
     stream = io.BytesIO(whole)
     with zipfile.ZipFile(stream, "a", zipfile.ZIP_STORED) as archive:
-        entry = zipfile.ZipInfo(LABELS_NAME)  # with the zip format's earliest date: the same names, the same bytes
-        archive.writestr(entry, "".join(f"{name}\n" for name in model.usage.class_names))
+        for name, text in files.items():
+            archive.writestr(zipfile.ZipInfo(name), text)  # with the zip format's earliest date: the same bytes always
     return stream.getvalue()
 
 
@@ -163,6 +167,13 @@ def _output(name: str, tensor: TensorNode, usage: Usage) -> _Table:
 
 def _labels_file() -> _Table:
     return _Table({0: LABELS_NAME, 1: "the names of the classes, one per line", 2: _Byte(_AXIS_LABELS)})
+
+
+def _made_from(name: str) -> _Table:
+    """A file that an app needs to make the inputs."""
+    if name.endswith(".txt"):
+        return _Table({0: name, 1: "a vocabulary: a word a line, its number the line's", 2: _Byte(_VOCABULARY)})
+    return _Table({0: name, 1: "how the inputs are made, step by step", 2: _Byte(_OTHER)})
 
 
 def _statistics(tensor: TensorNode) -> dict[int, _Table]:

@@ -17,7 +17,7 @@ from tfcompress.converters.npu.mapping import CompiledMapping
 from tfcompress.converters.npu.quantization import NpuFile, quantized_for
 from tfcompress.converters.usage import ports_of
 from tfcompress.data import Samples
-from tfcompress.errors import ConversionError, MissingExtraError
+from tfcompress.errors import ConversionError, MissingExtraError, one_line
 from tfcompress.graphs.tflite import TfliteFile, read_tflite
 from tfcompress.graphs.tflite.finished import finished
 from tfcompress.model import FloatModel
@@ -66,7 +66,10 @@ def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, outp
 
 
 def _refused(content: bytes) -> list[str]:
-    return [row.operator for row in prove(finished(content)).mapping.operators if not row.mapped]
+    """Operators that TFLM does not run; its own words where it names none, of a graph inside of a loop for example."""
+    mapping = prove(finished(content)).mapping
+    rows = [row.operator for row in mapping.operators if not row.mapped]
+    return rows or ([f"what fails ({one_line(mapping.reason, 120)})"] if mapping.compiled is False else [])
 
 
 def _why(mapping: CompiledMapping) -> str:

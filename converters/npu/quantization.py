@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tfcompress.converters.litert import Int8Model, quantize_int8, with_fixed_sizes
 from tfcompress.converters.litert.float_tflite import first_sample, float_file
+from tfcompress.converters.litert.limits import Abilities
+from tfcompress.converters.litert.recurrent import fused_layers, recurrent_layers, unrolled_note
 from tfcompress.converters.rewriting import EDGETPU, AppliedRewrite, rewrite_graph, rows_for
 from tfcompress.data import Samples
 from tfcompress.errors import ConversionError
@@ -41,6 +43,7 @@ def quantized_for(
     """Quantize a model; where the compiler leaves operators out, rewrite those that the Edge TPU's rewrites know.
 
     A rewrite is proven on the float graph (`graphs.tflite.rewriting`), and kept only where fewer operators are refused.
+    Recurrent layers become loops, or LiteRT's fused LSTM, where none of that is refused; else they are unrolled.
 
     Args:
         model: what to quantize; a quantization-aware one is not rewritten, as its ranges sit at its own operators.
@@ -57,6 +60,42 @@ def quantized_for(
             f"{model.name}: input sizes are open and an NPU needs fixed ones: give --calibration=DATA of one size"
         )
     model = with_fixed_sizes(model, calibration)
+    if not recurrent_layers(model):
+        return _without_loops(model, calibration, recipe, refused)
+    looped, reason = _with_loops(model, calibration, recipe, refused)
+    if looped is not None:
+        return looped
+    plain = _without_loops(model, calibration, recipe, refused)
+    notes = (*plain.result.notes, *unrolled_note(model, reason))
+    return replace(plain, result=replace(plain.result, notes=notes))
+
+
+def _with_loops(
+    model: FloatModel, calibration: Samples | None, recipe: Recipe, refused: Callable[[bytes], Collection[str]]
+) -> tuple[NpuFile | None, str]:
+    """The file with loops or fused LSTMs that the compiler takes whole; None, and the reason, where there is none."""
+    if model.quantization_aware:
+        return None, "training has simulated each step with 8 bits"
+    if recipe.post_training.scheme == "int16x8":
+        return None, "loops compute with 8-bit weights and 16-bit states of their own"
+    names = tuple(layer.name for layer in all_layers(model.keras_model))
+    integer_io, reasons = recipe.post_training.scheme != "int8_float_io", []
+    for abilities in (Abilities(loops=True), Abilities(loops=True, fused_only=True)):
+        result = quantize_int8(model, calibration, recipe, integer_io=integer_io, abilities=abilities)
+        if abilities.fused_only and not fused_layers(result.content):
+            break
+        left = sorted(set(refused(result.content)))
+        if not left:
+            form = "LiteRT's fused LSTM" if fused_layers(result.content) else "loops"
+            note = f"recurrent layers as {form}, which this target takes; states are cleared at the start of each call"
+            return NpuFile(replace(result, notes=(*result.notes, note)), (), names), ""
+        reasons.append(f"as {'fused LSTMs' if abilities.fused_only else 'loops'} they need {', '.join(left)}")
+    return None, "; ".join(reasons) + ", which this target leaves out"
+
+
+def _without_loops(
+    model: FloatModel, calibration: Samples | None, recipe: Recipe, refused: Callable[[bytes], Collection[str]]
+) -> NpuFile:
     names = tuple(layer.name for layer in all_layers(model.keras_model))
     options = recipe.post_training
     integer_io = options.scheme != "int8_float_io"

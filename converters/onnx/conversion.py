@@ -10,6 +10,7 @@ from tfcompress.converters.artifact import Artifact
 from tfcompress.converters.litert import to_float_tflite, with_fixed_sizes
 from tfcompress.converters.litert.patterns import tensors_of_layers
 from tfcompress.converters.litert.quality import improve_weights, plan_for
+from tfcompress.converters.litert.recurrent import unrolled_note
 from tfcompress.converters.onnx.builder import Scheme, load_onnx
 from tfcompress.converters.onnx.export import export_onnx, scheme_for
 from tfcompress.converters.onnx.tensorrt import broken_rules
@@ -68,7 +69,8 @@ def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, outp
         "float_ops": list(_left_in_float(file, scheme)),
         "tensorrt": {"proven": False, "reason": "TensorRT needs an NVIDIA GPU", "broken_rules": broken},
     }
-    return Artifact("onnx", output, path, facts, (*notes, *_notes(file, scheme, broken)))
+    steps = unrolled_note(model, "ONNX has no Q/DQ form of its recurrent operators")
+    return Artifact("onnx", output, path, facts, (*notes, *_notes(file, scheme, broken), *steps))
 
 
 def _left_in_float(file: TfliteFile, scheme: Scheme) -> Counter[str]:

@@ -271,3 +271,28 @@ def test_a_float_model_that_only_guesses_is_remarked_on_with_the_remedy() -> Non
     assert len(said) == 1
     assert "no more than by chance (10.0 %)" in said[0]
     assert "--labels=FILE" in said[0]
+
+
+def test_a_few_samples_that_are_all_wrong_are_remarked_on_too() -> None:
+    truth = np.arange(16) % 2
+    right = np.eye(2, dtype=np.float32)[truth]
+    with remarks() as said:
+        judged(right, right, 1 - truth)
+    assert any("--labels=FILE" in line for line in said)
+    with remarks() as said:
+        judged(right, right, np.roll(truth, 1) * 0)  # half of them are right
+    assert said == []
+
+
+@pytest.mark.parametrize("shape", [(20, 8), (20, 6, 6, 3)])
+def test_an_autoencoder_is_judged_by_what_it_was_trained_to_give(shape: tuple[int, ...]) -> None:
+    """`model.fit(x, x)`, and `model.fit(noisy, clean)`."""
+    noisy = RNG.normal(size=shape).astype(np.float32)
+    clean = noisy * 0.5
+    ports = (TensorInfo("x", (None, *shape[1:]), "float32"),)
+    halved = CallableRunner(lambda x: x * 0.5, name="halved")
+    for wanted, error in ((clean, 0.0), (noisy, 0.25 * float(np.square(noisy).mean()))):
+        data = samples_from_arrays(noisy, wanted, model_inputs=ports, model_outputs=ports)
+        found = compare(halved, {"it": halved}, data).reference
+        assert found.task == "autoencoder"
+        assert found.metrics["reconstruction_mse"] == pytest.approx(error, abs=1e-6)

@@ -24,6 +24,7 @@ STEPS = 12
 QUANTIZED = Recipe(quantization=Quantization(), distillation=Distillation())
 # Steps of the output's 8-bit grid between the simulation and the file with loops.
 STEPS_APART = 1.01
+UNROLLED_STEPS_APART = 6.0  # the file without loops rounds every step to 8 bits, of which the simulation knows nothing
 FLOAT_TOLERANCE = 0.02  # what rounding 8-bit weights moves a kernel's values by, at most
 
 LAYERS: dict[str, Callable[[Any], Any]] = {
@@ -31,6 +32,7 @@ LAYERS: dict[str, Callable[[Any], Any]] = {
     "stacked": lambda k: [k.LSTM(8, return_sequences=True), k.GRU(6)],
     "both directions": lambda k: [k.Bidirectional(k.LSTM(4, return_sequences=True)), k.Bidirectional(k.GRU(4))],
     "GRU that resets before": lambda k: [k.GRU(8, reset_after=False)],
+    "LSTM with hard gates": lambda k: [k.LSTM(8, recurrent_activation="hard_sigmoid")],
     "SimpleRNN": lambda k: [k.SimpleRNN(8)],
 }
 SERIES = np.random.default_rng(0).normal(size=(48, STEPS, 5)).astype(np.float32)
@@ -47,12 +49,12 @@ def wrapped(name: str, library: Any) -> tuple[Any, Any]:
     return network, wrap(network, QUANTIZED, calibration=samples)
 
 
-def answers(content: bytes) -> tuple[np.ndarray, float]:
+def answers(content: bytes, series: np.ndarray = SERIES) -> tuple[np.ndarray, float]:
     """Real outputs of an int8 file for the first series, and their step."""
     interpreter = new_interpreter(content)
     (given,), (wanted,) = interpreter.get_input_details(), interpreter.get_output_details()
     scale, zero = given["quantization"]
-    rows = [np.clip(np.round(row[None] / scale) + zero, -128, 127).astype(np.int8) for row in SERIES[:16]]
+    rows = [np.clip(np.round(row[None] / scale) + zero, -128, 127).astype(np.int8) for row in series[:16]]
     step, middle = wanted["quantization"]
     return (np.concatenate([run(interpreter, [row])[0] for row in rows]).astype(np.float32) - middle) * step, step
 
@@ -81,3 +83,21 @@ def test_for_accelerators_without_loops_every_step_is_integer(name: str) -> None
     file = read_tflite(result.content)
     assert float_operators(file) == ()
     assert "WHILE" not in {operator.name for operator in file.main.operators}
+
+
+@pytest.mark.parametrize("steps", [3, 6])
+def test_few_steps_of_a_gru_that_resets_before_are_trained_too(steps: int) -> None:
+    """Written out, only the GRU that resets behind the product has operators of its own."""
+    keras.utils.set_random_seed(0)
+    layers = [keras.layers.GRU(6, reset_after=False), keras.layers.Dense(2)]
+    network = keras.Sequential([keras.Input((steps, 5)), *layers])
+    series = SERIES[:, :steps]
+    model = float_model_from_keras(network)
+    samples = samples_from_arrays(series, model_inputs=model.inputs, model_outputs=model.outputs)
+    trained = wrap(network, QUANTIZED, calibration=samples)
+    simulated = np.asarray(trained(series[:16], training=False))
+    for abilities in (Abilities(loops=True), Abilities()):
+        result = quantize_int8(float_model_from_keras(trained), None, Recipe(), abilities=abilities)
+        assert float_operators(read_tflite(result.content)) == ()
+        found, step = answers(result.content, series)
+        assert np.abs(found - simulated).max() < UNROLLED_STEPS_APART * step

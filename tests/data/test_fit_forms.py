@@ -82,6 +82,7 @@ def batches_without_the_last_axis() -> Iterator[tuple[np.ndarray, np.ndarray]]:
 OF_ONE: dict[str, Any] = {
     "(x, y)": (X, Y),
     "(x, y, sample_weight)": (X, Y, WEIGHTS),
+    "a list of both": [X, Y],
     "a dict by input name, and labels": ({"image": X}, Y),
     "a dict by names in other case": ({"Image": X}, {"CLASS": Y}),
     "one dict of inputs and labels": {"image": X, "label": Y},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ import pytest
 import tfcompress
 from tfcompress.data import open_data
 from tfcompress.data.front_part import behind_front
-from tfcompress.load import float_model_from_keras
+from tfcompress.layer_names import all_layers
+from tfcompress.load import float_model_from_keras, load_model
 from tfcompress.load.preprocessing import split_preprocessing
+from tfcompress.recipe import Pruning, Recipe, Training
 from tfcompress.runtime import keras, tf_keras
 
 LIBRARIES = pytest.mark.parametrize("library", [keras, tf_keras], ids=["keras3", "tf_keras"])
@@ -140,3 +143,56 @@ def test_samples_behind_another_vocabulary_are_other_samples() -> None:
     assert identity("one vocabulary") == identity("one vocabulary")
     assert identity("one vocabulary") != identity("another")
     assert identity(None) is None  # of a model that nothing can name
+
+
+@LIBRARIES
+def test_a_diff_runs_the_front_part_before_the_artifact(library: Any, tmp_path: Path) -> None:
+    text_model(library).save(tmp_path / "model.keras")
+    data = (texts(48), np.arange(48) % 2)
+    tfcompress.convert(
+        tmp_path / "model.keras", output=tmp_path / "out", targets="phone", calibration=data, no_cache=True
+    )
+    for order in (("model.keras", "out/phone/model.tflite"), ("out/phone/model.tflite", "model.keras")):
+        compared = tfcompress.diff(tmp_path / order[0], tmp_path / order[1], evaluation=data)
+        assert compared["candidate"]["diff"]["sqnr_db"] > 20
+
+
+@LIBRARIES
+def test_a_diff_of_two_whole_models_gives_both_the_raw_text(library: Any, tmp_path: Path) -> None:
+    model = text_model(library)
+    compared = tfcompress.diff(model, model, evaluation=(texts(), np.arange(24) % 2))
+    assert compared["candidate"]["diff"]["max_abs_error"] == 0
+
+
+@LIBRARIES
+def test_compress_trains_what_is_behind_the_front_part_and_saves_both(library: Any, tmp_path: Path) -> None:
+    recipe = Recipe(pruning=Pruning(sparsity=0.5), training=Training(epochs=1))
+    data = (texts(), np.arange(24) % 2)
+    tfcompress.compress(text_model(library), recipe=recipe, train=data, output=tmp_path / "pruned.keras")
+    loaded = load_model(tmp_path / "pruned.keras")
+    assert loaded.inputs[0].dtype == "string"
+    (answer,) = loaded.predict({loaded.inputs[0].name: texts().astype(object)}).values()
+    assert answer.shape == (24, 2)
+    weights = [np.asarray(weight) for layer in all_layers(loaded.keras_model) for weight in layer.trainable_weights]
+    assert any(weight.ndim == 2 and np.mean(weight == 0) >= 0.5 for weight in weights)
+    parts = split_preprocessing(loaded)
+    assert parts is not None
+    assert [info.dtype for info in parts[1].inputs] == ["int64"]
+
+
+def test_rules_and_vocabularies_are_in_the_metadata_of_the_file(tmp_path: Path) -> None:
+    data = (texts(), np.arange(24) % 2)
+    tfcompress.convert(
+        text_model(keras),
+        output=tmp_path / "out",
+        targets="phone",
+        calibration=data,
+        labels=["cat", "dog"],
+        no_cache=True,
+    )
+    with zipfile.ZipFile(tmp_path / "out/phone/model.tflite") as archive:
+        assert sorted(archive.namelist()) == ["labels.txt", "rules.json", "vectorize.txt"]
+        beside = tmp_path / "out/phone/preprocessing"
+        for name in ("rules.json", "vectorize.txt"):
+            assert archive.read(name) == (beside / name).read_bytes()
+        assert archive.read("labels.txt") == b"cat\ndog\n"

@@ -150,7 +150,8 @@ class Pass:
             return
         chance = 1 / primary.task.classes
         spread = math.sqrt(chance * (1 - chance) / reference.samples)
-        if reference.samples >= LEAST_FOR_CHANCE and accuracy <= chance + 2 * spread:
+        enough = reference.samples >= LEAST_FOR_CHANCE or accuracy < chance - 2 * spread  # far below shows sooner
+        if enough and accuracy <= chance + 2 * spread:
             remark(
                 f"{self._data.name}: the float model is right in {100 * accuracy:.1f} % of the samples, no more than "
                 f"by chance ({100 * chance:.1f} %): labels may be numbered in another order than the model's classes "

@@ -123,6 +123,7 @@ def _runner_for_path(path: Path, signature: str | None, how: _Opening) -> Runner
         allow_unsafe_deserialization=how.trusted,
         max_load_seconds=how.limits.seconds,
         max_load_memory=how.limits.memory,
+        as_it_is=True,
     )
     return FloatModelRunner(model)
 

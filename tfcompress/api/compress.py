@@ -10,12 +10,14 @@ from typing import Any
 
 from tfcompress.compression import finetune, start_strategy
 from tfcompress.data import Data, open_data
+from tfcompress.data.front_part import behind_front
 from tfcompress.data.preprocess import Preprocess
 from tfcompress.errors import InputError, one_line
 from tfcompress.interruption import stoppable
 from tfcompress.job.options import CompressOptions
 from tfcompress.job.output_folder import explained
 from tfcompress.load import load_model, to_keras3
+from tfcompress.load.preprocessing import joined, split_preprocessing
 from tfcompress.native_output import silenced
 from tfcompress.plain_files import is_one_of
 from tfcompress.process_state import leaves_process_alone
@@ -70,10 +72,13 @@ def compress(
         if loaded.keras_model is None:
             raise InputError(f"{model}: a SavedModel without Keras layers cannot be wrapped; give the .keras or .h5")
         data = open_data(train, loaded.inputs, loaded.outputs, flag="train", **options.reading)
+        front, rest = split_preprocessing(loaded) or (None, loaded)
+        if front is not None:
+            data = behind_front(data, front, rest.inputs, fingerprint=None)
         folder = None if checkpoints is None else Path(checkpoints)
-        done = finetune(loaded.keras_model, recipe, data, seed=seed, checkpoint_dir=folder)
+        done = finetune(rest.keras_model, recipe, data, seed=seed, checkpoint_dir=folder)
         plain = to_keras3(done.stripped) if isinstance(loaded.keras_model, keras.Model) else done.stripped
-        _save_whole(plain, path)
+        _save_whole(plain if front is None else joined(front, plain), path)
     return {"output": str(path), "notes": list(done.notes)}
 
 

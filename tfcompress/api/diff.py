@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from tfcompress.accuracy_diff import compare, runner_for
-from tfcompress.data import Data, open_data
+from tfcompress.accuracy_diff.runners import FloatModelRunner, Runner
+from tfcompress.data import Data, Samples, open_data
+from tfcompress.data.front_part import behind_front
 from tfcompress.data.preprocess import Preprocess
 from tfcompress.errors import InputError
 from tfcompress.job.options import DiffOptions
+from tfcompress.load.preprocessing import Front, split_preprocessing
 from tfcompress.native_output import silenced
 from tfcompress.process_state import leaves_process_alone
 from tfcompress.recipe.options import documented
 from tfcompress.remarks import remarks
+from tfcompress.tensor_info import same_names
 
 __all__ = ["diff"]
 
@@ -66,11 +70,11 @@ def diff(
         described = first if first.inputs else second  # a function takes what the other model takes
         if not described.inputs:
             raise InputError(f"{first.name} and {second.name}: two functions; one of the two must be a model")
-        data = open_data(evaluation, described.inputs, described.outputs, flag="evaluation", **options.reading)
+        first, second, front = _behind_front(first, second)
         compared = compare(
             first,
             {"candidate": second},
-            data if samples is None else data.take(samples),
+            _data_for(options, described, front),
             task=task,
             metrics=options.metrics,
             resume=None if resume is None else Path(resume),
@@ -81,6 +85,27 @@ def diff(
     reference_section = {"name": str(reference), **compared["reference"], "bytes": _size(reference)}
     section = {"name": str(candidate), **compared["candidates"]["candidate"], "bytes": _size(candidate)}
     return {"reference": reference_section, "candidate": section, "warnings": list(missing)}
+
+
+def _behind_front(first: Runner, second: Runner) -> tuple[Runner, Runner, Front | None]:
+    """Both behind the part that only one of them has, a vocabulary's for example: a whole model and its artifact."""
+    for whole, other in ((first, second), (second, first)):
+        same = same_names([info.name for info in whole.inputs], [info.name for info in other.inputs]) is not None
+        parts = split_preprocessing(whole.model) if isinstance(whole, FloatModelRunner) and not same else None
+        if parts is not None and other.inputs:
+            front, rest = parts
+            runner = FloatModelRunner(rest)
+            return (runner, second, front) if whole is first else (first, runner, front)
+    return first, second, None
+
+
+def _data_for(options: DiffOptions, described: Runner, front: Front | None) -> Samples:
+    """The samples that both are run on, of the raw inputs or of what is behind the front part."""
+    raw, data = described.inputs if front is None else front.raw, cast(Data, options.evaluation)
+    samples = open_data(data, raw, described.outputs, flag="evaluation", **options.reading)
+    if front is not None:
+        samples = behind_front(samples, front, front.inputs, fingerprint=None)
+    return samples if options.samples is None else samples.take(options.samples)
 
 
 def _size(model: Any) -> int | None:

@@ -1,4 +1,4 @@
-"""`convert` where Keras runs on JAX or PyTorch: in a child process with TensorFlow, from a file of the model.
+"""What is done where Keras runs on JAX or PyTorch: in a child process with TensorFlow, from a file of the model.
 
 Keras's backend is chosen once a process.  A model of any backend is the same file, so it is saved and converted there.
 This module imports neither TensorFlow nor Keras.
@@ -12,6 +12,7 @@ import pickle
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,18 @@ from typing import Any
 from tfcompress import errors
 from tfcompress.errors import ConversionError, InputError, ModelError, one_line
 
-__all__ = ["ConvertedElsewhere", "backend_in_use", "convert_elsewhere"]
+__all__ = [
+    "ELSEWHERE",
+    "ConvertedElsewhere",
+    "backend_in_use",
+    "compress_elsewhere",
+    "convert_elsewhere",
+    "diff_elsewhere",
+]
 
+Answer = dict[str, Any]  # JSON values by name
 _ENVIRONMENT = "KERAS_BACKEND"
-_CHILD = "from tfcompress.api.other_backend import convert_here; convert_here()"
+_CHILD = "from tfcompress.api.other_backend import answer_here; answer_here()"
 
 
 @dataclass(frozen=True)
@@ -42,7 +51,7 @@ class ConvertedElsewhere:
     figures: dict[str, float] = field(repr=False)
 
     @property
-    def targets(self) -> dict[str, Any]:
+    def targets(self) -> Answer:
         """What came of each target, as in report.json."""
         return {name: part for name, part in self.report["targets"].items() if part["status"] != "skipped"}
 
@@ -54,7 +63,7 @@ def backend_in_use() -> str:
     return str(loaded()) if callable(loaded) else os.environ.get(_ENVIRONMENT, "tensorflow")
 
 
-def convert_elsewhere(model: Any, *, output: str | Path, **options: Any) -> ConvertedElsewhere:
+def convert_elsewhere(model: Any, *, output: str | Path, **options: object) -> ConvertedElsewhere:
     """`tfcompress.convert` in a process where Keras runs on TensorFlow.
 
     Args:
@@ -67,26 +76,59 @@ def convert_elsewhere(model: Any, *, output: str | Path, **options: Any) -> Conv
         ConversionError: likewise.
         ModelError: the model cannot be saved; or the child process ended without an answer.
     """
+    answer = _done_elsewhere("convert", [model], {"output": Path(output).absolute(), **options})
+    return ConvertedElsewhere(Path(output), answer["report"], answer["exit_code"], answer["figures"])
+
+
+def compress_elsewhere(model: object, *, output: str | Path, **options: object) -> Answer:
+    """`tfcompress.compress` in a process where Keras runs on TensorFlow; see `convert_elsewhere`."""
+    return {
+        **_done_elsewhere("compress", [model], {"output": Path(output).absolute(), **options}),
+        "output": str(output),
+    }
+
+
+def diff_elsewhere(reference: object, candidate: object, **options: object) -> Answer:
+    """`tfcompress.diff` in a process where Keras runs on TensorFlow; see `convert_elsewhere`."""
+    return _done_elsewhere("diff", [reference, candidate], options)
+
+
+ELSEWHERE: dict[str, Callable[..., Any]] = {
+    "compress": compress_elsewhere,
+    "convert": convert_elsewhere,
+    "diff": diff_elsewhere,
+}
+"""{public function: what does the same where Keras runs on another backend}."""
+
+
+def _done_elsewhere(function: str, models: Sequence[object], options: Mapping[str, object]) -> Answer:
     with tempfile.TemporaryDirectory(prefix="tfcompress_") as name:
         folder = Path(name)
-        path = Path(model) if isinstance(model, str | Path) else _saved(model, folder)
-        saved = not isinstance(model, str | Path)
-        request = {"model": path, "saved": saved, "output": Path(output).absolute(), **options}
+        given = [_given(model, folder / str(index)) for index, model in enumerate(models)]
+        names = ["model"] if function == "convert" and hasattr(models[0], "save") else []
         try:
-            (folder / "request").write_bytes(pickle.dumps(request))
+            (folder / "request").write_bytes(pickle.dumps((function, given, options, names)))
         except (pickle.PicklingError, AttributeError, TypeError) as error:
             raise InputError(
-                f"with Keras on {backend_in_use()} the conversion runs in another process, which cannot be given "
+                f"with Keras on {backend_in_use()} the work is done in another process, which cannot be given "
                 f"{one_line(error, 200)}; give data as arrays, and functions and classes from a module"
             ) from error
         answer = _answer(folder)
     if "error" in answer:
         kind = getattr(errors, str(answer["error"]), ConversionError)
         raise kind(answer["message"])
-    return ConvertedElsewhere(Path(output), answer["report"], answer["exit_code"], answer["figures"])
+    return answer
+
+
+def _given(model: Any, folder: Path) -> object:
+    """A model as another process can be given it: its file; a path or a function stays what it is."""
+    if isinstance(model, str) and ":" in model and not Path(model).exists():
+        return model
+    return _saved(model, folder) if hasattr(model, "save") else Path(model) if isinstance(model, str) else model
 
 
 def _saved(model: Any, folder: Path) -> Path:
+    folder.mkdir()
     path = folder / f"{getattr(model, 'name', 'model')}.keras"
     try:
         model.save(path)
@@ -98,7 +140,7 @@ def _saved(model: Any, folder: Path) -> Path:
     return path
 
 
-def _answer(folder: Path) -> dict[str, Any]:
+def _answer(folder: Path) -> Answer:
     environment = {**os.environ, _ENVIRONMENT: "tensorflow", "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
     done = subprocess.run([sys.executable, "-c", _CHILD, str(folder)], env=environment, check=False)
     try:
@@ -110,18 +152,21 @@ def _answer(folder: Path) -> dict[str, Any]:
     return dict(answer)
 
 
-def convert_here() -> None:
+def answer_here() -> None:
     """In the child process: do what the folder on the command line asks for, and leave the answer there."""
     import tfcompress
     from tfcompress.job.reproduce import from_memory
 
     folder = Path(sys.argv[1])
-    request = pickle.loads((folder / "request").read_bytes())
+    function, given, options, names = pickle.loads((folder / "request").read_bytes())
     try:
-        with from_memory(*(["model"] if request.pop("saved") else [])):  # its file goes when this process ends
-            result = tfcompress.convert(request.pop("model"), **request)
+        with from_memory(*names):  # their files go when this process ends
+            result = getattr(tfcompress, function)(*given, **options)
     except errors.TfCompressError as error:
-        answer: dict[str, Any] = {"error": type(error).__name__, "message": str(error)}
+        answer: Answer = {"error": type(error).__name__, "message": str(error)}
     else:
-        answer = {"report": result.report, "exit_code": result.exit_code, "figures": result.figures}
-    (folder / "answer.json").write_text(json.dumps(answer), encoding="utf-8")
+        converted = function == "convert"
+        answer = (
+            {"report": result.report, "exit_code": result.exit_code, "figures": result.figures} if converted else result
+        )
+    (folder / "answer.json").write_text(json.dumps(answer, default=str), encoding="utf-8")

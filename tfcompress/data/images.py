@@ -53,6 +53,14 @@ class ImageSource(ClassFolder):
             if archive is not None:
                 archive.close()
 
+    def stored_size(self, file: str) -> tuple[int, int]:
+        """(height, width) of one of the images as it is stored.
+
+        Raises:
+            DataError: it cannot be read.
+        """
+        return check_image_size(self._read(None, file), f"{self.path}: {file}")[:2]
+
     def _read(self, archive: zipfile.ZipFile | None, file: str) -> bytes:
         try:
             if archive is not None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tfcompress.data.arrays import samples_from_arrays
+from tfcompress.data.boxes import BoxSource, has_boxes, open_box_folder
 from tfcompress.data.class_folders import read_class_names
 from tfcompress.data.fit_forms import in_names, is_array, split
 from tfcompress.data.functions import FunctionSource, import_attribute
@@ -42,7 +43,7 @@ returns one of these piece by piece, such as a generator function."""
 
 FORMS = (
     ".npz, .npy, .csv, .tfrecord, a folder or .zip of class folders with images, a folder of class folders with .wav, "
-    "or package.module:function"
+    "a folder of images with boxes (COCO JSON or a .txt each), or package.module:function"
 )
 
 
@@ -87,7 +88,8 @@ def open_data(
         reading = _Reading(label_column, names, resize, sample_rate)
         source = _source(str(data), ins, outs, reading, flag)
         class_names = names or tuple(getattr(source, "classes", ()))
-        _check_classes(source.name, names, class_names, outs)
+        if not isinstance(source, BoxSource):
+            _check_classes(source.name, names, class_names, outs)
         return Samples(source, ins, outs, function, class_names=class_names)
     if isinstance(data, Iterator):
         raise DataError(
@@ -106,6 +108,8 @@ def _arrays(
     data: object, inputs: tuple[TensorInfo, ...], outputs: tuple[TensorInfo, ...], where: str
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]] | None:
     """(inputs, labels) by name where `data` is arrays of all samples; None where it gives them piece by piece."""
+    if isinstance(data, list) and _is_pair(data, inputs):
+        data = tuple(data)
     whole = is_array(data) or isinstance(data, Mapping | tuple)
     if not whole and not (isinstance(data, list) and len(data) == len(inputs) > 1 and all(map(is_array, data))):
         return None
@@ -113,6 +117,14 @@ def _arrays(
     return _by_name(in_names(x, inputs, where), inputs, "x"), _by_name(
         [] if y is None else in_names(y, outputs, f"{where}: labels"), outputs, "y"
     )
+
+
+def _is_pair(data: list[Any], inputs: Sequence[TensorInfo]) -> bool:
+    """Whether a list is x, y and perhaps weights of a model of one input, and no list of samples or batches."""
+    if len(inputs) != 1 or len(data) not in (2, 3) or not all(map(is_array, data)):
+        return False
+    x, y = (np.shape(part) for part in data[:2])
+    return len(x) == len(inputs[0].shape) and x[0] == y[0] and x[1:] != y[1:]
 
 
 def _by_name(values: Any, infos: tuple[TensorInfo, ...], only: str) -> dict[str, np.ndarray]:
@@ -177,7 +189,8 @@ def _folder(path: Path, inputs: tuple[TensorInfo, ...], reading: _Reading) -> So
     if kinds & SOUND_SUFFIXES and not kinds & IMAGE_SUFFIXES:
         rate = reading.sample_rate
         return open_sound_folder(path, files, inputs, class_names=names, resize=resize, sample_rate=rate)
-    return open_image_folder(path, files, inputs, class_names=names, resize=resize)
+    opened = open_box_folder if has_boxes(files) else open_image_folder
+    return opened(path, files, inputs, class_names=names, resize=resize)
 
 
 def _check_classes(name: str, given: Sequence[str], classes: Sequence[str], outputs: Sequence[TensorInfo]) -> None:

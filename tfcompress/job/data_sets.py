@@ -11,7 +11,7 @@ from tfcompress.data.content import content_of
 from tfcompress.data.front_part import behind_front
 from tfcompress.data.usage import usage_of
 from tfcompress.job.options import ConvertOptions
-from tfcompress.load.preprocessing import Front
+from tfcompress.load.preprocessing import BeforeArtifact
 from tfcompress.tensor_info import TensorInfo
 from tfcompress.usage import Usage
 
@@ -40,7 +40,7 @@ class DataSets:
         cls,
         ends: tuple[tuple[TensorInfo, ...], tuple[TensorInfo, ...]],
         options: ConvertOptions,
-        front: Front | None = None,
+        front: BeforeArtifact | None = None,
     ) -> DataSets:
         """Open what is given, and read a first sample of each: a mistake in the data shows at once.
 

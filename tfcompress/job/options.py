@@ -20,6 +20,7 @@ from tfcompress.task_names import TASKS
 
 __all__ = [
     "DATA_HELP",
+    "SAMPLINGS",
     "Caching",
     "Calibrating",
     "CompressOptions",
@@ -31,6 +32,8 @@ __all__ = [
     "Loading",
     "VerifyOptions",
 ]
+
+SAMPLINGS = ("mean", "input")
 
 DATA_HELP = "path (.npz, .npy, .csv, .tfrecord, folder or .zip of class folders) or package.module:function"
 
@@ -207,6 +210,13 @@ class ConvertOptions(Calibrating, _Gate, DataReading, Loading, Caching):
     recipe: Recipe | None = option(
         None, metavar="FILE", help="what is done to the model: a JSON recipe or, in Python, a Recipe"
     )
+    sampling: str = option(
+        "mean",
+        metavar="HOW",
+        choices=lambda: SAMPLINGS,
+        help="what stands for the random numbers that a model draws at inference: their mean, or an input of the "
+        "artifact",
+    )
     sign_key: str | Path | None = option(
         None, metavar="KEY.pem", help="Ed25519 private key that signs the manifest; needs the extra [sign]"
     )
@@ -218,6 +228,7 @@ class ConvertOptions(Calibrating, _Gate, DataReading, Loading, Caching):
 
     def _check(self) -> None:
         super()._check()
+        self._require(self.sampling in SAMPLINGS, "sampling", f"one of {', '.join(SAMPLINGS)}")
         parse_targets(self.targets)
 
     def require_data(self) -> None:

@@ -18,7 +18,7 @@ from tfcompress.errors import ConversionError
 from tfcompress.job.data_sets import DataSets
 from tfcompress.job.options import ConvertOptions
 from tfcompress.job.signing import SigningKey
-from tfcompress.load.preprocessing import Front
+from tfcompress.load.preprocessing import BeforeArtifact
 from tfcompress.model import Flavor, FloatModel, TensorInfo
 from tfcompress.recipe import Recipe
 from tfcompress.report import Report
@@ -82,7 +82,7 @@ class OriginalModel:
 
     facts: ModelFacts
     model: Lazy[FloatModel] = field(repr=False)
-    front: Front | None = None
+    front: BeforeArtifact | None = None
 
 
 @dataclass(frozen=True)

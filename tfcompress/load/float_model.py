@@ -18,10 +18,12 @@ from tfcompress.graphs.keras.call_graph import (
     subclassed_structures,
 )
 from tfcompress.graphs.keras.protocols import KerasModel
+from tfcompress.graphs.tensorflow.draws import draws_replaced
 from tfcompress.graphs.tensorflow.private_names import flat_layers
 from tfcompress.layer_names import all_layers
 from tfcompress.load.keras_versions.mixed_precision import HALF, has_half_tensors, in_float32, is_mixed
 from tfcompress.model import Flavor, FloatModel, TensorInfo
+from tfcompress.remarks import remark
 from tfcompress.runtime import keras, tf_keras
 from tfcompress.tensor_info import with_graph_names
 
@@ -92,6 +94,15 @@ def _run(model: KerasModel, inputs: Structure, outputs: Structure, values: Mappi
     # A layer that carries its state from batch to batch must write it, though.
     keeps_state = any(getattr(layer, "stateful", False) for layer in all_layers(model))
     stateless = isinstance(model, keras.Model) and not keeps_state
-    with keras.StatelessScope() if stateless else contextlib.nullcontext(), in_float32(model):
+    with (
+        keras.StatelessScope() if stateless else contextlib.nullcontext(),
+        in_float32(model),
+        draws_replaced() as draws,
+    ):
         result = model(inputs.pack(values), training=False)
+    if draws:
+        remark(
+            f"{model.name}: draws random numbers at inference ({len(draws)} times): their mean is taken; "
+            "--sampling=input makes them an input of the artifact"
+        )
     return outputs.unpack(result)

@@ -13,6 +13,7 @@ from tfcompress.load.files.restore import judge, restore
 from tfcompress.load.files.saved_model import load_saved_model
 from tfcompress.load.files.source import file_kind, unchanged
 from tfcompress.load.float_model import float_model_from_keras
+from tfcompress.load.keras_versions.keras_quantized import is_quantized_by_keras, with_float_weights
 from tfcompress.load.safety.configurations import code_findings
 from tfcompress.load.safety.isolation import load_in_child
 from tfcompress.load.safety.vocabulary import registered_objects, supplied_names
@@ -28,6 +29,7 @@ def load_model(
     allow_unsafe_deserialization: bool = False,
     max_load_seconds: float | None = None,
     max_load_memory: float | None = None,
+    as_it_is: bool = False,
 ) -> FloatModel:
     """A float model from a file or from memory, whichever Keras made it.
 
@@ -47,6 +49,8 @@ def load_model(
         max_load_seconds: of processor time that loading the file and running it once may take in that process; None
             means 60 and one more for each MiB of the file.
         max_load_memory: MiB that it may take there; None means 1,536 and six times the file.
+        as_it_is: keep the integer weights that Keras's own `quantize` has made, which run in Keras and convert nowhere;
+            else they are made float weights again, and a remark says so.
 
     Raises:
         UnsafeModelError: the file carries code and the user did not opt in, or it would exhaust memory.
@@ -56,10 +60,20 @@ def load_model(
     """
     objects = parse_custom_objects(custom_objects)
     if not isinstance(path_or_keras_model, str | Path):
-        return float_model_from_keras(path_or_keras_model)
+        model = float_model_from_keras(path_or_keras_model)
+        return model if as_it_is else _in_float(model)
     path, limits = Path(path_or_keras_model), LoadLimits(max_load_seconds, max_load_memory)
     with unchanged(path):
-        return _from_file(path, custom_objects, objects, trusted=allow_unsafe_deserialization, limits=limits)
+        model = _from_file(path, custom_objects, objects, trusted=allow_unsafe_deserialization, limits=limits)
+    return model if as_it_is else _in_float(model)
+
+
+def _in_float(model: FloatModel) -> FloatModel:
+    """A model whose layers Keras's own `quantize` has not changed, or not any more."""
+    if not is_quantized_by_keras(model.keras_model):
+        return model
+    floats = with_float_weights(model.keras_model, model.name)
+    return float_model_from_keras(floats, name=model.name, format=model.format, sha256=model.sha256)
 
 
 def _from_file(

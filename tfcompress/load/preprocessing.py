@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -30,6 +30,7 @@ from tfcompress.graphs.keras.call_graph import (
     nested_tensors,
     producer,
 )
+from tfcompress.graphs.keras.protocols import Layer
 from tfcompress.graphs.tensorflow.private_names import forget_calls, number_of_calls
 from tfcompress.layer_names import all_layers
 from tfcompress.load.float_model import float_model_from_keras
@@ -37,7 +38,75 @@ from tfcompress.model import FloatModel, TensorInfo
 from tfcompress.native_output import silenced
 from tfcompress.runtime import keras, tf, tf_keras
 
-__all__ = ["Front", "split_preprocessing"]
+__all__ = ["BeforeArtifact", "Front", "joined", "split_preprocessing", "together"]
+
+
+class BeforeArtifact(Protocol):
+    """What an application does before the artifact runs."""
+
+    @property
+    def raw(self) -> tuple[TensorInfo, ...]:
+        """What it takes: the inputs of the whole model."""
+        ...
+
+    @property
+    def inputs(self) -> tuple[TensorInfo, ...]:
+        """What it gives: the inputs of the artifact."""
+        ...
+
+    @property
+    def fingerprint(self) -> str | None:
+        """Of all that shapes what it gives; None where nothing can name that."""
+        ...
+
+    def __call__(self, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The artifact's inputs of a batch, {name: array}, batch first."""
+        ...
+
+    @property
+    def files(self) -> dict[str, str]:
+        """{name: text} of the rules and vocabularies."""
+        ...
+
+    def write(self, folder: Path) -> None:
+        """Write into an existing folder what an application needs to do it."""
+        ...
+
+
+@dataclass(frozen=True)
+class _Together:
+    first: BeforeArtifact
+    second: BeforeArtifact
+
+    @property
+    def raw(self) -> tuple[TensorInfo, ...]:
+        return self.first.raw
+
+    @property
+    def inputs(self) -> tuple[TensorInfo, ...]:
+        return self.second.inputs
+
+    @property
+    def fingerprint(self) -> str | None:
+        first, second = self.first.fingerprint, self.second.fingerprint
+        return None if first is None or second is None else f"{first} {second}"
+
+    def __call__(self, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return self.second(self.first(values))
+
+    @property
+    def files(self) -> dict[str, str]:
+        return {**self.first.files, **self.second.files}
+
+    def write(self, folder: Path) -> None:
+        self.first.write(folder)
+        self.second.write(folder)
+
+
+def together(first: BeforeArtifact | None, second: BeforeArtifact | None) -> BeforeArtifact | None:
+    """Both, the second on what the first gives; None stands for nothing to do."""
+    return _Together(first, second) if first is not None and second is not None else first or second
+
 
 _ON_THE_HOST = frozenset(
     {"CategoryEncoding", "Discretization", "HashedCrossing", "Hashing", "IntegerLookup", "StringLookup",
@@ -84,14 +153,20 @@ class Front:
         """
         with silenced():
             self.model.save(folder / "front.keras")
-        rules = [_rule(call, folder) for call in calls(self.model) if not call.is_input]
+        for name, text in {**self.files, "USE.md": _usage(self)}.items():
+            (folder / name).write_text(text, encoding="utf-8")
+
+    @property
+    def files(self) -> dict[str, str]:
+        """{name: text} of the rules, ``rules.json``, and of each vocabulary, ``LAYER.txt``."""
+        steps = [call for call in calls(self.model) if not call.is_input]
         ends = {
             "inputs": [dataclasses.asdict(info) for info in self.raw],
             "artifact_inputs": [dataclasses.asdict(info) for info in self.inputs],
-            "steps": rules,
+            "steps": [_rule(call) for call in steps],
         }
-        (folder / "rules.json").write_text(json.dumps(ends, indent=1, default=_as_json) + "\n", encoding="utf-8")
-        (folder / "USE.md").write_text(_usage(self), encoding="utf-8")
+        vocabularies = {name: words for call in steps for name, words in _vocabularies(call.layer).items()}
+        return {"rules.json": json.dumps(ends, indent=1, default=_as_json) + "\n", **vocabularies}
 
 
 def split_preprocessing(model: FloatModel) -> tuple[Front, FloatModel] | None:
@@ -117,6 +192,14 @@ def split_preprocessing(model: FloatModel) -> tuple[Front, FloatModel] | None:
     )
     rest = float_model_from_keras(back, name=model.name, format=model.format, sha256=model.sha256)
     return dataclasses.replace(front, inputs=rest.inputs), dataclasses.replace(rest, fingerprint=model.fingerprint)
+
+
+def joined(front: Front, rest: Any) -> Any:
+    """One model of the front and what was made of the rest, of the same Keras; they stay whole inside of it."""
+    starts, _ = nested_tensors(front.model)
+    library = keras if is_keras3(front.model) else tf_keras
+    middle = flatten(front.model(starts), keras3=is_keras3(front.model))
+    return library.Model(starts, rest(middle if len(middle) > 1 else middle[0]), name=rest.name)
 
 
 def _is_host_layer(layer: Any) -> bool:
@@ -220,8 +303,8 @@ def _as_taken(value: np.ndarray, dtype: str) -> Any:
     return tf.constant(value, dtype)
 
 
-def _rule(call: Call, folder: Path) -> dict[str, Any]:
-    """One step of the front in words that any language can follow, and its vocabulary as a file."""
+def _rule(call: Call) -> dict[str, Any]:
+    """One step of the front in words that any language can follow."""
     layer = call.layer
     step: dict[str, Any] = {
         "layer": layer.name,
@@ -229,13 +312,19 @@ def _rule(call: Call, folder: Path) -> dict[str, Any]:
         "reads": [producer(tensor).name for tensor in _read(call)],
         "settings": {key: value for key, value in layer.get_config().items() if key not in ("vocabulary", "layers")},
     }
+    vocabularies = list(_vocabularies(layer))
+    return {**step, "vocabularies": vocabularies} if vocabularies else step
+
+
+def _vocabularies(layer: Layer) -> dict[str, str]:
+    """{file name: the words, one a line} of a layer and those inside of it."""
+    result = {}
     for inner in [layer, *all_layers(layer)]:
         if type(inner).__name__ in _LOOKUPS:
-            name = f"{re.sub(_NOT_IN_FILE_NAMES, '_', inner.name)[:_LONGEST_NAME]}.txt"
-            words = [str(word) for word in inner.get_vocabulary()]
-            (folder / name).write_text("".join(f"{word}\n" for word in words), "utf-8", "replace")
-            step.setdefault("vocabularies", []).append(name)
-    return step
+            words = "".join(f"{word}\n" for word in inner.get_vocabulary())
+            name = re.sub(_NOT_IN_FILE_NAMES, "_", inner.name)[:_LONGEST_NAME]
+            result[f"{name}.txt"] = words.encode("utf-8", "replace").decode("utf-8")
+    return result
 
 
 def _as_json(value: object) -> object:

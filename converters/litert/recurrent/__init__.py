@@ -15,7 +15,13 @@ from tfcompress.converters.litert.recurrent.forms import (
     restored,
     with_loops,
 )
-from tfcompress.converters.litert.recurrent.layers import MOST_STEPS, recurrent_layers, state_tensors, unrolled
+from tfcompress.converters.litert.recurrent.layers import (
+    MOST_STEPS,
+    recurrent_layers,
+    state_tensors,
+    unrolled,
+    unrolled_note,
+)
 from tfcompress.converters.litert.recurrent.marker import as_markers
 
 __all__ = [
@@ -30,5 +36,6 @@ __all__ = [
     "restored",
     "state_tensors",
     "unrolled",
+    "unrolled_note",
     "with_loops",
 ]

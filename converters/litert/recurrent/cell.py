@@ -9,7 +9,7 @@ from typing import Literal, Self
 
 import numpy as np
 
-__all__ = ["ACTIVATIONS", "STATES", "Cell", "Kind", "Weights"]
+__all__ = ["ACTIVATIONS", "FLAT", "HARD_SIGMOIDS", "STATES", "Cell", "Kind", "Weights"]
 
 Kind = Literal["lstm", "gru", "rnn"]
 
@@ -18,8 +18,11 @@ GATES: Mapping[Kind, int] = {"lstm": 4, "gru": 3, "rnn": 1}
 STATES: Mapping[Kind, int] = {"lstm": 2, "gru": 1, "rnn": 1}
 _USUAL_PEAKS = {"inputs": 8.0, "recurrent": 8.0, "output": 1.0, "cell": 8.0}
 _LEAST_PEAK = 1e-3
-# Those with 16-bit kernels in LiteRT: LOGISTIC, TANH, RELU, and nothing at all.
-ACTIVATIONS = ("sigmoid", "tanh", "relu", "linear")
+# Slopes of ``clip(slope * x + 0.5, 0, 1)``: Keras 2's and Keras 3's (the libraries' reference pages).
+HARD_SIGMOIDS: Mapping[str, float] = {"hard_sigmoid": 0.2, "keras3_hard_sigmoid": 1 / 6}
+# Those with 16-bit kernels in LiteRT: LOGISTIC, TANH, RELU, nothing at all, and what MUL, ADD and RELU make together.
+ACTIVATIONS = ("sigmoid", "tanh", "relu", "linear", *HARD_SIGMOIDS)
+FLAT = ("sigmoid", "tanh", *HARD_SIGMOIDS)  # within 1, and flat beyond `GATE_BOUND`
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from tfcompress.layer_names import all_layers
 from tfcompress.model import FloatModel
 from tfcompress.tensor_info import have_open_sizes
 
-__all__ = ["MOST_STEPS", "recurrent_layers", "state_tensors", "unrolled"]
+__all__ = ["MOST_STEPS", "recurrent_layers", "state_tensors", "unrolled", "unrolled_note"]
 
 # What is cheap in a cell: all but its matrix products.
 _CELL_OPERATORS = ("ADD", "MUL", "SUB", "TANH", "LOGISTIC", "SLICE", "RESHAPE")
@@ -96,6 +96,12 @@ def unrolled(model: FloatModel, *, except_for: Collection[Any] = ()) -> Iterator
             _set_loop(layer, unroll=unroll, fused=bool(fused))
         for layer, _ in trained:
             layer.__dict__["constants"] = None
+
+
+def unrolled_note(model: FloatModel, reason: str) -> tuple[str, ...]:
+    """What a reader is told of a model whose recurrent layers are unrolled, and why; nothing for one without any."""
+    told = f"recurrent layers are unrolled, an operator for each step: {reason}"
+    return (told,) if recurrent_layers(model) else ()
 
 
 def _trained_kernels(model: FloatModel) -> list[tuple[Any, tuple[Any, ...]]]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from tfcompress.converters.litert.recurrent.cell import Cell, Weights
+from tfcompress.converters.litert.recurrent.cell import FLAT, Cell, Weights
 from tfcompress.converters.litert.recurrent.numbers import (
     GATE_BOUND,
     Numbers,
@@ -79,7 +79,7 @@ class _Loop:
     def state_bounds(self) -> list[float]:
         """Of the output, then of an LSTM's cell."""
         shown = self.cell.activation if self.cell.kind != "lstm" else self.cell.recurrent_activation
-        bounded = self.cell.activation in ("tanh", "sigmoid") and shown in ("tanh", "sigmoid")
+        bounded = self.cell.activation in FLAT and shown in FLAT
         output = _UNIT if bounded and not self.cell.given_state else self.bound("output")
         return [output, self.bound("cell")][: self.cell.states]
 
@@ -237,7 +237,7 @@ class _Loop:
 
     def _gate_bound(self, function: str) -> float:
         """A flat function hides what is beyond; others do not."""
-        return GATE_BOUND if function in ("sigmoid", "tanh") else self.bound("inputs") + self.bound("recurrent")
+        return GATE_BOUND if function in FLAT else self.bound("inputs") + self.bound("recurrent")
 
     def _lstm(self, x: TensorNode, states: Sequence[TensorNode]) -> list[TensorNode]:
         body, cell, units = self.body, self.cell, self.cell.units

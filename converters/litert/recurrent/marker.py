@@ -12,7 +12,9 @@ from typing import Any, cast
 from tfcompress.compression.lowering.activations import activation_name
 from tfcompress.compression.lowering.recurrence import Recurrence
 from tfcompress.converters.litert.recurrent.cell import ACTIVATIONS, GATES, Cell, Kind
+from tfcompress.converters.litert.recurrent.fused import fits as is_fusible
 from tfcompress.converters.litert.recurrent.layers import recurrent_layers, unrolled
+from tfcompress.graphs.keras.call_graph import is_keras3
 from tfcompress.model import FloatModel
 from tfcompress.runtime import keras, tf, tf_keras
 
@@ -32,18 +34,22 @@ _KINDS: dict[object, Kind] = {
 
 
 @contextlib.contextmanager
-def as_markers(model: FloatModel) -> Iterator[None]:
+def as_markers(model: FloatModel, *, fused_only: bool = False) -> Iterator[None]:
     """While inside, tracing the model makes one operator of each recurrent layer that has a form without steps.
 
     Others are unrolled, see `layers.unrolled`.
+
+    Args:
+        model: whose layers are meant.
+        fused_only: the form is LiteRT's fused LSTM; else a loop will do as well.
 
     Raises:
         ConversionError: the number of time steps is open, or too large to unroll.
     """
     layers = [layer for layer in recurrent_layers(model) if _has_a_form(layer)]
-    with unrolled(model, except_for=layers):
+    with unrolled(model, except_for=() if fused_only else layers):
         for layer in layers:
-            layer.__dict__["call"] = _marking(layer, layer.call)
+            layer.__dict__["call"] = _marking(layer, layer.call, fused_only=fused_only)
         try:
             yield
         finally:
@@ -60,7 +66,11 @@ def _functions(layer: Any) -> tuple[str, str]:
     cell = layer.cell
     functions = (cell.activation, getattr(cell, "recurrent_activation", cell.activation))
     first, second = (function if isinstance(function, str) else activation_name(function) for function in functions)
-    return first, second
+    if not is_keras3(layer):
+        return first, second
+    # The two Kerases mean other functions by one name; our tables use that of Keras 2.
+    names = {"hard_sigmoid": "keras3_hard_sigmoid", "keras2_hard_sigmoid": "hard_sigmoid"}
+    return names.get(first, first), names.get(second, second)
 
 
 def _has_a_form(layer: Any) -> bool:
@@ -69,7 +79,7 @@ def _has_a_form(layer: Any) -> bool:
     return plain and all(name in ACTIVATIONS for name in functions)
 
 
-def _marking(layer: Any, plain: Callable[..., Any]) -> Callable[..., Any]:
+def _marking(layer: Any, plain: Callable[..., Any], *, fused_only: bool) -> Callable[..., Any]:
     """The layer's `call` with a marker in the place of the steps, where the arguments allow one."""
     signature = inspect.signature(plain)
 
@@ -84,9 +94,11 @@ def _marking(layer: Any, plain: Callable[..., Any]) -> Callable[..., Any]:
         steps = x.shape[1]
         masks = [mask for mask in tf.nest.flatten(given.get("mask")) if mask is not None][:1]
         fits = x.shape.rank == 3 and None not in x.shape and x.dtype == tf.float32
-        if not fits or steps < LEAST_STEPS or (masks and states):
+        if not fits or steps < LEAST_STEPS:
             return plain(*args, **kwargs)
         cell = _cell_of(layer, x, given_state=bool(states), masked=bool(masks))
+        if fused_only and not is_fusible(cell):
+            return plain(*args, **kwargs)
         masks = [tf.reshape(tf.cast(mask, tf.bool), [1, steps]) for mask in masks]
         weights = [layer.cell.kernel, layer.cell.recurrent_kernel, layer.cell.bias]
         results = marked(cell, [x, *states, *masks], [tf.convert_to_tensor(w) for w in weights if w is not None])

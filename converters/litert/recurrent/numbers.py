@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from tfcompress.converters.litert.recurrent.cell import HARD_SIGMOIDS
 from tfcompress.graphs.tflite.editor import GraphEditor, ModelEditor, OperatorNode, TensorNode, options
 
 __all__ = ["GATE_BOUND", "Numbers", "constant", "quantized_weights", "tensor"]
@@ -120,12 +121,34 @@ class Numbers:
         """`function` of `x`; `bound` is for those that have no bound of their own."""
         if function == "linear":
             return x
+        if function in HARD_SIGMOIDS:
+            return self._hard_sigmoid(name, x, HARD_SIGMOIDS[function], bound)
         result = self.value(name, x.shape, bound)
         if function == "relu":
             return self.write("RELU", [x], result)
         if self.integer:
             result.quantize(_UNIT_SCALE, 0)
         return self.write("LOGISTIC" if function == "sigmoid" else "TANH", [x], result)
+
+    def _hard_sigmoid(self, name: str, x: TensorNode, slope: float, bound: float) -> TensorNode:
+        """``clip(slope * x + 0.5, 0, 1)``; at a scale of 2^-15 integers end at 1 by themselves."""
+        slopes, half = (self._filled(f"{name}/{part}", x, value) for part, value in (("slope", slope), ("half", 0.5)))
+        raised = self.add(f"{name}/raised", self.multiply(f"{name}/scaled", x, slopes, slope * bound), half, 1.0)
+        if self.integer:
+            raised.quantize(_UNIT_SCALE, 0)
+        else:
+            low = self.value(f"{name}/low", x.shape, 1.0)
+            ones = self._filled(f"{name}/one", x, 1.0)
+            raised = self.write("MINIMUM", [raised, ones], low, options("MaximumMinimumOptions"))
+        result = raised.copy(name)
+        result.buffer = self.graph.codes.empty_buffer
+        return self.write("RELU", [raised], result)
+
+    def _filled(self, name: str, near: TensorNode, value: float) -> TensorNode:
+        """A constant of one value in another tensor's shape."""
+        if not self.integer:
+            return constant(self.graph, name, np.full(near.shape, value, np.float32))
+        return constant(self.graph, name, np.full(near.shape, _WIDE, np.int16), value / _WIDE)
 
     def part(self, name: str, x: TensorNode, begin: int, size: int) -> TensorNode:
         """Columns of a row [1, ...]."""

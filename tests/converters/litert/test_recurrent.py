@@ -49,6 +49,13 @@ def masked_in_both_directions(library: Any) -> Any:
     return library.Model(start, library.layers.Dense(2)(x))
 
 
+def masked_with_a_given_state(library: Any) -> Any:
+    start = library.Input((STEPS, FEATURES))
+    first = [library.layers.Dense(8)(library.layers.Flatten()(start)) for _ in range(2)]
+    x = library.layers.LSTM(8, return_sequences=True)(library.layers.Masking()(start), initial_state=first)
+    return library.Model(start, library.layers.Dense(2)(x))
+
+
 def encoder_and_decoder(library: Any) -> Any:
     first, second = library.Input((STEPS, FEATURES)), library.Input((8, 4))
     _, h, c = library.layers.LSTM(8, return_state=True)(first)
@@ -71,6 +78,9 @@ NETWORKS: dict[str, Callable[[Any], Any]] = {
     "a masked LSTM": masked,
     "masked GRUs in both directions": masked_in_both_directions,
     "an encoder and a decoder": encoder_and_decoder,
+    "a masked LSTM with a given state": masked_with_a_given_state,
+    "an LSTM with hard gates": lambda k: network(k, k.layers.LSTM(8, recurrent_activation="hard_sigmoid")),
+    "a GRU with hard gates": lambda k: network(k, k.layers.GRU(8, recurrent_activation="hard_sigmoid")),
 }
 # One row of each kind; the others, and the same in tf_keras, are slow together.
 FAST = {"an LSTM", "a GRU", "both directions", "a masked LSTM", "an encoder and a decoder"}

@@ -22,6 +22,7 @@ from tfcompress.converters.micro.proof import NOT_PROVEN
 from tfcompress.converters.micro.runner import MicroRunner, runner_of
 from tfcompress.data import samples_from_arrays
 from tfcompress.errors import ConversionError, MissingExtraError
+from tfcompress.graphs.tflite import read_tflite
 from tfcompress.graphs.tflite.finished import finished
 from tfcompress.load import float_model_from_keras
 from tfcompress.model import FloatModel
@@ -132,3 +133,22 @@ def test_where_there_is_no_wheel_the_file_is_made_and_the_page_says_what_is_not_
     assert f"Not proven: {NOT_PROVEN}" in (tmp_path / "USE.md").read_text()
     assert "not measured" in (tmp_path / "model.h").read_text()
     assert not isinstance(runner_of(made.runnable.read_bytes(), name="x"), MicroRunner)
+
+
+@pytest.mark.parametrize("kind", ["LSTM", pytest.param("GRU", marks=pytest.mark.slow)])
+def test_a_recurrent_layer_is_no_row_of_steps_and_answers_each_call_afresh(kind: str, tmp_path: Path) -> None:
+    keras.utils.set_random_seed(0)
+    layer = getattr(keras.layers, kind)(8)
+    model = float_model_from_keras(keras.Sequential([keras.Input((20, 4), name="x"), layer, keras.layers.Dense(2)]))
+    series = np.random.default_rng(0).normal(size=(100, 20, 4)).astype(np.float32)
+    samples = samples_from_arrays(series, model_inputs=model.inputs, model_outputs=model.outputs)
+    made = convert(model, samples, RECIPE, tmp_path)
+    assert any("which this target takes" in note for note in made.notes)
+    content = made.runnable.read_bytes()
+    assert sum(len(graph.operators) for graph in read_tflite(content).subgraphs) < 40
+    micro, reference = runner_of(content, name="model"), LiteRtRunner(content, reference=True)
+    for rows in ([0, 1], [1, 0]):  # a state that stays would show the second time
+        (found,), (wanted,) = (runner.run({"x": series[rows]}).values() for runner in (micro, reference))
+        step = read_tflite(content).main.tensors[read_tflite(content).main.outputs[0]].quantization
+        assert step is not None
+        assert np.abs(found - wanted).max() <= MOST_STEPS * step.scales[0] * 1.01

@@ -12,8 +12,13 @@ from tfcompress.converters.ethos_u.configurations import CONFIGS
 from tfcompress.converters.ethos_u.log import reasons_in
 from tfcompress.converters.ethos_u.options import EthosU
 from tfcompress.converters.ethos_u.runner import reference_runner
+from tfcompress.converters.npu.quantization import quantized_for
+from tfcompress.data import samples_from_arrays
 from tfcompress.errors import RecipeError
 from tfcompress.graphs.tflite import read_tflite
+from tfcompress.load import float_model_from_keras
+from tfcompress.recipe import Recipe
+from tfcompress.runtime import keras
 
 MOST_STEPS = 2  # XNNPACK's rounding against the reference kernels', over three operators
 OUTPUT = """Warning (supported operators) operator: QUANTIZE, ofm: 'tfl.quantize'
@@ -89,3 +94,20 @@ def test_the_stand_in_computes_with_the_reference_kernels(plain: bytes) -> None:
     assert quantization is not None
     assert np.abs(mine - wanted).max() / quantization.scales[0] <= MOST_STEPS
     assert np.abs(wanted).max() / quantization.scales[0] > 10 * MOST_STEPS  # else any answer would do
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("vela")
+@pytest.mark.parametrize(("kind", "told"), [("LSTM", "fused LSTM, which this target takes"), ("GRU", "need WHILE")])
+def test_vela_takes_a_fused_lstm_and_no_loops(kind: str, told: str) -> None:
+    layer = getattr(keras.layers, kind)(8)
+    model = float_model_from_keras(keras.Sequential([keras.Input((10, 4)), layer, keras.layers.Dense(2)]))
+    series = np.random.default_rng(0).normal(size=(100, 10, 4)).astype(np.float32)
+    samples = samples_from_arrays(series, model_inputs=model.inputs, model_outputs=model.outputs)
+
+    def refused(content: bytes) -> list[str]:
+        return [row.operator for row in compile_for(content, "ethos-u55-128").mapping.operators if not row.mapped]
+
+    made = quantized_for(model, samples, Recipe(), refused)
+    assert refused(made.result.content) == []
+    assert any(told in note for note in made.result.notes)

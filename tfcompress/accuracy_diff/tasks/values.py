@@ -64,7 +64,10 @@ class Regression(_Values):
 
 @dataclass(frozen=True)
 class Autoencoder(_Values):
-    """Reconstruction of the input; with labels 0 (normal) and 1 (anomaly) also the AUC of the error as a score."""
+    """Reconstruction of the input, or of what the labels say that it should be, as a denoiser is trained.
+
+    With labels 0 (normal) and 1 (anomaly) also the AUC of the error as a score.
+    """
 
     labelled: bool = False
     name: str = "autoencoder"
@@ -75,7 +78,9 @@ class Autoencoder(_Values):
         return "auc" if self.labelled else "r2"
 
     def truth(self, labels: np.ndarray, where: str) -> np.ndarray:
-        """0 or 1, (samples,); see `Task.truth`."""
+        """0 or 1, (samples,), or what is to be made of the inputs; see `Task.truth`."""
+        if labels.size != len(labels) and labels.dtype.kind in "biuf":
+            return labels.astype(np.float64)
         if not is_binary(labels) or labels.size != len(labels):
             raise DataError(f"{where}: expected one label a sample for an autoencoder, 0 (normal) or 1 (anomaly)")
         return labels.reshape(-1).astype(np.int64)
@@ -83,9 +88,14 @@ class Autoencoder(_Values):
     def statistics(self, outputs: np.ndarray, truth: np.ndarray | None, inputs: np.ndarray) -> Statistics:
         """See `Task.statistics`."""
         values = outputs.reshape(len(outputs), -1).astype(np.float64)
-        wanted = inputs.reshape(len(inputs), -1).astype(np.float64)
+        given = truth is not None and truth.size != len(truth)
+        wanted = (truth if truth is not None and given else inputs).reshape(len(inputs), -1).astype(np.float64)
+        if wanted.shape != values.shape:
+            raise DataError(
+                f"labels have {wanted.shape[1]} values per sample, the autoencoder's output has {values.shape[1]}"
+            )
         sums = _error_sums(values, wanted)
-        if truth is None:
+        if truth is None or given:
             return sums
         return {**sums, "scores": ScoreTable.of(np.square(values - wanted).mean(axis=1), truth)}
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from tfcompress.compression.lowering.activations import activation_name
 from tfcompress.graphs.keras.protocols import Config, Tensor
+from tfcompress.load.keras_versions.activations import translated_activation
 from tfcompress.runtime import tf, tf_keras
 
 __all__ = ["PEAKS", "Recurrence", "as_keras_layer", "can_recur", "without_peaks"]
@@ -23,7 +24,8 @@ State = Tensor | None  # None for zeros
 Rounding = Callable[[Tensor, str], Tensor]
 _KINDS = {_L.LSTM: "lstm", _L.GRU: "gru", _L.SimpleRNN: "rnn"}
 _GATES = {"lstm": 4, "gru": 3, "rnn": 1}
-_FUNCTIONS = ("sigmoid", "tanh", "relu", "linear")
+_HARD = ("hard_sigmoid", "keras3_hard_sigmoid")
+_FUNCTIONS = ("sigmoid", "tanh", "relu", "linear", *_HARD)
 _GATE_BOUND = 8.0  # a sigmoid or hyperbolic tangent is flat beyond
 # Values whose largest magnitude the integer forms have to know: products with the two kernels, and states.
 PEAKS = ("inputs", "recurrent", "output", "cell")
@@ -174,8 +176,8 @@ class Recurrence(tf_keras.layers.Layer):
         return tf.where(peak > 0.0, tf.maximum(peak, 1e-3), 1.0 if name == "output" else _GATE_BOUND)
 
     def _function(self, name: str, value: Tensor, rounded: Rounding) -> Tensor:
-        result = tf_keras.activations.get(name)(value)
-        return rounded(result, {"sigmoid": "gate", "tanh": "tanh"}.get(name, "output"))
+        result = tf_keras.activations.get(_known(name))(value)
+        return rounded(result, {"tanh": "tanh", **dict.fromkeys(("sigmoid", *_HARD), "gate")}.get(name, "output"))
 
     def _step(self, row: Tensor, h: State, c: State, rounded: Rounding) -> tuple[Tensor, State, State]:
         """(output, cell, product with the state) after one step; `h` and `c` may be None for zeros."""
@@ -249,11 +251,18 @@ def as_keras_layer(layer: Recurrence) -> Any:
     """The Keras layer, not yet built, that a `Recurrence` stands for; it has the same weights, without the peaks."""
     names = ("units", "activation", "use_bias", "go_backwards", "return_sequences", "name")
     settings = {name: getattr(layer, name) for name in names}
+    settings["activation"] = _known(layer.activation)
     if layer.kind != "rnn":
-        settings["recurrent_activation"] = layer.recurrent_activation
+        settings["recurrent_activation"] = _known(layer.recurrent_activation)
     if layer.kind == "gru":
         settings["reset_after"] = layer.reset_after
     return next(kind for kind, name in _KINDS.items() if name == layer.kind)(**settings)
+
+
+def _known(name: str) -> object:
+    """What tf_keras takes for the activation that our tables call `name`."""
+    own = name.removeprefix("keras3_")
+    return name if own == name else translated_activation(own, to_keras3=False)
 
 
 def _size(value: State) -> Tensor:

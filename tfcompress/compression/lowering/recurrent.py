@@ -159,8 +159,11 @@ def _written(write: Rewriter) -> Rewriter:
 
     def rewriter(call: Call, state: Rewrite) -> Any:
         layer, shape = call.layer, call.inputs[0].shape
-        if len(call.inputs) != 1 or shape[1] is None or shape[1] <= _FEW_STEPS or not can_recur(layer):
+        if len(call.inputs) != 1 or shape[1] is None or not can_recur(layer):
             return write(call, state)
+        written = write(call, state) if shape[1] <= _FEW_STEPS else None
+        if written is not None:
+            return written
         weights = [*layer.get_weights(), *[np.zeros((), np.float32)] * len(PEAKS)]
         return state.layer(call, "", lambda name: Recurrence.of(layer, name), weights)(call.inputs[0])
 

@@ -7,7 +7,7 @@ Modules are given as values, attributes through functions.  Each has shipped in 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -54,6 +54,7 @@ __all__ = [
     "number_of_calls",
     "optimizer_key",
     "quantized_variables",
+    "random_operators",
     "record_call",
     "recurrent_backend",
     "rename",
@@ -160,6 +161,21 @@ def xla_dot(x: Any, weights: Any, result: Any) -> Any:
     )
     sums.set_shape([x.shape[0], weights.shape[0]])
     return sums
+
+
+def random_operators() -> Iterator[tuple[ModuleType, str, str]]:
+    """(module, name, what is drawn) of each function that makes a random operator of `tf.random`, whoever calls it."""
+    stateful = {"random_standard_normal": "normal", "truncated_normal": "normal", "random_uniform": "uniform",
+                "random_uniform_int": "whole", "multinomial": "class"}  # fmt: skip
+    stateless = {"stateless_random_normal_v2": "normal", "stateless_truncated_normal_v2": "normal",
+                 "stateless_random_uniform_v2": "uniform", "stateless_random_uniform_int_v2": "whole"}  # fmt: skip
+    for module, kinds in (
+        ("gen_random_ops", stateful),
+        ("gen_stateless_random_ops_v2", stateless),
+        ("gen_stateless_random_ops", {"stateless_multinomial": "class"}),
+    ):
+        for name, kind in kinds.items():
+            yield _internal(f"python.ops.{module}"), name, kind
 
 
 # --- both Kerases

@@ -15,7 +15,7 @@ from tfcompress.errors import ConversionError
 from tfcompress.job.stage import Stage, fingerprint_of
 from tfcompress.job.state import State
 from tfcompress.load import float_model_from_keras
-from tfcompress.load.preprocessing import Front
+from tfcompress.load.preprocessing import BeforeArtifact
 from tfcompress.model import FloatModel
 
 __all__ = ["CONVERT"]
@@ -24,7 +24,8 @@ __all__ = ["CONVERT"]
 def _fingerprint(state: State, part: str) -> str | None:
     target = TARGETS[part]
     samples = "" if state.representative is None else state.representative.identity
-    usage = state.data_sets.usage
+    front, usage = state.model.front, state.data_sets.usage
+    usage = usage if front is None else replace(usage, files=front.files)
     given = (state.ids["load"], state.ids.get("training", ""), target.takes_quantizers_of(state.recipe), samples, usage)
     return fingerprint_of(f"artifact for {part}", *given, target.depends_on(state.recipe), target.tools())
 
@@ -56,7 +57,7 @@ def _artifact(state: State, name: str) -> Artifact | ConversionError:
     return artifact if state.model.front is None else _with_front(state.model.front, artifact)
 
 
-def _with_front(front: Front, artifact: Artifact) -> Artifact:
+def _with_front(front: BeforeArtifact, artifact: Artifact) -> Artifact:
     """The artifact with the part of the model that runs before it written beside it."""
     folder = artifact.folder / "preprocessing"
     folder.mkdir()
@@ -67,7 +68,8 @@ def _with_front(front: Front, artifact: Artifact) -> Artifact:
 
 
 def _model_for(state: State, name: str) -> FloatModel:
-    usage = state.data_sets.usage
+    front, usage = state.model.front, state.data_sets.usage
+    usage = usage if front is None else replace(usage, files=front.files)
     if state.trained is None:
         return replace(state.model.model.value, usage=usage)
     compressed = state.trained.compressed.value

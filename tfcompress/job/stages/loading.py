@@ -18,7 +18,8 @@ from tfcompress.job.stage import Stage, fingerprint_of
 from tfcompress.job.state import Lazy, ModelFacts, OriginalModel, State
 from tfcompress.load import load_model
 from tfcompress.load.files.source import CHANGED
-from tfcompress.load.preprocessing import split_preprocessing
+from tfcompress.load.noise import with_noise_inputs
+from tfcompress.load.preprocessing import split_preprocessing, together
 from tfcompress.load.safety.vocabulary import supplied_names
 from tfcompress.model import FloatModel
 
@@ -37,13 +38,15 @@ def _load_fingerprint(state: State, part: str) -> str | None:
 
 def _name_of_file(state: State, sha256: str) -> str | None:
     path = Path(str(state.options.model))
-    return fingerprint_of("load", path.name, sha256, state.options.allow_unsafe_deserialization)
+    options = state.options
+    return fingerprint_of("load", path.name, sha256, options.allow_unsafe_deserialization, options.sampling)
 
 
 def _load(state: State, parts: Sequence[str]) -> State:
     del parts
     loaded = _loaded(state)
     front, model = split_preprocessing(loaded) or (None, loaded)
+    noise, model = (state.options.sampling == "input" and with_noise_inputs(model)) or (None, model)
     facts = ModelFacts(
         name=model.name,
         format=model.format,
@@ -54,7 +57,7 @@ def _load(state: State, parts: Sequence[str]) -> State:
         has_layers=model.keras_model is not None,
         section=model_section(model),
     )
-    return replace(state, original=OriginalModel(facts, Lazy(lambda: model), front))
+    return replace(state, original=OriginalModel(facts, Lazy(lambda: model), together(front, noise)))
 
 
 def _loaded(state: State) -> FloatModel:

@@ -18,6 +18,7 @@ from tfcompress.graphs.keras.protocols import KerasModel
 from tfcompress.load.files.budget import refuse_absurd_activations, refuse_expanding_calls, weight_budget
 from tfcompress.load.files.old_layout import has_old_layout, to_present_layout
 from tfcompress.load.files.source import ModelFile
+from tfcompress.load.keras_versions.keras_quantized import with_quantized_attention
 from tfcompress.load.keras_versions.repair import repaired_config
 from tfcompress.load.safety.configurations import (
     refuse_code,
@@ -148,15 +149,22 @@ def _read(
     with contextlib.ExitStack() as stack:
         stack.enter_context(silenced())
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tfcompress_")))
-        path = _readable_copy(file, config, folder)
         objects = dict(custom_objects)
         for either in (keras, tf_keras):  # an adapter holds a layer of the other one
             stack.enter_context(either.saving.custom_object_scope(objects))
         stack.enter_context(weight_budget(file.path, file.stored))
-        try:
-            return library.models.load_model(str(path), custom_objects=objects, compile=False, safe_mode=not trusted)
-        except Exception as error:  # Keras raises anything for a configuration that it did not expect
-            raise _explained(file, error, keras3=keras3) from error
+        # The second is for what Keras's own `quantize` leaves out of the configuration.
+        configs = [config, with_quantized_attention(config)] if keras3 else [config]
+        for number, tried in enumerate(configs):
+            path = _readable_copy(file, tried, folder)
+            try:
+                return library.models.load_model(
+                    str(path), custom_objects=objects, compile=False, safe_mode=not trusted
+                )
+            except Exception as error:  # Keras raises anything for a configuration that it did not expect
+                if number == len(configs) - 1 or configs[1] is config:
+                    raise _explained(file, error, keras3=keras3) from error
+    raise AssertionError("the last attempt returns or raises")
 
 
 def _explained(file: ModelFile, error: BaseException, *, keras3: bool) -> TfCompressError:

@@ -23,6 +23,7 @@ from tfcompress.graphs.keras.replay import flatten as opened
 from tfcompress.graphs.keras.taken_apart import FlatGraph, Leaf, has_parts, take_apart
 from tfcompress.graphs.keras.taken_apart.leaf_layers import RepeatedForBatch, TensorForBatch, Weight
 from tfcompress.graphs.keras.taken_apart.tensorflow_calls import TensorFlowCall
+from tfcompress.graphs.tensorflow.draws import draws_replaced
 from tfcompress.graphs.tensorflow.private_names import rename
 from tfcompress.load.keras_versions.adapters import Keras3Graph, Keras3Layer, TfKerasGraph, TfKerasLayer
 from tfcompress.load.keras_versions.compile_state import copy_compile_state
@@ -78,6 +79,7 @@ def to_keras3(tf_keras_model: KerasModel) -> Any:
     return tf_keras_model if isinstance(tf_keras_model, keras.Model) else _convert(tf_keras_model, to_keras3=True)
 
 
+@draws_replaced()
 def _convert(source: Any, *, to_keras3: bool, sizes: Sequence[TensorInfo] | None = None) -> KerasModel:
     rebuilding = _Rebuilding(to_keras3=to_keras3)
     with silenced():
