@@ -17,8 +17,8 @@ import pytest
 from tests.load.test_conversion import Doubler, Subclassed, assert_close, outputs_of
 from tests.load.test_unsafe import rewritten, rewritten_h5
 from tfcompress.errors import InputError, ModelError
+from tfcompress.file_hashes import sha256_of
 from tfcompress.load import float_model_from_keras, load_model, parse_custom_objects, to_keras3, to_tf_keras
-from tfcompress.load.files.source import sha256_of
 from tfcompress.model import FloatModel
 from tfcompress.runtime import keras, tf, tf_keras, tfmot
 
