@@ -86,6 +86,7 @@ def build_report(
             stages=trained_stages(recipe),
             steps=steps(recipe, tuple(attempt.artifacts)),
             widths=() if trained is None else trained.widths,
+            layers=() if trained is None else trained.layers,
         ),
         warnings=(*warnings, *lost),
         gate=GateLimit(max_accuracy_drop=max_accuracy_drop),
