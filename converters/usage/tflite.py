@@ -18,7 +18,7 @@ from tfcompress.converters.usage.ports import Port, Ports
 
 __all__ = ["edgetpu_page", "phone_page", "python_section"]
 
-_ARRAYS = {"float32": "Float32Array", "int32": "Int32Array"}  # what LiteRT.js takes
+_ARRAYS = {"float32": "Float32Array", "int32": "Int32Array", "uint8": "Uint8Array"}  # what LiteRT.js takes
 
 
 def phone_page(ports: Ports) -> str:
@@ -71,8 +71,8 @@ def _javascript(ports: Ports) -> str:
     others = {port.dtype for port in (*ports.inputs, *ports.outputs)} - set(_ARRAYS)
     if others:
         return (
-            "## Browser (LiteRT.js)\n\nLiteRT.js takes float32 and int32 at the edges, "
-            f"not {', '.join(sorted(others))}: convert with `--io=float32`."
+            "## Browser (LiteRT.js)\n\nLiteRT.js takes float32, int32 and uint8 at the edges, "
+            f"not {', '.join(sorted(others))}: convert with `--io=float32` or `--io=uint8`."
         )
     feed = [_js_tensor(port) for port in ports.inputs]
     read = [
