@@ -116,9 +116,16 @@ def _one_of(members: Sequence[Node], group_of: dict[int, int]) -> Node:
     if len(members) == 1:
         return replace(first, inputs=inputs)
     kinds = list(dict.fromkeys(member.label for member in members))
-    label = f"{kinds[0]} ×{len(members)}" if len(kinds) == 1 else f"{len(members)} operators"
+    times = f" ×{len(members)}"
+    label = f"{_short(kinds[0], len(times))}{times}" if len(kinds) == 1 else f"{len(members)} operators"
     title = f"{first.title} to {last.title}: {', '.join(kinds)}"
     return Node(label, first.state, title, inputs, len(members))
+
+
+def _short(label: str, room: int = 0) -> str:
+    """A label that fits into a node beside `room` further characters."""
+    longest = _LONGEST_LABEL - room
+    return label if len(label) <= longest else f"{label[: longest - 1]}…"
 
 
 def joined_to_fit(nodes: Sequence[Node]) -> tuple[Node, ...]:
@@ -169,8 +176,7 @@ def draw(nodes: Sequence[Node], *, top: int = 0) -> Drawing:
             layout = _Layout(nodes, columns)
     parts = [f'<path class="edge" d="{path}"/>' for path in layout.lines(top)]
     for place, node in enumerate(nodes):
-        label = node.label if len(node.label) <= _LONGEST_LABEL else f"{node.label[: _LONGEST_LABEL - 1]}…"
-        parts.append(box(node.state, layout.corner(place, top), NODE_WIDTH, label, node.title))
+        parts.append(box(node.state, layout.corner(place, top), NODE_WIDTH, _short(node.label), node.title))
     return Drawing(tuple(parts), layout.width, top + layout.height)
 
 

@@ -111,7 +111,7 @@ def _layers_and_causes(
                 causes = find_causes(made_from, candidate, rows, few, original.keras_model)
                 by_candidate[name] = LayersFound(rows, causes)
             with optional(f"{name}: the histograms of its layers"):
-                found = by_candidate[name]
-                pictures = blamed_histograms(made_from, candidate, rows, found.causes, few)
-                by_candidate[name] = dataclasses.replace(found, histograms=pictures)
+                layers_found = by_candidate[name]
+                pictures = blamed_histograms(made_from, candidate, rows, layers_found.causes, few)
+                by_candidate[name] = dataclasses.replace(layers_found, histograms=pictures)
     return by_candidate

@@ -190,5 +190,6 @@ class Pass:
         gate = worst([judge.gate(model, limit) for judge in [primary, *self._judges.values()]])
         flipped, flips = primary.flips(model)
         metrics, confusion = self._metrics(primary, model), primary.confusion(model)
-        found = layers.rows, layers.causes, confusion, layers.histograms
-        return CandidateResult(metrics, diff, gate, flipped, flips, *found)
+        return CandidateResult(
+            metrics, diff, gate, flipped, flips, layers.rows, layers.causes, confusion, layers.histograms
+        )

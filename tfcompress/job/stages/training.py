@@ -88,8 +88,8 @@ def _run(state: State, parts: Sequence[str]) -> State:
     layers: tuple[LayerWeights, ...] = ()
     with optional("the widths and zeros of its layers"):
         layers = layer_weights(state.model.model.value.keras_model, compressed)
-    found = compressed.notes, _widths(compressed), _size(compressed), layers
-    return replace(state, trained=TrainedModel(*found, Lazy(lambda: compressed)))
+    trained = TrainedModel(compressed.notes, _widths(compressed), _size(compressed), layers, Lazy(lambda: compressed))
+    return replace(state, trained=trained)
 
 
 def _compressed(state: State) -> Compressed:
@@ -139,8 +139,8 @@ def _restore(state: State, part: str, content: bytes) -> State:
     """What there is to say; the model is made again where a later stage needs it, which trains nothing that is kept."""
     del part
     kept = decode(_Kept, content)
-    found = kept.notes, kept.widths, kept.size, kept.layers
-    return replace(state, trained=TrainedModel(*found, Lazy(partial(_compressed, state))))
+    again = Lazy(partial(_compressed, state))
+    return replace(state, trained=TrainedModel(kept.notes, kept.widths, kept.size, kept.layers, again))
 
 
 TRAINING = Stage(name="training", run=_run, parts=_parts, fingerprint=_fingerprint, keep=_keep, restore=_restore)
