@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test test_slow lint format bench tables wheel clean
+.PHONY: demo test test_slow lint format bench tables wheel docs clean
 
 # Options of the demo, such as DEMO_FLAGS=--quiet
 DEMO_FLAGS ?=
@@ -37,8 +37,11 @@ tables: $(VENV)/.dev-installed
 wheel: $(VENV)/.dev-installed
 	$(PIP) wheel --no-deps --wheel-dir dist .
 
+docs: .venv_docs/.installed
+	NO_MKDOCS_2_WARNING=1 .venv_docs/bin/mkdocs build --strict --quiet -f docs/mkdocs.yml
+
 clean:
-	rm -rf build dist demo_output *.egg-info
+	rm -rf build dist demo_output site *.egg-info
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -50,3 +53,9 @@ $(VENV)/.user-installed: setup.py constraints.txt | $(BIN)/python
 $(VENV)/.dev-installed: setup.py constraints.txt | $(BIN)/python
 	$(PIP) install --quiet --constraint constraints.txt --editable ".[all,dev]"
 	touch $@ $(VENV)/.user-installed
+
+# The site has an environment of its own: what builds it must not meet what models are converted with.
+.venv_docs/.installed: docs/requirements.txt
+	$(PYTHON) -m venv .venv_docs
+	.venv_docs/bin/python -m pip --disable-pip-version-check install --quiet -r docs/requirements.txt
+	touch $@

@@ -42,7 +42,10 @@ ONNX = ["onnx>=1.17,<2", "onnxruntime>=1.24.2,<2"]
 EXAMPLES = ["scikit-learn>=1.5,<2"]
 SEARCH = ["optuna>=4.5,<6"]  # trial management, sampling and storage of `search`
 SIGN = ["cryptography>=43,<47"]  # signs manifests; the package index's and most projects' own choice
+# The documentation's notebooks are run in tests as a reader runs them: by a Jupyter kernel.
+NOTEBOOKS = ["nbclient>=0.10,<1", "ipykernel>=6.29,<8"]
 DEV = [
+    *NOTEBOOKS,
     *("pytest>=8,<10", "pytest-xdist>=3.6,<4", "hypothesis>=6.100,<7", "ruff>=0.9", "mypy>=1.14", "pyright>=1.1.390"),
     *(
         *ONNX,

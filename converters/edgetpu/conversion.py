@@ -9,6 +9,7 @@ from typing import Any
 
 from tfcompress.console import note
 from tfcompress.converters.artifact import Artifact
+from tfcompress.converters.drawing import operator_inputs
 from tfcompress.converters.edgetpu.compiler import compile_model, find_compiler, with_measurement
 from tfcompress.converters.edgetpu.mapping import Mapping
 from tfcompress.converters.edgetpu.mapping_forecast import CompilerOptions, forecast
@@ -64,13 +65,14 @@ def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, outp
     mapping_notes: list[str] = []
     with optional("edgetpu: the forecast of its mapping"):
         options = CompilerOptions.of(recipe.section(EdgeTpu))
-        mapping = _measured(path, forecast(read_tflite(path), layer_names=names, options=options))
+        file = read_tflite(path)
+        mapping = _measured(path, forecast(file, layer_names=names, options=options))
         rewrites = _done(rewrites, mapping)
         (output / MAPPING_NAME).write_text(json.dumps(mapping.to_json(), indent=1) + "\n", encoding="utf-8")
         facts["mapping"] = mapping.to_json()
         mapping_notes = _mapping_notes(mapping)
         with optional("edgetpu: the picture of its mapping"):
-            facts["mapping_svg"] = mapping_svg(mapping)
+            facts["mapping_svg"] = mapping_svg(mapping, operator_inputs(file.main))
     facts["rewrites"] = [rewrite.to_json() for rewrite in rewrites]
     notes = [f"engine: {result.engine} ({result.reason})", *(rewrite.note() for rewrite in rewrites)]
     notes += unrolled_note(model, "the Edge TPU has no loops, and no states between them")

@@ -12,6 +12,7 @@ from tfcompress.converters.ethos_u.usage import usage
 from tfcompress.converters.npu.facts import facts_of, mapping_notes, write_companions, written
 from tfcompress.converters.npu.mapping import CompiledMapping
 from tfcompress.converters.npu.quantization import quantized_for
+from tfcompress.converters.usage import ports_of
 from tfcompress.data import Samples
 from tfcompress.errors import ConversionError, MissingExtraError
 from tfcompress.model import FloatModel
@@ -48,7 +49,7 @@ def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, outp
     first = next((mapping.file for mapping in mappings if mapping.file is not None), None)
     if first is None:
         raise ConversionError(f"{model.name}: {mappings[0].reason}")
-    runnable = write_companions(quantized, mappings, usage(mappings), output)
+    runnable = write_companions(quantized, mappings, usage(ports_of(quantized.result.content, model), mappings), output)
     notes = [
         *mapping_notes(quantized, mappings),
         "compared with LiteRT's reference kernels, which Ethos-U promises to match",

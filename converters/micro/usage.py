@@ -7,11 +7,9 @@ from collections.abc import Sequence
 from tfcompress.converters.micro.sources import arena_of, resolver_lines
 from tfcompress.converters.npu.mapping import CompiledMapping
 from tfcompress.converters.usage import Ports, page, sample
-from tfcompress.converters.usage.languages import cpp_lines
+from tfcompress.converters.usage.languages import cpp_lines, tflm_data
 
 __all__ = ["usage"]
-
-_MEMBERS = {"float": "f", "int8_t": "int8", "uint8_t": "uint8", "int16_t": "i16", "int32_t": "i32", "int64_t": "i64"}
 
 
 def usage(ports: Ports, mapping: CompiledMapping, methods: Sequence[str], model_bytes: int) -> str:
@@ -23,7 +21,7 @@ def usage(ports: Ports, mapping: CompiledMapping, methods: Sequence[str], model_
         methods: of the resolver.
         model_bytes: the file's size.
     """
-    feed, read = cpp_lines(ports, _data)
+    feed, read = cpp_lines(ports, tflm_data)
     return page(
         "How to use this model on a microcontroller",
         sample(
@@ -37,11 +35,6 @@ def usage(ports: Ports, mapping: CompiledMapping, methods: Sequence[str], model_
             proven=_proven(mapping),
         ),
     )
-
-
-def _data(side: str, kind: str, index: int) -> str:
-    """How a tensor's numbers are got at: TFLM has a member for each type."""
-    return f"interpreter.{side}({index})->data.{_MEMBERS.get(kind, 'b')}"
 
 
 def _memory(mapping: CompiledMapping, model_bytes: int) -> str:

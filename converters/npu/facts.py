@@ -9,8 +9,10 @@ from pathlib import Path
 
 from tfcompress.converters.litert.facts import float_operators, select_operators, used_dtypes
 from tfcompress.converters.npu.mapping import CompiledMapping
+from tfcompress.converters.npu.picture import mappings_svg
 from tfcompress.converters.npu.quantization import NpuFile
-from tfcompress.graphs.tflite import read_tflite
+from tfcompress.graphs.tflite import Subgraph, read_tflite
+from tfcompress.remarks import optional
 
 __all__ = ["facts_of", "mapping_notes", "write_companions", "written"]
 
@@ -38,7 +40,14 @@ def facts_of(npu_file: NpuFile, mappings: Sequence[CompiledMapping], runnable: P
         "engine": {"name": npu_file.result.engine, "reason": npu_file.result.reason},
         "rewrites": [rewrite.to_json() for rewrite in npu_file.rewrites],
         "mapping": [mapping.to_json() for mapping in mappings],
+        **_picture(mappings, file.main),
     }
+
+
+def _picture(mappings: Sequence[CompiledMapping], graph: Subgraph) -> dict[str, object]:
+    with optional("the picture of what runs where"):
+        return {"mapping_svg": mappings_svg(mappings, graph)}
+    return {}
 
 
 def written(mapping: CompiledMapping, content: bytes | None, output: Path) -> CompiledMapping:

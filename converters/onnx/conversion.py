@@ -15,6 +15,7 @@ from tfcompress.converters.onnx.builder import Scheme, load_onnx
 from tfcompress.converters.onnx.export import export_onnx, scheme_for
 from tfcompress.converters.onnx.tensorrt import broken_rules
 from tfcompress.converters.onnx.usage import usage
+from tfcompress.converters.usage import Port, Ports
 from tfcompress.data import Samples
 from tfcompress.errors import ConversionError, DataError, MissingExtraError
 from tfcompress.graphs.tflite import TfliteFile, read_tflite
@@ -59,7 +60,7 @@ def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, outp
     names = [layer.name for layer in all_layers(model.keras_model)]
     path = output / FILE_NAME
     path.write_bytes(export_onnx(content, scheme, name=model.name, layer_names=names))
-    (output / "USE.md").write_text(usage(model.inputs), encoding="utf-8")
+    (output / "USE.md").write_text(usage(_ports(model)), encoding="utf-8")
     broken = broken_rules(path)
     facts = {
         "bytes": path.stat().st_size,
@@ -71,6 +72,16 @@ def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, outp
     }
     steps = unrolled_note(model, "ONNX has no Q/DQ form of its recurrent operators")
     return Artifact("onnx", output, path, facts, (*notes, *_notes(file, scheme, broken), *steps))
+
+
+def _ports(model: FloatModel) -> Ports:
+    labels = model.usage.class_names
+    inputs, outputs = (
+        tuple(Port(info.name, tuple(size or 1 for size in info.shape), info.dtype) for info in infos)
+        for infos in (model.inputs, model.outputs)
+    )
+    scores = next((index for index, port in enumerate(outputs) if labels and port.shape[-1] == len(labels)), None)
+    return Ports(inputs, outputs, labels if scores is not None else (), scores)
 
 
 def _left_in_float(file: TfliteFile, scheme: Scheme) -> Counter[str]:

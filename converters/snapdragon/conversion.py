@@ -19,6 +19,7 @@ from tfcompress.converters.snapdragon.mapping_forecast import forecast
 from tfcompress.converters.snapdragon.options import Snapdragon
 from tfcompress.converters.snapdragon.sdk import UnusableSdkError, VendorSdk, sdk_for
 from tfcompress.converters.snapdragon.usage import usage
+from tfcompress.converters.usage import ports_of
 from tfcompress.data import Samples
 from tfcompress.errors import ConversionError, MissingExtraError
 from tfcompress.graphs.tflite import read_tflite
@@ -59,7 +60,7 @@ def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, outp
     first = next((mapping.file for mapping in mappings if mapping.file is not None and mapping.name in SOCS), None)
     if first is None:
         raise ConversionError(f"{model.name}: {mappings[0].reason}")
-    runnable = write_companions(quantized, mappings, usage(mappings), output)
+    runnable = write_companions(quantized, mappings, usage(ports_of(quantized.result.content, model), mappings), output)
     seconds = _seconds_a_sample((output / first).read_bytes())
     samples = max(LEAST_SAMPLES, int(EMULATION_SECONDS / seconds))
     notes = [

@@ -6,52 +6,44 @@ from collections.abc import Sequence
 
 from tfcompress.converters.npu.mapping import CompiledMapping
 from tfcompress.converters.snapdragon.chips import SOCS
+from tfcompress.converters.usage import Ports, page, sample
+from tfcompress.converters.usage.languages import kotlin_fits, kotlin_lines
+from tfcompress.converters.usage.tflite import python_section
 
 __all__ = ["usage"]
 
 
-def usage(mappings: Sequence[CompiledMapping]) -> str:
-    """The text for these chips."""
-    rows = "\n".join(
+def usage(ports: Ports, mappings: Sequence[CompiledMapping]) -> str:
+    """The page for these chips.
+
+    Args:
+        ports: inputs and outputs of the int8 file, which are the compiled files' too.
+        mappings: of each chip.
+    """
+    feed, read = kotlin_lines(ports) if kotlin_fits(ports) else (_NO_TYPES, "")
+    return page(
+        "How to use these files",
+        sample(
+            "snapdragon",
+            files=_files(mappings),
+            table=ports.table(),
+            feed=feed,
+            read=read,
+            python=python_section(ports),
+        ),
+    )
+
+
+_NO_TYPES = "// LiteRT's Kotlin API has no arrays of this file's types: convert with --io=int8 or --io=float32"
+
+
+def _files(mappings: Sequence[CompiledMapping]) -> str:
+    rows = [
         f"| `{mapping.file}` | {_chip(mapping.name)} | {mapping.mapped_ops} of {len(mapping.operators)} |"
         for mapping in mappings
         if mapping.file is not None
-    )
-    return f"""# How to use these files
-
-Each file runs on one chip, with LiteRT and its Qualcomm dispatch library.
-
-| file | chip | operators on the NPU |
-|---|---|---|
-{rows}
-
-## In an Android app
-
-Add LiteRT and Qualcomm's runtime libraries to the app, as LiteRT's documentation "NPU acceleration with LiteRT" says:
-`com.google.ai.edge.litert:litert` and the NPU runtime of Qualcomm.  Pick the file by `Build.SOC_MODEL`; ship the phone
-target's `model.tflite` for all other chips.
-
-```kotlin
-val options = CompiledModel.Options(Accelerator.NPU, Accelerator.CPU)
-val model = CompiledModel.create(context.assets, "model_${{Build.SOC_MODEL}}.tflite", options)
-val inputs = model.createInputBuffers()
-val outputs = model.createOutputBuffers()
-inputs[0].writeInt8(input)   // quantized with the input's scale and zero point, see the report
-model.run(inputs, outputs)
-val result = outputs[0].readInt8()
-```
-
-## What is proven
-
-The operators were mapped by Qualcomm's own compiler (`mapping.json` has its version and its reasons), and the accuracy
-diff ran the compiled program in Qualcomm's HTP emulator on x86.  Not proven: time and energy on the phone.
-
-## Licence
-
-The compiler and the emulator come with onnxruntime-qnn under Qualcomm's "AI Stack License".  It allows developing with
-them and shipping what they make inside an application; it does not allow passing the libraries on by themselves.
-tfcompress contains none of them.  Read `Qualcomm_LICENSE.pdf` in the installed package before you ship.
-"""
+    ]
+    return "\n".join(["| file | chip | operators on the NPU |", "|---|---|---|", *rows])
 
 
 def _chip(name: str) -> str:

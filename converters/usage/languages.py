@@ -21,6 +21,7 @@ __all__ = [
     "python_read",
     "quoted",
     "swift_lines",
+    "tflm_data",
 ]
 
 _C_TYPES = {"float32": "float", "bool": "bool", "float16": "uint16_t"}
@@ -165,6 +166,21 @@ def _swift(dtype: str) -> str:
 
 def _typed_tensor(side: str, kind: str, index: int) -> str:
     return f"interpreter->typed_{side}_tensor<{kind}>({index})"
+
+
+_TFLM_MEMBERS = {
+    "float": "f",
+    "int8_t": "int8",
+    "uint8_t": "uint8",
+    "int16_t": "i16",
+    "int32_t": "i32",
+    "int64_t": "i64",
+}
+
+
+def tflm_data(side: str, kind: str, index: int) -> str:
+    """How a tensor's numbers are got at in TensorFlow Lite Micro, which has a member for each type."""
+    return f"interpreter.{side}({index})->data.{_TFLM_MEMBERS.get(kind, 'b')}"
 
 
 def cpp_lines(ports: Ports, data: Callable[[str, str, int], str] = _typed_tensor) -> tuple[str, str]:

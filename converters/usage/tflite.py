@@ -16,9 +16,9 @@ from tfcompress.converters.usage.languages import (
 from tfcompress.converters.usage.pages import page, sample
 from tfcompress.converters.usage.ports import Port, Ports
 
-__all__ = ["edgetpu_page", "phone_page"]
+__all__ = ["edgetpu_page", "phone_page", "python_section"]
 
-_ARRAYS = {"float32": "Float32Array", "int32": "Int32Array"}  # what LiteRT.js takes
+_ARRAYS = {"float32": "Float32Array", "int32": "Int32Array", "uint8": "Uint8Array"}  # what LiteRT.js takes
 
 
 def phone_page(ports: Ports) -> str:
@@ -27,7 +27,7 @@ def phone_page(ports: Ports) -> str:
         "How to use model.tflite",
         "An app feeds one sample and reads one result.  Where a type is an integer, its numbers stand for real values:",
         ports.table(),
-        _python(ports),
+        python_section(ports),
         _kotlin(ports),
         _swift(ports),
         _javascript(ports),
@@ -43,11 +43,12 @@ def edgetpu_page(ports: Ports) -> str:
         "`model.tflite` is what the Edge TPU compiler takes; `mapping.json` says which operators it is going to map.",
         ports.table(),
         sample("edgetpu", feed=python_feed(ports), read=python_read(ports)),
-        _python(ports),
+        python_section(ports),
     )
 
 
-def _python(ports: Ports) -> str:
+def python_section(ports: Ports) -> str:
+    """How `model.tflite` beside the page is run in Python."""
     return sample("python", file="model.tflite", feed=python_feed(ports), read=python_read(ports))
 
 
@@ -70,8 +71,8 @@ def _javascript(ports: Ports) -> str:
     others = {port.dtype for port in (*ports.inputs, *ports.outputs)} - set(_ARRAYS)
     if others:
         return (
-            "## Browser (LiteRT.js)\n\nLiteRT.js takes float32 and int32 at the edges, "
-            f"not {', '.join(sorted(others))}: convert with `--io=float32`."
+            "## Browser (LiteRT.js)\n\nLiteRT.js takes float32, int32 and uint8 at the edges, "
+            f"not {', '.join(sorted(others))}: convert with `--io=float32` or `--io=uint8`."
         )
     feed = [_js_tensor(port) for port in ports.inputs]
     read = [

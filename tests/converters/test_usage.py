@@ -90,7 +90,7 @@ def test_the_coral_sample_has_the_compiler_s_command() -> None:
 
 def test_a_client_that_cannot_read_the_file_is_told_with_the_flag() -> None:
     page = phone_page(INTEGER)
-    assert "not int8, uint8: convert with `--io=float32`" in page
+    assert "not int8: convert with `--io=float32` or `--io=uint8`" in page
     assert "MediaPipe takes uint8 or float32 at the edges: convert with `--io=uint8`" in page
     plain = phone_page(FLOATS)
     assert "new Tensor(new Int32Array(2), [1, 2]),  // model" in plain

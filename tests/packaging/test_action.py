@@ -59,3 +59,28 @@ def test_the_step_writes_the_comparison_and_hands_on_the_exit_code(tmp_path: Pat
 def test_no_input_is_pasted_into_a_script() -> None:
     for step in steps().values():
         assert "${{" not in step.get("run", "")
+
+
+@needs_bash
+def test_the_comment_step_hands_gh_the_number_the_repository_and_the_file_as_they_are(tmp_path: Path) -> None:
+    """The step's script runs with a `gh` of our own, which writes down its arguments, one a line."""
+    step = steps()["Comment on the pull request"]
+    assert step["if"] == "inputs.comment == 'true' && github.event_name == 'pull_request'"
+    assert set(step["env"]) == {"GH_TOKEN", "NUMBER", "MARKDOWN"}
+    gh = tmp_path / "gh"
+    gh.write_text(f'#!/bin/sh\nprintf \'%s\\n\' "$@" > "{tmp_path}/arguments"\n')
+    gh.chmod(0o755)
+    markdown = f"{tmp_path}/a file; touch hurt.md"
+    given = {"NUMBER": "12", "MARKDOWN": markdown, "GITHUB_REPOSITORY": "a/b", "GH_TOKEN": "none"}
+    environment = {**os.environ, **given, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    subprocess.run(["bash", "-euc", step["run"]], cwd=tmp_path, env=environment, check=True)
+    wanted = ["pr", "comment", "12", "--repo", "a/b", "--body-file", markdown, "--edit-last", "--create-if-none"]
+    assert (tmp_path / "arguments").read_text().splitlines() == wanted
+    assert not (tmp_path / "hurt.md").exists()
+
+
+@needs_bash
+@pytest.mark.parametrize("code", ["0", "2", "3"])
+def test_the_last_step_ends_as_the_comparison_did(code: str) -> None:
+    done = subprocess.run(["bash", "-euc", steps()["Gate"]["run"]], env={**os.environ, "CODE": code}, check=False)
+    assert done.returncode == int(code)

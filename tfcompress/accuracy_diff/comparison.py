@@ -11,7 +11,7 @@ from tfcompress.accuracy_diff.causes import Cause
 from tfcompress.accuracy_diff.flips import Flip
 from tfcompress.accuracy_diff.gate import Gate
 from tfcompress.accuracy_diff.judge import Confusion
-from tfcompress.accuracy_diff.layers import LayerDiff
+from tfcompress.accuracy_diff.layers import LayerDiff, LayerHistogram
 from tfcompress.accuracy_diff.pictures import picture_of
 from tfcompress.accuracy_diff.tasks import Metrics
 from tfcompress.remarks import optional
@@ -59,6 +59,7 @@ class CandidateResult:
         layers: one row a Keras layer, in the model's order; empty where they were not asked for or cannot be told.
         causes: what costs accuracy, found from the layers.
         confusion: as the reference's.
+        histograms: of the layers that are to blame.
     """
 
     metrics: Metrics
@@ -69,6 +70,7 @@ class CandidateResult:
     layers: tuple[LayerDiff, ...] = field(default=(), repr=False)
     causes: tuple[Cause, ...] = ()
     confusion: Confusion | None = field(default=None, repr=False)
+    histograms: tuple[LayerHistogram, ...] = field(default=(), repr=False)
 
     def to_json(self) -> dict[str, Any]:
         """The candidate's keys of report.json: `status`, `reason`, `metrics`, `diff`, `layers`, `gate`, `flipped`."""
@@ -101,6 +103,7 @@ class CandidateResult:
                 "gate": gate,
                 "flipped": {"total": self.flipped, "samples": rows},
                 "confusion": self.confusion,
+                "histograms": [vars(histogram) for histogram in self.histograms],
             }
         )
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from tfcompress import console
-from tfcompress.accuracy_diff.causes import Cause, find_causes
+from tfcompress.accuracy_diff.causes import blamed_histograms, find_causes
 from tfcompress.accuracy_diff.comparison import Comparison
-from tfcompress.accuracy_diff.layers import LayerDiff, compare_layers
+from tfcompress.accuracy_diff.layers import compare_layers
 from tfcompress.accuracy_diff.litert_runner import LiteRtRunner
-from tfcompress.accuracy_diff.one_pass import REFERENCE, Found, Pass
+from tfcompress.accuracy_diff.one_pass import REFERENCE, Found, LayersFound, Pass
 from tfcompress.accuracy_diff.progress import Progress, fingerprint
 from tfcompress.accuracy_diff.runners import FloatModelRunner, Runner
 from tfcompress.accuracy_diff.stream import answered_batches, batch_size_for
@@ -99,12 +100,18 @@ def _layers_and_causes(
     if data.count is not None and data.indices is None and data.count > LAYER_SAMPLES:
         chosen = np.random.default_rng(seed).choice(data.count, LAYER_SAMPLES, replace=False)
         few = data.select([int(index) for index in chosen])
-    by_candidate: dict[str, tuple[tuple[LayerDiff, ...], tuple[Cause, ...]]] = {}
+    by_candidate: dict[str, LayersFound] = {}
     for name, candidate in candidates.items():
         with optional(f"{name}: the diff of its layers"):
             rows = compare_layers(made_from, candidate, few)
-            by_candidate[name] = rows, ()
-            if rows and isinstance(candidate, LiteRtRunner):
-                with optional(f"{name}: the causes of its error"):
-                    by_candidate[name] = rows, find_causes(made_from, candidate, rows, few, original.keras_model)
+            by_candidate[name] = LayersFound(rows)
+            if not rows or not isinstance(candidate, LiteRtRunner):
+                continue
+            with optional(f"{name}: the causes of its error"):
+                causes = find_causes(made_from, candidate, rows, few, original.keras_model)
+                by_candidate[name] = LayersFound(rows, causes)
+            with optional(f"{name}: the histograms of its layers"):
+                layers_found = by_candidate[name]
+                pictures = blamed_histograms(made_from, candidate, rows, layers_found.causes, few)
+                by_candidate[name] = dataclasses.replace(layers_found, histograms=pictures)
     return by_candidate

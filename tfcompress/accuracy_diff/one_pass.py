@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from tfcompress.accuracy_diff.gate import worst
 from tfcompress.accuracy_diff.judge import OutputJudge
 from tfcompress.accuracy_diff.keras_metrics import KerasMetrics
 from tfcompress.accuracy_diff.labels import is_text
-from tfcompress.accuracy_diff.layers import LayerDiff
+from tfcompress.accuracy_diff.layers import LayerDiff, LayerHistogram
 from tfcompress.accuracy_diff.matching import labels_for, outputs_as
 from tfcompress.accuracy_diff.progress import Tree
 from tfcompress.accuracy_diff.stream import Answered
@@ -23,11 +24,28 @@ from tfcompress.data import Samples
 from tfcompress.errors import DataError
 from tfcompress.remarks import remark
 
-__all__ = ["REFERENCE", "Found", "Pass"]
+__all__ = ["REFERENCE", "Found", "LayersFound", "Pass"]
 
 LEAST_FOR_CHANCE = 30  # samples
 REFERENCE = ""  # the reference's name among the models of a pass
-Found = Mapping[str, tuple[tuple[LayerDiff, ...], tuple[Cause, ...]]]  # {candidate: (its layers, causes of its error)}
+
+
+@dataclass(frozen=True)
+class LayersFound:
+    """What is known of a candidate's layers.
+
+    Attributes:
+        rows: one a layer, in the order of computation.
+        causes: of its error.
+        histograms: of the layers that are to blame.
+    """
+
+    rows: tuple[LayerDiff, ...] = ()
+    causes: tuple[Cause, ...] = ()
+    histograms: tuple[LayerHistogram, ...] = ()
+
+
+Found = Mapping[str, LayersFound]
 
 
 class Pass:
@@ -139,8 +157,9 @@ class Pass:
             primary.confusion(),
         )
         self._remark_on_chance(primary, reference)
-        nothing: tuple[tuple[LayerDiff, ...], tuple[Cause, ...]] = ((), ())
-        results = {name: self._candidate(primary, name, limit, *layers.get(name, nothing)) for name in self._candidates}
+        results = {
+            name: self._candidate(primary, name, limit, layers.get(name, LayersFound())) for name in self._candidates
+        }
         return Comparison(reference, results)
 
     def _remark_on_chance(self, primary: OutputJudge, reference: ReferenceResult) -> None:
@@ -165,13 +184,13 @@ class Pass:
                 metrics |= {f"{name}/{key}": value for key, value in judge.metrics(model).items()}
         return metrics
 
-    def _candidate(
-        self, primary: OutputJudge, model: str, limit: float, layers: tuple[LayerDiff, ...], causes: tuple[Cause, ...]
-    ) -> CandidateResult:
+    def _candidate(self, primary: OutputJudge, model: str, limit: float, layers: LayersFound) -> CandidateResult:
         diff = primary.diff(model)
         if len(self._judges) > 1:
             diff["outputs"] = {name: judge.diff(model) for name, judge in self._judges.items()}
         gate = worst([judge.gate(model, limit) for judge in [primary, *self._judges.values()]])
         flipped, flips = primary.flips(model)
         metrics, confusion = self._metrics(primary, model), primary.confusion(model)
-        return CandidateResult(metrics, diff, gate, flipped, flips, layers, causes, confusion)
+        return CandidateResult(
+            metrics, diff, gate, flipped, flips, layers.rows, layers.causes, confusion, layers.histograms
+        )

@@ -100,7 +100,7 @@ def exit_code_of(outcomes: Sequence[Outcome]) -> int:
 def summary_table(outcomes: Sequence[Outcome]) -> Table:
     """A row for each target of each model, or for the error of a model that failed."""
     table = Table(title="all models", title_justify="left")
-    for name in ("model", "target", "status", "size", "loss", "why"):
+    for name in ("model", "target", "status", "size", "change in points", "why"):
         table.add_column(name, overflow="fold", ratio=1 if name == "why" else None)
     for outcome in outcomes:
         name = Path(outcome.model).name
@@ -114,7 +114,7 @@ def summary_table(outcomes: Sequence[Outcome]) -> Table:
                 title_of(target),
                 Text(section.status.replace("_", " "), style=style),
                 figures.size(section.bytes),
-                figures.value(section.diff.accuracy_drop),
+                figures.change(section.diff.accuracy_drop),
                 Text(section.reason or ""),
             )
     return table

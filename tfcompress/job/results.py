@@ -73,6 +73,7 @@ def build_report(model: Mapping[str, object], state: State, *, warnings: tuple[s
             stages=trained_stages(recipe),
             steps=steps(recipe, tuple(state.artifacts)),
             widths=() if trained is None else trained.widths,
+            layers=() if trained is None else trained.layers,
         ),
         warnings=(*warnings, *lost),
         gate=GateLimit(max_accuracy_drop=options.max_accuracy_drop),

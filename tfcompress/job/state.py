@@ -22,7 +22,7 @@ from tfcompress.load.preprocessing import BeforeArtifact
 from tfcompress.model import Flavor, FloatModel, TensorInfo
 from tfcompress.recipe import Recipe
 from tfcompress.report import Report
-from tfcompress.report.schema import LayerWidth
+from tfcompress.report.schema import LayerWeights, LayerWidth
 
 __all__ = ["Lazy", "ModelFacts", "ModelSize", "OriginalModel", "State", "TrainedModel"]
 
@@ -101,12 +101,14 @@ class TrainedModel:
         notes: a line for each thing done.
         widths: the layers that got narrower, or are gone.
         size: of a model whose layers are others now; None where they are the same.
+        layers: the kernels before and after.
         compressed: the models, once they are needed.
     """
 
     notes: tuple[str, ...]
     widths: tuple[LayerWidth, ...]
     size: ModelSize | None
+    layers: tuple[LayerWeights, ...]
     compressed: Lazy[Compressed] = field(repr=False)
 
 

@@ -9,7 +9,7 @@ from importlib import resources
 from typing import Any
 
 from tfcompress.errors import MissingExtraError
-from tfcompress.report import figures, tradeoff
+from tfcompress.report import figures, histograms, tradeoff
 from tfcompress.report.bars import bar_groups
 from tfcompress.report.classes import class_rows, confusions
 from tfcompress.report.compile_notes import compile_notes
@@ -46,6 +46,7 @@ def render_html(report: Report) -> str:
             targets=views,
             panels=tradeoff.panels(report),
             canvas=tradeoff,
+            shapes=histograms,
             bars=bar_groups(report),
             metrics=_metric_rows(report, list(converted.values())),
             classes=class_rows(report, list(converted.values())),

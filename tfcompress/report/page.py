@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from tfcompress.report import figures
+from tfcompress.report.histograms import HistogramPicture, histogram_pictures
 from tfcompress.report.schema import (
     ConfigurationMapping,
     Diff,
@@ -49,6 +50,7 @@ class TargetView:
         files: with their addresses.
         next_steps: what to do with the artifact.
         mapping_picture: address of an image; None without.
+        histograms: of the layers to look at.
         section: the target's part of the report.
     """
 
@@ -59,6 +61,7 @@ class TargetView:
     files: tuple[FileLink, ...]
     next_steps: tuple[NextStep, ...]
     mapping_picture: str | None
+    histograms: tuple[HistogramPicture, ...]
     section: TargetSection = field(repr=False)
 
 
@@ -76,6 +79,7 @@ def _view(key: str, section: TargetSection, float_bytes: int | None) -> TargetVi
         files=tuple(FileLink(name, urllib.parse.quote(name)) for name in section.files),
         next_steps=tuple(_next_steps(section)),
         mapping_picture=_svg_address(section.mapping_svg),
+        histograms=histogram_pictures(section.histograms),
         section=section,
     )
 

@@ -31,6 +31,7 @@ template <unsigned int size>
 class MicroMutableOpResolver {
  public:
   TfLiteStatus AddConv2D();
+  TfLiteStatus AddEthosU();
   TfLiteStatus AddDepthwiseConv2D();
   TfLiteStatus AddFullyConnected();
   TfLiteStatus AddMean();

@@ -17,11 +17,13 @@ from tfcompress.compression import Compressed, finetune
 from tfcompress.converters import TARGETS
 from tfcompress.converters.target import ModelChange
 from tfcompress.errors import InputError
+from tfcompress.job.layer_weights import layer_weights
 from tfcompress.job.stage import Stage, fingerprint_of
 from tfcompress.job.state import Lazy, ModelSize, State, TrainedModel
 from tfcompress.load import float_model_from_keras
 from tfcompress.load.inspection import model_macs
-from tfcompress.report.schema import LayerWidth
+from tfcompress.remarks import optional
+from tfcompress.report.schema import LayerWeights, LayerWidth
 
 __all__ = ["TRAINING"]
 
@@ -33,6 +35,7 @@ class _Kept:
     notes: tuple[str, ...]
     widths: tuple[LayerWidth, ...]
     size: ModelSize | None
+    layers: tuple[LayerWeights, ...]
 
 
 def _size(compressed: Compressed) -> ModelSize | None:
@@ -82,7 +85,10 @@ def _fingerprint(state: State, part: str) -> str | None:
 def _run(state: State, parts: Sequence[str]) -> State:
     del parts
     compressed = _compressed(state)
-    trained = TrainedModel(compressed.notes, _widths(compressed), _size(compressed), Lazy(lambda: compressed))
+    layers: tuple[LayerWeights, ...] = ()
+    with optional("the widths and zeros of its layers"):
+        layers = layer_weights(state.model.model.value.keras_model, compressed)
+    trained = TrainedModel(compressed.notes, _widths(compressed), _size(compressed), layers, Lazy(lambda: compressed))
     return replace(state, trained=trained)
 
 
@@ -130,16 +136,16 @@ def _options_of_changes(state: State) -> dict[str, object]:
 
 def _keep(state: State, part: str) -> bytes | None:
     del part
-    return (
-        None if state.trained is None else encode(_Kept(state.trained.notes, state.trained.widths, state.trained.size))
-    )
+    trained = state.trained
+    return None if trained is None else encode(_Kept(trained.notes, trained.widths, trained.size, trained.layers))
 
 
 def _restore(state: State, part: str, content: bytes) -> State:
     """What there is to say; the model is made again where a later stage needs it, which trains nothing that is kept."""
     del part
     kept = decode(_Kept, content)
-    return replace(state, trained=TrainedModel(kept.notes, kept.widths, kept.size, Lazy(partial(_compressed, state))))
+    again = Lazy(partial(_compressed, state))
+    return replace(state, trained=TrainedModel(kept.notes, kept.widths, kept.size, kept.layers, again))
 
 
 TRAINING = Stage(name="training", run=_run, parts=_parts, fingerprint=_fingerprint, keep=_keep, restore=_restore)

@@ -18,6 +18,7 @@ from tfcompress.report.schema.accuracy import (
     Flipped,
     FlippedSample,
     GateVerdict,
+    Histogram,
     Layer,
     Reference,
     Status,
@@ -66,10 +67,12 @@ __all__ = [
     "FlippedSample",
     "GateLimit",
     "GateVerdict",
+    "Histogram",
     "Latency",
     "LatencyForecast",
     "Layer",
     "LayerBitWidths",
+    "LayerWeights",
     "LayerWidth",
     "MappingTotals",
     "Model",
@@ -127,6 +130,29 @@ class LayerWidth:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LayerWeights:
+    """The kernel of one layer of the user's model, before and after compression.
+
+    Attributes:
+        layer: its name in the model that was given.
+        type: the Keras class.
+        before: number of output channels; None for a layer that was not there.
+        after: number of output channels.
+        zeros_before: share of the weights that are zero; None likewise.
+        zeros_after: share of the weights that are zero.
+        values_after: distinct values of the kernel.
+    """
+
+    layer: str
+    type: str
+    before: int | None
+    after: int
+    zeros_before: float | None
+    zeros_after: float
+    values_after: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Compression:
     """What was done to the model before converting.
 
@@ -135,12 +161,14 @@ class Compression:
         stages: sections of the recipe that trained.
         steps: what was done, a line each.
         widths: the layers that are narrower now, or gone, in the order of the model.
+        layers: every layer with a kernel that is left, in the order of the model; empty where nothing was trained.
     """
 
     notes: tuple[str, ...] = ()
     stages: tuple[str, ...] = ()
     steps: tuple[str, ...] = ()
     widths: tuple[LayerWidth, ...] = ()
+    layers: tuple[LayerWeights, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,7 @@ __all__ = [
     "Flipped",
     "FlippedSample",
     "GateVerdict",
+    "Histogram",
     "Layer",
     "Reference",
     "Status",
@@ -150,6 +151,29 @@ class Layer:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Histogram:
+    """Float values of a layer beside what its integers can hold.
+
+    Attributes:
+        layer: its Keras name.
+        what: its outputs, or its kernel.
+        low: lower edge of the first bin.
+        high: upper edge of the last.
+        counts: values in each of the bins, which are equally wide.
+        range: lowest and highest value that the integers can hold; of a kernel, in its widest channel.
+        narrowest: of a kernel with a scale per channel, the largest value of the channel that holds least; else None.
+    """
+
+    layer: str
+    what: Literal["activations", "weights"]
+    low: float
+    high: float
+    counts: tuple[int, ...]
+    range: tuple[float, float]
+    narrowest: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Cause:
     """One reason for an error.
 
@@ -218,6 +242,7 @@ class Compared:
         causes: what costs accuracy.
         flipped: samples with another answer.
         confusion: as the reference's.
+        histograms: of the layers that are to blame.
     """
 
     status: Status
@@ -230,6 +255,7 @@ class Compared:
     causes: tuple[Cause, ...] = ()
     flipped: Flipped = field(default_factory=Flipped)
     confusion: tuple[tuple[int, ...], ...] | None = None
+    histograms: tuple[Histogram, ...] = ()
 
     @property
     def converted(self) -> bool:
