@@ -1,16 +1,14 @@
-"""Published Edge TPU latencies against what a fit to the other figures says: USB 3 and PCIe."""
+"""Published Edge TPU latencies against what a fit to the other figures says, and its interval: USB 3 and PCIe."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
-from benchmarks.edgetpu_latency import FIGURES, left_out
-from tfcompress.converters.edgetpu.latency import Link
+from benchmarks.edgetpu_latency import FIGURES, LINKS, intervals, left_out
 
 SECONDS = 60
 WITHIN = 0.25
-LINKS: tuple[Link, ...] = ("usb3", "pcie")
 
 
 def names() -> list[str]:
@@ -19,12 +17,18 @@ def names() -> list[str]:
 
 
 def row(name: str) -> dict[str, Any]:
-    """One model: published and foretold milliseconds, a link a pair; None where nothing was published."""
+    """One model: published and foretold milliseconds with the interval, for each link; None where none is published."""
     measured = {link: {model: (ms, source) for model, ms, source in left_out(link)}.get(name) for link in LINKS}
     errors = {link: source / ms - 1 for link, pair in measured.items() if pair is not None for ms, source in (pair,)}
     far = [f"{link} {error:+.0%}" for link, error in errors.items() if abs(error) > WITHIN]
     figures: dict[str, Any] = {}
     for link in LINKS:
         ms, source = measured[link] or (None, None)
-        figures |= {f"{link}_published_ms": ms, f"{link}_foretold_ms": None if source is None else round(source, 2)}
+        low, high = next(((low, high) for model, _, low, high in intervals(link) if model == name), (None, None))
+        figures |= {f"{link}_published_ms": ms, f"{link}_foretold_ms": _rounded(source)}
+        figures |= {f"{link}_low_ms": _rounded(low), f"{link}_high_ms": _rounded(high)}
     return {"status": "partly" if far else "ok", "reason": ", ".join(far) or None, **figures}
+
+
+def _rounded(milliseconds: float | None) -> float | None:
+    return None if milliseconds is None else round(milliseconds, 2)

@@ -12,21 +12,26 @@ from __future__ import annotations
 import contextlib
 import importlib
 import json
-from collections.abc import Iterator
+import statistics
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks import edgetpu_chains
 from benchmarks.models import SHARED
 from tfcompress.converters.edgetpu import RULES, forecast
 from tfcompress.converters.edgetpu.layout import kernel_bytes, padded
+from tfcompress.converters.edgetpu.memory import ROOMS
 
 SECONDS = 300
 PACKAGE = "tfcompress.converters.edgetpu"
 # Compiled together with another model, and compiled from another revision: see tests/converters/edgetpu/test_pairs.py.
 LEFT_OUT = ("hanchanghu-mobilenet_v2_1.0_224_inat_bird_quant.v3", "pinto0309-output_tflite_graph.v6")
 NEVER = 10**9
-LSTM = "the one pair with an LSTM is not forecast to the byte: 640 bytes of state are streamed, not 576"
+PUBLISHED = "figures that were published without their models: benchmarks/edgetpu_chains.json"
 CHAINS = "three chains of Dense layers that were published with figures only: tests/converters/edgetpu/test_memory.py"
+LOADS = ((2, 79), (2, 79), (3, 53))  # of these chains: loads for a layer, and layers that are cached
+ROOM = "six public logs, listed in converters/edgetpu/memory.py: no pair of ../shared fills the room"
 
 
 def _padded_before(outputs: int) -> int:
@@ -77,7 +82,20 @@ MEMORY: dict[str, tuple[str, tuple[tuple[str, str, Any], ...]]] = {
         (("parameters", "_shifting_bytes", lambda view: 0),),
     ),
     "unrolled_lstm": ("an LSTM has 992 bytes a step", (("parameters", "_LSTM_STEP_BYTES", 0),)),
+    "zeros_of_lstm": (
+        "the zeros that an LSTM's outputs are put into are streamed",
+        (("parameters", "_sequence_bytes", lambda view: 0),),
+    ),
     "dense_loads": ("of Dense layers no more than 159 loads are cached", (("memory", "_DENSE_LOADS", NEVER),)),
+    "whole_layers": (
+        "a layer is cached whole or streamed whole, with 7.75 MiB of room where nothing waits (138 published figures)",
+        (("memory", "_ROOM_OF_CHAIN", NEVER),),
+    ),
+    "largest_layer": ("a layer of more than 7 MiB is streamed", (("memory", "LARGEST_LAYER", NEVER),)),
+    "room": (
+        "in networks with branches 7.3 MiB less what waits for a later operator are left for parameters",
+        (("memory", "_ROOM", NEVER),),
+    ),
 }
 
 
@@ -145,9 +163,58 @@ def _memory_row(name: str) -> dict[str, Any]:
         "supporting_pairs": supporting,
         "contradicting_pairs": contradicting,
     }
-    if name in ("dense_loads", "unrolled_lstm"):
-        facts["unseen"] = CHAINS if name == "dense_loads" else LSTM
-    return {**facts, **_threshold(with_rule)} if name == "long_input" else facts
+    more: dict[str, Callable[[], dict[str, Any]]] = {
+        "long_input": lambda: _threshold(with_rule),
+        "dense_loads": _loads,
+        "room": _room,
+        "largest_layer": lambda: {"unseen": PUBLISHED},
+        "whole_layers": _whole_layers,
+    }
+    return {**facts, **more[name]()} if name in more else facts
+
+
+def _loads() -> dict[str, Any]:
+    """Limits of loads with which all chains agree, and those with which all but any one do."""
+
+    def bounds(chains: Sequence[tuple[int, int]]) -> tuple[int, int]:
+        return max(loads * layers for loads, layers in chains), min(
+            loads * (layers + 1) - 1 for loads, layers in chains
+        )
+
+    rest = [bounds(LOADS[:left_out] + LOADS[left_out + 1 :]) for left_out in range(len(LOADS))]
+    first, last = bounds(LOADS)
+    return {
+        "unseen": CHAINS,
+        "agrees_from": first,
+        "agrees_to": last,
+        "left_out_from": min(least for least, _ in rest),
+        "left_out_to": max(most for _, most in rest),
+    }
+
+
+def _whole_layers() -> dict[str, Any]:
+    """Published figures of chains, and how many are right with a room that was chosen on the other chains."""
+    right = sum(map(edgetpu_chains.is_right, edgetpu_chains.FIGURES))
+    others = edgetpu_chains.left_out().values()
+    return {
+        "unseen": PUBLISHED,
+        "figures_right": right,
+        "figures": len(edgetpu_chains.FIGURES),
+        "left_out_figures_right": sum(count for _, count, _ in others),
+    }
+
+
+def _room() -> dict[str, Any]:
+    """How far the logs are from the middle of what the other logs say."""
+    errors = []
+    for name, (room, waiting) in ROOMS.items():
+        others = [sum(pair) for other, pair in ROOMS.items() if other != name]
+        errors.append(abs(((min(others) + max(others)) / 2 - waiting) / room - 1))
+    return {
+        "unseen": ROOM,
+        "left_out_median_error": round(statistics.median(errors), 3),
+        "left_out_within_5_percent": sum(error <= 0.05 for error in errors) / len(errors),
+    }
 
 
 def _threshold(exact: set[str]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ models and several calls in one text, and texts that were quoted, indented or pa
 
 from __future__ import annotations
 
+import codecs
 import dataclasses
 import re
 from dataclasses import dataclass
@@ -20,9 +21,9 @@ __all__ = ["CompilerLog", "CompilerRun", "OperatorCount", "parse_compiler_log", 
 _MAPPED = "Mapped to Edge TPU"
 _UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 _ROW = re.compile(
-    r"^(?P<name>[A-Za-z][\w-]*)(?P<gap>\s*\|\s*|\s+)(?P<count>\d+)(?:\s*\|\s*|\s+)(?P<status>\S.*?)\s*\|?$"
+    r"^(?P<name>[A-Za-z][\w-]*)(?P<gap>\s*[|,;]\s*|\s+)(?P<count>\d+)(?:\s*[|,;]\s*|\s+)(?P<status>\S.*?)\s*\|?$"
 )
-_SIZE = re.compile(r"([\d.]+)\s*(B|[KMG]i?B)\b")
+_SIZE = re.compile(r"([\d.,]+)\s*(B|[KMG]i?B)\b")
 _FIELDS = {
     "input": re.compile(r"^Input(?: model)?: *(.*)$"),
     "output": re.compile(r"^Output(?: model)?: *(.*)$"),
@@ -133,10 +134,17 @@ def parse_compiler_log(path: str | Path) -> CompilerLog:
         ModelError: it cannot be read, or nothing in it is from the Edge TPU compiler.
     """
     try:
-        text = read_plain(path, most_bytes=MOST_BYTES).decode("utf-8", errors="replace")
+        text = _decoded(read_plain(path, most_bytes=MOST_BYTES))
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror}") from None
     return parse_compiler_text(text, source=str(path))
+
+
+def _decoded(content: bytes) -> str:
+    """UTF-8, or UTF-16 as PowerShell writes what it redirects to a file."""
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return content.decode("utf-16", errors="replace")
+    return content.decode("utf-8", errors="replace")
 
 
 def parse_compiler_text(text: str, *, source: str = "log") -> CompilerLog:
@@ -256,13 +264,20 @@ def _numbers(lines: list[str], table: tuple[OperatorCount, ...]) -> dict[str, in
         total = sum(row.count for row in table)
         counts = {"operators": total, "mapped_ops": mapped, "cpu_ops": total - mapped}
         return {key: counts.get(key) if value is None else value for key, value in numbers.items()}
-    if numbers["operators"] is not None and numbers["cpu_ops"] is None and numbers["subgraphs"]:
+    return {**numbers, **_counted(numbers, some_stay=any("not all operations are supported" in line for line in lines))}
+
+
+def _counted(numbers: dict[str, int | None], *, some_stay: bool) -> dict[str, int | None]:
+    """The counts of a log that has no table; it gives them only where some operators stay on the CPU."""
+    total, mapped, left = numbers["operators"], numbers["mapped_ops"], numbers["cpu_ops"]
+    if total is None:
+        return {}
+    if mapped is not None or left is not None:
         return {
-            **numbers,
-            "mapped_ops": numbers["operators"],
-            "cpu_ops": 0,
-        }  # it counts them only where some stay behind
-    return numbers
+            "mapped_ops": total - (left or 0) if mapped is None else mapped,
+            "cpu_ops": total - (mapped or 0) if left is None else left,
+        }
+    return {"mapped_ops": total, "cpu_ops": 0} if numbers["subgraphs"] and not some_stay else {}
 
 
 def _without_repeats(runs: list[CompilerRun]) -> list[CompilerRun]:
@@ -300,6 +315,6 @@ def _number(lines: list[str], label: str) -> int | None:
 def _size(lines: list[str], label: str) -> int | None:
     match = _SIZE.match(_after(lines, label) or "")
     try:
-        return None if match is None else round(float(match[1]) * _UNITS[match[2]])
+        return None if match is None else round(float(match[1].replace(",", ".")) * _UNITS[match[2]])
     except ValueError:
         return None

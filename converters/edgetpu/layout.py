@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-__all__ = ["TILES", "WORD", "kernel_bytes", "padded", "padded_outputs"]
+__all__ = ["AT_ONCE", "TILES", "WORD", "kernel_bytes", "padded", "padded_outputs"]
 
 TILES = 16
 WORD = 4  # bytes; the parameter memory of a tile is addressed in such words
-_AT_ONCE = 64  # outputs that the 16 tiles compute at once, 4 each
+AT_ONCE = 64  # outputs that the 16 tiles compute at once, 4 each
 
 
 def padded(value: int, multiple: int) -> int:
@@ -16,7 +16,7 @@ def padded(value: int, multiple: int) -> int:
 
 def padded_outputs(outputs: int) -> int:
     """Output channels as they are stored: a multiple of 16 up to 64, and of 64 above."""
-    return padded(outputs, TILES if outputs <= _AT_ONCE else _AT_ONCE)
+    return padded(outputs, TILES if outputs <= AT_ONCE else AT_ONCE)
 
 
 def kernel_bytes(window: int, inputs: int, outputs: int, beside: int) -> int:

@@ -1,13 +1,17 @@
 """The compiler's lines, from texts as people keep them.
 
 A log comes as a file, as what a terminal showed, quoted in a mail (``> ``), indented in a note, with tabs for spaces,
-as the rows of a Markdown table, between other programs' output, or with its line ends lost.  `log_lines` gives the
-lines as the compiler printed them.
+as the rows of a Markdown table, between other programs' output, with its line ends lost, as the output of a notebook,
+or with something before every line: a time, a container's name, a line number (see `log_prefixes`).  `log_lines` gives
+the lines as the compiler printed them.
 """
 
 from __future__ import annotations
 
+import html
 import re
+
+from tfcompress.converters.edgetpu.log_prefixes import without_prefixes
 
 __all__ = ["STATUSES", "command_models", "log_lines"]
 
@@ -43,11 +47,24 @@ _LABELS = (
     "Compilation failed",
     "Internal compiler error",
 )
+_BEGINNINGS = (
+    *_LABELS,
+    "Started a compilation timeout timer",
+    "Compilation child process",
+    "Compilation succeeded",
+    "ERROR: ",
+    "Invalid model",
+    "Model not quantized",
+    "Model could not be parsed",
+)
 # A log whose line ends were lost is one line; a longer one is none of the compiler's, and keeps the patterns busy.
 _LONGEST_LINE = 1 << 16
-_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+# Colours, and what sets a terminal's title or character set.
+_ESCAPES = re.compile(r"\x1b(?:\[[0-9;?]*[A-Za-z]|\][^\x07\x1b\n]{0,200}(?:\x07|\x1b\\)|[()][A-Z0-9])")
 _QUOTES = re.compile(r"^(?:[>|*#`│]\s?|\s)+")
 _COMMENT = re.compile(r"(?:←|<--|<==).*$")
+_BREAK = re.compile(r"<br ?/?> *$")
+_SPACES = str.maketrans({"\u00a0": " ", "\u3000": " ", "\ufeff": None, "\u2019": "'"})
 _COMMAND = re.compile(r"\bedgetpu_compiler\b(.*)$")
 _LOST_ENDS = re.compile(f"(?<=\\S)(?={'|'.join(map(re.escape, _LABELS))})")
 _LOST_ROWS = re.compile(
@@ -69,16 +86,16 @@ def log_lines(text: str) -> list[str]:
     Args:
         text: a log in any of the forms above.
     """
-    lines: list[str] = []
-    for line in _ESCAPES.sub("", text).replace("\r\n", "\n").replace("\r", "\n").split("\n"):
-        if len(line) <= _LONGEST_LINE:
-            lines += [_bare(part) for part in _parts(line)]
-    return lines
+    plain = html.unescape(_ESCAPES.sub("", text)).translate(_SPACES)
+    whole = [line for line in plain.replace("\r\n", "\n").replace("\r", "\n").split("\n") if len(line) <= _LONGEST_LINE]
+    parts = (part for line in whole for part in _parts(line))
+    return [_bare(line) for line in without_prefixes(list(parts), _BEGINNINGS)]
 
 
 def _parts(line: str) -> list[str]:
     """A line, or several where the ends of lines were lost between labels that never share one."""
     if sum(label in line for label in _LABELS) > 1 and "edgetpu_compiler" not in line:
+        line = line.replace("\\r", "").replace("\\n", "\n")  # as Python shows a text
         return _LOST_ROWS.sub(r"\1\n", _LOST_ENDS.sub("\n", line)).split("\n")
     if sum(line.count(status) for status in STATUSES) > 1:
         return _LOST_ROWS.sub(r"\1\n", line).split("\n")
@@ -86,7 +103,7 @@ def _parts(line: str) -> list[str]:
 
 
 def _bare(line: str) -> str:
-    return _COMMENT.sub("", _QUOTES.sub("", line)).replace("　", " ").rstrip()
+    return _BREAK.sub("", _COMMENT.sub("", _QUOTES.sub("", line))).rstrip()
 
 
 def command_models(line: str) -> tuple[str, ...]:

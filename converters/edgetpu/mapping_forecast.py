@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from tfcompress.converters.edgetpu.advice import memory_advice
+from tfcompress.converters.edgetpu.advice import memory_advice, sharing_advice
 from tfcompress.converters.edgetpu.compiled import CUSTOM_OPERATOR, compiled_mapping
 from tfcompress.converters.edgetpu.explain import Broken, LayerOf, Verdict
 from tfcompress.converters.edgetpu.failures import expected_failure
@@ -166,10 +166,12 @@ def _compiled(
 
 
 def _with_memory(plan: _Planned, memory: ParameterBytes, options: CompilerOptions) -> Mapping:
+    alone = 0 if plan.needs is None else plan.needs.within(plan.needs.room).off_chip
     return dataclasses.replace(
         plan.mapping,
         on_chip_bytes=memory.on_chip,
         off_chip_bytes=memory.off_chip,
+        advice=(*plan.mapping.advice, *sharing_advice(alone, memory.off_chip)),
         latency=_latencies(plan, memory, options) if plan.mapped else (),
     )
 

@@ -2,8 +2,8 @@
 
 The chip has 16 tiles; a tile computes up to 4 output channels at once, and parameters are stored for each tile.  What
 follows was read from the parameter sections of public compiled models and from the load instructions beside them
-(one an operator, or one for 64 outputs of a Dense layer).  It gives every byte of 31 of the 32 public pairs of
-``../shared/edgetpu`` that were compiled alone and belong together, and all but 64 bytes of the other:
+(one an operator, or one for 64 outputs of a Dense layer).  It gives every byte of the 32 public pairs of
+``../shared/edgetpu`` that were compiled alone and belong together:
 
 * input channels are padded to a multiple of 4, output channels to 16, 32, 48 or a multiple of 64 (to 4 where a
   convolution has no more than 4 of them);
@@ -11,7 +11,8 @@ follows was read from the parameter sections of public compiled models and from 
   more for a bias that is not zero;
 * a depthwise kernel is a diagonal block of 4 x 4 for every 4 channels and position, so 4 bytes per weight;
 * each of these is padded to 64 bytes, a word of 4 bytes for each tile;
-* an LSTM is unrolled: each time step has parameters of its own;
+* an LSTM is unrolled: each time step has parameters of its own, and the zeros that the outputs of all steps are put
+  into are streamed;
 * a constant operand of an addition, multiplication and the like is not cached but streamed; a vector is repeated for
   each tile, and a single number is part of the instructions;
 * flattening is a multiplication, see `flattening`.
@@ -20,10 +21,10 @@ follows was read from the parameter sections of public compiled models and from 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tfcompress.converters.edgetpu.flattening import flattening_bytes
-from tfcompress.converters.edgetpu.layout import TILES, WORD, kernel_bytes, padded, padded_outputs
+from tfcompress.converters.edgetpu.layout import AT_ONCE, TILES, WORD, kernel_bytes, padded, padded_outputs
 from tfcompress.converters.edgetpu.view import OperatorView, is_constant
 from tfcompress.graphs.tflite import Tensor
 
@@ -36,7 +37,6 @@ _ELEMENTWISE = frozenset({"ADD", "SUB", "MUL", "MAXIMUM", "MINIMUM", "SQUARED_DI
 # one of 7 x 7 x 512 are streamed.  The power of two in between is a guess.
 _LONG_INPUT = 8192
 _READERS = ("FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D")
-_DENSE_GROUP = 64
 
 
 @dataclass(frozen=True)
@@ -46,10 +46,12 @@ class OperatorBytes:
     Attributes:
         cacheable: bytes that stay on the chip where there is room.
         streamed: bytes that are sent in every inference whatever the room.
+        occupied: bytes of the chip's memory that the cacheable ones take: there outputs come in groups of 64.
     """
 
     cacheable: int = 0
     streamed: int = 0
+    occupied: int = 0
 
 
 def operator_bytes(view: OperatorView, *, compiler: int) -> OperatorBytes:
@@ -59,9 +61,23 @@ def operator_bytes(view: OperatorView, *, compiler: int) -> OperatorBytes:
         view: the operator.
         compiler: major version of the compiler.
     """
+    size = _operator_bytes(view, compiler)
+    return replace(size, occupied=_occupied(view, size.cacheable))
+
+
+def _occupied(view: OperatorView, cacheable: int) -> int:
+    """In public logs 32 kernels of 3 x 3 x 32 take as many bytes as 64 of them."""
+    kernel = view.input(1)
+    if view.operator.name not in ("CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV") or kernel is None or not kernel.shape:
+        return cacheable
+    outputs = kernel.shape[0]
+    return cacheable * padded(outputs, AT_ONCE) // (4 if outputs <= 4 else padded_outputs(outputs))
+
+
+def _operator_bytes(view: OperatorView, compiler: int) -> OperatorBytes:
     name, kernel = view.operator.name, view.input(1)
     if name == "UNIDIRECTIONAL_SEQUENCE_LSTM":
-        return OperatorBytes(_lstm_bytes(view), _state_bytes(view))
+        return OperatorBytes(_lstm_bytes(view), _sequence_bytes(view))
     if name == "RESHAPE":
         return OperatorBytes(_flattening(view, compiler))
     if name in ("CONCATENATION", "SPLIT"):
@@ -92,7 +108,7 @@ def dense_groups(view: OperatorView) -> int:
     kernel = view.input(1)
     if view.operator.name != "FULLY_CONNECTED" or kernel is None or not is_constant(kernel):
         return 0
-    return -(-kernel.shape[0] // _DENSE_GROUP)
+    return -(-kernel.shape[0] // AT_ONCE)
 
 
 def _beside(view: OperatorView) -> int:
@@ -155,9 +171,9 @@ def _lstm_bytes(view: OperatorView) -> int:
     return kernels + steps * _LSTM_STEP_BYTES
 
 
-def _state_bytes(view: OperatorView) -> int:
-    """Of an LSTM's initial state and output; one pair only."""
-    return sum(TILES * padded(tensor.shape[-1], 4) for tensor in view.inputs if tensor.is_variable and tensor.shape)
+def _sequence_bytes(view: OperatorView) -> int:
+    """Of the zeros that an LSTM's outputs are put into: in the one pair, 560 times the zero point, and padding."""
+    return sum(padded(tensor.elements, TILES * WORD) for tensor in view.outputs)
 
 
 def _flattening(view: OperatorView, compiler: int) -> int:

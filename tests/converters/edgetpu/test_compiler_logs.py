@@ -15,7 +15,7 @@ import pytest
 
 from tests.converters.edgetpu.test_compiler import LOG
 from tfcompress.cli import main
-from tfcompress.converters.edgetpu.compiler_log import CompilerRun, parse_compiler_text
+from tfcompress.converters.edgetpu.compiler_log import CompilerRun, parse_compiler_log, parse_compiler_text
 
 SIXTEEN = "Edge TPU Compiler version 16.0.384591198"
 MIB = 2**20
@@ -55,6 +55,77 @@ def test_a_log_file_has_the_table_alone() -> None:
 def test_a_quoted_or_indented_log_is_read_like_the_plain_one(prefix: str) -> None:
     plain = LOG.format(input="cars.tflite")
     assert runs("".join(f"{prefix}{line}\n" for line in plain.splitlines())) == runs(plain)
+
+
+BEFORE_EVERY_LINE = {
+    "a container": "edgetpu-1  | ",
+    "a container's time": "2024-05-01T12:00:{:02}.123456789Z ",
+    "a time in brackets": "[12:00:{:02}.123] ",
+    "a service": "Nov 26 12:00:{:02} box edgetpu[123]: ",
+    "a logger": "2024-05-01 12:00:{:02},123 INFO edgetpu: ",
+    "a logger without time": "INFO:root:",
+    "a pod": "2024-05-01T12:00:{:02}Z stdout F ",
+    "a line number": "{:4}  ",
+    "a line number with a colon": "{}: ",
+    "a bullet": "- ",
+    "an escaped quote": "&gt; ",
+    "a terminal's title": "\x1b]0;~/models\x07\x1b(B",
+}
+
+
+@pytest.mark.parametrize("before", BEFORE_EVERY_LINE.values(), ids=BEFORE_EVERY_LINE)
+@pytest.mark.parametrize("failed", [False, True], ids=["compiled", "failed"])
+def test_what_other_programs_put_before_every_line_is_taken_off(before: str, failed: bool) -> None:
+    plain = f"{SIXTEEN}\nInvalid model: a.tflite\nModel not quantized\n" if failed else LOG.format(input="cars.tflite")
+    lines = [f"{before.format(number)}{line}\n" for number, line in enumerate(plain.splitlines(), 1)]
+    assert runs("".join(lines)) == runs(plain)
+    assert runs(plain)[0].compiled is not failed
+
+
+def test_sentences_that_name_the_compiler_s_words_are_no_results() -> None:
+    text = LOG.format(input="cars.tflite")
+    prose = "I had Internal compiler error. Aborting! before\nI had Internal compiler error. Aborting! again\n"
+    assert runs(prose + text) == runs(text)
+
+
+def test_the_output_of_a_notebook_and_a_text_as_python_shows_it_are_read() -> None:
+    plain = LOG.format(input="cars.tflite")
+    notebook = "".join(f'      "{line}\\n",\n' for line in plain.splitlines())
+    assert runs(notebook) == runs(plain)
+    assert runs(repr(plain.encode())) == runs(plain)
+
+
+def test_a_log_from_powershell_and_one_with_a_mark_before_it_are_read(tmp_path: Path) -> None:
+    plain = LOG.format(input="cars.tflite")
+    for encoding in ("utf-16", "utf-8-sig"):
+        path = tmp_path / f"{encoding}.log"
+        path.write_bytes(plain.replace("\n", "\r\n").encode(encoding))
+        assert parse_compiler_log(path).runs == runs(plain)
+
+
+def test_commas_for_points_and_spaces_that_do_not_break_are_read() -> None:
+    plain = LOG.format(input="cars.tflite")
+    assert runs(re.sub(r"(\d)\.(\d\d[KM]?i?B)", r"\1,\2", plain)) == runs(plain)
+    assert runs(plain.replace(" ", "\u00a0")) == runs(plain)
+
+
+def test_a_table_of_comma_separated_values_is_read() -> None:
+    assert only(re.sub("  +", ",", SHORT_LOG)).table == only(SHORT_LOG).table
+
+
+def test_a_log_that_is_cut_off_gives_what_it_has_and_invents_nothing() -> None:
+    whole = """\
+Edge TPU Compiler version 16.0.384591198
+Model compiled successfully in 482 ms.
+Input model: plants.tflite
+Number of Edge TPU subgraphs: 1
+Total number of operations: 70
+Model successfully compiled but not all operations are supported by the Edge TPU.
+Number of operations that will run on Edge TPU: 66
+"""
+    assert counts(only(whole)) == (70, 66, 4)
+    assert counts(only(whole[: whole.index("Number of operations that")])) == (70, None, None)
+    assert counts(only(whole[: whole.index("Model successfully")])) == (70, 70, 0)
 
 
 def test_a_log_among_the_output_of_other_programs_is_found() -> None:

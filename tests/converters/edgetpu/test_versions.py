@@ -7,7 +7,7 @@ import pytest
 from tests.conftest import SHARED
 from tests.converters.edgetpu.graphs import GraphBuilder, single
 from tfcompress.converters.edgetpu import RULES, CompilerOptions, Mapping, forecast, forecast_together
-from tfcompress.converters.edgetpu.memory import Demand, share
+from tfcompress.converters.edgetpu.memory import Demand, Layer, share
 from tfcompress.converters.edgetpu.versions import COMPILERS, NEWEST, SINCE, known_compiler
 from tfcompress.errors import InputError
 from tfcompress.graphs.tflite import read_tflite
@@ -142,16 +142,22 @@ def test_several_subgraphs_are_kept_when_asked_for() -> None:
     assert mapping.subgraphs == 2
 
 
+def of_small_layers(wanted: float, *, room: float, streamed: int = 0) -> Demand:
+    """A model of layers of 4 KiB; sizes in MiB."""
+    layers = tuple(Layer(position, 4096, 4096, 0) for position in range(round(wanted * MIB / 4096)))
+    return Demand(layers, streamed, round(room * MIB))
+
+
 def test_compiler_16_shares_the_cache_in_proportion_as_its_log_says() -> None:
     """EfficientNet-EdgeTPU M and S: 4.21 and 3.20 MiB cached of 8.37 and 6.57."""
-    demands = [Demand(round(8.37 * MIB), 0, round(7.41 * MIB)), Demand(round(6.57 * MIB), 0, round(7.41 * MIB))]
+    demands = [of_small_layers(8.37, room=7.41), of_small_layers(6.57, room=7.41)]
     cached = [part.on_chip / MIB for part in share(demands, compiler=16)]
     assert cached == pytest.approx([4.21, 3.20], rel=SHARED_TOLERANCE)
     assert cached != pytest.approx([4.21 * (1 + NOT_SHARED), 3.20], rel=SHARED_TOLERANCE)
 
 
 def test_earlier_compilers_serve_the_first_model_first() -> None:
-    demands = [Demand(6 * MIB, 0, 7 * MIB), Demand(3 * MIB, MIB, 7 * MIB)]
+    demands = [of_small_layers(6, room=7), of_small_layers(3, room=7, streamed=MIB)]
     first, second = share(demands, compiler=15)
     assert (first.on_chip, first.off_chip) == (6 * MIB, 0)
     assert (second.on_chip, second.off_chip) == (MIB, 3 * MIB)
@@ -159,7 +165,7 @@ def test_earlier_compilers_serve_the_first_model_first() -> None:
 
 
 def test_models_that_fit_together_are_cached_whole() -> None:
-    demands = [Demand(2 * MIB, 0, 7 * MIB), Demand(3 * MIB, 100, 7 * MIB)]
+    demands = [of_small_layers(2, room=7), of_small_layers(3, room=7, streamed=100)]
     assert [(part.on_chip, part.off_chip) for part in share(demands, compiler=16)] == [(2 * MIB, 0), (3 * MIB, 100)]
 
 

@@ -49,6 +49,37 @@ def deep_in_hard_swish() -> Any:
     return library.Model(picture, layers.Dense(4)(layers.GlobalAveragePooling2D()(x)))
 
 
+def mobilenet_v3_of_keras_hub() -> Any:
+    """With statistics of a few batches, so that its activations are alive."""
+    hub = pytest.importorskip("keras_hub", reason="keras-hub is absent")
+    blocks, swish = ((40, 56), (64, 144, 144), (72, 72), (144, 288, 288)), "hard_swish"
+    backbone = hub.models.MobileNetBackbone(
+        stackwise_expansion=[list(block) for block in blocks],
+        stackwise_num_blocks=[len(block) for block in blocks],
+        stackwise_num_filters=[[16] * 2, [24] * 3, [24] * 2, [48] * 3],
+        stackwise_kernel_size=[[3] * 2, [5] * 3, [5] * 2, [5] * 3],
+        stackwise_num_strides=[[2, 1], [2, 1, 1], [1, 1], [2, 1, 1]],
+        stackwise_se_ratio=[[None] * 2, [0.25] * 3, [0.25] * 2, [0.25] * 3],
+        stackwise_activation=[["relu"] * 2, [swish] * 3, [swish] * 2, [swish] * 3],
+        stackwise_padding=[[1] * 2, [2] * 3, [2] * 2, [2] * 3],
+        output_num_filters=1024,
+        input_activation=swish,
+        output_activation=swish,
+        input_num_filters=16,
+        image_shape=(96, 96, 3),
+        depthwise_filters=8,
+        depthwise_stride=2,
+        depthwise_residual=False,
+        squeeze_and_excite=0.5,
+        last_layer_filter=288,
+    )
+    network = hub.models.MobileNetImageClassifier(backbone=backbone, preprocessor=None, num_classes=10)
+    pictures = np.random.default_rng(1).normal(size=(16, 96, 96, 3)).astype(np.float32)
+    for _ in range(60):
+        network(pictures, training=True)
+    return network
+
+
 def outputs(path: Path, pictures: np.ndarray) -> np.ndarray:
     """Of an int8 file, in real values."""
     interpreter = Interpreter(model_path=str(path))
@@ -72,15 +103,19 @@ def sqnr(exact: np.ndarray, made: np.ndarray) -> float:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("network", "absent"),
-    [(decoder, {"TILE", "BROADCAST_TO", "LEAKY_RELU"}), (deep_in_hard_swish, {"HARD_SWISH"})],
-    ids=["decoder", "hard_swish"],
+    [
+        (decoder, {"TILE", "BROADCAST_TO", "LEAKY_RELU"}),
+        (deep_in_hard_swish, {"HARD_SWISH"}),
+        (mobilenet_v3_of_keras_hub, {"HARD_SWISH"}),
+    ],
+    ids=["decoder", "hard_swish", "keras_hub"],
 )
 def test_all_of_it_maps_and_is_as_exact_as_the_phone_s(network: Any, absent: set[str], tmp_path: Path) -> None:
     keras.utils.set_random_seed(0)
     made = network()
     model = float_model_from_keras(made)
     random = np.random.default_rng(0)
-    pictures = random.normal(size=(SAMPLES, SIDE, SIDE, 3)).astype(np.float32)
+    pictures = random.normal(size=(SAMPLES, *made.input_shape[1:])).astype(np.float32)
     samples = samples_from_arrays(
         {model.inputs[0].name: pictures}, model_inputs=model.inputs, model_outputs=model.outputs
     )
