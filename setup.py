@@ -54,6 +54,7 @@ DEV = [
         *MICRO,
     ),  # compilers and runtimes are tested for real; their tests skip without them
     *("brotli>=1.1,<2", "zstandard>=0.22,<1"),  # what packed files are measured against in benchmarks/
+    "psycopg2-binary>=2.9,<3",  # drives a PostgreSQL server, one of the storages of a search
     "tensorflow-serving-api>=2.18,<2.22",  # the warm-up file is read with the server's own protos
 ]
 

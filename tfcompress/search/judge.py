@@ -72,8 +72,8 @@ class Judge:
             artifact = state.made[self.target]
             figures = _figures(artifact)
             figures, stopped = self._compared(state, artifact, figures, confirm=trial.round == CONFIRM)
-            ranked = self._ranked(state, artifact) if trial.round == "start" else ()
-        return Outcome(figures=figures, ranked=ranked, stopped=stopped)
+            ranked = self._ranked(state, artifact) if trial.round == "start" else {}
+        return Outcome(figures=figures, ranked=tuple(ranked), noise=tuple(ranked.values()), stopped=stopped)
 
     def _compared(
         self, state: State, artifact: Artifact, figures: Figures, *, confirm: bool
@@ -101,16 +101,18 @@ class Judge:
         )
         return compared.candidates[self.target]
 
-    def _ranked(self, state: State, artifact: Artifact) -> tuple[str, ...]:
-        """Layers by what 8 bits cost them, as far as one pass can tell: the worst own error first."""
+    def _ranked(self, state: State, artifact: Artifact) -> dict[str, float]:
+        """{layer: its own noise}, as far as one pass can tell, the most first."""
         samples = _part(state, confirm=False).spread(_LAYER_SAMPLES)
         rows = self._result(state, artifact, samples, layers=True).layers
-        rows_with_noise = [row for row in rows if _noise(row) is not None]
-        return tuple(row.layer for row in sorted(rows_with_noise, key=lambda row: _noise(row) or 0.0))
+        noise = {row.layer: value for row in rows if (value := _noise(row)) is not None}
+        return dict(sorted(noise.items(), key=lambda item: -item[1]))
 
 
 def _noise(row: LayerDiff) -> float | None:
-    return row.own_sqnr_db if row.own_sqnr_db is not None else row.sqnr_db
+    """The mean square of a layer's own error over that of its output; None where it is not known."""
+    ratio = row.own_sqnr_db if row.own_sqnr_db is not None else row.sqnr_db
+    return None if ratio is None else float(10 ** (-ratio / 10))
 
 
 def _part(state: State, *, confirm: bool) -> Samples:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from tfcompress.converters.target import Target
 from tfcompress.search.candidate import Candidate, Changes, joined
@@ -12,7 +13,8 @@ __all__ = ["Dimension", "Point", "Space", "space_for"]
 
 Point = Mapping[str, str]  # {dimension: label of its option}
 WIDER = "layers in 16 bits"
-_COUNTS = ("0", "1", "2", "4", "8", "16", "32")
+_COUNTS = ("0", "1", "2", "3", "4", "6", "8", "12", "16", "24", "32", "48", "64")
+_SEPARABLE = "depthwise_separable"
 _SIZES = frozenset({"packed_bytes"})  # what zeros and shared values are worth on a CPU
 
 
@@ -23,11 +25,16 @@ class Dimension:
     Attributes:
         name: in words.
         options: {label: changes to the recipe}; the first changes nothing.
+        gains: what its other options are for: `smaller` artifacts lose accuracy; `accuracy` costs nothing of what a
+            budget limits; `costly` ones keep more accuracy in larger or slower artifacts.
+        ordered: whether each option does more of it than the one before, so that a few of them tell of the others.
         trains: whether its other options need training data.
     """
 
     name: str
     options: Mapping[str, Changes]
+    gains: Literal["smaller", "accuracy", "costly"]
+    ordered: bool = False
     trains: bool = False
 
 
@@ -39,11 +46,13 @@ class Space:
         dimensions: in the order in which they are tried alone.
         left_out: a line for each that is not tried, with the reason.
         ranked: names of the layers that lose most in 8 bits, worst first; empty until a first trial has told them.
+        noise: what each of them adds, relative to its own output.
     """
 
     dimensions: tuple[Dimension, ...]
     left_out: tuple[str, ...]
     ranked: tuple[str, ...] = field(default=())
+    noise: tuple[float, ...] = field(default=())
 
     @property
     def start(self) -> Point:
@@ -63,19 +72,16 @@ class Space:
         special = [f"{name}: {label}" for name, label in point.items() if label != start[name]]
         return Candidate("; ".join(special) or "the recipe as given", changes)
 
-    def alone(self, name: str) -> tuple[Point, ...]:
-        """The start with each of the other options of one dimension."""
-        item = self.named(name)
-        if item is None:
-            return ()
-        labels = [label for label in list(item.options)[1:] if name != WIDER or self._useful(label)]
-        return tuple({**self.start, name: label} for label in labels)
+    def labels(self, item: Dimension) -> tuple[str, ...]:
+        """The options of a dimension that can differ from each other, the one that changes nothing first."""
+        if item.name != WIDER:
+            return tuple(item.options)
+        fewer = [count for count in item.options if int(count) < max(1, len(self.ranked))]
+        return (*fewer, *[count for count in item.options if 0 < len(self.ranked) <= int(count)][:1])
 
-    def _useful(self, label: str) -> bool:
-        """Whether so many layers are fewer than all, or the first number that is not."""
-        counts = [int(count) for count in _COUNTS]
-        before = max((count for count in counts if count < int(label)), default=0)
-        return before < len(self.ranked)
+    def noise_left(self, label: str) -> float:
+        """The share of the layers' noise that is left with so many of them in 16 bits, in [0, 1]."""
+        return sum(self.noise[int(label) :]) / (sum(self.noise) or 1.0)
 
     def _changes(self, item: Dimension, label: str) -> Changes:
         if item.name != WIDER:
@@ -109,16 +115,31 @@ def _quantization(target: Target) -> list[Dimension]:
         _options("range estimator", "post_training", "estimator", ("min_max", "percentile", "mse")),
     ]
     if target.takes_every_scheme:
-        schemes = ("int8", "int8_float_io", "int16x8", "dynamic", "float16", "int4_weights")
-        dimensions.insert(0, _options("scheme", "post_training", "scheme", schemes))
-        dimensions.append(Dimension(WIDER, {label: {} for label in _COUNTS}))
+        schemes = ("int8", "int8_float_io", "int16x8", "dynamic", "float16")
+        four_bits: Changes = {"post_training": {"scheme": "int4_weights"}}
+        dimensions += [
+            _options("scheme", "post_training", "scheme", schemes, "costly"),
+            Dimension(WIDER, {label: {} for label in _COUNTS}, "costly", ordered=True),
+            Dimension("weights", {"8 bits": {}, "4 bits": four_bits}, "smaller"),
+        ]
     return dimensions
 
 
 def _structure() -> list[Dimension]:
-    shares: dict[str, Changes] = {"all": {}}
-    shares |= {f"{share:g} of the MACs": {"structure": {"macs": share}} for share in (0.75, 0.5, 0.35, 0.25)}
-    return [Dimension("channels", shares, trains=True)]
+    """What makes the network itself smaller, the mildest option of each first."""
+    channels: dict[str, Changes] = {"all": {}}
+    channels |= {f"{share:g} of the MACs": {"structure": {"macs": share}} for share in (0.75, 0.5, 0.35, 0.25, 0.15)}
+    ranks: dict[str, Changes] = {"full": {}}
+    ranks |= {f"{share:.0%} of the energy": {"low_rank": {"energy": share}} for share in (0.99, 0.95, 0.9)}
+    blocks: dict[str, Changes] = {"none": {}}
+    blocks |= {str(count): {"layers": {"remove": count}} for count in (1, 2, 4)}
+    student: dict[str, Changes] = {"same": {}, "depthwise separable": {"student": {"convolutions": _SEPARABLE}}}
+    return [
+        Dimension("channels", channels, "smaller", ordered=True, trains=True),
+        Dimension("ranks", ranks, "smaller", ordered=True, trains=True),
+        Dimension("blocks left out", blocks, "smaller", ordered=True, trains=True),
+        Dimension("convolutions", student, "smaller", trains=True),
+    ]
 
 
 def _coding(target: Target, quantities: Sequence[str], left_out: list[str]) -> list[Dimension]:
@@ -133,13 +154,18 @@ def _coding(target: Target, quantities: Sequence[str], left_out: list[str]) -> l
     zeros |= {f"{share:.0%}": {"pruning": {"sparsity": share}} for share in (0.5, 0.7, 0.85, 0.95)}
     shared: dict[str, Changes] = {"none": {}}
     shared |= {str(count): {"clustering": {"clusters": count}} for count in (32, 16, 8)}
-    return [Dimension("zeros", zeros, trains=True), Dimension("shared values", shared, trains=True)]
+    return [
+        Dimension("zeros", zeros, "smaller", ordered=True, trains=True),
+        Dimension("shared values", shared, "smaller", ordered=True, trains=True),
+    ]
 
 
 def _qat() -> Dimension:
-    return Dimension("quantization-aware training", {"no": {}, "yes": {"quantization": {}}}, trains=True)
+    return Dimension("quantization-aware training", {"no": {}, "yes": {"quantization": {}}}, "accuracy", trains=True)
 
 
-def _options(name: str, section: str, option: str, values: Sequence[str]) -> Dimension:
+def _options(
+    name: str, section: str, option: str, values: Sequence[str], gains: Literal["accuracy", "costly"] = "accuracy"
+) -> Dimension:
     changes: dict[str, Changes] = {values[0]: {}}
-    return Dimension(name, changes | {value: {section: {option: value}} for value in values[1:]})
+    return Dimension(name, changes | {value: {section: {option: value}} for value in values[1:]}, gains)

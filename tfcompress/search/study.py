@@ -10,7 +10,7 @@ import threading
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import optuna
@@ -26,6 +26,7 @@ _NAME = "tfcompress"
 _BEAT_SECONDS = 30.0
 _SILENT_SECONDS = 600.0  # after which a worker on another machine is taken for dead
 _MOST_BYTES = 256 << 20  # of a file of trials; each takes about 2 KiB
+_OPENING_SECONDS = 1.0
 _MOST_STARTS = 3  # of one trial whose process ends without a word
 
 
@@ -55,18 +56,11 @@ class Study:
 
     def __init__(self, storage: str, identity: str) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        try:
-            self._storage = _opened(storage)
-            study = optuna.create_study(
-                storage=self._storage, study_name=_NAME, directions=["minimize", "minimize"], load_if_exists=True
-            )
-        except Exception as error:  # each storage has errors of its own
-            raise InputError(f"--storage={storage}: cannot be opened: {one_line(error, 200)}") from None
-        self._study = study
+        self._storage, self._study = _opened(storage)
         self._study_id = self._storage.get_study_id_from_name(_NAME)
-        previous = study.user_attrs.get("identity")
+        previous = self._study.user_attrs.get("identity")
         if previous is None:
-            study.set_user_attr("identity", identity)
+            self._study.set_user_attr("identity", identity)
         elif previous != identity:
             raise InputError(
                 f"--storage={storage}: holds a search of another model, data, budget or goal; choose another --storage "
@@ -144,7 +138,7 @@ class Study:
             values: the two goals, for Optuna's own tools.
             seconds: that it took.
         """
-        plain = {"figures": outcome.figures.to_plain(), "ranked": outcome.ranked, "stopped": outcome.stopped}
+        plain = {**asdict(outcome), "figures": outcome.figures.to_plain()}
         number = self._id(claim.number)
         self._set(number, "outcome", json.dumps({**plain, "seconds": seconds}))
         self._end(number, optuna.trial.TrialState.COMPLETE, values)
@@ -212,6 +206,7 @@ def _trial(frozen: optuna.trial.FrozenTrial) -> Trial:
             **task,  # type: ignore[arg-type]
             figures=None if figures is None else Figures.from_plain(figures),
             ranked=tuple(outcome.get("ranked", ())),
+            noise=tuple(outcome.get("noise", ())),
             stopped=outcome.get("stopped"),
             failure=frozen.user_attrs.get("failure"),
             seconds=outcome.get("seconds"),
@@ -225,18 +220,38 @@ def _trial(frozen: optuna.trial.FrozenTrial) -> Trial:
     return trial
 
 
-def _opened(storage: str) -> optuna.storages.BaseStorage:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        scheme, _, rest = storage.partition("://")
-        if not rest:
-            return optuna.storages.JournalStorage(journal.JournalFileBackend(str(_journal(Path(storage)))))
-        if scheme == "redis":
-            return optuna.storages.JournalStorage(LogsOnly(journal.JournalRedisBackend(storage)))
-        if scheme == "grpc":
-            host, _, port = rest.partition(":")
-            return optuna.storages.GrpcStorageProxy(host=host, port=int(port or 13000))
-        return optuna.storages.RDBStorage(storage)
+def _opened(storage: str, *, attempts: int = 3) -> tuple[optuna.storages.BaseStorage, optuna.Study]:
+    """The storage and the study in it, which is made where there is none.
+
+    Raises:
+        InputError: it cannot be opened.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            backend = _backend(storage)
+            study = optuna.create_study(
+                storage=backend, study_name=_NAME, directions=["minimize", "minimize"], load_if_exists=True
+            )
+    except Exception as error:  # each storage has errors of its own
+        # Of two machines that make a database's tables at the same moment one is refused, and finds them later.
+        if "://" in storage and attempts > 1:
+            time.sleep(_OPENING_SECONDS)
+            return _opened(storage, attempts=attempts - 1)
+        raise InputError(f"--storage={storage}: cannot be opened: {one_line(error, 200)}") from None
+    return backend, study
+
+
+def _backend(storage: str) -> optuna.storages.BaseStorage:
+    scheme, _, rest = storage.partition("://")
+    if not rest:
+        return optuna.storages.JournalStorage(journal.JournalFileBackend(str(_journal(Path(storage)))))
+    if scheme == "redis":
+        return optuna.storages.JournalStorage(LogsOnly(journal.JournalRedisBackend(storage)))
+    if scheme == "grpc":
+        host, _, port = rest.partition(":")
+        return optuna.storages.GrpcStorageProxy(host=host, port=int(port or 13000))
+    return optuna.storages.RDBStorage(storage)
 
 
 class LogsOnly(journal.BaseJournalBackend):

@@ -21,11 +21,13 @@ class Outcome:
     Attributes:
         figures: of the artifact.
         ranked: names of the layers that lose most, worst first; empty where nobody asked.
+        noise: what each of them adds: the mean square of its error over that of its output.
         stopped: why it was measured on a part of the data only; None where it was measured on all.
     """
 
     figures: Figures
     ranked: tuple[str, ...] = ()
+    noise: tuple[float, ...] = ()
     stopped: str | None = None
 
 
@@ -40,6 +42,7 @@ class Trial:
         changes: to the recipe.
         figures: None where it failed, or has not ended.
         ranked: see `Outcome`.
+        noise: see `Outcome`.
         stopped: see `Outcome`.
         failure: why it failed; None where it did not.
         seconds: that it took.
@@ -51,6 +54,7 @@ class Trial:
     changes: Changes = field(default_factory=dict)
     figures: Figures | None = None
     ranked: tuple[str, ...] = ()
+    noise: tuple[float, ...] = ()
     stopped: str | None = None
     failure: str | None = None
     seconds: float | None = None
@@ -74,6 +78,7 @@ class Trial:
             all(isinstance(text, str) for text in (*texts, *optional))
             and isinstance(self.changes, Mapping)
             and (self.seconds is None or isinstance(self.seconds, int | float))
+            and all(isinstance(value, int | float) for value in self.noise)
             and (self.figures is None or self.figures.are_numbers)
         )
 
