@@ -52,8 +52,10 @@ def row(name: str, columns: str = "") -> Row:
     built = json.loads((folder / "built.json").read_text(encoding="utf-8"))
     facts |= {"file": built["file"], "keras": built["keras"], "parameters": built["parameters"]}
     cells = {key: value for key, value in _existing(name).items() if key.split(":")[0] in COLUMNS}
-    for column in _columns(columns):
-        cells |= cell_of(column, _measured(entry, column, folder))
+    for run in _runs(_columns(columns)):
+        for column, measured in _measured(entry, run, folder).items():
+            cells = {key: value for key, value in cells.items() if key.split(":")[0] != column}
+            cells |= cell_of(column, measured)
     return {**status_of(cells), **facts, **dict(sorted(cells.items(), key=lambda item: _place(item[0])))}
 
 
@@ -88,14 +90,20 @@ def _built(entry: Entry, folder: Path) -> str | None:
     return failure.read_text(encoding="utf-8") if failure.exists() else None
 
 
-def _measured(entry: Entry, column: str, folder: Path) -> Row:
-    result = folder / f"{column}.json"
-    result.unlink(missing_ok=True)
-    error = _child(entry, "benchmarks.zoo.cell", [entry.model, column, str(folder)])
+def _runs(columns: list[str]) -> list[list[str]]:
+    """The columns of one conversion together: the targets, and training with the phone's."""
+    targets = [column for column in columns if column != "qat"]
+    return [run for run in (targets, ["qat"] if "qat" in columns else []) if run]
+
+
+def _measured(entry: Entry, columns: list[str], folder: Path) -> dict[str, Row]:
+    results = {column: folder / f"{column}.json" for column in columns}
+    for path in results.values():
+        path.unlink(missing_ok=True)
+    error = _child(entry, "benchmarks.zoo.cell", [entry.model, ",".join(columns), str(folder)])
     if error is not None:
-        return {"status": "failed", "reason": error}
-    measured: Row = json.loads(result.read_text(encoding="utf-8"))
-    return measured
+        return {column: {"status": "failed", "reason": error} for column in columns}
+    return {column: json.loads(path.read_text(encoding="utf-8")) for column, path in results.items()}
 
 
 def _child(entry: Entry, module: str, arguments: list[str]) -> str | None:

@@ -39,8 +39,9 @@ def build(entry: Entry, folder: Path) -> None:
     )
     randomize(model, _as_called(model, {name: samples[name][:16] for name in samples}))
     file, objects, note = _saved(model, entry, folder)
-    np.savez(folder / "calibration.npz", **{name: values[:CALIBRATION] for name, values in samples.items()})
-    np.savez(folder / "evaluation.npz", **{name: values[CALIBRATION:] for name, values in samples.items()})
+    arrays = dict(zip(("x",), samples.values(), strict=True)) if len(samples) == 1 else samples
+    np.savez(folder / "calibration.npz", **{name: values[:CALIBRATION] for name, values in arrays.items()})
+    np.savez(folder / "evaluation.npz", **{name: values[CALIBRATION:] for name, values in arrays.items()})
     facts = {
         "file": file,
         "keras": 2 if isinstance(model, tf_keras.Model) else 3,
@@ -55,11 +56,17 @@ def _inputs(model: Any) -> dict[str, tuple[str, tuple[int | None, ...], str]]:
     tensors = getattr(model, "inputs", None)
     if not tensors:
         raise ValueError("the network has no symbolic inputs: wrap it in a functional model")
-    names = getattr(model, "input_names", None) or [tensor.name for tensor in tensors]
+    names = [_input_name(tensor) for tensor in tensors]
     return {
         name: (name, tuple(tensor.shape[1:]), getattr(tensor.dtype, "name", tensor.dtype))
         for name, tensor in zip(names, tensors, strict=True)
     }
+
+
+def _input_name(tensor: Any) -> str:
+    """The input layer's name, which is the one that the file keeps."""
+    history = tensor._keras_history
+    return str((history.operation if hasattr(history, "operation") else history.layer).name)
 
 
 def _as_called(model: Any, samples: dict[str, np.ndarray]) -> Any:
@@ -89,12 +96,14 @@ def _saved(model: Any, entry: Entry, folder: Path) -> tuple[str, dict[str, str],
 
 
 def _own_classes(model: Any) -> dict[str, str]:
-    """{class name: ``module:name``} of the layers that are not Keras's."""
+    """{class name: ``module:name``} of the layers that are not Keras's, and not registered by their collection."""
+    library = tf_keras.utils if isinstance(model, tf_keras.Model) else keras.saving
     classes = {type(layer) for layer in [model, *_all_layers(model)]}
     return {
         kind.__name__: f"{kind.__module__}:{kind.__qualname__}"
         for kind in classes
         if not kind.__module__.startswith(("keras.", "tf_keras."))
+        and library.get_registered_name(kind) == kind.__name__
     }
 
 

@@ -1,6 +1,7 @@
-"""``python -m benchmarks.zoo.cell MODEL COLUMN FOLDER``: convert one saved network for one column, as a user would.
+"""``python -m benchmarks.zoo.cell MODEL COLUMNS FOLDER``: convert one saved network, as a user would.
 
-Reads what `build` left in the folder and writes ``COLUMN.json`` beside it.
+Reads what `build` left in the folder and writes ``COLUMN.json`` beside it for each of the columns.  Several targets are
+one conversion, so their cells have the same seconds and memory.
 """
 
 from __future__ import annotations
@@ -27,42 +28,47 @@ TRAINED = Recipe(quantization=Quantization(), distillation=Distillation(), train
 LONGEST = 400  # characters of a reason
 
 
-def cell(model: str, column: str, folder: Path) -> dict[str, Any]:
-    """The figures of one cell; those that the run did not give are absent."""
+def cell(model: str, columns: list[str], folder: Path) -> dict[str, dict[str, Any]]:
+    """{column: figures}; those that the run did not give are absent."""
     facts = json.loads((folder / "built.json").read_text(encoding="utf-8"))
     for module in ENTRIES[model].modules:
         importlib.import_module(module)
     started, used = time.perf_counter(), time.process_time()
     try:
-        section = _converted(folder, facts, column)
-        figures = _figures(section, column)
+        sections = _converted(folder, facts, columns)
+        figures = {column: _figures(sections[_target(column)], column) for column in columns}
     except TfCompressError as error:
-        figures = {"status": "failed", "reason": str(error).replace(f"{folder}/", "")[:LONGEST]}
+        failed = {"status": "failed", "reason": str(error).replace(f"{folder}/", "")[:LONGEST]}
+        figures = dict.fromkeys(columns, failed)
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return {
-        **figures,
+    taken = {
         "seconds": round(time.perf_counter() - started, 1),
         "cpu_seconds": round(time.process_time() - used + children.ru_utime + children.ru_stime, 1),
         "mib": round(max(peak_mib(), children.ru_maxrss / 1024)),
     }
+    return {column: {**figures[column], **taken} for column in columns}
 
 
-def _converted(folder: Path, facts: Mapping[str, Any], column: str) -> dict[str, Any]:
-    target = "phone" if column == "qat" else column
-    calibration = str(folder / "calibration.npz")
+def _target(column: str) -> str:
+    return "phone" if column == "qat" else column
+
+
+def _converted(folder: Path, facts: Mapping[str, Any], columns: list[str]) -> dict[str, Any]:
+    """The report's sections, by target."""
+    calibration, trained = str(folder / "calibration.npz"), "qat" in columns
     with TemporaryDirectory() as output:
         done = convert(
             str(folder / facts["file"]),
             output=Path(output) / "out",
-            targets=target,
+            targets=[_target(column) for column in columns],
             calibration=calibration,
             evaluation=str(folder / "evaluation.npz"),
-            train=calibration if column == "qat" else None,
-            recipe=TRAINED if column == "qat" else None,
+            train=calibration if trained else None,
+            recipe=TRAINED if trained else None,
             custom_objects=resolved(facts["objects"]),
             no_cache=True,
         )
-        return {**done.report["targets"][target], "causes_of_run": done.report.get("causes")}
+        return dict(done.report["targets"])
 
 
 def _figures(section: Mapping[str, Any], column: str) -> dict[str, Any]:
@@ -70,7 +76,7 @@ def _figures(section: Mapping[str, Any], column: str) -> dict[str, Any]:
     figures = {
         "status": section["status"],
         "reason": None if reason is None else str(reason)[:LONGEST],
-        "sqnr_db": diff.get("sqnr_db"),
+        "sqnr_db": None if diff.get("sqnr_db") is None else round(diff["sqnr_db"], 1),
     }
     if column == "cloud_tpu":
         errors = sorted({str(row["error"]) for row in section.get("compile") or () if not row["ok"]})
@@ -83,5 +89,5 @@ def _figures(section: Mapping[str, Any], column: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    result = cell(sys.argv[1], sys.argv[2], Path(sys.argv[3]))
-    (Path(sys.argv[3]) / f"{sys.argv[2]}.json").write_text(json.dumps(result), encoding="utf-8")
+    for name, result in cell(sys.argv[1], sys.argv[2].split(","), Path(sys.argv[3])).items():
+        (Path(sys.argv[3]) / f"{name}.json").write_text(json.dumps(result), encoding="utf-8")

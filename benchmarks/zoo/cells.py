@@ -30,6 +30,8 @@ def cell_of(column: str, measured: Row) -> Row:
     if column == "cloud_tpu" and outcome == "converts" and not measured.get("compiles"):
         outcome = "failed"
     figures = {key: measured[key] for key in KEPT if measured.get(key) not in (None, [], "")}
+    if outcome == "converts":
+        figures.pop("reason", None)  # of the accuracy gate, which has nothing to decide on without labels
     errors = measured.get("errors")
     if errors:
         figures["reason"] = "; ".join(errors)[:400]

@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.fair_inputs import photos as photos_at_hand
-from benchmarks.fair_inputs import photos_of
+from benchmarks.fair_inputs import photos
 
 __all__ = ["samples_for"]
 
@@ -54,8 +53,20 @@ def _values(
     if dtype.kind in "iu":
         low, high = (0, 2) if "segment" in name or "type" in name else (1, vocabulary)
         return random.integers(low, high, (count, *sizes)).astype(dtype)
-    if len(sizes) == 3 and sizes[-1] in (1, 3) and min(sizes[:2]) >= 24 and photos_at_hand() is not None:
-        return (photos_of(sizes)[:count] * (pixels / 255)).astype(dtype)
+    if len(sizes) == 3 and sizes[-1] in (1, 3) and min(sizes[:2]) >= 24 and photos() is not None:
+        return (_mosaics(sizes, count) * (pixels / 255)).astype(dtype)
     walk = np.cumsum(random.normal(size=(count, int(np.prod(sizes)))), axis=1)
     walk = (walk - walk.mean(axis=1, keepdims=True)) / (walk.std(axis=1, keepdims=True) + 1e-6)
     return walk.reshape(count, *sizes).astype(dtype)
+
+
+def _mosaics(sizes: tuple[int, ...], count: int) -> np.ndarray:
+    """Photos side by side at their own size: enlarged, they would lack the detail that random filters respond to."""
+    pictures = photos()
+    assert pictures is not None
+    side = pictures.shape[1]
+    down, across = (-(-size // side) for size in sizes[:2])
+    chosen = np.arange(count * down * across) % len(pictures)
+    tiles = pictures[chosen].reshape(count, down, across, side, side, 3).transpose(0, 1, 3, 2, 4, 5)
+    cropped = tiles.reshape(count, down * side, across * side, 3)[:, : sizes[0], : sizes[1]].astype(np.float32)
+    return cropped.mean(axis=-1, keepdims=True) if sizes[2] == 1 else cropped

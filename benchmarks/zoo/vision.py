@@ -203,12 +203,12 @@ def _squeezenet() -> Any:
 
 
 def _keras_resnet() -> Any:
-    return attribute("keras_resnet.models:ResNet2D18")(tf_keras.Input(SHAPE), classes=10)
+    return attribute("keras_resnet.models:ResNet2D18")(keras.Input(SHAPE), classes=10)
 
 
 def _retinanet() -> Any:
     models = importlib.import_module("keras_retinanet.models.resnet")
-    return models.resnet_retinanet(num_classes=4, backbone="resnet50", inputs=tf_keras.Input((96, 96, 3)))
+    return models.resnet_retinanet(num_classes=4, backbone="resnet50", inputs=keras.Input((96, 96, 3)))
 
 
 def _swin_unet() -> Any:
@@ -275,10 +275,10 @@ VISION: list[Entry] = [
     *entries_of("keras-cv", {"CSPDarkNet": _keras_cv, "DeepLabV3Plus": _keras_cv_segmenter}, modules=("keras_cv",)),
     *entries_of(
         "keras-efficientnet-v2",
-        {"EfficientNetV2S": ("keras_efficientnet_v2:EfficientNetV2B0", PLAIN)},
+        {"EfficientNetV2B0": ("keras_efficientnet_v2:EfficientNetV2B0", PLAIN)},
         legacy=True,
     ),
-    *entries_of("keras-resnet", {"ResNet2D18": _keras_resnet}, modules=("keras_resnet",), legacy=True),
+    *entries_of("keras-resnet", {"ResNet2D18": _keras_resnet}, modules=("keras_resnet",)),
     *entries_of("keras-squeezenet", {"SqueezeNet": _squeezenet}, legacy=True),
     *entries_of(
         "keras-unet",
@@ -309,7 +309,7 @@ VISION: list[Entry] = [
         },
         legacy=True,
     ),
-    *entries_of("keras-retinanet", {"resnet50": _retinanet}, modules=("keras_retinanet.models",), legacy=True),
+    *entries_of("keras-retinanet", {"resnet50": _retinanet}, modules=("keras_retinanet.models",)),
     *entries_of(
         "larq-zoo",
         {
@@ -334,7 +334,7 @@ VISION: list[Entry] = [
         {
             "MobileNet": lambda: _official("MobileNet", model_id="MobileNetV2", filter_size_scale=0.5),
             "ResNet": lambda: _official("ResNet", model_id=18),
-            "SpineNetMobile": lambda: _official("EfficientNet", model_id="b0"),
+            "EfficientNet": lambda: _official("EfficientNet", model_id="b0"),
         },
         legacy=True,
     ),
