@@ -65,6 +65,7 @@ __all__ = [
     "stablehlo",
     "takes_training",
     "uses_fused_loop",
+    "volume_operators",
     "xla_convolution",
     "xla_dot",
 ]
@@ -88,6 +89,8 @@ FingerprintDef = _internal("core.protobuf.fingerprint_pb2").FingerprintDef
 CallDispatcher = _internal("python.util.dispatch").GlobalOpDispatcher
 # `tf.config.experimental` exports the switch to turn determinism on, but neither off nor asking for it.
 determinism = _internal("python.framework.config")
+# .conv3d, .max_pool3d and .avg_pool3d are what both Kerases and `tf.nn` call
+volume_operators = _internal("python.ops.gen_nn_ops")
 
 
 def mlir_quantize(content: bytes, **how: object) -> bytes:
