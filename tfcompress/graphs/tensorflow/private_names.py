@@ -37,6 +37,7 @@ __all__ = [
     "fingerprinting",
     "flat_layers",
     "forget_calls",
+    "fourier_operations",
     "functional_of",
     "grouped_attention_parts",
     "input_shapes_built_with",
@@ -174,6 +175,8 @@ TfKerasLayerScale = _internal("src.applications.convnext", tf_keras).LayerScale
 Keras3LayerScale = _internal("src.applications.convnext", keras).LayerScale
 CustomScaleLayer = _internal("src.applications.inception_resnet_v2", keras).CustomScaleLayer
 KERAS3_OPERATION_MODULES = f"{keras.__name__}.src.ops."
+# .fft and .fft2 of (real, imaginary), which `keras.ops` calls
+fourier_operations = _internal("src.backend.tensorflow.math", keras)
 # `rnn`, which knows `unroll` also where a layer refuses it
 recurrent_backend = _internal("src.backend", tf_keras)
 
