@@ -2,8 +2,10 @@
 
 ``bench_NAME.py`` has ``measure() -> list[dict]`` and fills ``results.json``.  ``table_NAME.py`` has ``names()`` of
 models, ``row(model) -> dict`` and ``SECONDS``, the time limit of a row, and fills ``tables/NAME.json`` and
-``TABLES.md``.  Each measurement and each row runs in a process of its own, so that none inherits another's memory or
-warm caches.  With names, only their part of the results is replaced; ``--models`` narrows a table to some rows.
+``TABLES.md``; where its rows are made in parts, it has ``row(model, columns)`` and ``done(row, columns) -> bool``.
+Each measurement and each row runs in a process of its own, so that none inherits another's memory or warm caches.
+With names, only their part of the results is replaced; ``--models`` narrows a table to some rows, ``--columns`` to some
+parts of them, and with ``--missing`` what is there already is kept.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from benchmarks.zoo.cells import summary_of
 from tfcompress.job.manifest import versions
 
 HERE = Path(__file__).parent
@@ -75,8 +78,10 @@ def bench(names: list[str]) -> None:
     write_json(MACHINE, machine())
 
 
-def tables(names: list[str], models: str) -> None:
+def tables(names: list[str], models: str, columns: str = "", *, missing: bool = False) -> None:
     """Measure the rows of every model whose name contains `models`, keep the others, and render all tables.
+
+    `columns` is for tables whose rows are made in parts; with `missing`, rows that are there already are kept.
 
     Each row is written as soon as it is there, so that a table can be made piece by piece.
     """
@@ -84,19 +89,27 @@ def tables(names: list[str], models: str) -> None:
         module = importlib.import_module(f"benchmarks.table_{name}")
         path = HERE / "tables" / f"{name}.json"
         for model in [model for model in module.names() if models in model]:
+            there = next((row for row in read_json(path) if row["model"] == model), None)
+            if missing and there is not None and _is_done(module, there, columns):
+                continue
             print(f"{name}: {model}", file=sys.stderr)
-            fresh = table_row(name, model, module.SECONDS)
+            fresh = table_row(name, model, module.SECONDS, columns)
             rows = {row["model"]: row for row in read_json(path)} | {model: fresh}
             write_json(path, [rows[model] for model in module.names() if model in rows])
     write_json(MACHINE, machine())
     (HERE / "TABLES.md").write_text(render(), encoding="utf-8")
 
 
-def table_row(table: str, model: str, seconds: float) -> dict[str, Any]:
+def _is_done(module: Any, row: dict[str, Any], columns: str) -> bool:
+    return bool(module.done(row, columns)) if hasattr(module, "done") else True
+
+
+def table_row(table: str, model: str, seconds: float, columns: str = "") -> dict[str, Any]:
     """One row of a table; a model that kills its process, or takes more than `seconds`, is a failed one."""
-    code = f"from benchmarks.table_{table} import row; json.dump(row(sys.argv[2]), open(sys.argv[1], 'w'))"
+    code = f"from benchmarks.table_{table} import row; json.dump(row(*sys.argv[2:]), open(sys.argv[1], 'w'))"
+    arguments = [model, columns] if columns else [model]
     try:
-        measured: dict[str, Any] = child(code, model, seconds=seconds)
+        measured: dict[str, Any] = child(code, *arguments, seconds=seconds)
     except subprocess.TimeoutExpired:
         measured = {"status": "failed", "reason": f"not done after {seconds:g} seconds"}
     except subprocess.CalledProcessError as error:
@@ -114,8 +127,14 @@ def render() -> str:
         rows = json.loads(path.read_text(encoding="utf-8"))
         counts = Counter(row["status"] for row in rows)
         summary = ", ".join(f"{count} {status}" for status, count in counts.most_common())
-        parts += [f"## {path.stem}", "", f"{len(rows)} models: {summary}.", "", *markdown(rows), ""]
+        parts += [f"## {path.stem}", "", f"{len(rows)} models: {summary}.", "", *_summary(path.stem, rows)]
+        parts += [*markdown(rows), ""]
     return "\n".join(parts)
+
+
+def _summary(table: str, rows: list[dict[str, Any]]) -> list[str]:
+    """What the table's module says of its rows as a whole; nothing for most."""
+    return summary_of(rows) if table == "zoo" else []
 
 
 def markdown(rows: list[dict[str, Any]]) -> list[str]:
@@ -144,6 +163,8 @@ def main() -> None:
     parser.add_argument("job", choices=["bench", "tables"])
     parser.add_argument("names", nargs="*")
     parser.add_argument("--models", default="", help="only the rows of models whose name contains this")
+    parser.add_argument("--columns", default="", help="comma-separated: only these parts of a row, for `zoo`")
+    parser.add_argument("--missing", action="store_true", help="keep the rows, and their parts, that are there already")
     options = parser.parse_args()
     kind = "bench" if options.job == "bench" else "table"
     names = sorted(path.stem.removeprefix(f"{kind}_") for path in HERE.glob(f"{kind}_*.py"))
@@ -153,7 +174,7 @@ def main() -> None:
     if options.job == "bench":
         bench(options.names or names)
     else:
-        tables(options.names or names, options.models)
+        tables(options.names or names, options.models, options.columns, missing=options.missing)
 
 
 if __name__ == "__main__":

@@ -85,6 +85,10 @@ INTEGER: dict[str, Case] = {
     "Conv2D": (MAP, chain(L.Conv2D(4, 3))),
     "Conv2D in groups": (MAP, chain(L.Conv2D(4, 3, groups=2))),
     "Conv2D dilated": (MAP, chain(L.Conv2D(4, 3, dilation_rate=2, padding="same"))),
+    "Conv3D": (VOLUME, chain(L.Conv3D(3, 2, padding="same"), L.BatchNormalization(), L.ReLU())),
+    "Conv3D strided": (VOLUME, chain(L.Conv3D(3, (3, 2, 1), strides=(2, 1, 1), activation="relu"))),
+    "MaxPooling3D": (VOLUME, chain(L.Conv3D(3, 1), L.MaxPooling3D())),
+    "AveragePooling3D": (VOLUME, chain(L.Conv3D(3, 1), L.AveragePooling3D((2, 2, 1)))),
     "DepthwiseConv1D": (SERIES, chain(L.DepthwiseConv1D(3, strides=2))),
     "DepthwiseConv2D": (MAP, chain(L.DepthwiseConv2D(3, depth_multiplier=2))),
     "SeparableConv1D": (SERIES, chain(L.SeparableConv1D(4, 3))),
@@ -291,10 +295,9 @@ def test_one_hot_codes_are_looked_up_in_int8() -> None:
 
 
 FLOAT: dict[str, tuple[Shape, Callable[[Any], Any], str]] = {
-    "Conv3D": (VOLUME, chain(L.Conv3D(3, 2)), "CONV_3D has no int8 kernel"),
+    "Conv3D of open size": ((None, 4, 4, 2), chain(L.Conv3D(3, 2)), "a convolution of volumes in groups, or of open"),
     "Conv3DTranspose": (VOLUME, chain(L.Conv3DTranspose(3, 2)), "CONV_3D_TRANSPOSE has no int8 kernel"),
-    "MaxPooling3D": (VOLUME, chain(L.MaxPooling3D()), "no MAX_POOL_3D"),
-    "AveragePooling3D": (VOLUME, chain(L.AveragePooling3D()), "no AVERAGE_POOL_3D"),
+    "MaxPooling3D of open size": ((None, 4, 4, 2), chain(L.MaxPooling3D()), "LiteRT pools no volumes of open size"),
     "activation softsign": (FLAT, chain(L.Activation("softsign")), "activation softsign has no int8 kernel"),
     "ReLU with a threshold": (FLAT, chain(L.ReLU(threshold=0.5)), "a ReLU with a threshold"),
     "attention with a mask": (
@@ -323,14 +326,14 @@ def test_a_layer_without_integer_kernel_is_left_in_float_with_the_reason(name: s
 
 
 def test_what_is_left_in_float_is_noted_and_the_rest_is_integer(tmp_path: Path) -> None:
-    model = functional(VOLUME, chain(L.Conv3D(3, 2, name="volume"), L.Flatten(), L.Dense(3)))
+    model = functional(VOLUME, chain(L.Conv3DTranspose(3, 2, name="volume"), L.Flatten(), L.Dense(3)))
     recipe = Recipe(quantization=Quantization(), distillation=Distillation(), training=Training(epochs=1))
     done = finetune(model, recipe, samples_for(model, 16, labels=False))
-    assert done.notes == ("left in float: volume: CONV_3D has no int8 kernel in LiteRT",)
+    assert done.notes == ("left in float: volume: CONV_3D_TRANSPOSE has no int8 kernel in LiteRT",)
     file = Int8File(done.trained, float_io=True)
-    assert file.operators[0] == "CONV_3D"
+    assert "CONV_3D_TRANSPOSE" in file.operators
     assert file.operators[-2:] == ["FULLY_CONNECTED", "DEQUANTIZE"]
-    assert [values.shape for values in file.weights().values()] == [(3, 81)]
+    assert [values.shape for values in file.weights().values()] == [(3, 375)]
     converted = convert(float_model_from_keras(done.trained), None, recipe, tmp_path)
     assert not converted.facts["fully_integer"]
     assert converted.facts["input_dtypes"] == ["float32"]

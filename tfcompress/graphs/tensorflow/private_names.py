@@ -37,6 +37,7 @@ __all__ = [
     "fingerprinting",
     "flat_layers",
     "forget_calls",
+    "fourier_operations",
     "functional_of",
     "grouped_attention_parts",
     "input_shapes_built_with",
@@ -66,6 +67,7 @@ __all__ = [
     "stablehlo",
     "takes_training",
     "uses_fused_loop",
+    "volume_operators",
     "xla_convolution",
     "xla_dot",
 ]
@@ -89,6 +91,8 @@ FingerprintDef = _internal("core.protobuf.fingerprint_pb2").FingerprintDef
 CallDispatcher = _internal("python.util.dispatch").GlobalOpDispatcher
 # `tf.config.experimental` exports the switch to turn determinism on, but neither off nor asking for it.
 determinism = _internal("python.framework.config")
+# .conv3d, .max_pool3d and .avg_pool3d are what both Kerases and `tf.nn` call
+volume_operators = _internal("python.ops.gen_nn_ops")
 
 
 def mlir_quantize(content: bytes, **how: object) -> bytes:
@@ -187,6 +191,8 @@ TfKerasLayerScale = _internal("src.applications.convnext", tf_keras).LayerScale
 Keras3LayerScale = _internal("src.applications.convnext", keras).LayerScale
 CustomScaleLayer = _internal("src.applications.inception_resnet_v2", keras).CustomScaleLayer
 KERAS3_OPERATION_MODULES = f"{keras.__name__}.src.ops."
+# .fft and .fft2 of (real, imaginary), which `keras.ops` calls
+fourier_operations = _internal("src.backend.tensorflow.math", keras)
 # `rnn`, which knows `unroll` also where a layer refuses it
 recurrent_backend = _internal("src.backend", tf_keras)
 

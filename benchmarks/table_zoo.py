@@ -1,0 +1,125 @@
+"""Networks of other people's Keras collections and of the Keras tutorials, through three targets and training.
+
+`benchmarks.zoo` says by which rule they were chosen.  The collections are dependencies of this table alone:
+
+    pip install --no-deps --target=FOLDER/packages -r benchmarks/zoo/requirements.txt
+    TFCOMPRESS_ZOO=FOLDER python -m benchmarks tables zoo --columns=phone --missing
+
+Each network is built and saved in one process and converted in another per column, as a user would convert the file:
+64 samples calibrate (and train, one epoch), 32 others are compared.  The columns are phone, edgetpu, cloud_tpu and qat,
+which is quantization-aware training and then phone.  Cells that a run was not asked for are kept.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from benchmarks.zoo.cells import COLUMNS, Row, cell_of, status_of
+from benchmarks.zoo.entries import ENTRIES
+from benchmarks.zoo.entry import Entry
+
+__all__ = ["SECONDS", "done", "names", "row"]
+
+HERE = Path(__file__).parent
+LIMIT = 600  # seconds of one cell; the bar is 300
+SECONDS = (1 + len(COLUMNS)) * LIMIT
+NOT_FOUND = "TFCOMPRESS_ZOO: expected the folder that has packages/, see benchmarks/table_zoo.py"
+
+
+def names() -> list[str]:
+    """One row per network."""
+    return list(ENTRIES)
+
+
+def done(row: Row, columns: str) -> bool:
+    """Whether a row has every one of the columns, or has none because its network could not be built."""
+    return row["status"] == "not built" or all(name in row for name in _columns(columns))
+
+
+def row(name: str, columns: str = "") -> Row:
+    """Measure the cells of `columns` (comma-separated; all if empty), and keep the row's others."""
+    folder, entry = _zoo() / "models" / name, ENTRIES[name]
+    folder.mkdir(parents=True, exist_ok=True)
+    facts: Row = {"collection": entry.collection}
+    error = _built(entry, folder)
+    if error is not None:
+        return {"status": "not built", "reason": error, **facts}
+    built = json.loads((folder / "built.json").read_text(encoding="utf-8"))
+    facts |= {"file": built["file"], "keras": built["keras"], "parameters": built["parameters"]}
+    cells = {key: value for key, value in _existing(name).items() if key.split(":")[0] in COLUMNS}
+    for run in _runs(_columns(columns)):
+        for column, measured in _measured(entry, run, folder).items():
+            cells = {key: value for key, value in cells.items() if key.split(":")[0] != column}
+            cells |= cell_of(column, measured)
+    return {**status_of(cells), **facts, **dict(sorted(cells.items(), key=lambda item: _place(item[0])))}
+
+
+def _place(key: str) -> int:
+    return COLUMNS.index(key.split(":")[0])
+
+
+def _columns(columns: str) -> list[str]:
+    return columns.split(",") if columns else list(COLUMNS)
+
+
+def _zoo() -> Path:
+    folder = Path(os.environ.get("TFCOMPRESS_ZOO", ""))
+    if not (folder / "packages").is_dir():
+        raise FileNotFoundError(NOT_FOUND)
+    return folder.resolve()
+
+
+def _existing(name: str) -> Row:
+    path = HERE / "tables/zoo.json"
+    rows = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    return next((row for row in rows if row["model"] == name), {})
+
+
+def _built(entry: Entry, folder: Path) -> str | None:
+    """None once the network lies in the folder, else why it could not be built; both are kept."""
+    failure = folder / "error.txt"
+    if not (folder / "built.json").exists() and not failure.exists():
+        error = _child(entry, "benchmarks.zoo.build", [entry.model, str(folder)])
+        if error is not None:
+            failure.write_text(error, encoding="utf-8")
+    return failure.read_text(encoding="utf-8") if failure.exists() else None
+
+
+def _runs(columns: list[str]) -> list[list[str]]:
+    """The columns of one conversion together: the targets, and training with the phone's."""
+    targets = [column for column in columns if column != "qat"]
+    return [run for run in (targets, ["qat"] if "qat" in columns else []) if run]
+
+
+def _measured(entry: Entry, columns: list[str], folder: Path) -> dict[str, Row]:
+    results = {column: folder / f"{column}.json" for column in columns}
+    for path in results.values():
+        path.unlink(missing_ok=True)
+    error = _child(entry, "benchmarks.zoo.cell", [entry.model, ",".join(columns), str(folder)])
+    if error is not None:
+        return {column: {"status": "failed", "reason": error} for column in columns}
+    return {column: json.loads(path.read_text(encoding="utf-8")) for column, path in results.items()}
+
+
+def _child(entry: Entry, module: str, arguments: list[str]) -> str | None:
+    """None where the process ended well, else its last words."""
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(HERE.parent), str(_zoo() / "packages")]),
+        "SM_FRAMEWORK": "tf.keras",  # read by segmentation-models
+        **({"TF_USE_LEGACY_KERAS": "1"} if entry.legacy else {}),
+    }
+    command = [sys.executable, "-m", module, *arguments]
+    try:
+        subprocess.run(command, check=True, env=environment, timeout=LIMIT, stderr=subprocess.PIPE, text=True)
+    except subprocess.TimeoutExpired:
+        return f"not done after {LIMIT} seconds"
+    except subprocess.CalledProcessError as error:
+        lines: Any = error.stderr.strip().splitlines() or [f"ended with {error.returncode} and no message"]
+        return str(lines[-1])[:400]
+    return None
