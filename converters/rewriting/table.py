@@ -71,6 +71,14 @@ REWRITES: tuple[Rewrite, ...] = (
     ),
     _row(
         FLOAT_FILE,
+        "same_padding",
+        ("CONV_2D", "DEPTHWISE_CONV_2D"),
+        preparation.same_padding,
+        "padding by the convolution itself",
+        'tf.nn, "Notes on padding"; PAD copies its whole input',
+    ),
+    _row(
+        FLOAT_FILE,
         "nearest_resize",
         ("RESHAPE", "BROADCAST_TO", "TILE"),
         upsampling.nearest_resize,
