@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Mapping
-from typing import cast
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -16,12 +15,14 @@ from tfcompress.graphs.tflite import read_tflite
 from tfcompress.graphs.tflite.interpreter import CANNOT_RUN, Interpreter, new_interpreter
 from tfcompress.native_output import silenced
 
-__all__ = ["measure_latency", "xnnpack_share"]
+__all__ = ["measure_latency", "medians", "xnnpack_share"]
 
 WARM_UP_RUNS = 3
 RUNS = 30
+MOST_RUNS = 1000  # where only the time limits them
 SECONDS = 0.5  # stop earlier than `RUNS` when a model is slow, but never below `LEAST_RUNS`
 LEAST_RUNS = 5
+LEAST_SECONDS = 2e-4  # of one reading of the clock
 
 
 def measure_latency(content: bytes, float_content: bytes | None) -> dict[str, object]:
@@ -33,16 +34,37 @@ def measure_latency(content: bytes, float_content: bytes | None) -> dict[str, ob
 
     Returns:
         `latency_ms`: {`median`, `p90`} on one thread; `latency_ms_all_threads`: the same with `threads` on all cores;
-        `float_latency_ms` and `float_latency_ms_all_threads`: the float file's.  None where LiteRT cannot run a file
-        (TensorFlow operators without the Flex delegate) or there is none.
+        `float_latency_ms` and `float_latency_ms_all_threads`: the float file's, measured by turns with the file.  None
+        where LiteRT cannot run a file (TensorFlow operators without the Flex delegate) or there is none.
     """
     cores = os.cpu_count() or 1
+    files = (content,) if float_content is None else (content, float_content)
+    single, every = (_kept(files, threads) for threads in (1, cores))
     result: dict[str, object] = {}
-    for prefix, file in (("", content), ("float_", float_content)):
-        single, every = (None, None) if file is None else (_one(file, 1), _one(file, cores))
-        result[f"{prefix}latency_ms"] = single
-        result[f"{prefix}latency_ms_all_threads"] = None if every is None else {**every, "threads": cores}
+    for place, prefix in enumerate(("", "float_")):
+        one, all_ = (times[place] if place < len(files) else None for times in (single, every))
+        result[f"{prefix}latency_ms"] = one
+        result[f"{prefix}latency_ms_all_threads"] = None if all_ is None else {**all_, "threads": cores}
     return result
+
+
+def medians(contents: Sequence[bytes], *, threads: int = 1, seconds: float = SECONDS) -> tuple[float | None, ...]:
+    """Milliseconds of one inference of each file, in the files' order; the median of runs by turns.
+
+    A machine that does something else besides slows all files alike, so that their ratios mean something where the
+    figures by themselves do not.  On one thread only that thread's own time counts.
+
+    Args:
+        contents: the .tflite files.
+        threads: for XNNPACK.
+        seconds: for all runs of one file; at least `LEAST_RUNS` are made.
+
+    Returns:
+        None for a file that LiteRT cannot run.
+    """
+    return tuple(
+        None if not times else float(np.median(times)) for times in _by_turns(contents, threads, seconds, MOST_RUNS)
+    )
 
 
 def xnnpack_share(content: bytes) -> dict[str, object] | None:
@@ -67,21 +89,19 @@ def xnnpack_share(content: bytes) -> dict[str, object] | None:
     }
 
 
-def _one(content: bytes, threads: int) -> Mapping[str, float] | None:
-    """The times of a file; kept, so that the same file is not given two figures."""
-    kind = cast(type[Mapping[str, float] | None], Mapping[str, float] | None)  # a union is no class to mypy
-    return remembered(kind, "latency", (content, threads), lambda: _measured(content, threads))
+def _kept(contents: tuple[bytes, ...], threads: int) -> tuple[dict[str, float] | None, ...]:
+    """The times of files; kept, so that the same files are not given two sets of figures."""
+    kind = tuple[dict[str, float] | None, ...]
+    return remembered(kind, "latency", (contents, threads), lambda: _measured(contents, threads))
 
 
-def _measured(content: bytes, threads: int) -> dict[str, float] | None:
-    try:
-        with silenced():
-            interpreter = new_interpreter(content, threads=threads)
-            _fill_inputs(interpreter)
-            times = _times(interpreter)
-    except CANNOT_RUN:  # LiteRT says so for an operator that it does not have
-        return None
-    return {"median": round(float(np.median(times)), 4), "p90": round(float(np.quantile(times, 0.9)), 4)}
+def _measured(contents: tuple[bytes, ...], threads: int) -> tuple[dict[str, float] | None, ...]:
+    return tuple(
+        None
+        if not times
+        else {"median": round(float(np.median(times)), 4), "p90": round(float(np.quantile(times, 0.9)), 4)}
+        for times in _by_turns(contents, threads, SECONDS, RUNS)
+    )
 
 
 def _fill_inputs(interpreter: Interpreter) -> None:
@@ -92,14 +112,39 @@ def _fill_inputs(interpreter: Interpreter) -> None:
         interpreter.set_tensor(detail["index"], values.astype(detail["dtype"]))
 
 
-def _times(interpreter: Interpreter) -> list[float]:
-    """Milliseconds of each run after the warm-up."""
-    for _ in range(WARM_UP_RUNS):
-        interpreter.invoke()
-    times: list[float] = []
-    started = time.perf_counter()
-    while len(times) < RUNS and (len(times) < LEAST_RUNS or time.perf_counter() - started < SECONDS):
-        begin = time.perf_counter()
-        interpreter.invoke()
-        times.append((time.perf_counter() - begin) * 1e3)
+def _by_turns(contents: Sequence[bytes], threads: int, seconds: float, most: int) -> list[list[float]]:
+    """Milliseconds of the runs of each file after its warm-up; none of a file that LiteRT cannot run."""
+    ready = [_ready(content, threads) for content in contents]
+    times: list[list[float]] = [[] for _ in contents]
+    running = [(interpreter, own) for interpreter, own in zip(ready, times, strict=True) if interpreter is not None]
+    # One thread is this one, whose own time leaves out what the machine does for others meanwhile.
+    clock = time.thread_time if threads == 1 else time.perf_counter
+    started, turns = time.perf_counter(), 0
+    while running and (turns < LEAST_RUNS or time.perf_counter() - started < seconds * len(running)):
+        if turns == most:
+            break
+        for interpreter, own in running:
+            own.append(_one_run(interpreter, clock))
+        turns += 1
     return times
+
+
+def _one_run(interpreter: Interpreter, clock: Callable[[], float]) -> float:
+    """Milliseconds of one inference; short ones are repeated, as a clock's reading costs about as much as they do."""
+    begin, runs = clock(), 0
+    while runs == 0 or clock() - begin < LEAST_SECONDS:
+        interpreter.invoke()
+        runs += 1
+    return (clock() - begin) * 1e3 / runs
+
+
+def _ready(content: bytes, threads: int) -> Interpreter | None:
+    try:
+        with silenced():
+            interpreter = new_interpreter(content, threads=threads)
+            _fill_inputs(interpreter)
+            for _ in range(WARM_UP_RUNS):
+                interpreter.invoke()
+    except CANNOT_RUN:  # LiteRT says so for an operator that it does not have
+        return None
+    return interpreter

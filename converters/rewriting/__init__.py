@@ -7,7 +7,15 @@ and layers of any class are covered, and what TFLite has no Keras layer for (SPL
 layers are named all the same: from the tensors' names.  `table.REWRITES` has them all.
 """
 
-from tfcompress.converters.rewriting.table import EDGETPU, EDGETPU_FILE, FLOAT_FILE, INT8_FILE, REWRITES, rows_for
+from tfcompress.converters.rewriting.table import (
+    EDGETPU,
+    EDGETPU_FILE,
+    FLOAT_FILE,
+    INT8_FILE,
+    PHONE_FILE,
+    REWRITES,
+    rows_for,
+)
 from tfcompress.graphs.tflite.rewriting import AppliedRewrite, DroppedRewrite, Rewrite, Rewritten, rewrite_graph
 
 __all__ = [
@@ -15,6 +23,7 @@ __all__ = [
     "EDGETPU_FILE",
     "FLOAT_FILE",
     "INT8_FILE",
+    "PHONE_FILE",
     "REWRITES",
     "AppliedRewrite",
     "DroppedRewrite",

@@ -11,7 +11,9 @@ from tfcompress.graphs.tflite.editor import GraphEditor, OperatorNode, options
 from tfcompress.graphs.tflite.extraction import extract
 from tfcompress.graphs.tflite.interpreter import new_interpreter, run
 
-__all__ = ["fold_constants", "mean_for_whole_map_pool", "open_batch_of_reshape", "slices_for_split"]
+__all__ = ["fold_constants", "mean_for_whole_map_pool", "open_batch_of_reshape", "same_padding", "slices_for_split"]
+
+_SAME, _VALID = schema.Padding.SAME, schema.Padding.VALID
 
 
 def mean_for_whole_map_pool(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode] | None:
@@ -24,6 +26,35 @@ def mean_for_whole_map_pool(graph: GraphEditor, operator: OperatorNode) -> list[
     axes = graph.new_constant(np.array([1, 2], np.int32), result, "axes")
     reducer = options("ReducerOptions", keepDims=True)
     return [graph.operator("MEAN", [source, axes], [result], reducer, version=2)]
+
+
+def same_padding(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode] | None:
+    """A convolution behind a PAD by as much as SAME would pad itself (tf.nn, "Notes on padding") does so.
+
+    Keras's mobile networks pad that way before every convolution of stride 2; the padded copy of the tensor is saved.
+    """
+    before, fields, weights = graph.producer(operator.source), operator.options, operator.operands[1]
+    if before is None or before.name != "PAD" or fields.padding != _VALID or before.constant(1) is None:
+        return None
+    source = before.source
+    open_sizes = source.record.shapeSignature is not None and min(source.record.shapeSignature[1:]) < 0
+    if open_sizes or len(source.shape) != 4 or len(weights.shape) != 4:
+        return None
+    sides = (
+        _same_sides(source.shape[1], weights.shape[1], fields.strideH, fields.dilationHFactor),
+        _same_sides(source.shape[2], weights.shape[2], fields.strideW, fields.dilationWFactor),
+    )
+    if np.asarray(before.constant(1)).tolist() != [[0, 0], *sides, [0, 0]]:
+        return None
+    replacement = operator.replaced([source, *operator.inputs[1:]], operator.outputs)
+    replacement.options.padding = _SAME
+    return [replacement]
+
+
+def _same_sides(size: int, kernel: int, stride: int, dilation: int) -> list[int]:
+    """What SAME pads before and after."""
+    total = max((-(-size // stride) - 1) * stride + (kernel - 1) * dilation + 1 - size, 0)
+    return [total // 2, total - total // 2]
 
 
 def open_batch_of_reshape(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode] | None:

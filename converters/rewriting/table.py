@@ -11,6 +11,7 @@ from typing import Literal
 from tfcompress.converters.rewriting import (
     activations,
     arithmetic,
+    delegation,
     images,
     integers,
     preparation,
@@ -20,11 +21,12 @@ from tfcompress.converters.rewriting import (
 )
 from tfcompress.graphs.tflite.rewriting import Rewrite
 
-__all__ = ["EDGETPU", "EDGETPU_FILE", "FLOAT_FILE", "INT8_FILE", "REWRITES", "rows_for"]
+__all__ = ["EDGETPU", "EDGETPU_FILE", "FLOAT_FILE", "INT8_FILE", "PHONE_FILE", "REWRITES", "rows_for"]
 
 # What a row is for: every float .tflite; the float .tflite that the Edge TPU's int8 one is made of; every int8 file;
-# the Edge TPU's int8 file.
+# the Edge TPU's int8 file; the int8 file that XNNPACK will run on a CPU.
 FLOAT_FILE, EDGETPU, INT8_FILE, EDGETPU_FILE = "float file", "edgetpu", "int8 file", "edgetpu int8 file"
+PHONE_FILE = "phone int8 file"
 _SPECIFICATION = "LiteRT 8-bit quantization specification"
 _IDENTITY = "identity of real functions"
 
@@ -68,6 +70,14 @@ REWRITES: tuple[Rewrite, ...] = (
         preparation.mean_for_whole_map_pool,
         "pooling over the whole map as a mean",
         f"{_SPECIFICATION}: AVERAGE_POOL_2D must keep its input's scale, MEAN has its own",
+    ),
+    _row(
+        FLOAT_FILE,
+        "same_padding",
+        ("CONV_2D", "DEPTHWISE_CONV_2D"),
+        preparation.same_padding,
+        "padding by the convolution itself",
+        'tf.nn, "Notes on padding"; PAD copies its whole input',
     ),
     _row(
         FLOAT_FILE,
@@ -304,6 +314,46 @@ REWRITES: tuple[Rewrite, ...] = (
         "operators with a version of their own, not lifted by others of their type",
         "tensorflow/lite/tools/versioning",
         stage="integer",
+    ),
+    _row(
+        PHONE_FILE,
+        "hard_swish",
+        ("HARD_SWISH",),
+        delegation.hard_swish,
+        "hard-swish as a sixth of x times relu6(x + 3)",
+        "Howard et al. 2019, section 5.2; XNNPACK has int8 sums and products, and no int8 HARD_SWISH",
+        stage="integer",
+        steps=5,  # a layer with other scales may round a value to its neighbour, and the slope is up to 1.5
+    ),
+    _row(
+        PHONE_FILE,
+        "average_pool",
+        ("AVERAGE_POOL_2D",),
+        delegation.average_pool,
+        "a mean over windows as a depthwise convolution of equal weights",
+        f"{_IDENTITY}; XNNPACK has no int8 AVERAGE_POOL_2D",
+        stage="integer",
+        steps=1,
+    ),
+    _row(
+        PHONE_FILE,
+        "clamp",
+        ("RELU", "RELU6", "RELU_0_TO_1", "RELU_N1_TO_1"),
+        delegation.clamp,
+        "a clamp to what the result's integers can hold as a change of scale",
+        "QUANTIZE saturates; XNNPACK has no int8 RELU",
+        stage="integer",
+        steps=1,
+    ),
+    _row(
+        PHONE_FILE,
+        "squared_difference",
+        ("SQUARED_DIFFERENCE",),
+        delegation.squared_difference,
+        "a squared difference as difference and product",
+        f"{_IDENTITY}; XNNPACK has no int8 SQUARED_DIFFERENCE",
+        stage="integer",
+        steps=3,
     ),
 )
 

@@ -201,10 +201,30 @@ def maximum(slope: float = 0.1) -> bytes:
     return graph.content(result)
 
 
+def padded(sides: tuple[int, int] = (0, 1), name: str = "CONV_2D") -> bytes:
+    """A 3x3 convolution of stride 2 on a 4x4 map with rows and columns of zeros around it."""
+    graph = GraphBuilder()
+    size = 4 + sum(sides)
+    source, wide = graph.input(SHAPE, "float32"), graph.tensor([1, size, size, 3], "float32")
+    paddings = graph.integers([[0, 0], list(sides), list(sides), [0, 0]])
+    graph.operator("PAD", [source, paddings], [wide], "PadOptions")
+    shape = [3, 3, 3, 3] if name == "CONV_2D" else [1, 3, 3, 3]
+    values = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    weights, bias = graph.tensor(shape, "float32", data=values), graph.tensor([3], "float32", data=values.ravel()[:3])
+    after = (size - 3) // 2 + 1
+    result = graph.tensor([1, after, after, 3], "float32")
+    form = {"padding": 1, "strideH": 2, "strideW": 2, "dilationHFactor": 1, "dilationWFactor": 1}
+    form |= {} if name == "CONV_2D" else {"depthMultiplier": 1}
+    kind = "Conv2DOptions" if name == "CONV_2D" else "DepthwiseConv2DOptions"
+    graph.operator(name, [wide, weights, bias], [result], kind, **form)
+    return graph.content(result)
+
+
 EXAMPLES: dict[str, tuple[Any, list[str]]] = {
     "constants": (constant, ["ADD"]),
     "slices": (split, ["SLICE"]),
     "whole_map_mean": (pooled, ["MEAN"]),
+    "same_padding": (padded, ["CONV_2D"]),
     "nearest_resize": (upsampled, ["RESIZE_NEAREST_NEIGHBOR"]),
     "maximum_leaky_relu": (maximum, ["LEAKY_RELU"]),
     "open_batch": (flattened, ["RESHAPE"]),
@@ -226,6 +246,16 @@ def test_a_rewrite_of_every_float_file_is_proven(name: str) -> None:
     assert names(result.content) == after
     assert result.applied[0].max_abs_error <= TOLERANCE
     assert largest_difference(before, result.content, seed=1) <= TOLERANCE
+
+
+def test_a_depthwise_convolution_pads_by_itself_too() -> None:
+    done = rewrite_graph(padded(name="DEPTHWISE_CONV_2D"), rows_for(FLOAT_FILE))
+    assert names(done.content) == ["DEPTHWISE_CONV_2D"]
+
+
+@pytest.mark.parametrize("sides", [(1, 0), (1, 1), (2, 2)])
+def test_padding_by_more_or_elsewhere_than_same_does_stays(sides: tuple[int, int]) -> None:
+    assert names(rewrite_graph(padded(sides), rows_for(FLOAT_FILE)).content) == ["PAD", "CONV_2D"]
 
 
 def test_pixels_that_are_repeated_by_broadcasting_are_resized_too() -> None:

@@ -78,7 +78,8 @@ class AppliedRewrite:
     def note(self) -> str:
         """One line for people."""
         if self.arithmetic == "integer":
-            result = "bit for bit the same" if self.max_abs_error == 0 else f"at most {self.max_abs_error:.0f} step off"
+            steps = f"{self.max_abs_error:.0f} step{'s' * (self.max_abs_error > 1)}"
+            result = "bit for bit the same" if self.max_abs_error == 0 else f"at most {steps} off"
             return f"rewrote {self.operators}: {self.what} ({result})"
         warning = "; in int8 at most one step off" if self.in_int8 else ""
         warning += "" if self.level == "safe" else "; this changes the function: fine-tune the model"

@@ -1,0 +1,65 @@
+"""An int8 file for the CPU with its operators in forms that XNNPACK takes, kept where they cost no accuracy."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from dataclasses import replace
+
+from tfcompress.converters.litert.engines import Int8Model
+from tfcompress.converters.litert.quality import output_error
+from tfcompress.converters.litert.xnnpack import reason_against
+from tfcompress.converters.rewriting import PHONE_FILE, Rewrite, rewrite_graph, rows_for
+from tfcompress.data import Samples
+from tfcompress.graphs.tflite import read_tflite
+
+__all__ = ["ALLOWED_DB", "elements_left", "with_delegable_forms"]
+
+ALLOWED_DB = 0.1  # of the outputs' signal-to-noise ratio: what a rewrite may take of it
+
+
+def with_delegable_forms(result: Int8Model, samples: Samples | None, *, except_for: Collection[str] = ()) -> Int8Model:
+    """The file with every row for the CPU that leaves XNNPACK more to do and the outputs as close to the float model's.
+
+    Args:
+        result: a quantized model; one without its float file (a quantization-aware one) is judged by the rows' own
+            proof alone.
+        samples: representative inputs, on which outputs before and after a row are compared with the float model's.
+        except_for: names of output tensors whose operators stay as they are.
+    """
+    content, notes = result.content, list(result.notes)
+    error = _error(result, content, samples)
+    for row in rows_for(PHONE_FILE):
+        changed, lines = _tried(content, row, except_for)
+        if changed == content:
+            notes += lines
+            continue
+        changed_error = _error(result, changed, samples)
+        lost = 10 * math.log10(changed_error / error) if error > 0 and changed_error > 0 else 0.0
+        if lost > ALLOWED_DB:
+            notes.append(f"left out: {row.what}: the outputs would lose {lost:.1f} dB")
+            continue
+        content, error = changed, changed_error
+        notes += lines
+    return replace(result, content=content, notes=tuple(notes))
+
+
+def elements_left(content: bytes) -> int:
+    """Elements of the main graph's tensors that operators compute which XNNPACK does not take, by its rules."""
+    graph = read_tflite(content).main
+    left = (operator for operator in graph.operators if reason_against(operator, graph) is not None)
+    return sum(graph.tensors[index].elements for operator in left for index in operator.outputs)
+
+
+def _tried(content: bytes, row: Rewrite, except_for: Collection[str]) -> tuple[bytes, tuple[str, ...]]:
+    """The file after one row, or as it was where XNNPACK would get no more of it; and lines about it."""
+    done = rewrite_graph(content, (row,), except_for=except_for)
+    pays = done.content != content and elements_left(done.content) < elements_left(content)
+    return (done.content, done.notes()) if pays else (content, tuple(item.note() for item in done.dropped))
+
+
+def _error(result: Int8Model, content: bytes, samples: Samples | None) -> float:
+    """Of the outputs; 0 where there is nothing to compare them with."""
+    if result.float_content is None or samples is None:
+        return 0.0
+    return output_error(result.float_content, content, samples)

@@ -1,0 +1,168 @@
+"""Operators of an int8 file in forms that XNNPACK's kernels take; see `activations` for the form of the functions.
+
+XNNPACK has int8 kernels for sums, products and a few table lookups, and leaves the rest to LiteRT's own, many times
+slower ones (`tfcompress.converters.litert.xnnpack` has the rules).  A chain of its kernels, each as fast as the memory
+that it reads, is quicker than one operator that it does not take.
+"""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from tfcompress.graphs.tflite.editor import GraphEditor, OperatorNode, TensorNode, options
+
+__all__ = ["average_pool", "clamp", "hard_swish", "squared_difference"]
+
+_LOWEST, _LARGEST, _STEPS = -128, 127, 255
+
+
+def hard_swish(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode] | None:
+    """hard_swish(x) = (x / 6) relu6(x + 3) (Howard et al. 2019, section 5.2).
+
+    x / 6 has the integers of x and a sixth of its scale.  relu6(x + 3) has all 256 steps for [0, 6], so that where it
+    is 0 or 6, which is wherever x is beyond 3, the result is as good as HARD_SWISH's own.
+    """
+    source, result = operator.source, operator.result
+    if (source.dtype, result.dtype) != ("int8", "int8") or len(source.scales) != 1:
+        return None
+    shorter = _scaled_hard_swish(graph, operator)
+    if shorter is not None:
+        return shorter
+    gate, sixth = graph.like(result, "gate"), graph.like(source, "sixth")
+    gate.quantize(6 / _STEPS, _LOWEST)
+    sixth.quantize(source.scales[0] / 6, source.zero_points[0])
+    three = graph.new_number(3 / _LARGEST, _LARGEST, result, "three")
+    a_sixth = graph.new_number(1 / 6 / _LARGEST, _LARGEST, result, "a_sixth")
+    return [
+        _sum(graph, source, three, gate),
+        _product(graph, source, a_sixth, sixth),
+        _product(graph, sixth, gate, result),
+    ]
+
+
+def _scaled_hard_swish(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode] | None:
+    """With k = 1 / sqrt(6) and u = k x, hard_swish(x) = u clip(u + 3 k, 0, 6 k): two operators, where x is a layer's.
+
+    A layer gives u instead of x by other scales of its weights, biases and result; its integers stay as they are.  The
+    clip is what the 256 steps of the sum can hold.
+    """
+    source, result, k = operator.source, operator.result, 6**-0.5
+    layer = graph.producer(source)
+    weighted = layer is not None and layer.name in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
+    if layer is None or not weighted or source in graph.outputs or graph.consumers(source) != [operator]:
+        return None
+    if layer.options.fusedActivationFunction != schema.ActivationFunctionType.NONE:
+        return None
+    scaled, gate = graph.like(source, "scaled"), graph.like(result, "gate")
+    scaled.quantize(source.scales[0] * k, source.zero_points[0])
+    gate.quantize(6 * k / _STEPS, _LOWEST)
+    height = graph.new_number(3 * k / _LARGEST, _LARGEST, result, "height")
+    constants = [None if tensor is None else _times(tensor, k) for tensor in layer.inputs[1:]]
+    changed = layer.replaced([layer.source, *constants], [scaled])
+    graph.remove([layer])
+    return [changed, _sum(graph, scaled, height, gate, clipped=False), _product(graph, scaled, gate, result)]
+
+
+def _times(tensor: TensorNode, factor: float) -> TensorNode:
+    """A constant whose integers stand for values `factor` times as large."""
+    twin = tensor.copy(f"{tensor.name}/scaled")
+    twin.record.quantization = copy.deepcopy(tensor.record.quantization)
+    twin.record.quantization.scale = [scale * factor for scale in tensor.scales]
+    return twin
+
+
+def clamp(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode] | None:
+    """ReLU, ReLU6 and the like as QUANTIZE, where what the result's integers can hold is what they let through."""
+    source, result = operator.source, operator.result
+    if (source.dtype, result.dtype) != ("int8", "int8") or len(result.scales) != 1:
+        return None
+    scale, zero = result.scales[0], result.zero_points[0]
+    ends = [
+        integer if end is None else round(end / scale) + zero
+        for end, integer in zip(*_bounds(operator.name), strict=True)
+    ]
+    if ends[0] > _LOWEST or ends[1] < _LARGEST:
+        return None
+    return [graph.operator("QUANTIZE", [source], [result], options("QuantizeOptions"), version=2)]
+
+
+def _bounds(name: str) -> tuple[tuple[float | None, float | None], tuple[int, int]]:
+    """(least and largest value that an operator lets through, None without limit), and those of 8 bits."""
+    ends: dict[str, tuple[float | None, float | None]] = {
+        "RELU": (0.0, None),
+        "RELU6": (0.0, 6.0),
+        "RELU_0_TO_1": (0.0, 1.0),
+        "RELU_N1_TO_1": (-1.0, 1.0),
+    }
+    return ends[name], (_LOWEST, _LARGEST)
+
+
+def squared_difference(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode] | None:
+    """(a - b)^2 as SUB and MUL; the difference has as large a range as the result has a root for."""
+    result = operator.result
+    if {tensor.dtype for tensor in (*operator.operands, result)} != {"int8"} or len(result.scales) != 1:
+        return None
+    largest = result.scales[0] * (_LARGEST - result.zero_points[0])
+    difference = graph.like(result, "difference")
+    difference.quantize(largest**0.5 / _LARGEST, 0)
+    return [
+        graph.operator("SUB", operator.operands, [difference], options("SubOptions"), version=2),
+        _product(graph, difference, difference, result),
+    ]
+
+
+def average_pool(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode] | None:
+    """A mean over a window as a depthwise convolution with equal weights, where no window reaches beyond the map.
+
+    At an edge AVERAGE_POOL_2D divides by what is inside, which no weights can do.
+    """
+    source, result, fields = operator.source, operator.result, operator.options
+    window = (fields.filterHeight, fields.filterWidth)
+    plain = fields.fusedActivationFunction == schema.ActivationFunctionType.NONE
+    if (source.dtype, result.dtype) != ("int8", "int8") or not plain or not _stays_inside(operator):
+        return None
+    weights = graph.new_tensor((1, *window, source.shape[3]), source, "weights")
+    scale = 1 / (_LARGEST * window[0] * window[1])
+    weights.set_array(np.full(weights.shape, _LARGEST, np.int8))
+    weights.quantize(scale, 0)
+    bias = graph.new_constant(np.zeros(source.shape[3], np.int32), source, "bias")
+    bias.quantize(scale * source.scales[0], 0)
+    form = options(
+        "DepthwiseConv2DOptions",
+        padding=schema.Padding.VALID,
+        strideH=fields.strideH,
+        strideW=fields.strideW,
+        depthMultiplier=1,
+        dilationHFactor=1,
+        dilationWFactor=1,
+    )
+    return [graph.operator("DEPTHWISE_CONV_2D", [source, weights, bias], [result], form, version=3)]
+
+
+def _stays_inside(operator: OperatorNode) -> bool:
+    """Whether every window of a pooling lies on the map."""
+    source, fields = operator.source, operator.options
+    if fields.padding == schema.Padding.VALID:
+        return True
+    sizes = zip(
+        source.shape[1:3],
+        (fields.filterHeight, fields.filterWidth),
+        (fields.strideH, fields.strideW),
+        strict=True,
+    )
+    return all((-(-size // stride) - 1) * stride + window <= size for size, window, stride in sizes)
+
+
+def _sum(
+    graph: GraphEditor, left: TensorNode, right: TensorNode, result: TensorNode, *, clipped: bool = True
+) -> OperatorNode:
+    kinds = schema.ActivationFunctionType
+    form = options("AddOptions", fusedActivationFunction=kinds.RELU6 if clipped else kinds.NONE)
+    return graph.operator("ADD", [left, right], [result], form, version=2)
+
+
+def _product(graph: GraphEditor, left: TensorNode, right: TensorNode, result: TensorNode) -> OperatorNode:
+    return graph.operator("MUL", [left, right], [result], options("MulOptions"), version=2)

@@ -1,0 +1,174 @@
+"""Rows for the int8 file that XNNPACK runs: taken where they were not, and as close to the function as before."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from ai_edge_litert import schema_py_generated as schema
+
+from tests.converters.edgetpu.graphs import GraphBuilder
+from tfcompress.converters.litert.xnnpack import delegated
+from tfcompress.converters.rewriting import PHONE_FILE, rewrite_graph, rows_for
+from tfcompress.graphs.tflite import read_tflite
+from tfcompress.graphs.tflite.editor import GraphEditor, OperatorNode
+from tfcompress.graphs.tflite.interpreter import new_interpreter, run
+
+ALL = np.arange(-128, 128, dtype=np.int8).reshape(1, 16, 16, 1)
+LOST_DB = 0.7  # of the signal-to-noise ratio over all 256 values, where each counts the same
+
+
+def hard_swish(scale: float = 0.05, zero: int = 0, result: float = 0.03, result_zero: int = -115) -> bytes:
+    graph = GraphBuilder()
+    source, given = graph.input([1, 16, 16, 1], scale=scale), graph.tensor([1, 16, 16, 1], scale=result)
+    graph.graph.tensors[source].quantization.zeroPoint = [zero]
+    graph.graph.tensors[given].quantization.zeroPoint = [result_zero]
+    graph.operator("HARD_SWISH", [source], [given])
+    return graph.content(given)
+
+
+def pooled(padding: int = 1, size: int = 2, stride: int = 2, side: int = 16) -> bytes:
+    graph = GraphBuilder()
+    source = graph.input([1, side, side, 4], scale=0.05)
+    after = (side - size) // stride + 1 if padding else -(-side // stride)
+    result = graph.tensor([1, after, after, 4], scale=0.05)
+    form = {"filterHeight": size, "filterWidth": size, "strideH": stride, "strideW": stride, "padding": padding}
+    graph.operator("AVERAGE_POOL_2D", [source], [result], "Pool2DOptions", version=2, **form)
+    return graph.content(result)
+
+
+def behind_a_layer() -> bytes:
+    """hard_swish of a 1x1 convolution's result."""
+    graph = GraphBuilder()
+    source = graph.input([1, 16, 16, 1], scale=0.05)
+    values = np.array([50, -90, 127, -3], np.int8).reshape(4, 1, 1, 1)
+    weights = graph.tensor([4, 1, 1, 1], data=values, scale=[0.01, 0.02, 0.015, 0.03])
+    graph.graph.tensors[weights].quantization.quantizedDimension = 0
+    bias = graph.tensor([4], "int32", data=np.array([100, -200, 0, 7], np.int32))
+    graph.graph.tensors[bias].quantization = schema.QuantizationParametersT()
+    graph.graph.tensors[bias].quantization.scale = [0.0005, 0.001, 0.00075, 0.0015]
+    graph.graph.tensors[bias].quantization.zeroPoint = [0] * 4
+    middle, result = (graph.tensor([1, 16, 16, 4], scale=scale) for scale in (0.08, 0.06))
+    form = {"strideH": 1, "strideW": 1, "dilationHFactor": 1, "dilationWFactor": 1}
+    graph.operator("CONV_2D", [source, weights, bias], [middle], "Conv2DOptions", version=3, **form)
+    graph.operator("HARD_SWISH", [middle], [result])
+    return graph.content(result)
+
+
+def clamped(name: str = "RELU", scale: float = 0.05, zero: int = -128) -> bytes:
+    graph = GraphBuilder()
+    source, result = graph.input([1, 16, 16, 1], scale=0.06), graph.tensor([1, 16, 16, 1], scale=scale)
+    graph.graph.tensors[result].quantization.zeroPoint = [zero]
+    graph.operator(name, [source], [result], version=2)
+    return graph.content(result)
+
+
+def squared() -> bytes:
+    graph = GraphBuilder()
+    first, second = graph.input([1, 16, 16, 1], scale=0.02), graph.input([1, 16, 16, 1], scale=0.03)
+    result = graph.tensor([1, 16, 16, 1], scale=0.1)
+    graph.graph.tensors[result].quantization.zeroPoint = [-128]
+    graph.operator("SQUARED_DIFFERENCE", [first, second], [result], version=2)
+    return graph.content(result)
+
+
+EXAMPLES: dict[str, tuple[Any, list[str]]] = {
+    "hard_swish": (hard_swish, ["ADD", "MUL", "MUL"]),
+    "average_pool": (pooled, ["DEPTHWISE_CONV_2D"]),
+    "clamp": (clamped, ["QUANTIZE"]),
+    "squared_difference": (squared, ["SUB", "MUL"]),
+}
+
+
+def names(content: bytes) -> list[str]:
+    return [operator.name for operator in read_tflite(content).main.operators]
+
+
+def test_every_row_for_phones_has_an_example_here() -> None:
+    assert list(EXAMPLES) == [row.name for row in rows_for(PHONE_FILE)]
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_what_xnnpack_left_is_all_taken(name: str) -> None:
+    made, after = EXAMPLES[name]
+    before = made()
+    done = rewrite_graph(before, rows_for(PHONE_FILE))
+    assert names(done.content) == after
+    assert delegated(before) == frozenset()
+    assert delegated(done.content) == frozenset(range(len(after)))
+    assert done.applied[0].max_abs_error <= next(row.steps for row in rows_for(PHONE_FILE) if row.name == name)
+
+
+def noise(content: bytes, scale: float, zero: int, result: float, result_zero: int) -> float:
+    """Mean squared error over all inputs, against the function in float64, clipped to what the result can hold."""
+    x = scale * (ALL.astype(np.float64) - zero)
+    truth = x * np.clip(x + 3, 0, 6) / 6
+    truth = np.clip(truth, result * (-128 - result_zero), result * (127 - result_zero))
+    value = run(new_interpreter(content), [ALL])[0].astype(np.float64)
+    return float(np.mean((result * (value - result_zero) - truth) ** 2))
+
+
+@pytest.mark.parametrize(
+    "grid", [(0.05, 0, 0.03, -115), (0.1, 20, 0.05, -120), (0.02, -60, 0.016, -104), (0.3, 0, 0.15, -125)]
+)
+def test_hard_swish_is_as_close_to_the_function_as_litert_s_own_kernel(grid: tuple[float, int, float, int]) -> None:
+    before = hard_swish(*grid)
+    after = rewrite_graph(before, rows_for(PHONE_FILE)).content
+    assert after != before
+    lost = 10 * np.log10(noise(after, *grid) / noise(before, *grid))
+    assert lost <= LOST_DB
+
+
+def test_a_gate_of_another_height_is_found_out_by_the_proof() -> None:
+    row = next(row for row in rows_for(PHONE_FILE) if row.name == "hard_swish")
+
+    def lower(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode] | None:
+        operators = row.apply(graph, operator)
+        assert operators is not None
+        operators[0].result.quantize(5.5 / 255, -128)
+        return operators
+
+    done = rewrite_graph(hard_swish(), [replace(row, apply=lower)])
+    assert done.applied == ()
+    assert "steps off" in done.dropped[0].reason
+
+
+def test_a_float_hard_swish_stays() -> None:
+    graph = GraphBuilder()
+    source, result = graph.input([1, 4], "float32"), graph.tensor([1, 4], "float32")
+    graph.operator("HARD_SWISH", [source], [result])
+    before = graph.content(result)
+    assert rewrite_graph(before, rows_for(PHONE_FILE)).content == before
+
+
+def test_a_padded_pooling_whose_windows_all_lie_on_the_map_is_one_too() -> None:
+    assert names(rewrite_graph(pooled(padding=0), rows_for(PHONE_FILE)).content) == ["DEPTHWISE_CONV_2D"]
+
+
+@pytest.mark.parametrize("how", [(0, 3, 1, 16), (0, 2, 2, 15)])
+def test_a_pooling_that_reaches_beyond_the_map_stays(how: tuple[int, int, int, int]) -> None:
+    before = pooled(*how)
+    assert rewrite_graph(before, rows_for(PHONE_FILE)).content == before
+
+
+def test_a_layer_before_hard_swish_takes_its_factor_and_keeps_its_integers() -> None:
+    before = behind_a_layer()
+    done = rewrite_graph(before, rows_for(PHONE_FILE))
+    assert names(done.content) == ["CONV_2D", "ADD", "MUL"]
+    assert delegated(done.content) == frozenset(range(3))
+    assert done.applied[0].max_abs_error <= 2
+    first, second = (run(new_interpreter(content), [ALL])[0].astype(int) for content in (before, done.content))
+    assert np.abs(first - second).max() <= 2
+    assert np.ptp(first) > 100
+
+
+def test_relu6_whose_result_ends_at_six_is_a_change_of_scale() -> None:
+    assert names(rewrite_graph(clamped("RELU6", 6 / 255), rows_for(PHONE_FILE)).content) == ["QUANTIZE"]
+
+
+@pytest.mark.parametrize("how", [("RELU", 0.05, 0), ("RELU6", 0.05, -128), ("RELU_N1_TO_1", 2 / 255, -128)])
+def test_a_clamp_within_what_the_result_can_hold_stays(how: tuple[str, float, int]) -> None:
+    before = clamped(*how)
+    assert rewrite_graph(before, rows_for(PHONE_FILE)).content == before
