@@ -254,8 +254,8 @@ def test_results_of_other_code_or_other_libraries_are_not_used(
     assert made(ran) == {"load", "convert/phone", "diff/phone"}
 
 
-PHONE_WITH_A_TOOL = dataclasses.replace(TARGETS["phone"], tools=lambda: {"compiler": TOOL_VERSION[0]})
 TOOL_VERSION = ["1"]
+PHONE_WITH_A_TOOL = dataclasses.replace(TARGETS["phone"], tools=lambda: {"compiler": TOOL_VERSION[0]})
 
 
 def test_another_version_of_a_targets_tool_makes_and_compares_anew(

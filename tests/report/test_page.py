@@ -212,3 +212,8 @@ def test_the_terminal_shows_what_inspect_found() -> None:
     mapping = report().targets["edgetpu"].mapping
     assert "3 of 4 operators on the Edge TPU" in terminal(render_inspection({"mapping": mapping}))
     assert "compiles" in terminal(render_inspection({"compile": [CompileSection(topology="v5e:2x2", ok=True)]}))
+
+
+def test_the_page_says_why_no_command_does_it_again() -> None:
+    why = "preprocess: given as Python values, which no command line can name"
+    assert f"<p>{why}: there is no command that does it again." in render_html(report(no_command=why))
