@@ -121,20 +121,20 @@ def refuse_expanding_calls(path: Path, model: Any) -> None:
         )
 
 
-def _expanded_calls(model: Any, layers: set[int], known: dict[int, int]) -> int:
+def _expanded_calls(model: Any, layers: set[int], counts: dict[int, int]) -> int:
     """Calls of layers that one run of a model makes, those in nested models for each call of theirs.
 
     Args:
         model: sequential or functional.
         layers: gets the identities of the layers.
-        known: {identity of a nested model: its calls}, so that each is counted once.
+        counts: {identity of a nested model: its calls}, so that each is counted once.
     """
-    if id(model) not in known:
+    if id(model) not in counts:
         total = 0
         for call in calls(model):
             nested = hasattr(call.layer, "layers") and is_graph(call.layer)
             if not nested:
                 layers.add(id(call.layer))
-            total += _expanded_calls(call.layer, layers, known) if nested else 1
-        known[id(model)] = total
-    return known[id(model)]
+            total += _expanded_calls(call.layer, layers, counts) if nested else 1
+        counts[id(model)] = total
+    return counts[id(model)]
