@@ -120,7 +120,7 @@ def test_a_diff_runs_a_quantized_file_as_it_is(tmp_path: Path) -> None:
 
 
 @keras.saving.register_keras_serializable(package="test_keras_quantized")
-class Own(L.Layer):
+class Own(keras.layers.Layer):
     """A layer that quantizes in its own way."""
 
     def build(self, shape: Any) -> None:

@@ -56,9 +56,9 @@ class BoxSource(ImageSource):
         for index, sample in zip(chosen, super().samples(chosen), strict=True):
             file = self.entries[index][0]
             assert not isinstance(sample.inputs, Mapping), "a source of images gives one input"
-            found = self._fitted(file, np.asarray(sample.inputs[0]).shape[:2])
+            boxes = self._fitted(file, np.asarray(sample.inputs[0]).shape[:2])
             table = np.full((max(rows, 1), _COLUMNS), _NOTHING, np.float32)
-            table[: len(found)] = found
+            table[: len(boxes)] = boxes
             yield replace(sample, labels=[table])
 
     def _fitted(self, file: str, shape: tuple[int, ...]) -> Table:

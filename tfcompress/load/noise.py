@@ -187,18 +187,18 @@ class _Replay:
     def _draws(self, layer: Callable[..., object], args: object, kwargs: object) -> list[Draw]:
         """What a call draws that an input can stand for."""
         symbolic = [leaf for leaf in flatten((args, kwargs), keras3=self.keras3) if is_symbolic(leaf)]
-        found: list[Draw] = []
+        every: list[Draw] = []
 
         def trace(*tensors: Tensor) -> None:
             new = {id(old): tensor for old, tensor in zip(symbolic, tensors, strict=True)}
             values = map_structure(lambda leaf: new.get(id(leaf), leaf), (args, kwargs), keras3=self.keras3)
             with keras.StatelessScope(), draws_replaced() as draws:
                 layer(*values[0], **values[1])
-            found.extend(draws)
+            every.extend(draws)
 
         specs = [tf.TensorSpec(tuple(tensor.shape), dtype_name(tensor.dtype)) for tensor in symbolic]
         tf.function(trace, autograph=False).get_concrete_function(*specs)
-        return [draw for draw in found if draw.kind != "choice"]
+        return [draw for draw in every if draw.kind != "choice"]
 
     def _inputs(self, layer: Layer, draws: Iterable[Draw]) -> list[Tensor]:
         result = []

@@ -100,8 +100,8 @@ def unrolled(model: FloatModel, *, except_for: Collection[Any] = ()) -> Iterator
 
 def unrolled_note(model: FloatModel, reason: str) -> tuple[str, ...]:
     """What a reader is told of a model whose recurrent layers are unrolled, and why; nothing for one without any."""
-    told = f"recurrent layers are unrolled, an operator for each step: {reason}"
-    return (told,) if recurrent_layers(model) else ()
+    note = f"recurrent layers are unrolled, an operator for each step: {reason}"
+    return (note,) if recurrent_layers(model) else ()
 
 
 def _trained_kernels(model: FloatModel) -> list[tuple[Any, tuple[Any, ...]]]:

@@ -52,25 +52,25 @@ def draws_replaced(given: Sequence[Tensor] = ()) -> Iterator[list[Draw]]:
     Yields:
         The draws, as they come.
     """
-    found: list[Draw] = []
+    draws: list[Draw] = []
     waiting = list(given)
 
     def numbers(kind: DrawKind, mean: float) -> Callable[..., Tensor]:
         def drawn(shape: Tensor, dtype: object = tf.float32, **_: object) -> Tensor:
             means = tf.fill(shape, tf.cast(mean, dtype))
-            found.append(_draw(kind, means))
+            draws.append(_draw(kind, means))
             return tf.cast(tf.reshape(waiting.pop(0), shape), dtype) if waiting else means
 
         return drawn
 
     def whole_number(shape: Tensor, minval: Tensor, maxval: Tensor, **_: object) -> Tensor:
         middles = tf.fill(shape, tf.math.floordiv(minval + maxval - 1, 2))
-        found.append(_draw("choice", middles))
+        draws.append(_draw("choice", middles))
         return middles
 
     def likeliest(logits: Tensor, num_samples: Tensor, *_: object, output_dtype: object, **__: object) -> Tensor:
         best = tf.argmax(logits, axis=-1, output_type=output_dtype)[:, tf.newaxis]
-        found.append(_draw("choice", best))
+        draws.append(_draw("choice", best))
         return tf.tile(best, [1, num_samples])
 
     replacements = {
@@ -83,4 +83,4 @@ def draws_replaced(given: Sequence[Tensor] = ()) -> Iterator[list[Draw]]:
         for module, name, kind in random_operators():
             stack.callback(setattr, module, name, getattr(module, name))
             setattr(module, name, replacements[kind])
-        yield found
+        yield draws

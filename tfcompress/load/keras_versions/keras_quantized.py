@@ -49,6 +49,7 @@ class _Layer(Protocol):
 _ATTENTION = frozenset({"GroupQueryAttention", "GroupedQueryAttention", "MultiHeadAttention"})
 _ATTENTION_PARTS = ("attention_output", "gate", "key", "query", "value")
 _FLOAT: Mapping[str, object] = {"module": "keras", "class_name": "DTypePolicy", "config": {"name": "float32"}}
+_BESIDE_THE_PRODUCT = ("activation", "bias", "inputs_quantizer", "logit_soft_cap")
 _SETTINGS = frozenset({"gptq_unpacked_column_size", "lora_alpha", "lora_rank", "quantization_config"})
 
 
@@ -215,7 +216,7 @@ def _give_weights(old: _Layer, new: _Layer, name: str) -> bool:
             "weights cannot be read; convert the model as it was before `quantize`"
         )
     new.kernel.assign(kernel)
-    if old.bias is not None:
+    if old.bias is not None and new.bias is not None:
         new.bias.assign(old.bias)
     return float_kernel is not None
 
@@ -242,9 +243,8 @@ def _float_kernel(layer: _Layer) -> Variable | None:
 def _linear(layer: _Layer) -> Iterator[None]:
     """Within, a layer multiplies by its weights and does nothing else; its inputs stay in float."""
     fields = vars(layer)  # past Keras, which would count a variable that is set again twice
-    plain = {key: None for key in ("activation", "bias", "inputs_quantizer", "logit_soft_cap") if key in fields}
-    before = {key: fields[key] for key in plain}
-    fields.update(plain)
+    before: dict[str, object] = {key: fields[key] for key in _BESIDE_THE_PRODUCT if key in fields}
+    fields.update(dict.fromkeys(before))
     try:
         yield
     finally:
@@ -280,5 +280,5 @@ def _einsum_kernel(layer: _Layer, shape: tuple[int, ...]) -> np.ndarray:
     answers = _product(layer, np.broadcast_to(one_hot.transpose(order).reshape(fitted), whole))
     left = [letter for letter in output if letter in kernel]
     answers = np.moveaxis(answers, output.index(counter), 0)
-    found = answers.reshape([sizes[letter] for letter in summed] + [sizes[letter] for letter in left])
-    return found.transpose([[*summed, *left].index(letter) for letter in kernel])
+    kernel_like = answers.reshape([sizes[letter] for letter in summed] + [sizes[letter] for letter in left])
+    return kernel_like.transpose([[*summed, *left].index(letter) for letter in kernel])
