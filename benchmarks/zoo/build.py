@@ -47,6 +47,7 @@ def build(entry: Entry, folder: Path) -> None:
         "keras": 2 if isinstance(model, tf_keras.Model) else 3,
         "parameters": int(model.count_params()),
         "objects": objects,
+        "has_code": any(type(layer).__name__ == "Lambda" for layer in _all_layers(model)),
         "note": note,
     }
     (folder / "built.json").write_text(json.dumps(facts), encoding="utf-8")
