@@ -161,7 +161,7 @@ def _hugging(
     return build
 
 
-HUGGING = {
+HUGGING: dict[str, Any] = {
     "vocab_size": 64,
     "hidden_size": 32,
     "num_hidden_layers": 2,
