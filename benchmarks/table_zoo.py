@@ -32,7 +32,10 @@ NOT_FOUND = "TFCOMPRESS_ZOO: expected the folder that has packages/, see benchma
 
 
 def names() -> list[str]:
-    """One row per network."""
+    """One row per network; none, and a word about it, where the collections are not installed."""
+    if _zoo() is None:
+        print(NOT_FOUND, file=sys.stderr)
+        return []
     return list(ENTRIES)
 
 
@@ -43,7 +46,10 @@ def done(row: Row, columns: str) -> bool:
 
 def row(name: str, columns: str = "") -> Row:
     """Measure the cells of `columns` (comma-separated; all if empty), and keep the row's others."""
-    folder, entry = _zoo() / "models" / name, ENTRIES[name]
+    zoo, entry = _zoo(), ENTRIES[name]
+    if zoo is None:
+        raise FileNotFoundError(NOT_FOUND)
+    folder = zoo / "models" / name
     folder.mkdir(parents=True, exist_ok=True)
     facts: Row = {"collection": entry.collection}
     error = _built(entry, folder)
@@ -67,11 +73,10 @@ def _columns(columns: str) -> list[str]:
     return columns.split(",") if columns else list(COLUMNS)
 
 
-def _zoo() -> Path:
+def _zoo() -> Path | None:
+    """The folder with the collections; None where there is none."""
     folder = Path(os.environ.get("TFCOMPRESS_ZOO", ""))
-    if not (folder / "packages").is_dir():
-        raise FileNotFoundError(NOT_FOUND)
-    return folder.resolve()
+    return folder.resolve() if (folder / "packages").is_dir() else None
 
 
 def _existing(name: str) -> Row:
@@ -84,7 +89,7 @@ def _built(entry: Entry, folder: Path) -> str | None:
     """None once the network lies in the folder, else why it could not be built; both are kept."""
     failure = folder / "error.txt"
     if not (folder / "built.json").exists() and not failure.exists():
-        error = _child(entry, "benchmarks.zoo.build", [entry.model, str(folder)])
+        error = _child(entry, folder, "benchmarks.zoo.build")
         if error is not None:
             failure.write_text(error, encoding="utf-8")
     return failure.read_text(encoding="utf-8") if failure.exists() else None
@@ -100,21 +105,21 @@ def _measured(entry: Entry, columns: list[str], folder: Path) -> dict[str, Row]:
     results = {column: folder / f"{column}.json" for column in columns}
     for path in results.values():
         path.unlink(missing_ok=True)
-    error = _child(entry, "benchmarks.zoo.cell", [entry.model, ",".join(columns), str(folder)])
+    error = _child(entry, folder, "benchmarks.zoo.cell", ",".join(columns))
     if error is not None:
         return {column: {"status": "failed", "reason": error} for column in columns}
     return {column: json.loads(path.read_text(encoding="utf-8")) for column, path in results.items()}
 
 
-def _child(entry: Entry, module: str, arguments: list[str]) -> str | None:
-    """None where the process ended well, else its last words."""
+def _child(entry: Entry, folder: Path, module: str, *arguments: str) -> str | None:
+    """None where the module did its work on the network in `folder`, else its last words."""
     environment = {
         **os.environ,
-        "PYTHONPATH": os.pathsep.join([str(HERE.parent), str(_zoo() / "packages")]),
+        "PYTHONPATH": os.pathsep.join([str(HERE.parent), str(folder.parents[2] / "packages")]),
         "SM_FRAMEWORK": "tf.keras",  # read by segmentation-models
         **({"TF_USE_LEGACY_KERAS": "1"} if entry.legacy else {}),
     }
-    command = [sys.executable, "-m", module, *arguments]
+    command = [sys.executable, "-m", module, entry.model, *arguments, str(folder)]
     try:
         subprocess.run(command, check=True, env=environment, timeout=LIMIT, stderr=subprocess.PIPE, text=True)
     except subprocess.TimeoutExpired:

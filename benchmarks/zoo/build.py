@@ -39,7 +39,7 @@ def build(entry: Entry, folder: Path) -> None:
     )
     randomize(model, _as_called(model, {name: samples[name][:16] for name in samples}))
     file, objects, note = _saved(model, entry, folder)
-    arrays = dict(zip(("x",), samples.values(), strict=True)) if len(samples) == 1 else samples
+    arrays: dict[str, Any] = dict(zip(("x",), samples.values(), strict=True)) if len(samples) == 1 else samples
     np.savez(folder / "calibration.npz", **{name: values[:CALIBRATION] for name, values in arrays.items()})
     np.savez(folder / "evaluation.npz", **{name: values[CALIBRATION:] for name, values in arrays.items()})
     facts = {
@@ -47,6 +47,7 @@ def build(entry: Entry, folder: Path) -> None:
         "keras": 2 if isinstance(model, tf_keras.Model) else 3,
         "parameters": int(model.count_params()),
         "objects": objects,
+        "has_code": any(type(layer).__name__ == "Lambda" for layer in _all_layers(model)),
         "note": note,
     }
     (folder / "built.json").write_text(json.dumps(facts), encoding="utf-8")
@@ -73,8 +74,8 @@ def _as_called(model: Any, samples: dict[str, np.ndarray]) -> Any:
     """One batch in the form of the model's own inputs."""
     structure = getattr(model, "_inputs_struct", getattr(model, "_nested_inputs", None))
     if isinstance(structure, dict):
-        names = {id(tensor): name for name, tensor in zip(samples, model.inputs, strict=True)}
-        return {key: samples[names.get(id(tensor), key)] for key, tensor in structure.items()}
+        names: dict[int, str] = {id(tensor): name for name, tensor in zip(samples, model.inputs, strict=True)}
+        return {key: samples[names.get(id(tensor), str(key))] for key, tensor in structure.items()}
     return list(samples.values()) if len(samples) > 1 else next(iter(samples.values()))
 
 

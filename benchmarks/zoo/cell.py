@@ -66,6 +66,7 @@ def _converted(folder: Path, facts: Mapping[str, Any], columns: list[str]) -> di
             train=calibration if trained else None,
             recipe=TRAINED if trained else None,
             custom_objects=resolved(facts["objects"]),
+            allow_unsafe_deserialization=facts.get("has_code", False),  # a Lambda layer, which the user trusts
             no_cache=True,
         )
         return dict(done.report["targets"])

@@ -108,7 +108,7 @@ def _nbeats() -> Any:
     network = attribute("nbeats_keras.model:NBeatsNet")(
         backcast_length=16, forecast_length=4, hidden_layer_units=32, nb_blocks_per_stack=2
     )
-    return next(value for value in vars(network).values() if hasattr(value, "predict"))
+    return network.models["forecast"]
 
 
 def _tabnet(name: str, **settings: Any) -> Builder:
@@ -161,7 +161,7 @@ def _hugging(
     return build
 
 
-HUGGING = {
+HUGGING: dict[str, Any] = {
     "vocab_size": 64,
     "hidden_size": 32,
     "num_hidden_layers": 2,

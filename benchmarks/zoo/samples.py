@@ -1,4 +1,4 @@
-"""Inputs for a network of the zoo: photos, tokens, masks, and smooth walks for everything else."""
+"""Inputs for a network of the zoo: photos, tokens, masks, graphs, and smooth walks for everything else."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from benchmarks.fair_inputs import photos
 __all__ = ["samples_for"]
 
 TOKENS, SIDE = 16, 64
+EDGES = 0.1  # share of the pairs of nodes that are neighbours
 
 
 def samples_for(
@@ -50,6 +51,10 @@ def _values(
     if "mask" in name:
         lengths = random.integers(max(1, sizes[-1] // 2), sizes[-1] + 1, (count, *[1] * len(sizes)))
         return np.broadcast_to(np.arange(sizes[-1]) < lengths, (count, *sizes)).astype(dtype)
+    if name == "adjacency":
+        edges = random.random((count, *sizes)) < EDGES
+        edges = edges | edges.transpose(0, 2, 1) | np.eye(sizes[0], dtype=bool)
+        return (edges / edges.sum(axis=2, keepdims=True)).astype(dtype)
     if dtype.kind in "iu":
         low, high = (0, 2) if "segment" in name or "type" in name else (1, vocabulary)
         return random.integers(low, high, (count, *sizes)).astype(dtype)

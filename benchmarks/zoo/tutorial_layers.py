@@ -20,7 +20,7 @@ __all__ = [
 layers, ops = keras.layers, keras.ops
 
 
-class Patches(layers.Layer):
+class Patches(keras.layers.Layer):
     """Square pieces of pictures, each as one vector."""
 
     def __init__(self, size: int, **kwargs: Any) -> None:
@@ -39,7 +39,7 @@ class Patches(layers.Layer):
         return {**super().get_config(), "size": self.size}
 
 
-class PatchEncoder(layers.Layer):
+class PatchEncoder(keras.layers.Layer):
     """Patches projected, with a learnt vector for each place."""
 
     def __init__(self, count: int, width: int, **kwargs: Any) -> None:
@@ -58,7 +58,7 @@ class PatchEncoder(layers.Layer):
         return {**super().get_config(), "count": self.count, "width": self.width}
 
 
-class SequencePooling(layers.Layer):
+class SequencePooling(keras.layers.Layer):
     """A weighted mean over the sequence, the weights learnt from it."""
 
     def __init__(self, **kwargs: Any) -> None:
@@ -71,7 +71,7 @@ class SequencePooling(layers.Layer):
         return ops.squeeze(ops.matmul(weights, x), axis=-2)
 
 
-class TransformerBlock(layers.Layer):
+class TransformerBlock(keras.layers.Layer):
     """Self-attention and two dense layers, each with a residual and normalization behind."""
 
     def __init__(self, width: int, heads: int, hidden: int, causal: bool = False, **kwargs: Any) -> None:
@@ -96,7 +96,7 @@ class TransformerBlock(layers.Layer):
         return {**super().get_config(), **self.settings}
 
 
-class TokenAndPositionEmbedding(layers.Layer):
+class TokenAndPositionEmbedding(keras.layers.Layer):
     """An embedding of words plus one of places."""
 
     def __init__(self, length: int, vocabulary: int, width: int, **kwargs: Any) -> None:
@@ -114,7 +114,7 @@ class TokenAndPositionEmbedding(layers.Layer):
         return {**super().get_config(), **self.settings}
 
 
-class GatedResidual(layers.Layer):
+class GatedResidual(keras.layers.Layer):
     """A gated residual network (Lim et al. 2019, "Temporal Fusion Transformers")."""
 
     def __init__(self, units: int, **kwargs: Any) -> None:
@@ -135,7 +135,7 @@ class GatedResidual(layers.Layer):
         return {**super().get_config(), "units": self.units}
 
 
-class Sampling(layers.Layer):
+class Sampling(keras.layers.Layer):
     """Draws from a normal distribution of the given mean and logarithm of the variance."""
 
     def __init__(self, **kwargs: Any) -> None:

@@ -149,7 +149,7 @@ SEGMENTATION_TABLE: Table = {
 UNETS = {"input_size": SHAPE, "filter_num": [8, 16, 32], "n_labels": 3, "batch_norm": True}
 UNETS_TABLE: Table = {
     "unet_2d": ("keras_unet_collection.models:unet_2d", UNETS),
-    "vnet_2d": ("keras_unet_collection.models:vnet_2d", {**UNETS, "activation": "PReLU"}),
+    "vnet_2d": ("keras_unet_collection.models:vnet_2d", {**UNETS, "filter_num": [16, 32, 64], "activation": "PReLU"}),
     "unet_plus_2d": ("keras_unet_collection.models:unet_plus_2d", UNETS),
     "att_unet_2d": ("keras_unet_collection.models:att_unet_2d", UNETS),
 }

@@ -7,7 +7,7 @@ from ai_edge_litert import schema_py_generated as schema
 from tfcompress.converters.edgetpu.operators import SUPPORTED
 from tfcompress.graphs.tflite.editor import GraphEditor, OperatorNode, TensorNode, options
 
-__all__ = ["dense_on_rank_two", "leaky_relu", "own_version", "unary_in_int8"]
+__all__ = ["dense_on_rank_two", "leaky_relu", "number_in_int8", "own_version", "unary_in_int8"]
 
 _EIGHT_BIT = ("int8", "uint8")
 _LARGEST = 127
@@ -29,6 +29,47 @@ def unary_in_int8(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNo
         source.name, target.name = target.name, source.name  # the layer's name stays with the layer's value
     graph.remove([after])
     return [operator.replaced([before.source], [target])]
+
+
+def number_in_int8(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode] | None:
+    """CAST of whole numbers to float, QUANTIZE as CAST to 8 bits, of which a step is 1, QUANTIZE.
+
+    Masks come as whole numbers or truth values.  What 8 bits do not hold is clipped first; the ranges behind, which end
+    within 8 bits, clip it anyway.
+    """
+    source, result, readers = operator.source, operator.result, graph.consumers(operator.result)
+    if (result.dtype, source.dtype) not in (("float32", "int32"), ("float32", "bool")) or result in graph.outputs:
+        return None
+    if not readers or any(reader.name != "QUANTIZE" or not _ends_within(reader.result) for reader in readers):
+        return None
+    number = graph.like(result, "number")
+    number.dtype = "int8"
+    number.quantize(1.0, 0)
+    before: list[OperatorNode] = []
+    if source.dtype == "int32":
+        for name, limit in (("MAXIMUM", -_LARGEST - 1), ("MINIMUM", _LARGEST)):
+            clipped = graph.like(source, name.lower())
+            bound = graph.new_constant(limit, source, f"{name.lower()}_bound")
+            before.append(graph.operator(name, [source, bound], [clipped], options("MaximumMinimumOptions")))
+            source = clipped
+    graph.remove(readers)
+    return [
+        *before,
+        graph.operator("CAST", [source], [number], options("CastOptions")),
+        *(
+            graph.operator("QUANTIZE", [number], [reader.result], options("QuantizeOptions"), version=2)
+            for reader in readers
+        ),
+    ]
+
+
+def _ends_within(tensor: TensorNode) -> bool:
+    """Whether it is int8 of one scale, and stands for numbers that int8 itself holds."""
+    if tensor.dtype != "int8" or len(tensor.scales) != 1:
+        return False
+    (scale,), (zero_point,) = tensor.scales, tensor.zero_points
+    low, high = ((limit - zero_point) * scale for limit in (-_LARGEST - 1, _LARGEST))
+    return bool(low >= -_LARGEST - 1 and high <= _LARGEST)
 
 
 def leaky_relu(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode] | None:

@@ -288,6 +288,16 @@ REWRITES: tuple[Rewrite, ...] = (
         steps=1,
     ),
     _row(
+        INT8_FILE,
+        "number_in_int8",
+        ("CAST",),
+        integers.number_in_int8,
+        "whole numbers and truth values as 8 bits without float between",
+        "neither quantizer takes CAST; an int8 of scale 1 is the number itself",
+        stage="integer",
+        steps=1,
+    ),
+    _row(
         EDGETPU_FILE,
         "leaky_relu",
         ("LEAKY_RELU",),

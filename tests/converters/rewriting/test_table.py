@@ -12,6 +12,7 @@ from tests.converters.edgetpu.graphs import GraphBuilder
 from tfcompress.converters.rewriting import FLOAT_FILE, INT8_FILE, REWRITES, Rewrite, rewrite_graph, rows_for
 from tfcompress.graphs.tflite import read_tflite
 from tfcompress.graphs.tflite.editor import GraphEditor, OperatorNode
+from tfcompress.graphs.tflite.interpreter import new_interpreter, run
 from tfcompress.graphs.tflite.proof import TOLERANCE, largest_difference
 
 SHAPE = [1, 4, 4, 3]
@@ -287,6 +288,36 @@ def test_a_function_between_conversions_is_one_int8_operator(name: str) -> None:
     result = rewrite_graph(between_conversions(name), rows_for(INT8_FILE))
     assert names(result.content) == [name]
     assert result.applied[0].max_abs_error <= 1
+
+
+def numbers(dtype: str, scale: float) -> bytes:
+    graph = GraphBuilder()
+    source, result = graph.input([1, 256], dtype), graph.tensor([1, 256], scale=scale)
+    real = graph.tensor([1, 256], "float32")
+    graph.operator("CAST", [source], [real], "CastOptions")
+    graph.operator("QUANTIZE", [real], [result], "QuantizeOptions")
+    return graph.content(result)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "operators"), [("int32", ["MAXIMUM", "MINIMUM", "CAST", "QUANTIZE"]), ("bool", ["CAST", "QUANTIZE"])]
+)
+def test_whole_numbers_and_truth_values_become_8_bits_without_float(dtype: str, operators: list[str]) -> None:
+    before = numbers(dtype, 0.05)
+    result = rewrite_graph(before, rows_for(INT8_FILE))
+    assert names(result.content) == operators
+    graph = read_tflite(result.content).main
+    used = {index for operator in graph.operators for index in (*operator.inputs, *operator.outputs)}
+    assert "float32" not in {graph.tensors[index].dtype for index in used}
+    far = (np.linspace(-2000, 2000, 256).round() * (np.arange(256) % 2)).astype(dtype)[None]
+    (truth,), (value,) = (run(new_interpreter(content), [far]) for content in (before, result.content))
+    assert len(np.unique(truth)) > 1
+    np.testing.assert_array_equal(value, truth)
+
+
+def test_numbers_beyond_8_bits_stay_floats() -> None:
+    before = numbers("int32", 2.0)
+    assert names(rewrite_graph(before, rows_for(INT8_FILE)).content) == ["CAST", "QUANTIZE"]
 
 
 def test_an_int8_form_that_is_more_than_its_steps_off_is_left_out() -> None:

@@ -36,8 +36,8 @@ def transforms_as_products() -> Iterator[None]:
 def _replacement(original: _Transform, dimensions: int) -> _Transform:
     def transformed(x: _Parts) -> _Parts:
         real, imaginary = (tf.convert_to_tensor(part) for part in x)
-        sizes = real.shape[-dimensions:].as_list() if real.shape.rank else [None]
-        if any(size is None or size > LARGEST for size in sizes) or real.dtype != tf.float32:
+        sizes: list[int] = real.shape[-dimensions:].as_list() if real.shape.is_fully_defined() else [LARGEST + 1]
+        if max(sizes) > LARGEST or real.dtype != tf.float32:
             return original(x)
         parts = real, None if _is_zero(imaginary) else imaginary
         for axis in range(dimensions):

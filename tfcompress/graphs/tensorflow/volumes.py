@@ -59,7 +59,7 @@ def volumes_as_pictures() -> Iterator[None]:
 
     Those of open sizes, with the channels first, or in groups stay as they are; `tf.nn` writes dilation out itself.
     """
-    replacements = {
+    replacements: dict[str, Callable[[_Operator], _Operator]] = {
         "conv3d": _convolution,
         "max_pool3d": lambda original: _pooling(original, tf.nn.max_pool2d),
         "avg_pool3d": lambda original: _pooling(original, tf.nn.avg_pool2d),

@@ -1,0 +1,45 @@
+"""A division whose divisor comes near zero stays in float; LiteRT's integer kernel would give up on the sample."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from tests.converters.litert.models import converted, run
+from tfcompress.graphs.tflite import read_tflite
+from tfcompress.load import float_model_from_keras
+from tfcompress.runtime import keras
+
+LEAST_SQNR_DB = 25.0
+
+
+def float_divisions(content: bytes) -> list[bool]:
+    graph = read_tflite(content).main
+    return [graph.tensors[op.outputs[0]].dtype == "float32" for op in graph.operators if op.name == "DIV"]
+
+
+def shares(offset: float, folder: Path) -> tuple[float, list[bool]]:
+    """SQNR in decibels of a network that divides a value by itself plus an offset, and which divisions are float."""
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((6,), name="x")
+    positive = keras.layers.Dense(8, activation="relu")(inputs)
+    network = keras.Model(inputs, keras.layers.Dense(3)(positive / (keras.ops.square(positive) + offset)))
+    model = float_model_from_keras(network)
+    values = np.random.default_rng(0).normal(size=(60, 6)).astype(np.float32)
+    content = converted(model, values, folder).runnable.read_bytes()
+    results = np.concatenate([next(iter(run(content, {"x": values[i : i + 1]}).values())) for i in range(len(values))])
+    (truth,) = model.predict({"x": values}).values()
+    return 10 * float(np.log10(np.mean(truth**2) / np.mean((results - truth) ** 2))), float_divisions(content)
+
+
+def test_a_divisor_near_zero_is_divided_by_in_float(tmp_path: Path) -> None:
+    closeness, divisions = shares(0.01, tmp_path)
+    assert divisions == [True]
+    assert np.isfinite(closeness)
+
+
+def test_a_divisor_away_from_zero_is_divided_by_in_integers(tmp_path: Path) -> None:
+    closeness, divisions = shares(2.0, tmp_path)
+    assert divisions == [False]
+    assert closeness > LEAST_SQNR_DB
