@@ -61,7 +61,8 @@ def cheapest_float(
     for tensor, name in maker.items():
         capacities["float", tensor][name] += to_float[tensor]
         capacities[name]["integer", tensor] += to_integer[tensor]
-    return _source_side(capacities) & {place.name for place in places}
+    floating = _source_side(capacities)
+    return {place.name for place in places if place.name in floating}
 
 
 def _source_side(capacities: Capacities) -> set[Node]:
@@ -76,10 +77,10 @@ def _source_side(capacities: Capacities) -> set[Node]:
         if _SINK not in reached:
             return set(reached)
         path: list[tuple[Node, Node]] = []
-        node: Node = _SINK
-        while node != _SOURCE:
-            path.append((reached[node], node))
-            node = reached[node]
+        last: Node = _SINK
+        while last != _SOURCE:
+            path.append((reached[last], last))
+            last = reached[last]
         flow = min(residual[before][after] for before, after in path)
         if flow == _INFINITE:
             raise ValueError("an operator has neither an int8 nor a float form")
