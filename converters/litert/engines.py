@@ -36,6 +36,7 @@ class Int8Model:
         notes: what was done to weights and ranges, one line each.
         spans: {tensor name: what its readers tell apart}, to which ranges were cut.
         bit_widths: what 4, 8 and 16 bits keep of each layer; empty where `quality` did not look.
+        limits: what the file was to look like.
     """
 
     content: bytes
@@ -46,6 +47,7 @@ class Int8Model:
     notes: tuple[str, ...] = ()
     spans: Mapping[str, Span] = field(default_factory=dict)
     bit_widths: tuple[LayerBits, ...] = ()
+    limits: Limits = field(default_factory=Limits)
 
 
 def quantize_calibrated(content: bytes, calibration: Calibration, options: PostTraining, limits: Limits) -> Int8Model:
@@ -65,7 +67,7 @@ def quantize_calibrated(content: bytes, calibration: Calibration, options: PostT
     engine, reason, result = _choose(core, calibration, options.engine, limits)
     result = result if limits.head is None else with_head(result, ends, limits.head)
     result = with_tails(result, content, limits.tails) if limits.tails else result
-    return Int8Model(result, engine, reason, content, calibration)
+    return Int8Model(result, engine, reason, content, calibration, limits=limits)
 
 
 def _choose(content: bytes, calibration: Calibration, forced: str, limits: Limits) -> tuple[EngineName, str, bytes]:

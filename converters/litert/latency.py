@@ -42,9 +42,9 @@ def measure_latency(content: bytes, float_content: bytes | None) -> dict[str, ob
     single, every = (_kept(files, threads) for threads in (1, cores))
     result: dict[str, object] = {}
     for place, prefix in enumerate(("", "float_")):
-        one, all_ = (times[place] if place < len(files) else None for times in (single, every))
-        result[f"{prefix}latency_ms"] = one
-        result[f"{prefix}latency_ms_all_threads"] = None if all_ is None else {**all_, "threads": cores}
+        alone, together = (times[place] if place < len(files) else None for times in (single, every))
+        result[f"{prefix}latency_ms"] = alone
+        result[f"{prefix}latency_ms_all_threads"] = None if together is None else {**together, "threads": cores}
     return result
 
 

@@ -9,22 +9,28 @@ from pathlib import Path
 from tfcompress.calibration import Calibration
 from tfcompress.converters.artifact import Artifact
 from tfcompress.converters.litert import converter_engine, schemes
+from tfcompress.converters.litert.delegable import with_delegable_forms
 from tfcompress.converters.litert.facts import describe
 from tfcompress.converters.litert.float_tflite import float_file
 from tfcompress.converters.litert.int8 import quantize_int8
 from tfcompress.converters.litert.limits import Abilities
 from tfcompress.converters.litert.metadata import with_metadata
+from tfcompress.converters.litert.mixed import with_fastest_mix
+from tfcompress.converters.litert.operator_times import OperatorTime, slow_operators
 from tfcompress.converters.usage import ports_of
 from tfcompress.converters.usage.tflite import phone_page
 from tfcompress.data import Samples
 from tfcompress.data.fixed_sizes import with_fixed_sizes
+from tfcompress.layer_names import all_layers
 from tfcompress.model import FloatModel
 from tfcompress.recipe import Recipe
+from tfcompress.remarks import optional
 
-__all__ = ["convert"]
+__all__ = ["ABILITIES", "convert"]
 
 FILE_NAME = "model.tflite"
 RANGES_NAME = "calibration.json"
+ABILITIES = Abilities(float_inputs=True, float_outputs=True, loops=True)
 # Schemes that need no calibration: from the float .tflite to the file.
 SCHEMES = {"float16": schemes.float16, "dynamic": schemes.dynamic, "int4_weights": schemes.int4_weights}
 
@@ -62,7 +68,21 @@ def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, outp
     if file.ranges is not None and calibration is not None:
         replace(file.ranges, data_sha256=calibration.sha256).save(output / RANGES_NAME)
     facts = {**describe(path, file.float_content), **file.facts}
-    return Artifact("phone", output, path, facts, (*file.notes, *_advice(model, facts)))
+    slow = _slow_operators(model, file)
+    facts["slow_operators"] = [each.to_json() for each in slow]
+    speed = _speed(facts, recipe)
+    notes = (*(() if speed is None else (speed,)), *file.notes, *(each.note() for each in slow), *_advice(model, facts))
+    return Artifact("phone", output, path, facts, notes)
+
+
+def _slow_operators(model: FloatModel, file: _Made) -> tuple[OperatorTime, ...]:
+    """Those that int8 slows down."""
+    slow: tuple[OperatorTime, ...] = ()
+    if file.ranges is not None and file.float_content is not None:
+        with optional("phone: the operators that int8 slows down"):
+            names = [layer.name for layer in all_layers(model.keras_model)]
+            slow = slow_operators(file.float_content, file.content, names)
+    return slow
 
 
 def _calibrated(model: FloatModel, calibration: Samples | None, recipe: Recipe) -> _Made:
@@ -74,9 +94,12 @@ def _calibrated(model: FloatModel, calibration: Samples | None, recipe: Recipe) 
         calibration,
         recipe,
         integer_io=options.scheme != "int8_float_io",
-        abilities=Abilities(float_inputs=True, float_outputs=True, loops=True),
+        abilities=ABILITIES,
         ranges=ranges,
     )
+    result = with_delegable_forms(result, calibration, except_for=result.limits.keep_float)
+    if options.scheme == "auto" and not options.integer_only:
+        result = with_fastest_mix(result, calibration, options)
     facts: dict[str, object] = {"engine": {"name": result.engine, "reason": result.reason}}
     if result.bit_widths:
         facts["bit_widths"] = [row.to_json() for row in result.bit_widths]
@@ -130,6 +153,20 @@ def _latency_line(facts: Mapping[str, object], which: str) -> str | None:
         f"latency here on {threads} thread{'s' * (threads > 1)}: median {ours['median']:.3g} ms, p90 "
         f"{ours['p90']:.3g} ms; the float model's {floats['median']:.3g} ms and {floats['p90']:.3g} ms"
     )
+
+
+def _speed(facts: Mapping[str, object], recipe: Recipe) -> str | None:
+    """How much faster than float the file is, or what to choose where it is slower; None where it was not measured."""
+    ours, floats = facts["latency_ms"], facts["float_latency_ms"]
+    if not isinstance(ours, dict) or not isinstance(floats, dict):
+        return None
+    times = floats["median"] / ours["median"]
+    here = "on one thread of this machine, measured by turns"
+    if times >= 1:
+        return f"{times:.2f} times as fast as the float file {here}"
+    mixed = "" if recipe.post_training.scheme == "auto" else "--scheme=auto, or "
+    advice = f"choose {mixed}--scheme=float16, which is as fast as float at half of its bytes"
+    return f"slower than the float file: {times:.2f} times as fast {here}; {advice}"
 
 
 def _names(value: object) -> list[str]:

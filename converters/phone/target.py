@@ -8,7 +8,7 @@ from tfcompress.recipe import PostTraining, Recipe
 
 __all__ = ["PHONE"]
 
-_CALIBRATED = ("int8", "int8_float_io", "int16x8")
+_CALIBRATED = ("int8", "int8_float_io", "int16x8", "auto")
 _SCHEMES = {
     "int8": "8-bit integers, inside and at both ends",
     "int8_float_io": "8-bit integers inside, float inputs and outputs",
@@ -16,6 +16,7 @@ _SCHEMES = {
     "float16": "16-bit float weights",
     "dynamic": "8-bit weights, activations quantized as they come",
     "int4_weights": "4-bit weights",
+    "auto": "8-bit integers, and float where that is faster here",
 }
 
 

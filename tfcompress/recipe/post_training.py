@@ -18,8 +18,14 @@ class PostTraining(Section):
 
     key: ClassVar[str] = "post_training"
     title: ClassVar[str] = "quantization after training"
-    scheme: Literal["int8", "int8_float_io", "int16x8", "float16", "dynamic", "int4_weights"] = option(
-        "int8", flag="scheme", help="what is stored and what is computed; int8 has integer inputs and outputs"
+    scheme: Literal["int8", "int8_float_io", "int16x8", "float16", "dynamic", "int4_weights", "auto"] = option(
+        "int8",
+        flag="scheme",
+        help="what is stored and what is computed; int8 has integer inputs and outputs; auto is int8 with those runs "
+        "of operators in float that are faster so, as measured on this machine (phone; elsewhere it is int8)",
+    )
+    integer_only: bool = option(
+        False, flag="integer_only", help="of scheme auto: let no operator be float, however much faster that is"
     )
     io: Literal["int8", "uint8", "float32"] = option(
         "int8",
@@ -91,7 +97,7 @@ class PostTraining(Section):
     def _check(self) -> None:
         self.require(50 < self.percentile <= 100, "percentile", "in (50, 100]")
         self.require(
-            self.io != "uint8" or self.scheme in ("int8", "int8_float_io"),
+            self.io != "uint8" or self.scheme in ("int8", "int8_float_io", "auto"),
             "io",
-            "int8 or float32 unless scheme is int8",
+            "int8 or float32 unless scheme is int8 or auto",
         )

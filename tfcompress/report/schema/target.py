@@ -16,6 +16,7 @@ __all__ = [
     "Latency",
     "LayerBitWidths",
     "NextStep",
+    "OperatorTime",
     "Rewrite",
     "TargetSection",
     "Weights",
@@ -62,6 +63,27 @@ class XnnpackShare:
     taken: int
     left: Mapping[str, int]
     reasons: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OperatorTime:
+    """Milliseconds of an operator in the float file, and of what computes the same in int8, on one thread here.
+
+    Attributes:
+        tensor: name of what it computes.
+        operator: its name in the float file.
+        layer: the Keras layer; None where names do not tell.
+        int8_ms: None where the two files do not correspond.
+        float_ms: the same.
+        reason: why XNNPACK leaves the int8 form to slower kernels; None where it takes it.
+    """
+
+    tensor: str
+    operator: str
+    layer: str | None = None
+    int8_ms: float | None = None
+    float_ms: float | None = None
+    reason: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,6 +162,7 @@ class TargetSection(Compared):
         select_ops: TensorFlow operators, which need the Flex delegate.
         resizable_batch: it runs with other batch sizes.
         xnnpack: what XNNPACK takes.
+        slow_operators: those that int8 slows down so much that it counts, the worst first.
         engine: who quantized.
         bit_widths: what each layer needs.
         weights: zeros and shared values.
@@ -170,6 +193,7 @@ class TargetSection(Compared):
     select_ops: tuple[str, ...] = ()
     resizable_batch: bool | None = None
     xnnpack: XnnpackShare | None = None
+    slow_operators: tuple[OperatorTime, ...] = ()
     engine: Engine | None = None
     bit_widths: tuple[LayerBitWidths, ...] = ()
     weights: Weights | None = None

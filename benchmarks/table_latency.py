@@ -1,0 +1,168 @@
+"""Every model at hand on this CPU: our int8 file beside both peers' and beside float, by turns in one process.
+
+LiteRT with XNNPACK, one thread, batch 1; `_ms` is the median of the runs of one file.  `over_best_peer` and
+`over_float` are ratios of such medians, smaller is better; they mean something on a machine that does something else
+besides, which the milliseconds do not.  `float` is TFLiteConverter's own file; `auto` is ours with `--scheme=auto`.
+`sqnr_before_db` is of our file without the forms that are for XNNPACK, on the same inputs.  Networks of
+keras.applications take pictures of 96 pixels; those with `@` those of that size.  `vision_transformer` is one of Keras
+3 with the sizes of ViT-Tiny (Touvron et al. 2021, table 1) and four of its twelve blocks.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from litert_quantizer import quantizer
+from litert_quantizer import recipe as litert_recipe
+
+from benchmarks.int8_files import LARGE_SIDE, RECIPE, inputs_of, is_large
+from benchmarks.int8_files import names as models
+from benchmarks.models import PREFIX, load
+from tfcompress.converters.litert import quantize_int8
+from tfcompress.converters.litert.delegable import with_delegable_forms
+from tfcompress.converters.litert.float_tflite import convert_with, new_converter
+from tfcompress.converters.litert.latency import medians, xnnpack_share
+from tfcompress.converters.litert.mixed import with_fastest_mix
+from tfcompress.converters.litert.quality import output_error
+from tfcompress.converters.phone.conversion import ABILITIES
+from tfcompress.data import Samples, samples_from_arrays
+from tfcompress.data.fixed_sizes import with_fixed_sizes
+from tfcompress.errors import TfCompressError
+from tfcompress.load import float_model_from_keras
+from tfcompress.model import FloatModel
+from tfcompress.native_output import silenced
+from tfcompress.runtime import keras, tf
+
+__all__ = ["SECONDS", "names", "row"]
+
+SECONDS = 900
+CALIBRATION_SAMPLES, LARGE_CALIBRATION_SAMPLES = 32, 4
+RUN_SECONDS = 2.0  # of each file
+VISION_TRANSFORMER = "vision_transformer"
+WIDTH, HEADS, BLOCKS, PATCH, SIDE = 192, 3, 4, 16, 224
+OTHERS = (
+    VISION_TRANSFORMER,
+    *(PREFIX + name for name in ("MobileNetV3Large", "MobileNetV3Small@224", "MobileNetV2@224")),
+)
+
+
+def names() -> list[str]:
+    """Every model at hand, and some networks at another size."""
+    return [*models(), *OTHERS]
+
+
+def row(name: str) -> dict[str, Any]:
+    """One model."""
+    try:
+        with silenced():
+            model, samples, held_out = _given(name)
+            before = quantize_int8(model, samples, RECIPE, abilities=ABILITIES)
+            ours = with_delegable_forms(before, samples, except_for=before.limits.keep_float)
+            auto = with_fastest_mix(ours, samples, RECIPE.post_training)
+            floating = convert_with(new_converter(model, allow_select_ops=False), model)
+    except TfCompressError as error:
+        return {"status": "failed", "reason": str(error)}
+    files: dict[str, bytes | str] = {"ours": ours.content, "auto": auto.content, "float": floating}
+    files |= {"tfliteconverter": _by_converter(model, samples), "litert_quantizer": _by_litert(floating, samples)}
+    contents = {who: content for who, content in files.items() if isinstance(content, bytes)}
+    unique = list(dict.fromkeys(contents.values()))  # one figure for files that are the same
+    measured = dict(zip(unique, medians(unique, seconds=RUN_SECONDS), strict=True))
+    times = {who: measured[content] for who, content in contents.items()}
+    quality = {
+        f"{key}_db": _decibels(ours.float_content, content, held_out)
+        for key, content in (("sqnr", ours.content), ("sqnr_before", before.content), ("auto_sqnr", auto.content))
+    }
+    reasons = [f"{who}: {content}" for who, content in files.items() if isinstance(content, str)]
+    left: Any = xnnpack_share(ours.content)
+    return {
+        **_verdict(times),
+        "reason": "; ".join(reasons),
+        **{f"{who}_ms": None if ms is None else round(ms, 4) for who, ms in times.items()},
+        **quality,
+        "left": "" if left is None else ", ".join(f"{count} {operator}" for operator, count in left["left"].items()),
+        "notes": [*ours.notes, *auto.notes[len(ours.notes) :]],
+    }
+
+
+def _verdict(times: dict[str, float | None]) -> dict[str, Any]:
+    """The status, and the ratios that the bars are about."""
+    ours, auto, floating = (times.get(who) for who in ("ours", "auto", "float"))
+    peers = [ms for who in ("tfliteconverter", "litert_quantizer") if (ms := times.get(who)) is not None]
+    if ours is None or floating is None:
+        return {"status": "failed"}
+    ratios = {
+        "over_best_peer": round(ours / min(peers), 3) if peers else None,
+        "over_float": round(ours / floating, 3),
+        "auto_over_float": None if auto is None else round(auto / floating, 3),
+    }
+    fast = ours <= floating and all(ours <= 1.02 * ms for ms in peers)
+    return {"status": "ok" if fast else "partly", **ratios}
+
+
+def _given(name: str) -> tuple[FloatModel, Samples, Samples]:
+    """The model with its sizes fixed, inputs to calibrate with, and others to compare on."""
+    plain, _, size = name.partition("@")
+    if name == VISION_TRANSFORMER:
+        model = _vision_transformer()
+    else:
+        model = load(plain, size=int(size) if size else LARGE_SIDE if is_large(plain) else None)
+    count = LARGE_CALIBRATION_SAMPLES if is_large(plain) or name in OTHERS else CALIBRATION_SAMPLES
+    arrays = inputs_of(plain, model, 2 * count)
+    halves = [{key: value[part] for key, value in arrays.items()} for part in (slice(count), slice(count, None))]
+    samples, held_out = (
+        samples_from_arrays(half, model_inputs=model.inputs, model_outputs=model.outputs) for half in halves
+    )
+    return with_fixed_sizes(model, samples), samples, held_out
+
+
+def _vision_transformer() -> FloatModel:
+    keras.utils.set_random_seed(0)
+    layers = keras.layers
+    image = keras.Input((SIDE, SIDE, 3), name="image")
+    tokens = layers.Reshape((-1, WIDTH))(layers.Conv2D(WIDTH, PATCH, strides=PATCH)(image))
+    for _ in range(BLOCKS):
+        normal = layers.LayerNormalization()(tokens)
+        tokens = layers.Add()([tokens, layers.MultiHeadAttention(HEADS, WIDTH // HEADS)(normal, normal)])
+        inner = layers.Dense(4 * WIDTH, activation="gelu")(layers.LayerNormalization()(tokens))
+        tokens = layers.Add()([tokens, layers.Dense(WIDTH)(inner)])
+    pooled = layers.GlobalAveragePooling1D()(layers.LayerNormalization()(tokens))
+    scores = layers.Dense(1000, activation="softmax", name="scores")(pooled)
+    return float_model_from_keras(keras.Model(image, scores), name=VISION_TRANSFORMER)
+
+
+def _decibels(float_content: bytes | None, content: bytes, samples: Samples) -> float | None:
+    error = 0.0 if float_content is None else output_error(float_content, content, samples)
+    return round(-10 * math.log10(error), 2) if 0 < error < math.inf else None
+
+
+def _tried(make: Callable[[], bytes]) -> bytes | str:
+    """A peer's file, or in a few words why there is none."""
+    try:
+        with silenced():
+            return bytes(make())
+    except Exception as error:  # whatever the peers raise
+        return f"{type(error).__name__} {' '.join(str(error).split())[:80]}"
+
+
+def _by_converter(model: FloatModel, samples: Samples) -> bytes | str:
+    def make() -> bytes:
+        converter = new_converter(model, allow_select_ops=False)
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.representative_dataset = lambda: (list(batch.inputs.values()) for batch in samples.batches(1))
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.inference_input_type = converter.inference_output_type = tf.int8
+        return bytes(converter.convert())
+
+    return _tried(make)
+
+
+def _by_litert(content: bytes, samples: Samples) -> bytes | str:
+    def make() -> bytes:
+        engine = quantizer.Quantizer(bytearray(content), litert_recipe.static_wi8_ai8())
+        data = [dict(batch.inputs) for batch in samples.batches(1)]
+        ranges = engine.calibrate({"serving_default": data})
+        return bytes(engine.quantize(ranges).quantized_model or b"")
+
+    return _tried(make)

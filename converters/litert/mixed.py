@@ -1,0 +1,99 @@
+"""`--scheme=auto`: int8, with those runs of operators in float that are faster so on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Literal
+
+from tfcompress.converters.litert.delegable import with_delegable_forms
+from tfcompress.converters.litert.engines import Int8Model, quantize_calibrated
+from tfcompress.converters.litert.interface import with_uint8_edges
+from tfcompress.converters.litert.islands import Place, cheapest_float
+from tfcompress.converters.litert.latency import medians
+from tfcompress.converters.litert.operator_times import operator_times
+from tfcompress.data import Samples
+from tfcompress.errors import ConversionError
+from tfcompress.graphs.tflite.editor import GraphEditor, ModelEditor, TensorNode, options
+from tfcompress.graphs.tflite.extraction import extract
+from tfcompress.recipe import PostTraining
+
+__all__ = ["with_fastest_mix"]
+
+WORTH = 0.97  # of the time in int8: less than this is within what one measurement differs from the next
+_SECONDS = 0.03  # of measuring one conversion
+_SIZE = 1 << 17  # values that one conversion is measured with
+_INFINITE = float("inf")
+_ENDS = "inputs and outputs"
+
+
+def with_fastest_mix(result: Int8Model, samples: Samples | None, recipe: PostTraining) -> Int8Model:
+    """The file with runs of operators in float, where that is faster here in all, or as it was.
+
+    Args:
+        result: an int8 model, its operators in the forms that XNNPACK takes.
+        samples: representative inputs.
+        recipe: with which it was made.
+    """
+    if result.float_content is None or result.calibration is None:
+        return result
+    source = ModelEditor.read(result.float_content).main
+    kept = _float_tensors(source, ModelEditor.read(result.content).main)
+    if not kept:
+        return _noted(result, "every operator is int8: none is faster in float, conversions counted")
+    limits = replace(result.limits, keep_float=tuple(dict.fromkeys((*result.limits.keep_float, *kept))))
+    try:
+        forced = replace(recipe, engine=result.engine)
+        mixed = quantize_calibrated(result.float_content, result.calibration, forced, limits)
+    except ConversionError as error:
+        return _noted(result, f"every operator is int8: a mix with float failed ({error})")
+    content = with_uint8_edges(mixed.content) if recipe.io == "uint8" else mixed.content
+    mixed = replace(result, content=content, limits=limits)
+    mixed = with_delegable_forms(mixed, samples, except_for=limits.keep_float)
+    before, after = medians([result.content, mixed.content])
+    if before is None or after is None or after > WORTH * before:
+        return _noted(result, "every operator is int8: a mix with float was not faster in all")
+    return _noted(mixed, f"{len(kept)} operators in float: {after / before:.2f} of the time of int8 alone here")
+
+
+def _noted(result: Int8Model, note: str) -> Int8Model:
+    return replace(result, notes=(*result.notes, note))
+
+
+def _float_tensors(source: GraphEditor, quantized: GraphEditor) -> tuple[str, ...]:
+    """Names of the output tensors of those operators that had better be float."""
+    places = [Place(_ENDS, _names(source.outputs), _names(source.inputs), 0.0, _INFINITE)]
+    for number, (operator, time) in enumerate(zip(source.operators, operator_times(source, quantized), strict=True)):
+        reads, gives = (_names(tensors) for tensors in (operator.computed_inputs, operator.outputs))
+        float_ms = _INFINITE if time.float_ms is None else time.float_ms  # what is not known stays as it is
+        places.append(Place(f"{number}", reads, gives, time.int8_ms or 0.0, float_ms))
+    elements = {tensor.name: tensor.elements for op in source.operators for tensor in op.outputs}
+    elements |= {tensor.name: tensor.elements for tensor in source.inputs}
+    to_float, to_integer = _conversion_costs(source)
+    chosen = cheapest_float(
+        places,
+        to_float={name: to_float * count for name, count in elements.items()},
+        to_integer={name: to_integer * count for name, count in elements.items()},
+    )
+    return tuple(name for place in places if place.name in chosen for name in place.gives)
+
+
+def _names(tensors: Iterable[TensorNode]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(tensor.name for tensor in tensors))
+
+
+def _conversion_costs(graph: GraphEditor) -> tuple[float, float]:
+    """Milliseconds a value of DEQUANTIZE and of QUANTIZE."""
+    files = [_conversion(graph, "Dequantize"), _conversion(graph, "Quantize")]
+    to_float, to_integer = (0.0 if ms is None else ms / _SIZE for ms in medians(files, seconds=_SECONDS))
+    return to_float, to_integer
+
+
+def _conversion(graph: GraphEditor, kind: Literal["Dequantize", "Quantize"]) -> bytes:
+    """A file of one conversion of `_SIZE` values; the graph only lends its tables."""
+    ends = [graph.new_tensor((1, _SIZE), graph.outputs[0], f"{kind}/{end}") for end in ("from", "to")]
+    integer, real = ends if kind == "Dequantize" else ends[::-1]
+    integer.dtype, real.dtype, real.record.quantization = "int8", "float32", None
+    integer.quantize(1 / 128, 0)
+    operator = graph.operator(kind.upper(), [ends[0]], [ends[1]], options(f"{kind}Options"), version=2)
+    return extract([operator], inputs=ends[:1], outputs=ends[1:])

@@ -1,0 +1,106 @@
+"""`--scheme=auto`: float where int8 is many times slower, all integers where the user says so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.converters.litert.models import converted, layers, run, samples_for, small_cnn
+from tfcompress.converters.litert import quantize_int8
+from tfcompress.converters.litert.latency import medians
+from tfcompress.converters.litert.mixed import with_fastest_mix
+from tfcompress.graphs.tflite import read_tflite
+from tfcompress.load import float_model_from_keras
+from tfcompress.model import FloatModel
+from tfcompress.recipe import PostTraining, Recipe
+from tfcompress.runtime import tf_keras
+
+TOLERANCE = 0.05  # of outputs that lie in [-1, 1]: a few steps of 1/128
+SIDE, CHANNELS = 48, 32
+
+
+def gated() -> FloatModel:
+    """A softmax over 48 x 48 x 32 values, which XNNPACK has in float alone, between convolutions."""
+    tf_keras.utils.set_random_seed(0)
+    image = tf_keras.Input((SIDE, SIDE, 3), name="image")
+    wide = layers.Conv2D(CHANNELS, 3, padding="same", name="wide")(image)
+    shares = layers.Softmax(name="shares")(wide)
+    last = layers.Conv2D(2, 3, strides=4, activation="tanh", name="last")(shares)
+    return float_model_from_keras(tf_keras.Model(image, last, name="gated"))
+
+
+def pictures(count: int = 16, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).random((count, SIDE, SIDE, 3), np.float32)
+
+
+def dtypes(content: bytes, name: str) -> set[str]:
+    graph = read_tflite(content).main
+    return {graph.tensors[op.outputs[0]].dtype for op in graph.operators if op.name == name}
+
+
+def recipe(**options: Any) -> Recipe:
+    return Recipe(post_training=PostTraining(scheme="auto", **options))
+
+
+def test_what_int8_slows_down_is_float_and_the_rest_is_int8(tmp_path: Path) -> None:
+    model = gated()
+    artifact = converted(model, pictures(), tmp_path, recipe())
+    content = artifact.runnable.read_bytes()
+    assert dtypes(content, "SOFTMAX") == {"float32"}
+    assert any("in float:" in note for note in artifact.notes)
+    assert artifact.facts["input_dtypes"] == ["int8"]
+    unseen = pictures(4, seed=1)
+    wanted = model.predict({"image": unseen})["last"]
+    got = np.concatenate([run(content, {"image": unseen[i : i + 1]})["last"] for i in range(4)])
+    assert np.abs(got - wanted).max() < TOLERANCE
+    assert np.abs(got + wanted).max() > TOLERANCE
+
+
+def test_a_mix_is_one_measured_to_be_faster() -> None:
+    model = gated()
+    samples = samples_for(model, pictures())
+    plain = quantize_int8(model, samples, Recipe())
+    mixed = with_fastest_mix(plain, samples, PostTraining())
+    before, after = medians([plain.content, mixed.content])
+    assert before is not None
+    assert after is not None
+    assert after < before
+
+
+def test_integers_alone_stay_integers_whatever_they_cost(tmp_path: Path) -> None:
+    artifact = converted(gated(), pictures(), tmp_path, recipe(integer_only=True))
+    assert artifact.facts["fully_integer"]
+    assert dtypes(artifact.runnable.read_bytes(), "SOFTMAX") == {"int8"}
+
+
+def test_a_mix_with_uint8_edges_has_them(tmp_path: Path) -> None:
+    artifact = converted(gated(), pictures(), tmp_path, recipe(io="uint8"))
+    assert artifact.facts["input_dtypes"] == ["uint8"]
+
+
+def test_what_int8_slows_down_is_named_with_its_layer_and_the_reason(tmp_path: Path) -> None:
+    artifact = converted(gated(), pictures(), tmp_path)
+    slow: Any = artifact.facts["slow_operators"]
+    assert [(row["layer"], row["operator"]) for row in slow] == [("shares", "SOFTMAX")]
+    assert slow[0]["int8_ms"] > slow[0]["float_ms"]
+    assert slow[0]["reason"] == "it has no SOFTMAX of int8"
+    assert any(note.startswith("slow in int8: shares (SOFTMAX)") for note in artifact.notes)
+
+
+@pytest.mark.parametrize("scheme", ["int8", "auto"])
+def test_the_first_note_says_how_fast_the_file_is(scheme: Any, tmp_path: Path) -> None:
+    inputs = np.random.default_rng(0).random((16, 8, 8, 3), np.float32)
+    artifact = converted(small_cnn(), inputs, tmp_path, Recipe(post_training=PostTraining(scheme=scheme)))
+    assert "times as fast" in artifact.notes[0]
+
+
+def test_files_are_measured_by_turns_and_one_that_cannot_run_has_no_figure() -> None:
+    model = small_cnn()
+    content = quantize_int8(model, samples_for(model, np.zeros((8, 8, 8, 3), np.float32)), Recipe()).content
+    first, broken, second = medians([content, b"no tflite", content], seconds=0.05)
+    assert broken is None
+    assert first is not None
+    assert second is not None
