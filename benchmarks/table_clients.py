@@ -36,7 +36,7 @@ MODELS = {  # what it is: the file
     "pictures (ResNet8)": "mlperf_ic_resnet8/pretrainedResnet.h5",
     "words (spectrogram CNN)": "mltk_kws_on_off/keyword_spotting_on_off.h5",
     "a table (MLP)": "kepler_mlp/best_mlp.keras",
-    "sensors (LSTM)": "har_esp32_lstm/lstm_model.keras",
+    "a sequence (LSTM)": "dl4j_lstm_functional_tf_keras_2/lstm_functional_tf_keras_2.h5",
     "faces (detector, two outputs)": "derived_mtcnn/rnet_k3.keras",
 }
 Io = Literal["int8", "uint8", "float32"]
@@ -82,31 +82,36 @@ def _cell(client: str, artifact: Artifact) -> Cell:
 
 
 def _converted(file: str, target: str, io: Io, folder: Path) -> Artifact:
-    pictures = _pictures() if file.startswith("mlperf_ic") else None
-    if pictures is None:
-        model = load(file)
-        (values,) = inputs_of(file, model, CALIBRATION_SAMPLES).values()
-        np.savez(folder / "data.npz", x=values)
-    data = str(folder / "data.npz" if pictures is None else PHOTOS)
+    pictures = _pictures(SAMPLES) if file.startswith("mlperf_ic") else None
+    values = _pictures(CALIBRATION_SAMPLES) if pictures is not None else _values(file)
+    assert values is not None
+    np.savez(folder / "data.npz", x=values.astype(np.float32))
+    data = str(folder / "data.npz" if pictures is None else PHOTOS)  # which brings the names of the classes
     recipe = Recipe(post_training=PostTraining(quality="fast", io=io))
     output = folder / "out"
     tfcompress.convert(
         str(SHARED / "models" / file),
         targets=[target],
         calibration=data,
+        evaluation=str(folder / "data.npz"),
         recipe=recipe,
         calibration_samples=CALIBRATION_SAMPLES,
         output=str(output),
     )
     report = Report.from_plain(json.loads((output / "report.json").read_text(encoding="utf-8")))
-    real = values[:SAMPLES] if pictures is None else pictures.astype(np.float32)
+    real = values[:SAMPLES].astype(np.float32)
     return _run(output / target / "model.tflite", report, real, pictures)
 
 
-def _pictures() -> np.ndarray | None:
-    """uint8 [samples, 32, 32, 3]; None where they are absent."""
+def _values(file: str) -> np.ndarray:
+    (values,) = inputs_of(file, load(file), CALIBRATION_SAMPLES).values()
+    return values
+
+
+def _pictures(count: int) -> np.ndarray | None:
+    """uint8 [count, 32, 32, 3]; None where they are absent."""
     images = photos()
-    return None if images is None or not PHOTOS.exists() else images[:SAMPLES]
+    return None if images is None or not PHOTOS.exists() else images[:count]
 
 
 def _run(path: Path, report: Report, real: np.ndarray, pictures: np.ndarray | None) -> Artifact:
