@@ -90,6 +90,7 @@ def convert(
     max_accuracy_drop: float = 0.01,
     strict_gate: bool = False,
     task: str | None = None,
+    decode: str | None = None,
     suggest: bool = False,
     seed: int = 0,
     custom_objects: str | Mapping[str, Any] | None = None,
