@@ -10,6 +10,7 @@ from tfcompress.cache import remembered
 from tfcompress.calibration import Calibration, ChannelRanges, calibrate, channel_warnings, diagnose, observe
 from tfcompress.calibration.readers import clip_to_readers
 from tfcompress.converters.litert import converter_engine
+from tfcompress.converters.litert.divisions import small_divisors
 from tfcompress.converters.litert.engines import EngineName, Int8Model, quantize_calibrated, with_wider_activations
 from tfcompress.converters.litert.even_channels import evened
 from tfcompress.converters.litert.float_head import FloatHead, float_head
@@ -163,6 +164,7 @@ def _quantized(model: FloatModel, samples: Samples | None, recipe: Recipe, asked
     seen = with_pixel_ranges(seen, file, model)
     spans = read_spans(settled, seen, samples)
     calibration = clip_to_readers(file.main, seen, spans)
+    limits = replace(limits, keep_float=(*limits.keep_float, *small_divisors(file.main, calibration)))
     result = replace(quantize_calibrated(improved, calibration, options, limits), spans=spans)
     if abilities.int16 and result.engine == "litert" and not limits.int16:
         states = tuple(name for name in state_tensors(model, file) if name not in loop_tensors(float_content))
