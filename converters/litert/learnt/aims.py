@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
+from tfcompress.graphs.keras.protocols import Tensor
 from tfcompress.graphs.tflite import Operator, Subgraph
 from tfcompress.graphs.tflite.operators import CONVERSIONS
 from tfcompress.runtime import tf
@@ -51,7 +51,7 @@ def _share(graph: Subgraph, index: int) -> Operator | None:
     return producer if producer is not None and producer.name in _SHARES else None
 
 
-def distance(aim: Aim, value: Any, truth: Any) -> Any:
+def distance(aim: Aim, value: Tensor, truth: Tensor) -> Tensor:
     """How far an output is from the float model's, a scalar.
 
     For a softmax the Kullback-Leibler divergence of the shares, and a little of the logits' own error, without which

@@ -12,19 +12,21 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from tfcompress.graphs.keras.protocols import Tensor
 from tfcompress.graphs.tflite import Operator, Subgraph
 from tfcompress.runtime import tf
 
 __all__ = ["FORMS", "WEIGHTED", "Form", "clipped"]
 
 # (operator, its graph, real values of the inputs, None for an absent one) -> real value of the output
-Form = Callable[[Operator, Subgraph, Sequence[Any]], Any]
+Values = Sequence[Any]  # tensors, and None
+Form = Callable[[Operator, Subgraph, Values], Tensor]
 _PADDING = {0: "SAME", 1: "VALID"}
 _ACTIVATION = schema.ActivationFunctionType
 WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 
 
-def clipped(operator: Operator, value: Any) -> Any:
+def clipped(operator: Operator, value: Tensor) -> Tensor:
     """The fused activation of an operator.
 
     Raises:
@@ -50,7 +52,7 @@ def _whole(graph: Subgraph, index: int) -> list[int]:
     return [int(value) for value in values.ravel()]
 
 
-def _convolution(operator: Operator, graph: Subgraph, values: Sequence[Any]) -> Any:
+def _convolution(operator: Operator, graph: Subgraph, values: Values) -> Tensor:
     options = operator.options
     strides = [options.StrideH(), options.StrideW()]
     dilations = [options.DilationHFactor(), options.DilationWFactor()]
@@ -59,7 +61,7 @@ def _convolution(operator: Operator, graph: Subgraph, values: Sequence[Any]) -> 
     return result if values[2] is None else result + values[2]
 
 
-def _depthwise(operator: Operator, graph: Subgraph, values: Sequence[Any]) -> Any:
+def _depthwise(operator: Operator, graph: Subgraph, values: Values) -> Tensor:
     options, kernel = operator.options, values[1][0]
     channels = graph.tensors[operator.inputs[0]].shape[-1]
     kernel = tf.reshape(kernel, [*kernel.shape[:2], channels, kernel.shape[2] // channels])
@@ -69,14 +71,14 @@ def _depthwise(operator: Operator, graph: Subgraph, values: Sequence[Any]) -> An
     return result if values[2] is None else result + values[2]
 
 
-def _dense(operator: Operator, graph: Subgraph, values: Sequence[Any]) -> Any:
+def _dense(operator: Operator, graph: Subgraph, values: Values) -> Tensor:
     result = tf.matmul(tf.reshape(values[0], [-1, values[1].shape[1]]), values[1], transpose_b=True)
     result = result if values[2] is None else result + values[2]
     return tf.reshape(result, _sizes(operator, graph))
 
 
-def _pool(function: Callable[..., Any]) -> Form:
-    def form(operator: Operator, graph: Subgraph, values: Sequence[Any]) -> Any:
+def _pool(function: Callable[..., Tensor]) -> Form:
+    def form(operator: Operator, graph: Subgraph, values: Values) -> Tensor:
         options = operator.options
         window, strides = (
             [options.FilterHeight(), options.FilterWidth()],
@@ -87,29 +89,29 @@ def _pool(function: Callable[..., Any]) -> Form:
     return form
 
 
-def _mean(operator: Operator, graph: Subgraph, values: Sequence[Any]) -> Any:
+def _mean(operator: Operator, graph: Subgraph, values: Values) -> Tensor:
     axes = _whole(graph, operator.inputs[1])
     return tf.reduce_mean(values[0], axes, keepdims=bool(operator.options.KeepDims()))
 
 
-def _reshaped(operator: Operator, graph: Subgraph, values: Sequence[Any]) -> Any:
+def _reshaped(operator: Operator, graph: Subgraph, values: Values) -> Tensor:
     return tf.reshape(values[0], _sizes(operator, graph))
 
 
-def _padded(operator: Operator, graph: Subgraph, values: Sequence[Any]) -> Any:
+def _padded(operator: Operator, graph: Subgraph, values: Values) -> Tensor:
     pairs = _whole(graph, operator.inputs[1])
     return tf.pad(values[0], np.array(pairs).reshape(-1, 2))
 
 
-def _joined(operator: Operator, graph: Subgraph, values: Sequence[Any]) -> Any:
+def _joined(operator: Operator, graph: Subgraph, values: Values) -> Tensor:
     return tf.concat(list(values), operator.options.Axis())
 
 
-def _transposed(operator: Operator, graph: Subgraph, values: Sequence[Any]) -> Any:
+def _transposed(operator: Operator, graph: Subgraph, values: Values) -> Tensor:
     return tf.transpose(values[0], _whole(graph, operator.inputs[1]))
 
 
-def _plain(function: Callable[..., Any]) -> Form:
+def _plain(function: Callable[..., Tensor]) -> Form:
     """A function of the values alone."""
     return lambda operator, graph, values: function(*values)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -15,6 +14,8 @@ from tfcompress.converters.litert.learnt.aims import Aim, aims_of, distance
 from tfcompress.converters.litert.learnt.simulation import Simulation, lacks
 from tfcompress.converters.litert.learnt.writing import written
 from tfcompress.data import Samples
+from tfcompress.errors import one_line
+from tfcompress.graphs.keras.protocols import Tensor
 from tfcompress.graphs.tflite import read_tflite
 from tfcompress.graphs.tflite.operators import file_macs
 from tfcompress.native_output import silenced
@@ -66,11 +67,16 @@ def _learnt(content: bytes, float_content: bytes, samples: Samples) -> tuple[byt
     plan = _plan(file_macs(file))
     if plan is None:
         return content, "integers are not learnt: the model is too large for it"
-    rows = _kept(samples)
+    rows, teacher = _kept(samples), ActivationRunner(float_content)
+    if not teacher.batches_exactly({name: values[:2] for name, values in rows.items()}):
+        return content, "integers are not learnt: the model takes one sample at a time"
     aims = aims_of(read_tflite(float_content).main, file.main)
     simulation = Simulation(content)
-    with silenced():
-        _fit(simulation, ActivationRunner(float_content), rows, aims, plan)
+    try:
+        with silenced():
+            _fit(simulation, teacher, rows, aims, plan)
+    except (tf.errors.InvalidArgumentError, ValueError) as error:  # an operator that treats the batch as a size
+        return content, f"integers are not learnt: TensorFlow cannot follow the file: {one_line(error, 120)}"
     return written(simulation), None
 
 
@@ -101,7 +107,7 @@ def _fit(
         optimizer.build(variables[kind])
 
     @tf.function
-    def step(inputs: list[Any], wanted: list[Any], share: Any) -> Any:
+    def step(inputs: list[Tensor], wanted: list[Tensor], share: Tensor) -> Tensor:
         with tf.GradientTape() as tape:
             values = simulation(inputs)
             loss = tf.add_n([distance(aim, values[aim.own], truth) for aim, truth in zip(aims, wanted, strict=True)])

@@ -8,15 +8,15 @@ Quantization", equation 3; Bhalgat et al. 2020, "LSQ+", section 3).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from tfcompress.converters.litert.learnt.forms import FORMS, WEIGHTED, clipped
 from tfcompress.converters.litert.learnt.scales import shared_scales, unchangeable
-from tfcompress.graphs.tflite import Operator, Subgraph, Tensor, read_tflite
+from tfcompress.graphs.keras.protocols import Tensor, Variable
+from tfcompress.graphs.tflite import Operator, Subgraph, read_tflite
 from tfcompress.runtime import tf
 
 __all__ = ["Simulation", "Weights", "lacks"]
@@ -58,10 +58,10 @@ class Weights:
         moved: float32 [out], how far the bias has moved, in `BIAS_STEPS` of the output's integers.
     """
 
-    integers: Any
+    integers: Variable
     scales: np.ndarray
     bias: np.ndarray | None
-    moved: Any
+    moved: Variable
 
 
 @dataclass
@@ -81,8 +81,9 @@ class Simulation:
         self._shared = shared_scales(self.graph)
         fixed = unchangeable(self.graph, self._shared)
         roots = sorted(set(self._shared.values()))
-        self._scale = {root: tf.Variable(0.0, trainable=root not in fixed) for root in roots}
-        self._zero = {root: tf.Variable(0.0, trainable=self._has_zero(root, fixed)) for root in roots}
+        self._free = [root for root in roots if root not in fixed]
+        self._scale: dict[int, Variable] = {root: tf.Variable(0.0) for root in roots}
+        self._zero: dict[int, Variable] = {root: tf.Variable(0.0) for root in roots}
         operators = [operator for operator in self.graph.operators if self._is_layer(operator)]
         self.layers = {operator.index: self._layer(operator) for operator in operators}
 
@@ -90,11 +91,11 @@ class Simulation:
         is_integer = operator.inputs[0] in self._shared and operator.outputs[0] in self._shared
         return operator.name in WEIGHTED and is_integer and self.graph.tensors[operator.inputs[1]].dtype == "int8"
 
-    def _has_zero(self, root: int, fixed: set[int]) -> bool:
+    def _has_zero(self, root: int) -> bool:
         """Whether a zero point may move: not at the end of the range, where a ReLU has put it, and not of 16 bits."""
         tensor = self.graph.tensors[root]
         assert tensor.quantization is not None, "it shares a scale"
-        return root not in fixed and tensor.dtype == "int8" and abs(int(tensor.quantization.zero_points[0])) < 127
+        return tensor.dtype == "int8" and abs(int(tensor.quantization.zero_points[0])) < 127
 
     def _layer(self, operator: Operator) -> Weights:
         tensor = self.graph.tensors[operator.inputs[1]]
@@ -109,15 +110,16 @@ class Simulation:
             tf.Variable(values.astype(np.float32)),
             quantization.scales.reshape(shape).astype(np.float32),
             bias,
-            tf.Variable(np.zeros(channels, np.float32), trainable=bias is not None),
+            tf.Variable(np.zeros(channels, np.float32)),
         )
 
     def _bias(self, operator: Operator) -> np.ndarray | None:
         if len(operator.inputs) < 3 or operator.inputs[2] < 0:
             return None
-        return self._constant(self.graph.tensors[operator.inputs[2]])
+        return self._constant(operator.inputs[2])
 
-    def _constant(self, tensor: Tensor) -> np.ndarray:
+    def _constant(self, index: int) -> np.ndarray:
+        tensor = self.graph.tensors[index]
         values = tensor.array()
         assert values is not None, "it is a constant of at least 8 bits"
         if tensor.quantization is None or not len(tensor.quantization.scales):
@@ -131,18 +133,17 @@ class Simulation:
         )
         return np.asarray((values.astype(np.float64) - zeros) * scales, np.float32)
 
-    def variables(self) -> dict[str, list[Any]]:
+    def variables(self) -> dict[str, list[Variable]]:
         """{kind: trainable variables}."""
         layers = self.layers.values()
-        groups = {
-            "scale": list(self._scale.values()),
-            "zero point": list(self._zero.values()),
+        return {
+            "scale": [self._scale[root] for root in self._free],
+            "zero point": [self._zero[root] for root in self._free if self._has_zero(root)],
             "weights": [layer.integers for layer in layers],
-            "bias": [layer.moved for layer in layers],
+            "bias": [layer.moved for layer in layers if layer.bias is not None],
         }
-        return {kind: [item for item in items if item.trainable] for kind, items in groups.items()}
 
-    def scale(self, index: int) -> tuple[Any, Any]:
+    def scale(self, index: int) -> tuple[Tensor, Tensor]:
         """(scale, zero point) of a tensor that `shared_scales` has."""
         root = self._shared[index]
         quantization = self.graph.tensors[root].quantization
@@ -152,13 +153,13 @@ class Simulation:
         zero = tf.clip_by_value(zero, float(limits.min), float(limits.max))
         return float(quantization.scales[0]) * tf.exp(self._scale[root]), zero
 
-    def bias(self, operator: Operator) -> Any:
+    def bias(self, operator: Operator) -> Tensor | None:
         """Real biases of a layer; None for one without."""
         layer = self.layers[operator.index]
         step = self.scale(operator.outputs[0])[0]
         return None if layer.bias is None else layer.bias + BIAS_STEPS * tf.stop_gradient(step) * layer.moved
 
-    def __call__(self, inputs: Sequence[Any]) -> dict[int, Any]:
+    def __call__(self, inputs: Sequence[Tensor]) -> dict[int, Tensor]:
         """{tensor: real values} of every computed tensor, from the real values of the inputs."""
         values = {
             index: self._as_integers(tf.cast(value, tf.float32), index) if index in self._shared else value
@@ -177,10 +178,10 @@ class Simulation:
             values[index] = self._as_integers(result, index) if index in self._shared else result
         return values
 
-    def _value(self, values: dict[int, Any], index: int) -> Any:
-        return values[index] if index in values else self._constant(self.graph.tensors[index])
+    def _value(self, values: Mapping[int, Tensor], index: int) -> object:
+        return values[index] if index in values else self._constant(index)
 
-    def _as_integers(self, value: Any, index: int) -> Any:
+    def _as_integers(self, value: Tensor, index: int) -> Tensor:
         """What a tensor's integers make of real values."""
         scale, zero = self.scale(index)
         limits = np.iinfo(self.graph.tensors[index].dtype)
@@ -195,6 +196,6 @@ class Simulation:
 
 
 @tf.custom_gradient
-def rounded(value: Any) -> Any:
+def rounded(value: Tensor) -> Tensor:
     """Halves to even; the gradient passes as if nothing were rounded."""
     return tf.round(value), lambda gradient: gradient

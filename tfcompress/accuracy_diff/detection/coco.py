@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Protocol
 
 import numpy as np
 
@@ -16,12 +15,6 @@ from tfcompress.errors import MissingExtraError
 __all__ = ["matched_detections"]
 
 Row = dict[str, object]
-
-
-class _Evaluation(Protocol):
-    """Of one image and one class; see `COCOeval.evaluateImg`."""
-
-    def __getitem__(self, key: str) -> Sequence[object]: ...
 
 
 def matched_detections(detections: np.ndarray, truth: np.ndarray) -> DetectionTable:
