@@ -33,7 +33,8 @@ def _uneven(last: Any = None) -> FloatModel:
     model = tf_keras.Model(image, layers.Dense(4, name="scores")(flat))
     for name in ("first", "second"):
         kernel, bias = model.get_layer(name).get_weights()
-        model.get_layer(name).set_weights([kernel * 2.0 ** np.arange(6), bias + 0.1])
+        own = np.random.default_rng(len(name)).random(bias.shape)  # equal biases would be one constant of both
+        model.get_layer(name).set_weights([kernel * 2.0 ** np.arange(6), bias + 0.1 * own])
     return float_model_from_keras(model, name="uneven")
 
 
