@@ -41,6 +41,7 @@ MICRO = ["tflite-micro>=0.dev20260101,<1; platform_system == 'Linux' and platfor
 ONNX = ["onnx>=1.17,<2", "onnxruntime>=1.24.2,<2"]
 EXAMPLES = ["scikit-learn>=1.5,<2"]
 SEARCH = ["optuna>=4.5,<6"]  # trial management, sampling and storage of `search`
+DETECTION = ["pycocotools>=2.0.8,<3"]  # COCO's own evaluation code, which defines mean average precision
 SIGN = ["cryptography>=43,<47"]  # signs manifests; the package index's and most projects' own choice
 # The documentation's notebooks are run in tests as a reader runs them: by a Jupyter kernel.
 NOTEBOOKS = ["nbclient>=0.10,<1", "ipykernel>=6.29,<8"]
@@ -116,9 +117,10 @@ setup(
         "examples": EXAMPLES,
         "search": SEARCH,
         "sign": SIGN,
-        "dev": DEV + SEARCH + SIGN,
+        "detection": DETECTION,
+        "dev": DEV + SEARCH + SIGN + DETECTION,
         # Without SNAPDRAGON: its licence is the user's to accept.
-        "all": [*TPU, *REPORT, *ETHOS_U, *MICRO, *ONNX, *EXAMPLES, *SEARCH, *SIGN],
+        "all": [*TPU, *REPORT, *ETHOS_U, *MICRO, *ONNX, *EXAMPLES, *SEARCH, *SIGN, *DETECTION],
     },
     entry_points={"console_scripts": ["tfcompress=tfcompress.cli:run"]},
 )

@@ -10,11 +10,13 @@ import numpy as np
 from tensorflow.lite.python.convert import mlir_quantize
 
 from tfcompress.calibration import Range
+from tfcompress.data import Samples
+from tfcompress.graphs.tensorflow.private_names import convert_variables_to_constants_v2
 from tfcompress.graphs.tflite.editor import ModelEditor, OperatorNode, TensorNode
 from tfcompress.native_output import silenced
-from tfcompress.runtime import tf
+from tfcompress.runtime import keras, tf
 
-__all__ = ["coarse_weights", "drowned_bias", "edited", "quantized", "scaled"]
+__all__ = ["coarse_weights", "drowned_bias", "edited", "exported", "quantized", "scaled"]
 
 
 def quantized(content: bytes, ranges: Mapping[str, Range]) -> bytes:
@@ -26,6 +28,37 @@ def quantized(content: bytes, ranges: Mapping[str, Range]) -> bytes:
     with silenced():
         result: Any = mlir_quantize(model.to_bytes(), input_data_type=tf.int8, output_data_type=tf.int8)
     return bytes(result)
+
+
+def exported(build: Callable[[], Any], weights: list[np.ndarray], samples: Samples, *, training: bool) -> bytes:
+    """A network in int8 by TFLiteConverter alone, called as the flag says.
+
+    Args:
+        build: gives the Keras model.
+        weights: its own.
+        samples: for the ranges.
+        training: as in ``model(x, training=...)``.
+    """
+    twin = build()
+    twin.set_weights(weights)
+    name, shape = twin.inputs[0].name, twin.inputs[0].shape[1:]
+
+    @tf.function
+    def function(image: Any) -> Any:
+        with keras.StatelessScope():  # moving averages that are not written back, which no calibrator can run
+            return twin(image, training=training)
+
+    concrete = function.get_concrete_function(tf.TensorSpec((1, *shape), tf.float32, name=name))
+    frozen = convert_variables_to_constants_v2(concrete)
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen])
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = lambda: (
+        [value] for batch in samples.batches(1) for value in batch.inputs.values()
+    )
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.inference_input_type = converter.inference_output_type = tf.int8
+    with silenced():
+        return bytes(converter.convert())
 
 
 def _of_layer(layer: str, name: str) -> bool:

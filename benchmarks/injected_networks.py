@@ -48,11 +48,11 @@ def two_branch() -> Any:
     return _classified(layers.GlobalAveragePooling2D(name="pool")(joined), image, "two_branch")
 
 
-def depthwise(training: bool = False) -> Any:
+def depthwise() -> Any:
     image: Any = keras.Input((12, 12, 3), name="image")
     x = layers.Conv2D(8, 3, strides=2, padding="same", activation="relu", name="stem")(image)
     x = layers.DepthwiseConv2D(3, padding="same", name="depthwise")(x)
-    x = layers.ReLU(name="relu")(layers.BatchNormalization(name="norm")(x, training=training))
+    x = layers.ReLU(name="relu")(layers.BatchNormalization(name="norm")(x))
     x = layers.Conv2D(12, 1, activation="relu", name="pointwise")(x)
     return _classified(layers.GlobalAveragePooling2D(name="pool")(x), image, "depthwise")
 

@@ -17,7 +17,6 @@ from tfcompress.accuracy_diff import CandidateResult, ladder, suggest, try_sugge
 from tfcompress.calibration import Range
 from tfcompress.converters.litert import quantize_int8
 from tfcompress.converters.litert.limits import Abilities
-from tfcompress.load import float_model_from_keras
 from tfcompress.native_output import silenced
 from tfcompress.recipe import PostTraining, Recipe
 
@@ -110,10 +109,9 @@ def _faint(subject: Subject) -> tuple[Subject, bytes]:
 
 
 def _training_mode(subject: Subject) -> tuple[Subject, bytes]:
-    twin = depthwise(training=True)
-    twin.set_weights(subject.model.keras_model.get_weights())
-    other = dataclasses.replace(subject, model=float_model_from_keras(twin, name=subject.model.name))
-    return subject, _converted(other)
+    """As a user's own script may export it: our converter would take inference mode."""
+    content = faults.exported(depthwise, subject.model.keras_model.get_weights(), subject.calibration, training=True)
+    return subject, content
 
 
 def _lost(kind: str, layer: str) -> Callable[[Subject], tuple[Subject, bytes]]:
@@ -175,7 +173,7 @@ SPARSITY = Fault("sparsity_lost", ("right",), _lost("sparsity_lost", "right"))
 CLUSTERS = Fault("clusters_lost", ("conv_b",), _lost("clusters_lost", "conv_b"))
 FAULTS: dict[str, tuple[Fault, ...]] = {
     "residual": (narrow("conv_b"), wide("conv_b"), PREPROCESSING, weights("conv_b"), NORM),
-    "two_branch": (narrow("right"), dead("stem"), coarse("stem"), ORDER, SPARSITY),
+    "two_branch": (narrow("stem"), dead("right"), coarse("stem"), ORDER, SPARSITY),
     "depthwise": (wide("pointwise"), FEW, TRAINING, weights("depthwise"), TIES),
     "attention": (MASK, weights("wide"), ORDER, dead("wide"), TIES),
     "recurrent": (ORDER, weights("behind"), dead("behind"), coarse("behind"), narrow("behind")),
@@ -239,5 +237,5 @@ def _repaired(subject: Subject, result: CandidateResult) -> tuple[bool, str | No
         return subject.judged(again.content).gate
 
     trials = try_suggestions((*suggest(result.causes, Recipe()), *ladder(Recipe(), result.layers)), retry)
-    passed = bool(trials) and not trials[-1].gate.failed
+    passed = result.gate.failed and bool(trials) and not trials[-1].gate.failed
     return passed, trials[-1].suggestion.flag if passed else None

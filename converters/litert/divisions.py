@@ -1,38 +1,53 @@
-"""Divisions whose divisor rounds to zero in 8 bits: LiteRT's integer kernel gives up on such a sample.
-
-tensorflow/lite/kernels/div.cc: every stored value of the divisor has to differ from its zero point.
-"""
+"""Divisions that 8 bits would make divisions by zero."""
 
 from __future__ import annotations
 
 from tfcompress.calibration import Calibration
-from tfcompress.graphs.tflite import Subgraph
+from tfcompress.graphs.tflite import Operator, Subgraph
 
-__all__ = ["divisions_by_small_numbers"]
+__all__ = ["small_divisors"]
 
-_STEPS = 2  # of the divisor's 8 bits: what is nearer to zero may round to it, being computed from rounded values
+LEAST_STEPS = 4.0  # of 8 bits: a divisor with fewer is too coarse, and below half of one it is zero
+MOST_OPERATORS = 16  # of one division and what it is made of
+_MADE_OF = frozenset(
+    {"ABS", "ADD", "EXP", "MAXIMUM", "MINIMUM", "MUL", "REDUCE_MAX", "RELU", "SELECT", "SELECT_V2", "SOFTMAX", "SQUARE"}
+    | {"SQUARED_DIFFERENCE", "SUB", "SUM"}
+)
 
 
-def divisions_by_small_numbers(graph: Subgraph, calibration: Calibration) -> tuple[str, ...]:
-    """Output tensors of the divisions that have to stay in float, and of what computes their divisors.
+def small_divisors(graph: Subgraph, calibration: Calibration) -> tuple[str, ...]:
+    """Output tensors of the divisions whose divisor may come so close to zero that 8 bits do not tell it from zero.
+
+    LiteRT's integer kernel refuses to divide by the zero point (`kernels/div.cc`), so that the whole file fails at the
+    first such sample.  What both operands are summed and selected of is listed too: in 8 bits a share of next to
+    nothing would be 0 / 0.
 
     Args:
-        graph: of the float .tflite.
+        graph: the main graph of the float .tflite.
         calibration: ranges of its tensors.
     """
-    kept: list[str] = []
+    names: dict[str, None] = {}
     for operator in graph.operators:
-        if operator.name == "DIV" and _reaches_zero(graph, operator.inputs[1], calibration):
-            before = graph.producer(operator.inputs[1])
-            outputs = (*(() if before is None else before.outputs), *operator.outputs)
-            kept += [graph.tensors[index].name for index in outputs]
-    return tuple(dict.fromkeys(kept))
+        if operator.name == "DIV" and _is_small(graph, operator.inputs[1], calibration):
+            names.update(dict.fromkeys(_island(graph, operator)))
+    return tuple(names)
 
 
-def _reaches_zero(graph: Subgraph, divisor: int, calibration: Calibration) -> bool:
-    tensor = graph.tensors[divisor]
-    limits = calibration.ranges.get(tensor.name)
-    if tensor.data is not None or limits is None:
+def _is_small(graph: Subgraph, divisor: int, calibration: Calibration) -> bool:
+    limits = calibration.ranges.get(graph.tensors[divisor].name)
+    if limits is None or graph.tensors[divisor].data is not None:
         return False
-    margin = _STEPS * (max(limits.high, 0.0) - min(limits.low, 0.0)) / 255
-    return bool(limits.low < margin and limits.high > -margin)
+    least = max(limits.low, -limits.high)  # not above zero where the range holds zero
+    return least < LEAST_STEPS * (max(limits.high, 0.0) - min(limits.low, 0.0)) / 255
+
+
+def _island(graph: Subgraph, division: Operator) -> list[str]:
+    names, waiting = list[str](), [division]
+    while waiting and len(names) < MOST_OPERATORS:
+        operator = waiting.pop(0)
+        name = graph.tensors[operator.outputs[0]].name
+        if name not in names:
+            names.append(name)
+            producers = (graph.producer(index) for index in operator.inputs if index >= 0)
+            waiting += [made for made in producers if made is not None and made.name in _MADE_OF]
+    return names

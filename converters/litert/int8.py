@@ -10,13 +10,15 @@ from tfcompress.cache import remembered
 from tfcompress.calibration import Calibration, ChannelRanges, calibrate, channel_warnings, diagnose, observe
 from tfcompress.calibration.readers import clip_to_readers
 from tfcompress.converters.litert import converter_engine
-from tfcompress.converters.litert.divisions import divisions_by_small_numbers
+from tfcompress.converters.litert.divisions import small_divisors
 from tfcompress.converters.litert.engines import EngineName, Int8Model, quantize_calibrated, with_wider_activations
+from tfcompress.converters.litert.even_channels import evened
 from tfcompress.converters.litert.float_head import FloatHead, float_head
 from tfcompress.converters.litert.float_tail import FloatTail
 from tfcompress.converters.litert.float_tflite import float_file
 from tfcompress.converters.litert.indices import index_path
 from tfcompress.converters.litert.interface import indices_as_integers, with_uint8_edges
+from tfcompress.converters.litert.learnt import learnt
 from tfcompress.converters.litert.limits import Abilities, Limits
 from tfcompress.converters.litert.masks import read_spans, settle_masks
 from tfcompress.converters.litert.mixed_outputs import float_tails
@@ -99,17 +101,31 @@ def _searched(model: FloatModel, samples: Samples, recipe: Recipe, asked: _Asked
     fit, chosen_by = held_apart(samples)
     best = _quantized(model, fit, recipe, replace(asked, chosen_by=chosen_by))
     if asked.ranges is not None:  # of a search that has made its choice
-        return best
+        return _with_learnt(best, _float_content(model, samples, recipe.post_training, asked)[0], fit, chosen_by)
     plain = replace(recipe, post_training=replace(recipe.post_training, quality="balanced"))
     balanced = _quantized(model, fit, plain, asked)
     content, _ = _float_content(model, samples, recipe.post_training, asked)
     errors = [output_error(content, candidate.content, chosen_by) for candidate in (best, balanced)]
     if errors[0] <= errors[1]:
-        return best
+        return _with_learnt(best, content, fit, chosen_by)
     note = (
         f"quality=balanced is closer to float than best on samples held apart ({errors[1]:.3g} against {errors[0]:.3g})"
     )
-    return replace(balanced, notes=(*balanced.notes, note), bit_widths=best.bit_widths)
+    balanced = replace(balanced, notes=(*balanced.notes, note), bit_widths=best.bit_widths)
+    return _with_learnt(balanced, content, fit, chosen_by)
+
+
+def _with_learnt(result: Int8Model, content: bytes, fit: Samples, chosen_by: Samples) -> Int8Model:
+    """The result with integers learnt end to end, where samples that they were not learnt from come closer to float."""
+    better, why_not = learnt(result.content, content, fit)
+    if why_not is not None:
+        return replace(result, notes=(*result.notes, why_not))
+    errors = [output_error(content, item, chosen_by) for item in (result.content, better)]
+    if errors[1] >= errors[0]:
+        return replace(result, notes=(*result.notes, "integers learnt end to end came no closer to float"))
+    gain = 10 * math.log10(errors[0] / max(errors[1], 1e-30))
+    note = f"scales, weights and biases learnt end to end: {gain:.1f} dB closer to float on samples held apart"
+    return replace(result, content=better, notes=(*result.notes, note))
 
 
 def _quantized(model: FloatModel, samples: Samples | None, recipe: Recipe, asked: _Asked) -> Int8Model:
@@ -136,15 +152,19 @@ def _quantized(model: FloatModel, samples: Samples | None, recipe: Recipe, asked
     settled = settle_masks(float_content, samples)
     float_content, per_channel = settled.content, abilities.dense_per_channel
     limits, edge_notes = _with_float_edges(float_content, samples, limits, abilities, options)
+    plan, even_note = plan_for(options), None
+    if plan.search and plan.equalize is None:
+        float_content, even_note = evened(float_content, samples, asked.chosen_by or samples, options, limits)
+        plan = plan if even_note is None else replace(plan, equalize=False)
     improved, notes = improve_weights(
-        float_content, samples, plan_for(options), dense_per_channel=per_channel, except_for=limits.keep_float
+        float_content, samples, plan, dense_per_channel=per_channel, except_for=limits.keep_float
     )
+    notes = notes if even_note is None else (even_note, *notes)
     seen = _calibrated(improved, samples, options) if ranges is None else _fresh(ranges, improved, samples)
     seen = with_pixel_ranges(seen, file, model)
     spans = read_spans(settled, seen, samples)
     calibration = clip_to_readers(file.main, seen, spans)
-    divisions = divisions_by_small_numbers(file.main, calibration)
-    limits = replace(limits, keep_float=(*limits.keep_float, *divisions))
+    limits = replace(limits, keep_float=(*limits.keep_float, *small_divisors(file.main, calibration)))
     result = replace(quantize_calibrated(improved, calibration, options, limits), spans=spans)
     if abilities.int16 and result.engine == "litert" and not limits.int16:
         states = tuple(name for name in state_tensors(model, file) if name not in loop_tensors(float_content))

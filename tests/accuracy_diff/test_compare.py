@@ -232,8 +232,8 @@ def test_every_candidate_sees_the_same_samples_in_one_pass() -> None:
 
 
 def test_an_unknown_task_is_refused() -> None:
-    with pytest.raises(RecipeError, match="--task: unknown task 'detection'"):
-        _compared(task="detection")
+    with pytest.raises(RecipeError, match="--task: unknown task 'ranking'"):
+        _compared(task="ranking")
 
 
 def test_a_limit_outside_zero_to_one_is_refused() -> None:

@@ -11,6 +11,7 @@ import pytest
 from keras import layers, ops
 
 import tfcompress
+from benchmarks.injected_faults import exported
 from tests.accuracy_diff import faults
 from tests.accuracy_diff.faults import Bench
 from tests.accuracy_diff.models import plain_cnn, seeded
@@ -137,3 +138,17 @@ def test_a_printed_remedy_has_been_tried(tmp_path: Path) -> None:
     repaired = tfcompress.convert(tmp_path / "model.keras", output=tmp_path / "repaired", suggest=True, **how)
     assert repaired.exit_code == 0
     assert any(note.startswith("repaired: ") for note in repaired.report["targets"]["phone"]["notes"])
+
+
+def test_a_norm_that_was_exported_in_training_mode_is_named() -> None:
+    keras.utils.set_random_seed(0)
+    image: Any = keras.Input((8, 8, 3), name="image")
+    value = layers.BatchNormalization(name="norm")(layers.Conv2D(6, 3, name="conv")(image))
+    network: Any = keras.Model(image, layers.Dense(3, name="out")(layers.GlobalAveragePooling2D()(value)))
+    inputs = np.random.default_rng(0).normal(size=(40, 8, 8, 3)).astype(np.float32)
+    model = float_model_from_keras(network, name="exported")
+    samples = _samples(model, inputs)
+    trained = exported(lambda: keras.models.clone_model(network), network.get_weights(), samples, training=True)
+    assert _causes(_compared(model, trained, samples)) == [("training_mode", "norm")]
+    sound = exported(lambda: keras.models.clone_model(network), network.get_weights(), samples, training=False)
+    assert _causes(_compared(model, sound, samples)) == []

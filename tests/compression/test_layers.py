@@ -160,6 +160,9 @@ INTEGER: dict[str, Case] = {
     "EinsumDense over two axes": ((4, 2, 5), chain(L.EinsumDense("abcd,cde->abe", (None, 6), bias_axes="e"))),
     "EinsumDense in another order": ((4, 6), chain(L.EinsumDense("abc,bd->adc", (3, 6)))),
     "MultiHeadAttention": ((4, 6), lambda x: L.MultiHeadAttention(2, 3)(x, x)),
+    "causal MultiHeadAttention": ((4, 6), lambda x: L.MultiHeadAttention(2, 3)(x, x, use_causal_mask=True)),
+    "MultiHeadAttention with a constant mask": ((4, 6), lambda x: L.MultiHeadAttention(2, 3)(
+        x, x, attention_mask=tf.constant(np.eye(4)[None] + np.eye(4, k=1)[None] > 0))),
     "LSTM": ((2, 3), chain(L.LSTM(3))),
     "LSTM of sequences": ((3, 3), chain(L.LSTM(3, return_sequences=True))),
     "LSTM with a hard sigmoid": ((2, 3), chain(L.LSTM(3, recurrent_activation="hard_sigmoid"))),
@@ -302,8 +305,8 @@ FLOAT: dict[str, tuple[Shape, Callable[[Any], Any], str]] = {
     "ReLU with a threshold": (FLAT, chain(L.ReLU(threshold=0.5)), "a ReLU with a threshold"),
     "attention with a mask": (
         (4, 6),
-        lambda x: L.MultiHeadAttention(2, 3)(x, x, use_causal_mask=True),
-        "attention with a mask",
+        lambda x: L.MultiHeadAttention(2, 3)(x, x, attention_mask=x[:, :, :4] > 0.0),
+        "attention with a mask that is computed",
     ),
     "a stateful LSTM": ((None, 3), chain(L.LSTM(3)), "recurrent layers are quantized with sigmoid"),
     "ConvLSTM2D": ((2, 6, 6, 2), chain(L.ConvLSTM2D(2, 3)), "ConvLSTM2D is not known to have int8 kernels"),

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
 
+from tfcompress.accuracy_diff.detection_table import DetectionTable
 from tfcompress.accuracy_diff.score_table import ScoreTable
 
 __all__ = ["Statistics", "added", "as_tree", "from_tree", "total"]
 
-# Values are numpy numbers or arrays, or a type with `+` of its own (`ScoreTable`).
+# Values are numpy numbers or arrays, or one of these, which have a `+` of their own.
+_TABLES = (ScoreTable, DetectionTable)
 Statistics = Mapping[str, Any]
 
 
@@ -42,9 +45,14 @@ def total(parts: Iterable[Statistics]) -> dict[str, Any]:
 
 def as_tree(statistics: Statistics) -> dict[str, Any]:
     """The same as nested arrays, to be kept in a file."""
-    return {name: vars(value) if isinstance(value, ScoreTable) else value for name, value in statistics.items()}
+    return {name: vars(value) if isinstance(value, _TABLES) else value for name, value in statistics.items()}
 
 
 def from_tree(tree: Mapping[str, object]) -> dict[str, object]:
     """The statistics of which `as_tree` made `tree`."""
-    return {name: ScoreTable(**value) if isinstance(value, Mapping) else value for name, value in tree.items()}
+    return {name: _table(value) if isinstance(value, Mapping) else value for name, value in tree.items()}
+
+
+def _table(columns: Mapping[str, Any]) -> object:
+    kind = next(kind for kind in _TABLES if {item.name for item in fields(kind)} == set(columns))
+    return kind(**columns)

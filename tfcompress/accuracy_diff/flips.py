@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -58,7 +59,7 @@ class FlipKeeper:
         answers: tuple[np.ndarray, np.ndarray],
         confidences: tuple[np.ndarray, np.ndarray],
         truth: np.ndarray | None,
-        inputs: np.ndarray,
+        inputs: Sequence[np.ndarray] | np.ndarray,
     ) -> None:
         """Look through a batch.
 
@@ -67,7 +68,7 @@ class FlipKeeper:
             answers: of the reference and the candidate, (samples,).
             confidences: of both, (samples,).
             truth: (samples,), or None.
-            inputs: the first input, (samples, ...).
+            inputs: the first input of each sample.
         """
         different = np.flatnonzero(answers[0] != answers[1])
         self.total += len(different)

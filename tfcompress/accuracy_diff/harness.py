@@ -11,6 +11,7 @@ import numpy as np
 from tfcompress import console
 from tfcompress.accuracy_diff.causes import blamed_histograms, find_causes
 from tfcompress.accuracy_diff.comparison import Comparison
+from tfcompress.accuracy_diff.detection import decoder_of
 from tfcompress.accuracy_diff.layers import compare_layers
 from tfcompress.accuracy_diff.litert_runner import LiteRtRunner
 from tfcompress.accuracy_diff.one_pass import REFERENCE, Found, LayersFound, Pass
@@ -21,6 +22,7 @@ from tfcompress.data import Samples
 from tfcompress.errors import RecipeError
 from tfcompress.native_output import silenced
 from tfcompress.remarks import optional
+from tfcompress.task_names import check_decoding
 
 __all__ = ["compare"]
 
@@ -39,6 +41,7 @@ def compare(
     made_from: Runner | None = None,
     class_names: Sequence[str] | None = None,
     metrics: Sequence[str] = (),
+    decode: str | None = None,
     resume: Path | None = None,
     batch_size: int | None = None,
     workers: int | None = None,
@@ -58,6 +61,7 @@ def compare(
         class_names: what the classes are called, in the model's order; None takes those that the data knows, or else
             the sorted order of string labels.
         metrics: names of Keras metrics to count as well; see `KerasMetrics`.
+        decode: what makes detections of the outputs, see `detection.decoder_of`; for the task `detection` alone.
         resume: file that holds the state, from which a killed pass continues to the same figures; None keeps nothing.
         batch_size: samples per batch; None chooses by the input's size.
         workers: threads beside the caller's; 1 means the caller's alone, None one per core.
@@ -66,15 +70,30 @@ def compare(
         DataError: labels that do not fit the model, or no samples.
         ModelError: a candidate whose inputs or outputs do not fit the reference's.
         InputError: `resume` cannot be written, or is a file of something else.
-        RecipeError: `task`, `metrics` or `max_accuracy_drop` is not allowed.
+        RecipeError: `task`, `decode`, `metrics` or `max_accuracy_drop` is not allowed.
     """
     if not 0 <= max_accuracy_drop < 1:
         raise RecipeError(f"--max_accuracy_drop is {max_accuracy_drop}, expected a share in [0, 1)")
     runners, size = {REFERENCE: reference, **candidates}, batch_size or batch_size_for(data)
     class_names = class_names or data.class_names or None
-    settings = {"task": task, "class_names": class_names and list(class_names), "metrics": list(metrics)}
+    check_decoding(task, decode)
+    decoder = None if decode is None else decoder_of(decode)
+    settings = {
+        "task": task,
+        "decode": decode,
+        "class_names": class_names and list(class_names),
+        "metrics": list(metrics),
+    }
     progress = Progress(resume, fingerprint(runners, data, size, settings) if resume is not None else "")
-    run = Pass(list(candidates), data, task=task, class_names=class_names, metrics=metrics, state=progress.load())
+    run = Pass(
+        list(candidates),
+        data,
+        task=task,
+        class_names=class_names,
+        metrics=metrics,
+        decode=decoder,
+        state=progress.load(),
+    )
     with silenced(), console.progress("accuracy diff", data.count) as advance:
         for answered in answered_batches(runners, data, batch_size=size, done=run.batches, workers=workers):
             before = run.samples

@@ -41,6 +41,7 @@ class OutputJudge:
         candidates: their names.
         labelled: whether the data have labels for this output.
         keras_metrics: {model: further metrics}, the reference under the empty name.
+        is_part: the answer is made of this output and others; alone it only has to be no ruin.
     """
 
     def __init__(
@@ -51,10 +52,12 @@ class OutputJudge:
         *,
         labelled: bool,
         keras_metrics: Mapping[str, KerasMetrics],
+        is_part: bool = False,
     ) -> None:
         self.name = name
         self.task = task
         self.labelled = labelled
+        self._is_part = is_part
         self._groups: dict[str, dict[int, Statistics]] = {model: {} for model in ("", *candidates)}
         self._signals: dict[str, Statistics] = {}
         self._pairs: dict[str, Statistics] = {}
@@ -107,11 +110,13 @@ class OutputJudge:
         answers = self._answers(reference), self._answers(candidate)
         if answers[0] is None or answers[1] is None:
             return
-        pair = _pair_statistics(answers[0], answers[1], truth)
-        self._pairs[model] = _plus(self._pairs.get(model), pair)
+        self._add_pair(model, _pair_statistics(answers[0], answers[1], truth))
         sure = self.task.confidence(reference), self.task.confidence(candidate)
         if sure[0] is not None and sure[1] is not None:
             self._flips[model].add(start, (answers[0], answers[1]), (sure[0], sure[1]), truth, inputs)
+
+    def _add_pair(self, model: str, pair: Statistics) -> None:
+        self._pairs[model] = _plus(self._pairs.get(model), pair)
 
     def _answers(self, outputs: np.ndarray) -> np.ndarray | None:
         answers = self.task.answers(outputs)
@@ -167,6 +172,8 @@ class OutputJudge:
         lost = None if self._has_answers else destroyed_channel(signal)
         if lost is not None:
             return Gate("failed", f"output {self.name!r}: {lost}", limit)
+        if self._is_part:
+            return Gate("passed", f"output {self.name!r} is judged by what is made of it", limit)
         drop = self._drop(model)
         if drop is None and not self.labelled:
             return judge_unlabelled(self._agreement(model), self._disagreement_interval(model), limit, samples=samples)

@@ -10,6 +10,8 @@ import numpy as np
 
 from tfcompress.accuracy_diff.causes import Cause
 from tfcompress.accuracy_diff.comparison import CandidateResult, Comparison, ReferenceResult
+from tfcompress.accuracy_diff.detection import DETECTIONS, Decoder, DetectionJudge
+from tfcompress.accuracy_diff.detection.boxes import true_boxes
 from tfcompress.accuracy_diff.gate import worst
 from tfcompress.accuracy_diff.judge import OutputJudge
 from tfcompress.accuracy_diff.keras_metrics import KerasMetrics
@@ -57,6 +59,7 @@ class Pass:
         task: of every output; None finds it out for each.
         class_names: what the classes are called; None for labels that are no strings, or in sorted order.
         metrics: names of Keras metrics.
+        decode: makes detections of the outputs, which are then judged; None judges each output alone.
         state: of an earlier pass over the same data, which this one continues; None starts anew.
     """
 
@@ -68,6 +71,7 @@ class Pass:
         task: str | None,
         class_names: Sequence[str] | None,
         metrics: Sequence[str],
+        decode: Decoder | None,
         state: Tree | None,
     ) -> None:
         self._candidates = candidates
@@ -75,6 +79,7 @@ class Pass:
         self._task = task
         self._class_names = class_names
         self._metrics_asked = metrics
+        self._decode = decode
         self._state = state
         self._judges: dict[str, OutputJudge] = {}
         self._names: dict[str, dict[str, str]] = {}  # {model: {reference output: its own output}}
@@ -88,7 +93,7 @@ class Pass:
     def count(self, answered: Answered) -> None:
         """Add a batch.  The first one always comes; a pass that is continued takes only its form from it."""
         batch = answered.batch
-        labels = labels_for(list(answered.outputs[REFERENCE]), batch.labels, self._data.outputs, where=self._data.name)
+        labels = self._labels(answered)
         first_input = next(iter(batch.inputs.values()))
         if not self._judges:
             self._begin(answered, labels, first_input)
@@ -98,9 +103,25 @@ class Pass:
         for name, judge in self._judges.items():
             if judge.labelled != (name in labels):
                 raise DataError(f"{self._data.name}: sample {batch.start}: some samples have labels and some have none")
-            outputs = {model: own[self._names[model][name]] for model, own in answered.outputs.items()}
+            outputs = self._outputs(name, answered)
             judge.count(self.batches, batch.start, outputs, labels.get(name), first_input, self._data.name)
         self.batches += 1
+
+    def _labels(self, answered: Answered) -> dict[str, np.ndarray]:
+        given = answered.batch.labels
+        if self._decode is not None:
+            return {DETECTIONS: true_boxes(given, self._data.name)} if given else {}
+        return labels_for(list(answered.outputs[REFERENCE]), given, self._data.outputs, where=self._data.name)
+
+    def _outputs(self, name: str, answered: Answered) -> dict[str, np.ndarray]:
+        """What each model says under the reference's name of an output, or the detections that it makes."""
+        if self._decode is None or name != DETECTIONS:
+            return {model: own[self._names[model][name]] for model, own in answered.outputs.items()}
+        renamed = {
+            model: {mine: own[theirs] for mine, theirs in self._names[model].items()}
+            for model, own in answered.outputs.items()
+        }
+        return {model: self._decode(own) for model, own in renamed.items()}
 
     def state(self) -> Tree:
         """For a pass that continues this one."""
@@ -115,6 +136,8 @@ class Pass:
         reference = answered.outputs[REFERENCE]
         for model, own in answered.outputs.items():
             self._names[model] = outputs_as(reference, own, who=model or "the reference")
+        if self._decode is not None:
+            self._judges[DETECTIONS] = DetectionJudge(self._candidates, labelled=bool(labels))
         for name, values in reference.items():
             given = labels.get(name)
             text, names = given is not None and is_text(given), self._class_names
@@ -122,12 +145,18 @@ class Pass:
                 names = self._sorted_names(values.shape[-1])
             if names is not None and not text and len(names) != values.shape[-1]:
                 names = None  # of this output, whose labels are numbers, they are no names
-            task = choose_task(self._task, values, given, first_input, class_names=names)
+            asked = "regression" if self._decode is not None else self._task
+            task = choose_task(asked, values, given, first_input, class_names=names)
             classes = values.shape[-1] if values.ndim > 1 else 1
             models = (REFERENCE, *self._candidates)
             further = {model: KerasMetrics(self._metrics_asked, task, classes) for model in models}
             self._judges[name] = OutputJudge(
-                name, task, self._candidates, labelled=given is not None, keras_metrics=further
+                name,
+                task,
+                self._candidates,
+                labelled=given is not None,
+                keras_metrics=further,
+                is_part=self._decode is not None,
             )
 
     def _sorted_names(self, classes: int) -> list[str]:

@@ -41,6 +41,7 @@ def search(
     sample_rate: int | None = None,
     calibration_samples: int = 500,
     task: str | None = None,
+    decode: str | None = None,
     storage: str | None = None,
     workers: int = 1,
     max_trials: int = 24,

@@ -17,6 +17,8 @@ from tfcompress.tensor_info import TensorInfo, same_names
 
 __all__ = ["Batch", "Sample", "Samples", "Source"]
 
+BOX_COLUMNS = (4, 5, 6)  # of a table of boxes among the labels: corners, class, crowd
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -197,7 +199,9 @@ class Samples:
         start = 0
         while chunk := list(itertools.islice(stream, batch_size)):
             labels = [self._labels_of(index, sample) for index, sample in chunk]
-            stacked = {name: self._stack([item.get(name) for item in labels], start) for name in labels[0]}
+            stacked = {
+                name: self._stack(_as_long(name, [item.get(name) for item in labels]), start) for name in labels[0]
+            }
             yield Batch(start, self._ready_inputs(chunk) or self._checked_inputs(chunk), stacked)
             start += len(chunk)
 
@@ -317,6 +321,19 @@ class Samples:
 
     def _names(self) -> str:
         return ", ".join(repr(info.name) for info in self.inputs)
+
+
+def _as_long(name: str, labels: list[np.ndarray | None]) -> list[np.ndarray | None]:
+    """Tables of boxes, or their classes, of which images have different numbers, filled up with -1; others as given."""
+    tables = [label for label in labels if label is not None and label.dtype.kind in "iuf"]
+    boxes = all(table.ndim == 2 and table.shape[1] in BOX_COLUMNS for table in tables)
+    if len(tables) < len(labels) or not (boxes or (name == "classes" and all(table.ndim == 1 for table in tables))):
+        return labels
+    rows = max(len(table) for table in tables)
+    fill = [np.full((rows - len(table), *table.shape[1:]), -1, table.dtype) for table in tables]
+    if len({table.shape[1:] for table in tables}) > 1:
+        return labels
+    return [np.concatenate(pair) for pair in zip(tables, fill, strict=True)]
 
 
 def _given(sample: Sample, position: int, name: str, expected: int) -> np.ndarray | None:

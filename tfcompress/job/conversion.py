@@ -91,6 +91,7 @@ def convert(
     strict_gate: bool = False,
     task: str | None = None,
     sampling: str = "mean",
+    decode: str | None = None,
     suggest: bool = False,
     seed: int = 0,
     custom_objects: str | Mapping[str, Any] | None = None,

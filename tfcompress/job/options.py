@@ -16,7 +16,7 @@ from tfcompress.data.preprocess import PREPROCESSINGS
 from tfcompress.errors import InputError
 from tfcompress.recipe import Recipe
 from tfcompress.recipe.options import option
-from tfcompress.task_names import TASKS
+from tfcompress.task_names import DECODINGS, TASKS, check_decoding
 
 __all__ = [
     "DATA_HELP",
@@ -152,11 +152,19 @@ class _Gate(_Options):
     task: str | None = option(
         None, choices=lambda: TASKS, help="what the outputs mean; inferred from the outputs and labels if None"
     )
+    decode: str | None = option(
+        None,
+        metavar="HOW",
+        help=f"for --task=detection, what makes boxes of the outputs: {', '.join(DECODINGS)} or "
+        "package.module:function, which gets {output: array} and returns rows (x1, y1, x2, y2, score, class) of each "
+        "image",
+    )
 
     def _check(self) -> None:
         super()._check()
         self._require(0 <= self.max_accuracy_drop < 1, "max_accuracy_drop", "a share in [0, 1)")
         self._require(self.task is None or self.task in TASKS, "task", f"one of {', '.join(TASKS)}")
+        check_decoding(self.task, self.decode)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -58,4 +58,5 @@ def _row(reference: Reference, index: int, samples: Mapping[str, FlippedSample])
 
 def _answer(reference: Reference, answer: int, sure: float | None) -> str:
     share = f" ({figures.percent(sure, 0)})" if sure is not None and 0 <= sure <= 1 else ""
-    return ("NaN" if answer < 0 else class_name(reference, answer)) + share
+    absent = "nothing" if reference.task == "detection" else "NaN"
+    return (absent if answer < 0 else class_name(reference, answer)) + share

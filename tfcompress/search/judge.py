@@ -96,6 +96,7 @@ class Judge:
             {self.target: runner_for(target.runnable(artifact), ours=True)},
             samples if most is None else samples.spread(most),
             task=self.options.task,
+            decode=self.options.decode,
             seed=self.options.seed,
             layers=layers,
         )

@@ -12,7 +12,7 @@ from tfcompress.job.options import DATA_HELP, Caching, Calibrating, DataReading,
 from tfcompress.recipe import Recipe
 from tfcompress.recipe.options import option
 from tfcompress.search.budget import QUANTITIES, Budget
-from tfcompress.task_names import TASKS
+from tfcompress.task_names import DECODINGS, TASKS, check_decoding
 
 __all__ = ["SearchOptions"]
 
@@ -44,6 +44,12 @@ class SearchOptions(Calibrating, DataReading, Loading, Caching):
     task: str | None = option(
         None, choices=lambda: TASKS, help="what the outputs mean; inferred from the outputs and labels if None"
     )
+    decode: str | None = option(
+        None,
+        metavar="HOW",
+        help=f"for --task=detection, what makes boxes of the outputs: {', '.join(DECODINGS)} or "
+        "package.module:function",
+    )
     storage: str | None = option(
         None,
         metavar="STORAGE",
@@ -71,6 +77,7 @@ class SearchOptions(Calibrating, DataReading, Loading, Caching):
             raise RecipeError(f"--targets={self.targets}: a search is for one target; search once for each")
         self._require(self.minimize in QUANTITIES, "minimize", f"one of {', '.join(QUANTITIES)}")
         self._require(self.task is None or self.task in TASKS, "task", f"one of {', '.join(TASKS)}")
+        check_decoding(self.task, self.decode)
         self._require(1 <= self.workers <= 4 * (os.cpu_count() or 1), "workers", "between 1 and four for each core")
         self._require(self.max_trials >= 1, "max_trials", "a number >= 1")
         self._require(self.max_minutes is None or self.max_minutes > 0, "max_minutes", "a number above 0")

@@ -5,8 +5,16 @@ which rounds to nearest with scale = max|w| / 127 per output channel, arrives at
 can be used unchanged, and a float runtime sees nearly the same function.
 """
 
+from tfcompress.converters.litert.rounding.channel_scales import with_even_channels
 from tfcompress.converters.litert.rounding.equalization import equalize
 from tfcompress.converters.litert.rounding.layers import WeightedLayer, weighted_layers
 from tfcompress.converters.litert.rounding.weights import adapt_rounding, correct_biases
 
-__all__ = ["WeightedLayer", "adapt_rounding", "correct_biases", "equalize", "weighted_layers"]
+__all__ = [
+    "WeightedLayer",
+    "adapt_rounding",
+    "correct_biases",
+    "equalize",
+    "weighted_layers",
+    "with_even_channels",
+]

@@ -233,3 +233,14 @@ def test_a_layer_normalization_is_integer_on_a_phone(library: Any, tmp_path: Pat
     key, name = model.inputs[0].name, model.outputs[0].name
     other = model.predict({key: rows[1:2]})[name]
     assert np.abs(run(artifact.runnable.read_bytes(), {key: rows[:1]})[name] - other).max() > NORMALIZED_TOLERANCE
+
+
+def test_a_division_by_next_to_nothing_stays_in_float_and_the_file_runs(tmp_path: Path) -> None:
+    x = keras.Input((6,), name="x")
+    weights = keras.ops.relu(keras.layers.Dense(6, name="logits")(x)) * np.tri(6, dtype=np.float32)[2]
+    shares = weights / (keras.ops.sum(weights, -1, keepdims=True) + 1e-9)
+    model = float_model_from_keras(keras.Model(x, shares), name="masked_shares")
+    artifact = converted(model, values(), tmp_path)
+    assert "DIV" in str(artifact.facts["float_ops"])
+    assert largest_error(model, artifact, values()) <= 1.0  # the kernel refused sums next to zero
+    assert largest_error(model, artifact, np.zeros((1, 6), np.float32)) == 0.0

@@ -104,6 +104,18 @@ class Evidence:
                 rows.append(self.by_tensor[index])
         return rows
 
+    def before_outputs(self) -> frozenset[str]:
+        """The layers from the outputs back to the last ones with weights."""
+        layers: set[str] = set()
+        waiting = list(self.graph.outputs)
+        while waiting:
+            index = waiting.pop()
+            row, producer = self.by_tensor.get(index), self.graph.producer(index)
+            layers.update(() if row is None else (row.layer, *row.diff.fused))
+            if producer is not None and producer.name not in WEIGHTED:
+                waiting += [tensor.index for tensor in self.activations_into(producer)]
+        return frozenset(layers)
+
     def weights(self, row: Row) -> tuple[np.ndarray, Tensor, int] | None:
         """(integers, tensor, axis of the output channels) of a row's kernel; None for one without."""
         layer_traits = traits(row.operator.name)

@@ -65,9 +65,10 @@ def find_causes(
     if masks:  # what attends to the wrong places is wrong behind it
         return masks
     at_output = tuple(mixed_range_causes(evidence, reference, candidate, data, names))
-    if at_output:
-        return at_output
     by_layer = list(layer_causes(evidence))
+    if at_output:  # what is joined there is poor for that reason; the layers before it may have faults of their own
+        joined = evidence.before_outputs()
+        return (*at_output, *(cause for cause in by_layer if cause.layer not in joined))
     norms = tuple(cause for cause in by_layer if cause.kind == "batch_norm")
     if norms:  # the ranges behind it were calibrated on other values
         return norms

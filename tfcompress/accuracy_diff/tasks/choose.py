@@ -12,6 +12,7 @@ from tfcompress.accuracy_diff.tasks.base import Task
 from tfcompress.accuracy_diff.tasks.binary import Binary, MultiLabel
 from tfcompress.accuracy_diff.tasks.classification import Classification
 from tfcompress.accuracy_diff.tasks.dense import Dense
+from tfcompress.accuracy_diff.tasks.keypoints import Keypoints
 from tfcompress.accuracy_diff.tasks.values import Autoencoder, Embedding, Regression
 from tfcompress.errors import RecipeError
 from tfcompress.task_names import TASKS
@@ -54,6 +55,7 @@ def choose_task(
         "multi_label": MultiLabel(from_logits=not unit),
         "regression": Regression(),
         "embedding": Embedding(),
+        "keypoints": Keypoints(),
     }
     if chosen not in simple:
         raise RecipeError(f"--task: unknown task {chosen!r}, expected one of {', '.join(TASKS)}")

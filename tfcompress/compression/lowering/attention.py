@@ -22,12 +22,15 @@ from tfcompress.runtime import tf, tf_keras
 __all__ = ["ATTENTION", "grouped_attention"]
 
 _L = tf_keras.layers
+# Beyond any score that a softmax tells from the largest of its row, and no larger: masks of -1e9 would leave the scores
+# beside them no step of the sum's int8 kernel.
+MASKED = -128.0
 
 
 def _attention(call: Call, state: Rewrite) -> Tensor | None:
-    """Attention over the second axis of [batch, steps, features], without masks.
+    """Attention over the second axis of [batch, steps, features], without masks or with masks that are constant.
 
-    Masks stay whole, and in float: the large negative number that masks would take the whole int8 range of the scores.
+    Masks that are computed stay whole, and in float.
     """
     given = _arguments(call)
     if given is None:
@@ -36,7 +39,7 @@ def _attention(call: Call, state: Rewrite) -> Tensor | None:
 
 
 def grouped_attention(call: Call, state: Rewrite) -> Any:
-    """Attention in which several heads of the query share one of key and value (Ainslie et al. 2023), without masks."""
+    """As `_attention`, where several heads of the query share a key and a value (Ainslie et al. 2023)."""
     layer = call.layer.layer
     given = _arguments(call)
     if given is None or layer.use_gate:
@@ -44,7 +47,9 @@ def grouped_attention(call: Call, state: Rewrite) -> Any:
     return _written_out(call, state, grouped_attention_parts(layer), *given)
 
 
-def _written_out(call: Call, state: Rewrite, parts: Mapping[str, Any], query: Any, value: Any, key: Any) -> Any:
+def _written_out(
+    call: Call, state: Rewrite, parts: Mapping[str, Any], query: Any, value: Any, key: Any, mask: np.ndarray | None
+) -> Any:
     shared, width, steps = parts.get("shared_heads", parts["heads"]), parts["key_dim"], int(query.shape[1])
     heads = {
         "query": _project(call, state, "query", parts["query"], query, parts["heads"], width),
@@ -58,6 +63,9 @@ def _written_out(call: Call, state: Rewrite, parts: Mapping[str, Any], query: An
         rows = parts["heads"] // shared * steps
         scaled = state.reshape(call, "groups", (shared, rows, width), scaled)
     scores = tf.matmul(scaled, heads["key"], transpose_b=True)
+    if mask is not None:
+        mask = np.tile(mask, (1, parts["heads"] // shared, 1)) if shared != parts["heads"] else mask
+        scores = scores + tf.constant(np.where(mask, 0, MASKED)[:, None], tf.float32)
     shares = state.activation(call, "softmax", "softmax", scores)
     mixed = tf.matmul(shares, heads["value"])
     if shared != parts["heads"]:
@@ -69,18 +77,36 @@ def _written_out(call: Call, state: Rewrite, parts: Mapping[str, Any], query: An
     return state.dense(call, "", flat, kernel, bias)
 
 
-def _arguments(call: Call) -> tuple[Any, Any, Any] | None:
-    """(query, value, key); None where the call is of a kind that is not written out."""
+def _arguments(call: Call) -> tuple[Any, Any, Any, np.ndarray | None] | None:
+    """(query, value, key, mask [1, steps, steps]); None where the call is of a kind that is not written out."""
     layer = call.layer
     names = ("query", "value", "key", "attention_mask", "return_attention_scores", "training", "use_causal_mask")
     given = {**dict(zip(names, call.args, strict=False)), **call.kwargs}
-    if given.get("attention_mask") is not None or given.get("return_attention_scores") or given.get("use_causal_mask"):
+    if given.get("return_attention_scores"):
         return None
     query, value = given["query"], given["value"]
     key = value if given.get("key") is None else given["key"]
     fits = all(len(x.shape) == 3 and None not in x.shape[1:] for x in (query, value, key))
     declared = None if isinstance(layer, Keras3Layer) else declared_output_shape(layer)
-    return (query, value, key) if fits and declared is None else None
+    if not fits or declared is not None:
+        return None
+    steps = int(query.shape[1]), int(key.shape[1])
+    mask = np.tril(np.ones((1, *steps), bool)) if given.get("use_causal_mask") else None
+    own = given.get("attention_mask")
+    if own is not None:
+        values = _constant(own)
+        if values is None or values.shape not in (steps, (1, *steps)):
+            return None
+        mask = values.reshape(1, *steps) & (True if mask is None else mask)
+    return query, value, key, mask
+
+
+def _constant(value: Any) -> np.ndarray | None:
+    """A mask that is known before the model runs, as booleans; None for one that is computed."""
+    try:
+        return np.asarray(value, bool)
+    except (TypeError, ValueError, NotImplementedError):
+        return None
 
 
 def _project(call: Call, state: Rewrite, part: str, dense: Layer, x: Tensor, heads: int, width: int) -> Tensor:

@@ -166,7 +166,9 @@ _BY_CLASS: dict[object, Rule | Callable[[Any], Rule]] = {
     _L.LSTM: _float(_RECURRENT_REASON),
     _L.GRU: _float(_RECURRENT_REASON),
     _L.SimpleRNN: _float(_RECURRENT_REASON),
-    _L.MultiHeadAttention: _float("attention with a mask: its large negative number would take the whole int8 range"),
+    _L.MultiHeadAttention: _float(
+        "attention with a mask that is computed: its large number would take the whole int8 range"
+    ),
     _L.BatchNormalization: _ARITHMETIC,
     _L.UnitNormalization: _unit_norm,
     ReciprocalRoot: _OWN,

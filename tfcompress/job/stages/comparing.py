@@ -33,7 +33,7 @@ def _fingerprint(state: State, part: str) -> str | None:
     options, artifact, evaluation = state.options, state.made[part], state.data_sets.evaluation
     assert evaluation is not None, "there are no parts without"
     given = (state.ids["load"], state.ids.get("training", ""), evaluation.identity, evaluation.name)  # remarks name it
-    settings = {"task": options.task, "max_accuracy_drop": options.max_accuracy_drop, "seed": options.seed}
+    settings = {name: getattr(options, name) for name in ("task", "decode", "max_accuracy_drop", "seed")}
     target = TARGETS[part]
     runs_in = (target.tools(), target.most_samples(artifact.facts))
     files = (fingerprint(pack_tree(artifact.folder)), artifact.runnable.relative_to(artifact.folder).as_posix())
@@ -55,6 +55,7 @@ def _run(state: State, parts: Sequence[str]) -> State:
             {name: runner_for(TARGETS[name].runnable(state.made[name]), ours=True) for name in names},
             samples,
             task=options.task,
+            decode=options.decode,
             max_accuracy_drop=options.max_accuracy_drop,
             layers=True,
             made_from=made_from,
