@@ -27,9 +27,9 @@ def check_decoding(task: str | None, decode: str | None) -> None:
     Raises:
         RecipeError: as said.
     """
-    known = f"{', '.join(DECODINGS)} or package.module:function"
+    expected = f"{', '.join(DECODINGS)} or package.module:function"
     if (task == "detection") != (decode is not None):
         given = "--task=detection without --decode" if decode is None else f"--decode={decode} without --task=detection"
-        raise RecipeError(f"{given}: a detector needs both; --decode is one of {known}")
+        raise RecipeError(f"{given}: a detector needs both; --decode is one of {expected}")
     if decode is not None and decode not in DECODINGS and ":" not in decode:
-        raise RecipeError(f"--decode={decode}: expected one of {known}")
+        raise RecipeError(f"--decode={decode}: expected one of {expected}")

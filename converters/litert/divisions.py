@@ -49,5 +49,5 @@ def _island(graph: Subgraph, division: Operator) -> list[str]:
         if name not in names:
             names.append(name)
             producers = (graph.producer(index) for index in operator.inputs if index >= 0)
-            waiting += [made for made in producers if made is not None and made.name in _MADE_OF]
+            waiting += [producer for producer in producers if producer is not None and producer.name in _MADE_OF]
     return names

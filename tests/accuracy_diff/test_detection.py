@@ -42,10 +42,10 @@ def scene(seed: int, images: int = IMAGES) -> tuple[np.ndarray, np.ndarray]:
 
 def by_coco(detections: np.ndarray, truth: np.ndarray) -> list[float]:
     """AP, AP50 and AP75 from COCOeval's own `accumulate` and `summarize`."""
-    from pycocotools.coco import COCO
+    from pycocotools.coco import COCO  # type: ignore[import-untyped]
 
     def rows_of(table: np.ndarray, kind: int) -> list[dict[str, Any]]:
-        listed = []
+        listed: list[dict[str, Any]] = []
         for image, boxes in enumerate(table):
             for row in boxes[boxes[:, kind] >= 0]:
                 size = [max(row[2] - row[0], 0), max(row[3] - row[1], 0)]

@@ -72,7 +72,7 @@ class FlipKeeper:
         """
         different = np.flatnonzero(answers[0] != answers[1])
         self.total += len(different)
-        for row in different:
+        for row in map(int, different):
             self._kept.append(
                 Flip(
                     start + int(row),

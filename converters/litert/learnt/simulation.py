@@ -192,10 +192,10 @@ class Simulation:
         """(tensor, scale, zero point) of each that holds integers."""
         for index in self._shared:
             scale, zero = self.scale(index)
-            yield index, float(scale), int(zero)
+            yield index, float(scale), int(float(zero))
 
 
 @tf.custom_gradient
-def rounded(value: Tensor) -> Tensor:
+def rounded(value: Tensor) -> Any:
     """Halves to even; the gradient passes as if nothing were rounded."""
     return tf.round(value), lambda gradient: gradient

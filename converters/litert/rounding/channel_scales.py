@@ -50,9 +50,9 @@ def with_even_channels(content: bytes, samples: Samples, strength: float) -> tup
     model = ModelEditor.read(content)
     for operator in graph.operators:
         if operator.name in WEIGHTED:
-            given = scales.get(groups.root(operator.inputs[0]))
-            made = scales.get(groups.root(operator.outputs[0]))
-            _rescale(model, graph, operator, given, made)
+            read = scales.get(groups.root(operator.inputs[0]))
+            written = scales.get(groups.root(operator.outputs[0]))
+            _rescale(model, graph, operator, read, written)
     return model.to_bytes(), len(scales)
 
 
@@ -168,22 +168,22 @@ def _scale(
 
 
 def _rescale(
-    model: ModelEditor, graph: Subgraph, operator: Operator, given: np.ndarray | None, made: np.ndarray | None
+    model: ModelEditor, graph: Subgraph, operator: Operator, read: np.ndarray | None, written: np.ndarray | None
 ) -> None:
-    """Weights that read channels times `given` (their new values are smaller), and give ones divided by `made`."""
+    """Weights that read channels times `read` (their new values are smaller), and give ones divided by `written`."""
     weights = graph.tensors[operator.inputs[1]].array()
     assert weights is not None, "it is a constant"
     values = weights.astype(np.float64)
-    if given is not None:
-        repeats = values.shape[-1] // given.size  # of a depthwise multiplier, or of places that were laid in a row
+    if read is not None:
+        repeats = values.shape[-1] // read.size  # of a depthwise multiplier, or of places that were laid in a row
         depthwise = operator.name == "DEPTHWISE_CONV_2D"
-        values = values * (np.repeat(given, repeats) if depthwise else np.tile(given, repeats))
+        values = values * (np.repeat(read, repeats) if depthwise else np.tile(read, repeats))
     bias = graph.tensors[operator.inputs[2]].array() if len(operator.inputs) > 2 and operator.inputs[2] >= 0 else None
-    if made is not None:
+    if written is not None:
         axis = -1 if operator.name == "DEPTHWISE_CONV_2D" else 0
-        values = np.moveaxis(np.moveaxis(values, axis, -1) / made, -1, axis)
-        bias = None if bias is None else bias / made
-    if given is not None or made is not None:
+        values = np.moveaxis(np.moveaxis(values, axis, -1) / written, -1, axis)
+        bias = None if bias is None else bias / written
+    if read is not None or written is not None:
         model.main.tensors[operator.inputs[1]].set_array(values.astype(np.float32))
-    if made is not None and bias is not None:
+    if written is not None and bias is not None:
         model.main.tensors[operator.inputs[2]].set_array(bias.astype(np.float32))

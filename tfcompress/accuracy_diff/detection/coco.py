@@ -1,4 +1,4 @@
-"""Which detections found a true box, by COCO's own code."""
+"""Which detections verdict a true box, by COCO's own code."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ def matched_detections(detections: np.ndarray, truth: np.ndarray) -> DetectionTa
     real = truth[..., 4] >= 0
     counted = real & (truth[..., 5] == 0)
     image, kinds, scores, matched, ignored = [], [], [], [], []
-    for found in _evaluated(detections, truth):
-        size = len(found["dtScores"])
-        image += [found["image_id"]] * size
-        kinds += [found["category_id"]] * size
-        scores += list(found["dtScores"])
-        matched.append(np.asarray(found["dtMatches"]).T > 0)
-        ignored.append(np.asarray(found["dtIgnore"]).T > 0)
+    for verdict in _evaluated(detections, truth):
+        size = len(verdict["dtScores"])
+        image += [verdict["image_id"]] * size
+        kinds += [verdict["category_id"]] * size
+        scores += list(verdict["dtScores"])
+        matched.append(np.asarray(verdict["dtMatches"]).T > 0)
+        ignored.append(np.asarray(verdict["dtIgnore"]).T > 0)
     none = np.zeros((0, len(THRESHOLDS)), bool)
     return DetectionTable(
-        images=np.int64(len(detections)),
+        images=np.array(len(detections)),
         image=np.array(image, np.int64),
         kind=np.array(kinds, np.int64),
         score=np.array(scores, np.float64),
@@ -53,8 +53,8 @@ def matched_detections(detections: np.ndarray, truth: np.ndarray) -> DetectionTa
 def _evaluated(detections: np.ndarray, truth: np.ndarray) -> Iterator[Mapping[str, Sequence[object]]]:
     """What COCOeval finds for each image and class that has a detection or a true box."""
     try:
-        from pycocotools.coco import COCO
-        from pycocotools.cocoeval import COCOeval
+        from pycocotools.coco import COCO  # type: ignore[import-untyped]
+        from pycocotools.cocoeval import COCOeval  # type: ignore[import-untyped]
     except ImportError:
         raise MissingExtraError("pycocotools", "detection", "mean average precision") from None
     given = [_box(place, row, row[4], iscrowd=int(row[5])) for place, row in _rows(truth, 4)]

@@ -90,8 +90,8 @@ DECODERS: Mapping[str, Callable[[Outputs], Sequence[np.ndarray]]] = {
 
 
 def _suppressed(boxes: np.ndarray, scores: np.ndarray) -> list[np.ndarray]:
-    rules = {"least_score": LEAST_SCORE, "most_overlap": MOST_OVERLAP}
-    return [suppressed(*pair, **rules) for pair in zip(boxes, scores, strict=True)]
+    pairs = zip(boxes, scores, strict=True)
+    return [suppressed(*pair, least_score=LEAST_SCORE, most_overlap=MOST_OVERLAP) for pair in pairs]
 
 
 def _only(outputs: Outputs) -> np.ndarray:

@@ -31,7 +31,7 @@ class Keypoints:
 
         Args:
             labels: [samples, points, 2], or 3 with a visibility above 0 for points that count, or [samples, 2 points];
-                NaN marks a point that is not known.
+                NaN marks a point that is not marked.
             where: the data's name, for messages.
         """
         if labels.dtype.kind not in "iuf" or labels.ndim < 2:
@@ -43,9 +43,10 @@ class Keypoints:
                 raise DataError(f"{where}: labels have {table.shape[1]} values a sample, expected pairs x, y")
             table = table.reshape(len(table), -1, 2)
         table = table.reshape(len(table), -1, table.shape[-1])
-        known = np.isfinite(table).all(axis=-1)
-        known &= table[..., 2] > 0 if table.shape[-1] == 3 else True
-        return np.concatenate([np.nan_to_num(table[..., :2]), known[..., None]], axis=-1)
+        marked = np.asarray(np.isfinite(table).all(axis=-1))
+        if table.shape[-1] == 3:
+            marked = marked & (table[..., 2] > 0)
+        return np.concatenate([np.nan_to_num(table[..., :2]), marked[..., None]], axis=-1)
 
     def statistics(self, outputs: np.ndarray, truth: np.ndarray | None, inputs: np.ndarray) -> Statistics:
         """See `Task.statistics`; outputs are [samples, points, 2 or 3] or [samples, 2 points]."""
@@ -57,14 +58,14 @@ class Keypoints:
         if columns not in (2, 3):
             raise DataError(f"labels have {points} points a sample, the model's output has {outputs[0].size} values")
         answers = outputs.reshape(len(outputs), points, int(columns))[..., :2].astype(np.float64)
-        known = truth[..., 2] > 0
+        marked = truth[..., 2] > 0
         distance = np.linalg.norm(answers - truth[..., :2], axis=-1)
-        close = distance <= CLOSE * _sides(truth[..., :2], known)[:, None]
+        close = distance <= CLOSE * _sides(truth[..., :2], marked)[:, None]
         return {
             **samples,
-            "points": np.int64(known.sum()),
-            "right": np.int64((close & known).sum()),
-            "distance": np.where(known, np.nan_to_num(distance), 0.0).sum(),
+            "points": np.int64(marked.sum()),
+            "right": np.int64((close & marked).sum()),
+            "distance": np.where(marked, np.nan_to_num(distance), 0.0).sum(),
         }
 
     def metrics(self, total: Statistics) -> Metrics:
@@ -85,9 +86,9 @@ class Keypoints:
         return
 
 
-def _sides(points: np.ndarray, known: np.ndarray) -> np.ndarray:
+def _sides(points: np.ndarray, marked: np.ndarray) -> np.ndarray:
     """The larger side of the box around the known points of each sample, [samples]; 0 where none is known."""
-    shown = known[..., None]
+    shown = marked[..., None]
     high = np.where(shown, points, -np.inf).max(axis=1)
     low = np.where(shown, points, np.inf).min(axis=1)
-    return np.where(known.any(axis=1), (high - low).max(axis=-1), 0.0)
+    return np.where(marked.any(axis=1), (high - low).max(axis=-1), 0.0)
