@@ -62,7 +62,7 @@ def served(folder: Path, *, cookie: str | None = None) -> Iterator[Served]:
             self.end_headers()
             place.arrived.set()
 
-        def log_message(self, *_: object) -> None:
+        def log_message(self, format: str, *args: object) -> None:
             pass
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)

@@ -240,6 +240,7 @@ def tensorboard(artifact: Artifact) -> Cell:
         arguments = ["-m", "tensorboard.main", "--logdir", folder, "--host=127.0.0.1", "--port"]
         port = _free_port()
         with _started([str(python_of("tensorboard")), *arguments, str(port)], port) as address:
+            tags: dict[str, list[str]] = {}
             for _ in range(30):
                 with urllib.request.urlopen(f"{address}/data/plugin/scalars/tags", timeout=SECONDS) as stream:
                     tags = json.load(stream)

@@ -57,11 +57,12 @@ def by_coco(detections: np.ndarray, truth: np.ndarray) -> list[float]:
     with contextlib.redirect_stdout(io.StringIO()):
         cocos = [COCO(), COCO()]
         for coco, listed in zip(cocos, (rows_of(truth, 4), rows_of(detections, 5)), strict=True):
-            coco.dataset = {
+            dataset = {
                 "images": [{"id": image} for image in range(len(truth))],
                 "annotations": listed,
                 "categories": [{"id": kind} for kind in range(CLASSES)],
             }
+            coco.dataset = dataset  # pyright: ignore[reportAttributeAccessIssue]  # as COCO itself fills it
             coco.createIndex()
         run = cocoeval.COCOeval(*cocos, "bbox")
         run.evaluate()
@@ -229,9 +230,10 @@ def detector() -> Any:
     image: Any = keras.Input((16, 16, 3), name="image")
     value = layers.Conv2D(8, 3, strides=2, padding="same", activation="relu")(image)
     value = layers.Conv2D(8, 3, strides=2, padding="same", activation="relu")(value)
-    corner = ops.sigmoid(layers.Conv2D(2, 1)(value)) * 8.0
-    ends = corner + 4.0 + 4.0 * ops.sigmoid(layers.Conv2D(2, 1)(value))
-    scores = ops.sigmoid(3.0 * layers.Conv2D(2, 1)(value))
+    sigmoid: Any = ops.sigmoid
+    corner = sigmoid(layers.Conv2D(2, 1)(value)) * 8.0
+    ends = corner + 4.0 + 4.0 * sigmoid(layers.Conv2D(2, 1)(value))
+    scores = sigmoid(3.0 * layers.Conv2D(2, 1)(value))
     parts = [layers.Reshape((16, 2))(part) for part in (corner, ends, scores)]
     return keras.Model(image, layers.Concatenate(name="out")(parts), name="detector")
 

@@ -43,11 +43,9 @@ class DetectionTable:
     def __add__(self, other: DetectionTable) -> DetectionTable:
         """The table of both streams, the images of `other` behind those of this one."""
         moved = {"image": other.image + self.images, "true_image": other.true_image + self.images}
-        joined = {
-            item.name: np.concatenate([getattr(self, item.name), moved.get(item.name, getattr(other, item.name))])
-            for item in fields(self)
-            if item.name != "images"
-        }
+        names = [item.name for item in fields(self) if item.name != "images"]
+        seconds = {name: moved[name] if name in moved else getattr(other, name) for name in names}
+        joined = {name: np.concatenate([getattr(self, name), seconds[name]]) for name in names}
         return DetectionTable(images=self.images + other.images, **joined)
 
     def average_precision(self, weights: np.ndarray | None = None) -> np.ndarray | None:

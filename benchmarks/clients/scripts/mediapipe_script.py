@@ -10,7 +10,7 @@ model, given, written = sys.argv[1:]
 pictures = np.load(given)["pictures"]
 options = tasks.vision.ImageClassifierOptions(base_options=tasks.BaseOptions(model_asset_path=model))
 with tasks.vision.ImageClassifier.create_from_options(options) as classifier:
-    rows = []
+    rows, categories = [], []
     for picture in pictures:
         image = mp.Image(image_format=mp.ImageFormat.SRGB, data=np.ascontiguousarray(picture))
         categories = classifier.classify(image).classifications[0].categories

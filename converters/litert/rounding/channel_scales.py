@@ -171,19 +171,20 @@ def _rescale(
     model: ModelEditor, graph: Subgraph, operator: Operator, read: np.ndarray | None, written: np.ndarray | None
 ) -> None:
     """Weights that read channels times `read` (their new values are smaller), and give ones divided by `written`."""
-    weights = graph.tensors[operator.inputs[1]].array()
+    _, kernel, *others = operator.inputs
+    weights = graph.tensors[kernel].array()
     assert weights is not None, "it is a constant"
     values = weights.astype(np.float64)
     if read is not None:
         repeats = values.shape[-1] // read.size  # of a depthwise multiplier, or of places that were laid in a row
         depthwise = operator.name == "DEPTHWISE_CONV_2D"
         values = values * (np.repeat(read, repeats) if depthwise else np.tile(read, repeats))
-    bias = graph.tensors[operator.inputs[2]].array() if len(operator.inputs) > 2 and operator.inputs[2] >= 0 else None
+    bias = graph.tensors[others[0]].array() if others and others[0] >= 0 else None
     if written is not None:
         axis = -1 if operator.name == "DEPTHWISE_CONV_2D" else 0
         values = np.moveaxis(np.moveaxis(values, axis, -1) / written, -1, axis)
         bias = None if bias is None else bias / written
     if read is not None or written is not None:
-        model.main.tensors[operator.inputs[1]].set_array(values.astype(np.float32))
+        model.main.tensors[kernel].set_array(values.astype(np.float32))
     if written is not None and bias is not None:
-        model.main.tensors[operator.inputs[2]].set_array(bias.astype(np.float32))
+        model.main.tensors[others[0]].set_array(bias.astype(np.float32))

@@ -1,10 +1,11 @@
-"""Which detections verdict a true box, by COCO's own code."""
+"""Which detections find a true box, by COCO's own code."""
 
 from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -50,7 +51,7 @@ def matched_detections(detections: np.ndarray, truth: np.ndarray) -> DetectionTa
     )
 
 
-def _evaluated(detections: np.ndarray, truth: np.ndarray) -> Iterator[Mapping[str, Sequence[object]]]:
+def _evaluated(detections: np.ndarray, truth: np.ndarray) -> Iterator[Mapping[str, Any]]:
     """What COCOeval finds for each image and class that has a detection or a true box."""
     try:
         from pycocotools.coco import COCO  # type: ignore[import-untyped]
@@ -67,7 +68,9 @@ def _evaluated(detections: np.ndarray, truth: np.ndarray) -> Iterator[Mapping[st
         for coco, rows in ((first, given), (second, answers)):
             numbered = [{**row, "id": place + 1} for place, row in enumerate(rows)]
             images = [{"id": place} for place in range(len(truth))]
-            coco.dataset = {"images": images, "annotations": numbered, "categories": [{"id": kind} for kind in kinds]}
+            categories = [{"id": kind} for kind in kinds]
+            dataset = {"images": images, "annotations": numbered, "categories": categories}
+            coco.dataset = dataset  # pyright: ignore[reportAttributeAccessIssue]  # as COCO itself fills it
             coco.createIndex()
         run = COCOeval(first, second, "bbox")
         run.params.areaRng, run.params.areaRngLbl = [[0, 1e10]], ["all"]
