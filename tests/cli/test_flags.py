@@ -231,5 +231,5 @@ def test_the_help_names_every_choice_and_no_dataclass(capsys: pytest.CaptureFixt
         texts[name] = " ".join(capsys.readouterr().out.split())
         assert "Recipe(" not in texts[name], name
         assert "%%" not in texts[name], name
-    assert "(choices: int8, int8_float_io, int16x8, float16, dynamic, int4_weights)" in texts["convert"]
+    assert "(choices: int8, int8_float_io, int16x8, float16, dynamic, int4_weights, auto)" in texts["convert"]
     assert "95 % interval" in texts["search"]

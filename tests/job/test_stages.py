@@ -26,13 +26,22 @@ from tfcompress.job.options import ConvertOptions
 from tfcompress.job.stage import Stage, fingerprint_of
 from tfcompress.job.stages.training import TRAINING
 from tfcompress.job.state import State
+from tfcompress.load.safety.vocabulary import supplied_names
 from tfcompress.recipe import Clustering, PostTraining, Pruning, Quantization, Recipe, Training
-from tfcompress.runtime import keras
+from tfcompress.runtime import keras, tf_keras
 
 Ran = Counter[str]
 TRAINED = Recipe(
     pruning=Pruning(sparsity=0.5, skip=()), quantization=Quantization(), training=Training(epochs=1, batch_size=8)
 )
+
+
+@pytest.fixture(autouse=True)
+def nothing_of_the_users_is_registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other tests register classes, as a user's code may; a model is then not taken for what it was."""
+    for name in supplied_names({}):
+        for library in (keras, tf_keras):
+            monkeypatch.delitem(library.saving.get_custom_objects(), name, raising=False)
 
 
 @pytest.fixture
@@ -303,7 +312,8 @@ def test_another_quantization_does_not_prune_again(files: Path, ran: Ran, monkey
     made(ran)
     with_scheme = dataclasses.replace(TRAINED, post_training=PostTraining(scheme="int8_float_io"))
     convert(files, recipe=with_scheme)
-    assert (trained[3:], made(ran)) == ([], {"convert/phone", "diff/phone"})
+    # A remedy that was tried may have made this artifact already.
+    assert (trained[3:], made(ran) - {"convert/phone"}) == ([], {"diff/phone"})
     assert contents(convert(files, recipe=TRAINED)) == first
     assert (trained[3:], made(ran)) == ([], set())
     clustered = dataclasses.replace(TRAINED, clustering=Clustering(clusters=8, skip=()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from tfcompress.accuracy_diff.litert_runner import LiteRtRunner
 from tfcompress.accuracy_diff.one_pass import REFERENCE, Found, LayersFound, Pass
 from tfcompress.accuracy_diff.progress import Progress, fingerprint
 from tfcompress.accuracy_diff.runners import FloatModelRunner, Runner
-from tfcompress.accuracy_diff.stream import answered_batches, batch_size_for
+from tfcompress.accuracy_diff.stream import Answered, answered_batches, batch_size_for
 from tfcompress.data import Samples
 from tfcompress.errors import RecipeError
 from tfcompress.native_output import silenced
@@ -74,38 +74,30 @@ def compare(
     """
     if not 0 <= max_accuracy_drop < 1:
         raise RecipeError(f"--max_accuracy_drop is {max_accuracy_drop}, expected a share in [0, 1)")
-    runners, size = {REFERENCE: reference, **candidates}, batch_size or batch_size_for(data)
-    class_names = class_names or data.class_names or None
     check_decoding(task, decode)
-    decoder = None if decode is None else decoder_of(decode)
-    settings = {
-        "task": task,
-        "decode": decode,
-        "class_names": class_names and list(class_names),
-        "metrics": list(metrics),
-    }
+    names = list(class_names or data.class_names or ()) or None
+    runners, size = {REFERENCE: reference, **candidates}, batch_size or batch_size_for(data)
+    settings = {"task": task, "decode": decode, "class_names": names, "metrics": list(metrics)}
     progress = Progress(resume, fingerprint(runners, data, size, settings) if resume is not None else "")
-    run = Pass(
-        list(candidates),
-        data,
-        task=task,
-        class_names=class_names,
-        metrics=metrics,
-        decode=decoder,
-        state=progress.load(),
-    )
+    decoder, state = None if decode is None else decoder_of(decode), progress.load()
+    run = Pass(list(candidates), data, task=task, class_names=names, metrics=metrics, decode=decoder, state=state)
     with silenced(), console.progress("accuracy diff", data.count) as advance:
-        for answered in answered_batches(runners, data, batch_size=size, done=run.batches, workers=workers):
-            before = run.samples
-            run.count(answered)
-            advance(run.samples - before)
-            if progress.due:
-                progress.save(run.state())
+        answered = answered_batches(runners, data, batch_size=size, done=run.batches, workers=workers)
+        _count(run, answered, progress, advance)
         if layers and resume is not None:
             progress.save(run.state())
         by_candidate = _layers_and_causes(made_from or reference, reference, candidates, data, seed) if layers else {}
     progress.remove()
     return run.result(max_accuracy_drop, by_candidate)
+
+
+def _count(run: Pass, batches: Iterable[Answered], progress: Progress, advance: Callable[[int], None]) -> None:
+    for answered in batches:
+        before = run.samples
+        run.count(answered)
+        advance(run.samples - before)
+        if progress.due:
+            progress.save(run.state())
 
 
 def _layers_and_causes(

@@ -58,16 +58,7 @@ def diff(
     """
     options = DiffOptions(**locals())  # the arguments have the options' names, which a test keeps
     with silenced(), remarks() as missing:
-        first, second = (
-            runner_for(
-                model,
-                custom_objects=custom_objects,
-                allow_unsafe_deserialization=allow_unsafe_deserialization,
-                max_load_seconds=max_load_seconds,
-                max_load_memory=max_load_memory,
-            )
-            for model in (reference, candidate)
-        )
+        first, second = (_opened(model, options) for model in (reference, candidate))
         described = first if first.inputs else second  # a function takes what the other model takes
         if not described.inputs:
             raise InputError(f"{first.name} and {second.name}: two functions; one of the two must be a model")
@@ -87,6 +78,16 @@ def diff(
     reference_section = {"name": str(reference), **compared["reference"], "bytes": _size(reference)}
     section = {"name": str(candidate), **compared["candidates"]["candidate"], "bytes": _size(candidate)}
     return {"reference": reference_section, "candidate": section, "warnings": list(missing)}
+
+
+def _opened(model: object, options: DiffOptions) -> Runner:
+    return runner_for(
+        model,
+        custom_objects=options.custom_objects,
+        allow_unsafe_deserialization=options.allow_unsafe_deserialization,
+        max_load_seconds=options.max_load_seconds,
+        max_load_memory=options.max_load_memory,
+    )
 
 
 def _behind_front(first: Runner, second: Runner) -> tuple[Runner, Runner, Front | None]:

@@ -70,8 +70,10 @@ def _learnt(content: bytes, float_content: bytes, samples: Samples) -> tuple[byt
     rows, teacher = _kept(samples), ActivationRunner(float_content)
     if not teacher.batches_exactly({name: values[:2] for name, values in rows.items()}):
         return content, "integers are not learnt: the model takes one sample at a time"
-    aims = aims_of(read_tflite(float_content).main, file.main)
-    simulation = Simulation(content)
+    float_graph = read_tflite(float_content).main
+    aims = aims_of(float_graph, file.main)
+    constants = ((tensor.name, tensor.array()) for tensor in float_graph.tensors if tensor.data is not None)
+    simulation = Simulation(content, {name: values for name, values in constants if values is not None})
     try:
         with silenced():
             _fit(simulation, teacher, rows, aims, plan)

@@ -16,6 +16,7 @@ import numpy as np
 
 from tfcompress.converters.litert.learnt.forms import FORMS, WEIGHTED, clipped
 from tfcompress.converters.litert.learnt.scales import shared_scales, unchangeable
+from tfcompress.converters.litert.rounding.layers import are_clustered
 from tfcompress.graphs.keras.protocols import Tensor, Variable
 from tfcompress.graphs.tflite import Operator, Subgraph, read_tflite
 from tfcompress.runtime import tf
@@ -23,6 +24,7 @@ from tfcompress.runtime import tf
 __all__ = ["Simulation", "Weights", "lacks"]
 
 LARGEST_WEIGHT = 127.0
+PRUNED = 0.1  # share of a layer's float weights that are zero: without pruning there is next to none
 ZERO_POINT_STEPS = 8.0  # of a zero point, for a step of its variable: Adam moves all variables alike
 BIAS_STEPS = 4.0  # of the output's integers, for a step of a bias's variable
 
@@ -54,12 +56,14 @@ class Weights:
 
     Attributes:
         integers: float32, as stored; rounded before they are used.
+        free: bool, which of them may move: not the zeros of a pruned layer, and none of a clustered one.
         scales: float32, broadcast over the kernel.
         bias: float32 [out], real values; None for a layer without.
         moved: float32 [out], how far the bias has moved, in `BIAS_STEPS` of the output's integers.
     """
 
     integers: Variable
+    free: np.ndarray
     scales: np.ndarray
     bias: np.ndarray | None
     moved: Variable
@@ -71,9 +75,12 @@ class Simulation:
 
     Attributes:
         content: the .tflite.
+        float_weights: {name of a tensor of weights: its values in the float file}, which tell what pruning and
+            clustering made of it; weights of other names are free.
     """
 
     content: bytes
+    float_weights: Mapping[str, np.ndarray] = field(default_factory=dict)
     graph: Subgraph = field(init=False)
     layers: dict[int, Weights] = field(init=False)
 
@@ -109,10 +116,20 @@ class Simulation:
         channels = 1 if bias is None else len(bias)
         return Weights(
             tf.Variable(values.astype(np.float32)),
+            self._free_weights(tensor.name, values),
             quantization.scales.reshape(shape).astype(np.float32),
             bias,
             tf.Variable(np.zeros(channels, np.float32)),
         )
+
+    def _free_weights(self, name: str, values: np.ndarray) -> np.ndarray:
+        weights = self.float_weights.get(name)
+        if weights is None or weights.shape != values.shape:
+            return np.ones(values.shape, bool)
+        if are_clustered(weights):
+            return np.zeros(values.shape, bool)
+        zeros = weights == 0
+        return ~zeros if zeros.mean() >= PRUNED else np.ones(values.shape, bool)
 
     def _bias(self, operator: Operator) -> np.ndarray | None:
         if len(operator.inputs) < 3 or operator.inputs[2] < 0:
@@ -170,7 +187,9 @@ class Simulation:
             given = [None if index < 0 else self._value(values, index) for index in operator.inputs]
             if operator.index in self.layers:
                 layer = self.layers[operator.index]
-                integers = tf.clip_by_value(rounded(layer.integers), -LARGEST_WEIGHT, LARGEST_WEIGHT)
+                fixed = tf.stop_gradient(layer.integers)
+                integers = rounded(tf.where(layer.free, layer.integers, fixed))
+                integers = tf.clip_by_value(integers, -LARGEST_WEIGHT, LARGEST_WEIGHT)
                 given[1:] = [integers * layer.scales, self.bias(operator)]
             elif operator.name in WEIGHTED:
                 given += [None] * (3 - len(given))

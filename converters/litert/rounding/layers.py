@@ -9,7 +9,7 @@ import numpy as np
 
 from tfcompress.graphs.tflite import Operator, Subgraph, Tensor
 
-__all__ = ["WeightedLayer", "weighted_layers"]
+__all__ = ["WeightedLayer", "are_clustered", "weighted_layers"]
 
 Kind = Literal["CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"]
 MOST_CLUSTERS = 256  # as many as the recipe allows
@@ -44,8 +44,7 @@ class WeightedLayer:
     @property
     def clustered(self) -> bool:
         """Whether the weights share so few values that clustering must have made them so."""
-        distinct = len(np.unique(self.weights))
-        return distinct <= MOST_CLUSTERS and distinct * WEIGHTS_A_CLUSTER <= self.weights.size
+        return are_clustered(self.weights)
 
     def as_rows(self) -> np.ndarray:
         """float64 [out, patch]: each output channel's weights."""
@@ -101,6 +100,12 @@ def _same(size: int, reach: int, stride: int) -> tuple[int, int]:
     """Zeros before and after one axis (TensorFlow, `tf.nn.convolution`, SAME)."""
     total = max((-(-size // stride) - 1) * stride + reach - size, 0)
     return total // 2, total - total // 2
+
+
+def are_clustered(weights: np.ndarray) -> bool:
+    """Whether weights share so few values that clustering must have made them so."""
+    distinct = len(np.unique(weights))
+    return distinct <= MOST_CLUSTERS and distinct * WEIGHTS_A_CLUSTER <= weights.size
 
 
 def weighted_layers(graph: Subgraph) -> list[WeightedLayer]:

@@ -19,6 +19,9 @@ Quality = Literal["fast", "balanced", "best"]
 NAMES = ("first", "second", "scores")
 
 
+DEPTHWISE_WEIGHTS = 27
+
+
 def network() -> FloatModel:
     """Two convolutions that cross-layer equalization would scale, behind a depthwise one, and a classifier."""
     tf_keras.utils.set_random_seed(0)
@@ -71,5 +74,6 @@ def test_clusters_stay_few(quality: Quality, tmp_path: Path) -> None:
     change_kernels(model, cluster)
     plain = facts(model, "fast", tmp_path).clusters
     assert plain < 100
-    assert facts(model, quality, tmp_path).clusters == plain
+    # The most of any layer, and `best` may learn those of the depthwise layer, which is not clustered.
+    assert facts(model, quality, tmp_path).clusters <= max(plain, DEPTHWISE_WEIGHTS)
     assert facts(network(), quality, tmp_path).clusters > 150
