@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +16,7 @@ from tfcompress.converters import TARGETS, Artifact
 from tfcompress.data import Samples
 from tfcompress.errors import InputError
 from tfcompress.graphs.tflite import read_tflite
-from tfcompress.graphs.tflite.operators import macs
+from tfcompress.graphs.tflite.operators import file_macs
 from tfcompress.job.options import ConvertOptions
 from tfcompress.job.results import artifact_bytes, packed_size
 from tfcompress.job.stage import run_stages
@@ -178,15 +177,8 @@ def _figures(artifact: Artifact) -> Figures:
     return Figures(
         bytes=artifact_bytes(artifact.runnable),
         packed_bytes=packed_size(artifact.runnable) if is_tflite else None,
-        macs=_macs(artifact.runnable) if is_tflite else None,
+        macs=file_macs(read_tflite(artifact.runnable)) if is_tflite else None,
         latency_ms=latency.get("median") if isinstance(latency, Mapping) else None,
         cycles=max((c.value for c in costs if c.quantity == "cycles" and c.value is not None), default=None),
         npu=min((c.value for c in costs if c.quantity == "npu" and c.value is not None), default=None),
     )
-
-
-def _macs(path: Path) -> int | None:
-    file = read_tflite(path)
-    each = [macs(operator, graph) for graph in file.subgraphs for operator in graph.operators]
-    total = math.fsum(value for value in each if value)
-    return int(total)
