@@ -191,16 +191,27 @@ def inception_v1() -> Network:
     return n
 
 
-def inception_v3() -> Network:
-    """Inception v3 (arXiv 1512.00567), as in keras.applications."""
-    n = Network(299)
+def _inception_stem(n: Network) -> int:
+    """The layers that Inception v3 and Inception-ResNet v2 begin with."""
     c = n.convolution
     x = c(c(c(n.image, 32, 3, 2, "valid"), 32, 3, 1, "valid"), 64, 3)
     x = c(c(n.pool(x, "MAX", 3, 2, "valid"), 80, 1), 192, 3, 1, "valid")
-    x = n.pool(x, "MAX", 3, 2, "valid")
+    return n.pool(x, "MAX", 3, 2, "valid")
+
+
+def _inception_block(n: Network, x: int, single: int, pooled: int) -> int:
+    """The block of four branches of both: so many channels of a 1x1 convolution, and of one behind a pooling."""
+    c = n.convolution
+    last = c(n.pool(x, "AVERAGE", 3), pooled, 1)
+    return n.join(c(x, single, 1), c(c(x, 48, 1), 64, 5), c(c(c(x, 64, 1), 96, 3), 96, 3), last)
+
+
+def inception_v3() -> Network:
+    """Inception v3 (arXiv 1512.00567), as in keras.applications."""
+    n = Network(299)
+    c, x = n.convolution, _inception_stem(n)
     for pooled in (32, 64, 64):
-        last = c(n.pool(x, "AVERAGE", 3), pooled, 1)
-        x = n.join(c(x, 64, 1), c(c(x, 48, 1), 64, 5), c(c(c(x, 64, 1), 96, 3), 96, 3), last)
+        x = _inception_block(n, x, 64, pooled)
     double = c(c(c(x, 64, 1), 96, 3), 96, 3, 2, "valid")
     x = n.join(c(x, 384, 3, 2, "valid"), double, n.pool(x, "MAX", 3, 2, "valid"))
     for f in (128, 160, 160, 192):
@@ -249,12 +260,8 @@ def inception_v4() -> Network:
 def inception_resnet_v2() -> Network:
     """Inception-ResNet v2 (arXiv 1602.07261), as in keras.applications."""
     n = Network(299)
-    c = n.convolution
-    x = c(c(c(n.image, 32, 3, 2, "valid"), 32, 3, 1, "valid"), 64, 3)
-    x = c(c(n.pool(x, "MAX", 3, 2, "valid"), 80, 1), 192, 3, 1, "valid")
-    x = n.pool(x, "MAX", 3, 2, "valid")
-    last = c(n.pool(x, "AVERAGE", 3), 64, 1)
-    x = n.join(c(x, 96, 1), c(c(x, 48, 1), 64, 5), c(c(c(x, 64, 1), 96, 3), 96, 3), last)
+    c, x = n.convolution, _inception_stem(n)
+    x = _inception_block(n, x, 96, 64)
     for _ in range(10):
         y = n.join(c(x, 32, 1), c(c(x, 32, 1), 32, 3), c(c(c(x, 32, 1), 48, 3), 64, 3))
         x = n.add(x, c(y, 320, 1))

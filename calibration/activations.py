@@ -63,6 +63,9 @@ class ActivationRunner:
     Attributes:
         content: the float .tflite, with one signature that names its inputs.
         threads: for XNNPACK.
+        graph: of the file.
+        inputs: {name of an input: its tensor}.
+        tensors: {name of an activation: its tensor}, of all that are kept.
     """
 
     content: bytes
@@ -72,13 +75,13 @@ class ActivationRunner:
         parsed = read_tflite(self.content)
         self.graph = parsed.main
         self.tensors = float_activations(self.graph)
-        self._inputs: Mapping[str, int] = parsed.signatures[0].inputs
+        self.inputs: Mapping[str, int] = parsed.signatures[0].inputs
         self._fixed_batch = len({tensor.shape[:1] for tensor in self._input_tensors()}) != 1
         self._interpreter = self._new_interpreter(delegate=True)
         self._checked = False
 
     def _input_tensors(self) -> list[Any]:
-        return [self.graph.tensors[index] for index in self._inputs.values()]
+        return [self.graph.tensors[index] for index in self.inputs.values()]
 
     def _new_interpreter(self, *, delegate: bool) -> Any:
         self._delegate = delegate
@@ -111,12 +114,12 @@ class ActivationRunner:
 
     def _feed(self, inputs: Mapping[str, np.ndarray]) -> None:
         details = {item["index"]: tuple(item["shape"]) for item in self._interpreter.get_input_details()}
-        shapes = {index: inputs[name].shape for name, index in self._inputs.items()}
+        shapes = {index: inputs[name].shape for name, index in self.inputs.items()}
         if any(details[index] != shape for index, shape in shapes.items()):
             for index, shape in shapes.items():
                 self._interpreter.resize_tensor_input(index, shape)
         self._interpreter.allocate_tensors()
-        for name, index in self._inputs.items():
+        for name, index in self.inputs.items():
             dtype = self.graph.tensors[index].dtype  # indices may be float in Keras and int32 in the file
             self._interpreter.set_tensor(index, np.ascontiguousarray(inputs[name], dtype))
 

@@ -10,9 +10,10 @@ inside the functions that use it.
 
 from __future__ import annotations
 
+import functools
 import importlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -117,7 +118,8 @@ class Target:
         takes_every_scheme: every scheme of the `post_training` section makes an artifact of its own.
         gains_from_zeros: zeros and shared values make its artifacts smaller or faster.
         tools: {name: version} of what makes the artifact or runs it in the accuracy diff, and is no Python package that
-            every target uses; None for one that is not installed.
+            every target uses; None for one that is not installed.  Code of the target's own needs no mention: the cache
+            reads the files of every package that its functions lie in.
     """
 
     name: str
@@ -147,9 +149,27 @@ class Target:
         own: Section | None = None if self.options is None else getattr(recipe, self.options.key)
         return own
 
+    def code_of_others(self) -> str | None:
+        """A hash of the code outside of our package that the target's functions are made of.
+
+        Returns:
+            The hash, empty for a target whose code is all ours, which counts in every fingerprint; None where nobody
+            can say what it is, so that nothing of the target is kept between runs.
+        """
+        from tfcompress.cache.fingerprints import code_of_others
+
+        functions = [value for item in fields(self) if callable(value := getattr(self, item.name))]
+        return code_of_others(frozenset(_module_of(function) for function in functions))
+
     def takes_quantizers_of(self, recipe: Recipe) -> bool:
         """Whether it converts the model as trained with this recipe, with its quantizers."""
         return self.takes_quantizers if isinstance(self.takes_quantizers, bool) else self.takes_quantizers(recipe)
+
+
+def _module_of(function: Callable[..., object]) -> str:
+    while isinstance(function, functools.partial):
+        function = function.func
+    return str(function.__module__)
 
 
 class TargetTable(Mapping[str, Target]):
@@ -210,6 +230,7 @@ def convert_in(module: str) -> Convert:
         function: Convert = importlib.import_module(module).convert
         return function(model, calibration, recipe, output)
 
+    convert.__module__ = module  # where its code is
     return convert
 
 

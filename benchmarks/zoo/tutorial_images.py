@@ -30,18 +30,24 @@ def _convnet() -> Any:
     )
 
 
+def _halved(x: Any, filters: int) -> Any:
+    """A residual block of separable convolutions, as Xception has them, that halves the size of an image."""
+    y = x
+    for _ in range(2):
+        y = layers.SeparableConv2D(filters, 3, padding="same")(layers.Activation("relu")(y))
+        y = layers.BatchNormalization()(y)
+    y = layers.MaxPooling2D(3, strides=2, padding="same")(y)
+    return layers.add([y, layers.Conv2D(filters, 1, strides=2, padding="same")(x)])
+
+
 def _from_scratch() -> Any:
     """Image classification from scratch: a small Xception behind augmentation and rescaling."""
     inputs = keras.Input((64, 64, 3))
     x = layers.RandomRotation(0.1)(layers.RandomFlip("horizontal")(inputs))
     x = layers.Conv2D(16, 3, strides=2, padding="same")(layers.Rescaling(1 / 255)(x))
-    x = previous = layers.Activation("relu")(layers.BatchNormalization()(x))
+    x = layers.Activation("relu")(layers.BatchNormalization()(x))
     for size in (24, 32):
-        for _ in range(2):
-            x = layers.SeparableConv2D(size, 3, padding="same")(layers.Activation("relu")(x))
-            x = layers.BatchNormalization()(x)
-        x = layers.MaxPooling2D(3, strides=2, padding="same")(x)
-        x = previous = layers.add([x, layers.Conv2D(size, 1, strides=2, padding="same")(previous)])
+        x = _halved(x, size)
     x = layers.Dropout(0.25)(layers.GlobalAveragePooling2D()(x))
     return keras.Model(inputs, layers.Dense(1)(x))
 
@@ -118,13 +124,10 @@ def _unet() -> Any:
     """Image segmentation with a U-Net-like architecture."""
     inputs = keras.Input((64, 64, 3))
     x = layers.Conv2D(16, 3, strides=2, padding="same")(inputs)
-    x = previous = layers.Activation("relu")(layers.BatchNormalization()(x))
+    x = layers.Activation("relu")(layers.BatchNormalization()(x))
     for filters in (16, 32):
-        for _ in range(2):
-            x = layers.SeparableConv2D(filters, 3, padding="same")(layers.Activation("relu")(x))
-            x = layers.BatchNormalization()(x)
-        x = layers.MaxPooling2D(3, strides=2, padding="same")(x)
-        x = previous = layers.add([x, layers.Conv2D(filters, 1, strides=2, padding="same")(previous)])
+        x = _halved(x, filters)
+    previous = x
     for filters in (32, 16, 8):
         for _ in range(2):
             x = layers.Conv2DTranspose(filters, 3, padding="same")(layers.Activation("relu")(x))

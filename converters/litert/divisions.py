@@ -29,7 +29,7 @@ def small_divisors(graph: Subgraph, calibration: Calibration) -> tuple[str, ...]
     names: dict[str, None] = {}
     for operator in graph.operators:
         if operator.name == "DIV" and _is_small(graph, operator.inputs[1], calibration):
-            names.update(dict.fromkeys(_island(graph, operator)))
+            names.update(dict.fromkeys(_numerator_and_divisor(graph, operator)))
     return tuple(names)
 
 
@@ -41,7 +41,7 @@ def _is_small(graph: Subgraph, divisor: int, calibration: Calibration) -> bool:
     return least < LEAST_STEPS * (max(limits.high, 0.0) - min(limits.low, 0.0)) / 255
 
 
-def _island(graph: Subgraph, division: Operator) -> list[str]:
+def _numerator_and_divisor(graph: Subgraph, division: Operator) -> list[str]:
     names, waiting = list[str](), [division]
     while waiting and len(names) < MOST_OPERATORS:
         operator = waiting.pop(0)

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Literal
 
+from tfcompress.converters.litert.cheapest_cut import Place, cheapest_float
 from tfcompress.converters.litert.delegable import with_delegable_forms
 from tfcompress.converters.litert.engines import Int8Model, quantize_calibrated
 from tfcompress.converters.litert.interface import with_uint8_edges
-from tfcompress.converters.litert.islands import Place, cheapest_float
 from tfcompress.converters.litert.latency import medians
 from tfcompress.converters.litert.operator_times import operator_times
 from tfcompress.data import Samples

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import json
 import os
 import re
 import subprocess
@@ -16,7 +17,7 @@ import numpy as np
 import pytest
 
 from tfcompress.cache import fingerprint
-from tfcompress.cache.fingerprints import _hash_of_all, surroundings
+from tfcompress.cache.fingerprints import _hash_of_all, code_of_others, surroundings
 from tfcompress.recipe import PostTraining, Recipe, Student
 from tfcompress.recipe.options import names_file, options_of
 from tfcompress.recipe.section import Section
@@ -131,13 +132,70 @@ def test_tables_and_texts_beside_the_code_count_as_code(tmp_path: Path) -> None:
 def test_how_the_libraries_are_told_to_compute_is_part_of_the_surroundings(
     monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    ask = surroundings.__wrapped__  # without what this process knows already
-    before = ask()
+    before = surroundings()
     monkeypatch.setenv(name, "3")
-    assert ask() != before
+    assert surroundings() != before
 
 
 def test_how_many_cores_may_be_used_is_part_of_the_surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = surroundings.__wrapped__()
+    before = surroundings()
     monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(977)))
-    assert surroundings.__wrapped__() != before
+    assert surroundings() != before
+
+
+def test_keras_own_file_counts_by_what_it_changes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    before = surroundings()
+    for text in ('{"floatx": "float32", "epsilon": 1e-07, "backend": "jax"}', "[]", "no JSON"):  # nothing is changed
+        (tmp_path / "keras.json").write_text(text)
+        assert surroundings() == before
+    (tmp_path / "keras.json").write_text('{"floatx": "float16"}')
+    assert surroundings() != before
+
+
+SETTINGS_IN_PYTHON = {  # each needs a process of its own: TensorFlow takes threads only before it has computed anything
+    "threads": "tf.config.threading.set_intra_op_parallelism_threads(1)",
+    "threads between operators": "tf.config.threading.set_inter_op_parallelism_threads(1)",
+    "XLA": "tf.config.optimizer.set_jit('autoclustering')",
+    "graph rewrites": "tf.config.optimizer.set_experimental_options({'remapping': False})",
+    "eager functions": "tf.config.run_functions_eagerly(True)",
+    "a policy of Keras": "keras.config.set_dtype_policy('mixed_bfloat16')",
+    "a policy of tf_keras": "tf_keras.mixed_precision.set_global_policy('mixed_bfloat16')",
+    "a float type": "keras.config.set_floatx('float64'); keras.config.set_floatx('float16')",
+}
+
+
+def test_what_python_code_sets_in_tensorflow_and_keras_is_part_of_the_surroundings() -> None:
+    """And importing them is not, so that a process that has not imported them yet finds what another one kept."""
+    lines = [
+        "import json",
+        "from tfcompress.cache.fingerprints import surroundings",
+        "seen = [surroundings()]",
+        "from tfcompress.runtime import keras, tf, tf_keras",
+        "seen.append(surroundings())",
+        *(f"{statement}; seen.append(surroundings())" for statement in SETTINGS_IN_PYTHON.values()),
+        "print(json.dumps([seen.index(each) for each in seen]))",
+    ]
+    code = "\n".join(lines)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == [0, 0, *range(2, 2 + len(SETTINGS_IN_PYTHON))]
+
+
+def test_code_that_is_not_ours_counts_by_the_files_of_its_package(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "strangers" / "inner").mkdir(parents=True)
+    for name in ("__init__.py", "inner/__init__.py", "inner/target.py", "table.csv"):
+        (tmp_path / "strangers" / name).write_text("")
+    (tmp_path / "alone.py").write_text("")
+    modules = frozenset({"strangers.inner.target", "tfcompress.model", "functools"})
+    ask = code_of_others.__wrapped__  # without what this process knows already
+    before = ask(modules)
+    assert before
+    (tmp_path / "strangers" / "table.csv").write_text("ADD,yes")
+    assert ask(modules) not in (before, None, "")
+    assert ask(frozenset({"tfcompress.model", "functools"})) == ""
+    for nobody_knows in ("alone", "__main__", "no_such_module"):
+        assert ask(modules | {nobody_knows}) is None

@@ -14,7 +14,7 @@ import pytest
 
 import tfcompress
 from tfcompress.compression.training import training
-from tfcompress.converters import TARGETS
+from tfcompress.converters import TARGETS, Artifact
 from tfcompress.converters.edgetpu.options import EdgeTpu
 from tfcompress.data import Samples
 from tfcompress.data.functions import FunctionSource
@@ -24,6 +24,7 @@ from tfcompress.job import stages
 from tfcompress.job.data_sets import DataSets
 from tfcompress.job.options import ConvertOptions
 from tfcompress.job.stage import Stage, fingerprint_of
+from tfcompress.job.stages.comparing import DIFF
 from tfcompress.job.stages.training import TRAINING
 from tfcompress.job.state import State
 from tfcompress.load.safety.vocabulary import supplied_names
@@ -278,6 +279,38 @@ def test_another_version_of_a_targets_tool_makes_and_compares_anew(
     monkeypatch.setattr(f"{__name__}.TOOL_VERSION", ["2"])
     convert(files)
     assert made(ran) == {"convert/phone", "diff/phone"}
+
+
+def test_a_target_whose_code_nobody_can_name_is_made_and_compared_anew(
+    files: Path, ran: Ran, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def convert_like_the_phone(*arguments: Any) -> Any:
+        return phone.convert(*arguments)
+
+    phone = TARGETS["phone"]
+    convert_like_the_phone.__module__ = "__main__"  # as in a script or a notebook
+    in_a_script = dataclasses.replace(phone, convert=convert_like_the_phone)
+    monkeypatch.setattr(f"{__name__}.PHONE_WITH_A_TOOL", in_a_script)
+    monkeypatch.setitem(TARGETS.places, "phone", f"{__name__}:PHONE_WITH_A_TOOL")
+    for _ in range(2):
+        convert(files)
+        assert {"convert/phone", "diff/phone"} <= made(ran)
+
+
+def test_what_a_detector_is_decoded_with_is_never_taken_for_what_it_was(files: Path) -> None:
+    options = ConvertOptions(model=files / "small.keras", output=files / "out", targets="phone")
+    samples = Samples(FunctionSource("data", list, (), ()), (), (), content="data")
+    (files / "phone").mkdir()
+    (files / "phone/model.tflite").write_bytes(b"")
+    artifact = Artifact("phone", files / "phone", files / "phone/model.tflite", {}, ())
+
+    def diff(decode: str) -> str | None:
+        state = State.start(dataclasses.replace(options, task="detection", decode=decode), files)
+        data, ids = DataSets(samples, samples, samples), {"load": "the model"}
+        return DIFF.fingerprint(dataclasses.replace(state, ids=ids, data=data, artifacts={"phone": artifact}), "phone")
+
+    assert diff("yolo") not in (None, diff("postprocessed"))
+    assert diff("my_module:decode") is None
 
 
 def test_what_says_how_a_model_is_changed_before_training_is_part_of_the_training(files: Path) -> None:

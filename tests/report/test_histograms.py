@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from tests.report.sample import PLAIN, changed, report
+from tfcompress.layer_histogram import LayerHistogram
 from tfcompress.report import render_html
 from tfcompress.report.histograms import BASE, WIDTH, histogram_pictures
-from tfcompress.report.schema import Histogram
 
-CLIPPED = Histogram(
+CLIPPED = LayerHistogram(
     layer="conv", what="activations", low=-1.0, high=3.0, counts=(5, 90, 4, 1), range=(-1.0, 1.0), narrowest=None
 )
 
@@ -25,7 +25,7 @@ def test_the_ends_of_the_range_stand_where_the_values_do() -> None:
 
 
 def test_a_histogram_without_values_is_left_out() -> None:
-    assert histogram_pictures([Histogram(**{**vars(CLIPPED), "counts": (0, 0)})]) == ()
+    assert histogram_pictures([LayerHistogram(**{**vars(CLIPPED), "counts": (0, 0)})]) == ()
 
 
 def test_the_page_shows_the_layers_to_look_at() -> None:

@@ -11,9 +11,10 @@ from tfcompress.accuracy_diff.causes import Cause
 from tfcompress.accuracy_diff.flips import Flip
 from tfcompress.accuracy_diff.gate import Gate
 from tfcompress.accuracy_diff.judge import Confusion
-from tfcompress.accuracy_diff.layers import LayerDiff, LayerHistogram
+from tfcompress.accuracy_diff.layers import LayerDiff
 from tfcompress.accuracy_diff.pictures import picture_of
 from tfcompress.accuracy_diff.tasks import Metrics
+from tfcompress.layer_histogram import LayerHistogram
 from tfcompress.remarks import optional
 
 __all__ = ["CandidateResult", "Comparison", "ReferenceResult", "plain"]

@@ -16,7 +16,7 @@ from tfcompress.accuracy_diff.gate import worst
 from tfcompress.accuracy_diff.judge import OutputJudge
 from tfcompress.accuracy_diff.keras_metrics import KerasMetrics
 from tfcompress.accuracy_diff.labels import is_text
-from tfcompress.accuracy_diff.layers import LayerDiff, LayerHistogram
+from tfcompress.accuracy_diff.layers import LayerDiff
 from tfcompress.accuracy_diff.matching import labels_for, outputs_as
 from tfcompress.accuracy_diff.progress import Tree
 from tfcompress.accuracy_diff.stream import Answered
@@ -24,6 +24,7 @@ from tfcompress.accuracy_diff.tasks import Metrics, choose_task
 from tfcompress.accuracy_diff.tasks.classification import Classification
 from tfcompress.data import Samples
 from tfcompress.errors import DataError
+from tfcompress.layer_histogram import LayerHistogram
 from tfcompress.remarks import remark
 
 __all__ = ["REFERENCE", "Found", "LayersFound", "Pass"]

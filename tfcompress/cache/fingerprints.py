@@ -7,18 +7,21 @@ import enum
 import functools
 import hashlib
 import importlib.metadata
+import importlib.util
 import os
 import platform
 import struct
+import sys
 from collections.abc import Callable, Mapping, Sequence, Set
 from pathlib import Path
 
 import numpy as np
 
+from tfcompress.cache.library_settings import settings_of_libraries
 from tfcompress.file_hashes import sha256_of, sha256_of_file
 from tfcompress.recipe.options import names_file
 
-__all__ = ["ENGINES", "fingerprint", "our_code", "surroundings", "this_machine", "versions_of"]
+__all__ = ["ENGINES", "code_of_others", "fingerprint", "our_code", "surroundings", "this_machine", "versions_of"]
 
 ENGINES = (
     "tensorflow",
@@ -32,19 +35,6 @@ ENGINES = (
 
 # Read and write files, or hold numbers, for the engines.
 _BESIDE = ("flatbuffers", "h5py", "ml_dtypes", "pillow", "protobuf")
-# TensorFlow's, oneDNN's, OpenMP's and XLA's own settings, as their documentation names them.
-_SETTINGS = (
-    "CUDA_VISIBLE_DEVICES",
-    "DNNL_MAX_CPU_ISA",
-    "LIBTPU_INIT_ARGS",
-    "OMP_NUM_THREADS",
-    "ONEDNN_MAX_CPU_ISA",
-    "TF_ENABLE_ONEDNN_OPTS",
-    "TF_NUM_INTEROP_THREADS",
-    "TF_NUM_INTRAOP_THREADS",
-    "TF_XLA_FLAGS",
-    "XLA_FLAGS",
-)
 
 _Feed = Callable[[bytes], None]
 
@@ -158,28 +148,48 @@ def this_machine() -> str:
     return f"{platform.machine()}, {model}, {os.cpu_count()} cores"
 
 
-@functools.cache
 def surroundings() -> tuple[str, str, tuple[tuple[str, str | None], ...]]:
-    """What every result depends on: our code, the machine, and the libraries that compute, with their settings."""
+    """What every result depends on: our code, the machine, and the libraries that compute, with their settings now."""
     libraries = {**versions_of((*ENGINES, *_BESIDE)), **settings_of_libraries()}
     return our_code(), f"{this_machine()}, Python {platform.python_version()}", tuple(libraries.items())
 
 
-def settings_of_libraries() -> dict[str, str | None]:
-    """What tells the libraries how to compute: threads add in another order, and so give other last bits.
-
-    The keys are names of environment variables, and `cores`, which counts those that this process may use.
-    """
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return {"cores": str(usable), **{name: os.environ.get(name) for name in _SETTINGS}}
+@functools.cache
+def _version_of(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def versions_of(packages: Sequence[str]) -> dict[str, str | None]:
     """{package: version}; None for one that is not installed."""
-    versions: dict[str, str | None] = {}
-    for package in packages:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            versions[package] = None
-    return versions
+    return {package: _version_of(package) for package in packages}
+
+
+@functools.cache
+def code_of_others(modules: frozenset[str]) -> str | None:
+    """A hash of every file of the packages that modules lie in, as far as these are neither ours nor Python's own.
+
+    Args:
+        modules: their full names.
+
+    Returns:
+        The hash, empty where all the modules are ours or Python's; None where nobody can say what belongs to a module,
+        as it stands in no package: a script, a notebook, or a file on its own.
+    """
+    ours = __name__.partition(".")[0]
+    tops = {name.partition(".")[0] for name in modules} - {ours} - sys.stdlib_module_names
+    if not tops:
+        return ""
+    folders = [_folders_of(top) for top in sorted(tops)]
+    return None if not all(folders) else _hash_of_all([folder for each in folders for folder in each])
+
+
+def _folders_of(package: str) -> list[Path]:
+    """Where a package's files lie; empty for what is no package."""
+    try:
+        spec = importlib.util.find_spec(package)
+    except (ImportError, ValueError):  # ValueError: `__main__`, which has no specification
+        return []
+    return [] if spec is None else [Path(folder) for folder in spec.submodule_search_locations or ()]

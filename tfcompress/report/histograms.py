@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from tfcompress.report.schema import Histogram
+from tfcompress.layer_histogram import LayerHistogram
 
 __all__ = ["BASE", "HEIGHT", "WIDTH", "HistogramBar", "HistogramPicture", "histogram_pictures"]
 
@@ -47,12 +47,12 @@ class HistogramPicture:
     ticks: tuple[tuple[float, str], ...]
 
 
-def histogram_pictures(histograms: Sequence[Histogram]) -> tuple[HistogramPicture, ...]:
+def histogram_pictures(histograms: Sequence[LayerHistogram]) -> tuple[HistogramPicture, ...]:
     """Pictures of the histograms that hold any value."""
     return tuple(_picture(histogram) for histogram in histograms if any(histogram.counts))
 
 
-def _picture(histogram: Histogram) -> HistogramPicture:
+def _picture(histogram: LayerHistogram) -> HistogramPicture:
     def place(value: float) -> float:
         share = (value - histogram.low) / (histogram.high - histogram.low)
         return round(SIDE + share * (WIDTH - 2 * SIDE), 1)
@@ -78,18 +78,18 @@ def _picture(histogram: Histogram) -> HistogramPicture:
     )
 
 
-def _bins(histogram: Histogram) -> Iterator[tuple[float, float]]:
+def _bins(histogram: LayerHistogram) -> Iterator[tuple[float, float]]:
     width = (histogram.high - histogram.low) / len(histogram.counts)
     for place in range(len(histogram.counts)):
         yield histogram.low + place * width, histogram.low + (place + 1) * width
 
 
-def _fits(histogram: Histogram, left: float, right: float) -> bool:
+def _fits(histogram: LayerHistogram, left: float, right: float) -> bool:
     """Whether the middle of a bin lies in the range."""
     return histogram.range[0] <= (left + right) / 2 <= histogram.range[1]
 
 
-def _bars(histogram: Histogram) -> Iterator[HistogramBar]:
+def _bars(histogram: LayerHistogram) -> Iterator[HistogramBar]:
     """Heights grow with the logarithm, so that a few outliers are seen."""
     tallest = math.log1p(max(histogram.counts))
     width = (WIDTH - 2 * SIDE) / len(histogram.counts)

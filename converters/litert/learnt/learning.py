@@ -70,10 +70,10 @@ def _learnt(content: bytes, float_content: bytes, samples: Samples) -> tuple[byt
     rows, teacher = _kept(samples), ActivationRunner(float_content)
     if not teacher.batches_exactly({name: values[:2] for name, values in rows.items()}):
         return content, "integers are not learnt: the model takes one sample at a time"
-    float_graph = read_tflite(float_content).main
+    float_graph = teacher.graph
     aims = aims_of(float_graph, file.main)
     constants = ((tensor.name, tensor.array()) for tensor in float_graph.tensors if tensor.data is not None)
-    simulation = Simulation(content, {name: values for name, values in constants if values is not None})
+    simulation = Simulation(content, file.main, {name: values for name, values in constants if values is not None})
     try:
         with silenced():
             _fit(simulation, teacher, rows, aims, plan)
@@ -120,7 +120,8 @@ def _fit(
             optimizer.apply_gradients([(gradient, item) for gradient, item in pairs if gradient is not None])
         return loss
 
-    names = list(teacher_inputs(teacher))
+    by_index = {index: name for name, index in teacher.inputs.items()}
+    names = [by_index[index] for index in teacher.graph.inputs]
     with progress("learning integers", plan.steps) as advance:
         for number, batch in enumerate(_batches(rows, plan)):
             teacher.run(batch)
@@ -128,12 +129,6 @@ def _fit(
             share = 0.5 * (1 + np.cos(np.pi * number / plan.steps))
             step([tf.constant(batch[name]) for name in names], wanted, tf.constant(share, tf.float32))
             advance(1)
-
-
-def teacher_inputs(teacher: ActivationRunner) -> tuple[str, ...]:
-    """Names of the inputs in the order of the graph's."""
-    by_index = {index: name for name, index in read_tflite(teacher.content).signatures[0].inputs.items()}
-    return tuple(by_index[index] for index in teacher.graph.inputs)
 
 
 def _batches(rows: Mapping[str, np.ndarray], plan: _Plan) -> Iterator[dict[str, np.ndarray]]:

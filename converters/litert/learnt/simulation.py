@@ -18,7 +18,7 @@ from tfcompress.converters.litert.learnt.forms import FORMS, WEIGHTED, clipped
 from tfcompress.converters.litert.learnt.scales import shared_scales, unchangeable
 from tfcompress.converters.litert.rounding.layers import are_clustered
 from tfcompress.graphs.keras.protocols import Tensor, Variable
-from tfcompress.graphs.tflite import Operator, Subgraph, read_tflite
+from tfcompress.graphs.tflite import Operator, Subgraph
 from tfcompress.runtime import tf
 
 __all__ = ["Simulation", "Weights", "lacks"]
@@ -75,17 +75,17 @@ class Simulation:
 
     Attributes:
         content: the .tflite.
+        graph: what `read_tflite` reads of it.
         float_weights: {name of a tensor of weights: its values in the float file}, which tell what pruning and
             clustering made of it; weights of other names are free.
     """
 
     content: bytes
+    graph: Subgraph
     float_weights: Mapping[str, np.ndarray] = field(default_factory=dict)
-    graph: Subgraph = field(init=False)
     layers: dict[int, Weights] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.graph = read_tflite(self.content).main
         self._shared = shared_scales(self.graph)
         fixed = unchangeable(self.graph, self._shared)
         roots = sorted(set(self._shared.values()))

@@ -31,7 +31,7 @@ def _quantized(model: FloatModel, count: int = 64) -> bytes:
 def test_the_simulation_computes_the_files_integers() -> None:
     content = _quantized(small_cnn())
     graph, image = read_tflite(content).main, images(1, seed=5)
-    simulation = Simulation(content)
+    simulation = Simulation(content, graph)
     source = graph.tensors[graph.inputs[0]].quantization
     assert source is not None
     stored = quantize(image, float(source.scales[0]), int(source.zero_points[0]), np.dtype(np.int8))
@@ -51,7 +51,7 @@ def test_the_simulation_computes_the_files_integers() -> None:
 def test_what_is_written_without_learning_gives_the_same_outputs() -> None:
     model = small_cnn()
     content = _quantized(model)
-    again = written(Simulation(content))
+    again = written(Simulation(content, read_tflite(content).main))
     samples = samples_for(model, images(16, seed=3))
     floats = to_float_tflite(model)
     assert output_error(floats, again, samples) == output_error(floats, content, samples)

@@ -8,12 +8,13 @@ import numpy as np
 
 from tfcompress.accuracy_diff.causes.cause import Cause
 from tfcompress.accuracy_diff.causes.evidence import Evidence
-from tfcompress.accuracy_diff.layers import LayerDiff, LayerHistogram
+from tfcompress.accuracy_diff.layers import LayerDiff
 from tfcompress.accuracy_diff.layers.histograms import activation_histograms, blamed, histogram_of
 from tfcompress.accuracy_diff.litert_runner import LiteRtRunner
 from tfcompress.accuracy_diff.runners import FloatModelRunner
 from tfcompress.data import Samples
 from tfcompress.graphs.tflite import read_tflite
+from tfcompress.layer_histogram import LayerHistogram
 
 __all__ = ["blamed_histograms"]
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
@@ -14,37 +12,15 @@ from tfcompress.accuracy_diff.layers.tapped import find_layer_tensors
 from tfcompress.accuracy_diff.runners import FloatModelRunner
 from tfcompress.data import Samples
 from tfcompress.graphs.tflite import TfliteFile
+from tfcompress.layer_histogram import LayerHistogram
 from tfcompress.layer_names import all_layers
 
-__all__ = ["LayerHistogram", "activation_histograms", "blamed", "histogram_of"]
+__all__ = ["activation_histograms", "blamed", "histogram_of"]
 
 BINS = 48
 BATCH = 8
 MOST_LAYERS = 4
 POOR_DB = 25.0  # an own SQNR above it is no layer's fault
-
-
-@dataclass(frozen=True)
-class LayerHistogram:
-    """Float values of a layer, and what its integers can hold.
-
-    Attributes:
-        layer: its Keras name.
-        what: its outputs, or its kernel.
-        low: lower edge of the first bin.
-        high: upper edge of the last.
-        counts: values in each of the bins, which are equally wide.
-        range: lowest and highest value that the integers can hold; of a kernel, in its widest channel.
-        narrowest: of a kernel with a scale per channel, the largest value of the channel that holds least; else None.
-    """
-
-    layer: str
-    what: Literal["activations", "weights"]
-    low: float
-    high: float
-    counts: tuple[int, ...]
-    range: tuple[float, float]
-    narrowest: float | None = None
 
 
 def blamed(rows: Sequence[LayerDiff], causes: Sequence[str | None]) -> tuple[str, ...]:
@@ -92,7 +68,9 @@ def activation_histograms(
             counts[layer] += np.histogram(values[operator], BINS, _edges(wanted[layer]))[0]
     for layer, row in wanted.items():
         if layer in counts and row.range is not None:
-            yield LayerHistogram(layer, "activations", *_edges(row), tuple(map(int, counts[layer])), row.range)
+            low, high = _edges(row)
+            values = tuple(map(int, counts[layer]))
+            yield LayerHistogram(layer=layer, what="activations", low=low, high=high, counts=values, range=row.range)
 
 
 def _edges(row: LayerDiff) -> tuple[float, float]:
@@ -115,4 +93,12 @@ def histogram_of(layer: str, kernel: np.ndarray, scales: np.ndarray, largest: in
     bound = max(widest, float(np.abs(kernel).max(initial=0.0))) or 1.0
     counts = np.histogram(kernel, BINS, (-bound, bound))[0]
     least = narrowest if scales.size > 1 else None
-    return LayerHistogram(layer, "weights", -bound, bound, tuple(map(int, counts)), (-widest, widest), least)
+    return LayerHistogram(
+        layer=layer,
+        what="weights",
+        low=-bound,
+        high=bound,
+        counts=tuple(map(int, counts)),
+        range=(-widest, widest),
+        narrowest=least,
+    )

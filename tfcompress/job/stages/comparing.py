@@ -15,6 +15,7 @@ from tfcompress.data import Samples
 from tfcompress.job.stage import Stage, fingerprint_of
 from tfcompress.job.state import State
 from tfcompress.load import float_model_from_keras
+from tfcompress.task_names import DECODINGS
 
 __all__ = ["DIFF"]
 
@@ -33,11 +34,13 @@ def _fingerprint(state: State, part: str) -> str | None:
     options, artifact, evaluation = state.options, state.made[part], state.data_sets.evaluation
     assert evaluation is not None, "there are no parts without"
     given = (state.ids["load"], state.ids.get("training", ""), evaluation.identity, evaluation.name)  # remarks name it
+    if options.decode is not None and options.decode not in DECODINGS:
+        return None  # code of the user's cannot be told from the code that it was
     settings = {name: getattr(options, name) for name in ("task", "decode", "max_accuracy_drop", "seed")}
     target = TARGETS[part]
-    runs_in = (target.tools(), target.most_samples(artifact.facts))
+    runs_in = (fingerprint(target.tools(), target.most_samples(artifact.facts)), target.code_of_others())
     files = (fingerprint(pack_tree(artifact.folder)), artifact.runnable.relative_to(artifact.folder).as_posix())
-    return fingerprint_of(f"diff of {part}", *given, files, runs_in, settings)
+    return fingerprint_of(f"diff of {part}", *given, files, *runs_in, settings)
 
 
 def _run(state: State, parts: Sequence[str]) -> State:

@@ -27,7 +27,8 @@ def _fingerprint(state: State, part: str) -> str | None:
     front, usage = state.model.front, state.data_sets.usage
     usage = usage if front is None else replace(usage, files=front.files)
     given = (state.ids["load"], state.ids.get("training", ""), target.takes_quantizers_of(state.recipe), samples, usage)
-    return fingerprint_of(f"artifact for {part}", *given, target.depends_on(state.recipe), target.tools())
+    made_by = (target.tools(), target.code_of_others())
+    return fingerprint_of(f"artifact for {part}", *given, target.depends_on(state.recipe), *made_by)
 
 
 def _run(state: State, parts: Sequence[str]) -> State:

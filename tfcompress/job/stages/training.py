@@ -79,7 +79,7 @@ def _fingerprint(state: State, part: str) -> str | None:
     )
     train = state.data_sets.train
     given = (state.ids["load"], None if train is None else train.identity)
-    return fingerprint_of("training", *given, sections, _options_of_changes(state), state.options.seed)
+    return fingerprint_of("training", *given, sections, *_what_changes(state), state.options.seed)
 
 
 def _run(state: State, parts: Sequence[str]) -> State:
@@ -118,9 +118,9 @@ def _compressed(state: State) -> Compressed:
 
 def _start(state: State, changed: bool) -> str | None:
     """The fingerprint of what fine-tuning starts from."""
-    changes = _options_of_changes(state) if changed else {}
+    changes = _what_changes(state) if changed else ()
     train = state.data_sets.train
-    return fingerprint_of("model to train", state.ids["load"], None if train is None else train.identity, changes)
+    return fingerprint_of("model to train", state.ids["load"], None if train is None else train.identity, *changes)
 
 
 def _changes(state: State) -> dict[str, ModelChange]:
@@ -129,9 +129,11 @@ def _changes(state: State) -> dict[str, ModelChange]:
     return {name: change for name, change in asked.items() if change is not None}
 
 
-def _options_of_changes(state: State) -> dict[str, object]:
-    """{target that changes the model before it is trained: what in the recipe says how}."""
-    return {name: TARGETS[name].own_options(state.recipe) or "" for name in _changes(state)}
+def _what_changes(state: State) -> tuple[object, ...]:
+    """What the changes before training depend on: what in the recipe says how, and each target's own code."""
+    targets = {name: TARGETS[name] for name in _changes(state)}
+    options = {name: target.own_options(state.recipe) or "" for name, target in targets.items()}
+    return options, *(target.code_of_others() for target in targets.values())
 
 
 def _keep(state: State, part: str) -> bytes | None:

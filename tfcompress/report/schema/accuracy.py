@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from tfcompress.layer_histogram import LayerHistogram
+
 __all__ = [
     "Cause",
     "Compared",
@@ -13,7 +15,6 @@ __all__ = [
     "Flipped",
     "FlippedSample",
     "GateVerdict",
-    "Histogram",
     "Layer",
     "Reference",
     "Status",
@@ -151,29 +152,6 @@ class Layer:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Histogram:
-    """Float values of a layer beside what its integers can hold.
-
-    Attributes:
-        layer: its Keras name.
-        what: its outputs, or its kernel.
-        low: lower edge of the first bin.
-        high: upper edge of the last.
-        counts: values in each of the bins, which are equally wide.
-        range: lowest and highest value that the integers can hold; of a kernel, in its widest channel.
-        narrowest: of a kernel with a scale per channel, the largest value of the channel that holds least; else None.
-    """
-
-    layer: str
-    what: Literal["activations", "weights"]
-    low: float
-    high: float
-    counts: tuple[int, ...]
-    range: tuple[float, float]
-    narrowest: float | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
 class Cause:
     """One reason for an error.
 
@@ -255,7 +233,7 @@ class Compared:
     causes: tuple[Cause, ...] = ()
     flipped: Flipped = field(default_factory=Flipped)
     confusion: tuple[tuple[int, ...], ...] | None = None
-    histograms: tuple[Histogram, ...] = ()
+    histograms: tuple[LayerHistogram, ...] = ()
 
     @property
     def converted(self) -> bool:

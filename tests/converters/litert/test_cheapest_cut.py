@@ -8,7 +8,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from tfcompress.converters.litert.islands import Place, cheapest_float
+from tfcompress.converters.litert.cheapest_cut import Place, cheapest_float
 
 INFINITE = float("inf")
 
