@@ -18,16 +18,18 @@ from tfcompress.plain_files import read_plain
 
 __all__ = ["CompilerLog", "CompilerRun", "OperatorCount", "parse_compiler_log", "parse_compiler_text"]
 
-_MAPPED = "Mapped to Edge TPU"
-_UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+_MAPPED = "mapped to edge tpu"
+_STATUSES = tuple(status.lower() for status in STATUSES)
+_UNITS = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 _ROW = re.compile(
     r"^(?P<name>[A-Za-z][\w-]*)(?P<gap>\s*[|,;]\s*|\s+)(?P<count>\d+)(?:\s*[|,;]\s*|\s+)(?P<status>\S.*?)\s*\|?$"
 )
-_SIZE = re.compile(r"([\d.,]+)\s*(B|[KMG]i?B)\b")
+_EMPHASIS = str.maketrans(dict.fromkeys('`*"', None))  # of cells in Markdown, and quotes of .csv files
+_SIZE = re.compile(r"([\d.,]+)\s*(B|[KMG]i?B)\b", re.IGNORECASE)
 _FIELDS = {
-    "input": re.compile(r"^Input(?: model)?: *(.*)$"),
-    "output": re.compile(r"^Output(?: model)?: *(.*)$"),
-    "version": re.compile(r"^Edge TPU Compiler version (\d[\d.]*)"),
+    "input": re.compile(r"^Input(?: model)?: *(.*)$", re.IGNORECASE),
+    "output": re.compile(r"^Output(?: model)?: *(.*)$", re.IGNORECASE),
+    "version": re.compile(r"^Edge TPU Compiler version (\d[\d.]*)", re.IGNORECASE),
 }
 _SIZES = {
     "on_chip_bytes": "On-chip memory used for caching model parameters",
@@ -45,11 +47,14 @@ _FAILURES = re.compile(
     r"Compilation failed|Compilation timeout|Compilation child process (?!completed)|ERROR:|error:"
     r"|Internal compiler error|(?:libc\+\+abi: )?terminating with|Invalid model|Model not quantized"
     r"|Model could not be parsed|Registration failed|Didn't find op|Package requires|Failed to|F\d{4} "
+    r"|Segmentation fault|Illegal instruction|Bus error|Killed$|Aborted$|.*\(core dumped\)",
+    re.IGNORECASE,
 )
 _LAST_WORDS = "Internal compiler error"
 _BARE_FAILURE = re.compile(r"Compilation failed! *$")
 _FLEX = re.compile(r"Node number (?P<node>\d+) \((?P<name>\w+)\) failed")
 _ATTEMPT = re.compile(r"Try to compile segment with (\d+) ops")
+_SUCCESS = ("compiled successfully", "successfully compiled")
 _SILENT = "the compiler said nothing after its version"
 
 
@@ -218,7 +223,7 @@ def _blocks(lines: list[str]) -> list[list[str]]:
 
 def _run(lines: list[str], version: str | None, models: tuple[str, ...]) -> CompilerRun | None:
     table = tuple(row for line in lines if (row := _row(line)) is not None)
-    succeeded = any("compiled successfully" in line or "successfully compiled" in line for line in lines)
+    succeeded = any(words in line.lower() for words in _SUCCESS for line in lines)
     model = _field(lines, "input") or (models[0] if len(models) == 1 else None)
     failures = [line.strip() for line in lines if _FAILURES.match(line.strip())]
     output = _field(lines, "output")
@@ -249,10 +254,10 @@ def _reason(failures: list[str]) -> str:
 
 
 def _row(line: str) -> OperatorCount | None:
-    match = _ROW.match(line)
+    match = _ROW.match(line.translate(_EMPHASIS))
     if match is None:
         return None
-    has_status = match["status"].startswith(STATUSES)
+    has_status = match["status"].lower().startswith(_STATUSES)
     clear = len(match["gap"]) > 1 or "\t" in match["gap"] or "|" in match["gap"]
     return OperatorCount(match["name"], int(match["count"]), match["status"]) if has_status or clear else None
 
@@ -260,11 +265,14 @@ def _row(line: str) -> OperatorCount | None:
 def _numbers(lines: list[str], table: tuple[OperatorCount, ...]) -> dict[str, int | None]:
     numbers = {key: _number(lines, label) for key, label in _NUMBERS.items()}
     if table:
-        mapped = sum(row.count for row in table if row.status.startswith(_MAPPED))
+        mapped = sum(row.count for row in table if row.status.lower().startswith(_MAPPED))
         total = sum(row.count for row in table)
         counts = {"operators": total, "mapped_ops": mapped, "cpu_ops": total - mapped}
         return {key: counts.get(key) if value is None else value for key, value in numbers.items()}
-    return {**numbers, **_counted(numbers, some_stay=any("not all operations are supported" in line for line in lines))}
+    return {
+        **numbers,
+        **_counted(numbers, some_stay=any("not all operations are supported" in line.lower() for line in lines)),
+    }
 
 
 def _counted(numbers: dict[str, int | None], *, some_stay: bool) -> dict[str, int | None]:
@@ -304,17 +312,23 @@ def _field(lines: list[str], name: str) -> str | None:
 
 
 def _after(lines: list[str], label: str) -> str | None:
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith(f"{label}:")), None)
+    start = f"{label}:".lower()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.lower().startswith(start)), None)
 
 
 def _number(lines: list[str], label: str) -> int | None:
-    text = re.match(r"\d+", _after(lines, label) or "")
-    return None if text is None else int(text[0])
+    text = re.match(r"\d{1,3}(?:,\d{3})+|\d+", _after(lines, label) or "")
+    return None if text is None else int(text[0].replace(",", ""))
 
 
 def _size(lines: list[str], label: str) -> int | None:
     match = _SIZE.match(_after(lines, label) or "")
     try:
-        return None if match is None else round(float(match[1].replace(",", ".")) * _UNITS[match[2]])
+        return None if match is None else round(_decimal(match[1]) * _UNITS[match[2].lower()])
     except ValueError:
         return None
+
+
+def _decimal(text: str) -> float:
+    """A number that may have commas for thousands, or one for its point."""
+    return float(text.replace(",", "") if "." in text else text.replace(",", "."))

@@ -1,9 +1,9 @@
 """The compiler's lines, from texts as people keep them.
 
 A log comes as a file, as what a terminal showed, quoted in a mail (``> ``), indented in a note, with tabs for spaces,
-as the rows of a Markdown table, between other programs' output, with its line ends lost, as the output of a notebook,
-or with something before every line: a time, a container's name, a line number (see `log_prefixes`).  `log_lines` gives
-the lines as the compiler printed them.
+as the rows of a Markdown or HTML table, between other programs' output, with its line ends lost, as the output of a
+notebook, or with something before every line: a time, a container's name, a line number (see `log_prefixes`).
+`log_lines` gives the lines as the compiler printed them.
 """
 
 from __future__ import annotations
@@ -61,9 +61,15 @@ _BEGINNINGS = (
 _LONGEST_LINE = 1 << 16
 # Colours, and what sets a terminal's title or character set.
 _ESCAPES = re.compile(r"\x1b(?:\[[0-9;?]*[A-Za-z]|\][^\x07\x1b\n]{0,200}(?:\x07|\x1b\\)|[()][A-Z0-9])")
+_TAG_ENDS_LINE = re.compile(r"<br ?/?>|</(?:tr|p|div|li|pre)>", re.IGNORECASE)
+_TAG_ENDS_CELL = re.compile(r"</t[dh]>\s*(?=<t[dh])", re.IGNORECASE)
+_TAG = re.compile(
+    r"</?(?:pre|code|samp|tt|p|div|span|font|b|i|em|strong|li|ul|ol|blockquote|table|t[rdh]|thead|tbody)"
+    r"(?: [^<>\n]{0,200})?>",
+    re.IGNORECASE,
+)
 _QUOTES = re.compile(r"^(?:[>|*#`│]\s?|\s)+")
 _COMMENT = re.compile(r"(?:←|<--|<==).*$")
-_BREAK = re.compile(r"<br ?/?> *$")
 _SPACES = str.maketrans({"\u00a0": " ", "\u3000": " ", "\ufeff": None, "\u2019": "'"})
 _COMMAND = re.compile(r"\bedgetpu_compiler\b(.*)$")
 _LOST_ENDS = re.compile(f"(?<=\\S)(?={'|'.join(map(re.escape, _LABELS))})")
@@ -86,10 +92,15 @@ def log_lines(text: str) -> list[str]:
     Args:
         text: a log in any of the forms above.
     """
-    plain = html.unescape(_ESCAPES.sub("", text)).translate(_SPACES)
+    plain = html.unescape(_without_tags(_ESCAPES.sub("", text))).translate(_SPACES)
     whole = [line for line in plain.replace("\r\n", "\n").replace("\r", "\n").split("\n") if len(line) <= _LONGEST_LINE]
     parts = (part for line in whole for part in _parts(line))
     return [_bare(line) for line in without_prefixes(list(parts), _BEGINNINGS)]
+
+
+def _without_tags(text: str) -> str:
+    """The text of a web page, with a line for each row of a table and tabs between its cells."""
+    return _TAG.sub("", _TAG_ENDS_CELL.sub("\t", _TAG_ENDS_LINE.sub("\n", text)))
 
 
 def _parts(line: str) -> list[str]:
@@ -103,7 +114,7 @@ def _parts(line: str) -> list[str]:
 
 
 def _bare(line: str) -> str:
-    return _BREAK.sub("", _COMMENT.sub("", _QUOTES.sub("", line))).rstrip()
+    return _COMMENT.sub("", _QUOTES.sub("", line)).rstrip()
 
 
 def command_models(line: str) -> tuple[str, ...]:

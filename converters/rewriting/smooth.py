@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 
+from tfcompress.converters.rewriting.slopes import before_own_range
 from tfcompress.graphs.tflite.editor import GraphEditor, OperatorNode, TensorNode
 
 __all__ = [
@@ -72,7 +73,7 @@ def exponential_of_negative(graph: GraphEditor, operator: OperatorNode) -> list[
         return None
     inverse = graph.like(result, "inverse")
     return [
-        *_one_and_exponential(graph, minimum.source, inverse),
+        *_one_and_exponential(graph, before_own_range(graph, minimum.source), inverse),
         graph.plus(inverse, graph.new_constant(-1.0, result, "minus_one"), result),
     ]
 

@@ -16,6 +16,7 @@ from tfcompress.converters.rewriting import (
     integers,
     preparation,
     rank,
+    slopes,
     smooth,
     upsampling,
 )
@@ -89,11 +90,19 @@ REWRITES: tuple[Rewrite, ...] = (
     ),
     _row(
         FLOAT_FILE,
-        "maximum_leaky_relu",
-        ("MAXIMUM",),
-        upsampling.leaky_relu_for_maximum,
-        "maximum(x, alpha * x) as LeakyReLU",
-        "Maas et al. 2013",
+        "two_slopes",
+        slopes.SLOPED,
+        slopes.two_slopes,
+        "maxima, sums and choices that are LeakyReLU, PReLU or ReLU as that",
+        "Maas et al. 2013; He et al. 2015; what keeps positive factors is told by its values at 1 and -1",
+    ),
+    _row(
+        FLOAT_FILE,
+        "own_range",
+        ("MAXIMUM", "MINIMUM"),
+        slopes.own_range,
+        "operands that others read too with a range of their own",
+        f"{_SPECIFICATION}: MAXIMUM and MINIMUM have one scale for operands and result",
     ),
     _row(
         FLOAT_FILE,

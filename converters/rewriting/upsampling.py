@@ -1,4 +1,4 @@
-"""Upsampling and LeakyReLU as the one operator that they are, where a converter wrote them with several.
+"""Upsampling as the one operator that it is, where a converter wrote it with several.
 
 Keras 3 repeats rows and columns with reshapes and tiles in five dimensions, or broadcasts in six, which neither the
 Edge TPU nor most other accelerators take, and which copy the image four times on a CPU.
@@ -10,11 +10,11 @@ import numpy as np
 
 from tfcompress.graphs.tflite.editor import GraphEditor, OperatorNode, TensorNode, options
 
-__all__ = ["leaky_relu_for_maximum", "nearest_resize"]
+__all__ = ["nearest_resize"]
 
 _MOVING = ("RESHAPE", "TILE", "BROADCAST_TO", "EXPAND_DIMS", "SQUEEZE")
 _REPEATING = ("TILE", "BROADCAST_TO")
-_LONGEST = 8  # operators of a chain; Keras writes 5
+_LONGEST = 32  # operators of a chain; Keras writes 5, and 9 for two layers in a row
 _LARGEST = 2**26  # elements whose places are followed
 
 
@@ -65,17 +65,3 @@ def _resize(graph: GraphEditor, source: TensorNode, result: TensorNode) -> Opera
     sizes = graph.new_constant(np.array(result.shape[1:3], np.int32), result, "size")
     resize_options = options("ResizeNearestNeighborOptions")
     return graph.operator("RESIZE_NEAREST_NEIGHBOR", [source, sizes], [result], resize_options)
-
-
-def leaky_relu_for_maximum(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode] | None:
-    """maximum(x, a x) = LeakyReLU(x) for a slope in (0, 1)."""
-    for scaled, source in (operator.operands, operator.operands[::-1]):
-        product = graph.producer(scaled)
-        if product is None or product.name != "MUL" or product.options.fusedActivationFunction:
-            continue
-        slope = next((tensor.array() for tensor in product.operands if tensor.is_constant), None)
-        if slope is None or slope.size != 1 or source not in product.operands or not 0 < slope.item() < 1:
-            continue
-        relu_options = options("LeakyReluOptions", alpha=float(slope.item()))
-        return [graph.operator("LEAKY_RELU", [source], [operator.result], relu_options)]
-    return None

@@ -70,6 +70,7 @@ BEFORE_EVERY_LINE = {
     "a bullet": "- ",
     "an escaped quote": "&gt; ",
     "a terminal's title": "\x1b]0;~/models\x07\x1b(B",
+    "a batch file's remark": "REM ",
 }
 
 
@@ -111,6 +112,47 @@ def test_commas_for_points_and_spaces_that_do_not_break_are_read() -> None:
 
 def test_a_table_of_comma_separated_values_is_read() -> None:
     assert only(re.sub("  +", ",", SHORT_LOG)).table == only(SHORT_LOG).table
+
+
+def in_cells(row: str) -> str:
+    """The table's rows as `row` has their cells."""
+    return re.sub(r"^(\w+) {2,}(\d+) {2,}(.*)$", row, SHORT_LOG, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [r'"\1","\2","\3"', r"| `\1` | \2 | *\3* |", r"**\1** \2 \3", r"<tr><td>\1</td> <td>\2</td><td>\3</td></tr>"],
+    ids=["quoted values", "code in cells", "bold", "a web page"],
+)
+def test_marks_around_the_cells_of_a_table_are_taken_off(row: str) -> None:
+    assert runs(in_cells(row)) == runs(SHORT_LOG)
+
+
+@pytest.mark.parametrize("end", ["<br>\n", "<br/>", "</p><p>", "</li>\n<li>"])
+def test_lines_of_a_web_page_are_read(end: str) -> None:
+    plain = LOG.format(input="cars.tflite")
+    assert runs(f"<pre class='log'>{plain.replace(chr(10), end)}</pre>") == runs(plain)
+
+
+def test_a_log_in_small_letters_is_not_read_as_one_without_mapped_operators() -> None:
+    (run,) = runs(LOG.format(input="cars.tflite").lower())
+    assert counts(run) == counts(only(LOG.format(input="cars.tflite"))) == (3, 1, 2)
+    assert run.on_chip_bytes == 3072
+
+
+def test_commas_for_thousands_are_read() -> None:
+    text = f"{SIXTEEN}\nModel compiled successfully in 9 ms.\n"
+    text += "On-chip memory used for caching model parameters: 3,952.50KiB\nTotal number of operations: 1,066\n"
+    run = only(text)
+    assert (run.operators, run.on_chip_bytes) == (1066, round(3952.5 * 1024))
+
+
+@pytest.mark.parametrize(
+    "words", ["Segmentation fault (core dumped)", "run.sh: line 3:  4711 Killed (core dumped)", "Killed", "Aborted"]
+)
+def test_what_the_shell_says_of_a_compiler_that_crashed_is_its_failure(words: str) -> None:
+    run = only(f"{SIXTEEN}\nStarted a compilation timeout timer of 180 seconds.\n{words}\n")
+    assert (run.compiled, run.failure) == (False, words)
 
 
 def test_a_log_that_is_cut_off_gives_what_it_has_and_invents_nothing() -> None:

@@ -160,18 +160,25 @@ def constant() -> bytes:
     return graph.content(result)
 
 
-def upsampled() -> bytes:
-    """As Keras 3 writes UpSampling2D((2, 3))."""
+def upsampled(*, twice: bool = False) -> bytes:
+    """As Keras 3 writes UpSampling2D((2, 3)), and (2, 1) after it where it is done twice."""
     graph = GraphBuilder()
     tensor = graph.input(SHAPE, "float32")
-    steps = [
+    again: list[tuple[list[int], list[int] | None]] = [
+        ([1, 8, 1, 12, 3], None),
+        ([1, 8, 2, 12, 3], [1, 1, 2, 1, 1]),
+        ([1, 16, 12, 1, 3], None),
+        ([1, 16, 12, 1, 3], [1, 1, 1, 1, 1]),
+        ([1, 16, 12, 3], None),
+    ]
+    steps: list[tuple[list[int], list[int] | None]] = [
         ([1, 4, 1, 4, 3], None),
         ([1, 4, 2, 4, 3], [1, 1, 2, 1, 1]),
         ([1, 8, 4, 1, 3], None),
         ([1, 8, 4, 3, 3], [1, 1, 1, 3, 1]),
         ([1, 8, 12, 3], None),
     ]
-    for shape, times in steps:
+    for shape, times in [*steps[:-1], *again] if twice else steps:
         result = graph.tensor(shape, "float32")
         if times is None:
             graph.operator("RESHAPE", [tensor, graph.integers(shape)], [result], "ReshapeOptions")
@@ -227,7 +234,8 @@ EXAMPLES: dict[str, tuple[Any, list[str]]] = {
     "whole_map_mean": (pooled, ["MEAN"]),
     "same_padding": (padded, ["CONV_2D"]),
     "nearest_resize": (upsampled, ["RESIZE_NEAREST_NEIGHBOR"]),
-    "maximum_leaky_relu": (maximum, ["LEAKY_RELU"]),
+    "two_slopes": (maximum, ["LEAKY_RELU"]),
+    "own_range": (lambda: maximum(-0.1), ["MUL", "MUL", "MAXIMUM"]),
     "open_batch": (flattened, ["RESHAPE"]),
     "negation": (lambda: chain("NEG"), ["MUL"]),
     "square": (lambda: chain("SQUARE"), ["MUL"]),
@@ -263,6 +271,10 @@ def test_pixels_that_are_repeated_by_broadcasting_are_resized_too() -> None:
     assert names(rewrite_graph(broadcast(), rows_for(FLOAT_FILE)).content) == ["RESIZE_NEAREST_NEIGHBOR"]
 
 
+def test_two_upsamplings_in_a_row_are_one_resize() -> None:
+    assert names(rewrite_graph(upsampled(twice=True), rows_for(FLOAT_FILE)).content) == ["RESIZE_NEAREST_NEIGHBOR"]
+
+
 def test_an_image_that_is_repeated_whole_is_no_resize() -> None:
     before = broadcast(swapped=True)
     assert names(rewrite_graph(before, rows_for(FLOAT_FILE)).content) == names(before)
@@ -270,7 +282,18 @@ def test_an_image_that_is_repeated_whole_is_no_resize() -> None:
 
 @pytest.mark.parametrize("slope", [1.5, -0.1, 1.0])
 def test_a_maximum_with_another_slope_is_no_leaky_relu(slope: float) -> None:
-    assert names(rewrite_graph(maximum(slope), rows_for(FLOAT_FILE)).content) == ["MUL", "MAXIMUM"]
+    assert names(rewrite_graph(maximum(slope), rows_for(FLOAT_FILE)).content) == ["MUL", "MUL", "MAXIMUM"]
+
+
+def test_a_rewritten_file_that_cannot_be_run_is_left_out() -> None:
+    def broken(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode]:
+        return [graph.multiply(operator.source, graph.new_constant(1, operator.source, "one"), operator.result)]
+
+    before = chain("RELU")
+    row = replace(TOY, operators=("RELU",), apply=broken)
+    result = rewrite_graph(before, [row])
+    assert result.content == before
+    assert result.dropped[0].reason == "LiteRT can run the file before it, and not after it"
 
 
 def between_conversions(name: str) -> bytes:
