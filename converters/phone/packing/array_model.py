@@ -31,11 +31,12 @@ class Kind(enum.IntEnum):
     COLUMN = 3  # the same in 8 steps, with the mean of the column so far: 8 * 8
     PLANE = 4  # the lower half of the byte above it, in numbers of several bytes: 16
     UNIFORM = 5  # none, and nothing is learned: every byte is as likely as every other
+    PREDICTED = 6  # the running mean: 32; what is coded is the distance to a prediction, see `prediction`
 
     @property
     def contexts(self) -> int:
         """How many contexts there are."""
-        return (1, LEVELS, 52, 64, 16, 1)[self]
+        return (1, LEVELS, 52, 64, 16, 1, LEVELS)[self]
 
 
 def level_of(mean: np.ndarray) -> np.ndarray:

@@ -26,7 +26,8 @@ from tfcompress.errors import ModelError
 
 __all__ = ["MAGIC", "MAX_SIZE", "Header", "decode", "encode", "group_values", "read_directory", "read_header"]
 
-MAGIC = b"TFZ\x01"  # the last byte is the version
+MAGIC = b"TFZ"
+PLAIN, PREDICTING = 1, 2  # versions; the second may have planes of predictions, and is the same otherwise
 MAX_SIZE = 2**31 - 1
 TABLE_BITS = range(12, 21)
 _SPARE = 64  # a directory is at most so much longer than the file; a real one is far shorter
@@ -45,6 +46,7 @@ class Header:
         lanes: of the arrays.
         period: the longest of the arrays with column contexts; a decoder keeps so many sums.
         coded: length of the coded directory and rest, in bytes.
+        version: `PLAIN` or `PREDICTING`.
         length: of the header itself.
     """
 
@@ -56,11 +58,12 @@ class Header:
     lanes: int
     period: int
     coded: int
+    version: int = PLAIN
     length: int = 0
 
     def to_bytes(self) -> bytes:
         """As FORMAT.md says."""
-        out = bytearray(MAGIC + self.checksum.to_bytes(4, "little"))
+        out = bytearray(MAGIC + bytes([self.version]) + self.checksum.to_bytes(4, "little"))
         out.append(self.table_bits)
         for value in (self.size, self.directory, self.rest, self.lanes, self.period, self.coded):
             write_varint(out, value)
@@ -73,10 +76,10 @@ def read_header(data: bytes) -> Header:
     Raises:
         ModelError: it is not a .tfcz, of another version, or damaged.
     """
-    if data[:3] != MAGIC[:3]:
+    if data[:3] != MAGIC:
         raise ModelError("not a .tfcz: it does not begin with TFZ; expected a file that tfcompress pack wrote")
-    if data[3:4] != MAGIC[3:4]:
-        raise ModelError(f"a .tfcz of version {data[3:4].hex() or '?'}, expected 01; use a newer tfcompress")
+    if data[3:4] not in (b"\1", b"\2"):
+        raise ModelError(f"a .tfcz of version {data[3:4].hex() or '?'}, expected 01 or 02; use a newer tfcompress")
     if len(data) < 9 or data[8] not in TABLE_BITS:
         raise ModelError("a damaged .tfcz: its header is cut off or wrong; copy or make the file again")
     position, values = 9, []
@@ -86,7 +89,8 @@ def read_header(data: bytes) -> Header:
     size, directory, rest, lanes, period, coded = values
     if directory > size + _SPARE or rest > size or position + coded > len(data):
         raise ModelError("a damaged .tfcz: its lengths do not fit together; copy or make the file again")
-    return Header(size, int.from_bytes(data[4:8], "little"), data[8], directory, rest, lanes, period, coded, position)
+    checksum = int.from_bytes(data[4:8], "little")
+    return Header(size, checksum, data[8], directory, rest, lanes, period, coded, data[3], position)
 
 
 @cache
@@ -126,8 +130,9 @@ def encode(content: bytes, directory: Directory) -> tuple[bytes, dict[str, list[
             _encode_group(lanes, content, directory, number)
         groups.append(float(sum(lanes.bits[before:])))
     header = Header(
-        len(content), zlib.crc32(content), bits, len(listed), rest, lanes.lanes, directory.period, len(coded)
-    )
+        len(content), zlib.crc32(content), bits, len(listed), rest, lanes.lanes, directory.period, len(coded),
+        PREDICTING if directory.predicts else PLAIN,
+    )  # fmt: skip
     return header.to_bytes() + coded + lanes.finish(), {
         "groups": groups,
         "rest": [*spent, 8.0 * len(coded) - spent[0]],
@@ -136,7 +141,7 @@ def encode(content: bytes, directory: Directory) -> tuple[bytes, dict[str, list[
 
 def _encode_group(lanes: LaneEncoder, content: bytes, directory: Directory, number: int) -> None:
     group = directory.groups[number]
-    values = group_values(content, group, [s for s in directory.segments if s.group == number])
+    values = group_values(content, group, directory.by_group()[number])
     above: np.ndarray | None = None
     for index, plane in enumerate(group.planes):
         own = np.ascontiguousarray(values[:, group.width - 1 - index])
@@ -188,8 +193,7 @@ def decode(data: bytes, *, max_bytes: int = MAX_SIZE) -> bytes:
     content = bytearray(header.size)
     directory = _decode_rest(data, header, content)
     lanes = LaneDecoder(data[header.length + header.coded :], header.lanes)
-    for number, group in enumerate(directory.groups):
-        segments = [segment for segment in directory.segments if segment.group == number]
+    for group, segments in zip(directory.groups, directory.by_group(), strict=True):
         if group.fill is not None:
             for segment in segments:
                 _fill(content, segment, group.fill)
@@ -216,7 +220,7 @@ def _started(data: bytes, header: Header) -> tuple[ByteModel, Directory]:
     directory = Directory.from_bytes(listed, header.size)
     promised = (header.lanes, header.period, header.rest)
     rest = sum(length for _, length in directory.gaps(header.size))
-    if (directory.lanes, directory.period, rest) != promised:
+    if (directory.lanes, directory.period, rest) != promised or (directory.predicts and header.version == PLAIN):
         raise ModelError("a damaged .tfcz: its directory is not as its header says; copy or make the file again")
     return model, directory
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from tfcompress.converters.phone.packing.array_model import Kind
 from tfcompress.converters.phone.packing.lanes import MAX_LANES, ArrayPlan, lane_count
+from tfcompress.converters.phone.packing.prediction import TAPS
 from tfcompress.errors import ModelError
 
 __all__ = ["CONSTANT", "Directory", "Group", "Segment", "read_varint", "write_varint"]
@@ -78,6 +79,13 @@ class Directory:
             counts[segment.group] += segment.count
         return counts
 
+    def by_group(self) -> list[list[Segment]]:
+        """The segments of each group, in the order of the file."""
+        by_group: list[list[Segment]] = [[] for _ in self.groups]
+        for segment in self.segments:
+            by_group[segment.group].append(segment)
+        return by_group
+
     @property
     def lanes(self) -> int:
         """The most lanes that a group has; 0 where nothing is coded in lanes."""
@@ -89,6 +97,12 @@ class Directory:
             ),
             default=0,
         )
+
+    @property
+    def predicts(self) -> bool:
+        """Whether any plane is coded as differences to predictions."""
+        planes = (plane for group in self.groups for plane in group.planes)
+        return any(isinstance(plane, ArrayPlan) and plane.kind is Kind.PREDICTED for plane in planes)
 
     @property
     def period(self) -> int:
@@ -222,6 +236,8 @@ def _write_group(out: bytearray, group: Group) -> None:
         out += bytes([plane.kind | (0 if dense else 16 if ranged else 32), plane.centre, plane.decay, plane.start >> 9])
         if plane.kind is Kind.COLUMN:
             write_varint(out, plane.period)
+        elif plane.kind is Kind.PREDICTED:
+            out += np.array(plane.taps, np.int8).tobytes()
         if ranged:
             out += bytes([lowest, highest])
         elif not dense:
@@ -246,15 +262,19 @@ def _read_plane(reader: _Reader, steps: int, *, first: bool) -> ArrayPlan | int:
     if head == CONSTANT:
         return centre
     number, values = head & 15, head >> 4
-    reader.expect(number <= Kind.UNIFORM and values < 3 and not (first and number == Kind.PLANE), "the kind of a plane")
+    reader.expect(
+        number <= Kind.PREDICTED and values < 3 and not (first and number == Kind.PLANE), "the kind of a plane"
+    )
     if number == Kind.UNIFORM:
         return ArrayPlan(Kind.UNIFORM, centre, 4, 0, steps, 0, np.ones(256, bool))
     decay, start = reader.bytes(2, "a plane")
     reader.expect(1 <= decay <= 8, "a decay")
-    period = 0
+    period, taps = 0, tuple[int, ...]()
     if number == Kind.COLUMN:
         period = reader.varint("a period", MAX_PERIOD)
         reader.expect(period > 0 and steps % period == 0, "a period")
+    elif number == Kind.PREDICTED:
+        taps = tuple(np.frombuffer(reader.bytes(TAPS, "taps"), np.int8).tolist())
     present = np.ones(256, bool)
     if values == 1:
         lowest, highest = reader.bytes(2, "a range")
@@ -262,7 +282,7 @@ def _read_plane(reader: _Reader, steps: int, *, first: bool) -> ArrayPlan | int:
     elif values == 2:
         present = np.unpackbits(np.frombuffer(reader.bytes(32, "values"), np.uint8), bitorder="little").astype(bool)
     reader.expect(int(present.sum()) >= 2, "the values of a plane")
-    return ArrayPlan(Kind(number), centre, decay, start << 9, steps, period, present)
+    return ArrayPlan(Kind(number), centre, decay, start << 9, steps, period, present, taps)
 
 
 def _read_segment(reader: _Reader, groups: tuple[Group, ...], position: int, size: int) -> Segment:

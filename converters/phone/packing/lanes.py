@@ -21,6 +21,7 @@ from tfcompress.converters.phone.packing.array_model import (
     next_rebuild,
     signed_classes,
 )
+from tfcompress.converters.phone.packing.prediction import Prediction, as_symbols
 from tfcompress.errors import ModelError
 
 __all__ = ["MAX_LANES", "ArrayPlan", "LaneDecoder", "LaneEncoder", "coded_bits", "in_order", "lane_count"]
@@ -43,7 +44,8 @@ class ArrayPlan:
         start: what the mean is at first, in 1024ths.
         steps: values per lane.
         period: for `Kind.COLUMN`, after how many values the same column comes again; a divisor of `steps`.
-        present: bool [256], the bytes that occur; at least two.
+        present: bool [256], the bytes that are coded; at least two.
+        taps: for `Kind.PREDICTED`, see `Prediction`.
     """
 
     kind: Kind
@@ -53,6 +55,7 @@ class ArrayPlan:
     steps: int
     period: int
     present: np.ndarray = field(repr=False)
+    taps: tuple[int, ...] = ()
 
     def bits(self, count: int) -> int:
         """Frequencies sum to 2 ** bits in an array of `count` values: more where the tables are worth it."""
@@ -94,7 +97,7 @@ class _Contexts:
             assert self._above is not None
             return (self._above[step, :active] & 15).astype(np.int64)
         level = _LEVELS.take(self._mean[:active])
-        if kind is Kind.MEAN:
+        if kind in (Kind.MEAN, Kind.PREDICTED):
             return level
         if kind is Kind.SIGNED:
             last, earlier = self._before[:, :active]
@@ -109,7 +112,7 @@ class _Contexts:
         return min(6, int(_LEVELS[min(mean, _LARGEST_MEAN)]) >> 2)
 
     def take(self, step: int, values: np.ndarray) -> None:
-        """Take in the values of a step, one for each active lane."""
+        """Take in the symbols of a step, one for each active lane."""
         kind = self._plan.kind
         if kind in (Kind.NONE, Kind.PLANE, Kind.UNIFORM):
             return
@@ -129,6 +132,12 @@ def _by_step(values: np.ndarray, steps: int) -> np.ndarray:
     padded = np.zeros(lanes * steps, np.uint8)
     padded[: len(values)] = values
     return np.ascontiguousarray(padded.reshape(lanes, steps).T)
+
+
+def _symbols(plan: ArrayPlan, values: np.ndarray) -> np.ndarray:
+    """uint8 [steps, lanes]: what is coded of values: they themselves, or how far a prediction is off."""
+    grid = _by_step(values, plan.steps)
+    return as_symbols(grid, plan.taps, plan.centre) if plan.kind is Kind.PREDICTED else grid
 
 
 def _blocks(count: int, steps: int) -> Iterator[tuple[int, int, int]]:
@@ -201,11 +210,11 @@ def coded_bits(plans: Sequence[ArrayPlan], values: np.ndarray, above: np.ndarray
     """How many bits an array costs with each of several plans, without coding it.
 
     Args:
-        plans: alike but for `ArrayPlan.present`, so that they share their contexts.
+        plans: alike but for `ArrayPlan.present`, so that they share their symbols and contexts.
         values: uint8 [n].
         above: for `Kind.PLANE`, the bytes above these, uint8 [n].
     """
-    grid = _by_step(values, plans[0].steps)
+    grid = _symbols(plans[0], values)
     contexts = _all_contexts(plans[0], grid, len(values), above)
     return [_modelled(plan, len(values), grid, contexts).cost for plan in plans]
 
@@ -225,7 +234,7 @@ class LaneEncoder:
             values: uint8 [n].
             above: for `Kind.PLANE`, the bytes above these, uint8 [n].
         """
-        grid = _by_step(values, plan.steps)
+        grid = _symbols(plan, values)
         coded = _modelled(plan, len(values), grid, _all_contexts(plan, grid, len(values), above))
         self.bits.append(coded.cost)
         self._arrays.append(coded)
@@ -286,6 +295,7 @@ class LaneDecoder:
         """
         lanes, bits = lane_count(count, plan.steps), plan.bits(count)
         tracker = _Contexts(plan, lanes, above)
+        prediction = Prediction(plan.taps, plan.centre, lanes) if plan.kind is Kind.PREDICTED else None
         model = ArrayModel(plan.kind, plan.centre, plan.present, bits)
         grid = np.zeros((plan.steps, lanes), np.uint8)
         symbols = packed = np.empty(0)
@@ -295,13 +305,18 @@ class LaneDecoder:
                 packed = (table << 16 | (table.cumsum(1) - table)).ravel()
                 symbols = np.repeat(np.tile(np.arange(256, dtype=np.uint8), len(table)), table.ravel())
             contexts = np.empty((behind - first, abs(active)), np.uint8)
+            coded = contexts if prediction is None else np.empty_like(contexts)
             for step in range(first, behind):
                 context = tracker.at(step, abs(active))
                 values = self._step(context, symbols, packed, bits)
                 tracker.take(step, values)
-                grid[step, : abs(active)] = values
                 contexts[step - first] = context
-            model.count(contexts, grid[first:behind, : abs(active)])
+                if prediction is not None:
+                    coded[step - first] = values
+                    values = (values + prediction.at(len(values))).astype(np.uint8)
+                    prediction.take(values)
+                grid[step, : abs(active)] = values
+            model.count(contexts, grid[first:behind, : abs(active)] if prediction is None else coded)
         return grid
 
     def _step(self, context: np.ndarray, symbols: np.ndarray, packed: np.ndarray, bits: int) -> np.ndarray:

@@ -24,6 +24,7 @@ from tfcompress.converters.phone.packing.directory import (
 )
 from tfcompress.converters.phone.packing.lanes import MAX_LANES, ArrayPlan, coded_bits
 from tfcompress.converters.phone.packing.layout import Array
+from tfcompress.converters.phone.packing.prediction import fitted
 
 __all__ = ["plan"]
 
@@ -205,7 +206,7 @@ def _best(content: bytes, array: Array) -> _Choice:
         part = replace(array, count=rows * array.columns if turned else count)
         scale = array.count / part.count
         segments = [Segment(part.offset, part.count, 0, part.columns if turned else 0)]
-        for kind in (Kind.UNIFORM, Kind.NONE, Kind.MEAN, Kind.SIGNED, Kind.COLUMN):
+        for kind in (Kind.UNIFORM, Kind.NONE, Kind.MEAN, Kind.SIGNED, Kind.COLUMN, Kind.PREDICTED):
             period = part.count // max(part.columns, 1) if turned else part.columns
             if kind is Kind.COLUMN and not (rows > 1 and 1 < period <= MAX_PERIOD):
                 continue
@@ -265,6 +266,8 @@ def _array_plan(
     plan = ArrayPlan(choice.kind, centre, choice.decay, mean & ~511, steps, period, np.ones(256, bool))
     if choice.kind is Kind.UNIFORM:
         return plan, 8.0 * (len(values) + 2)
+    if choice.kind is Kind.PREDICTED:
+        return _predicted(plan, values)
     ranged = np.zeros(256, bool)
     ranged[present.argmax() : 256 - present[::-1].argmax()] = True
     options = [(plan, 40.0)]
@@ -278,6 +281,14 @@ def _array_plan(
     costs = [bits * scale + more for bits, (_, more) in zip(coded_bits(trials, *tried), options, strict=True)]
     best = int(np.argmin(costs))
     return options[best][0], costs[best]
+
+
+def _predicted(plan: ArrayPlan, values: np.ndarray) -> tuple[ArrayPlan, float]:
+    """A plan of predictions with its taps, and about what it costs in bits."""
+    predicted = replace(plan, taps=fitted(values, plan.centre))
+    tried = values[:_TRIED]
+    trial = replace(predicted, steps=_trial_steps(plan.steps, 0))
+    return predicted, coded_bits([trial], tried)[0] * len(values) / len(tried) + 72.0
 
 
 def _number_group(

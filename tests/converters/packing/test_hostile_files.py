@@ -8,7 +8,7 @@ import pytest
 from tests.converters.packing.decoders import DECODERS, by_python
 from tests.converters.packing.files import layered, packed_layers, tflite
 from tfcompress.converters.phone.packing.array_model import Kind
-from tfcompress.converters.phone.packing.container import Header, decode, read_header
+from tfcompress.converters.phone.packing.container import Header, decode, encode, read_header
 from tfcompress.converters.phone.packing.directory import Directory, Group, Segment
 from tfcompress.converters.phone.packing.files import pack_bytes, unpack_bytes
 from tfcompress.converters.phone.packing.lanes import ArrayPlan
@@ -98,8 +98,17 @@ def test_a_declared_size_above_the_limit_is_refused_before_memory_is_taken() -> 
 def test_another_version_is_named() -> None:
     packed = bytearray(pack_bytes(tflite([])))
     packed[3] = 9
-    with pytest.raises(ModelError, match="version 09, expected 01"):
+    with pytest.raises(ModelError, match="version 09, expected 01 or 02"):
         unpack_bytes(bytes(packed))
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_predictions_in_a_file_of_the_first_version_are_refused(decoder: str) -> None:
+    content = np.arange(200, dtype=np.uint8).tobytes()
+    plan = ArrayPlan(Kind.PREDICTED, 0, 4, 0, 20, 0, np.ones(256, bool), (64, 0, 0, 0))
+    packed = encode(content, Directory((Group(1, None, 0, 20, (plan,)),), (Segment(0, 200, 0),)))[0]
+    older = packed[:3] + b"\1" + packed[4:]
+    assert DECODERS[decoder]([packed, older]) == [content, None]
 
 
 def test_a_file_that_is_no_tflite_is_not_packed() -> None:

@@ -12,7 +12,7 @@ import tfcompress
 from tests.converters.packing.decoders import DECODERS, SOURCES, by_python
 from tests.converters.packing.files import layered, packed_layers, tflite
 from tfcompress.converters.phone.packing.array_model import Kind
-from tfcompress.converters.phone.packing.container import decode, encode
+from tfcompress.converters.phone.packing.container import PLAIN, PREDICTING, decode, encode, read_header
 from tfcompress.converters.phone.packing.directory import PRODUCT, ROTATED, Directory, Group, Segment
 from tfcompress.converters.phone.packing.files import pack_bytes
 from tfcompress.converters.phone.packing.lanes import ArrayPlan
@@ -58,6 +58,8 @@ def test_bytes_behind_the_identifier_need_not_be_a_flatbuffer(rest: bytes) -> No
 
 
 def _plan(kind: Kind, values: np.ndarray, steps: int, period: int = 0) -> ArrayPlan:
+    if kind is Kind.PREDICTED:
+        return ArrayPlan(kind, 3, 5, 512, steps, 0, np.ones(256, bool), (70, -31, 127, -128))
     return ArrayPlan(kind, 3, 5, 512, steps, period, np.bincount(values, minlength=256) > 0)
 
 
@@ -70,7 +72,7 @@ def test_every_kind_of_context_is_understood_by_every_decoder(decoder: str, step
     content = values.astype(np.int8).tobytes()
     bytes_ = np.frombuffer(content, np.uint8)
     packed = []
-    for kind in (Kind.NONE, Kind.MEAN, Kind.SIGNED, Kind.COLUMN, Kind.UNIFORM):
+    for kind in (Kind.NONE, Kind.MEAN, Kind.SIGNED, Kind.COLUMN, Kind.UNIFORM, Kind.PREDICTED):
         period = min(steps, 60) if kind is Kind.COLUMN else 0
         if period and steps % period:
             continue
@@ -113,6 +115,17 @@ def test_a_bias_scale_that_is_a_product_costs_next_to_nothing() -> None:
     turned = pack_bytes(tflite([("b", weights, scales * np.float32(0.0213)), ("w", weights, scales)]))
     assert len(turned) < len(alone) + 200  # wherever in the file the product lies
     assert len(unrelated) > len(alone) + 4000
+
+
+def test_kernels_that_change_little_from_one_input_to_the_next_cost_less() -> None:
+    random = np.random.default_rng(2)
+    steps = np.cumsum(random.normal(size=(48, 200)), axis=1)
+    smooth = np.clip(np.round(steps / np.abs(steps).max(axis=1, keepdims=True) * 127), -127, 127).astype(np.int8)
+    shuffled = random.permutation(smooth.ravel()).reshape(smooth.shape)
+    packed, of_shuffled = (pack_bytes(tflite([("w", weights, None)])) for weights in (smooth, shuffled))
+    assert read_header(packed).version == PREDICTING
+    assert read_header(of_shuffled).version == PLAIN
+    assert len(packed) < 0.75 * len(of_shuffled)
 
 
 def test_the_same_file_always_packs_to_the_same_bytes() -> None:

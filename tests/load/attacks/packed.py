@@ -68,7 +68,7 @@ PACKED: dict[str, Maker] = {
     "packed_endless_directory": _announces(MAX_SIZE, MAX_SIZE, 0),
     "packed_endless_rest": _announces(MAX_SIZE, 0, MAX_SIZE),
     "packed_endless_both": _announces(MAX_SIZE, MAX_SIZE, MAX_SIZE),
-    "packed_numbers_without_end": _written(MAGIC + bytes(4) + b"\x10" + b"\xff" * 1000),
+    "packed_numbers_without_end": _written(MAGIC + b"\x01" + bytes(4) + b"\x10" + b"\xff" * 1000),
     "packed_of_another_version": _written(b"TFZ\x09" + bytes(100)),
     "packed_pickle": _written(b"\x80\x04cposix\nsystem\n(S'true'\ntR."),
     "packed_nothing": _written(b""),

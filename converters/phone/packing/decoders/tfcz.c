@@ -5,7 +5,7 @@
 
 enum { CONTEXTS = 6, CLASSES = 29, LEVELS = 32, MAX_CONTEXTS = 64, PRIOR = 48, FIRST_REBUILD = 256 };
 enum { LAST_REBUILD = 1 << 18, SHORTEST = 6, SURE = 12, LOOK_BACK = 32, LONGEST = 65535, ZEROS = 16 };
-enum { NONE, MEAN, SIGNED, COLUMN, PLANE, UNIFORM, CONSTANT = 15 };
+enum { NONE, MEAN, SIGNED, COLUMN, PLANE, UNIFORM, PREDICTED, CONSTANT = 15, TAPS = 4 };
 enum { MAX_GROUPS = 1023, MAX_SEGMENTS = 65535, MAX_PERIOD = 65536, MAX_LANES = 4096, SPARE = 64 };
 enum { LEAST_STATE = 1 << 16, LARGEST_MEAN = 131072 };
 
@@ -211,11 +211,14 @@ static int header_varint(tfcz_read read, void *source, uint32_t limit, uint32_t 
 }
 
 tfcz_status tfcz_read_header(tfcz_read read, void *source, tfcz_header *header) {
-    static const uint8_t magic[4] = {'T', 'F', 'Z', 1};
+    static const uint8_t magic[3] = {'T', 'F', 'Z'};
     int i, byte;
     uint32_t checksum = 0;
-    for (i = 0; i < 4; i++)
+    for (i = 0; i < 3; i++)
         if (read(source) != magic[i]) return TFCZ_NOT_A_TFCZ;
+    byte = read(source);
+    if (byte != 1 && byte != 2) return TFCZ_NOT_A_TFCZ;
+    header->version = (uint32_t)byte;
     for (i = 0; i < 4; i++) {
         byte = read(source);
         if (byte < 0) return TFCZ_DAMAGED;
@@ -461,6 +464,7 @@ static uint32_t varint(reader *r, uint32_t limit) {
 
 typedef struct {
     uint32_t kind, centre, decay, mean, period;
+    int32_t taps[TAPS];
     uint8_t present[256];
 } plane;
 
@@ -475,7 +479,7 @@ static void read_plane(reader *r, plane *p, uint32_t steps, int first) {
     if (head == CONSTANT) return;
     number = head & 15u;
     p->kind = number;
-    if (number > UNIFORM || head >> 4 > 2 || (first && number == PLANE)) r->bad = 1;
+    if (number > PREDICTED || head >> 4 > 2 || (first && number == PLANE)) r->bad = 1;
     if (number == UNIFORM) return;
     p->decay = take(r);
     p->mean = take(r) << 9;
@@ -484,6 +488,8 @@ static void read_plane(reader *r, plane *p, uint32_t steps, int first) {
         p->period = varint(r, MAX_PERIOD);
         if (p->period == 0 || steps % p->period) r->bad = 1;
     }
+    if (number == PREDICTED)
+        for (i = 0; i < TAPS; i++) p->taps[i] = (int32_t)((take(r) + 128u) & 255u) - 128;
     if (head >> 4 == 1) {
         lowest = take(r);
         highest = take(r);
@@ -528,7 +534,7 @@ static void read_group(reader *r, group *g) {
 
 typedef struct {
     uint32_t state, mean, segment, index; /* where its next value goes: element `index` of that segment */
-    int32_t last, earlier; /* the last two values, around the centre */
+    int32_t before[TAPS]; /* the last values, the latest first, around the centre */
 } lane;
 
 typedef struct {
@@ -553,7 +559,7 @@ static uint32_t level_of(uint32_t mean) {
 }
 
 static void start_array(array_model *m, const plane *p, uint32_t count) {
-    static const uint8_t contexts[] = {1, LEVELS, 52, 64, 16, 1};
+    static const uint8_t contexts[] = {1, LEVELS, 52, 64, 16, 1, LEVELS};
     uint32_t i;
     m->plan = p;
     m->contexts = contexts[p->kind];
@@ -615,8 +621,9 @@ typedef struct {
     tfcz_read read;
     void *source;
     uint8_t *output;
+    const group *groups;
     const segment *segments;
-    uint32_t segment_count;
+    uint32_t group_count, segment_count;
     lane *lanes;
     uint64_t *sums;
     array_model *model;
@@ -652,15 +659,25 @@ static uint32_t signed_class(int32_t value) {
 
 static uint32_t context_of(const arrays *a, const lane *l, uint32_t column_level, const uint8_t *place) {
     switch (a->model->plan->kind) {
-        case MEAN: return level_of(l->mean);
-        case SIGNED: return (level_of(l->mean) >> 3) * 13 + signed_class((int32_t)shifted(3 * l->last + l->earlier, 2));
+        case MEAN:
+        case PREDICTED: return level_of(l->mean);
+        case SIGNED:
+            return (level_of(l->mean) >> 3) * 13 + signed_class((int32_t)shifted(3 * l->before[0] + l->before[1], 2));
         case COLUMN: return (level_of(l->mean) >> 2) * 8 + column_level;
         case PLANE: return place[1] & 15u;
         default: return 0;
     }
 }
 
-static uint32_t decode_value(arrays *a, lane *l, uint32_t context) {
+static uint32_t predicted(const plane *p, const lane *l) { /* how far from the centre, modulo 256 */
+    int32_t sum = 32;
+    int i;
+    for (i = 0; i < TAPS; i++) sum += p->taps[i] * l->before[i];
+    sum = (int32_t)shifted(sum, 6);
+    return (uint32_t)(sum < -128 ? -128 : sum > 127 ? 127 : sum);
+}
+
+static uint32_t decode_symbol(arrays *a, lane *l, uint32_t context) {
     array_model *m = a->model;
     const uint16_t *starts = m->starts[context];
     uint32_t slot = l->state & ((1u << m->bits) - 1), low = 0, high = 256;
@@ -679,9 +696,13 @@ static uint32_t decode_value(arrays *a, lane *l, uint32_t context) {
     }
     l->mean -= l->mean >> m->plan->decay;
     l->mean += (uint32_t)m->size[low] << (10 - m->plan->decay);
-    l->earlier = l->last;
-    l->last = (int32_t)((low - m->plan->centre + 128u) & 255u) - 128;
     return low;
+}
+
+static void remember(lane *l, uint32_t value, uint32_t centre) {
+    int i;
+    for (i = TAPS - 1; i > 0; i--) l->before[i] = l->before[i - 1];
+    l->before[0] = (int32_t)((value - centre + 128u) & 255u) - 128;
 }
 
 static void place_lanes(arrays *a, uint32_t number, uint32_t lanes, uint32_t steps) {
@@ -706,7 +727,7 @@ static void decode_plane(arrays *a, const group *g, uint32_t number, uint32_t co
     place_lanes(a, number, lanes, g->steps);
     for (i = 0; i < lanes; i++) {
         a->lanes[i].mean = p->mean;
-        a->lanes[i].last = a->lanes[i].earlier = 0;
+        memset(a->lanes[i].before, 0, sizeof a->lanes[i].before);
     }
     for (i = 0; i < p->period; i++) a->sums[i] = 0;
     for (step = 0; step < g->steps && !a->bad; step++) {
@@ -726,9 +747,11 @@ static void decode_plane(arrays *a, const group *g, uint32_t number, uint32_t co
             lane *l = &a->lanes[i];
             const segment *s = &a->segments[l->segment];
             uint8_t *target = a->output + s->offset + (size_t)element(s, l->index) * g->width + place;
-            uint32_t value = decode_value(a, l, context_of(a, l, column_level, target));
+            uint32_t symbol = decode_symbol(a, l, context_of(a, l, column_level, target));
+            uint32_t value = p->kind == PREDICTED ? (symbol + predicted(p, l)) & 255u : symbol;
+            remember(l, value, p->centre);
             *target = (uint8_t)value;
-            sum += a->model->size[value];
+            sum += a->model->size[symbol];
             if (++l->index == s->count) {
                 l->segment = next_segment(a, l->segment + 1, number);
                 l->index = 0;
@@ -815,43 +838,40 @@ static void *reserve(memory *m, uint64_t bytes) {
 
 static uint64_t aligned(uint64_t bytes) { return (bytes + 7) / 8 * 8; }
 
+static uint64_t most_groups(const tfcz_header *h) {
+    return (uint64_t)h->directory / 2 < MAX_GROUPS ? (uint64_t)h->directory / 2 : MAX_GROUPS;
+}
+
 static uint64_t most_segments(const tfcz_header *h) { return (uint64_t)h->directory / 3 + 1; }
 
 size_t tfcz_work_bytes(const tfcz_header *h) {
     uint64_t need = aligned(sizeof(byte_model)) + aligned(2ull << h->table_bits) + aligned(1ull << h->table_bits);
     need += aligned((uint64_t)ZEROS + sizeof primer + h->directory + h->rest);
+    need += aligned(most_groups(h) * sizeof(group));
     need += aligned(most_segments(h) * sizeof(segment)) + aligned((uint64_t)h->lanes * sizeof(lane));
     need += aligned((uint64_t)h->period * sizeof(uint64_t)) + aligned(sizeof(array_model));
     return need > SIZE_MAX ? SIZE_MAX : (size_t)need;
 }
 
-static int find_group(const uint8_t *directory, uint32_t end, uint32_t number, group *g) {
+/* Reads and checks the directory; 0 when anything is wrong. */
+static int read_directory(const tfcz_header *h, const uint8_t *directory, group *groups, uint32_t *group_count,
+                          segment *segments, uint32_t *count) {
     reader r = {NULL, 0, 0, 0};
-    uint32_t i, groups;
-    r.data = directory;
-    r.end = end;
-    groups = varint(&r, MAX_GROUPS);
-    if (number >= groups) return 0;
-    for (i = 0; i <= number && !r.bad; i++) read_group(&r, g);
-    return !r.bad;
-}
-
-/* Reads and checks the segments; 0 when anything is wrong. */
-static int read_segments(const tfcz_header *h, const uint8_t *directory, segment *segments, uint32_t *count) {
-    reader r = {NULL, 0, 0, 0};
-    uint32_t groups, i, position = 0, rest = h->size;
+    uint32_t i, position = 0, rest = h->size;
     group g;
     r.data = directory;
     r.end = h->directory;
-    groups = varint(&r, MAX_GROUPS);
-    for (i = 0; i < groups && !r.bad; i++) read_group(&r, &g);
+    *group_count = varint(&r, MAX_GROUPS);
+    if (*group_count > most_groups(h)) return 0;
+    for (i = 0; i < *group_count && !r.bad; i++) read_group(&r, &groups[i]);
     *count = varint(&r, MAX_SEGMENTS);
     if (r.bad || *count > most_segments(h)) return 0;
     for (i = 0; i < *count; i++) {
         segment *s = &segments[i];
         uint64_t offset, source;
         s->group = varint(&r, MAX_GROUPS);
-        if (r.bad || s->group >= groups || !find_group(directory, h->directory, s->group, &g)) return 0;
+        if (r.bad || s->group >= *group_count) return 0;
+        g = groups[s->group];
         offset = (uint64_t)position + varint(&r, h->size);
         s->count = varint(&r, h->size);
         if (r.bad || s->count == 0 || offset + (uint64_t)s->count * g.width > h->size) return 0;
@@ -871,12 +891,11 @@ static int read_segments(const tfcz_header *h, const uint8_t *directory, segment
 }
 
 static tfcz_status decode_group(arrays *a, const tfcz_header *h, const uint8_t *directory, uint32_t number) {
-    group g;
+    const group g = a->groups[number];
     plane p;
     reader r = {NULL, 0, 0, 0};
     uint32_t i, k, width, at;
     uint64_t count = 0;
-    if (!find_group(directory, h->directory, number, &g)) return TFCZ_DAMAGED;
     for (i = 0; i < a->segment_count; i++) count += a->segments[i].group == number ? a->segments[i].count : 0;
     if (count == 0 || (!g.filled && (g.steps > count || (count - 1) / g.steps + 1 > MAX_LANES))) return TFCZ_DAMAGED;
     r.data = directory;
@@ -892,6 +911,7 @@ static tfcz_status decode_group(arrays *a, const tfcz_header *h, const uint8_t *
             read_plane(&r, &p, g.steps, width == 0);
         if (p.kind != CONSTANT) {
             if ((count - 1) / g.steps + 1 > h->lanes || p.period > h->period) return TFCZ_DAMAGED;
+            if (p.kind == PREDICTED && h->version == 1) return TFCZ_DAMAGED;
             decode_plane(a, &g, number, (uint32_t)count, &p, place);
             continue;
         }
@@ -906,18 +926,14 @@ static tfcz_status decode_group(arrays *a, const tfcz_header *h, const uint8_t *
 }
 
 static tfcz_status decode_arrays(arrays *a, const tfcz_header *h, const uint8_t *directory) {
-    reader r = {NULL, 0, 0, 0};
     tfcz_status status;
-    uint32_t i, groups;
+    uint32_t i;
     for (i = 0; i < h->lanes; i++) {
         uint32_t low = word(a);
         a->lanes[i].state = low | word(a) << 16;
         if (a->bad || a->lanes[i].state < LEAST_STATE) return TFCZ_DAMAGED;
     }
-    r.data = directory;
-    r.end = h->directory;
-    groups = varint(&r, MAX_GROUPS);
-    for (i = 0; i < groups; i++) {
+    for (i = 0; i < a->group_count; i++) {
         status = decode_group(a, h, directory, i);
         if (status != TFCZ_OK) return status;
     }
@@ -926,14 +942,12 @@ static tfcz_status decode_arrays(arrays *a, const tfcz_header *h, const uint8_t 
     return a->read(a->source) < 0 ? TFCZ_OK : TFCZ_DAMAGED;
 }
 
-static void decode_rest(byte_model *m, const tfcz_header *h, const segment *segments, uint32_t count, uint8_t *output) {
+static void decode_rest(byte_model *m, const tfcz_header *h, const arrays *a) {
     uint32_t i, at = 0, end;
-    group g;
-    for (i = 0; i <= count; i++) {
-        end = i < count ? segments[i].offset : h->size;
-        for (; at < end; at++) output[at] = model_byte(m, at & 3u);
-        if (i < count && find_group(m->history + ZEROS + sizeof primer - 1, h->directory, segments[i].group, &g))
-            at += segments[i].count * g.width;
+    for (i = 0; i <= a->segment_count; i++) {
+        end = i < a->segment_count ? a->segments[i].offset : h->size;
+        for (; at < end; at++) a->output[at] = model_byte(m, at & 3u);
+        if (i < a->segment_count) at += a->segments[i].count * a->groups[a->segments[i].group].width;
     }
 }
 
@@ -943,6 +957,7 @@ tfcz_status tfcz_unpack(const tfcz_header *h, tfcz_read read, void *source, uint
     input in;
     arrays a;
     byte_model *m;
+    group *groups;
     segment *segments;
     uint8_t *directory;
     uint32_t i;
@@ -956,6 +971,7 @@ tfcz_status tfcz_unpack(const tfcz_header *h, tfcz_read read, void *source, uint
     m->slots = reserve(&mem, 2ull << h->table_bits);
     m->seen_at = reserve(&mem, 1ull << h->table_bits);
     m->history = reserve(&mem, (uint64_t)ZEROS + sizeof primer + h->directory + h->rest);
+    groups = reserve(&mem, most_groups(h) * sizeof *groups);
     segments = reserve(&mem, most_segments(h) * sizeof *segments);
     a.lanes = reserve(&mem, (uint64_t)h->lanes * sizeof *a.lanes);
     a.sums = reserve(&mem, (uint64_t)h->period * sizeof *a.sums);
@@ -972,13 +988,14 @@ tfcz_status tfcz_unpack(const tfcz_header *h, tfcz_read read, void *source, uint
     for (i = 0, m->value = 0; i < 4; i++) m->value = m->value << 8 | next_byte(&in);
     directory = m->history + m->end;
     for (i = 0; i < h->directory; i++) model_byte(m, i & 3u);
-    if (!read_segments(h, directory, segments, &a.segment_count)) return TFCZ_DAMAGED;
-    decode_rest(m, h, segments, a.segment_count, output);
+    if (!read_directory(h, directory, groups, &a.group_count, segments, &a.segment_count)) return TFCZ_DAMAGED;
+    a.output = output;
+    a.groups = groups;
+    a.segments = segments;
+    decode_rest(m, h, &a);
     while (in.left) next_byte(&in);
     a.read = read;
     a.source = source;
-    a.output = output;
-    a.segments = segments;
     a.bad = 0;
     status = decode_arrays(&a, h, directory);
     if (status != TFCZ_OK) return status;

@@ -17,6 +17,7 @@ typedef enum {
 typedef int (*tfcz_read)(void *source);
 
 typedef struct {
+    uint32_t version;    /* 1, or 2 with arrays of predictions */
     uint32_t size;       /* of the unpacked file */
     uint32_t checksum;   /* its CRC-32 */
     uint32_t table_bits; /* the byte model has 2^table_bits slots of two bytes */

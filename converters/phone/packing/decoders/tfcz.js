@@ -69,9 +69,9 @@ const KNOTS = [
   65514,
 ];
 const MAX_LANES = 4096, MAX_GROUPS = 1023, MAX_SEGMENTS = 65535, MAX_PERIOD = 65536, MOST_BYTES = 2 ** 29 - 1;
-const [NONE, MEAN, SIGNED, COLUMN, PLANE, UNIFORM, CONSTANT] = [0, 1, 2, 3, 4, 5, 15];
-const CONTEXTS_OF = [1, 32, 52, 64, 16, 1];
-const CLASSES = 29, LEAST_STATE = 65536;
+const [NONE, MEAN, SIGNED, COLUMN, PLANE, UNIFORM, PREDICTED, CONSTANT] = [0, 1, 2, 3, 4, 5, 6, 15];
+const CONTEXTS_OF = [1, 32, 52, 64, 16, 1, 32];
+const TAPS = 4, CLASSES = 29, LEAST_STATE = 65536;
 
 function expect(holds, what) {
   if (!holds) throw new Error(`a damaged .tfcz: ${what}; copy or make the file again`);
@@ -103,10 +103,10 @@ class Reader {
 
 function readHeader(data) {
   if (data.length < 4 || data[0] !== 84 || data[1] !== 70 || data[2] !== 90) throw new Error("not a .tfcz");
-  if (data[3] !== 1) throw new Error(`a .tfcz of version ${data[3]}, expected 1`);
+  if (data[3] !== 1 && data[3] !== 2) throw new Error(`a .tfcz of version ${data[3]}, expected 1 or 2`);
   expect(data.length >= 9 && data[8] >= 12 && data[8] <= 20, "its header is wrong");
   const reader = new Reader(data, 9);
-  const header = { checksum: new DataView(data.buffer, data.byteOffset).getUint32(4, true), tableBits: data[8] };
+  const header = { version: data[3], checksum: new DataView(data.buffer, data.byteOffset).getUint32(4, true), tableBits: data[8] };
   const limits = { size: 2 ** 31 - 1, directory: 2 ** 31 - 1, rest: 2 ** 31 - 1, lanes: MAX_LANES, period: MAX_PERIOD };
   for (const name of Object.keys(limits)) header[name] = reader.varint(limits[name]);
   header.coded = reader.varint(data.length);
@@ -293,12 +293,12 @@ class ByteModel {
 
 // --- the directory ---------------------------------------------------------------------------------------------------
 
-function readPlane(reader, steps, first) {
+function readPlane(reader, steps, first, version) {
   const head = reader.byte(), centre = reader.byte();
   if (head === CONSTANT) return { kind: CONSTANT, centre };
   const kind = head & 15, values = head >> 4;
-  expect(kind <= UNIFORM && values < 3 && !(first && kind === PLANE), "the kind of a plane is wrong");
-  const plane = { kind, centre, decay: 4, mean: 0, period: 0, present: new Uint8Array(256).fill(1) };
+  expect(kind <= (version === 1 ? UNIFORM : PREDICTED) && values < 3 && !(first && kind === PLANE), "the kind of a plane is wrong");
+  const plane = { kind, centre, decay: 4, mean: 0, period: 0, taps: null, present: new Uint8Array(256).fill(1) };
   if (kind === UNIFORM) return plane;
   plane.decay = reader.byte();
   plane.mean = reader.byte() * 512;
@@ -307,6 +307,7 @@ function readPlane(reader, steps, first) {
     plane.period = reader.varint(MAX_PERIOD);
     expect(plane.period > 0 && steps % plane.period === 0, "a period is wrong");
   }
+  if (kind === PREDICTED) plane.taps = Array.from({ length: TAPS }, () => (reader.byte() << 24) >> 24);
   if (values === 1) {
     const lowest = reader.byte(), highest = reader.byte();
     plane.present = plane.present.map((_, i) => (i >= lowest && i <= highest ? 1 : 0));
@@ -318,7 +319,7 @@ function readPlane(reader, steps, first) {
   return plane;
 }
 
-function readGroup(reader) {
+function readGroup(reader, version) {
   const head = reader.byte();
   const group = { width: 2 ** (head & 3), transform: (head >> 2) & 3, steps: 1, planes: [], count: 0, segments: [] };
   const filled = (head & 16) !== 0;
@@ -329,7 +330,7 @@ function readGroup(reader) {
   expect(group.steps > 0, "steps are wrong");
   for (let i = 0; i < group.width; i++) {
     // A filling is stored from the lowest byte, planes from the highest.
-    group.planes.push(filled ? { kind: CONSTANT, centre: reader.byte() } : readPlane(reader, group.steps, i === 0));
+    group.planes.push(filled ? { kind: CONSTANT, centre: reader.byte() } : readPlane(reader, group.steps, i === 0, version));
   }
   if (filled) group.planes.reverse();
   return group;
@@ -338,7 +339,7 @@ function readGroup(reader) {
 function readDirectory(data, header) {
   const reader = new Reader(data), groups = [], segments = [];
   const size = header.size;
-  for (let n = reader.varint(MAX_GROUPS); n > 0; n--) groups.push(readGroup(reader));
+  for (let n = reader.varint(MAX_GROUPS); n > 0; n--) groups.push(readGroup(reader, header.version));
   let position = 0, rest = size;
   for (let n = reader.varint(MAX_SEGMENTS); n > 0; n--) {
     const number = reader.varint(MAX_GROUPS);
@@ -439,6 +440,12 @@ class ArrayModel {
   }
 }
 
+function predicted(taps, before, past) {
+  let sum = 32;
+  for (let i = 0; i < TAPS; i++) sum += taps[i] * before[past + i];
+  return Math.max(-128, Math.min(127, sum >> 6));
+}
+
 class Arrays {
   constructor(data, lanes, output) {
     expect(data.length >= 4 * lanes, "its arrays end too early");
@@ -468,7 +475,7 @@ class Arrays {
     const { count, steps, segments } = group, lanes = Math.ceil(count / steps), whole = count - (lanes - 1) * steps;
     const model = new ArrayModel(plane, count), { bits, size } = model, mask = 2 ** bits - 1;
     const mean = new Int32Array(lanes).fill(plane.mean);
-    const last = new Int32Array(lanes), earlier = new Int32Array(lanes);
+    const before = new Int32Array(lanes * TAPS); // the last values of each lane, the latest first, around the centre
     const sums = new Float64Array(plane.period), { segment, index } = this.cursors(group, lanes), state = this.state;
     let seen = 0, due = 0;
     for (let step = 0; step < steps; step++) {
@@ -484,21 +491,23 @@ class Arrays {
         const element = rows ? (i % rows) * s.columns + Math.floor(i / rows) : i;
         const target = s.offset + s.width * element + place;
         let context = 0;
-        if (plane.kind === MEAN) context = levelOf(mean[lane]);
-        else if (plane.kind === SIGNED) context = (levelOf(mean[lane]) >> 3) * 13 + signedClass((3 * last[lane] + earlier[lane]) >> 2);
+        const past = lane * TAPS;
+        if (plane.kind === MEAN || plane.kind === PREDICTED) context = levelOf(mean[lane]);
+        else if (plane.kind === SIGNED) context = (levelOf(mean[lane]) >> 3) * 13 + signedClass((3 * before[past] + before[past + 1]) >> 2);
         else if (plane.kind === COLUMN) context = (levelOf(mean[lane]) >> 2) * 8 + level;
         else if (plane.kind === PLANE) context = this.output[target + 1] & 15;
-        const slot = state[lane] & mask, value = model.symbols[(context << bits) + slot], at = context * 256 + value;
+        const slot = state[lane] & mask, symbol = model.symbols[(context << bits) + slot], at = context * 256 + symbol;
         let x = model.frequencies[at] * (state[lane] >>> bits) + slot - model.starts[at];
         if (x < LEAST_STATE) x = x * 65536 + this.word();
         state[lane] = x;
+        const value = plane.taps ? (symbol + predicted(plane.taps, before, past)) & 255 : symbol;
         this.output[target] = value;
-        model.counts[context * CLASSES + model.classOf[value]]++;
-        model.seen[value]++;
-        mean[lane] += (size[value] << (10 - plane.decay)) - (mean[lane] >> plane.decay);
-        earlier[lane] = last[lane];
-        last[lane] = ((value - plane.centre + 128) & 255) - 128;
-        total += size[value];
+        model.counts[context * CLASSES + model.classOf[symbol]]++;
+        model.seen[symbol]++;
+        mean[lane] += (size[symbol] << (10 - plane.decay)) - (mean[lane] >> plane.decay);
+        for (let i = past + TAPS - 1; i > past; i--) before[i] = before[i - 1];
+        before[past] = ((value - plane.centre + 128) & 255) - 128;
+        total += size[symbol];
         if (++index[lane] === s.count) {
           segment[lane]++;
           index[lane] = 0;
