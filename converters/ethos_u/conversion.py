@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from tfcompress import console
@@ -11,14 +12,15 @@ from tfcompress.converters.ethos_u.options import EthosU
 from tfcompress.converters.ethos_u.usage import usage
 from tfcompress.converters.npu.facts import facts_of, mapping_notes, write_companions, written
 from tfcompress.converters.npu.mapping import CompiledMapping
-from tfcompress.converters.npu.quantization import quantized_for
+from tfcompress.converters.npu.quantization import Npu, quantized_for
+from tfcompress.converters.rewriting import EDGETPU, ETHOS_U, ETHOS_U_FILE, rows_for
 from tfcompress.converters.usage import ports_of
 from tfcompress.data import Samples
 from tfcompress.errors import ConversionError, MissingExtraError
 from tfcompress.model import FloatModel
 from tfcompress.recipe import Recipe
 
-__all__ = ["convert"]
+__all__ = ["convert", "npu_of"]
 
 
 def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, output: Path) -> Artifact:
@@ -40,7 +42,7 @@ def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, outp
     except MissingExtraError as error:
         raise ConversionError(str(error)) from None
     configs = recipe.section(EthosU).configs
-    quantized = quantized_for(model, calibration, recipe, lambda content: _refused(content, configs[-1]))
+    quantized = quantized_for(model, calibration, recipe, npu_of(configs))
     mappings: list[CompiledMapping] = []
     for config in configs:
         console.note(f"ethos_u: compiling for {config}")
@@ -59,5 +61,12 @@ def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, outp
     return Artifact("ethos_u", output, runnable, facts, tuple(notes))
 
 
-def _refused(content: bytes, config: str) -> list[str]:
-    return [row.operator for row in compile_for(content, config).mapping.operators if not row.mapped]
+def npu_of(configs: Sequence[str]) -> Npu:
+    """What Vela refuses for any of these configurations, and the rewrites that Ethos-U has."""
+
+    def refused(content: bytes) -> list[str]:
+        mappings = [compile_for(content, config).mapping for config in configs]
+        return [row.operator for mapping in mappings for row in mapping.operators if not row.mapped]
+
+    float_rows = (*(row for row in rows_for(EDGETPU) if not row.in_int8), *rows_for(ETHOS_U))
+    return Npu(refused, float_rows, rows_for(ETHOS_U_FILE))

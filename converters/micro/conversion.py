@@ -14,7 +14,7 @@ from tfcompress.converters.micro.proof import Proof, micro_version, prove
 from tfcompress.converters.micro.sources import write_sources
 from tfcompress.converters.micro.usage import usage
 from tfcompress.converters.npu.mapping import CompiledMapping
-from tfcompress.converters.npu.quantization import NpuFile, quantized_for
+from tfcompress.converters.npu.quantization import Npu, NpuFile, quantized_for
 from tfcompress.converters.usage import ports_of
 from tfcompress.data import Samples
 from tfcompress.errors import ConversionError, MissingExtraError, one_line
@@ -48,7 +48,7 @@ def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, outp
         micro_version()
     except MissingExtraError as error:
         raise ConversionError(str(error)) from None
-    quantized = quantized_for(model, calibration, recipe, _refused)
+    quantized = quantized_for(model, calibration, recipe, Npu(_refused))
     content = finished(quantized.result.content)
     console.note("micro: running it in TensorFlow Lite Micro")
     proof = prove(content, layer_names=quantized.layer_names)

@@ -17,10 +17,12 @@ from tfcompress.converters.litert.limits import Abilities
 from tfcompress.converters.litert.metadata import with_metadata
 from tfcompress.converters.litert.mixed import with_fastest_mix
 from tfcompress.converters.litert.operator_times import OperatorTime, slow_operators
+from tfcompress.converters.phone.gpu import gpu_facts, gpu_note
 from tfcompress.converters.usage import ports_of
 from tfcompress.converters.usage.tflite import phone_page
 from tfcompress.data import Samples
 from tfcompress.data.fixed_sizes import with_fixed_sizes
+from tfcompress.graphs.tflite import read_tflite
 from tfcompress.layer_names import all_layers
 from tfcompress.model import FloatModel
 from tfcompress.recipe import Recipe
@@ -70,8 +72,15 @@ def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, outp
     facts = {**describe(path, file.float_content), **file.facts}
     slow = _slow_operators(model, file)
     facts["slow_operators"] = [each.to_json() for each in slow]
+    gpu: tuple[str, ...] = ()
+    with optional("phone: the forecast for its GPU"):
+        facts["gpu"] = of_gpu = gpu_facts(
+            read_tflite(file.content), [layer.name for layer in all_layers(model.keras_model)]
+        )
+        gpu = (gpu_note(of_gpu),)
     speed = _speed(facts, recipe)
-    notes = (*(() if speed is None else (speed,)), *file.notes, *(each.note() for each in slow), *_advice(model, facts))
+    remarks = (*(each.note() for each in slow), *_advice(model, facts), *gpu)
+    notes = (*(() if speed is None else (speed,)), *file.notes, *remarks)
     return Artifact("phone", output, path, facts, notes)
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from tfcompress.converters.forecast import Cost
-from tfcompress.converters.target import Facts, Step, Target, convert_in, litert_options
+from pathlib import Path
+
+from tfcompress.converters.forecast import Cost, Forecast
+from tfcompress.converters.target import Facts, Step, Target, convert_in, litert_options, require_tflite
+from tfcompress.load import read_admitted
 from tfcompress.recipe import PostTraining, Recipe
 
 __all__ = ["PHONE"]
@@ -48,6 +51,16 @@ def _next_steps(facts: Facts) -> tuple[Step, ...]:
     )
 
 
+def _inspect(path: Path, recipe: Recipe) -> Forecast:
+    """What the phone's GPU would take."""
+    from tfcompress.converters.phone.gpu import forecast
+    from tfcompress.graphs.tflite import read_tflite
+
+    del recipe
+    require_tflite(path, "phone")
+    return Forecast("mapping", [forecast(read_tflite(read_admitted(path, run=False))).to_json()])
+
+
 PHONE = Target(
     name="phone",
     title="Phone",
@@ -55,6 +68,7 @@ PHONE = Target(
     convert=convert_in("tfcompress.converters.phone.conversion"),
     depends_on=litert_options,
     needs_calibration=_needs_calibration,
+    inspect=_inspect,
     costs=_costs,
     done=_done,
     next_steps=_next_steps,

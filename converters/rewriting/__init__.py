@@ -10,6 +10,8 @@ layers are named all the same: from the tensors' names.  `table.REWRITES` has th
 from tfcompress.converters.rewriting.table import (
     EDGETPU,
     EDGETPU_FILE,
+    ETHOS_U,
+    ETHOS_U_FILE,
     FLOAT_FILE,
     INT8_FILE,
     PHONE_FILE,
@@ -21,6 +23,8 @@ from tfcompress.graphs.tflite.rewriting import AppliedRewrite, DroppedRewrite, R
 __all__ = [
     "EDGETPU",
     "EDGETPU_FILE",
+    "ETHOS_U",
+    "ETHOS_U_FILE",
     "FLOAT_FILE",
     "INT8_FILE",
     "PHONE_FILE",

@@ -14,20 +14,35 @@ from tfcompress.converters.rewriting import (
     delegation,
     images,
     integers,
+    matrices,
+    movement,
     preparation,
     rank,
     slopes,
     smooth,
     upsampling,
+    windows,
 )
 from tfcompress.graphs.tflite.rewriting import Rewrite
 
-__all__ = ["EDGETPU", "EDGETPU_FILE", "FLOAT_FILE", "INT8_FILE", "PHONE_FILE", "REWRITES", "rows_for"]
+__all__ = [
+    "EDGETPU",
+    "EDGETPU_FILE",
+    "ETHOS_U",
+    "ETHOS_U_FILE",
+    "FLOAT_FILE",
+    "INT8_FILE",
+    "PHONE_FILE",
+    "REWRITES",
+    "rows_for",
+]
 
 # What a row is for: every float .tflite; the float .tflite that the Edge TPU's int8 one is made of; every int8 file;
-# the Edge TPU's int8 file; the int8 file that XNNPACK will run on a CPU.
+# the Edge TPU's int8 file; the int8 file that XNNPACK will run on a CPU; the float .tflite that Ethos-U's int8 one is
+# made of, beside the Edge TPU's rows; Ethos-U's int8 file.
 FLOAT_FILE, EDGETPU, INT8_FILE, EDGETPU_FILE = "float file", "edgetpu", "int8 file", "edgetpu int8 file"
 PHONE_FILE = "phone int8 file"
+ETHOS_U, ETHOS_U_FILE = "ethos_u", "ethos_u int8 file"
 _SPECIFICATION = "LiteRT 8-bit quantization specification"
 _IDENTITY = "identity of real functions"
 
@@ -63,6 +78,14 @@ REWRITES: tuple[Rewrite, ...] = (
         preparation.slices_for_split,
         "split as one slice for each part that is used",
         "litert-quantizer leaves SPLIT in float; TFLiteConverter's quantizer where a part is unused",
+    ),
+    _row(
+        FLOAT_FILE,
+        "reverse",
+        ("REVERSE_V2",),
+        movement.slices_for_reverse,
+        "reversal as slices of one position",
+        "TFLiteConverter's quantizer lets REVERSE_V2 change the scale, its kernel does not",
     ),
     _row(
         FLOAT_FILE,
@@ -373,6 +396,76 @@ REWRITES: tuple[Rewrite, ...] = (
         f"{_IDENTITY}; XNNPACK has no int8 SQUARED_DIFFERENCE",
         stage="integer",
         steps=3,
+    ),
+    _row(
+        ETHOS_U,
+        "bilinear_matrices",
+        ("RESIZE_BILINEAR",),
+        matrices.bilinear_resize,
+        "bilinear resizing as one matrix for rows and one for columns",
+        "tensorflow/lite/kernels/internal/reference/resize_bilinear.h",
+    ),
+    _row(
+        ETHOS_U,
+        "cumulative_sum",
+        ("CUMSUM",),
+        matrices.cumulative_sum,
+        "a cumulative sum as a triangular matrix",
+        "tf.math.cumsum",
+    ),
+    *(
+        _row(ETHOS_U_FILE, name, operators, apply, what, source, stage="integer", steps=steps)
+        for name, operators, apply, what, source, steps in (
+            (
+                "blocks_mean",
+                ("MEAN",),
+                windows.mean_of_blocks,
+                "a mean over channels, or in five dimensions, over rows and columns or one row's channels",
+                "Vela, supported operators: a mean over depth needs a height, width or depth of 1, and a batch of 1",
+                1,
+            ),
+            (
+                "wide_stride",
+                ("CONV_2D", "DEPTHWISE_CONV_2D"),
+                windows.wide_stride,
+                "a stride above 3 as one of 1 over blocks stacked to channels; depthwise, computed everywhere",
+                'Vela, supported operators: stride; tf.nn, "Notes on padding"',
+                0,
+            ),
+            (
+                "transposed_convolution",
+                ("TRANSPOSE_CONV",),
+                windows.transposed_convolution,
+                "a transposed convolution of a stride above 2 as a convolution and a transposition",
+                "Shi et al. 2016, section 2.2",
+                1,
+            ),
+            ("gather", ("GATHER",), movement.slices_for_gather, "constant positions as slices", _IDENTITY, 0),
+            (
+                "nearest_copies",
+                ("RESIZE_NEAREST_NEIGHBOR",),
+                movement.nearest_resize,
+                "nearest-neighbour resizing as copies of rows and columns",
+                "tensorflow/lite/kernels/internal/reference/resize_nearest_neighbor.h",
+                0,
+            ),
+            (
+                "depth_to_space",
+                ("DEPTH_TO_SPACE",),
+                movement.depth_to_space,
+                "depth_to_space as a transposition",
+                "tf.nn.depth_to_space",
+                0,
+            ),
+            (
+                "space_to_depth",
+                ("SPACE_TO_DEPTH",),
+                movement.space_to_depth,
+                "space_to_depth as a transposition",
+                "tf.nn.space_to_depth",
+                0,
+            ),
+        )
     ),
 )
 

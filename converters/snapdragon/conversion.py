@@ -11,7 +11,7 @@ from tfcompress import console
 from tfcompress.converters.artifact import Artifact
 from tfcompress.converters.npu.facts import facts_of, mapping_notes, write_companions, written
 from tfcompress.converters.npu.mapping import CompiledMapping
-from tfcompress.converters.npu.quantization import NpuFile, quantized_for
+from tfcompress.converters.npu.quantization import Npu, NpuFile, quantized_for
 from tfcompress.converters.snapdragon.chips import DEFAULT_SOCS, SOCS
 from tfcompress.converters.snapdragon.compiler import compile_for
 from tfcompress.converters.snapdragon.emulator import EmulatorRunner
@@ -49,7 +49,7 @@ def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, outp
     """
     socs = recipe.section(Snapdragon).socs
     newest = next((soc for soc in reversed(socs) if soc in SOCS), DEFAULT_SOCS[0])
-    quantized = quantized_for(model, calibration, recipe, lambda content: _refused(content, newest))
+    quantized = quantized_for(model, calibration, recipe, Npu(lambda content: _refused(content, newest)))
     mappings: list[CompiledMapping] = []
     for soc in socs:
         sdk = _sdk_or_forecast(quantized, soc, newest)

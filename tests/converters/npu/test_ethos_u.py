@@ -12,7 +12,7 @@ from tfcompress.converters.ethos_u.configurations import CONFIGS
 from tfcompress.converters.ethos_u.log import reasons_in
 from tfcompress.converters.ethos_u.options import EthosU
 from tfcompress.converters.ethos_u.runner import reference_runner
-from tfcompress.converters.npu.quantization import quantized_for
+from tfcompress.converters.npu.quantization import Npu, quantized_for
 from tfcompress.data import samples_from_arrays
 from tfcompress.errors import RecipeError
 from tfcompress.graphs.tflite import read_tflite
@@ -108,6 +108,6 @@ def test_vela_takes_a_fused_lstm_and_no_loops(kind: str, told: str) -> None:
     def refused(content: bytes) -> list[str]:
         return [row.operator for row in compile_for(content, "ethos-u55-128").mapping.operators if not row.mapped]
 
-    made = quantized_for(model, samples, Recipe(), refused)
+    made = quantized_for(model, samples, Recipe(), Npu(refused))
     assert refused(made.result.content) == []
     assert any(told in note for note in made.result.notes)
