@@ -21,6 +21,8 @@ import pytest
 import tfcompress
 from tfcompress.compression import finetuning
 from tfcompress.compression.structure.reductions import Reduction
+from tfcompress.compression.structure.reductions import reductions as structure_reductions
+from tfcompress.compression.training.training import train_stage
 from tfcompress.converters import TARGETS
 from tfcompress.converters.edgetpu.options import EdgeTpu
 from tfcompress.data import Samples
@@ -150,7 +152,7 @@ def stages_meant(key: str, name: str) -> set[str]:
         return {"training", *artifacts}
     if key in target_sections():
         return {f"convert/{target.name}" for target in TARGETS.values() if target.options is target_sections()[key]}
-    targets = OF_LITERT if name == "keep_int16" else (*OF_LITERT, "onnx")
+    targets: tuple[str, ...] = OF_LITERT if name == "keep_int16" else (*OF_LITERT, "onnx")
     if name == "calibration_ranges":  # the Edge TPU's rewrites have ranges of their own
         targets = tuple(target for target in targets if target != "edgetpu")
     return {f"convert/{target}" for target in targets} | ({"calibration"} if name == "selection" else set())
@@ -217,7 +219,6 @@ class Watch:
 
     def _watch_steps(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Of fine-tuning, which are kept one by one."""
-        train, reduce = finetuning.train_stage, finetuning.reductions
 
         def in_step(name: str, function: Callable[..., Any], *arguments: Any) -> Any:
             self._step = name
@@ -227,13 +228,14 @@ class Watch:
                 self._step = None
 
         def reductions(*arguments: Any, **options: Any) -> list[Reduction]:
-            steps = reduce(*arguments, **options)
+            steps = structure_reductions(*arguments, **options)
             return [
                 dataclasses.replace(step, apply=functools.partial(in_step, step.name, step.apply)) for step in steps
             ]
 
-        monkeypatch.setattr(finetuning, "reductions", reductions)
-        monkeypatch.setattr(finetuning, "train_stage", lambda name, *rest: in_step(name, train, name, *rest))
+        place = finetuning.__name__
+        monkeypatch.setattr(f"{place}.reductions", reductions)
+        monkeypatch.setattr(f"{place}.train_stage", lambda name, *rest: in_step(name, train_stage, name, *rest))
 
     def _recording(self) -> Callable[[Any, str], object]:
         def read(options: Any, name: str) -> object:
