@@ -10,6 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.failed_processes import pytest_runtest_makereport
+
+__all__ = ["pytest_runtest_makereport"]  # a hook
+
 os.environ["TFCOMPRESS_CACHE_DIR"] = ""  # no test finds what another one kept, unless it asks for a cache of its own
 
 ROOT = Path(__file__).parents[1]

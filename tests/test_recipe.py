@@ -53,6 +53,8 @@ def test_a_recipe_reads_back_equal() -> None:
         ('{"pruning": {"power": -1}}', "pruning.power is -1"),
         ('{"training": {"batch_size": 1000000000}}', "training.batch_size is 1000000000"),
         ('{"training": {"loss": ""}}', "training.loss is ''"),
+        ('{"training": {"loss": "deserialize"}}', "training.loss is 'deserialize', expected the name of a Keras loss"),
+        ('{"training": {"loss": "MeanSquareError"}}', "such as MeanSquaredError"),
     ],
 )
 def test_a_bad_recipe_is_refused_in_one_line(text: str, said: str) -> None:

@@ -33,7 +33,7 @@ class FloatModel:
         function: maps {input name: tf.Tensor} to {output name: tf.Tensor}, in inference mode; traceable by tf.function.
         quantization_aware: `keras_model` carries tfmot quantize wrappers with trained ranges.
         usage: how an app has to feed it and to read its outputs, as far as that is known.
-    fingerprint: of all that the model was made from, see `tfcompress.cache`; None where nothing can name that.
+        fingerprint: of all that the model was made from, see `tfcompress.cache`; None where nothing can name that.
     """
 
     name: str

@@ -34,7 +34,7 @@ class ProgressEvent:
         kind: a `note` of what begins, a `warning`, or `steps` of a job that is counted.
         message: one line; of steps, what the job is.
         done: steps done so far; None for notes and warnings.
-        total: steps in all; None where that is not known.
+        total: number of steps in all; None for notes and warnings, and where it is not known.
     """
 
     kind: Literal["note", "warning", "steps"]

@@ -21,12 +21,15 @@ class CloudTpu(Section):
     precision: Literal["bfloat16", "float32", "mixed", "int8", "auto"] = option(
         "bfloat16",
         flag="tpu_precision",
-        help="what is computed and stored; bfloat16 has float32 inputs and outputs all the same; mixed stores float32 "
-        "and computes in bfloat16; int8 multiplies the phone's integers where the TPU compiler needs fewer cycles for "
-        "it; auto takes the cheaper of int8 and bfloat16",
+        help="number format to store and compute in; bfloat16 still has float32 inputs and outputs; mixed stores "
+        "float32 and computes in bfloat16; int8 multiplies the integers of the phone's file wherever the TPU compiler "
+        "needs fewer cycles for that; auto takes the cheaper of int8 and bfloat16",
     )
     batch_sizes: tuple[int, ...] = option(
-        (1, 8, 32, 128), flag="batch_sizes", metavar="N,N", help="batch sizes, ascending, with one signature each"
+        (1, 8, 32, 128),
+        flag="batch_sizes",
+        metavar="N,N",
+        help="batch sizes in ascending order, with one signature each",
     )
     topologies: tuple[str, ...] = option(
         DEFAULT_TOPOLOGIES, flag="topologies", metavar="T,T", help="what to compile for, as chip:XxY"

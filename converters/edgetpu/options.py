@@ -20,7 +20,8 @@ class EdgeTpu(Section):
     rewrite: Literal["none", "safe", "all"] = option(
         "safe",
         flag="rewrite",
-        help="which graph rewrites run before quantization; safe ones keep the float function, all may change it",
+        help="which graph rewrites run before quantization; safe ones keep the float function, all includes those that "
+        "change it",
     )
     float_io: bool = option(False, help="keep float32 inputs and outputs (one CPU operator at each end)")
     compiler: Literal["16", "15", "14", "2", "1"] = option(
@@ -34,5 +35,5 @@ class EdgeTpu(Section):
     search_delegate: bool = option(
         False,
         flag="edgetpu_search_delegate",
-        help="forecast for edgetpu_compiler -d, which ends the Edge TPU part earlier where it would not compile whole",
+        help="forecast for edgetpu_compiler -d, which ends the Edge TPU part earlier where the whole would not compile",
     )

@@ -13,6 +13,7 @@ from typing import Literal, get_args, get_origin
 import pytest
 
 import tfcompress
+from tfcompress.cli.named_functions import why_no_function
 from tfcompress.cli.parser import COMMANDS, build_parser, checked_options, parse
 from tfcompress.converters.cloud_tpu.options import CloudTpu
 from tfcompress.converters.edgetpu.options import EdgeTpu
@@ -185,6 +186,21 @@ REFUSED_AT_ONCE = [
     (["convert", "m.keras", "--output=o", "--custom_objects=layers"], "--custom_objects: got 'layers', expected"),
     (["convert", "m.keras", "--output=o", "--calibration_ranges=absent.json"], "calibration_ranges is 'absent.json'"),
     (["convert", "m.keras", "--output=o", "--recipe=student.json"], "student.model is 'absent.keras': no such file"),
+    (
+        ["convert", "m.keras", "--output=o", "--recipe=loss.json"],
+        "training.loss is 'mean_square_error', expected the name",
+    ),
+    (["convert", "m.keras", "--output=o", "--calibration=absent:data"], "no module 'absent' in the current folder"),
+    (["convert", "m.keras", "--output=o", "--calibration=a b:c"], "no such file or function: expected package.module"),
+    (["convert", "m.keras", "--output=o", "--preprocess=absent.part:scale"], "--preprocess=absent.part:scale: no such"),
+    (["convert", "m.keras", "--output=o", "--custom_objects=mine.layer:ALL"], "no module 'mine.layer' in the current"),
+    (["convert", "m.keras", "--output=o", "--task=detection", "--decode=mine.boxes:"], "--decode=mine.boxes:: no such"),
+    (["convert", "no:model.keras", "--output=o"], "no:model.keras: no such file or folder"),
+    (["diff", "m.keras", "absent:model", "--evaluation=m.keras"], "absent:model: no such file or function: no module"),
+    (
+        ["diff", "m.keras", "m.keras", "--evaluation=m.keras", "--metrics=auc,absent:one"],
+        "--metrics=absent:one: no such",
+    ),
     (["convert", "m.keras", "--output=o", "--verbosity=loud"], "--verbosity=loud"),
     (["convert", "m.keras", "--output=o", "--stderrthreshold=loud"], "--stderrthreshold"),
     (["convert", "m.keras", "--targets=cloud_tpu", "--output=absent/o"], "absent is not a folder; create it first"),
@@ -211,6 +227,9 @@ for argv in json.loads(sys.argv[1]):
 def test_what_cannot_be_is_refused_in_one_line_before_tensorflow_is_imported(tmp_path: Path) -> None:
     (tmp_path / "m.keras").write_bytes(b"never opened")
     (tmp_path / "student.json").write_text('{"student": {"model": "absent.keras"}}')
+    (tmp_path / "loss.json").write_text('{"training": {"loss": "mean_square_error"}}')
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "layers.py").write_text("raise AssertionError('nothing of the user is imported')")
     asked = json.dumps([argv for argv, _ in REFUSED_AT_ONCE])
     done = subprocess.run(
         [sys.executable, "-c", IN_ANOTHER_PROCESS, asked], cwd=tmp_path, capture_output=True, text=True, check=False
@@ -221,6 +240,25 @@ def test_what_cannot_be_is_refused_in_one_line_before_tensorflow_is_imported(tmp
         assert (code, heavy) == (2, []), (argv, said)
         assert message in said, argv
         assert said.count("\n") == 1, said
+
+
+def test_the_name_of_a_function_that_may_be_there_is_not_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for package in ("plain", "makes_modules"):
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "__init__.py").write_text("")
+        (tmp_path / package / "inner.py").write_text("")
+    (tmp_path / "makes_modules/__init__.py").write_text("import sys\nsys.modules['makes_modules.more'] = sys")
+    (tmp_path / "single.py").write_text("")
+    there = ("plain", "plain.inner", "makes_modules.more", "single", "single.made_by_it")
+    installed = ("tensorflow.keras.applications.mobilenet_v2", "keras.applications.resnet", "os.path", "numpy")
+    assert [why_no_function(f"{module}:function") for module in (*there, *installed)] == [None] * 9
+    for absent in ("plain.more", "absent", "absent.inner"):
+        assert "no module" in (why_no_function(f"{absent}:function") or "")
+    for no_name in (":", "plain:", ":function", "plain:two words", "plain.:function", "C:/data.npz", "plain:a.b"):
+        assert why_no_function(no_name) == "expected package.module:function"
 
 
 def test_the_help_names_every_choice_and_no_dataclass(capsys: pytest.CaptureFixture[str]) -> None:

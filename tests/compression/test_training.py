@@ -11,6 +11,7 @@ from tests.compression.models import Int8File, L, bright_bands, samples_for, sma
 from tfcompress.compression import finetune
 from tfcompress.compression.training.strided_convolutions import subsampled_convolutions
 from tfcompress.errors import InputError
+from tfcompress.loss_names import LOSSES
 from tfcompress.recipe import Clustering, Pruning, Quantization, Recipe, Training
 from tfcompress.runtime import tf, tf_keras
 
@@ -75,6 +76,12 @@ def test_tensorflow_reads_the_losses_that_are_logged_for_tensorboard(tmp_path: P
     losses = [(event.step, value.tag, value.simple_value) for event in events for value in event.summary.value]
     assert [(step, tag) for step, tag, _ in losses] == [(1, "loss"), (2, "loss")]
     assert all(0 < loss < 100 for _, _, loss in losses)
+
+
+def test_the_losses_that_a_recipe_may_name_are_those_that_keras_has() -> None:
+    names = {name for name, value in vars(tf_keras.losses).items() if callable(value) and not name.startswith("_")}
+    assert names - set(LOSSES) == {"Loss", "Reduction", "deserialize", "get", "serialize"}
+    assert all(callable(tf_keras.losses.get(name)) for name in LOSSES)
 
 
 def test_strided_1x1_convolutions_that_crash_onednn_are_trained() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,10 @@ import tfcompress
 from tests.cli.test_commands import printed, printed_json
 from tests.converters.toy_target import ToyBrick
 from tfcompress.converters import DEFAULT_TARGETS, TARGETS, parse_targets
+from tfcompress.report import Report, write_model_explorer, write_tensorboard
+from tfcompress.report.ci import render_junit, render_markdown
+from tfcompress.report.exports import flat_figures
+from tfcompress.report.notebook import render_notebook
 from tfcompress.runtime import keras
 
 ROOT = Path(__file__).parents[2]
@@ -83,6 +88,20 @@ def test_an_added_target_is_in_the_help_and_beside_the_others(files: Path) -> No
     assert "Toy brick" in text
     assert "bricks" in printed("inspect", files / "out/toy/toy.tflite", "--target=toy")[1]
     assert {path.name for path in (files / "out").iterdir()} >= {"toy", "phone"}
+
+
+@pytest.mark.usefixtures("toy")
+def test_an_added_target_is_in_everything_that_a_report_is_written_as(files: Path) -> None:
+    words = ["convert", files / "small.keras", "--targets=toy", f"--evaluation={files / 'data.npz'}"]
+    report = Report.from_plain(printed_json(*words, f"--output={files / 'out'}"))
+    assert [case.get("name") for case in ET.fromstring(render_junit(report))] == ["toy"]
+    assert "| toy | ❔ undecided |" in render_markdown(report)
+    (nodes,) = write_model_explorer(report, files / "layers.json")[:1]
+    assert json.loads(nodes.read_text())["main"]["results"]
+    write_tensorboard(report, files / "logs")
+    assert {path.name for path in (files / "logs").iterdir()} == {"float", "toy"}
+    assert flat_figures(report)["toy/file/bytes"] == (files / "out/toy/toy.tflite").stat().st_size
+    assert "Toy brick" in render_notebook(report, files / "out")
 
 
 @pytest.mark.usefixtures("toy")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 import sys
 import typing
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +20,9 @@ import pytest
 
 import tfcompress
 from tfcompress.compression import finetuning
+from tfcompress.compression.structure.reductions import Reduction
+from tfcompress.compression.structure.reductions import reductions as structure_reductions
+from tfcompress.compression.training.training import train_stage
 from tfcompress.converters import TARGETS
 from tfcompress.converters.edgetpu.options import EdgeTpu
 from tfcompress.data import Samples
@@ -49,7 +53,7 @@ from tfcompress.recipe.section import Section
 from tfcompress.runtime import keras
 from tfcompress.target_sections import target_sections
 
-ANOTHER_TEXT, ANOTHER_SHARE = "another", 60.5
+ANOTHER_TEXT, ANOTHER_SHARE, ANOTHER_NUMBER, ANOTHER_LOSS = "another", 60.5, 5, "hinge"
 EVERYTHING = Recipe(
     student=Student(width=0.5),
     layers=Layers(remove=1),
@@ -83,6 +87,10 @@ def another(section: Section, name: str) -> object:
         return next(choice for choice in choices if choice != value)
     if bool in kinds:
         return not value
+    if int in kinds:
+        return ANOTHER_NUMBER
+    if name == "loss":
+        return ANOTHER_LOSS
     return ANOTHER_SHARE if float in kinds else ANOTHER_TEXT
 
 
@@ -144,7 +152,7 @@ def stages_meant(key: str, name: str) -> set[str]:
         return {"training", *artifacts}
     if key in target_sections():
         return {f"convert/{target.name}" for target in TARGETS.values() if target.options is target_sections()[key]}
-    targets = OF_LITERT if name == "keep_int16" else (*OF_LITERT, "onnx")
+    targets: tuple[str, ...] = OF_LITERT if name == "keep_int16" else (*OF_LITERT, "onnx")
     if name == "calibration_ranges":  # the Edge TPU's rewrites have ranges of their own
         targets = tuple(target for target in targets if target != "edgetpu")
     return {f"convert/{target}" for target in targets} | ({"calibration"} if name == "selection" else set())
@@ -161,24 +169,29 @@ def test_each_option_changes_the_fingerprints_of_the_stages_that_it_is_for_and_n
     assert not wrong
 
 
+def step_keys(recipe: Recipe) -> dict[str, str | None]:
+    """{step of fine-tuning: the fingerprint of what it trains}."""
+    key: str | None = "the model"
+    keys = dict[str, str | None]()
+    for name in (*REDUCING, *WEIGHTS):
+        section = getattr(recipe, name)
+        if section is not None and name in REDUCING:
+            step = Reduction(name, section, lambda model: pytest.fail("no fingerprint needs the model"))
+            keys[name] = key = finetuning._key_of_reduction(key, step, recipe, 0)
+        elif section is not None:
+            keys[name] = key = finetuning._key(key, name, recipe, finetuning._training_of(name, recipe), 0)
+    return keys
+
+
 def test_each_option_of_training_changes_the_fingerprints_of_its_step_and_of_those_after_it() -> None:
     """Steps are kept one by one, so that another quantization does not prune again."""
-
-    def keys(recipe: Recipe) -> dict[str, str | None]:
-        key, named = "the model", dict[str, str | None]()
-        for step in WEIGHTS:
-            named[step] = key = str(finetuning._key(key, step, recipe, recipe.training, 0))
-        return named
-
-    def changed(key: str, name: str) -> set[str]:
-        before, after = keys(EVERYTHING), keys(altered(EVERYTHING, key, name))
-        return {step for step in WEIGHTS if after[step] != before[step]}
-
-    # Layers are folded before clustering as the quantization wants them.
-    first = {"pruning": 0, "clustering": 1, "quantization": 1, "distillation": 0, "training": 0}
+    steps, before = (*REDUCING, *WEIGHTS), step_keys(EVERYTHING)
+    first = {name: number for number, name in enumerate(steps)} | {"distillation": 0, "training": 0}
+    first["quantization"] = first["clustering"]  # layers are folded before clustering as the quantization wants them
     for key, name in options_in(EVERYTHING):
         if key in first:
-            assert changed(key, name) == set(WEIGHTS[first[key] :]), (key, name)
+            after = step_keys(altered(EVERYTHING, key, name))
+            assert {step for step in steps if after[step] != before[step]} == set(steps[first[key] :]), (key, name)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -195,17 +208,43 @@ class Watch:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.parts = list[Watched]()
+        self.steps: dict[str, set[tuple[str, str]]] = {}
         self._read: set[tuple[str, str]] | None = None
+        self._step: str | None = None
         for base in (Section, job_options._Options):
             monkeypatch.setattr(base, "__getattribute__", self._recording(), raising=False)
         table = tuple(dataclasses.replace(stage, run=self._watching(stage)) for stage in stages.STAGES)
         monkeypatch.setattr(stages, "STAGES", table)
+        self._watch_steps(monkeypatch)
+
+    def _watch_steps(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Of fine-tuning, which are kept one by one."""
+
+        def in_step(name: str, function: Callable[..., Any], *arguments: Any) -> Any:
+            self._step = name
+            try:
+                return function(*arguments)
+            finally:
+                self._step = None
+
+        def reductions(*arguments: Any, **options: Any) -> list[Reduction]:
+            steps = structure_reductions(*arguments, **options)
+            return [
+                dataclasses.replace(step, apply=functools.partial(in_step, step.name, step.apply)) for step in steps
+            ]
+
+        place = finetuning.__name__
+        monkeypatch.setattr(f"{place}.reductions", reductions)
+        monkeypatch.setattr(f"{place}.train_stage", lambda name, *rest: in_step(name, train_stage, name, *rest))
 
     def _recording(self) -> Callable[[Any, str], object]:
         def read(options: Any, name: str) -> object:
             kind = type(options)
             if self._read is not None and name in getattr(kind, "__dataclass_fields__", ()) and not _is_copying():
-                self._read.add((kind.key if issubclass(kind, Section) else "--", name))
+                option = (kind.key if issubclass(kind, Section) else "--", name)
+                self._read.add(option)
+                if self._step is not None:
+                    self.steps.setdefault(self._step, set()).add(option)
             return object.__getattribute__(options, name)
 
         return read
@@ -264,13 +303,18 @@ def files(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def watched(files: Path, monkeypatch: pytest.MonkeyPatch, **options: Any) -> dict[str, Watched]:
-    """{part: what was read in it} of a conversion."""
+def watch_conversion(files: Path, monkeypatch: pytest.MonkeyPatch, **options: Any) -> Watch:
+    """A conversion, and what was read in it."""
     with monkeypatch.context() as patch:
         watch = Watch(patch)
         given = {"targets": "phone", "cache_dir": files / "cache", "calibration": files / "data.npz", **options}
         tfcompress.convert(files / "small.keras", output=files / "out", **given)
-    return {part.name: part for part in watch.parts}
+    return watch
+
+
+def watched(files: Path, monkeypatch: pytest.MonkeyPatch, **options: Any) -> dict[str, Watched]:
+    """{part: what was read in it} of a conversion."""
+    return {part.name: part for part in watch_conversion(files, monkeypatch, **options).parts}
 
 
 def overlooked(parts: dict[str, Watched]) -> dict[str, frozenset[tuple[str, str]]]:
@@ -317,7 +361,14 @@ def test_training_reads_nothing_that_its_fingerprint_leaves_out(
     files: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     recipe = TRAININGS[name]
-    parts = watched(files, monkeypatch, recipe=recipe)
+    watch = watch_conversion(files, monkeypatch, recipe=recipe)
+    parts = {part.name: part for part in watch.parts}
     assert not overlooked(parts)
     sections = {key for key in TRAINED if getattr(recipe, key) is not None}
     assert sections <= {key for key, _ in parts["training"].read}
+    before = step_keys(recipe)
+    assert watch.steps.keys() == before.keys()
+    for step, options in watch.steps.items():
+        for key, option in options:
+            if _is_leaf(key, option):
+                assert step_keys(altered(recipe, key, option))[step] != before[step], (step, key, option)

@@ -51,10 +51,10 @@ def compress(
     """Wrap, fine-tune, strip and save a model, without converting it.
 
     Returns:
-        {"output", "notes": what was done, a line each}.
+        {"output": the file, "notes": what was done, a line each}.
 
     Raises:
-        InputError: anything about the input is wrong; nothing was written.
+        InputError: anything about the input is wrong, the recipe among it; nothing was written.
         OutputError: the disk is full, or a limit is reached; a file that was there is as it was.
     """
     options = CompressOptions(**locals())  # the arguments have the options' names, which a test keeps

@@ -51,7 +51,10 @@ def diff(
     """Compare any two of .keras, .h5, SavedModel, .tflite, .onnx, a Keras model or a Python callable on the same data.
 
     Returns:
-        {"reference": {...}, "candidate": {"status", "reason", "metrics", "diff", "layers", ...}}.
+        JSON values, as `tfcompress.report.schema` defines them: {"reference": {"name", "metrics", "samples", "task",
+        "bytes", ...}, "candidate": {"name", "status", "reason", "metrics", "diff", "layers", "causes", "bytes", ...},
+        "warnings": lines that a reader must know}.  The status is `ok`, `undecided` or `gate_failed`; a figure that is
+        not known, such as the accuracy without labels, is None.
 
     Raises:
         InputError: anything about the input is wrong.

@@ -169,4 +169,4 @@ def answer_here() -> None:
         answer = (
             {"report": result.report, "exit_code": result.exit_code, "figures": result.figures} if converted else result
         )
-    (folder / "answer.json").write_text(json.dumps(answer, default=str), encoding="utf-8")
+    (folder / "answer.json").write_text(json.dumps(answer), encoding="utf-8")

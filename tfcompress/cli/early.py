@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from tfcompress.cli.named_functions import why_no_function
 from tfcompress.data.opening import FORMS
 from tfcompress.errors import DataError, InputError, ModelError, RecipeError
 from tfcompress.job.options import ConvertOptions
@@ -17,6 +18,7 @@ from tfcompress.recipe.section import Section
 
 __all__ = ["refuse_early"]
 
+_FUNCTIONS = ("DATA", "HOW", "MODULE:DICT", "M,M", "REFERENCE", "CANDIDATE")  # what takes package.module:function
 _MODELS = ("MODEL", "REFERENCE", "CANDIDATE", "ARTIFACT", "MODEL.tflite", "MODEL.tfcz")  # metavars
 _KEYS = ("KEY.pem",)
 
@@ -44,7 +46,9 @@ def _require_paths(options: object) -> None:
     for item in options_of(type(options)):
         value = getattr(options, item.name)
         for text in value if isinstance(value, tuple) else (value,):
-            if isinstance(text, str) and not _is_there(item, text):
+            if isinstance(text, str) and _names_function(item, text):
+                _refuse_function(item, text)
+            elif isinstance(text, str) and not _is_there(item, text):
                 raise _missing(item, text)
         if isinstance(value, Recipe):
             for where, path in _files_of(value):
@@ -52,11 +56,20 @@ def _require_paths(options: object) -> None:
                     raise RecipeError(f"recipe: {where} is {path!r}: no such file")
 
 
+def _names_function(item: Option, text: str) -> bool:
+    return ":" in text and item.metavar in _FUNCTIONS and not os.path.exists(text)
+
+
+def _refuse_function(item: Option, text: str) -> None:
+    reason = why_no_function(text)
+    if reason is not None:
+        raise InputError(f"{text if item.positional else f'--{item.name}={text}'}: no such file or function: {reason}")
+
+
 def _is_there(item: Option, text: str) -> bool:
-    """Whether there is such a file, or the option names none; ``package.module:function`` is tried when it is used."""
-    names_function = ":" in text and item.metavar not in (*_KEYS, "FILE")
+    """Whether there is such a file, or the option names none."""
     names_input = item.metavar in ("DATA", *_MODELS, *_KEYS) or item.name == "labels"
-    return not names_input or names_function or os.path.exists(text)
+    return not names_input or os.path.exists(text)
 
 
 def _missing(item: Option, text: str) -> InputError:

@@ -133,11 +133,11 @@ COMMANDS = {
         examples=("inspect model.keras", "inspect model.tflite --target=edgetpu"),
     ),
     "pack": Command("write the smallest file that gives the identical .tflite back", PackOptions),
-    "unpack": Command("give back the .tflite of a packed file, byte for byte", UnpackOptions),
+    "unpack": Command("restore the .tflite of a packed file, byte for byte", UnpackOptions),
     "verify": Command("check an output folder against its manifest", VerifyOptions),
     "demo": Command("run the main job on an example model with bundled data", DemoOptions),
     "completion": Command(
-        "print what a shell reads to complete commands and flags",
+        "print the completion script of a shell",
         CompletionOptions,
         examples=("completion bash > ~/.local/share/bash-completion/completions/tfcompress",),
     ),

@@ -18,7 +18,7 @@ from tfcompress.compression import wrapping
 from tfcompress.compression.lowering.passes import lower
 from tfcompress.compression.sparsity.pruning import PruneWrapper
 from tfcompress.compression.stripping import strip
-from tfcompress.compression.structure.reductions import reductions
+from tfcompress.compression.structure.reductions import Reduction, reductions
 from tfcompress.compression.training.batches import batches_of, count_of
 from tfcompress.compression.training.training import Run, deterministic, start_strategy, train_stage
 from tfcompress.compression.wrapping import Wrapped
@@ -190,8 +190,7 @@ def _reduced(model: Any, teacher: Any, recipe: Recipe, run: Run) -> _Reduced:
         notes.extend(reduced.notes)
         lineage = reduced.lineage if lineage is None else lineage.then(reduced.lineage)
         current, training = reduced.model, reduction.training(recipe)
-        if key is not None:
-            key = fingerprint_of(key, reduction.name, reduction.section, recipe.distillation, training, run.seed)
+        key = _key_of_reduction(key, reduction, recipe, run.seed)
         if training is None:
             continue
         own = replace(recipe, training=training)
@@ -200,7 +199,6 @@ def _reduced(model: Any, teacher: Any, recipe: Recipe, run: Run) -> _Reduced:
             steps = run.steps * own.training.epochs
             return wrapping.wrap_for_distillation(start, teacher, own, steps=steps, reduced=True).model
 
-        key = None if key is None else fingerprint_of(key, surroundings())
         current = strip(train_stage(reduction.name, make, replace(run, training=training, key=key)))  # pyright: ignore[reportGeneralTypeIssues]  # `make` holds what it changes
     return _Reduced(current, key, tuple(notes), lineage)
 
@@ -269,6 +267,15 @@ def _key(before: str | None, stage: str, recipe: Recipe, training: Training, see
     # Layers are lowered before clustering as the quantization after it wants them.
     lowered = recipe.quantization if stage == "clustering" else None
     return fingerprint_of(before, stage, own, lowered, recipe.distillation, training, seed, surroundings())
+
+
+def _key_of_reduction(before: str | None, reduction: Reduction, recipe: Recipe, seed: int) -> str | None:
+    """The same for a step that changes the layers; channels are judged by the loss even where nothing is trained."""
+    if before is None:
+        return None
+    training, loss = reduction.training(recipe), recipe.training.loss
+    given = (reduction.section, recipe.distillation, training, loss, seed)
+    return fingerprint_of(before, reduction.name, *given, surroundings())
 
 
 def _fingerprint(model: KerasModel, recipe: Recipe, samples: Samples, seed: int) -> str:

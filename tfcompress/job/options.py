@@ -105,7 +105,7 @@ class DataReading(_Options):
     preprocess: str | Callable[..., Any] | None = option(
         None,
         metavar="HOW",
-        help="what happens to raw values before the model: none, unit (x/255), signed_unit (x/127.5-1) or "
+        help="what is done to raw values before the model sees them: none, unit (x/255), signed_unit (x/127.5-1) or "
         "package.module:function",
     )
     label_column: str | None = option(
@@ -120,10 +120,11 @@ class DataReading(_Options):
     resize: str | None = option(
         None,
         choices=lambda: RESIZINGS,
-        help="how images of another size are made to fit (pad: also sounds of another length); refused if None",
+        help="how images of another size are made to fit (pad also takes sounds of another length); they are refused "
+        "if None",
     )
     sample_rate: int | None = option(
-        None, metavar="HZ", help="sample rate that sounds are resampled to; unchanged if None"
+        None, metavar="HZ", help="sample rate that sounds are resampled to; they are not resampled if None"
     )
 
     @property
@@ -147,7 +148,8 @@ class _Gate(_Options):
         0.01, metavar="DROP", help="accuracy gate: the largest accepted drop, absolute (0.01 is one point)"
     )
     strict_gate: bool = option(
-        False, help="exit with 3 also where the data cannot decide whether the gate is passed (status undecided)"
+        False,
+        help="exit with 3 also where there is too little data to tell whether the gate is passed (status undecided)",
     )
     task: str | None = option(
         None, choices=lambda: TASKS, help="what the outputs mean; inferred from the outputs and labels if None"
@@ -155,8 +157,8 @@ class _Gate(_Options):
     decode: str | None = option(
         None,
         metavar="HOW",
-        help=f"for --task=detection, what makes boxes of the outputs: {', '.join(DECODINGS)} or "
-        "package.module:function, which gets {output: array} and returns rows (x1, y1, x2, y2, score, class) of each "
+        help=f"with --task=detection, how boxes are made of the outputs: {', '.join(DECODINGS)} or "
+        "package.module:function, which gets {output: array} and returns rows (x1, y1, x2, y2, score, class) for each "
         "image",
     )
 
@@ -185,8 +187,8 @@ class Caching(_Options):
     cache_dir: str | Path | None = option(
         None,
         metavar="DIR",
-        help="folder in which results are kept and reused while nothing that they depend on changes; the user's cache "
-        "folder if None",
+        help="folder in which results are kept, and reused as long as nothing that they depend on has changed; the "
+        "user's cache folder if None",
     )
     no_cache: bool = option(False, help="do not reuse results of earlier runs, and keep none")
 
@@ -214,7 +216,7 @@ class ConvertOptions(Calibrating, _Gate, DataReading, Loading, Caching):
         metavar="DATA",
         help="data to fine-tune on if the recipe trains; the calibration data if None",
     )
-    output: str | Path = option(metavar="DIR", help="folder to make; an earlier output folder is replaced whole")
+    output: str | Path = option(metavar="DIR", help="folder to write; an earlier output folder is replaced as a whole")
     recipe: Recipe | None = option(
         None, metavar="FILE", help="what is done to the model: a JSON recipe or, in Python, a Recipe"
     )
@@ -222,7 +224,7 @@ class ConvertOptions(Calibrating, _Gate, DataReading, Loading, Caching):
         "mean",
         metavar="HOW",
         choices=lambda: SAMPLINGS,
-        help="what stands for the random numbers that a model draws at inference: their mean, or an input of the "
+        help="what replaces random numbers that a model draws at inference: their mean, or an additional input of the "
         "artifact",
     )
     sign_key: str | Path | None = option(
@@ -230,8 +232,8 @@ class ConvertOptions(Calibrating, _Gate, DataReading, Loading, Caching):
     )
     suggest: bool = option(
         False,
-        help="if an artifact fails the gate or lost zeros or clusters that the model had, try the repairs of the "
-        "causes found and keep the first good artifact",
+        help="if an artifact fails the gate, or has lost zeros or clusters that the model had, try the repairs for the "
+        "causes that were found and keep the first good artifact",
     )
 
     def _check(self) -> None:
@@ -291,9 +293,9 @@ class DiffOptions(_Gate, DataReading, Loading):
     reference: object = option(
         positional=True,
         metavar="REFERENCE",
-        help="what is taken as right: .keras, .h5, SavedModel, .tflite, .onnx or package.module:function",
+        help="model to compare with: .keras, .h5, SavedModel, .tflite, .onnx or package.module:function",
     )
-    candidate: object = option(positional=True, metavar="CANDIDATE", help="what is measured, in the same forms")
+    candidate: object = option(positional=True, metavar="CANDIDATE", help="model to measure, in one of the same forms")
     evaluation: object = option(metavar="DATA", help=f"data to compare on, with labels or without: {DATA_HELP}")
     samples: int | None = option(None, metavar="N", help="use only the first N samples; all if None")
     metrics: tuple[str, ...] = option(
@@ -305,7 +307,7 @@ class DiffOptions(_Gate, DataReading, Loading):
     resume: str | Path | None = option(
         None,
         metavar="FILE",
-        help="file that keeps the state, so that an interrupted diff can continue; no state is kept if None",
+        help="file in which progress is saved, so that an interrupted diff can continue; none is saved if None",
     )
 
     def _check(self) -> None:
@@ -321,10 +323,10 @@ class InspectOptions(Calibrating, DataReading, Loading, Caching):
         positional=True, metavar="ARTIFACT", help=".keras, .h5, SavedModel folder or .tflite"
     )
     target: str | None = option(
-        None, metavar="NAME", choices=lambda: TARGETS, help="say how the artifact would run on this target"
+        None, metavar="NAME", choices=lambda: TARGETS, help="report how the artifact would run on this target"
     )
     recipe: Recipe | None = option(None, metavar="FILE", help="JSON recipe with options of the target")
-    calibration: str | None = option(None, metavar="DATA", help="data on which a model's activations are looked at")
+    calibration: str | None = option(None, metavar="DATA", help="data on which to examine a model's activations")
     edgetpu_log: bool = option(False, help="read the artifacts as logs of the Edge TPU compiler")
 
     def _check(self) -> None:

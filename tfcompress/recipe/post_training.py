@@ -21,11 +21,14 @@ class PostTraining(Section):
     scheme: Literal["int8", "int8_float_io", "int16x8", "float16", "dynamic", "int4_weights", "auto"] = option(
         "int8",
         flag="scheme",
-        help="what is stored and what is computed; int8 has integer inputs and outputs; auto is int8 with those runs "
-        "of operators in float that are faster so, as measured on this machine (phone; elsewhere it is int8)",
+        help="number formats to store and compute in; int8 has integer inputs and outputs too; auto is int8 "
+        "except for those runs of operators that are faster in float on this machine (phone only; on other targets it "
+        "is int8)",
     )
     integer_only: bool = option(
-        False, flag="integer_only", help="of scheme auto: let no operator be float, however much faster that is"
+        False,
+        flag="integer_only",
+        help="with scheme auto, keep every operator in integers, however much faster float would be",
     )
     io: Literal["int8", "uint8", "float32"] = option(
         "int8",
@@ -39,14 +42,14 @@ class PostTraining(Section):
     mixed_inputs: Literal["float", "one_scale"] = option(
         "float",
         flag="mixed_inputs",
-        help="what becomes of an input whose features differ so much in scale that 8 bits lose the small ones: float "
-        "makes it float32 and computes the first operators in float, one_scale gives it integers of one scale",
+        help="how to treat an input whose features differ so much in scale that 8 bits lose the small ones: float "
+        "makes it float32 and computes the first operators in float; one_scale gives it integers of one scale",
     )
     mixed_outputs: Literal["float", "one_scale"] = option(
         "float",
         flag="mixed_outputs",
-        help="what becomes of an output that joins parts of very different range, such as boxes and scores: float "
-        "keeps a scale for each part and gives the output as float32, one_scale gives it as integers of one scale",
+        help="how to treat an output that joins parts of very different range, such as boxes and scores: float "
+        "keeps a scale for each part and gives the output as float32; one_scale gives it as integers of one scale",
     )
     estimator: Literal["min_max", "moving_average", "percentile", "entropy", "mse"] = option(
         "min_max", flag="estimator", help="how an activation range is estimated from calibration data"
@@ -58,8 +61,8 @@ class PostTraining(Section):
         "balanced",
         flag="quality",
         help="how much effort goes into rounding: fast rounds each weight to the nearest step; balanced also corrects "
-        "biases; best also rounds adaptively, equalizes models with depthwise layers, and keeps the closest to float "
-        "of several results",
+        "biases; best also rounds adaptively, equalizes models with depthwise layers, and keeps whichever of several "
+        "results is closest to float",
     )
     bias_correction: bool | None = option(
         None,

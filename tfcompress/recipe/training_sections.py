@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from tfcompress.loss_names import LOSSES
 from tfcompress.recipe.options import documented, option
 from tfcompress.recipe.section import Section
 
@@ -188,4 +190,6 @@ class Training(Section):
                 0 < self.learning_rate <= LARGEST_RATE, "learning_rate", f"a number > 0, at most {LARGEST_RATE:g}"
             )
         self.require(1 <= self.batch_size <= MOST_SAMPLES, "batch_size", f"1 to {MOST_SAMPLES}")
-        self.require(self.loss != "", "loss", "the name of a Keras loss")
+        if self.loss is not None and self.loss not in LOSSES:
+            close = " or ".join(difflib.get_close_matches(self.loss, LOSSES, n=3)) or "mean_squared_error"
+            self.require(False, "loss", f"the name of a Keras loss, such as {close}")

@@ -35,11 +35,11 @@ class SearchOptions(Calibrating, DataReading, Loading, Caching):
     evaluation: object = option(
         None,
         metavar="DATA",
-        help="data that candidates are compared on, of which one half chooses and the other confirms; the calibration "
-        "data if None",
+        help="data that candidates are compared on: one half to choose, the other half to confirm the choice; the "
+        "calibration data if None",
     )
     train: object = option(None, metavar="DATA", help="data to fine-tune on; nothing is trained if None")
-    output: str | Path = option(metavar="DIR", help="folder to make, or of an earlier search that is to go on")
+    output: str | Path = option(metavar="DIR", help="folder to write, or that of an earlier search to continue")
     recipe: Recipe | None = option(None, metavar="FILE", help="recipe that every candidate starts from")
     task: str | None = option(
         None, choices=lambda: TASKS, help="what the outputs mean; inferred from the outputs and labels if None"
@@ -47,7 +47,7 @@ class SearchOptions(Calibrating, DataReading, Loading, Caching):
     decode: str | None = option(
         None,
         metavar="HOW",
-        help=f"for --task=detection, what makes boxes of the outputs: {', '.join(DECODINGS)} or "
+        help=f"with --task=detection, how boxes are made of the outputs: {', '.join(DECODINGS)} or "
         "package.module:function",
     )
     storage: str | None = option(
@@ -56,15 +56,17 @@ class SearchOptions(Calibrating, DataReading, Loading, Caching):
         help="where trials are kept: a file, or an Optuna storage that workers on other machines share "
         "(postgresql://, mysql://, redis://, grpc://); a file in the output folder if None",
     )
-    workers: int = option(1, metavar="N", help="number of processes that work here; the same command joins elsewhere")
+    workers: int = option(
+        1, metavar="N", help="number of processes to use here; run the same command elsewhere to join in"
+    )
     max_trials: int = option(24, metavar="N", help="largest number of candidates to try")
     max_minutes: float | None = option(
-        None, metavar="MINUTES", help="time after which the best so far is taken; all trials are waited for if None"
+        None, metavar="MINUTES", help="time after which the best so far is taken; every trial is run if None"
     )
     max_trial_minutes: float = option(
         60.0,
         metavar="MINUTES",
-        help="time after which a trial is given up as hanging, where a process of its own runs it",
+        help="time after which a trial that runs in a process of its own is given up",
     )
     compare: tuple[str, ...] = option(
         (), metavar="F,F", help=".tflite files of other tools, shown beside the candidates"

@@ -60,8 +60,9 @@ def pack(
     Args:
         model: path of the .tflite.
         output: path to write; its folder exists.
-        max_load_seconds: of processor time that the process may take that reads it first; None: see `LoadLimits`.
-        max_load_memory: MiB that it may take there.
+        max_load_seconds: of processor time that the process may take in which it is read first; None means 60, and one
+            more for each MiB of the file.
+        max_load_memory: MiB that it may take there; None means 1,536 and six times the file.
 
     Returns:
         What `packed_bytes` returns, and "output".
@@ -128,6 +129,9 @@ def packed_bytes(model: str | Path | bytes) -> dict[str, Any]:
 
 def inspect_packed(packed: str | Path) -> dict[str, object]:
     """What is where in a .tfcz, from its header and directory alone.
+
+    Args:
+        packed: path of the .tfcz.
 
     Returns:
         {"packed": {"version", "bytes", "packed_bytes", "checksum", "coded_bytes", "array_bytes", "lanes", "groups":

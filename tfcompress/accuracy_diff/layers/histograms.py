@@ -69,8 +69,8 @@ def activation_histograms(
     for layer, row in wanted.items():
         if layer in counts and row.range is not None:
             low, high = _edges(row)
-            values = tuple(map(int, counts[layer]))
-            yield LayerHistogram(layer=layer, what="activations", low=low, high=high, counts=values, range=row.range)
+            bins = tuple(map(int, counts[layer]))
+            yield LayerHistogram(layer=layer, what="activations", low=low, high=high, counts=bins, range=row.range)
 
 
 def _edges(row: LayerDiff) -> tuple[float, float]:

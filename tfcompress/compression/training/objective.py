@@ -6,12 +6,11 @@ often exactly zero, and a logarithm of it has no gradient.
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from tfcompress.compression.simulation.quantize import PREFIX, FakeQuantize
-from tfcompress.errors import DataError, RecipeError
+from tfcompress.errors import DataError
 from tfcompress.graphs.keras.protocols import KerasModel, Layer, Tensor
 from tfcompress.graphs.tensorflow.private_names import keras_history
 from tfcompress.recipe import Distillation
@@ -50,14 +49,6 @@ def _head(tensor: Any) -> Head:
         return Head(inner, tensor if inner == "linear" else _undone(inner, tensor))
     # Before its quantization too: the range of logits is cut to what the softmax shows, and a teacher's logits are not.
     return Head(kind, _unquantized(layer.inbound_nodes[index].keras_inputs[0]))
-
-
-def _check_loss(name: str | None) -> None:
-    """A recipe may come from a stranger: of the module's names only those of losses are looked up."""
-    losses = {each for each in vars(tf_keras.losses) if each[0].isalpha()} - {"deserialize", "get", "serialize", "Loss"}
-    if name is not None and name not in losses:
-        close = ", ".join(difflib.get_close_matches(name, sorted(losses), n=3)) or "mean_squared_error"
-        raise RecipeError(f"recipe: training.loss is {name!r}, expected the name of a Keras loss, such as {close}")
 
 
 def _history(tensor: Tensor) -> tuple[Any, int]:
@@ -137,11 +128,7 @@ class Objective:
             teacher: the lowered float model, or None without distillation.
             distillation: None without distillation.
             loss: a Keras loss name, or None.
-
-        Raises:
-            RecipeError: Keras has no such loss.
         """
-        _check_loss(loss)
         heads = heads_of(model)
         kinds: tuple[HeadKind, ...] = tuple(head.kind for head in heads)
         tensors = [head.tensor for head in heads]
