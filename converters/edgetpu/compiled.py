@@ -11,7 +11,7 @@ field of a table, counted from 0, has its entry at byte 4 + 2n of the vtable.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from flatbuffers import flexbuffers
 from flatbuffers import number_types as numbers
 
 from tfcompress.converters.edgetpu.mapping import Mapping, OperatorMapping
+from tfcompress.converters.edgetpu.memory import LARGEST_LAYER
 from tfcompress.errors import ModelError
 from tfcompress.graphs.tflite import Operator, Subgraph
 from tfcompress.graphs.tflite.flatbuffer import BAD_BYTES
@@ -179,8 +180,28 @@ def compiled_mapping(graph: Subgraph, layer_of: Callable[[str], str | None]) -> 
         off_chip_bytes=sum(package.streamed_bytes for package in packages),
         min_runtime=max(package.min_runtime for package in packages),
         lowest_runtime=max(package.min_runtime for package in packages),
+        warnings=tuple(_sharing(packages)),
         compiled={"packages": [package.to_json() for package in packages]},
     )
+
+
+def _sharing(packages: Sequence[Package]) -> Iterator[str]:
+    """One line for each caching token: with which files this one can stay on the chip."""
+    executables = [executable for package in packages for executable in package.executables]
+    for token in dict.fromkeys(each.caching_token for each in executables if each.caching_token):
+        yield (
+            f"caching token {token}: files that have it too were compiled together with this one and keep their"
+            " parameters on the chip beside it; a file with another token replaces them (inspect several compiled"
+            " files at once to see which share)"
+        )
+    cached, streamed = (
+        sum(getattr(package, name) for package in packages) for name in ("cached_bytes", "streamed_bytes")
+    )
+    if cached and streamed and cached + streamed < LARGEST_LAYER:
+        yield (
+            f"{streamed:,} bytes are streamed although the chip could hold them beside the {cached:,} that are cached:"
+            " the room was shared with models that were compiled together with this one, or a layer is always streamed"
+        )
 
 
 def _compiled_row(graph: Subgraph, operator: Operator, layer_of: Callable[[str], str | None]) -> OperatorMapping:

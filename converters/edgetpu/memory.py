@@ -93,11 +93,13 @@ class Demand:
         layers: what is cached where there is room, in order.
         streamed: bytes that are streamed whatever the room.
         room: bytes of the chip's memory that are left for cached parameters.
+        waiting: bytes that results take on the chip which a later operator reads.
     """
 
     layers: tuple[Layer, ...]
     streamed: int
     room: int
+    waiting: int
 
     @property
     def wanted(self) -> int:
@@ -157,10 +159,12 @@ def demand(views: Iterable[OperatorView], *, compiler: int) -> Demand:
         for position, (view, size) in enumerate(zip(views, sizes, strict=True))
         if size.cacheable
     )
-    return Demand(layers=layers, streamed=sum(size.streamed for size in sizes), room=_room(views, sizes))
+    waiting = long_lived_bytes(views)
+    streamed = sum(size.streamed for size in sizes)
+    return Demand(layers=layers, streamed=streamed, room=_room(waiting, sizes), waiting=waiting)
 
 
-def _room(views: Sequence[OperatorView], sizes: Iterable[OperatorBytes]) -> int:
+def _room(waiting: int, sizes: Iterable[OperatorBytes]) -> int:
     """Bytes for cached parameters.
 
     Chains of layers leave 7.74 to 7.79 MiB (the figures named above).  In a network with branches, what waits for a
@@ -168,7 +172,6 @@ def _room(views: Sequence[OperatorView], sizes: Iterable[OperatorBytes]) -> int:
     A layer that is always streamed, 7 x 7 x 576 inputs and 128 outputs, leaves 8 MiB - 2 x 3.45 MiB
     (google-coral/edgetpu issue 572).
     """
-    waiting = long_lived_bytes(views)
     buffers = [2 * size.streamed for size in sizes if 2 * size.streamed < CHIP_BYTES]
     room = max(0, _ROOM - waiting) if waiting else _ROOM_OF_CHAIN
     return min([room, *(CHIP_BYTES - size for size in buffers)])

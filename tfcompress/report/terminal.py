@@ -54,11 +54,25 @@ def render_inspection(facts: Mapping[str, Any]) -> RenderableType:
         return Group(*compile_tables(rows))
     if "models" in facts:
         notes = [Text(str(note), style="yellow") for note in facts.get("notes") or ()]
-        tables = [[Text(Path(item["model"]).name, style="bold"), render_inspection(item)] for item in facts["models"]]
+        names = _told_apart([Path(item["model"]) for item in facts["models"]])
+        tables = [
+            (Text(name, style="bold"), render_inspection(item))
+            for name, item in zip(names, facts["models"], strict=True)
+        ]
         return Group(*notes, *[part for table in tables for part in table])
     if "logs" in facts:
         return Group(*log_tables(facts["logs"]))
     return Group(*[part for key, value in facts.items() for part in _any(key, value)])
+
+
+def _told_apart(paths: Sequence[Path]) -> list[str]:
+    """The last parts of the paths, as few as tell them apart: every converted file is called model.tflite."""
+    longest = max(len(path.parts) for path in paths)
+    for count in range(1, longest + 1):
+        names = [str(Path(*path.parts[-count:])) for path in paths]
+        if len(set(names)) == len(set(paths)):
+            return names
+    return [str(path) for path in paths]
 
 
 def _all_are(value: object, kind: type) -> bool:

@@ -98,6 +98,17 @@ def test_several_files_are_forecast_together(tmp_path: Path) -> None:
     assert "over USB 3" in " ".join(text.split())
 
 
+def test_files_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+    """Every converted file is called model.tflite."""
+    paths = []
+    for folder in ("cars", "birds"):
+        (tmp_path / folder).mkdir()
+        paths.append(dense_file(tmp_path / folder, "model", 8))
+    code, text, _ = printed(*paths, "--target=edgetpu")
+    assert code == 0
+    assert [line for line in text.splitlines() if "model.tflite" in line] == ["cars/model.tflite", "birds/model.tflite"]
+
+
 def test_files_of_other_kinds_are_not_taken_together(tmp_path: Path) -> None:
     paths = [dense_file(tmp_path, name, 8) for name in ("first", "second")]
     code, _, error = printed(*paths)
@@ -135,3 +146,15 @@ def test_compiled_files_say_whether_they_were_compiled_together(tmp_path: Path) 
     assert f"{2 * 67_584:,} bytes" in notes[0]
     (note,) = json.loads(printed(first, other, "--target=edgetpu", "--json")[1])["notes"]
     assert "replace each other" in note
+
+
+@pytest.mark.skipif(not (SHARED / "edgetpu").exists(), reason="../shared with compiled pairs is absent")
+def test_a_compiled_file_alone_names_its_token_and_that_its_room_was_shared() -> None:
+    pairs = SHARED / "edgetpu" / "pairs"
+    shared = pairs / "hanchanghu-mobilenet_v2_1.0_224_inat_bird_quant.v3" / "model_edgetpu.tflite"
+    text = " ".join(printed(shared, "--target=edgetpu")[1].split())
+    assert "caching token" in text
+    assert "1,623,872 bytes are streamed although the chip could hold them beside the 2,323,456" in text
+    alone = " ".join(printed(pairs / "ricardodea-dense_256" / "model_edgetpu.tflite", "--target=edgetpu")[1].split())
+    assert "caching token" in alone
+    assert "although" not in alone

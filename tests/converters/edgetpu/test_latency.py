@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 
 import numpy as np
 import pytest
@@ -129,8 +130,71 @@ def test_a_layer_that_is_larger_than_the_chip_is_named() -> None:
     (line,) = mapping.advice
     assert line.startswith(f"operator 0 FULLY_CONNECTED alone takes {mapping.off_chip_bytes:,} bytes")
     assert "smaller by 57%" in line
-    assert f"saves up to about {mapping.latency[0].streaming:.1f} ms" in line
+    assert f"cached whole, which saves about {mapping.latency[0].streaming:.1f} ms" in line
     assert forecast(read_tflite(wide(4096, 1728))).advice == ()
+
+
+def divided(inputs: int, outputs: int, parts: int) -> bytes:
+    """A Dense layer by outputs, and the whole of them side by side."""
+    graph = GraphBuilder()
+    source = graph.input([1, inputs])
+    results = [graph.tensor([1, outputs // parts]) for _ in range(parts)]
+    for result in results:
+        weights = graph.weights([outputs // parts, inputs])
+        graph.operator("FULLY_CONNECTED", [source, weights, -1], [result], "FullyConnectedOptions", version=4)
+    whole = graph.tensor([1, outputs])
+    graph.operator("CONCATENATION", results, [whole], "ConcatenationOptions", axis=1)
+    return graph.content(whole)
+
+
+def test_a_layer_that_is_divided_as_advised_is_cached_as_far_as_was_said() -> None:
+    before = forecast(read_tflite(wide(4096, 4096)))
+    kept = int(re.search(r"([\d,]+) bytes are cached", before.advice[0])[1].replace(",", ""))  # type: ignore[index]
+    after = forecast(read_tflite(divided(4096, 4096, 16)))
+    assert before.on_chip_bytes == 0
+    assert after.on_chip_bytes is not None
+    assert kept <= after.on_chip_bytes < kept + 2**20
+    halves = forecast(read_tflite(divided(4096, 4096, 2)))  # which was advised once
+    assert halves.on_chip_bytes == 0
+
+
+def test_layers_that_are_too_large_together_are_one_line_with_what_the_chip_holds() -> None:
+    graph = GraphBuilder()
+    image = graph.input([1, 16, 16, 1000])
+    for _ in range(3):
+        result = graph.tensor([1, 16, 16, 1000])
+        graph.operator("CONV_2D", [image, graph.weights([1000, 3, 3, 1000]), -1], [result], "Conv2DOptions")
+        image = result
+    (line,) = forecast(read_tflite(graph.content(image))).advice
+    assert line.startswith(
+        "operator 0 CONV_2D, operator 1 CONV_2D, operator 2 CONV_2D take 9,220,096 bytes or more each"
+    )
+    assert "all of them are streamed; divided" in line
+
+
+@pytest.mark.parametrize(("inputs", "outputs"), [(9504, 10), (20_000, 1000), (9000, 3000), (8200, 40_000)])
+def test_a_long_input_that_is_pooled_as_advised_is_cached(inputs: int, outputs: int) -> None:
+    (line, *_) = forecast(read_tflite(wide(inputs, outputs))).advice
+    advised = re.search(r"pooling them to ([\d,]+) or fewer", line)
+    assert advised is not None
+    after = forecast(read_tflite(wide(int(advised[1].replace(",", "")), outputs)))
+    assert after.off_chip_bytes == 0
+
+
+def test_shortcuts_that_take_the_room_are_named() -> None:
+    graph = GraphBuilder()
+    image = graph.input([1, 256, 256, 64])
+    for _ in range(40):
+        start = image
+        for _ in range(3):
+            result = graph.tensor([1, 256, 256, 64])
+            graph.operator("CONV_2D", [image, graph.weights([64, 3, 3, 64]), -1], [result], "Conv2DOptions")
+            image = result
+        result = graph.tensor([1, 256, 256, 64])
+        graph.operator("ADD", [start, image], [result], "AddOptions", version=2)
+        image = result
+    (line,) = forecast(read_tflite(graph.content(image))).advice
+    assert f"without the {256 * 256 * 64:,} bytes of results that wait" in line
 
 
 def test_dense_layers_that_come_too_late_are_told_from_those_that_do_not_fit() -> None:
