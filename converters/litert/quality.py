@@ -47,12 +47,14 @@ class QualityPlan:
         bias_correction: biases make up for the mean error of rounding.
         adaptive_rounding: rounding that keeps each layer's output (and its bias to match).
         search: try several estimators, and 16-bit activations after the last convolution; keep the closest to float.
+        compact: what adaptive rounding gains is spent on a smaller packed file.
     """
 
     equalize: bool | None
     bias_correction: bool
     adaptive_rounding: bool
     search: bool
+    compact: bool = False
 
 
 _BY_QUALITY = {
@@ -72,8 +74,9 @@ def plan_for(options: PostTraining) -> QualityPlan:
     return QualityPlan(
         default.equalize if options.cross_layer_equalization is None else options.cross_layer_equalization,
         choose(options.bias_correction, default.bias_correction),
-        choose(options.adaptive_rounding, default.adaptive_rounding),
+        choose(options.adaptive_rounding, default.adaptive_rounding or options.compact_rounding),
         default.search,
+        options.compact_rounding,
     )
 
 
@@ -122,8 +125,8 @@ def _improved(
         return content, tuple(notes)
     moments = collect_moments(content, layers, samples, second=plan.adaptive_rounding)
     if plan.adaptive_rounding:
-        adapt_rounding(model.main, layers, moments, dense_per_channel=dense_per_channel)
-        notes.append(f"adaptive rounding of {len(layers)} layers")
+        adapt_rounding(model.main, layers, moments, dense_per_channel=dense_per_channel, compact=plan.compact)
+        notes.append(f"adaptive rounding of {len(layers)} layers{', for small packed files' if plan.compact else ''}")
     else:
         correct_biases(model.main, layers, moments, dense_per_channel=dense_per_channel)
         notes.append(f"bias correction of {len(layers)} layers")

@@ -9,8 +9,9 @@ import pytest
 
 from tests.compression.models import Int8File, L, bright_bands, samples_for, small_cnn
 from tfcompress.compression import finetune
+from tfcompress.compression.simulation.signs import signed
 from tfcompress.compression.training.strided_convolutions import subsampled_convolutions
-from tfcompress.errors import InputError
+from tfcompress.errors import InputError, RecipeError
 from tfcompress.loss_names import LOSSES
 from tfcompress.recipe import Clustering, Pruning, Quantization, Recipe, Training
 from tfcompress.runtime import tf, tf_keras
@@ -27,6 +28,38 @@ def test_clusters_survive_quantization_without_pruning() -> None:
     for values in kernels:
         assert len(np.unique(values)) <= 8
         assert np.count_nonzero(values == 0) < values.size / 2
+
+
+@pytest.mark.parametrize(("table", "values"), [("binary", [-127, 127]), ("ternary", [-127, 0, 127])])
+def test_kernels_of_two_and_three_values_are_exact_in_the_int8_file(table: str, values: list[int]) -> None:
+    model = small_cnn()
+    recipe = Recipe(
+        clustering=Clustering(table=table, skip=()),  # type: ignore[arg-type]
+        quantization=Quantization(),
+        training=Training(epochs=1, batch_size=16, learning_rate=0.1),
+    )
+    done = finetune(model, recipe, bright_bands(model, 64))
+    kernels = [kernel for kernel in Int8File(done.trained).weights(40).values() if kernel.ndim > 1]
+    assert len(kernels) == 4
+    for kernel in kernels:
+        assert np.unique(kernel).tolist() == values
+    untrained = signed(model.get_layer("hidden").kernel, None, "last", table)  # type: ignore[arg-type]
+    assert (np.sign(untrained) != np.sign(done.stripped.get_layer("hidden").kernel)).any()
+
+
+def test_each_layer_may_have_a_table_of_its_own_size() -> None:
+    model = small_cnn()
+    clustering = Clustering(clusters=8, layers=(("hidden", 3), ("conv_*", 5)), skip=())
+    stripped = finetune(model, Recipe(clustering=clustering, training=ONE_EPOCH), bright_bands(model, 64)).stripped
+    kernels = [stripped.get_layer(name).kernel.numpy() for name in ("conv_1", "conv_2", "hidden", "scores")]
+    assert [len(np.unique(kernel)) for kernel in kernels] == [5, 5, 3, 8]
+
+
+def test_a_table_for_a_layer_that_is_not_there_is_refused() -> None:
+    model = small_cnn()
+    recipe = Recipe(clustering=Clustering(layers=(("hiden", 3),), skip=()), training=ONE_EPOCH)
+    with pytest.raises(RecipeError, match="'hiden' fits no layer"):
+        finetune(model, recipe, bright_bands(model, 16))
 
 
 def test_batch_normalization_may_train_on_and_the_file_still_computes_the_same() -> None:

@@ -81,13 +81,16 @@ def wrap_for_clustering(model: KerasModel, teacher: KerasModel, recipe: Recipe, 
     """A flat model whose kernels are clustered now and whose clusters train as one weight each.
 
     Args:
-        model: flat tf_keras model; its kernels are clustered in place.
+        model: flat tf_keras model; its kernels are clustered in place, other than to two or three values: these
+            follow from weights that go on training.
         teacher: the lowered float model, or None without distillation.
         recipe: with a clustering section.
         steps: of the whole training.
     """
     assert recipe.clustering is not None
-    left = cluster_kernels(model, recipe.clustering)
+    _, left = layers_to_compress(model, recipe.clustering.skip)
+    if recipe.clustering.table == "free":
+        cluster_kernels(model, recipe.clustering)
     wrapped = wrap_kernels(model, _keeping(model, recipe, int8=False), make_model=WrappedModel)
     notes = (f"not clustered: {', '.join(left)}",) if left else ()
     return Wrapped(_aimed(wrapped, teacher, recipe, steps, _REMOVING), notes)
@@ -162,6 +165,8 @@ def _keeping(model: KerasModel, recipe: Recipe, *, int8: bool) -> MakeKernelQuan
         mask = (values != 0).astype(np.float32) if keep_zeros and (values == 0).any() else None
         if layer.name not in clustered or recipe.clustering is None:
             return KernelQuantizer(axis, int8=int8, mask=mask)
+        if recipe.clustering.table != "free":
+            return KernelQuantizer(axis, int8=int8, mask=mask, signs=recipe.clustering.table)
         ids = cluster_ids(values, per_channel=recipe.clustering.per_channel)
         # One scale for the whole kernel: with one for each channel, 16 values would become 16 others in each.
         return KernelQuantizer(

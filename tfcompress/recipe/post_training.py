@@ -79,6 +79,11 @@ class PostTraining(Section):
         help="round each weight up or down according to unlabelled data (Nagel et al. 2020, AdaRound); None leaves "
         "the choice to quality",
     )
+    compact_rounding: bool = option(
+        False,
+        help="spend what adaptive rounding gains on a smaller packed file: of the integers near a weight take the one "
+        "that codes shorter, as long as each layer's output error stays at most that of rounding to the nearest",
+    )
     allow_select_ops: bool = option(
         False, flag="allow_select_ops", help="allow TensorFlow (Flex) operators in the file"
     )
@@ -98,6 +103,8 @@ class PostTraining(Section):
     )
 
     def _check(self) -> None:
+        compact = self.compact_rounding and self.adaptive_rounding is False
+        self.require(not compact, "compact_rounding", "false where adaptive_rounding is false")
         self.require(50 < self.percentile <= 100, "percentile", "in (50, 100]")
         self.require(
             self.io != "uint8" or self.scheme in ("int8", "int8_float_io", "auto"),

@@ -96,6 +96,16 @@ class Clustering(_TrainedSection):
 
     key: ClassVar[str] = "clustering"
     clusters: int = option(16, help="number of distinct values in each clustered kernel, 2 to 256")
+    table: Literal["free", "binary", "ternary"] = option(
+        "free",
+        help="which values these are: free ones; binary, plus and minus one size (Rastegari et al. 2016, the weights "
+        'of "XNOR-Net"); or ternary, these and zero (Li et al. 2016, "Ternary Weight Networks"). The size is the mean '
+        "magnitude, one for each scale of the int8 file; signs and zeros are taken anew at every step, and clusters, "
+        "layers, initialization and per_channel do not count",
+    )
+    layers: tuple[tuple[str, int], ...] = option(
+        (), help="(layer pattern, clusters) pairs that override clusters; the first match holds"
+    )
     initialization: Literal["kmeans_plus_plus", "linear", "density", "random"] = option(
         "kmeans_plus_plus", help="how the centroids are placed first"
     )
@@ -108,6 +118,9 @@ class Clustering(_TrainedSection):
     def _check(self) -> None:
         super()._check()
         self.require(2 <= self.clusters <= 256, "clusters", "between 2 and 256")
+        for pattern, value in self.layers:
+            self.require(2 <= value <= 256, f"layers[{pattern!r}]", "between 2 and 256")
+        self.require(self.table in ("free", "binary", "ternary"), "table", "free, binary or ternary")
 
 
 @documented()

@@ -44,7 +44,10 @@ def _trained(recipe: Recipe) -> Iterator[str]:
         yield f"pruned to {figures.percent(pruning.sparsity, 0)} zeros ({pattern}, {pruning.schedule})"
     if clustering := recipe.clustering:
         kept = ", zeros kept" if clustering.preserve_sparsity else ""
-        yield f"clustered to {clustering.clusters} values per kernel{kept}"
+        if clustering.table == "free":
+            yield f"clustered to {clustering.clusters} values per kernel{kept}"
+        else:
+            yield f"weights made {clustering.table}: one size for each scale, and signs{kept}"
     if recipe.quantization:
         yield "trained with simulated 8-bit arithmetic (quantization-aware training)"
     if distillation := recipe.distillation:

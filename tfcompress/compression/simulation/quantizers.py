@@ -7,16 +7,15 @@ Activations: asymmetric int8, one scale per tensor.  Weights: symmetric int8 in 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
+from tfcompress.compression.simulation.signs import Axis, Signs, signed
 from tfcompress.graphs.keras.protocols import Config, Layer, Tensor, Variable
 from tfcompress.runtime import tf, tf_keras, tfmot
 
 __all__ = ["ActivationRange", "Axis", "BiasQuantizer", "FixedRange", "JoinedRange", "KernelQuantizer", "SameRange"]
-
-Axis = Literal["tensor", "last", "last_two", "before_last"]
 
 # A tensor that is all zeros would give a scale of zero.
 _SMALLEST_RANGE = 1e-6
@@ -161,6 +160,7 @@ class KernelQuantizer(_quantizers.Quantizer):
         int8: False leaves the values in float, for training sparsity or clusters alone.
         mask: 0 where a weight stays zero and 1 elsewhere, of the weight's shape; None keeps no zeros.
         cluster_ids: int32 of the weight's shape, weights of the same id stay equal; None keeps no clusters.
+        signs: weights become two or three values, see `signed`; None leaves them any.
     """
 
     def __init__(
@@ -170,8 +170,10 @@ class KernelQuantizer(_quantizers.Quantizer):
         int8: bool = True,
         mask: np.ndarray | None = None,
         cluster_ids: np.ndarray | None = None,
+        signs: Signs | None = None,
     ) -> None:
         self.axis: Axis = axis
+        self.signs: Signs | None = signs
         self.int8 = int8
         self.mask = mask
         self.cluster_ids = cluster_ids
@@ -202,12 +204,14 @@ class KernelQuantizer(_quantizers.Quantizer):
         """Step of the grid for these weights: a scalar, or one for each output channel."""
         return _bound(self.constrained(values, self.variables), self.axis) / 127
 
-    def constrained(self, values: Tensor, weights: Mapping[str, object]) -> Tensor:
+    def constrained(self, values: Tensor, weights: Mapping[str, Tensor]) -> Tensor:
         """Float weights with zeros and clusters kept: what the model without wrappers holds.
 
         A cluster's value is the mean of its weights.  So its gradient is the mean of theirs, and all of them, having
         begun equal, take the same step (Han et al. 2016, section 3.3, with a mean for the sum).
         """
+        if self.signs is not None:
+            return signed(values, weights.get("mask"), self.axis, self.signs)
         if self.cluster_ids is not None:
             ids = tf.reshape(weights["cluster_ids"], [-1])
             count = int(self.cluster_ids.max()) + 1
@@ -217,7 +221,8 @@ class KernelQuantizer(_quantizers.Quantizer):
 
     def get_config(self) -> Config:
         """Constructor arguments."""
-        return {"axis": self.axis, "int8": self.int8, "mask": self.mask, "cluster_ids": self.cluster_ids}
+        kept = {"mask": self.mask, "cluster_ids": self.cluster_ids, "signs": self.signs}
+        return {"axis": self.axis, "int8": self.int8, **kept}
 
 
 class BiasQuantizer(_quantizers.Quantizer):
