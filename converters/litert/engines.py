@@ -13,6 +13,7 @@ from tfcompress.converters.litert.bit_widths import LayerBits
 from tfcompress.converters.litert.facts import batch_is_resizable, float_operators, select_operators
 from tfcompress.converters.litert.float_head import with_head, without_head
 from tfcompress.converters.litert.float_tail import with_tails, without_tails
+from tfcompress.converters.litert.headroom import with_headroom
 from tfcompress.converters.litert.limits import Limits
 from tfcompress.errors import ConversionError
 from tfcompress.graphs.tflite import read_tflite
@@ -64,7 +65,8 @@ def quantize_calibrated(content: bytes, calibration: Calibration, options: PostT
     """
     ends = without_tails(content, limits.tails) if limits.tails else content
     core = ends if limits.head is None else without_head(ends, limits.head)
-    engine, reason, result = _choose(core, calibration, options.engine, limits)
+    ranges = with_headroom(read_tflite(content).main, calibration, limits)
+    engine, reason, result = _choose(core, ranges, options.engine, limits)
     result = result if limits.head is None else with_head(result, ends, limits.head)
     result = with_tails(result, content, limits.tails) if limits.tails else result
     return Int8Model(result, engine, reason, content, calibration, limits=limits)

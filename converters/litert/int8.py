@@ -22,6 +22,7 @@ from tfcompress.converters.litert.learnt import learnt
 from tfcompress.converters.litert.limits import Abilities, Limits
 from tfcompress.converters.litert.masks import read_spans, settle_masks
 from tfcompress.converters.litert.mixed_outputs import float_tails
+from tfcompress.converters.litert.more_bits import with_more_bits
 from tfcompress.converters.litert.patterns import tensors_of_layers
 from tfcompress.converters.litert.pixels import with_pixel_ranges
 from tfcompress.converters.litert.quality import held_apart, improve_weights, output_error, plan_for
@@ -176,6 +177,8 @@ def _quantized(model: FloatModel, samples: Samples | None, recipe: Recipe, asked
         result = closest(
             Choice(model, float_content, samples, judged_on, options, abilities, ranges is None), result, limits
         )
+    if abilities.more_bits and options.wider_activations == "auto" and options.quality != "fast":
+        result = with_more_bits(result, float_content, samples, options, abilities)
     warnings = _warnings(float_content, seen, samples, look_at_channels=options.quality != "fast")
     warnings = (INDICES_WARNING, *warnings) if integer_io and path is not None else warnings
     for line in (*edge_notes, *warnings):

@@ -43,7 +43,9 @@ class Abilities:
     Attributes:
         dense_per_channel: False gives FULLY_CONNECTED one weight scale in all, which only `tflite_converter` can do.
         int16: 16-bit activations may be used where the recipe asks for them or `quality=best` finds them better.
+        more_bits: operators may get more bits unasked where 8 spoil an output, see `more_bits`.
         float_inputs: an input whose features differ in scale may be float32, see `float_head`.
+        float_islands: operators may be float where 8 bits would destroy an output and nothing else repairs it.
         float_outputs: an output that joins parts of very different range may be float32, see `mixed_outputs`.
         loops: recurrent layers may become LiteRT's fused LSTM, or loops; else they are unrolled.
         fused_only: of these only the fused LSTM; what it does not compute is unrolled.
@@ -51,7 +53,9 @@ class Abilities:
 
     dense_per_channel: bool = True
     int16: bool = True
+    more_bits: bool = False
     float_inputs: bool = False
+    float_islands: bool = False
     float_outputs: bool = False
     loops: bool = False
     fused_only: bool = False

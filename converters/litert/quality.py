@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +23,7 @@ from tfcompress.recipe import PostTraining
 
 __all__ = [
     "QualityPlan",
+    "compared_outputs",
     "few_enough",
     "held_apart",
     "improve_weights",
@@ -183,21 +184,38 @@ def output_error(float_content: bytes, content: bytes, samples: Samples) -> floa
     Returns:
         Infinity for a file that LiteRT cannot run: XNNPACK refuses some combinations of scales.
     """
-    runner = ActivationRunner(float_content)
-    interpreter = new_interpreter(content, allocate=False)
     wrong, power = 0.0, 0.0
-    for _ in runner.over(samples.take(COMPARED_SAMPLES)):
+    try:
+        for outputs in compared_outputs(float_content, content, samples.take(COMPARED_SAMPLES)):
+            for value, truth in outputs:
+                scale = 1.0 / max(1, truth.size)
+                wrong += float(np.sum((value - truth) ** 2)) * scale
+                power += float(np.sum(truth**2)) * scale
+    except RuntimeError:  # LiteRT has no other
+        return math.inf
+    return wrong / max(power, 1e-30)
+
+
+def compared_outputs(
+    float_content: bytes, content: bytes, samples: Samples
+) -> Iterator[list[tuple[np.ndarray, np.ndarray]]]:
+    """For each batch, the outputs of a quantized file and of the float one, as pairs of real values.
+
+    Args:
+        float_content: the float .tflite.
+        content: a quantized .tflite of the same model.
+        samples: representative inputs, all of which are run.
+
+    Raises:
+        RuntimeError: LiteRT cannot run the quantized file.
+        ConversionError: LiteRT cannot run the float one.
+    """
+    runner = ActivationRunner(float_content)
+    candidate = _Candidate(content)
+    for _ in runner.over(samples):
         inputs = [runner.value(index).copy() for index in runner.graph.inputs]
         wanted = [runner.value(index).astype(np.float64) for index in runner.graph.outputs]
-        try:
-            outputs = _run(interpreter, inputs)
-        except RuntimeError:  # LiteRT has no other
-            return math.inf
-        for value, truth in zip(outputs, wanted, strict=True):
-            scale = 1.0 / max(1, truth.size)
-            wrong += float(np.sum((value - truth) ** 2)) * scale
-            power += float(np.sum(truth**2)) * scale
-    return wrong / max(power, 1e-30)
+        yield list(zip(candidate.run(inputs), wanted, strict=True))
 
 
 def tied_share(float_content: bytes, content: bytes, samples: Samples) -> float:
@@ -211,20 +229,15 @@ def tied_share(float_content: bytes, content: bytes, samples: Samples) -> float:
     Returns:
         0.0 for a file that LiteRT cannot run, and for outputs that are no row of at least two values.
     """
-    runner = ActivationRunner(float_content)
-    interpreter = new_interpreter(content, allocate=False)
     tied = rows = 0
-    for _ in runner.over(samples.take(COMPARED_SAMPLES)):
-        inputs = [runner.value(index).copy() for index in runner.graph.inputs]
-        wanted = [runner.value(index).copy() for index in runner.graph.outputs]
-        try:
-            outputs = _run(interpreter, inputs)
-        except RuntimeError:  # LiteRT has no other
-            return 0.0
-        for value, truth in zip(outputs, wanted, strict=True):
-            if truth.ndim == 2 and truth.shape[1] > 1:
-                tied += int((_best_are_equal(value) & ~_best_are_equal(truth)).sum())
-                rows += len(truth)
+    try:
+        for outputs in compared_outputs(float_content, content, samples.take(COMPARED_SAMPLES)):
+            for value, truth in outputs:
+                if truth.ndim == 2 and truth.shape[1] > 1:
+                    tied += int((_best_are_equal(value) & ~_best_are_equal(truth)).sum())
+                    rows += len(truth)
+    except RuntimeError:  # LiteRT has no other
+        return 0.0
     return tied / rows if rows else 0.0
 
 
@@ -243,6 +256,33 @@ def held_apart(samples: Samples) -> tuple[Samples, Samples]:
     indices = list(range(samples.count) if samples.indices is None else samples.indices)[: samples.count]
     chosen = indices[HELD_APART - 1 :: HELD_APART]
     return samples.select(sorted(set(indices) - set(chosen))), samples.select(chosen)
+
+
+class _Candidate:
+    """A quantized file that is run batch by batch, or sample by sample where an operator has its batch built in."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+        self._interpreter = new_interpreter(content, allocate=False)
+        self._alone = False
+
+    def run(self, inputs: list[np.ndarray]) -> list[np.ndarray]:
+        """The outputs' real values.
+
+        Raises:
+            RuntimeError: LiteRT cannot run the file, not even with one sample.
+        """
+        rows = max((len(value) for value in inputs if value.ndim), default=1)
+        if not self._alone:
+            try:
+                return _run(self._interpreter, inputs)
+            except RuntimeError:  # LiteRT has no other
+                if rows == 1:
+                    raise
+                self._alone = True
+                self._interpreter = new_interpreter(self._content, allocate=False)
+        one_by_one = [_run(self._interpreter, [value[row : row + 1] for value in inputs]) for row in range(rows)]
+        return [np.concatenate(values) for values in zip(*one_by_one, strict=True)]
 
 
 def _run(interpreter: Interpreter, inputs: list[np.ndarray]) -> list[np.ndarray]:

@@ -32,7 +32,7 @@ __all__ = ["ABILITIES", "convert"]
 
 FILE_NAME = "model.tflite"
 RANGES_NAME = "calibration.json"
-ABILITIES = Abilities(float_inputs=True, float_outputs=True, loops=True)
+ABILITIES = Abilities(more_bits=True, float_inputs=True, float_islands=True, float_outputs=True, loops=True)
 # Schemes that need no calibration: from the float .tflite to the file.
 SCHEMES = {"float16": schemes.float16, "dynamic": schemes.dynamic, "int4_weights": schemes.int4_weights}
 

@@ -7,10 +7,11 @@ from ai_edge_litert import schema_py_generated as schema
 from tfcompress.converters.edgetpu.operators import SUPPORTED
 from tfcompress.graphs.tflite.editor import GraphEditor, OperatorNode, TensorNode, options
 
-__all__ = ["dense_on_rank_two", "leaky_relu", "number_in_int8", "own_version", "unary_in_int8"]
+__all__ = ["dense_on_rank_two", "leaky_relu", "number_in_int8", "own_version", "pixels_in_uint8", "unary_in_int8"]
 
 _EIGHT_BIT = ("int8", "uint8")
 _LARGEST = 127
+_LIMITS = {"int8": (-128, 127), "uint8": (0, 255)}
 
 
 def unary_in_int8(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode] | None:
@@ -40,36 +41,56 @@ def number_in_int8(graph: GraphEditor, operator: OperatorNode) -> list[OperatorN
     source, result, readers = operator.source, operator.result, graph.consumers(operator.result)
     if (result.dtype, source.dtype) not in (("float32", "int32"), ("float32", "bool")) or result in graph.outputs:
         return None
-    if not readers or any(reader.name != "QUANTIZE" or not _ends_within(reader.result) for reader in readers):
+    kind = next((kind for kind in _LIMITS if readers and all(_ends_within(kind, reader) for reader in readers)), None)
+    if kind is None:
         return None
     number = graph.like(result, "number")
-    number.dtype = "int8"
+    number.dtype = kind
     number.quantize(1.0, 0)
     before: list[OperatorNode] = []
     if source.dtype == "int32":
-        for name, limit in (("MAXIMUM", -_LARGEST - 1), ("MINIMUM", _LARGEST)):
+        for name, limit in zip(("MAXIMUM", "MINIMUM"), _LIMITS[kind], strict=True):
             clipped = graph.like(source, name.lower())
             bound = graph.new_constant(limit, source, f"{name.lower()}_bound")
             before.append(graph.operator(name, [source, bound], [clipped], options("MaximumMinimumOptions")))
             source = clipped
-    graph.remove(readers)
     return [
         *before,
         graph.operator("CAST", [source], [number], options("CastOptions")),
-        *(
-            graph.operator("QUANTIZE", [number], [reader.result], options("QuantizeOptions"), version=2)
-            for reader in readers
-        ),
+        *_quantized_from(graph, number, readers),
     ]
 
 
-def _ends_within(tensor: TensorNode) -> bool:
-    """Whether it is int8 of one scale, and stands for numbers that int8 itself holds."""
-    if tensor.dtype != "int8" or len(tensor.scales) != 1:
+def pixels_in_uint8(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode] | None:
+    """CAST of uint8 to float, QUANTIZE as QUANTIZE alone: a uint8 of scale 1 is the number itself.
+
+    Models that take photos as they are stored have a uint8 input, and a Rescaling behind it.
+    """
+    source, result, readers = operator.source, operator.result, graph.consumers(operator.result)
+    if (result.dtype, source.dtype) != ("float32", "uint8") or result in graph.outputs or source.scales:
+        return None
+    if not readers or any(reader.name != "QUANTIZE" for reader in readers):
+        return None
+    source.quantize(1.0, 0)
+    return _quantized_from(graph, source, readers)
+
+
+def _quantized_from(graph: GraphEditor, number: TensorNode, readers: list[OperatorNode]) -> list[OperatorNode]:
+    """The QUANTIZE operators, taken out of the graph and made anew as readers of `number`."""
+    graph.remove(readers)
+    return [
+        graph.operator("QUANTIZE", [number], [reader.result], options("QuantizeOptions"), version=2)
+        for reader in readers
+    ]
+
+
+def _ends_within(kind: str, reader: OperatorNode) -> bool:
+    """Whether it quantizes to int8 of one scale, of which all numbers are ones that `kind` holds."""
+    if reader.name != "QUANTIZE" or reader.result.dtype != "int8" or len(reader.result.scales) != 1:
         return False
-    (scale,), (zero_point,) = tensor.scales, tensor.zero_points
-    low, high = ((limit - zero_point) * scale for limit in (-_LARGEST - 1, _LARGEST))
-    return bool(low >= -_LARGEST - 1 and high <= _LARGEST)
+    (scale,), (zero_point,) = reader.result.scales, reader.result.zero_points
+    low, high = ((limit - zero_point) * scale for limit in _LIMITS["int8"])
+    return bool(low >= _LIMITS[kind][0] - scale / 2 and high <= _LIMITS[kind][1] + scale / 2)
 
 
 def leaky_relu(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode] | None:

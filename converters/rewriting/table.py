@@ -330,6 +330,16 @@ REWRITES: tuple[Rewrite, ...] = (
         steps=1,
     ),
     _row(
+        INT8_FILE,
+        "pixels_in_uint8",
+        ("CAST",),
+        integers.pixels_in_uint8,
+        "pixels that come as uint8 quantized without float between",
+        "neither quantizer takes CAST; a uint8 of scale 1 is the number itself",
+        stage="integer",
+        steps=1,
+    ),
+    _row(
         EDGETPU_FILE,
         "leaky_relu",
         ("LEAKY_RELU",),

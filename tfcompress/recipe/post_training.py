@@ -51,6 +51,13 @@ class PostTraining(Section):
         help="how to treat an output that joins parts of very different range, such as boxes and scores: float "
         "keeps a scale for each part and gives the output as float32; one_scale gives it as integers of one scale",
     )
+    wider_activations: Literal["auto", "never"] = option(
+        "auto",
+        flag="wider_activations",
+        help="what becomes of an int8 file whose outputs 8 bits spoil (phone): auto gives 16-bit activations to the "
+        "operators that need them, or leaves them in float where nothing else helps, and says so; never leaves all at "
+        "8 bits",
+    )
     estimator: Literal["min_max", "moving_average", "percentile", "entropy", "mse"] = option(
         "min_max", flag="estimator", help="how an activation range is estimated from calibration data"
     )

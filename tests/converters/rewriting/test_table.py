@@ -313,9 +313,11 @@ def test_a_function_between_conversions_is_one_int8_operator(name: str) -> None:
     assert result.applied[0].max_abs_error <= 1
 
 
-def numbers(dtype: str, scale: float) -> bytes:
+def numbers(dtype: str, scale: float, zero_point: int = 0) -> bytes:
     graph = GraphBuilder()
     source, result = graph.input([1, 256], dtype), graph.tensor([1, 256], scale=scale)
+    graph.graph.tensors[source].quantization = None  # the numbers stand for themselves
+    graph.graph.tensors[result].quantization.zeroPoint = [zero_point]
     real = graph.tensor([1, 256], "float32")
     graph.operator("CAST", [source], [real], "CastOptions")
     graph.operator("QUANTIZE", [real], [result], "QuantizeOptions")
@@ -341,6 +343,19 @@ def test_whole_numbers_and_truth_values_become_8_bits_without_float(dtype: str, 
 def test_numbers_beyond_8_bits_stay_floats() -> None:
     before = numbers("int32", 2.0)
     assert names(rewrite_graph(before, rows_for(INT8_FILE)).content) == ["CAST", "QUANTIZE"]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "operators"), [("uint8", ["QUANTIZE"]), ("int32", ["MAXIMUM", "MINIMUM", "CAST", "QUANTIZE"])]
+)
+def test_pixels_as_they_are_stored_are_quantized_without_float(dtype: str, operators: list[str]) -> None:
+    before = numbers(dtype, 1.0, zero_point=-128)
+    result = rewrite_graph(before, rows_for(INT8_FILE))
+    assert names(result.content) == operators
+    pixels = np.arange(256).astype(dtype)[None]
+    (truth,), (value,) = (run(new_interpreter(content), [pixels]) for content in (before, result.content))
+    assert len(np.unique(truth)) == 256
+    np.testing.assert_array_equal(value, truth)
 
 
 def test_an_int8_form_that_is_more_than_its_steps_off_is_left_out() -> None:
