@@ -9,9 +9,12 @@ import pytest
 
 from tests.compression.models import functional, small_cnn
 from tfcompress.compression import finetune, wrap
+from tfcompress.compression.structure.choose import choose
+from tfcompress.compression.structure.costs import Costs
 from tfcompress.compression.structure.shrink import shrink
 from tfcompress.data import Samples, samples_from_arrays
 from tfcompress.errors import ModelError, RecipeError
+from tfcompress.graphs.keras.channels.graph import trace_channels
 from tfcompress.graphs.keras.replay import flatten
 from tfcompress.load import float_model_from_keras
 from tfcompress.load.inspection import model_macs
@@ -65,6 +68,38 @@ def test_the_share_may_be_of_the_weights_or_of_the_channels() -> None:
     assert smaller.count_params() <= 0.62 * model.count_params()
     notes = shrink(model, Structure(channels=0.75, round_to=1, least_width=0), images()).notes
     assert "27 channels -> 20" in notes[0]
+
+
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.8])
+def test_nothing_goes_that_could_have_stayed_within_the_share(share: float) -> None:
+    graph = trace_channels(flatten(small_cnn()))
+    importance = np.random.default_rng(0).uniform(0.5, 1.5, len(graph.roots))
+    choice = choose(graph, importance, unit="macs", share=share, multiple=2, least={})
+    costs, gone = Costs.of(graph), set(choice.removed)
+    lost = np.array([sum(int(root) in gone for root in family.groups) for family in graph.families])
+    kept = np.array([len(family.groups) for family in graph.families]) - lost
+    assert choice.after == costs.total(kept, "macs") <= share * choice.before
+    for family in np.flatnonzero(lost):
+        wider = kept.astype(np.float64)
+        wider[family] += 2
+        assert costs.total(wider, "macs") > share * choice.before
+
+
+def test_narrow_layers_are_rounded_to_half_of_what_wide_ones_are() -> None:
+    def two_widths(x: Any) -> Any:
+        x = L.Conv2D(16, 3, activation="relu", name="narrow")(x)
+        x = L.Conv2D(64, 3, activation="relu", name="wide")(x)
+        return L.Dense(3, activation="softmax", name="scores")(L.GlobalAveragePooling2D()(x))
+
+    widths = set()
+    for share in (0.7, 0.5, 0.3, 0.2):
+        graph = trace_channels(flatten(functional((8, 8, 1), two_widths)))
+        importance = np.random.default_rng(0).uniform(0.5, 1.5, len(graph.roots))
+        gone = set(choose(graph, importance, unit="macs", share=share, multiple=16, least={}).removed)
+        for family in graph.families:
+            widths.add((*family.made_by, sum(int(root) not in gone for root in family.groups)))
+    assert ("narrow", 8) in widths
+    assert {width for name, width in widths if name == "wide"} <= {16, 32, 48, 64}
 
 
 def test_all_of_the_macs_change_nothing() -> None:

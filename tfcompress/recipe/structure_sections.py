@@ -51,7 +51,11 @@ class Structure(_ReducingSection):
         "what its deviations from the mean add to the layers that read it; l1 or l2, by the norm of its filters; "
         "batch_norm, by its scale",
     )
-    round_to: int = option(8, help="multiple that every width is rounded to, for accelerators; 1 does not round")
+    round_to: int = option(
+        8,
+        help="multiple that every width is rounded to, for accelerators; 1 does not round. XNNPACK computes 16 "
+        "channels at once on many processors; with 16, layers of fewer than 32 channels are rounded to 8",
+    )
     least_width: float = option(0.2, help="share of its channels that each layer keeps at least, in [0, 1]")
     rounds: int = option(1, help="how many times a part is cut and what is left is fine-tuned")
     keep_means: bool = option(

@@ -16,6 +16,7 @@ MOST_EPOCHS = 100_000  # a recipe may come from a stranger, and more would never
 LARGEST_RATE = 1e6  # float32 holds it in any product
 MOST_POWER = 100.0
 MOST_SAMPLES = 2**20
+MOST_SHIFT = 2**20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,6 +190,14 @@ class Training(Section):
         "cosine", help="let the learning rate fall to zero along half a cosine (Loshchilov & Hutter 2017), or stay"
     )
     optimizer: Literal["adam", "sgd", "rmsprop", "adamw"] = option("adam", help="name of a Keras optimizer")
+    flip: bool = option(
+        False,
+        help="show half of the images mirrored, left to right, drawn anew in each epoch; for inputs [rows, columns, "
+        "channels] whose labels mean the same when mirrored",
+    )
+    shift: int = option(
+        0, help="rows and columns by which images are moved at most, drawn anew in each epoch; edges are mirrored"
+    )
     loss: str | None = option(
         None, help="name of a Keras loss; None takes the model's own, or one that fits the model's outputs"
     )
@@ -206,3 +215,9 @@ class Training(Section):
         if self.loss is not None and self.loss not in LOSSES:
             close = " or ".join(difflib.get_close_matches(self.loss, LOSSES, n=3)) or "mean_squared_error"
             self.require(False, "loss", f"the name of a Keras loss, such as {close}")
+        self.require(0 <= self.shift <= MOST_SHIFT, "shift", f"0 to {MOST_SHIFT}")
+
+    @property
+    def augments(self) -> bool:
+        """Whether images are changed before they are trained on."""
+        return self.flip or self.shift > 0

@@ -13,6 +13,9 @@ from tfcompress.graphs.keras.channels.graph import ChannelGraph, Family
 
 __all__ = ["Choice", "choose"]
 
+# What narrow families are rounded to where `multiple` is more: NPUs pack channels in eights.
+_LEAST_MULTIPLE = 8
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -50,6 +53,11 @@ class _Queue:
         return size if self.left - size >= self.least else 0
 
     @property
+    def last_block(self) -> int:
+        """How many went last; 0 where none did."""
+        return min(self.gone, self.multiple)
+
+    @property
     def cost(self) -> float:
         """The importance of the next block."""
         return float(self.scores[self.gone : self.gone + self.block].sum())
@@ -67,14 +75,16 @@ def choose(
 ) -> Choice:
     """The channels with whose removal the model costs at most `share` of what it did.
 
-    A greedy search: at each step the block goes whose importance is least for what it saves.
+    A greedy search: at each step the block goes whose importance is least for what it saves.  The last one may save
+    more than is needed; then what fits in comes back, the most important for its cost first.
 
     Args:
         graph: of the model.
         importance: a value for each number of the graph's space, read at the roots.
         unit: of what it costs.
         share: in (0, 1].
-        multiple: what each width is rounded to; families with fewer channels stay.
+        multiple: what each width is rounded to; for families of fewer than two multiples a half of it, and so on down
+            to 8.  Families with fewer channels than that stay.
         least: {name of a layer: how many of the channels that it makes it keeps at least}.
         before: what the model cost that `share` is of; None means this one.
 
@@ -99,14 +109,40 @@ def choose(
         queues[best].gone += int(blocks[best])
         kept[best] -= blocks[best]
         cost = costs.total(kept, unit)
+    cost = _give_back(queues, kept, costs, unit, share * before)
     removed = [int(root) for queue in queues for root in queue.ordered[: queue.gone]]
     return Choice(tuple(removed), before, cost)
+
+
+def _give_back(queues: Sequence[_Queue], kept: np.ndarray, costs: Costs, unit: Unit, most: float) -> float:
+    """Keep blocks after all while the model costs at most `most`; what it costs then.  `kept` and `queues` change."""
+    cost = costs.total(kept, unit)
+    while True:
+        best: tuple[float, int, int, float] | None = None
+        for index, queue in enumerate(queues):
+            size = queue.last_block
+            if not size:
+                continue
+            kept[index] += size
+            larger = costs.total(kept, unit)
+            kept[index] -= size
+            importance = float(queue.scores[queue.gone - size : queue.gone].sum())
+            worth = importance / max(larger - cost, 1e-30)
+            if larger <= most and (best is None or worth > best[0]):
+                best = worth, index, size, larger
+        if best is None:
+            return cost
+        _, index, size, cost = best
+        queues[index].gone -= size
+        kept[index] += size
 
 
 def _queue(family: Family, importance: np.ndarray, multiple: int, least: Mapping[str, int]) -> _Queue:
     scores = importance[family.groups]
     order = np.argsort(scores, kind="stable")
     most = len(family.groups)
+    while most < 2 * multiple and multiple >= 2 * _LEAST_MULTIPLE:
+        multiple //= 2
     floor = max(multiple, *(least.get(name, 0) for name in family.made_by)) if family.reason is None else most
     return _Queue(family.groups[order], scores[order], min(floor, most), multiple)
 

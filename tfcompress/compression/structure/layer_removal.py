@@ -9,6 +9,7 @@ import numpy as np
 
 from tfcompress.compression.structure.batch_norm import estimate_batch_norms
 from tfcompress.compression.structure.batch_sizes import batch_within
+from tfcompress.compression.structure.linear_merging import merge_linear
 from tfcompress.compression.structure.shrink import Shrunk
 from tfcompress.compression.training.objective import heads_of
 from tfcompress.data import Samples
@@ -84,9 +85,11 @@ def remove_layers(model: KerasModel, section: Layers, samples: Samples) -> Shrun
             f"recipe: layers.remove is {section.remove}, but the model has {len(notes)} residual blocks or runs of "
             "layers that keep a tensor's shape and are not skipped; ask for at most so many"
         )
-    if notes:
-        estimate_batch_norms(current, samples)
-    return Shrunk(current, lineage, tuple(notes) or ("layers: none could be left out within the error asked for",))
+    if not notes:
+        return Shrunk(current, lineage, ("layers: none could be left out within the error asked for",))
+    estimate_batch_norms(current, samples)
+    merged = merge_linear(current, skip=section.skip)
+    return Shrunk(merged.model, lineage.then(merged.lineage), (*notes, *merged.notes))
 
 
 def _outputs(model: KerasModel, samples: Samples) -> list[np.ndarray]:

@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from tfcompress.compression.training.augmentation import augmented, check_augmentation
 from tfcompress.data import Samples
 from tfcompress.errors import DataError
+from tfcompress.recipe import Training
 from tfcompress.runtime import tf
 
 __all__ = ["batches_of", "count_of", "training_batches"]
@@ -30,17 +32,18 @@ def batches_of(count: int, batch_size: int) -> int:
     return max(1, count // batch_size)
 
 
-def training_batches(samples: Samples, *, batch_size: int, seed: int, labelled: bool) -> object:
+def training_batches(samples: Samples, training: Training, *, seed: int, labelled: bool) -> object:
     """One epoch as a `tf.data.Dataset` of (inputs, labels), or (inputs,) alone, in an order that `seed` chooses.
 
     Args:
         samples: streamed; shuffled in a buffer.
-        batch_size: of all replicas together.
+        training: the batch size, of all replicas together, and how images are flipped and shifted.
         seed: another one for each epoch.
         labelled: whether labels are wanted.
 
     Raises:
         DataError: labels are wanted and there are none.
+        RecipeError: there are no images to flip or shift, or labels that would have to move with them.
     """
     samples = samples.with_numbered_words() if labelled else samples
     first = next(samples.batches(1))
@@ -48,6 +51,7 @@ def training_batches(samples: Samples, *, batch_size: int, seed: int, labelled: 
         raise DataError(
             f"{samples.name}: no labels, but the training loss needs them; give labels, or distil with weight 1"
         )
+    check_augmentation(training, first.inputs, first.labels if labelled else {})
     names = [info.name for info in samples.inputs]
     label_names = list(first.labels) if labelled else []
 
@@ -65,7 +69,8 @@ def training_batches(samples: Samples, *, batch_size: int, seed: int, labelled: 
     stream = tf.data.Dataset.from_generator(chunks, output_signature=signature).unbatch()
     stream = stream.shuffle(buffer, seed=seed)
     count = count_of(samples)
-    stream = stream.batch(batch_size, drop_remainder=count >= batch_size)
+    stream = stream.batch(training.batch_size, drop_remainder=count >= training.batch_size)
+    stream = augmented(stream, training, seed=seed)
     options = tf.data.Options()
     options.deterministic = True
     # Two workers each take every second batch-part of the one stream: there are no files to hand out.

@@ -133,7 +133,7 @@ def _train_epoch(stage: str, model: Any, epoch: int, run: Run, *, forget: bool) 
         # Dropout's random state lives in the compiled step: made anew it begins where a resumed run begins.
         model.make_train_function(force=True)
     labelled = model.needs_labels
-    data = training_batches(run.samples, batch_size=run.training.batch_size, seed=seed, labelled=labelled)
+    data = training_batches(run.samples, run.training, seed=seed, labelled=labelled)
     title = f"{stage}, epoch {epoch + 1} of {run.training.epochs}"
     with console.progress(title, run.steps) as advance, silenced():
         step = tf_keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: advance(1))
