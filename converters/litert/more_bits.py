@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
@@ -110,7 +111,7 @@ class _Kept:
 
 def _candidates(
     content: bytes, result: Int8Model, samples: Samples, abilities: Abilities
-) -> Iterator[tuple[Limits, str, str]]:
+) -> Iterator[tuple[Limits, str, Literal["auto", "litert"]]]:
     """(what the file is to look like, in words, the engine), from few operators to many."""
     file, limits = read_tflite(content), result.limits
     loops = loop_tensors(content)

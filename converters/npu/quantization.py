@@ -96,7 +96,8 @@ def rewritten_file(
     Returns:
         The file, what was done to it, and the operators that are still refused.
     """
-    left, applied = list(npu.refused(content)), []
+    left = list(npu.refused(content))
+    applied: list[AppliedRewrite] = []
     for row in npu.file_rows:
         if not set(row.operators) & set(left):
             continue

@@ -44,7 +44,7 @@ def test_kernels_of_two_and_three_values_are_exact_in_the_int8_file(table: str, 
     for kernel in kernels:
         assert np.unique(kernel).tolist() == values
     untrained = signed(model.get_layer("hidden").kernel, None, "last", table)  # type: ignore[arg-type]
-    assert (np.sign(untrained) != np.sign(done.stripped.get_layer("hidden").kernel)).any()
+    assert (np.sign(np.asarray(untrained)) != np.sign(done.stripped.get_layer("hidden").kernel)).any()
 
 
 def test_each_layer_may_have_a_table_of_its_own_size() -> None:

@@ -46,7 +46,7 @@ class Forms:
         return result
 
     def times(self, value: float | Sequence[float], **fields: int) -> int:
-        return self("MUL", self.x, self.constant(value), **fields)
+        return self("MUL", self.x, self.constant(value), dtype="float32", **fields)
 
 
 def above_zero(f: Forms, name: str = "GREATER") -> int:

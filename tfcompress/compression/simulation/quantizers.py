@@ -195,7 +195,7 @@ class KernelQuantizer(_quantizers.Quantizer):
         }
         return self.variables
 
-    def __call__(self, inputs: Tensor, training: bool, weights: Mapping[str, object], **kwargs: object) -> Tensor:
+    def __call__(self, inputs: Tensor, training: bool, weights: Mapping[str, Tensor], **kwargs: object) -> Tensor:
         """The weights that the layer computes with."""
         values = self.constrained(inputs, weights)
         return _symmetric_int8(values, self.axis) if self.int8 else values

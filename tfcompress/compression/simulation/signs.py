@@ -38,8 +38,8 @@ def signed(values: Tensor, mask: Tensor | None, axis: Axis, signs: Signs) -> Ten
     counted = tf.ones_like(values) if mask is None else mask
     if signs == "ternary":
         threshold = _THRESHOLD * _mean(magnitude, counted, over)
-        counted = counted * tf.cast(magnitude > threshold, values.dtype)
-    sign = tf.where(values < 0, -tf.ones_like(values), tf.ones_like(values))
+        counted = counted * tf.cast(tf.greater(magnitude, threshold), values.dtype)
+    sign = tf.where(tf.less(values, 0.0), -tf.ones_like(values), tf.ones_like(values))
     replaced = _mean(magnitude, counted, over) * sign * counted
     return values + tf.stop_gradient(replaced - values)
 

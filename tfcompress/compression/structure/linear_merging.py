@@ -99,7 +99,7 @@ def _chain_from(first: Call, readers: dict[int, list[Call | None]]) -> _Chain | 
             return None
 
 
-def _is_shared(layer: Layer) -> bool:
+def _is_shared(layer: Any) -> bool:
     return len(layer.inbound_nodes) > 1
 
 

@@ -64,7 +64,7 @@ def augmented(stream: Any, training: Training, *, seed: int) -> Any:
     if not training.augments:
         return stream
 
-    @tf.autograph.experimental.do_not_convert  # type: ignore[untyped-decorator]
+    @tf.autograph.experimental.do_not_convert
     def moved(number: Tensor, batch: tuple[Any, ...]) -> tuple[object, ...]:
         inputs, *labels = batch
         return (_moved(inputs, training, tf.stack([tf.cast(number, tf.int32), seed % 2**31])), *labels)
