@@ -21,6 +21,13 @@ class ChannelRanges:
     """Smallest and largest value of each channel (the last axis) of one tensor.
 
     A tensor whose last axis is as long as the batch, as a vector's, has no channels.
+
+    Args:
+        limits: not used; every observer is made with the limits of its tensor.
+
+    Attributes:
+        low: float32 [channels], the smallest value of each; None before the first batch, empty without channels.
+        high: the same of the largest values.
     """
 
     def __init__(self, limits: tuple[float, float] = (0.0, 0.0)) -> None:
@@ -29,7 +36,7 @@ class ChannelRanges:
         self.high: np.ndarray | None = None
 
     def update(self, values: np.ndarray) -> None:
-        """Take in one batch."""
+        """Take in one batch: float32, of any shape with the channels last."""
         rows = values.reshape(-1, values.shape[-1] if values.ndim > 1 else 1)
         low, high = rows.min(axis=0), rows.max(axis=0)
         if self.low is not None and self.low.shape != low.shape:

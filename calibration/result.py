@@ -21,7 +21,15 @@ MOST_BYTES = 256 << 20  # a network of 100,000 channels has 10 MiB
 
 @dataclass(frozen=True)
 class Range:
-    """The real values that an integer tensor has to represent, `low <= high`."""
+    """The real values that an integer tensor has to represent.
+
+    Attributes:
+        low: the lowest, finite.
+        high: the highest, finite and not below `low`.
+
+    Raises:
+        DataError: they are not.
+    """
 
     low: float
     high: float

@@ -66,7 +66,7 @@ def open_data(
         inputs: the model's inputs; samples are checked against them.
         outputs: the model's outputs; labels are named after them.
         preprocess: see `preprocess_for`.
-        label_column: for `.csv` only.
+        label_column: name or number of the column of labels, for `.csv` only; None takes the last.
         labels: what the classes are called, in the model's order, or a text file with a name per line; None takes the
             sorted names of the folders or of the words in the label column.
         resize: how images of another size are made to fit: ``stretch``, ``crop`` or ``pad``; ``pad`` for sounds too;
@@ -76,6 +76,7 @@ def open_data(
 
     Raises:
         DataError: the data cannot be found or is not of a known form.
+        InputError: `preprocess` cannot be imported or is no function, or `resize` is none of these.
     """
     if isinstance(data, Samples):
         return data

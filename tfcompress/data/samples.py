@@ -153,6 +153,9 @@ class Samples:
     def batches(self, batch_size: int) -> Iterator[Batch]:
         """A fresh pass in batches; the last one may be smaller.  Memory holds one batch.
 
+        Args:
+            batch_size: samples in each, at least 1.
+
         Raises:
             DataError: no samples, or a sample of the wrong shape, dtype, or with NaN or infinity.
         """

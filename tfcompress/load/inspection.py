@@ -29,6 +29,9 @@ _RECURRENT = frozenset({"LSTM", "GRU", "SimpleRNN"})
 def inspect_model(model: FloatModel) -> dict[str, Any]:
     """A float model as plain data, for ``tfcompress inspect MODEL --json``.
 
+    Args:
+        model: as `load_model` gives it.
+
     Returns:
         ``{"model": {...}, "inputs": [...], "outputs": [...], "layers": [...]}``.  A layer has `name`, `type`,
         `output_shape` (a list of shapes where it has several outputs), `parameters`, `macs` for one sample (None when

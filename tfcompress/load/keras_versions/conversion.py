@@ -50,7 +50,8 @@ def to_tf_keras(keras_model: KerasModel, *, sizes: Sequence[TensorInfo] | None =
     Args:
         keras_model: a Keras 3 model; a subclassed one must have been called once.  A tf_keras model is returned as it
             is, but for one of mixed precision, which is rebuilt in float32.
-        sizes: of the inputs as the data have them, for a model that leaves sizes open; None tries sizes of our own.
+        sizes: the inputs with the shapes that the data have, for a model that leaves sizes open; None tries sizes of
+            our own choice.
 
     Returns:
         A functional tf_keras model with its own copies of the weights and, where it is compiled, the compile state.
@@ -72,6 +73,9 @@ def to_keras3(tf_keras_model: KerasModel) -> Any:
     Args:
         tf_keras_model: a sequential or functional tf_keras model without tfmot's wrappers.  A Keras 3 model is
             returned as it is.
+
+    Returns:
+        A functional Keras 3 model with its own copies of the weights and, where it is compiled, the compile state.
 
     Raises:
         ModelError: a subclassed model, a wrapped one, or the two differ by more than 1e-5 relative.
