@@ -13,6 +13,7 @@ import numpy as np
 __all__ = ["Histogram"]
 
 MAX_BINS = 4096  # about 16 bins for each of the 256 levels of 8 bits
+_PIECE = 1 << 22  # values that are copied at once
 _LARGEST_FACTOR = float(np.finfo(np.float32).max)
 
 
@@ -45,10 +46,14 @@ class Histogram:
             self._zeros += flat.size
             return
         self._make_room(low, high)
+        for start in range(0, flat.size, _PIECE):
+            self._count(flat[start : start + _PIECE], negative=low < 0)
+
+    def _count(self, values: np.ndarray, *, negative: bool) -> None:
         scale = 1.0 / self.width
         # In float64 only where a float32 cannot hold the factor, of values near the least normal ones.
-        scaled = flat * np.float32(scale) if scale < _LARGEST_FACTOR else flat.astype(np.float64) * scale
-        scaled = np.floor(scaled) if low < 0 else scaled
+        scaled = values * np.float32(scale) if scale < _LARGEST_FACTOR else values.astype(np.float64) * scale
+        scaled = np.floor(scaled) if negative else scaled
         indices = scaled.astype(np.int64)  # truncation is floor for what is not negative
         indices -= self.first
         self.counts += np.bincount(indices, minlength=len(self.counts))

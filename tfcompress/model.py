@@ -33,6 +33,8 @@ class FloatModel:
         function: maps {input name: tf.Tensor} to {output name: tf.Tensor}, in inference mode; traceable by tf.function.
         quantization_aware: `keras_model` carries tfmot quantize wrappers with trained ranges.
         usage: how an app has to feed it and to read its outputs, as far as that is known.
+        sample_bytes: that all tensors of one sample take, measured where the model was tried; 0 where it was not.
+            Sizes that are not fixed count as `TRIED_SIZE`.
         fingerprint: of all that the model was made from, see `tfcompress.cache`; None where nothing can name that.
     """
 
@@ -47,6 +49,7 @@ class FloatModel:
     quantization_aware: bool = False
     usage: Usage = field(default_factory=Usage)
     fingerprint: str | None = None
+    sample_bytes: int = 0
 
     def concrete_function(self, batch_size: int | None) -> Any:
         """A `tf.types.experimental.ConcreteFunction` of the inference pass.

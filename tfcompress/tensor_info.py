@@ -6,7 +6,10 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-__all__ = ["TensorInfo", "have_open_sizes", "same_names", "with_graph_names"]
+__all__ = ["TRIED_SIZE", "TensorInfo", "have_open_sizes", "same_names", "with_graph_names"]
+
+TRIED_SIZE = 32
+"""What a size that is not fixed is taken for where nothing is known of the data."""
 
 
 @dataclass(frozen=True)

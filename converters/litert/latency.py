@@ -22,6 +22,7 @@ RUNS = 30
 MOST_RUNS = 1000  # where only the time limits them
 SECONDS = 0.5  # stop earlier than `RUNS` when a model is slow, but never below `LEAST_RUNS`
 LEAST_RUNS = 5
+WARM_UP_SECONDS, MOST_SECONDS = 2.0, 20.0  # of all runs of a file so slow that even these runs take too long
 LEAST_SECONDS = 2e-4  # of one reading of the clock
 
 
@@ -121,7 +122,7 @@ def _by_turns(contents: Sequence[bytes], threads: int, seconds: float, most: int
     clock = time.thread_time if threads == 1 else time.perf_counter
     started, turns = time.perf_counter(), 0
     while running and (turns < LEAST_RUNS or time.perf_counter() - started < seconds * len(running)):
-        if turns == most:
+        if turns == most or (turns and time.perf_counter() - started > MOST_SECONDS * len(running)):
             break
         for interpreter, own in running:
             own.append(_one_run(interpreter, clock))
@@ -143,7 +144,10 @@ def _ready(content: bytes, threads: int) -> Interpreter | None:
         with silenced():
             interpreter = new_interpreter(content, threads=threads)
             _fill_inputs(interpreter)
-            for _ in range(WARM_UP_RUNS):
+            started = time.perf_counter()
+            for number in range(WARM_UP_RUNS):
+                if number and time.perf_counter() - started > WARM_UP_SECONDS:
+                    break
                 interpreter.invoke()
     except CANNOT_RUN:  # LiteRT says so for an operator that it does not have
         return None

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-__all__ = ["channel_rows", "channel_statistics", "destroyed_channel", "quiet_sqnr_db", "sample_statistics"]
+__all__ = ["channel_rows", "channel_statistics", "destroyed_channel", "pieces", "quiet_sqnr_db", "sample_statistics"]
 
 MOST_CHANNELS = 64  # beyond, a column is a position of a signal and no thing of its own
 MOST_ROWS = 10  # in report.json
@@ -16,6 +16,7 @@ LARGEST_DB = 200.0
 BINS = np.arange(-20.0, 121.0, 1.0)  # dB, of the histogram of samples
 QUIET_SHARE = 0.05  # of the samples
 TINY = 1e-12
+MOST_VALUES = 1 << 22  # that are copied in float64 at once
 
 
 def channel_statistics(reference: np.ndarray, candidate: np.ndarray) -> dict[str, Any]:
@@ -27,14 +28,31 @@ def channel_statistics(reference: np.ndarray, candidate: np.ndarray) -> dict[str
     """
     if reference.ndim < 2 or not 2 <= reference.shape[-1] <= MOST_CHANNELS:
         return {}
-    ref = reference.reshape(-1, reference.shape[-1]).astype(np.float64)
-    cand = candidate.reshape(ref.shape).astype(np.float64)
+    ref = reference.reshape(-1, reference.shape[-1])
+    cand = candidate.reshape(ref.shape)
+    power, noise = np.zeros((2, ref.shape[1]))
+    for part in pieces(len(ref), ref.shape[1]):
+        a = ref[part].astype(np.float64)
+        power += np.square(a).sum(axis=0)
+        noise += np.square(cand[part].astype(np.float64) - a).sum(axis=0)
     return {
-        "channel_power": np.square(ref).sum(axis=0),
-        "channel_noise": np.square(cand - ref).sum(axis=0),
-        "channel_lowest": ref.min(axis=0, initial=np.inf),
-        "channel_highest": ref.max(axis=0, initial=-np.inf),
+        "channel_power": power,
+        "channel_noise": noise,
+        "channel_lowest": ref.min(axis=0, initial=np.inf).astype(np.float64),
+        "channel_highest": ref.max(axis=0, initial=-np.inf).astype(np.float64),
     }
+
+
+def pieces(length: int, width: int) -> Iterator[slice]:
+    """Parts of a long axis, so that copies of a part in float64 stay small.
+
+    Args:
+        length: of the axis.
+        width: values for each of its positions.
+    """
+    step = max(1, MOST_VALUES // max(1, width))
+    for start in range(0, length, step):
+        yield slice(start, min(start + step, length))
 
 
 def sample_statistics(power: np.ndarray, noise: np.ndarray) -> dict[str, Any]:

@@ -72,11 +72,10 @@ def compare(
         InputError: `resume` cannot be written, or is a file of something else.
         RecipeError: `task`, `decode`, `metrics` or `max_accuracy_drop` is not allowed.
     """
-    if not 0 <= max_accuracy_drop < 1:
-        raise RecipeError(f"--max_accuracy_drop is {max_accuracy_drop}, expected a share in [0, 1)")
-    check_decoding(task, decode)
+    _check(task, decode, max_accuracy_drop)
     names = list(class_names or data.class_names or ()) or None
-    runners, size = {REFERENCE: reference, **candidates}, batch_size or batch_size_for(data)
+    runners = {REFERENCE: reference, **candidates}
+    size = batch_size or batch_size_for(data, runners.values())
     settings = {"task": task, "decode": decode, "class_names": names, "metrics": list(metrics)}
     progress = Progress(resume, fingerprint(runners, data, size, settings) if resume is not None else "")
     decoder, state = None if decode is None else decoder_of(decode), progress.load()
@@ -89,6 +88,12 @@ def compare(
         by_candidate = _layers_and_causes(made_from or reference, reference, candidates, data, seed) if layers else {}
     progress.remove()
     return run.result(max_accuracy_drop, by_candidate)
+
+
+def _check(task: str | None, decode: str | None, max_accuracy_drop: float) -> None:
+    if not 0 <= max_accuracy_drop < 1:
+        raise RecipeError(f"--max_accuracy_drop is {max_accuracy_drop}, expected a share in [0, 1)")
+    check_decoding(task, decode)
 
 
 def _count(run: Pass, batches: Iterable[Answered], progress: Progress, advance: Callable[[int], None]) -> None:

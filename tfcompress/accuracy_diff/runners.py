@@ -72,6 +72,8 @@ def in_fixed_batches(
 ) -> dict[str, np.ndarray]:
     """Run a model whose batch size is fixed: `inputs` is cut into pieces, the last one filled up and cut back."""
     pieces = [_cut_back(run(piece), rows) for piece, rows in _pieces(inputs, size)]
+    if len(pieces) == 1:
+        return pieces[0]
     return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
 
 

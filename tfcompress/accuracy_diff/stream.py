@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -19,6 +19,7 @@ __all__ = ["Answered", "answered_batches", "batch_size_for"]
 
 MOST_VALUES = 1 << 21  # input values per batch: what an interpreter needs for its activations grows with it
 LARGEST_BATCH = 128
+MOST_ANSWERS = 1 << 24  # output values per batch, of all models: 64 MB, and a few batches wait at a time
 
 
 @dataclass(frozen=True)
@@ -34,10 +35,12 @@ class Answered:
     outputs: dict[str, dict[str, np.ndarray]]
 
 
-def batch_size_for(data: Samples) -> int:
-    """A power of two that keeps the activations of a batch in bounds."""
+def batch_size_for(data: Samples, runners: Iterable[Runner] = ()) -> int:
+    """A power of two that keeps the activations of a batch, and what all models say to it, in bounds."""
     values = sum(math.prod(info.sizes(64)) for info in data.inputs)
-    allowed = max(1, min(LARGEST_BATCH, MOST_VALUES // max(1, values)))
+    answers = sum(math.prod(info.sizes(64)) for runner in runners for info in runner.outputs)
+    allowed = min(LARGEST_BATCH, MOST_VALUES // max(1, values), MOST_ANSWERS // max(1, answers))
+    allowed = max(1, min(allowed, data.most_at_once or allowed))
     return 1 << (allowed.bit_length() - 1)
 
 
@@ -55,7 +58,7 @@ def answered_batches(
     """
     names = _input_names(runners, data)
     batches = (batch for number, batch in enumerate(data.batches(batch_size)) if number == 0 or number >= done)
-    threads = workers or os.cpu_count() or 1
+    threads = 1 if data.most_at_once == 1 else workers or os.cpu_count() or 1  # several large samples are too many
     if threads == 1:
         for batch in batches:
             yield Answered(

@@ -75,6 +75,7 @@ def compress(
         front, rest = split_preprocessing(loaded) or (None, loaded)
         if front is not None:
             data = behind_front(data, front, rest.inputs, fingerprint=None)
+        data = data.measured(loaded.sample_bytes)
         folder = None if checkpoints is None else Path(checkpoints)
         done = finetune(rest.keras_model, recipe, data, seed=seed, checkpoint_dir=folder)
         plain = to_keras3(done.stripped) if isinstance(loaded.keras_model, keras.Model) else done.stripped

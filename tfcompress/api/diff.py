@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any, cast
 
 from tfcompress.accuracy_diff import compare, runner_for
-from tfcompress.accuracy_diff.runners import FloatModelRunner, Runner
+from tfcompress.accuracy_diff.runners import FloatModelRunner, Runner, SavedModelRunner
 from tfcompress.data import Data, Samples, open_data
 from tfcompress.data.front_part import behind_front
 from tfcompress.data.preprocess import Preprocess
 from tfcompress.errors import InputError
 from tfcompress.job.options import DiffOptions
+from tfcompress.load import sample_bytes_of
 from tfcompress.load.preprocessing import Front, split_preprocessing
+from tfcompress.load.safety.tensor_bytes import graph_bytes
 from tfcompress.native_output import silenced
 from tfcompress.process_state import leaves_process_alone
 from tfcompress.recipe.options import documented
@@ -69,7 +71,7 @@ def diff(
         compared = compare(
             first,
             {"candidate": second},
-            _data_for(options, described, front),
+            _data_for(options, described, front, max(map(_sample_bytes, (first, second), (reference, candidate)))),
             task=task,
             decode=decode,
             metrics=options.metrics,
@@ -105,13 +107,23 @@ def _behind_front(first: Runner, second: Runner) -> tuple[Runner, Runner, Front 
     return first, second, None
 
 
-def _data_for(options: DiffOptions, described: Runner, front: Front | None) -> Samples:
+def _data_for(options: DiffOptions, described: Runner, front: Front | None, sample_bytes: int) -> Samples:
     """The samples that both are run on, of the raw inputs or of what is behind the front part."""
     raw, data = described.inputs if front is None else front.raw, cast(Data, options.evaluation)
     samples = open_data(data, raw, described.outputs, flag="evaluation", **options.reading)
     if front is not None:
         samples = behind_front(samples, front, front.inputs, fingerprint=None)
+    samples = samples.measured(sample_bytes)
     return samples if options.samples is None else samples.take(options.samples)
+
+
+def _sample_bytes(runner: Runner, given: object) -> int:
+    """What all tensors of one sample take in a runner of what the user gave; 0 where nobody knows."""
+    if isinstance(runner, FloatModelRunner):
+        return runner.model.sample_bytes
+    if isinstance(runner, SavedModelRunner):
+        return graph_bytes(runner.function.graph)
+    return sample_bytes_of(Path(given)) if isinstance(given, str | Path) else 0
 
 
 def _size(model: Any) -> int | None:

@@ -29,6 +29,7 @@ from tfcompress.errors import RecipeError
 from tfcompress.graphs.keras.lineage import Lineage
 from tfcompress.graphs.keras.protocols import KerasModel, Layer
 from tfcompress.graphs.keras.replay import flatten
+from tfcompress.load.files.limits import physical_memory
 from tfcompress.recipe import Distillation, Recipe, Training
 from tfcompress.runtime import tf_keras
 
@@ -36,6 +37,7 @@ __all__ = ["Compressed", "finetune", "wrap"]
 
 # Steps that a pruning schedule spans when `wrap` cannot know how long the caller will train.
 _ASSUMED_STEPS = 1000
+_COPIES = 2  # of a tensor in training: its value and its gradient
 _NAMES_IN_SETTINGS = ("name", "inbound_nodes", "input_layers", "output_layers")
 
 
@@ -134,6 +136,7 @@ def finetune(
     if recipe.student is not None and recipe.distillation is None:
         recipe = replace(recipe, distillation=Distillation())
     strategy = start_strategy(recipe.training.strategy)
+    _require_memory(train, recipe.training.batch_size)
     current = _tf_keras_model(model, train)
     steps = batches_of(count_of(train), recipe.training.batch_size)
     own = "" if checkpoint_dir is None else _fingerprint(current, recipe, train, seed)
@@ -152,6 +155,20 @@ def finetune(
     for line in notes:
         console.note(line)
     return replace(done, notes=notes, lineage=reduced.lineage)
+
+
+def _require_memory(train: Samples, batch_size: int) -> None:
+    """Refuse steps that would take more than half of this machine's memory.
+
+    Raises:
+        RecipeError: names the largest batch that would not.
+    """
+    most = physical_memory() // 2 // (_COPIES * max(1, train.sample_bytes))
+    if batch_size > most:
+        raise RecipeError(
+            f"--batch_size={batch_size}: the tensors of a sample take {train.sample_bytes >> 20} MiB, twice that in "
+            f"training, and a step may take half of this machine's memory; take at most {max(1, most)}"
+        )
 
 
 def _trained(model: Any, teacher: Any, recipe: Recipe, run: Run) -> Compressed:

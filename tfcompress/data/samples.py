@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -13,10 +14,12 @@ import numpy as np
 from tfcompress.cache.fingerprints import fingerprint
 from tfcompress.data.class_folders import class_numbers
 from tfcompress.errors import DataError, one_line
-from tfcompress.tensor_info import TensorInfo, same_names
+from tfcompress.tensor_info import TRIED_SIZE, TensorInfo, have_open_sizes, same_names
 
-__all__ = ["Batch", "Sample", "Samples", "Source"]
+__all__ = ["BATCH_BYTES", "Batch", "Sample", "Samples", "Source"]
 
+BATCH_BYTES = 512 << 20
+"""Of all tensors of the samples that are computed at once."""
 BOX_COLUMNS = (4, 5, 6)  # of a table of boxes among the labels: corners, class, crowd
 
 
@@ -90,6 +93,7 @@ class Samples:
         indices: use only the samples at these positions of the source, ascending; None means all.
         content: a fingerprint of all that the source gives and `preprocess` makes of it; None where nobody took it.
         class_names: what the classes are called, in the model's order; empty where nobody said.
+        sample_bytes: what all tensors of one sample take in the model, see `FloatModel`; 0 where nobody knows.
     """
 
     source: Source
@@ -100,6 +104,7 @@ class Samples:
     indices: tuple[int, ...] | None = None
     content: str | None = None
     class_names: tuple[str, ...] = ()
+    sample_bytes: int = 0
 
     @property
     def identity(self) -> str | None:
@@ -150,16 +155,33 @@ class Samples:
         """Only the samples at `indices` of the source; they come in ascending order."""
         return replace(self, indices=tuple(sorted(indices)), limit=None)
 
+    def measured(self, sample_bytes: int) -> Samples:
+        """The same with what their tensors take; reads a sample where the model leaves sizes open.
+
+        Args:
+            sample_bytes: see `FloatModel`.
+        """
+        if sample_bytes and have_open_sizes(self.inputs):
+            first = next(self.take(1).batches(1)).inputs
+            assumed = sum(math.prod(info.sizes(TRIED_SIZE)) for info in self.inputs)
+            sample_bytes = sample_bytes * sum(value.size for value in first.values()) // assumed
+        return replace(self, sample_bytes=sample_bytes)
+
+    @property
+    def most_at_once(self) -> int | None:
+        """Samples whose tensors take `BATCH_BYTES`, at least one; None where nobody knows what they take."""
+        return max(1, BATCH_BYTES // self.sample_bytes) if self.sample_bytes else None
+
     def batches(self, batch_size: int) -> Iterator[Batch]:
         """A fresh pass in batches; the last one may be smaller.  Memory holds one batch.
 
         Args:
-            batch_size: samples in each, at least 1.
+            batch_size: samples in each, at least 1; fewer where `most_at_once` says so.
 
         Raises:
             DataError: no samples, or a sample of the wrong shape, dtype, or with NaN or infinity.
         """
-        start = 0
+        start, batch_size = 0, min(batch_size, self.most_at_once or batch_size)
         for batch in self._stacked_batches(batch_size) or self._collected_batches(batch_size):
             yield batch
             start += len(batch)

@@ -41,6 +41,8 @@ class DataSets:
         ends: tuple[tuple[TensorInfo, ...], tuple[TensorInfo, ...]],
         options: ConvertOptions,
         front: BeforeArtifact | None = None,
+        *,
+        sample_bytes: int = 0,
     ) -> DataSets:
         """Open what is given, and read a first sample of each: a mistake in the data shows at once.
 
@@ -48,6 +50,7 @@ class DataSets:
             ends: the model's inputs and its outputs.
             options: which data, and how it is read.
             front: the part of the model before its inputs; the data are what that part takes.
+            sample_bytes: see `FloatModel`.
         """
         inputs, outputs = ends
         hashes: dict[int, str] = {}
@@ -55,7 +58,8 @@ class DataSets:
         def opened(data: Any, flag: str) -> Samples | None:
             if data is None:
                 return None
-            samples = open_data(data, inputs if front is None else front.raw, outputs, flag=flag, **options.reading)
+            raw = inputs if front is None else front.raw
+            samples = open_data(data, raw, outputs, flag=flag, **options.reading)
             next(samples.take(1).batches(1))
             if store_in_use().folder is not None and samples.content is None:
                 digest = samples.source.sha256
@@ -63,8 +67,8 @@ class DataSets:
                     hashes[id(samples.source)] = digest
                 samples = replace(samples, content=content_of(samples, digest))
             if front is None:
-                return samples
-            return behind_front(samples, front, inputs, fingerprint=front.fingerprint)
+                return samples.measured(sample_bytes)
+            return behind_front(samples, front, inputs, fingerprint=front.fingerprint).measured(sample_bytes)
 
         representative = opened(options.calibration, "calibration")
         evaluation = opened(options.evaluation, "evaluation") or representative

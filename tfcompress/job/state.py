@@ -58,6 +58,7 @@ class ModelFacts:
         outputs: in the model's order.
         has_layers: it is a Keras model, not a signature alone.
         section: the `model` section of report.json.
+        sample_bytes: see `FloatModel`.
     """
 
     name: str
@@ -68,6 +69,7 @@ class ModelFacts:
     outputs: tuple[TensorInfo, ...]
     has_layers: bool
     section: Mapping[str, Any]
+    sample_bytes: int = 0
 
 
 @dataclass(frozen=True)

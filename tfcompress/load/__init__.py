@@ -12,7 +12,7 @@ from tfcompress.lazy_names import lazy_names
 if TYPE_CHECKING:
     from tfcompress.load.artifacts import inspect_tflite, opened_tflite
     from tfcompress.load.custom_objects import parse_custom_objects
-    from tfcompress.load.door import admit, admit_saved_model, read_admitted, trust
+    from tfcompress.load.door import admit, admit_saved_model, read_admitted, sample_bytes_of, trust
     from tfcompress.load.files.limits import LoadLimits
     from tfcompress.load.files.saved_model import open_saved_model
     from tfcompress.load.float_model import float_model_from_keras
@@ -32,6 +32,7 @@ __all__ = [
     "opened_tflite",
     "parse_custom_objects",
     "read_admitted",
+    "sample_bytes_of",
     "to_keras3",
     "to_tf_keras",
     "trust",
@@ -42,7 +43,7 @@ __getattr__ = lazy_names(
     {
         "artifacts": ["inspect_tflite", "opened_tflite"],
         "custom_objects": ["parse_custom_objects"],
-        "door": ["admit", "admit_saved_model", "read_admitted", "trust"],
+        "door": ["admit", "admit_saved_model", "read_admitted", "sample_bytes_of", "trust"],
         "files.limits": ["LoadLimits"],
         "files.saved_model": ["open_saved_model"],
         "float_model": ["float_model_from_keras"],

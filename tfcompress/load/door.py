@@ -30,12 +30,14 @@ __all__ = [
     "read_admitted",
     "read_flat_file",
     "read_model_file",
+    "sample_bytes_of",
     "trust",
     "try_model_file",
     "was_admitted",
 ]
 
 CustomObjects = str | Mapping[str, Any] | None
+_SHARE_OF_TENSORS = 0.7  # of the memory that a file may take
 
 
 class _Verdicts:
@@ -45,22 +47,26 @@ class _Verdicts:
     """
 
     def __init__(self) -> None:
-        self._here: set[str] = set()
+        self._here: dict[str, int] = {}
 
-    def __contains__(self, key: str) -> bool:
-        return key in self._here or store_in_use().get(self._name(key)) == _ADMITTED
+    def get(self, key: str) -> int | None:
+        """The bytes that the tensors of one sample take; None for a content that was not admitted yet."""
+        if key in self._here:
+            return self._here[key]
+        kept = store_in_use().get(self._name(key)) or b""
+        return int(kept.removeprefix(_ADMITTED)) if kept.startswith(_ADMITTED) else None
 
-    def add(self, key: str) -> None:
+    def add(self, key: str, sample_bytes: int = 0) -> None:
         """Keep that a content was admitted; `key` names the task and holds the content's SHA-256."""
-        self._here.add(key)
-        store_in_use().put(self._name(key), _ADMITTED)
+        self._here[key] = sample_bytes
+        store_in_use().put(self._name(key), _ADMITTED + str(sample_bytes).encode())
 
     @staticmethod
     def _name(key: str) -> str:
         return "" if store_in_use().folder is None else fingerprint("admitted", key, surroundings())
 
 
-_ADMITTED = b"admitted"
+_ADMITTED = b"admitted "
 _admitted = _Verdicts()
 
 
@@ -71,7 +77,7 @@ def was_admitted(path: Path) -> bool:
     except ModelError:
         return False
     sha256 = sha256_of(path)
-    return any(_model_key(task, sha256, keras) in _admitted for task, keras in _MODEL_TASKS)
+    return any(_admitted.get(_model_key(task, sha256, keras)) is not None for task, keras in _MODEL_TASKS)
 
 
 # (task, whether the Keras model in a SavedModel is restored too; None for a file)
@@ -147,9 +153,8 @@ def read_flat_file(path: Path, expected: str) -> bytes:
 
 def _try_artifact(path: Path, sha256: str, *, run: bool, trusted: bool, limits: LoadLimits) -> None:
     arguments = {"run": run, "trusted": trusted}
-    task = "onnx" if path.suffix == ".onnx" else "tflite"
-    key = f"{task} {sha256} {sorted(arguments.items())}"
-    if key in _admitted:
+    task, key = _task_of(path), _artifact_key(path, sha256, run=run, trusted=trusted)
+    if _admitted.get(key) is not None:
         return
     result = run_caged(task, path, limits, arguments={**arguments, "run": run and task != "onnx"})
     if task == "onnx" and run:
@@ -157,7 +162,25 @@ def _try_artifact(path: Path, sha256: str, *, run: bool, trusted: bool, limits: 
         result = run_caged(task, path, limits, arguments=arguments, readable=beside)
     if result.get("sha256") != sha256:
         raise ModelError(f"{path}: {CHANGED}")
-    _admitted.add(key)
+    _refuse_large_tensors(path, int(result["sample_bytes"]), limits)
+    _admitted.add(key, int(result["sample_bytes"]))
+
+
+def _task_of(path: Path) -> str:
+    return "onnx" if path.suffix == ".onnx" else "tflite"
+
+
+def _artifact_key(path: Path, sha256: str, *, run: bool, trusted: bool) -> str:
+    return f"{_task_of(path)} {sha256} run={run} trusted={trusted}"
+
+
+def sample_bytes_of(path: Path) -> int:
+    """What all tensors of one sample take in a .tflite or .onnx that was admitted and run; 0 for any other file."""
+    if not path.is_file():
+        return 0
+    sha256 = sha256_of(path)
+    keys = (_artifact_key(path, sha256, run=True, trusted=trusted) for trusted in (False, True))
+    return max((_admitted.get(key) or 0 for key in keys), default=0)
 
 
 _trusted: set[str] = set()
@@ -201,7 +224,7 @@ def read_model_file(path: Path, limits: LoadLimits) -> ModelFile:
     return model_file(path, facts, sha256=sha256_of(path))
 
 
-def try_model_file(file: ModelFile, custom_objects: CustomObjects, limits: LoadLimits) -> None:
+def try_model_file(file: ModelFile, custom_objects: CustomObjects, limits: LoadLimits) -> int:
     """Load a `.keras` or `.h5` in the cage and run it once.
 
     Args:
@@ -209,6 +232,9 @@ def try_model_file(file: ModelFile, custom_objects: CustomObjects, limits: LoadL
         custom_objects: the user's; where they only exist in this process, the file cannot be tried, and a warning
             says so.
         limits: of time and memory.
+
+    Returns:
+        See `FloatModel.sample_bytes`.
 
     Raises:
         ModelError: what loading it here would have raised; or it takes too long, too much memory, or crashes.
@@ -220,7 +246,7 @@ def try_model_file(file: ModelFile, custom_objects: CustomObjects, limits: LoadL
         "config": file.config,
         "stored": [file.stored.total, file.stored.largest],
     }
-    _try("restore_model", file.path, custom_objects, limits, {"facts": facts}, sha256=file.sha256)
+    return _try("restore_model", file.path, custom_objects, limits, {"facts": facts}, sha256=file.sha256)
 
 
 def admit_saved_model(
@@ -229,7 +255,7 @@ def admit_saved_model(
     custom_objects: CustomObjects = None,
     keras: bool = False,
     limits: LoadLimits | None = None,
-) -> None:
+) -> int:
     """Judge a SavedModel, load it and run its signatures once, in the cage.
 
     Args:
@@ -238,12 +264,15 @@ def admit_saved_model(
         keras: its Keras model is going to be restored too.
         limits: of time and memory; None means the defaults.
 
+    Returns:
+        See `FloatModel.sample_bytes`; of the signature, or of the Keras model, that takes most.
+
     Raises:
         UnsafeModelError: an operator is not on the list, or it reaches files.
         ModelError: damaged; or it takes too long, too much memory, or crashes.
     """
     file_kind(path)
-    _try("saved_model", path, custom_objects, limits or LoadLimits(), {"keras": keras}, sha256=sha256_of(path))
+    return _try("saved_model", path, custom_objects, limits or LoadLimits(), {"keras": keras}, sha256=sha256_of(path))
 
 
 def _try(
@@ -253,16 +282,32 @@ def _try(
     limits: LoadLimits,
     arguments: Mapping[str, object],
     sha256: str,
-) -> None:
+) -> int:
     key = None if custom_objects else _model_key(task, sha256, arguments.get("keras"))
-    if key is not None and key in _admitted:
-        return
+    if key is not None and (before := _admitted.get(key)) is not None:
+        return before
+    sample_bytes = 0
     try:
-        run_caged(task, path, limits, module=TENSORFLOW, arguments=arguments, custom_objects=custom_objects)
+        given = {**arguments, "most_bytes": limits.memory_for(path)}
+        result = run_caged(task, path, limits, module=TENSORFLOW, arguments=given, custom_objects=custom_objects)
+        sample_bytes = int(result["sample_bytes"])
+        _refuse_large_tensors(path, sample_bytes, limits)
     except (OnlyHereError, pickle.PicklingError, AttributeError, TypeError) as error:
         if not custom_objects:
             raise
         console.warn(f"{path}: is not tried in a process of its own first: its custom objects are only known here: "
                      f"{one_line(error, 200)}")  # fmt: skip
     if key is not None:
-        _admitted.add(key)
+        _admitted.add(key, sample_bytes)
+    return sample_bytes
+
+
+def _refuse_large_tensors(path: Path, sample_bytes: int, limits: LoadLimits) -> None:
+    """What is done with a model needs all tensors of a sample at once, and more than one copy of some."""
+    most = int(_SHARE_OF_TENSORS * limits.memory_for(path))
+    if sample_bytes > most:
+        flag = f"--max_load_memory={sample_bytes / _SHARE_OF_TENSORS / (1 << 20) + 1:.0f}"
+        raise ModelError(
+            f"{path}: refused: its tensors take {sample_bytes >> 20} MiB a sample, expected at most {most >> 20}; "
+            f"if the model is sound, {flag} allows it"
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,8 @@ def _in_float(model: FloatModel) -> FloatModel:
     if not is_quantized_by_keras(model.keras_model):
         return model
     floats = with_float_weights(model.keras_model, model.name)
-    return float_model_from_keras(floats, name=model.name, format=model.format, sha256=model.sha256)
+    plain = float_model_from_keras(floats, name=model.name, format=model.format, sha256=model.sha256)
+    return replace(plain, sample_bytes=model.sample_bytes)
 
 
 def _from_file(
@@ -92,6 +94,6 @@ def _from_file(
         return load_in_child(file, custom_objects)
     judge(file, objects)
     given = custom_objects if isinstance(custom_objects, str) else {**registered_objects(file.config), **objects}
-    try_model_file(file, given, limits)
-    model = restore(file, objects)
-    return float_model_from_keras(model, name=path.stem, format=file.format, sha256=file.sha256)
+    sample_bytes = try_model_file(file, given, limits)
+    model = float_model_from_keras(restore(file, objects), name=path.stem, format=file.format, sha256=file.sha256)
+    return replace(model, sample_bytes=sample_bytes)

@@ -129,7 +129,9 @@ def with_noise_inputs(model: FloatModel) -> tuple[Noise, FloatModel] | None:
     rest = float_model_from_keras(built, name=model.name, format=model.format, sha256=model.sha256)
     kinds = dict(zip(replay.noise, replay.kinds, strict=True))
     remark(f"{model.name}: draws random numbers at inference: they are inputs of the artifact: {', '.join(kinds)}")
-    return Noise(model.inputs, rest.inputs, kinds), replace(rest, fingerprint=model.fingerprint)
+    return Noise(model.inputs, rest.inputs, kinds), replace(
+        rest, fingerprint=model.fingerprint, sample_bytes=model.sample_bytes
+    )
 
 
 class _Replay:

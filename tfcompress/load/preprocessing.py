@@ -191,7 +191,8 @@ def split_preprocessing(model: FloatModel) -> tuple[Front, FloatModel] | None:
         f"{model.name}: the artifact begins behind {_host_names(source)}; how that part is run is written beside it"
     )
     rest = float_model_from_keras(back, name=model.name, format=model.format, sha256=model.sha256)
-    return dataclasses.replace(front, inputs=rest.inputs), dataclasses.replace(rest, fingerprint=model.fingerprint)
+    rest = dataclasses.replace(rest, fingerprint=model.fingerprint, sample_bytes=model.sample_bytes)
+    return dataclasses.replace(front, inputs=rest.inputs), rest
 
 
 def joined(front: Front, rest: Any) -> Any:

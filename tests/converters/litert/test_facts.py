@@ -11,7 +11,7 @@ import pytest
 
 from tests.converters.litert.models import converted, images, layers, run, samples_for, small_cnn
 from tfcompress.calibration import Calibration
-from tfcompress.converters.litert import to_float_tflite
+from tfcompress.converters.litert import latency, to_float_tflite
 from tfcompress.converters.litert.latency import xnnpack_share
 from tfcompress.converters.phone import convert
 from tfcompress.errors import ConversionError, DataError
@@ -29,6 +29,13 @@ def test_latency_is_given_for_one_thread_and_for_all_beside_the_float_files(tmp_
         assert 0 < facts[key]["median"] <= facts[key]["p90"]
         assert facts[f"{key}_all_threads"]["median"] > 0
         assert facts[f"{key}_all_threads"]["threads"] >= 1
+
+
+def test_a_file_whose_runs_take_long_is_run_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = to_float_tflite(float_model_from_keras(small_cnn()))
+    assert len(latency._by_turns([content], 1, 0.0, latency.RUNS)[0]) == latency.LEAST_RUNS
+    monkeypatch.setattr(latency, "MOST_SECONDS", 0.0)
+    assert len(latency._by_turns([content], 1, 0.0, latency.RUNS)[0]) == 1
 
 
 def test_a_float_network_is_all_xnnpacks_and_of_its_int8_file_all_but_the_softmax(tmp_path: Path) -> None:

@@ -179,6 +179,23 @@ def _enlarged(layer: Any, **settings: Any) -> Maker:
     return make
 
 
+def _saved(folder: Path, layer: Callable[[Any], Any]) -> Path:
+    """A sound model of one layer or operation, with all that it gives."""
+    x = keras.Input((4,))
+    keras.Model(x, layer(x)).save(folder / "model.keras")
+    return folder / "model.keras"
+
+
+def deep_and_wide(folder: Path, canary: Path) -> Path:
+    """No tensor is large, all together are."""
+    x = keras.Input((4,))
+    y = keras.layers.RepeatVector(500_000)(x)
+    for _ in range(100):
+        y = keras.layers.ReLU(negative_slope=0.9)(y)
+    keras.Model(x, keras.layers.GlobalMaxPooling1D()(y)).save(folder / "model.keras")
+    return folder / "model.keras"
+
+
 def node_of_an_operator(operator: str, **attributes: Any) -> Maker:
     node = {"name": "n", "op": operator, "input": ["x"], "attr": attributes}
     return lambda folder, canary: recorded_call_h5(
@@ -281,6 +298,16 @@ CONFIGURATIONS: dict[str, Maker] = {
     "padding_of_a_terabyte": _enlarged(keras.layers.ZeroPadding2D(1), padding=[[0, 500_000], [0, 500_000]]),
     "padding_of_ten_gigabytes": _enlarged(keras.layers.ZeroPadding2D(1), padding=[[0, 50_000], [0, 50_000]]),
     "upsampling": _enlarged(keras.layers.UpSampling2D(2), size=[100_000, 100_000]),
+    "upsampling_to_700_million": _enlarged(keras.layers.UpSampling2D(2), size=[6_600, 6_600]),
+    "deep_and_wide": deep_and_wide,
+    "wide_output": lambda folder, canary: _saved(folder, keras.layers.RepeatVector(20_000_000)),
+    "one_hot_of_a_billion": lambda folder, canary: _saved(
+        folder, keras.layers.CategoryEncoding(10**9, output_mode="multi_hot")),
+    "repeated": lambda folder, canary: _saved(folder, lambda x: keras.ops.repeat(x, 10**8, axis=1)),
+    "tiled": lambda folder, canary: _saved(folder, lambda x: keras.ops.tile(x, (1, 10**8))),
+    "broadcast": lambda folder, canary: _saved(folder, lambda x: keras.ops.broadcast_to(x, (10**8, 4))),
+    "outer_product": lambda folder, canary: _saved(
+        folder, lambda x: keras.ops.outer(keras.ops.tile(x, (1, 4_000)), keras.ops.tile(x, (1, 4_000)))),
     "resizing": _enlarged(keras.layers.Resizing(8, 8), height=200_000, width=200_000),
     "embedding_of_a_trillion": _inner("Embedding", name="e", input_dim=10**12, output_dim=8),
     "units_beyond_int64": _settings(units=10**30),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -25,10 +25,13 @@ from tfcompress.accuracy_diff.signal_error import signal_metrics, signal_statist
 from tfcompress.data import Samples
 from tfcompress.graphs.tflite import TfliteFile, read_tflite
 from tfcompress.layer_names import all_layers
+from tfcompress.remarks import remark
 
 __all__ = ["LayerDiff", "compare_layers"]
 
 MOST_BATCH = 8
+MOST_VALUES = 1 << 25  # of all layers at once, three times: the float model's, and two of the artifact
+Port = TypeVar("Port", bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -108,7 +111,7 @@ def compare_layers(reference: FloatModelRunner, candidate: Runner, data: Samples
             reference.run(first), candidate.run(inputs_for(candidate, first, names)), who=candidate.name
         )
         return _against_tflite(graph, candidate, data, kinds, names, outputs)
-    function, batch = candidate.static(MOST_BATCH)
+    function, batch = candidate.static(min(MOST_BATCH, data.most_at_once or MOST_BATCH))
     other = GraphTensors(function, kinds, [names[own] for own in sorted(names)])
     return _against_graph(graph, other, batch, data, kinds)
 
@@ -118,17 +121,37 @@ def _against_graph(
 ) -> tuple[LayerDiff, ...]:
     """Against another TensorFlow graph: its layers cannot be fed one by one, so there is no own error."""
     pairs = _pairs(graph, other, kinds)
+    held = _that_fit({layer: graph.elements(mine) for layer, (mine, _) in pairs.items()})
+    pairs = {layer: pair for layer, pair in pairs.items() if layer in held}
     if not pairs:
         return ()
     read, read_other = graph.reader([a for a, _ in pairs.values()]), other.reader([b for _, b in pairs.values()])
     counted: dict[str, Statistics] = {}
-    for batch in data.batches(MOST_BATCH):
+    for batch in data.batches(_batch_size([graph.elements(mine) for mine, _ in pairs.values()])):
         wanted = read(batch.inputs)
         got = read_other(batch.inputs) if size is None else in_fixed_batches(read_other, batch.inputs, size)
         for layer, (mine, theirs) in pairs.items():
             if wanted[mine].shape == got[theirs].shape:
                 _count(counted, layer, _row_statistics(wanted[mine], got[theirs], None))
     return tuple(_row(layer, kinds[layer], None, total) for layer, total in counted.items())
+
+
+def _batch_size(elements: Iterable[int]) -> int:
+    """Samples at once, by the values that each of the layers gives for one; all layers are held at the same time."""
+    return max(1, min(MOST_BATCH, MOST_VALUES // max(1, sum(elements))))
+
+
+def _that_fit(elements: Mapping[Port, int]) -> set[Port]:
+    """The layers that can be held at the same time, the smallest first, by the values that each gives for a sample."""
+    held, total = set[Port](), 0
+    for port, size in sorted(elements.items(), key=lambda item: item[1]):
+        total += size
+        if total > MOST_VALUES:
+            break
+        held.add(port)
+    if len(held) < len(elements):
+        remark(f"{len(elements) - len(held)} layers with the largest tensors are left out of the diff of the layers")
+    return held
 
 
 def _pairs(graph: GraphTensors, other: GraphTensors, kinds: Mapping[str, str]) -> dict[str, tuple[str, str]]:
@@ -158,13 +181,14 @@ def _against_tflite(
         item.port: (item, graph.operator_named(item.layer, item.leaves)) for item in find_layer_tensors(file, kinds)
     }
     candidates |= {item.port: (item, operator) for item, operator in _outputs(graph, file, candidate, outputs)}
-    pairs = {port: (item, operator) for port, (item, operator) in candidates.items() if operator is not None}
+    held = _that_fit({port: item.tensor.elements for port, (item, _) in candidates.items()})
+    pairs = {port: (item, operator) for port, (item, operator) in candidates.items() if operator and port in held}
     if not pairs:
         return ()
     read = graph.reader([operator for _, operator in pairs.values()])
     twice = _RunOnOwnAndReferenceInputs(candidate, [item for item, _ in pairs.values()], names)
     counted: dict[str, Statistics] = {}
-    for batch in data.batches(MOST_BATCH):
+    for batch in data.batches(_batch_size([item.tensor.elements for item, _ in pairs.values()])):
         values = read(batch.inputs)
         wanted = {port: values[operator] for port, (_, operator) in pairs.items()}
         for port, (whole, own) in twice.run(batch.inputs, wanted).items():
@@ -246,10 +270,10 @@ def _row_statistics(
     wanted: np.ndarray, got: np.ndarray, own: np.ndarray | None, limits: tuple[float, float] | None = None
 ) -> dict[str, Statistics]:
     statistics: dict[str, Statistics] = {
-        "whole": signal_statistics(wanted, got),
+        "whole": signal_statistics(wanted, got, extremes=False),
         "range": range_statistics(wanted, got, own, limits),
     }
-    return statistics if own is None else {**statistics, "own": signal_statistics(wanted, own)}
+    return statistics if own is None else {**statistics, "own": signal_statistics(wanted, own, extremes=False)}
 
 
 def _row(layer: str, kind: str, item: LayerTensor | None, total: Mapping[str, Statistics]) -> LayerDiff:

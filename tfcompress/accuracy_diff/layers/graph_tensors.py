@@ -6,6 +6,7 @@ SavedModel's signature alike.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
@@ -79,6 +80,11 @@ class GraphTensors:
             if any(leaf.startswith(own) and leaf[len(own) :].strip("0123456789_") == "" for leaf in leaves):
                 return name
         return operators[-1] if operators else None
+
+    def elements(self, operator: str) -> int:
+        """Values of an operator's result, what is open in its shape being one."""
+        shape = self._tensors[operator].shape
+        return 0 if shape.rank is None else math.prod(size or 1 for size in shape.as_list())
 
     def reader(self, operators: Collection[str]) -> Callable[[Arrays], dict[str, np.ndarray]]:
         """A function from a batch, by the names of the inputs, to {operator: float32 array}."""

@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 
 from tfcompress.accuracy_diff.additive import Statistics
+from tfcompress.accuracy_diff.channel_error import pieces
 
 __all__ = ["range_figures", "range_statistics"]
 
 BULK_TAIL = 0.001  # left out on each side: what an outlier is measured against
 TINY = 1e-12
+MOST_CHANNELS = 1 << 16  # beyond, the last axis is taken as one channel
 
 
 def range_statistics(
@@ -38,10 +40,20 @@ def range_statistics(
         statistics |= _inside(values, limits)
     if own is None:
         return statistics
-    x = wanted.reshape(-1, wanted.shape[-1]).astype(np.float64)
-    y = own.reshape(x.shape).astype(np.float64)
+    x = wanted.reshape(-1, wanted.shape[-1] if wanted.shape[-1] <= MOST_CHANNELS else 1)
+    y = own.reshape(x.shape)
+    positive, sums = bool(x.min(initial=0.0) >= 0), dict[str, Any]()
+    for part in pieces(len(x), x.shape[1]):
+        new = _channel_statistics(x[part].astype(np.float64), y[part].astype(np.float64), limits, positive=positive)
+        sums = {name: sums.get(name, 0) + value for name, value in new.items()}
+    return {**statistics, **sums}
+
+
+def _channel_statistics(
+    x: np.ndarray, y: np.ndarray, limits: tuple[float, float] | None, *, positive: bool
+) -> dict[str, np.ndarray]:
     error = {"power": np.square(x).sum(axis=0), "noise": np.square(y - x).sum(axis=0)}
-    return {**statistics, **error, **_affine_statistics(x, y, limits)}
+    return {**error, **_affine_statistics(x, y, limits, positive=positive)}
 
 
 def _inside(values: np.ndarray, limits: tuple[float, float]) -> dict[str, Any]:
@@ -56,7 +68,9 @@ def _inside(values: np.ndarray, limits: tuple[float, float]) -> dict[str, Any]:
     }
 
 
-def _affine_statistics(x: np.ndarray, y: np.ndarray, limits: tuple[float, float] | None) -> dict[str, np.ndarray]:
+def _affine_statistics(
+    x: np.ndarray, y: np.ndarray, limits: tuple[float, float] | None, *, positive: bool
+) -> dict[str, np.ndarray]:
     """Sums for a straight line from float values `x` to the artifact's `y`, a channel each (last axis).
 
     Values at an end of the artifact's range, and zeros behind a ReLU, lie on no line: they are left out.
@@ -64,7 +78,7 @@ def _affine_statistics(x: np.ndarray, y: np.ndarray, limits: tuple[float, float]
     low, high = limits if limits is not None else (-np.inf, np.inf)
     step = (high - low) / 255 if limits is not None else 0.0
     inside = (y > low + step / 2) & (y < high - step / 2)
-    if x.min(initial=0.0) >= 0:
+    if positive:
         inside &= (x > 0) & (y > 0)
     x, y = np.where(inside, x, 0.0), np.where(inside, y, 0.0)
     return {

@@ -53,6 +53,7 @@ __all__ = [
     "node_of",
     "nodes_by_depth",
     "number_of_calls",
+    "operation_callbacks",
     "optimizer_key",
     "quantized_variables",
     "random_operators",
@@ -86,6 +87,8 @@ stablehlo = _internal("compiler.mlir.stablehlo.stablehlo")
 # .CreateFingerprintDef(folder) -> serialised FingerprintDef
 fingerprinting = _internal("python.saved_model.pywrap_saved_model").fingerprinting
 SavedModel = _internal("core.protobuf.saved_model_pb2").SavedModel
+# .add_op_callback(function) has it called with (type, inputs, attributes, outputs, ...) of every operator that is run
+operation_callbacks = _internal("python.framework.op_callbacks")
 FingerprintDef = _internal("core.protobuf.fingerprint_pb2").FingerprintDef
 # .handle(function, args, kwargs) is asked about calls of `tf` that TensorFlow does not take; .register() enters it
 CallDispatcher = _internal("python.util.dispatch").GlobalOpDispatcher

@@ -56,6 +56,7 @@ def _load(state: State, parts: Sequence[str]) -> State:
         outputs=model.outputs,
         has_layers=model.keras_model is not None,
         section=model_section(model),
+        sample_bytes=model.sample_bytes,
     )
     return replace(state, original=OriginalModel(facts, Lazy(lambda: model), together(front, noise)))
 
@@ -92,7 +93,9 @@ def _open_data(state: State, parts: Sequence[str]) -> State:
     del parts
     facts = state.model.facts
     state.options.require_data()
-    data = DataSets.open((facts.inputs, facts.outputs), state.options, state.model.front)
+    data = DataSets.open(
+        (facts.inputs, facts.outputs), state.options, state.model.front, sample_bytes=facts.sample_bytes
+    )
     return replace(state, data=data)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -62,10 +63,12 @@ def load_saved_model(
         ModelError: damaged, or without a usable signature; or it takes too long, too much memory, or crashes.
     """
     judge_saved_model(path, trusted=trusted)
+    sample_bytes = 0
     if not trusted and not ours:
-        admit_saved_model(path, custom_objects=given, keras=True, limits=limits)
+        sample_bytes = admit_saved_model(path, custom_objects=given, keras=True, limits=limits)
     model = restored_saved_model(path, custom_objects, trusted=trusted)
-    return model or _signature_model(path, loaded_saved_model(path, trusted=trusted))
+    model = model or _signature_model(path, loaded_saved_model(path, trusted=trusted))
+    return replace(model, sample_bytes=sample_bytes)
 
 
 def open_saved_model(path: Path, *, ours: bool = False, trusted: bool = False, limits: LoadLimits | None = None) -> Any:

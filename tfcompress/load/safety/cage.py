@@ -19,10 +19,22 @@ from tfcompress.errors import ModelError
 from tfcompress.load.safety.landlock import landlock_version, restrict_files
 from tfcompress.load.safety.system_calls import forbid_system_calls
 
-__all__ = ["SAID", "Bounds", "OnlyHereError", "enter_cage", "interpreter_folders"]
+__all__ = [
+    "COPIES",
+    "SAID",
+    "Bounds",
+    "OnlyHereError",
+    "enter_cage",
+    "grown_since",
+    "interpreter_folders",
+    "peak_memory",
+]
 
 SAID = "standard_error"
 """File in the scratch folder that takes what a caged process says to standard error."""
+
+COPIES = 4
+"""That are made later of an output, one a model and some to count, and of the largest tensor where it is looked at."""
 
 _OPEN_FILES = 256
 # What a program reads to find out about the machine, the time and its libraries; nothing of a user.
@@ -92,6 +104,24 @@ def _limit_resources(bounds: Bounds) -> None:
         value = value if hard == resource.RLIM_INFINITY else min(value, hard)
         with contextlib.suppress(ValueError, OSError):  # macOS does not limit memory
             resource.setrlimit(kind, (value, value))
+
+
+def peak_memory() -> int:
+    """The most bytes that this process has had in memory at once."""
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def grown_since(before: int, *, start_up: int) -> int:
+    """Bytes by which the peak has grown, as the next power of two, so that two runs agree.
+
+    Args:
+        before: what `peak_memory` gave.
+        start_up: bytes that a library takes whatever it runs; growth up to that counts as 0.
+    """
+    grown = peak_memory() - before
+    return 0 if grown <= start_up else 1 << (grown - 1).bit_length()
 
 
 def _private_bytes() -> int:

@@ -15,12 +15,13 @@ from tfcompress.errors import ModelError, TfCompressError, UnsafeModelError, one
 from tfcompress.load.files.archive import read_keras_archive
 from tfcompress.load.files.hdf5 import read_h5
 from tfcompress.load.files.source import file_kind, head_of
-from tfcompress.load.safety.cage import Bounds, OnlyHereError, enter_cage
+from tfcompress.load.safety.cage import COPIES, Bounds, OnlyHereError, enter_cage, grown_since, peak_memory
 from tfcompress.load.safety.onnx_files import external_files, refuse_unsafe_onnx
 from tfcompress.load.safety.tflite_files import refuse_unsafe_tflite
 
 __all__ = ["enter", "perform", "run"]
 
+_LITERT_START_UP, _ONNX_START_UP = 64 << 20, 16 << 20  # bytes that a small model takes there
 # How TensorFlow, ONNX Runtime and LiteRT say that memory ran out.
 _OUT_OF_MEMORY = ("ResourceExhausted", "OOM when allocating", "bad_alloc", "Failed to allocate memory", "MemoryError")
 
@@ -86,27 +87,26 @@ def _tflite(path: Path, arguments: Mapping[str, Any], prepared: object) -> dict[
     """Parse a .tflite and, where it is going to be run, run it once."""
     content = path.read_bytes()
     refuse_unsafe_tflite(path, content, run=arguments["run"], trusted=arguments["trusted"])
-    if arguments["run"]:
-        _run_tflite(path, content)
-    return {"sha256": hashlib.sha256(content).hexdigest()}
+    sample_bytes = _run_tflite(path, content) if arguments["run"] else 0
+    return {"sha256": hashlib.sha256(content).hexdigest(), "sample_bytes": sample_bytes}
 
 
-def _run_tflite(path: Path, content: bytes) -> None:
+def _run_tflite(path: Path, content: bytes) -> int:
+    """What the tensors of a sample take: the growth of the process, and copies of the outputs."""
     from tfcompress.graphs.tflite.interpreter import CANNOT_RUN, new_interpreter
 
-    cause = ""
+    cause, before = "", peak_memory()
     for xnnpack in (True, False):  # XNNPACK refuses some ratios of scales that LiteRT's own kernels compute
         try:
             interpreter = new_interpreter(content, threads=1, xnnpack=xnnpack)
             for port in interpreter.get_input_details():
                 interpreter.set_tensor(port["index"], _values(port["shape"], np.dtype(port["dtype"])))
             interpreter.invoke()
-            for port in interpreter.get_output_details():
-                interpreter.get_tensor(port["index"])
+            outputs = sum(interpreter.get_tensor(port["index"]).nbytes for port in interpreter.get_output_details())
         except CANNOT_RUN as error:
             cause = one_line(error) or "its tensors cannot be set up"
         else:
-            return
+            return grown_since(before, start_up=_LITERT_START_UP) + COPIES * outputs
     raise ModelError(f"{path}: LiteRT cannot run it: {cause}")
 
 
@@ -121,12 +121,15 @@ def _onnx(path: Path, arguments: Mapping[str, Any], prepared: object) -> dict[st
     """Judge an .onnx and, where it is going to be run, run it once."""
     content = path.read_bytes()
     refuse_unsafe_onnx(path, content, trusted=arguments["trusted"])
-    if arguments["run"]:
-        _run_onnx(path)
-    return {"external_files": external_files(path, content), "sha256": hashlib.sha256(content).hexdigest()}
+    return {
+        "sample_bytes": _run_onnx(path) if arguments["run"] else 0,
+        "external_files": external_files(path, content),
+        "sha256": hashlib.sha256(content).hexdigest(),
+    }
 
 
-def _run_onnx(path: Path) -> None:
+def _run_onnx(path: Path) -> int:
+    """What the tensors of a sample take: the growth of the process, and copies of the outputs."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -138,7 +141,9 @@ def _run_onnx(path: Path) -> None:
         name = port.type.removeprefix("tensor(").removesuffix(")")
         dtype = np.dtype({"float": "float32", "double": "float64", "string": "object"}.get(name, name))
         feed[port.name] = _values([size if isinstance(size, int) else 1 for size in port.shape], dtype)
-    session.run(None, feed)
+    before = peak_memory()
+    outputs = sum(int(getattr(value, "nbytes", 0)) for value in session.run(None, feed))
+    return grown_since(before, start_up=_ONNX_START_UP) + COPIES * outputs
 
 
 def _head(path: Path, arguments: Mapping[str, Any], prepared: Any) -> dict[str, Any]:

@@ -1,0 +1,111 @@
+"""How many bytes the tensors of one sample take, by which later stages choose how many they compute at once."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tfcompress.graphs.tensorflow.private_names import operation_callbacks
+from tfcompress.load.safety.cage import COPIES, grown_since, peak_memory
+from tfcompress.runtime import tf
+
+__all__ = ["TensorBytes", "counted_tensors", "graph_bytes"]
+
+# What these give shares the memory of what they take, or is a weight.
+_SHARING = frozenset({
+    "Const", "ExpandDims", "Identity", "IdentityN", "NoOp", "Placeholder", "ReadVariableOp", "Reshape",
+    "ResourceGather", "Squeeze", "StopGradient", "VarHandleOp",
+})  # fmt: skip
+# What TensorFlow takes once, for threads and kernels, whatever runs first.
+_START_UP = 256 << 20
+
+
+@dataclass
+class TensorBytes:
+    """Counts the tensors of one run.
+
+    Attributes:
+        most: bytes beyond which the run is broken off.
+        computed: bytes of all tensors that were computed, and of copies of the outputs.
+        largest: bytes of the largest of them.
+    """
+
+    most: int
+    computed: int = 0
+    largest: int = 0
+
+    @property
+    def total(self) -> int:
+        """Bytes of all, and of copies of the largest."""
+        return self.computed + COPIES * self.largest
+
+    def add(self, bytes_of_tensor: int) -> None:
+        """Count a tensor.
+
+        Raises:
+            MemoryError: all together are larger than `most`.
+        """
+        self.computed += bytes_of_tensor
+        if self.computed > self.most:
+            raise MemoryError
+
+    def add_outputs(self, outputs: Mapping[str, object]) -> None:
+        """Count what is made of a model's outputs later."""
+        for value in outputs.values():
+            self.add(COPIES * _bytes_of(value))
+
+    def scale(self, factor: float) -> None:
+        """Count as for inputs that are `factor` times as large."""
+        self.computed, self.largest = int(self.computed * factor), int(self.largest * factor)
+
+    def add_graph(self, graph: Any) -> None:
+        """Count the operators of a graph, the batch and what else is open in a shape being one."""
+        for operation in graph.get_operations():
+            self._add_operation(operation.type, operation.outputs)
+
+    def of_operation(self, op_type: str, inputs: object, attrs: object, outputs: Any, *_: object, **__: object) -> None:
+        """What TensorFlow calls for every operator that it runs."""
+        del inputs, attrs
+        self._add_operation(op_type, outputs)
+
+    def _add_operation(self, op_type: str, outputs: Iterable[Any] | None) -> None:
+        if op_type not in _SHARING:
+            for value in outputs or ():
+                self.add(_bytes_of(value))
+                self.largest = max(self.largest, _bytes_of(value))
+
+
+def _bytes_of(value: Any) -> int:
+    if value.shape.rank is None or value.dtype.base_dtype in (tf.resource, tf.variant):
+        return 0
+    return math.prod(size or 1 for size in value.shape.as_list()) * max(1, value.dtype.base_dtype.size)
+
+
+def graph_bytes(graph: Any) -> int:
+    """Bytes of all tensors of a TensorFlow graph, the batch and what else is open in a shape being one."""
+    count = TensorBytes(sys.maxsize)
+    count.add_graph(graph)
+    return count.total
+
+
+@contextlib.contextmanager
+def counted_tensors(most: int) -> Iterator[TensorBytes]:
+    """Count every tensor that is computed within; a process that grows by more counts with the next power of two.
+
+    Args:
+        most: bytes beyond which a run is broken off by a MemoryError.
+    """
+    count, before = TensorBytes(most), peak_memory()
+    callback: Callable[..., None] = count.of_operation
+    operation_callbacks.add_op_callback(callback)
+    try:
+        yield count
+    finally:
+        operation_callbacks.remove_op_callback(callback)
+    grown = grown_since(before, start_up=_START_UP)
+    if grown > count.total:
+        count.computed, count.largest = grown, 0
