@@ -17,6 +17,7 @@ from tfcompress.converters.litert.recurrent import as_markers, unrolled, with_lo
 from tfcompress.converters.rewriting import FLOAT_FILE, Rewritten, rewrite_graph, rows_for
 from tfcompress.data import Samples
 from tfcompress.errors import ConversionError, one_line
+from tfcompress.graphs.tensorflow.extremes import plain_places_of_extremes
 from tfcompress.graphs.tensorflow.fourier import transforms_as_products
 from tfcompress.graphs.tensorflow.volumes import volumes_as_pictures
 from tfcompress.graphs.tflite import read_tflite
@@ -43,7 +44,7 @@ def new_converter(model: FloatModel, *, allow_select_ops: bool, loops: bool = Fa
     if allow_select_ops:
         sets.append(tf.lite.OpsSet.SELECT_TF_OPS)
     recurrent = as_markers(model, fused_only=fused_only) if loops else unrolled(model)
-    with recurrent, volumes_as_pictures(), transforms_as_products():
+    with recurrent, volumes_as_pictures(), transforms_as_products(), plain_places_of_extremes():
         function = model.concrete_function(1)
     # The converter writes a SavedModel first.  Given the Keras model it would trace and save every layer of it; given
     # just the variables it saves the one function, which takes a fifth of the time and gives the same bytes.

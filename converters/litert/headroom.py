@@ -11,6 +11,7 @@ from tfcompress.graphs.tflite import Subgraph
 __all__ = ["HEADROOM", "with_headroom"]
 
 HEADROOM = 2.0  # times the range seen: one bit of 16
+_STEEP_AT_ZERO = ("DIV", "LOG", "POW", "RSQRT", "SQRT")  # of whose inputs the smallest values need every bit
 
 
 def with_headroom(graph: Subgraph, calibration: Calibration, limits: Limits) -> Calibration:
@@ -26,7 +27,10 @@ def with_headroom(graph: Subgraph, calibration: Calibration, limits: Limits) -> 
     """
     if not limits.int16 and not limits.keep_int16:
         return calibration
-    narrow = set() if limits.int16 else _read_or_given_by_others(graph, frozenset(limits.keep_int16))
+    steep = {index for op in graph.operators if op.name in _STEEP_AT_ZERO for index in op.inputs if index >= 0}
+    narrow = {graph.tensors[index].name for index in steep}
+    if not limits.int16:
+        narrow |= _read_or_given_by_others(graph, frozenset(limits.keep_int16))
     ranges = {
         name: ends if name in narrow else Range(HEADROOM * ends.low, HEADROOM * ends.high)
         for name, ends in calibration.ranges.items()

@@ -33,7 +33,7 @@ ENOUGH_DB = 20.0  # of the worst output: a hundredth of its power is noise
 WANTED_DB = 23.0  # of a repair, as other samples than those of calibration show more noise
 LITTLE_DB = 15.0  # below, 16 bits everywhere, or operators in float, are the smaller harm
 JUDGED_SAMPLES = 64
-SHARES = (0.1, 0.25, 0.5)  # of the tensors, those of whose values 8 bits keep least
+SHARES = (0.03, 0.1, 0.25, 0.5)  # of the tensors, those of whose values 8 bits keep least
 GAIN_DB = 3.0  # 16 bits are slower: what they do not gain is not worth them
 
 
@@ -61,9 +61,13 @@ def with_more_bits(
         if best_db >= WANTED_DB or (before >= LITTLE_DB and _is_coarse(content, limits, result.limits)):
             break
         candidate = _quantized(result, replace(options, engine=engine), limits)
-        kept = None if candidate is None else _kept(truth, candidate.content, judged)
-        if candidate is not None and kept is not None and kept > min(best_db + GAIN_DB, max(best_db, ENOUGH_DB)):
-            best, best_db, said = candidate, kept, what
+        floats = 0 if candidate is None else _further_floats(result, candidate)
+        if candidate is None or (floats and (before >= LITTLE_DB or not abilities.float_islands)):
+            continue
+        kept = _kept(truth, candidate.content, judged)
+        if kept is not None and kept > min(best_db + GAIN_DB, max(best_db, ENOUGH_DB)):
+            unasked = floats and limits.keep_float == result.limits.keep_float
+            best, best_db, said = candidate, kept, f"{what}, {floats} more in float" if unasked else what
     return replace(best, notes=(*result.notes, _note(before, best_db, said)))
 
 
@@ -74,7 +78,9 @@ def _is_coarse(content: bytes, limits: Limits, before: Limits) -> bool:
 
 
 def kept_db(truth: bytes, content: bytes, samples: Samples) -> float | None:
-    """SQNR in dB of the worst output of a quantized file; None where it cannot be run, or no output has a signal.
+    """SQNR in dB of the worst output of a quantized file.
+
+    Minus infinity where LiteRT refuses to run it on one of the samples, None where no output has a signal.
 
     Args:
         truth: the float .tflite.
@@ -89,7 +95,7 @@ def kept_db(truth: bytes, content: bytes, samples: Samples) -> float | None:
                 power[number] = power.get(number, 0.0) + float(np.sum(wanted**2))
                 noise[number] = noise.get(number, 0.0) + float(np.sum((value - wanted) ** 2))
     except RuntimeError:  # LiteRT has no other
-        return None
+        return -math.inf
     live = [number for number, value in power.items() if value > 0]
     return min((_decibels(power[number], noise[number]) for number in live), default=None)
 
@@ -143,21 +149,34 @@ def _with_readers(graph: Subgraph, names: Collection[str]) -> tuple[str, ...]:
 
 
 def _quantized(result: Int8Model, options: PostTraining, limits: Limits) -> Int8Model | None:
-    """The file made again; None where that fails, or brings float operators that nobody asked for."""
+    """The file made again; None where that fails."""
     assert result.float_content is not None, "it was looked at"
     assert result.calibration is not None, "it was looked at"
     try:
         other = quantize_calibrated(result.float_content, result.calibration, options, limits)
     except ConversionError:
         return None
-    floats = [set(float_operators(read_tflite(item.content), except_for=limits.keep_float)) for item in (result, other)]
-    if floats[1] - floats[0]:
-        return None
     return replace(other, spans=result.spans, bit_widths=result.bit_widths)
+
+
+def _further_floats(result: Int8Model, other: Int8Model) -> int:
+    """How many more operators are float in the other file."""
+    return max(0, _floats(other.content) - _floats(result.content))
+
+
+def _floats(content: bytes) -> int:
+    graph = read_tflite(content).main
+    kinds = set(float_operators(read_tflite(content)))
+    return sum(
+        operator.name in kinds and any(graph.tensors[index].dtype == "float32" for index in operator.outputs)
+        for operator in graph.operators
+    )
 
 
 def _note(before: float, after: float, what: str) -> str:
     told = f"8 bits keep only {before:.1f} dB of an output on the calibration data"
+    if math.isinf(before):
+        told = "8 bits make a file that LiteRT refuses to run on the calibration data"
     if not what:
         return f"{told}, and more bits do not repair it: look at the layers' table, or train for int8"
     rest = "" if after >= ENOUGH_DB else ", which is still little: look at the layers' table, or train for int8"

@@ -91,6 +91,32 @@ def test_without_labels_equal_answers_still_pass_the_gate() -> None:
     assert result.gate.verdict == "passed"
 
 
+def _noisy(seed: int, noise: float) -> tuple[CallableRunner, CallableRunner]:
+    """A model that gives one value, and one whose value has that much noise, relative to its deviation."""
+    truth = np.random.default_rng(seed).normal(size=(400, 1)).astype(np.float32)
+    other = truth + noise * np.random.default_rng(seed + 1).normal(size=truth.shape).astype(np.float32)
+    return table_runner("float", truth), table_runner("int8", other)
+
+
+@pytest.mark.parametrize(("noise", "verdict"), [(0.2, "undecidable"), (0.5, "failed")])
+def test_without_labels_values_that_are_a_tenth_noise_fail(noise: float, verdict: str) -> None:
+    first, second = _noisy(0, noise)
+    result = compare(first, {"int8": second}, rows(400, None), task="regression").candidates["int8"]
+    assert result.gate.verdict == verdict
+    assert ("keep only" in result.gate.reason) == (verdict == "failed")
+
+
+def test_without_labels_equal_answers_do_not_pass_where_the_values_are_lost() -> None:
+    scores = np.random.default_rng(0).normal(size=(400, CLASSES)).astype(np.float32)
+    scores[:, 0] += 8  # the answer of every sample
+    spoilt = scores + np.array([2.8, 0, 0, 0], np.float32)
+    first, second = table_runner("float", scores), table_runner("int8", spoilt)
+    result = compare(first, {"int8": second}, rows(400, None)).candidates["int8"]
+    assert result.diff["top1_agreement"] == 1
+    assert result.gate.verdict == "undecidable"
+    assert "the values keep only" in result.gate.reason
+
+
 def test_the_same_model_twice_has_no_error() -> None:
     result = _compared(candidate=REFERENCE).candidates["int8"]
     assert result.diff["accuracy_drop"] == 0

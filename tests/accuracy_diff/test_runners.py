@@ -10,12 +10,14 @@ from ai_edge_litert.interpreter import Interpreter
 import tfcompress
 from tests.accuracy_diff.faults import Bench
 from tests.accuracy_diff.models import pictures_like, plain_cnn, seeded
+from tests.converters.edgetpu.graphs import GraphBuilder
 from tfcompress.accuracy_diff import compare, runner_for
 from tfcompress.accuracy_diff.litert_runner import LiteRtRunner
 from tfcompress.data import samples_from_arrays
 from tfcompress.errors import InputError, ModelError
 from tfcompress.graphs.tflite.quantization import dequantize, quantize
 from tfcompress.native_output import silenced
+from tfcompress.remarks import remarks
 from tfcompress.runtime import keras, tf, tf_keras
 
 FLOAT_TOLERANCE = 1e-5  # two float32 runtimes on outputs of about 1
@@ -117,6 +119,21 @@ def test_a_stateful_layer_starts_anew_with_every_sample() -> None:
         content = bytes(converter.convert())
     given = next(iter(LiteRtRunner(content).run({LiteRtRunner(content).inputs[0].name: values}).values()))
     assert np.abs(given - model(values).numpy()).max() < FLOAT_TOLERANCE
+
+
+def test_a_sample_that_a_kernel_refuses_is_nan_and_the_others_are_computed() -> None:
+    graph = GraphBuilder()
+    source, ones = graph.input([1, 4]), graph.tensor([1, 4], data=np.full((1, 4), 10, np.int8))
+    quotient = graph.tensor([1, 4], scale=0.05)
+    graph.operator("DIV", [ones, source], [quotient], "DivOptions", version=2)
+    runner = LiteRtRunner(graph.content(quotient), name="quotient")
+    values = np.array([[1, 2, 4, 5], [1, 0, 4, 5], [2, 2, 2, 2]], np.float32)  # LiteRT refuses to divide by zero
+    with remarks() as said:
+        (answers,) = runner.run({runner.inputs[0].name: values}).values()
+    assert np.isnan(answers).all(axis=1).tolist() == [False, True, False]
+    np.testing.assert_allclose(answers[[0, 2]], 1 / values[[0, 2]], atol=0.025)  # half a step
+    assert len(said) == 1
+    assert "quotient: LiteRT refuses some samples, which count as NaN" in said[0]
 
 
 def test_quantize_rounds_to_the_nearest_and_clips() -> None:

@@ -8,6 +8,7 @@ from typing import Literal
 __all__ = ["Gate", "judge_drop", "judge_unlabelled", "worst"]
 
 Verdict = Literal["passed", "failed", "undecidable"]
+SPOILT_DB = 10.0  # signal to noise of an output's values, a tenth of whose power is noise
 _ORDER: tuple[Verdict, ...] = ("passed", "undecidable", "failed")
 
 
@@ -73,19 +74,33 @@ def _luck(interval: tuple[float, float] | None, limit: float) -> str:
 
 
 def judge_unlabelled(
-    agreement: float | None, interval: tuple[float, float] | None, limit: float, *, samples: int
+    agreement: float | None,
+    interval: tuple[float, float] | None,
+    limit: float,
+    *,
+    samples: int,
+    sqnr_db: float | None = None,
 ) -> Gate:
     """The verdict without labels: accuracy cannot drop by more than the share of answers that differ.
+
+    An output of which less than `SPOILT_DB` is left never passes, whatever its answers; it fails where it has no
+    answers, or where more of them differ than the limit allows.
 
     Args:
         agreement: share of samples with the same answer; None for a task without answers.
         interval: of the share of differing answers.
         limit: the largest allowed drop.
         samples: how many were compared.
+        sqnr_db: of the output's values; None where the reference has no signal.
     """
+    differ = "" if agreement is None else f" (answers agree on {agreement:.4f} of {samples} samples)"
+    if sqnr_db is not None and sqnr_db < SPOILT_DB:
+        said = f"no labels, and the values keep only {sqnr_db:.1f} dB of the reference's{differ}"
+        if agreement is None or (interval is not None and interval[0] > limit):
+            return Gate("failed", f"{said}: a tenth of their power is noise, or more", limit)
+        return Gate("undecidable", f"{said}: not decidable with this data", limit)
     if agreement is not None and interval is not None and interval[1] <= limit:
         return Gate("passed", f"no labels, but the answers differ on at most {interval[1]:.4f} of samples", limit)
-    differ = "" if agreement is None else f" (answers agree on {agreement:.4f} of {samples} samples)"
     return Gate("undecidable", f"no labels, so no accuracy{differ}: not decidable with this data", limit)
 
 

@@ -176,9 +176,20 @@ class OutputJudge:
             return Gate("passed", f"output {self.name!r} is judged by what is made of it", limit)
         drop = self._drop(model)
         if drop is None and not self.labelled:
-            return judge_unlabelled(self._agreement(model), self._disagreement_interval(model), limit, samples=samples)
+            return judge_unlabelled(
+                self._agreement(model),
+                self._disagreement_interval(model),
+                limit,
+                samples=samples,
+                sqnr_db=self._sqnr_of_signal(signal),
+            )
         needed = self._samples_needed(model, drop, limit)
         return judge_drop(drop, self._interval(model), limit, metric=self.task.score, samples=samples, needed=needed)
+
+    @staticmethod
+    def _sqnr_of_signal(signal: Statistics) -> float | None:
+        """In dB; None where the reference's values are the same for all samples, as zeros are."""
+        return None if _reference_constant(signal) else signal_metrics(signal)["sqnr_db"]
 
     @property
     def _has_answers(self) -> bool:

@@ -25,6 +25,7 @@ from tfcompress.graphs.tflite.quantization import dequantize, quantize
 from tfcompress.load import read_admitted
 from tfcompress.model import TensorInfo
 from tfcompress.native_output import silenced
+from tfcompress.remarks import remark
 
 __all__ = ["LiteRtRunner"]
 
@@ -66,6 +67,10 @@ class _Port:
         return TensorInfo(self.name, tuple(sizes), self.dtype.name)
 
 
+class _SampleRefusedError(Exception):
+    """A kernel refuses what one sample leads to; the file runs on others."""
+
+
 class LiteRtRunner:
     """A `.tflite` file.
 
@@ -96,6 +101,7 @@ class LiteRtRunner:
         for each in [None] * ((workers or os.cpu_count() or 1) - 1) + [first]:
             self._idle.put(each)
         self._sizes: dict[int, tuple[tuple[int, ...], ...]] = {}  # input shapes that an interpreter is set up for
+        self._refused = False  # whether it refused a sample
         self._batches: bool | None = None  # None until the first batch was tried
 
     def _interpreter(self) -> Any:
@@ -133,9 +139,24 @@ class LiteRtRunner:
             size = self._fixed_batch()
             if size == 1 and min(rows, self._cached_batch) > 1 and self._can_batch(interpreter, stored):
                 size = min(rows, self._cached_batch)
-            raw = in_fixed_batches(lambda piece: self._invoke(interpreter, piece), stored, size)
+            return in_fixed_batches(lambda piece: self._answers(interpreter, piece), stored, size)
         finally:
             self._idle.put(interpreter)
+
+    def _answers(self, interpreter: Interpreter, stored: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Real outputs; NaN for a sample that a kernel refuses, as one that would have it divide by zero."""
+        try:
+            raw = self._invoke(interpreter, stored)
+        except _SampleRefusedError as refusal:
+            if len(next(iter(stored.values()))) > self._fixed_batch():
+                return in_fixed_batches(lambda piece: self._answers(interpreter, piece), dict(stored), 1)
+            if not self._refused:
+                self._refused = True
+                remark(f"{self.name}: LiteRT refuses some samples, which count as NaN: {refusal}")
+            return {
+                port.name: np.full(interpreter.get_tensor(port.index).shape, np.nan, np.float32)
+                for port in self._outputs
+            }
         return {port.name: _to_real(port, raw[port.name]) for port in self._outputs}
 
     def _fixed_batch(self) -> int:
@@ -155,10 +176,10 @@ class LiteRtRunner:
         return self._batches
 
     def _try_batch(self, interpreter: Interpreter, stored: dict[str, np.ndarray]) -> bool:
-        single = in_fixed_batches(lambda piece: self._invoke(interpreter, piece), stored, 1)
         try:
+            single = in_fixed_batches(lambda piece: self._invoke(interpreter, piece), stored, 1)
             batched = self._invoke(interpreter, stored)
-        except CANNOT_RUN:
+        except (_SampleRefusedError, *CANNOT_RUN):
             # A constant in the graph (a reshape's target, a state) holds the batch size: the interpreter is of no
             # more use in its half-resized state.
             self._sizes.pop(id(interpreter), None)
@@ -175,7 +196,10 @@ class LiteRtRunner:
         interpreter.reset_all_variables()  # a stateful model must not carry one sample into the next
         for port in self._inputs:
             interpreter.set_tensor(port.index, stored[port.name])
-        interpreter.invoke()
+        try:
+            interpreter.invoke()
+        except RuntimeError as error:  # LiteRT has no other
+            raise _SampleRefusedError(one_line(error)) from error
         return {port.name: interpreter.get_tensor(port.index) for port in self._outputs}
 
 

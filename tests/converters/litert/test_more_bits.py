@@ -103,3 +103,15 @@ def test_16_bit_tensors_alone_have_ranges_with_headroom() -> None:
     widened = [name for name, ends in wide.ranges.items() if ends.high == HEADROOM]
     assert widened == names[:-1]  # the input and the output are 8 bits
     assert {ends.high for ends in with_headroom(graph, seen, Limits(int16=True)).ranges.values()} == {HEADROOM}
+
+
+def test_what_a_division_or_a_root_reads_keeps_every_bit_for_its_smallest_values() -> None:
+    x = keras.Input((24,), name="x")
+    model = float_model_from_keras(keras.Model(x, layers.LayerNormalization()(layers.Dense(8)(x))))
+    graph = read_tflite(to_float_tflite(model)).main
+    names = {index: tensor.name for index, tensor in enumerate(graph.tensors)}
+    seen = Calibration("", None, 1, "min_max", {name: Range(0.0, 1.0) for name in names.values()})
+    wide = with_headroom(graph, seen, Limits(int16=True)).ranges
+    (root,) = (operator for operator in graph.operators if operator.name == "RSQRT")
+    assert wide[names[root.inputs[0]]].high == 1.0
+    assert wide[names[root.outputs[0]]].high == HEADROOM

@@ -28,6 +28,7 @@ __all__ = [
     "SavedModel",
     "TFOpLambda",
     "TfKerasLayerScale",
+    "array_operations",
     "attention_parts",
     "compiled_loss_weights",
     "compiled_metrics",
@@ -196,6 +197,8 @@ CustomScaleLayer = _internal("src.applications.inception_resnet_v2", keras).Cust
 KERAS3_OPERATION_MODULES = f"{keras.__name__}.src.ops."
 # .fft and .fft2 of (real, imaginary), which `keras.ops` calls
 fourier_operations = _internal("src.backend.tensorflow.math", keras)
+# .argmax and .argmin, which `keras.ops` calls
+array_operations = _internal("src.backend.tensorflow.numpy", keras)
 # `rnn`, which knows `unroll` also where a layer refuses it
 recurrent_backend = _internal("src.backend", tf_keras)
 
