@@ -67,8 +67,8 @@ def wrap(
     """A trainable model, compiled for the recipe: call `fit` on it, then `strip`.
 
     Where the recipe has several training sections the earlier ones are applied at once, without training, and kept by
-    the last; `finetune` trains after each.  How often, on what batches, and on images flipped and shifted or not, is for
-    the caller of `fit` to choose.
+    the last; `finetune` trains after each.  How often, on what batches, and whether on flipped and shifted images, is
+    for the caller of `fit` to choose.
 
     Args:
         model: sequential or functional, of Keras 3 or tf_keras; it is not changed.
