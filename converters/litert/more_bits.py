@@ -174,10 +174,10 @@ def _floats(content: bytes) -> int:
 
 
 def _note(before: float, after: float, what: str) -> str:
-    told = f"8 bits keep only {before:.1f} dB of an output on the calibration data"
+    problem = f"8 bits keep only {before:.1f} dB of an output on the calibration data"
     if math.isinf(before):
-        told = "8 bits make a file that LiteRT refuses to run on the calibration data"
+        problem = "8 bits make a file that LiteRT refuses to run on the calibration data"
     if not what:
-        return f"{told}, and more bits do not repair it: look at the layers' table, or train for int8"
+        return f"{problem}, and more bits do not repair it: look at the layers' table, or train for int8"
     rest = "" if after >= ENOUGH_DB else ", which is still little: look at the layers' table, or train for int8"
-    return f"{told}: {what}, {after:.1f} dB{rest} (wider_activations=never keeps 8 bits)"
+    return f"{problem}: {what}, {after:.1f} dB{rest} (wider_activations=never keeps 8 bits)"
