@@ -11,6 +11,11 @@ What an operator's parameters take is in `parameters`; here is the room for all 
 * A layer that is always streamed (see `parameters`) needs twice its size for a buffer where that fits the chip.
 * The parameters of Dense layers are loaded 64 outputs at a time; no more than 159 such loads were seen, and layers
   after them are streamed: 79 layers of 100 outputs or 53 of 150 are cached, however many there are.
+* Not explained: a chain of 75 convolutions on pictures of 128 x 128 for compiler 1, 2,622,400 bytes cached and
+  1,106,688 streamed.  If all but the first are alike, 22 of 50,304 bytes are streamed, and 52 and a first one of 6,592
+  cached: 53 layers, as many as of Dense layers with 3 loads each, so the limit may be one of all loads.  But 50,304
+  bytes are no 3 x 3 x 32 kernels (7 x 7 x 32 for 32 outputs would be), and a public log of compiler 16 caches
+  EfficientDet-Lite0, 267 operators, whole, so that nothing of this is forecast.
 * Models that are compiled together share the room: compiler 16 in proportion to what they need, earlier ones in the
   order of the command line (see `share`).
 """

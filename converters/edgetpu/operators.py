@@ -102,7 +102,8 @@ SUPPORTED: dict[str, SupportedOperator] = {
 UNSUPPORTED_FIXES: dict[str, str] = {
     "ABS": "--rewrite=safe writes it as relu(x) + relu(-x)",
     "ARG_MAX": "end the model before ArgMax and take it on the CPU, after the model",
-    "BATCH_MATMUL": "use Dense or Conv2D with constant weights; two computed operands do not map",
+    "BATCH_MATMUL": "two computed operands do not map: use Dense or Conv2D with constant weights, or place attention at"
+    " the end of the model, where it is the only part on the CPU",
     "BATCH_TO_SPACE_ND": "use dilation_rate in Conv2D itself, on an input of fixed height and width",
     "CAST": "feed the model 8-bit values and keep casts out of it",
     "DEPTH_TO_SPACE": "upsample with Conv2DTranspose or UpSampling2D instead",

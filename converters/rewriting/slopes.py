@@ -161,5 +161,5 @@ def own_range(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode] 
 def before_own_range(graph: GraphEditor, tensor: TensorNode) -> TensorNode:
     """The tensor that `own_range` multiplied by 1; the tensor itself where it did not."""
     product = graph.producer(tensor)
-    one = None if product is None or product.name != "MUL" else product.constant(1)
-    return tensor if product is None or one is None or one.size != 1 or one.item() != 1 else product.source
+    factor = None if product is None or product.name != "MUL" else product.constant(1)
+    return tensor if product is None or factor is None or factor.size != 1 or factor.item() != 1 else product.source

@@ -22,6 +22,8 @@ from tfcompress.load import float_model_from_keras
 from tfcompress.recipe import PostTraining, Quantization, Recipe
 from tfcompress.runtime import keras, tf_keras
 
+SCORE = 0.03  # of a score, which comes in steps of 1 / 256
+
 
 def hard_model(library: Any) -> Any:
     """Layers of which most do not map as they are."""
@@ -221,3 +223,37 @@ def test_upsampling_of_keras_3_maps(tmp_path: Path) -> None:
     mapping: Any = convert(model, samples, Recipe(), tmp_path).facts["mapping"]
     assert [row["op"] for row in mapping["ops"]] == ["CONV_2D", "RESIZE_NEAREST_NEIGHBOR", "CONV_2D"]
     assert mapping["cpu_ops"] == 0
+
+
+def test_a_uint8_file_is_fed_and_read_as_old_sample_code_does(tmp_path: Path) -> None:
+    """PyCoral's classify_image.py: pictures of 0 to 255 go in by mean, deviation and scale; scores come out."""
+    keras.utils.set_random_seed(0)
+    layers = keras.layers
+    picture = keras.Input((12, 12, 3))
+    x = layers.Conv2D(8, 3, activation="relu")(picture)
+    scores = layers.Dense(3, activation="softmax")(layers.Flatten()(layers.MaxPooling2D(5)(x)))
+    network = keras.Model(picture, scores)
+    model = float_model_from_keras(network)
+    pictures = np.random.default_rng(0).integers(0, 256, (40, 12, 12, 3), dtype=np.uint8)
+    mean, deviation = 127.5, 127.5
+    normalized = ((pictures - mean) / deviation).astype(np.float32)
+    samples = samples_from_arrays(normalized, model_inputs=model.inputs, model_outputs=model.outputs)
+    artifact = convert(model, samples, Recipe(post_training=PostTraining(io="uint8")), tmp_path)
+    assert (artifact.facts["input_dtypes"], artifact.facts["output_dtypes"]) == (["uint8"], ["uint8"])
+    rows = mapping_of(artifact)["ops"]
+    assert [rows[0]["op"], rows[-1]["op"]] == ["QUANTIZE", "QUANTIZE"]
+    assert all(row["mapped"] for row in rows)
+    expected, largest = np.asarray(network(normalized)), 0.0
+    interpreter = Interpreter(model_path=str(tmp_path / "model.tflite"))
+    interpreter.allocate_tensors()
+    (source,), (result,) = interpreter.get_input_details(), interpreter.get_output_details()
+    for image, truth in zip(pictures, expected, strict=True):
+        scale, zero = source["quantization"]
+        fed = np.clip((image - mean) / (deviation * scale) + zero, 0, 255).astype(np.uint8)
+        interpreter.set_tensor(source["index"], fed[None])
+        interpreter.invoke()
+        scale, zero = result["quantization"]
+        read = scale * (interpreter.get_tensor(result["index"])[0].astype(np.int64) - zero)
+        largest = max(largest, float(np.abs(read - truth).max()))
+    assert 0 < largest < SCORE
+    assert float(np.abs(expected - expected.mean(axis=0)).max()) > 2 * SCORE

@@ -149,7 +149,9 @@ def divided(inputs: int, outputs: int, parts: int) -> bytes:
 
 def test_a_layer_that_is_divided_as_advised_is_cached_as_far_as_was_said() -> None:
     before = forecast(read_tflite(wide(4096, 4096)))
-    kept = int(re.search(r"([\d,]+) bytes are cached", before.advice[0])[1].replace(",", ""))  # type: ignore[index]
+    cached = re.search(r"([\d,]+) bytes are cached", before.advice[0])
+    assert cached is not None
+    kept = int(cached[1].replace(",", ""))
     after = forecast(read_tflite(divided(4096, 4096, 16)))
     assert before.on_chip_bytes == 0
     assert after.on_chip_bytes is not None

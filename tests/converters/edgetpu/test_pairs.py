@@ -6,18 +6,22 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.conftest import SHARED
 from tfcompress.converters.edgetpu import forecast
 from tfcompress.converters.edgetpu.compiled import CUSTOM_OPERATOR
+from tfcompress.graphs.tflite import read_tflite
 
 TRUTH = SHARED / "edgetpu" / "truth.json"
 CACHED_TOLERANCE = 0.001
 NOT_CLOSE = 0.002
+BY_CHANCE = 0.1  # of small words, which lie close to the zero point
 # Compiled together with another model: which bytes are cached depends on that one too.
 CO_COMPILED = {"hanchanghu-mobilenet_v2_1.0_224_inat_bird_quant.v3"}
-# The .tflite beside it is another revision: `v25` was compiled from the very same file, to other parameters.
+# The .tflite beside it is another revision: `v25` was compiled from the very same file, to other parameters, and of the
+# weights in that file v25's package has all and v6's next to none.
 OTHER_REVISION = {"pinto0309-output_tflite_graph.v6"}
 
 
@@ -75,6 +79,28 @@ def test_one_file_has_two_compiled_forms_of_which_one_is_another_revision_s() ->
     assert files["v6"].read_bytes() == files["v25"].read_bytes()
     compiled = {name: forecast(path.with_name("model_edgetpu.tflite")) for name, path in files.items()}
     assert compiled["v6"].on_chip_bytes != compiled["v25"].on_chip_bytes
+
+
+def share_of_weights(name: str) -> float:
+    """Of the kernels of a model, the share of their words of 4 input channels that its compiled form has somewhere."""
+    graph = read_tflite(file_of(name)).main
+    compiled = read_tflite(file_of(name).with_name("model_edgetpu.tflite")).main
+    package = next(operator.custom_options for operator in compiled.operators if operator.name == CUSTOM_OPERATOR)
+    assert package is not None
+    content = package.tobytes()
+    words = np.unique(np.concatenate([np.frombuffer(content[start:][: (len(content) - start) // 4 * 4], np.uint32)
+                                      for start in range(4)]))  # fmt: skip
+    kernels = [graph.tensors[op.inputs[1]].array() for op in graph.operators if op.name == "CONV_2D"]
+    wanted = np.concatenate([k.reshape(-1, 4).view(np.uint32).ravel() for k in kernels
+                             if k is not None and k.shape[-1] % 4 == 0 and len(k) >= 16])  # fmt: skip
+    return float(np.isin(wanted, words).mean())
+
+
+@needs_pairs
+def test_the_compiled_form_beside_one_file_was_made_of_other_weights() -> None:
+    """So its parameter bytes say nothing of that file."""
+    assert share_of_weights("pinto0309-output_tflite_graph.v25") == 1
+    assert share_of_weights("pinto0309-output_tflite_graph.v6") < BY_CHANCE
 
 
 @needs_pairs
