@@ -1,8 +1,9 @@
 """Real models in int8 through Vela: what maps to Ethos-U, in how many cycles and in which memory.
 
-`mapped` is the share of operators on the NPU of U85-256, in the file without any rewrite.  `agreement` is that of
-LiteRT's reference kernels, which Ethos-U promises to match, with LiteRT's own on the CPU.  keras.applications networks
-take 96x96 pixels and have random weights, so their agreement says little; the others are trained.
+`mapped` is the share of operators on the NPU of U85-256, after the rewrites of the int8 file that `convert` tries for
+these two accelerators; `mapped_before` is that without them, and `rewrites` names those that were kept.  `agreement` is
+that of LiteRT's reference kernels, which Ethos-U promises to match, with LiteRT's own on the CPU.  keras.applications
+networks take 96x96 pixels and have random weights, so their agreement says little; the others are trained.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from benchmarks.int8_files import inputs_of_file, int8_file, is_large, names
 from benchmarks.models import SHARED
 from tfcompress.accuracy_diff.litert_runner import LiteRtRunner
 from tfcompress.converters.ethos_u import compile_for
+from tfcompress.converters.ethos_u.conversion import npu_of
 from tfcompress.converters.ethos_u.runner import reference_runner
+from tfcompress.converters.npu.quantization import rewritten_file
 from tfcompress.errors import TfCompressError
 
 __all__ = ["SECONDS", "names", "row"]
@@ -35,12 +38,16 @@ def row(name: str) -> dict[str, Any]:
 
 
 def _compiled(name: str, content: bytes) -> dict[str, Any]:
+    before = compile_for(content, MAIN).mapping
+    content, applied, _ = rewritten_file(content, npu_of((SMALL, MAIN)))
     small, main = (compile_for(content, config).mapping for config in (SMALL, MAIN))
     total = len(main.operators)
     left = Counter(f"{row.operator}: {row.reason}" for row in main.operators if not row.mapped)
     figures: dict[str, Any] = {
         "operators": total,
         "mapped": round(main.mapped_ops / total, 4),
+        "mapped_before": round(before.mapped_ops / len(before.operators), 4),
+        "rewrites": ", ".join(item.name for item in applied) or None,
         "mapped_u55_128": round(small.mapped_ops / total, 4),
         "cycles": main.cycles,
         "cycles_u55_128": small.cycles,

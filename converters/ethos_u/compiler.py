@@ -151,10 +151,12 @@ def _mapping(
     graph: Subgraph, config: str, version: str, facts: Mapping[str, Any], layer_names: Collection[str]
 ) -> CompiledMapping:
     failure = facts["failure"]
-    refusals = {int(index): reason for index, reason in facts["refused"].items()}
-    if failure is not None:
-        refusals = {operator.index: failure for operator in graph.operators}
     names = [operator.name for operator in graph.operators]
+    refusals = {
+        int(index): Refusal(reason, fix_for(names[int(index)], reason)) for index, reason in facts["refused"].items()
+    }
+    if failure is not None:  # it says nothing of any operator
+        refusals = {operator.index: Refusal(failure) for operator in graph.operators}
     figures = dict(facts["figures"])
     traffic = figures.get("dram_traffic_bytes", 0) + figures.get("flash_traffic_bytes", 0)
     return CompiledMapping(
@@ -162,7 +164,7 @@ def _mapping(
         compiled=failure is None,
         operators=rows_of(
             graph,
-            {index: Refusal(reason, fix_for(names[index], reason)) for index, reason in refusals.items()},
+            refusals,
             layer_names=layer_names,
             cycles={int(index): count for index, count in facts["cycles"].items()},
         ),

@@ -168,19 +168,15 @@ def _left(graph: Subgraph, compiled: bytes) -> dict[str, str]:
 
 def _mapping(graph: Subgraph, soc: str, facts: Mapping[str, Any], layer_names: Collection[str]) -> CompiledMapping:
     failure = facts["failure"]
-    refusals = {int(index): reason for index, reason in facts["refused"].items()}
-    if failure is not None:
-        refusals = {operator.index: failure for operator in graph.operators}
-    traffic = facts["traffic"]
     names = [operator.name for operator in graph.operators]
+    refusals = {int(index): Refusal(reason, fix_for(names[int(index)])) for index, reason in facts["refused"].items()}
+    if failure is not None:  # it says nothing of any operator
+        refusals = {operator.index: Refusal(failure) for operator in graph.operators}
+    traffic = facts["traffic"]
     return CompiledMapping(
         name=soc,
         compiled=failure is None,
-        operators=rows_of(
-            graph,
-            {index: Refusal(reason, fix_for(names[index])) for index, reason in refusals.items()},
-            layer_names=layer_names,
-        ),
+        operators=rows_of(graph, refusals, layer_names=layer_names),
         ddr_bytes=traffic["read_bytes"] + traffic["write_bytes"] if failure is None else None,
         compiler_version=None
         if facts["version"] is None

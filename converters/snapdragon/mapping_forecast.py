@@ -1,6 +1,6 @@
 """What Qualcomm's compiler will map, without the compiler: a table of what it said, operator by operator.
 
-The compiler decides by an operator and the types of its tensors, and in three cases by more (`structural_refusal`).
+The compiler decides by an operator and the types of its tensors, and in a few cases by more (`structural_refusal`).
 ``operators.csv`` has its answer for each such combination that was put to it (LiteRT 2.3.0, QAIRT 2.50.40,
 ``apply_plugin_main --cmd=partition``): models of one operator of every kind in float32, int8, int16, float16 weights
 and dynamic range, and published .tflite files (`benchmarks.snapdragon_operators` makes it).  Columns: the operator; the
@@ -26,6 +26,20 @@ __all__ = ["Answer", "forecast", "signature_of", "structural_refusal", "table"]
 
 GENERATIONS = (68, 73, 79)  # of the Hexagon versions that were asked: SM8350, SM8550, SM8750
 SHOWN_INPUTS = 3
+_MOST_DIMENSIONS = 5
+# {type of the first input, any where empty: operators that take four dimensions at most}, each put to the compiler.
+_FOUR_DIMENSIONS: dict[str, tuple[str, ...]] = {
+    "": ("FULLY_CONNECTED",),
+    "float32": (
+        "ARG_MAX", "ARG_MIN", "CEIL", "COS", "CUMSUM", "ELU", "EQUAL", "FLOOR", "FLOOR_DIV", "GATHER_ND", "HARD_SWISH",
+        "L2_NORMALIZATION", "LOG", "LOG_SOFTMAX", "MAXIMUM", "MINIMUM", "MIRROR_PAD", "NEG", "ROUND", "SIGN", "SIN",
+        "SQUARED_DIFFERENCE", "TANH", "TOPK_V2",
+    ),
+    "int8": (
+        "ARG_MAX", "ARG_MIN", "ELU", "FLOOR_DIV", "GELU", "HARD_SWISH", "L2_NORMALIZATION", "LOG", "SQRT", "TANH",
+        "TOPK_V2",
+    ),
+}  # fmt: skip
 _UNKNOWN = "not known to the forecast: the compiler was never asked about this operator with these types"
 
 
@@ -108,9 +122,13 @@ def forecast(model: str | Path | TfliteFile, soc: str, *, layer_names: Collectio
 def structural_refusal(graph: Subgraph, operator: Operator) -> str | None:
     """Why an operator does not map whatever its types are; None where the table decides.
 
-    Seen with the compiler's versions above: a split into one part (yamnet), a shape that only a run tells, parts of
-    which some are integers and some, that nobody reads, are float.
+    Seen with the compiler's versions above: more dimensions than the HTP has, a split into one part (yamnet), a shape
+    that only a run tells, parts of which some are integers and some, that nobody reads, are float.
     """
+    most = _most_dimensions(graph, operator)
+    ranks = [len(graph.tensors[index].shape) for index in (*operator.inputs[:1], *operator.outputs) if index >= 0]
+    if max(ranks, default=0) > most:
+        return f"LiteRT Op '{operator.name}' is not supported in Qualcomm Compiler: more than {most} dimensions"
     if operator.name == "SPLIT" and len(operator.outputs) == 1:
         return "LiteRT Op 'Split' is not supported in Qualcomm Compiler: it has one part"
     if operator.name == "RESHAPE" and graph.tensors[operator.inputs[0]].elements != _elements(graph, operator):
@@ -118,6 +136,14 @@ def structural_refusal(graph: Subgraph, operator: Operator) -> str | None:
     if operator.name == "UNPACK" and len({graph.tensors[index].dtype for index in operator.outputs}) > 1:
         return "LiteRT Op 'Unpack' is not supported in Qualcomm Compiler: its results have several types"
     return None
+
+
+def _most_dimensions(graph: Subgraph, operator: Operator) -> int:
+    if operator.name == "ONE_HOT":
+        return 3  # of its result
+    dtype = next((graph.tensors[index].dtype for index in operator.inputs if index >= 0), "")
+    narrow = any(operator.name in _FOUR_DIMENSIONS.get(key, ()) for key in ("", dtype))
+    return 4 if narrow else _MOST_DIMENSIONS
 
 
 def _elements(graph: Subgraph, operator: Operator) -> int:

@@ -41,7 +41,7 @@ def _totals(mapping: MappingTotals) -> str:
     if isinstance(mapping, ConfigurationMapping):
         said = f"{mapping.name}: {_counted(mapping)} on {mapping.runs_on}"
         said += "" if mapping.cycles is None else f", {figures.amount(mapping.cycles)} cycles"
-        said += f", {figures.size(mapping.sram_bytes)} of SRAM"
+        said += "" if mapping.sram_bytes is None else f", {figures.size(mapping.sram_bytes)} of SRAM"
         said += "" if mapping.ddr_bytes is None else f", {figures.size(mapping.ddr_bytes)} to and from memory"
         return said + (f"; {mapping.reason}" if mapping.reason else "")
     assert isinstance(mapping, DeviceMapping)

@@ -15,6 +15,7 @@ __all__ = ["forecast", "gpu_facts", "gpu_note"]
 
 _SOURCE = "LiteRT's GPU delegate, google-ai-edge/LiteRT at 34ec5ba"
 _UNPROVEN = "a forecast by the public rules of LiteRT's GPU delegate; no GPU was asked"
+_PARTS = "; {} parts, of which it takes the largest, of {} operators, alone unless told otherwise"
 _FIXES = {
     "SQUEEZE": "use Reshape, which the GPU has",
     "EXPAND_DIMS": "use Reshape, which the GPU has",
@@ -61,7 +62,7 @@ def forecast(model: str | Path | TfliteFile, *, layer_names: Collection[str] = (
         name="GPU",
         compiled=None,
         operators=rows_of(graph, refusals, layer_names=layer_names),
-        reason=_UNPROVEN,
+        reason=_UNPROVEN + (_PARTS.format(len(parts), max(parts)) if len(parts) > 1 else ""),
         figures={"partitions": len(parts), "largest_partition": max(parts, default=0), "rules": _SOURCE},
         runs_on="the GPU",
     )

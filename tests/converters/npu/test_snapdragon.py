@@ -12,9 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.converters.edgetpu.graphs import GraphBuilder
 from tests.converters.npu.models import PICTURE
 from tfcompress.accuracy_diff.litert_runner import LiteRtRunner
 from tfcompress.converters.snapdragon import VendorSdk, compile_for, find_sdk, forecast
+from tfcompress.converters.snapdragon.compiler import partition_for
 from tfcompress.converters.snapdragon.emulator import EmulatorRunner
 from tfcompress.converters.snapdragon.inspection import inspect
 from tfcompress.converters.snapdragon.log import parse_log, reasons_in
@@ -126,6 +128,37 @@ def test_the_compilers_mapping_is_the_forecasts(sdk: VendorSdk, modulo: bytes, s
     assert compiled.ddr_bytes
 
 
+def _of_rank(name: str, shape: list[int], options: str | None = None) -> bytes:
+    graph = GraphBuilder()
+    source, result = graph.input(shape, "float32"), graph.tensor(shape, "float32")
+    graph.operator(name, [source], [result], options)
+    return graph.content(result)
+
+
+def _one_hot(positions: list[int]) -> bytes:
+    graph = GraphBuilder()
+    source, result = graph.input(positions, "int32"), graph.tensor([*positions, 4], "float32")
+    on, off = (graph.tensor([], "float32", data=np.array(value, np.float32)) for value in (1, 0))
+    graph.operator("ONE_HOT", [source, graph.integers(4), on, off], [result], "OneHotOptions", axis=-1)
+    return graph.content(result)
+
+
+@pytest.mark.parametrize(
+    ("content", "maps"),
+    [
+        (_of_rank("TANH", [1, 2, 8, 8]), True),
+        (_of_rank("TANH", [1, 2, 2, 8, 8]), False),
+        (_of_rank("GELU", [1, 2, 2, 8, 8], "GeluOptions"), True),
+        (_of_rank("GELU", [1, 2, 2, 2, 8, 8], "GeluOptions"), False),
+        (_one_hot([1, 6]), True),
+        (_one_hot([1, 2, 6]), False),
+    ],
+)
+def test_dimensions_count_for_the_forecast_as_for_the_compiler(sdk: VendorSdk, content: bytes, maps: bool) -> None:
+    assert [row.mapped for row in forecast(read_tflite(content), "SM8750").operators] == [maps]
+    assert (partition_for(content, "SM8750", sdk) == {}) is maps
+
+
 def test_a_result_is_compiled_once(sdk: VendorSdk, plain: bytes, fresh_cache: Path) -> None:
     first = compile_for(plain, "SM8750", sdk)
     assert len([path for path in fresh_cache.rglob("*") if path.is_file()]) == 1
@@ -140,6 +173,7 @@ def test_a_compiler_that_hangs_or_is_not_there_costs_no_more_than_its_chip(sdk: 
     assert late.content is None
     assert late.mapping.compiled is False
     assert "did not finish within" in str(late.mapping.reason)
+    assert {row.fix for row in late.mapping.operators} == {""}  # no operator is at fault
     gone = compile_for(plain, "SM8750", dataclasses.replace(sdk, tool=Path("/no/such/tool")), use_cache=False)
     assert "ended with status 127" in str(gone.mapping.reason)
     assert gone.mapping.mapped_ops == 0
