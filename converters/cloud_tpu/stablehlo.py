@@ -57,8 +57,9 @@ def lower_graph(graph: InferenceGraph, layer_names: Collection[str] = (), *, fre
     Raises:
         ConversionError: XLA refuses an operator.
     """
+    store = WeightStore(freeze=freeze)  # the function does not keep its variables alive
     with silenced():
-        function = compiled_function(graph, WeightStore(freeze=freeze))
+        function = compiled_function(graph, store)
     try:
         return lower(function, graph.specs())
     except ConversionError as error:

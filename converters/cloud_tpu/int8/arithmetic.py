@@ -16,7 +16,18 @@ import numpy as np
 from tfcompress.graphs.tensorflow.private_names import xla_convolution, xla_dot
 from tfcompress.runtime import tf
 
-__all__ = ["Scale", "Window", "convolution", "dequantize", "dot", "offsets_of", "quantize", "rounded", "shifted"]
+__all__ = [
+    "Scale",
+    "Window",
+    "centered",
+    "convolution",
+    "dequantize",
+    "dot",
+    "offsets_of",
+    "quantize",
+    "rounded",
+    "shifted",
+]
 
 # Every integer up to here is exact in bfloat16, which has 8 significant bits; so int8 minus a zero point is.
 _EXACT = tf.bfloat16
@@ -64,7 +75,7 @@ def convolution(x: Any, kernel: Any, window: Window, zero_point: int, *, wide: b
         int32, or where `wide` float32 with whole numbers, exact below 2**24.
     """
     if wide:
-        x, kernel = tf.cast(tf.cast(x, tf.float32) - float(zero_point), _EXACT), tf.cast(kernel, _EXACT)
+        x, kernel = _exact(x, zero_point), tf.cast(kernel, _EXACT)
     result = tf.float32 if wide else tf.int32
     return xla_convolution(x, kernel, window.strides, window.pads, window.dilations, window.groups, result)
 
@@ -72,8 +83,13 @@ def convolution(x: Any, kernel: Any, window: Window, zero_point: int, *, wide: b
 def dot(x: Any, weights: Any, zero_point: int, *, wide: bool) -> Any:
     """Sums of products of int8 [n, in] and int8 weights [out, in]; see `convolution` for the rest."""
     if wide:
-        x, weights = tf.cast(tf.cast(x, tf.float32) - float(zero_point), _EXACT), tf.cast(weights, _EXACT)
+        x, weights = _exact(x, zero_point), tf.cast(weights, _EXACT)
     return xla_dot(x, weights, tf.float32 if wide else tf.int32)
+
+
+def _exact(x: Any, zero_point: int) -> Any:
+    """int8 minus its zero point in bfloat16; what `centered` gave is that already."""
+    return x if x.dtype == _EXACT else tf.cast(tf.cast(x, tf.float32) - float(zero_point), _EXACT)
 
 
 def offsets_of(kernel: np.ndarray, window: Window, sizes: Sequence[int], zero_point: int) -> np.ndarray:
@@ -134,3 +150,9 @@ def rounded(steps: Any, result: Scale, limits: tuple[int, int] | None = None) ->
     low, high = _LIMITS[result.dtype] if limits is None else limits
     integers = tf.round(steps) + float(result.zero_point)
     return tf.cast(tf.clip_by_value(integers, float(low), float(high)), result.dtype)
+
+
+def centered(steps: Any, result: Scale, limits: tuple[int, int]) -> Any:
+    """What `rounded` gives, minus the zero point, in bfloat16, which holds it exactly."""
+    low, high = (float(limit - result.zero_point) for limit in limits)
+    return tf.cast(tf.clip_by_value(tf.round(steps), low, high), _EXACT)

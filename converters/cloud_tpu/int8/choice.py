@@ -1,8 +1,10 @@
 """Which layers multiply int8 and which bfloat16: by the TPU compiler's own cycles, measured, not guessed.
 
-Both give the same result, as bfloat16 holds these integers exactly; so only cycles decide.  Three programs are
-compiled: int8 in every product that gains at all, bfloat16 in every product, and the mix that takes for each layer the
-kind in which it needed fewer cycles.  The cheapest of the three is taken: what a layer costs depends on its neighbours.
+Both give the same result, as bfloat16 holds these integers exactly; so only cycles decide.  Between products in
+bfloat16 they are stored in that dtype too, where packing them into int8 may cost more than it saves.  Three programs
+are compiled: int8 in every product that gains at all, bfloat16 in every product, and the mix that takes for each layer
+the kind in which it needed fewer cycles.  The cheapest of the three is taken: what a layer costs depends on its
+neighbours.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from tfcompress.converters.cloud_tpu.stablehlo import Lowered, lower_graph
 from tfcompress.graphs.tensorflow.inference_graph import InferenceGraph
 from tfcompress.model import FloatModel
 
-__all__ = ["Choice", "choose", "cycles_of"]
+__all__ = ["Choice", "choose", "cycles_of", "mixed"]
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ def choose(program: Program, model: FloatModel, batch_size: int, topologies: Seq
     topology = topologies[0]
     candidates = {"int8": program, "bfloat16 products": program.with_wide(program.products())}
     rows = {name: _compiled(item, model, batch_size, topology) for name, item in candidates.items()}
-    mix = _mixed(program, rows["int8"], rows["bfloat16 products"])
+    mix = mixed(program, rows["int8"], rows["bfloat16 products"])
     if mix is not None and mix.wide not in [item.wide for item in candidates.values()]:
         candidates["mixed"] = mix
         rows["mixed"] = _compiled(mix, model, batch_size, topology)
@@ -92,17 +94,32 @@ def _row(graph: InferenceGraph, topology: str, layer_names: Collection[str]) -> 
     return row
 
 
-def _mixed(program: Program, narrow: CompileRow, wide: CompileRow) -> Program | None:
-    """The program that takes each layer's cheaper kind; None where the compiler told no cycles by layer."""
+def mixed(program: Program, narrow: CompileRow, wide: CompileRow) -> Program | None:
+    """The program that takes each layer's cheaper kind; None where the compiler told no cycles by layer.
+
+    What makes a product's operand is counted with it where it multiplies bfloat16 in any case and nothing else reads
+    it, as it stores that dtype then.  A layer that the compiler fused into another one in one of the two programs alone
+    cannot be compared, and multiplies int8.
+    """
     costs = [_by_layer(row) for row in (narrow, wide)]
     if not all(costs):
         return None
-    cheaper_wide = {
-        index
-        for index, scope in program.products().items()
-        if costs[1].get(scope, 0) < costs[0].get(scope, 0) or index in program.wide
-    }
+    scopes = program.products()
+    cheaper_wide = set(program.wide)
+    for index in scopes:
+        parts = {scopes[index]} | {scopes[before] for before in _before(program, index)}
+        if all(part in cost for part in parts for cost in costs):
+            sums = [sum(cost[part] for part in parts) for cost in costs]
+            cheaper_wide |= {index} if sums[1] < sums[0] else set()
     return program.with_wide(cheaper_wide)
+
+
+def _before(program: Program, index: int) -> set[int]:
+    """The product in bfloat16 that makes the operand of product `index` for it alone; empty where there is none."""
+    operand = program.graph.operators[index].inputs[0]
+    producer = program.graph.producer(operand)
+    alone = len(program.graph.consumers(operand)) == 1
+    return {producer.index} & program.wide if producer is not None and alone else set()
 
 
 def _by_layer(row: CompileRow) -> dict[str, int]:

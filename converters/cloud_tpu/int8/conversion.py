@@ -60,6 +60,8 @@ def make_int8(model: FloatModel, calibration: Samples | None, recipe: Recipe) ->
     try:
         quantized = quantize_int8(model, calibration, recipe, integer_io=False)
         program = program_of(quantized.content, names)
+        if not program.products():
+            raise ConversionError("no convolution or dense layer of the model multiplies int8")
         choice = choose(program, model, sizes[-1], recipe.section(CloudTpu).topologies)
         graphs = tuple(choice.program.at_batch(model, size) for size in sizes)
     except ConversionError as error:

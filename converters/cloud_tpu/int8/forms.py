@@ -15,6 +15,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from tfcompress.converters.cloud_tpu.int8 import arithmetic
 from tfcompress.converters.cloud_tpu.int8.products import (
+    clamped,
     convolution_2d,
     depthwise_2d,
     fully_connected,
@@ -55,12 +56,18 @@ def _on_reals(function: Callable[..., Any]) -> Form:
     return form
 
 
-def _moved(function: Callable[[Builder, Operator, Any], Any]) -> Form:
-    """A function that moves or chooses the first operand's integers; rescaled where the result has another scale."""
+def _moved(function: Callable[[Builder, Operator, Any], Any], *, whole: bool = False) -> Form:
+    """A function that moves or chooses the first operand's integers; rescaled where the result has another scale.
+
+    `whole`: it moves reals in the same way.
+    """
 
     def form(builder: Builder, operator: Operator) -> Sequence[Any]:
         source, result = operator.inputs[0], operator.outputs[0]
         moved = function(builder, operator, builder.stored(source))
+        unrounded = builder.unrounded_real(source) if whole else None
+        if unrounded is not None:
+            builder.keep_real(result, function(builder, operator, unrounded))
         return [_with_scale_of(builder, source, result, moved)]
 
     return form
@@ -233,6 +240,7 @@ def _add(sign: float) -> Form:
         exact, stride = builder.unrounded(operator), builder.strides.get(result, 1)
         terms = [builder.steps(index, scale, exact=index == exact, stride=stride) for index in (first, second)]
         steps = terms[0] + sign * terms[1]
+        builder.keep_real(result, clamped(steps * np.float32(scale.one), activation))
         return [arithmetic.rounded(steps, scale, limits_of(activation, scale))]
 
     return form
@@ -321,10 +329,10 @@ FORMS: dict[str, Form] = {
     "DEQUANTIZE": _quantize,
     "CAST": _cast,
     "SHAPE": _shape,
-    "RESHAPE": _moved(_reshape),
-    "SQUEEZE": _moved(_reshape),
-    "EXPAND_DIMS": _moved(_expand_dims),
-    "TRANSPOSE": _moved(_transpose),
+    "RESHAPE": _moved(_reshape, whole=True),
+    "SQUEEZE": _moved(_reshape, whole=True),
+    "EXPAND_DIMS": _moved(_expand_dims, whole=True),
+    "TRANSPOSE": _moved(_transpose, whole=True),
     "PAD": _moved(_pad),
     "PADV2": _moved(_pad),
     "MIRROR_PAD": _moved(_mirror_pad),

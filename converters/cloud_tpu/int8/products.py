@@ -16,7 +16,7 @@ from tfcompress.graphs.tensorflow.private_names import xla_convolution, xla_dot
 from tfcompress.graphs.tflite import Operator
 from tfcompress.runtime import tf
 
-__all__ = ["OFFSETS", "convolution_2d", "depthwise_2d", "fully_connected", "limits_of", "transposed"]
+__all__ = ["OFFSETS", "clamped", "convolution_2d", "depthwise_2d", "fully_connected", "limits_of", "transposed"]
 
 _ACTIVATION = schema.ActivationFunctionType
 # {activation: (least, greatest) real}
@@ -64,20 +64,18 @@ def fully_connected(builder: Builder, operator: Operator) -> Sequence[Any]:
     weights = builder.constant(operator.inputs[1])
     x = builder.stored(source)
     size = builder.tensor(operator.inputs[1]).shape[-1]
-    rows = tf.reshape(x, [-1, size])
+    shape = list(builder.tensor(result).shape)
+    shape[0] = shape[0] * builder.batch_size if builder.batched(x, source) else shape[0]
     scales = _integer_scales(builder, operator)
     if scales is None or weights is None:
         reals = tf.reshape(builder.real(source), [-1, size])
         sums = xla_dot(_narrow(reals), _narrow(builder.real(operator.inputs[1])), tf.float32)
-        value = _finished_in_float(builder, operator, sums)
-    else:
-        wide = operator.index in builder.program.wide
-        sums = arithmetic.dot(rows, tf.constant(weights, name="kernel"), scales[0].zero_point, wide=wide)
-        taken = scales[0].zero_point * weights.astype(np.int64).sum(axis=1)
-        value = _finished(builder, operator, sums, np.zeros_like(taken) if wide else taken, scales)
-    shape = list(builder.tensor(result).shape)
-    shape[0] = shape[0] * builder.batch_size if builder.batched(x, source) else shape[0]
-    return [tf.reshape(value, shape)]
+        return [_finished_in_float(builder, operator, tf.reshape(sums, shape))]
+    wide = operator.index in builder.wide
+    rows, zero_point = tf.reshape(x, [-1, size]), scales[0].zero_point
+    sums = arithmetic.dot(rows, tf.constant(weights, name="kernel"), zero_point, wide=wide)
+    taken = zero_point * weights.astype(np.int64).sum(axis=1)
+    return [_finished(builder, operator, tf.reshape(sums, shape), np.zeros_like(taken) if wide else taken, scales)]
 
 
 def transposed(builder: Builder, operator: Operator) -> Sequence[Any]:
@@ -103,7 +101,7 @@ def _convolved(builder: Builder, operator: Operator, source: int, kernel: np.nda
         x = _narrow(builder.real(source))
         sums = xla_convolution(x, narrow, window.strides, window.pads, window.dilations, window.groups, tf.float32)
         return _finished_in_float(builder, operator, sums)
-    wide = operator.index in builder.program.wide
+    wide = operator.index in builder.wide
     x, zero_point = builder.stored(source), scales[0].zero_point
     sums = arithmetic.convolution(x, tf.constant(kernel, name="kernel"), window, zero_point, wide=wide)
     taken = np.zeros(kernel.shape[-1]) if wide else arithmetic.offsets_of(kernel, window, x.shape[1:3], zero_point)
@@ -145,8 +143,27 @@ def _finished(
     activation = operator.options.FusedActivationFunction()
     if activation == _ACTIVATION.NONE:
         builder.totals[operator.outputs[0]] = (total, unit)
+    builder.keep_real(operator.outputs[0], clamped(total * unit.astype(np.float32), activation))
     steps = total * (unit / result.one).astype(np.float32)
-    return arithmetic.rounded(steps, result, limits_of(activation, result))
+    limits = limits_of(activation, result)
+    if operator.index in builder.wide and _read_in_bfloat16(builder, operator.outputs[0]):
+        return arithmetic.centered(steps, result, limits)
+    return arithmetic.rounded(steps, result, limits)
+
+
+def _read_in_bfloat16(builder: Builder, index: int) -> bool:
+    """Whether only products in bfloat16 read a tensor; then its integers are kept in that dtype."""
+    readers = builder.graph.consumers(index)
+    return (
+        bool(readers)
+        and index not in builder.graph.outputs
+        and all(
+            reader.index in builder.wide
+            and index not in reader.inputs[1:]
+            and _integer_scales(builder, reader) is not None
+            for reader in readers
+        )
+    )
 
 
 def limits_of(activation: int, result: Scale) -> tuple[int, int]:
@@ -164,13 +181,18 @@ def limits_of(activation: int, result: Scale) -> tuple[int, int]:
     return max(low, -128), min(high, 127)
 
 
+def clamped(reals: Any, activation: int) -> Any:
+    """Reals within an activation's limits."""
+    low, high = _CLAMPS[activation]
+    reals = reals if low is None else tf.maximum(reals, low)
+    return reals if high is None else tf.minimum(reals, high)
+
+
 def _finished_in_float(builder: Builder, operator: Operator, sums: Any, bias: int = 2) -> Any:
     if len(operator.inputs) > bias and operator.inputs[bias] >= 0:
         sums = sums + builder.real(operator.inputs[bias])
     read = getattr(operator.options, "FusedActivationFunction", None)
-    low, high = _CLAMPS[read() if read else _ACTIVATION.NONE]
-    sums = sums if low is None else tf.maximum(sums, low)
-    return builder.store(operator.outputs[0], sums if high is None else tf.minimum(sums, high))
+    return builder.store(operator.outputs[0], clamped(sums, read() if read else _ACTIVATION.NONE))
 
 
 def _narrow(value: Any) -> Any:

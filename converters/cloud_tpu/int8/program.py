@@ -24,6 +24,11 @@ from tfcompress.tensor_info import same_names
 __all__ = ["PRODUCTS", "Builder", "Program", "program_of"]
 
 PRODUCTS = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"})
+# 32-bit and, beside 16-bit activations, 64-bit ones are biases.
+_QUANTIZED = frozenset({"int8", "int16", "uint8", "int32", "int64"})
+# XLA computes these apart from what makes their operand, which is therefore stored: with 8 bits.
+_READ_STORED = PRODUCTS | {"TRANSPOSE_CONV", "BATCH_MATMUL", "AVERAGE_POOL_2D", "RESIZE_BILINEAR"}
+_ROWS = frozenset({"SOFTMAX", "LOG_SOFTMAX"})  # likewise, unless they are of one row a sample, as at the end of a model
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,8 @@ class Program:
         outputs: likewise.
         wide: operators, by index, whose products are made in bfloat16: of the same integers, with the same result.
         layer_names: of the Keras layers, for the scopes of operators; may be empty.
-        sums_as_on_phone: round both operands of a sum to integers of their own, as the phone does.
+        as_on_phone: round every result to the integers of its tensor, as the phone does, also where one operator alone
+            reads it, which could take it as it is.
     """
 
     graph: Subgraph
@@ -44,7 +50,7 @@ class Program:
     outputs: dict[str, int]
     wide: frozenset[int]
     layer_names: tuple[str, ...] = ()
-    sums_as_on_phone: bool = False
+    as_on_phone: bool = False
 
     def with_wide(self, operators: Collection[int]) -> Program:
         """The same program with these products in bfloat16."""
@@ -131,6 +137,7 @@ class Builder:
         totals: {tensor index: (whole numbers in float32, real value of 1)} of products before they are rounded to the
             integers of their result.
         strides: see `subsampling`.
+        wide: products, by index of their operator, that are made in bfloat16.
     """
 
     def __init__(self, program: Program, batch_size: int) -> None:
@@ -138,8 +145,10 @@ class Builder:
         self.graph = program.graph
         self.batch_size = batch_size
         self.strides = strides_of_tensors(program.graph)
+        self.wide = program.wide & program.products().keys()
         self.totals: dict[int, tuple[Any, np.ndarray]] = {}
         self._stored: dict[int, Any] = {}
+        self._reals: dict[int, Any] = {}
 
     def feed(self, index: int, value: Any) -> None:
         """Give a tensor its value: as stored, or as reals."""
@@ -164,7 +173,7 @@ class Builder:
         """The scale of a tensor; None where it holds reals, or integers that stand for themselves."""
         tensor = self.tensor(index)
         given = tensor.quantization
-        if given is None or not given.scales.size or tensor.dtype not in ("int8", "int16", "uint8", "int32"):
+        if given is None or not given.scales.size or tensor.dtype not in _QUANTIZED:
             return None
         dtype = tf.dtypes.as_dtype(tensor.dtype)
         zero_point = int(given.zero_points[0]) if given.zero_points.size else 0
@@ -179,8 +188,24 @@ class Builder:
             self._stored[index] = tf.constant(value)
         return self._stored[index]
 
+    def keep_real(self, index: int, value: Any) -> None:
+        """Give a tensor the reals that it had before they were rounded."""
+        self._reals[index] = value
+
+    def unrounded_real(self, index: int) -> Any:
+        """A tensor's reals as they were before they were rounded; None where whoever reads it takes the integers."""
+        readers = self.graph.consumers(index)
+        stored = any(
+            reader.name in _READ_STORED or (reader.name in _ROWS and len(self.tensor(index).shape) > 2)
+            for reader in readers
+        )
+        return None if stored or len(readers) > 1 or self.program.as_on_phone else self._reals.get(index)
+
     def real(self, index: int) -> Any:
         """A tensor's reals, in float32."""
+        unrounded = self.unrounded_real(index)
+        if unrounded is not None:
+            return unrounded
         scale = self.scale(index)
         stored = self.stored(index)
         return tf.cast(stored, tf.float32) if scale is None else arithmetic.dequantize(stored, scale)
@@ -205,7 +230,7 @@ class Builder:
         """
         own = [
             index
-            for index in (() if self.program.sums_as_on_phone else operator.inputs)
+            for index in (() if self.program.as_on_phone else operator.inputs)
             if index in self.totals and len(self.graph.consumers(index)) == 1 and index not in self.graph.outputs
         ]
         return max(own, key=lambda index: self.graph.producer(index).index, default=None)  # type: ignore[union-attr]
@@ -224,6 +249,7 @@ class Builder:
         """Reals in the form that a tensor of the file has."""
         scale = self.scale(index)
         if scale is not None:
+            self.keep_real(index, value)
             return arithmetic.quantize(value, scale)
         return tf.cast(value, tf.dtypes.as_dtype(self.tensor(index).dtype))
 

@@ -29,6 +29,7 @@ from tfcompress.runtime import keras, tf
 BATCH = 4
 LARGEST_STEPS = 1.01
 SQNR_TOLERANCE_DB = 0.5
+LEAST_SQNR_DB = 20.0
 INT8 = Recipe(
     post_training=PostTraining(quality="fast"),
     cloud_tpu=CloudTpu(precision="int8", batch_sizes=(1, BATCH), topologies=()),
@@ -95,7 +96,8 @@ def test_a_chain_of_products_gives_the_phones_integers(tmp_path: Path) -> None:
     model = models.conv_net()
     made, content = program(model, tmp_path)
     inputs = models.random_inputs(model, BATCH, seed=1)
-    assert np.array_equal(only(models.run_graph(made.at_batch(model, BATCH), inputs)), by_litert(content, inputs))
+    graph = replace(made, as_on_phone=True).at_batch(model, BATCH)
+    assert np.array_equal(only(models.run_graph(graph, inputs)), by_litert(content, inputs))
 
 
 @pytest.mark.parametrize("make", [models.conv_net, residual_net, strided_net])
@@ -116,7 +118,7 @@ def test_sums_rounded_as_on_the_phone_give_its_integers(make: Callable[[], Float
     model = make()
     made, content = program(model, tmp_path)
     inputs = models.random_inputs(model, BATCH, seed=1)
-    graph = replace(made, sums_as_on_phone=True).at_batch(model, BATCH)
+    graph = replace(made, as_on_phone=True).at_batch(model, BATCH)
     ours, phone = only(models.run_graph(graph, inputs)), by_litert(content, inputs)
     scale = made.graph.tensors[made.graph.operators[-1].inputs[0]].quantization
     assert scale is not None
@@ -137,6 +139,45 @@ def test_a_sum_rounds_once_less_than_the_phone_and_is_no_farther_from_float(
     ours = only(models.run_graph(made.at_batch(model, 4 * BATCH), inputs))
     ours_db, phone_db = models.sqnr_db(expected, ours), models.sqnr_db(expected, by_litert(content, inputs))
     assert ours_db >= phone_db - SQNR_TOLERANCE_DB
+
+
+def test_what_one_operator_alone_reads_is_not_rounded_for_it(tmp_path: Path) -> None:
+    model = models.conv_net()
+    made, _ = program(model, tmp_path)
+    inputs = models.random_inputs(model, 4 * BATCH, seed=1)
+    expected = only(model.predict(inputs))
+    ours, phone = (
+        models.sqnr_db(expected, only(models.run_graph(item.at_batch(model, 4 * BATCH), inputs)))
+        for item in (made, replace(made, as_on_phone=True))
+    )
+    assert ours > phone  # the softmax reads scores that have no steps
+
+
+def dense_net() -> FloatModel:
+    """Dense layers on steps, one of them with a sum behind it."""
+    keras.utils.set_random_seed(7)
+    layers = keras.layers
+    inputs = layers.Input((6, 16), name="steps")
+    x = layers.Dense(16, activation="relu", name="first")(inputs)
+    x = layers.Add(name="sum")([layers.Dense(16, name="second")(x), x])
+    return float_model_of(keras.Model(inputs, layers.Dense(3, name="scores")(x), name="dense"))
+
+
+def test_a_sum_behind_a_dense_layer_on_steps_has_the_steps_shape_at_every_batch_size(tmp_path: Path) -> None:
+    model = dense_net()
+    made, _ = program(model, tmp_path)
+    inputs = models.random_inputs(model, BATCH, seed=1)
+    got = only(models.run_graph(made.at_batch(model, BATCH), inputs))
+    assert models.sqnr_db(only(model.predict(inputs)), got) > LEAST_SQNR_DB
+
+
+def test_biases_of_64_bits_beside_16_bit_activations_count_in_their_scale(tmp_path: Path) -> None:
+    model = models.conv_net()
+    recipe = Recipe(post_training=PostTraining(quality="fast", scheme="int16x8"))
+    content = quantize_int8(model, samples_of(model, tmp_path), recipe, integer_io=False).content
+    inputs = models.random_inputs(model, BATCH, seed=1)
+    got = only(models.run_graph(program_of(content).at_batch(model, BATCH), inputs))
+    assert models.sqnr_db(only(model.predict(inputs)), got) > LEAST_SQNR_DB
 
 
 def test_rows_and_columns_that_no_one_reads_are_not_made(tmp_path: Path) -> None:
@@ -218,6 +259,15 @@ def test_an_operator_without_a_form_leaves_the_model_in_bfloat16_and_says_so(tmp
     artifact = convert(model, samples_of(model, tmp_path), INT8, out)
     assert any(note.startswith("stays in bfloat16: ") and "CUMSUM" in note for note in artifact.notes)
     assert models.run_signature(artifact.runnable, "batch_1", {"steps": np.zeros((1, 8, 4), np.float32)})
+
+
+def test_a_model_without_products_stays_in_bfloat16_and_says_so(tmp_path: Path) -> None:
+    inputs = keras.Input((8, 8, 3), name="image")
+    model = float_model_of(keras.Model(inputs, keras.layers.GlobalMaxPooling2D()(inputs)))
+    out = tmp_path / "out"
+    out.mkdir()
+    artifact = convert(model, samples_of(model, tmp_path), INT8, out)
+    assert "stays in bfloat16: no convolution or dense layer of the model multiplies int8" in artifact.notes
 
 
 def test_int8_without_calibration_is_an_error(tmp_path: Path) -> None:
