@@ -1,4 +1,4 @@
-"""Packed sizes beside general compressors, on every .tflite of ../shared, and LeNets that were trained for it.
+"""Packed sizes beside general compressors, on every .tflite of ../shared.
 
 Every row is a whole file: packed, unpacked again and compared byte for byte.  The compressors are at their strongest
 level: gzip -9, xz -9e, zstd -22 and brotli 11 with its largest window.
@@ -20,13 +20,11 @@ from tfcompress.converters.phone.packing.files import pack_bytes, unpack_bytes
 
 SECONDS = 3000
 PAIRS = "edgetpu/pairs"
-SEEDS = 3
 
 
 def names() -> list[str]:
-    """The .tflite files of ../shared/models and of the Edge TPU pairs, and a row for each trained network and seed."""
-    networks = [f"{name}/seed_{seed}" for name in ("lenet_300_100", "lenet_5") for seed in range(SEEDS)]
-    return [*files(), *networks] if files() else []
+    """The .tflite files of ../shared/models and of the Edge TPU pairs."""
+    return list(files())
 
 
 def files() -> dict[str, Path]:
@@ -37,14 +35,8 @@ def files() -> dict[str, Path]:
 
 
 def row(name: str) -> dict[str, Any]:
-    """One file, or one network."""
-    path = files().get(name)
-    if path is None:
-        from benchmarks.packed_networks import packed_network
-
-        network, seed = name.split("/seed_")
-        return {"status": "ok", "reason": None, **packed_network(network, int(seed))}
-    return file_row(path.read_bytes())
+    """One file."""
+    return file_row(files()[name].read_bytes())
 
 
 def file_row(content: bytes) -> dict[str, Any]:

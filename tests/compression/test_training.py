@@ -55,6 +55,16 @@ def test_each_layer_may_have_a_table_of_its_own_size() -> None:
     assert [len(np.unique(kernel)) for kernel in kernels] == [5, 5, 3, 8]
 
 
+def test_patterns_mean_a_layer_whose_activation_becomes_a_layer_of_its_own_too() -> None:
+    model = small_cnn()
+    clustering = Clustering(clusters=8, layers=(("scores", 3),), skip=("hidden",))
+    recipe = Recipe(clustering=clustering, quantization=Quantization(), training=ONE_EPOCH)
+    stripped = finetune(model, recipe, bright_bands(model, 64)).stripped
+    kernels = {layer.name: layer.kernel.numpy() for layer in stripped.layers if hasattr(layer, "kernel")}
+    assert len(np.unique(kernels["scores_linear"])) == 3
+    assert len(np.unique(kernels["hidden"])) > 8
+
+
 def test_a_table_for_a_layer_that_is_not_there_is_refused() -> None:
     model = small_cnn()
     recipe = Recipe(clustering=Clustering(layers=(("hiden", 3),), skip=()), training=ONE_EPOCH)

@@ -246,7 +246,10 @@ def pack(options: PackOptions, parsed: argparse.Namespace) -> int:
     if parsed.json:
         _print_json(facts)
     else:
-        _print(f"wrote {options.output}: {facts['packed_bytes']:,} bytes for the {facts['bytes']:,} of {options.model}")
+        _print(
+            f"wrote {options.output}: {facts['packed_bytes']:,} bytes to download for the {facts['bytes']:,} of "
+            f"{options.model}; unpacked, it is that file again, of the same size, speed and memory"
+        )
     return 0
 
 

@@ -18,13 +18,12 @@ from tfcompress.compression.simulation.quantize import (
 )
 from tfcompress.compression.simulation.quantizers import Axis, KernelQuantizer
 from tfcompress.compression.simulation.ranges import CALIBRATION_SAMPLES, Ranges, measure_peaks, measure_ranges
-from tfcompress.compression.sparsity.pruning import layers_to_compress, wrap_pruning
+from tfcompress.compression.sparsity.pruning import layers_to_compress, meant_by, wrap_pruning
 from tfcompress.compression.training.objective import Objective
 from tfcompress.compression.training.optimizers import make_optimizer
 from tfcompress.compression.wrapped_model import WrappedModel
 from tfcompress.data import Samples
 from tfcompress.graphs.keras.protocols import KerasModel, Layer
-from tfcompress.layer_names import patterns_match
 from tfcompress.recipe import Recipe
 
 __all__ = [
@@ -113,7 +112,7 @@ def wrap_for_quantization(
     """
     section = recipe.quantization
     assert section is not None
-    plan = place(model, skip=lambda name: patterns_match(name, section.skip))
+    plan = place(model, skip=lambda name: meant_by(model, name, section.skip))
     if section.strict:
         check_strict(plan)
     ranges: Ranges = {}

@@ -156,7 +156,7 @@ def _details(section: TargetSection) -> dict[str, str]:
         "fully integer": figures.value(section.fully_integer),
         "float operators": figures.value(section.float_ops),
         "batch sizes": figures.value(section.batch_sizes),
-        "packed": figures.size(section.packed_bytes),
+        "download when packed": figures.size(section.packed_bytes),
         "latency on this CPU, median": figures.milliseconds(latency.median),
         "latency on this CPU, 90th percentile": figures.milliseconds(latency.p90),
         "worst column of an output": _worst_column(diff),

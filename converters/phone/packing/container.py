@@ -24,13 +24,13 @@ from tfcompress.converters.phone.packing.directory import (
 from tfcompress.converters.phone.packing.lanes import MAX_LANES, ArrayPlan, LaneDecoder, LaneEncoder, in_order
 from tfcompress.errors import ModelError
 
-__all__ = ["MAGIC", "MAX_SIZE", "Header", "decode", "encode", "group_values", "read_directory", "read_header"]
+__all__ = ["MAGIC", "MAX_SIZE", "Header", "decode", "encode", "fits", "group_values", "read_directory", "read_header"]
 
 MAGIC = b"TFZ"
 PLAIN, PREDICTING = 1, 2  # versions; the second may have planes of predictions, and is the same otherwise
 MAX_SIZE = 2**31 - 1
 TABLE_BITS = range(12, 21)
-_SPARE = 64  # a directory is at most so much longer than the file; a real one is far shorter
+_SPARE = 4096  # directory and rest are at most so much longer than the file; real directories are far shorter
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def read_header(data: bytes) -> Header:
         value, position = read_varint(data, position, limit)
         values.append(value)
     size, directory, rest, lanes, period, coded = values
-    if directory > size + _SPARE or rest > size or position + coded > len(data):
+    if directory + rest > size + _SPARE or rest > size or position + coded > len(data):
         raise ModelError("a damaged .tfcz: its lengths do not fit together; copy or make the file again")
     checksum = int.from_bytes(data[4:8], "little")
     return Header(size, checksum, data[8], directory, rest, lanes, period, coded, data[3], position)
@@ -104,6 +104,12 @@ def _primed(table_bits: int) -> ByteModel:
 def table_bits_for(rest: int) -> int:
     """How many slots the byte model needs for a rest of so many bytes: about 16 a byte."""
     return min(TABLE_BITS[-1], max(16, (rest * 16).bit_length()))
+
+
+def fits(directory: Directory, size: int) -> bool:
+    """Whether a decoder takes the directory of a file of `size` bytes: it bounds the memory that it needs."""
+    rest = sum(length for _, length in directory.gaps(size))
+    return len(directory.to_bytes()) + rest <= size + _SPARE
 
 
 def encode(content: bytes, directory: Directory) -> tuple[bytes, dict[str, list[float]]]:

@@ -8,7 +8,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tfcompress.converters.phone.packing.container import MAX_SIZE, decode, encode, read_directory, read_header
+from tfcompress.converters.phone.packing.container import (
+    MAX_SIZE,
+    decode,
+    encode,
+    fits,
+    read_directory,
+    read_header,
+)
 from tfcompress.converters.phone.packing.directory import Directory
 from tfcompress.converters.phone.packing.layout import Array, find_arrays
 from tfcompress.converters.phone.packing.planning import plan
@@ -185,7 +192,8 @@ def _packed(content: bytes, name: str) -> tuple[bytes, list[Array], Directory, M
     tried = []
     for least in _LEAST_ARRAYS if len(content) <= _SMALL_FILE else _LEAST_ARRAYS[:1]:
         arrays = find_arrays(content, least)
-        directory = plan(content, arrays)
+        planned = plan(content, arrays)
+        directory = planned if fits(planned, len(content)) else Directory((), ())
         packed, spent = encode(content, directory)
         tried.append((packed, arrays, directory, spent))
     return min(tried, key=lambda result: len(result[0]))

@@ -14,6 +14,7 @@ import numpy as np
 from tfcompress.converters.phone.packing.array_model import Kind, magnitudes
 from tfcompress.converters.phone.packing.container import group_values
 from tfcompress.converters.phone.packing.directory import (
+    MAX_GROUPS,
     MAX_PERIOD,
     MAX_SEGMENTS,
     PRODUCT,
@@ -80,6 +81,11 @@ def _kinship(array: Array) -> tuple[object, ...]:
 
 
 def _directory(groups: list[tuple[Group, list[Segment]]]) -> Directory:
+    """All groups, or the largest where there are too many: what is in no group is left to the byte model."""
+    if len(groups) > MAX_GROUPS:
+        sizes = [group.width * sum(segment.count for segment in members) for group, members in groups]
+        least = sorted(sizes, reverse=True)[MAX_GROUPS - 1]
+        groups = [group for group, size in zip(groups, sizes, strict=True) if size >= least][:MAX_GROUPS]
     segments = [replace(segment, group=number) for number, (_, members) in enumerate(groups) for segment in members]
     return Directory(tuple(group for group, _ in groups), tuple(sorted(segments, key=lambda item: item.offset)))
 

@@ -34,6 +34,7 @@ static int one(const char *from, const char *to) {
     if (status == TFCZ_OK && header.size > 1u << 26) status = TFCZ_DAMAGED;
     if (status != TFCZ_OK) { fclose(in); return 7; }
     need = tfcz_work_bytes(&header);
+    if (need > header.size + (6u << 20)) { fclose(in); return 9; } /* with the output: twice the size, and tables */
     output = malloc(header.size + 1);
     work = malloc(need);
     status = tfcz_unpack(&header, next, in, output, header.size, work, need);

@@ -6,10 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from tfcompress.compression.sparsity.pruning import layers_to_compress, prunable_weights
+from tfcompress.compression.sparsity.pruning import layers_to_compress, meant_by, prunable_weights
 from tfcompress.errors import RecipeError
 from tfcompress.graphs.keras.protocols import KerasModel
-from tfcompress.layer_names import patterns_match
 from tfcompress.recipe import Clustering
 
 __all__ = ["cluster_ids", "cluster_kernels", "clustered_values", "kmeans"]
@@ -37,12 +36,12 @@ def cluster_kernels(model: KerasModel, clustering: Clustering, *, seed: int = 0)
     layers, left = layers_to_compress(model, clustering.skip)
     names = [layer.name for layer in layers]
     for pattern, _ in clustering.layers:
-        if not any(patterns_match(name, [pattern]) for name in names):
+        if not any(meant_by(model, name, [pattern]) for name in names):
             raise RecipeError(
                 f"recipe: clustering.layers: {pattern!r} fits no layer that is clustered; they are {', '.join(names)}"
             )
     for layer in layers:
-        clusters = next((n for pattern, n in clustering.layers if patterns_match(layer.name, [pattern])), None)
+        clusters = next((n for pattern, n in clustering.layers if meant_by(model, layer.name, [pattern])), None)
         own = clustering if clusters is None else replace(clustering, clusters=clusters)
         for weight in prunable_weights(layer):
             weight.assign(clustered_values(np.asarray(weight), own, seed=seed))

@@ -7,7 +7,7 @@ threshold (equal weights make it miss the target) and stops at the last multiple
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ __all__ = [
     "Schedule",
     "kernel_layers",
     "layers_to_compress",
+    "meant_by",
     "prunable_weights",
     "sparsity_targets",
     "wrap_pruning",
@@ -78,6 +79,18 @@ def kernel_layers(model: KerasModel) -> list[Layer]:
     return [layer for layer in model.layers if type(layer) in _WEIGHTS]
 
 
+def meant_by(model: KerasModel, name: str, patterns: Collection[str]) -> bool:
+    """Whether layer patterns of a recipe mean a layer of a flat model, also after lowering took its activation out.
+
+    What was the layer `digit` with a softmax is then the kernel layer `digit_linear` and the activation `digit`.
+    """
+    if patterns_match(name, patterns):
+        return True
+    before = name.removesuffix("_linear")
+    taken_out = any(layer.name == before and type(layer) not in _WEIGHTS for layer in model.layers)
+    return before != name and taken_out and patterns_match(before, patterns)
+
+
 def layers_to_compress(model: KerasModel, skip: tuple[str, ...] | None) -> tuple[list[Layer], list[str]]:
     """The layers whose kernels are pruned or clustered, and the names of those that are not.
 
@@ -92,7 +105,7 @@ def layers_to_compress(model: KerasModel, skip: tuple[str, ...] | None) -> tuple
             layer.name for layer in layers if layer in ends or type(layer) in (_L.DepthwiseConv1D, _L.DepthwiseConv2D)
         }
     else:
-        left = {layer.name for layer in layers if patterns_match(layer.name, skip)}
+        left = {layer.name for layer in layers if meant_by(model, layer.name, skip)}
     return [layer for layer in layers if layer.name not in left], sorted(left)
 
 

@@ -6,7 +6,7 @@
 enum { CONTEXTS = 6, CLASSES = 29, LEVELS = 32, MAX_CONTEXTS = 64, PRIOR = 48, FIRST_REBUILD = 256 };
 enum { LAST_REBUILD = 1 << 18, SHORTEST = 6, SURE = 12, LOOK_BACK = 32, LONGEST = 65535, ZEROS = 16 };
 enum { NONE, MEAN, SIGNED, COLUMN, PLANE, UNIFORM, PREDICTED, CONSTANT = 15, TAPS = 4 };
-enum { MAX_GROUPS = 1023, MAX_SEGMENTS = 65535, MAX_PERIOD = 65536, MAX_LANES = 4096, SPARE = 64 };
+enum { MAX_GROUPS = 1023, MAX_SEGMENTS = 65535, MAX_PERIOD = 65536, MAX_LANES = 4096, SPARE = 4096 };
 enum { LEAST_STATE = 1 << 16, LARGEST_MEAN = 131072 };
 
 /* PRIMER BEGIN: embed_primer.py writes what follows, and a 0 so that it is never empty */
@@ -235,7 +235,8 @@ tfcz_status tfcz_read_header(tfcz_read read, void *source, tfcz_header *header) 
         !header_varint(read, source, MAX_PERIOD, &header->period) ||
         !header_varint(read, source, 0x7FFFFFFF, &header->coded))
         return TFCZ_DAMAGED;
-    if (header->directory > header->size + SPARE || header->rest > header->size) return TFCZ_DAMAGED;
+    if (header->rest > header->size) return TFCZ_DAMAGED;
+    if (header->directory > header->size - header->rest + SPARE) return TFCZ_DAMAGED;
     return TFCZ_OK;
 }
 
@@ -842,7 +843,9 @@ static uint64_t most_groups(const tfcz_header *h) {
     return (uint64_t)h->directory / 2 < MAX_GROUPS ? (uint64_t)h->directory / 2 : MAX_GROUPS;
 }
 
-static uint64_t most_segments(const tfcz_header *h) { return (uint64_t)h->directory / 3 + 1; }
+static uint64_t most_segments(const tfcz_header *h) {
+    return (uint64_t)h->directory / 3 < MAX_SEGMENTS ? (uint64_t)h->directory / 3 + 1 : MAX_SEGMENTS;
+}
 
 size_t tfcz_work_bytes(const tfcz_header *h) {
     uint64_t need = aligned(sizeof(byte_model)) + aligned(2ull << h->table_bits) + aligned(1ull << h->table_bits);

@@ -111,7 +111,8 @@ function readHeader(data) {
   for (const name of Object.keys(limits)) header[name] = reader.varint(limits[name]);
   header.coded = reader.varint(data.length);
   header.begin = reader.position;
-  expect(header.directory <= header.size + 64 && header.rest <= header.size, "its lengths do not fit together");
+  expect(header.rest <= header.size, "its lengths do not fit together");
+  expect(header.directory + header.rest <= header.size + 4096, "its lengths do not fit together");
   expect(header.begin + header.coded <= data.length, "its lengths do not fit together");
   return header;
 }
