@@ -74,7 +74,7 @@ def with_more_bits(
 def _is_coarse(content: bytes, limits: Limits, before: Limits) -> bool:
     """Whether more than half of the operators get 16 bits, or some become float."""
     operators = len(read_tflite(content).main.operators)
-    return limits.int16 or len(limits.keep_int16) > operators / 2 or limits.keep_float != before.keep_float
+    return len(limits.keep_int16) > operators / 2 or limits.keep_float != before.keep_float
 
 
 def kept_db(truth: bytes, content: bytes, samples: Samples) -> float | None:
@@ -104,15 +104,22 @@ def _decibels(power: float, noise: float) -> float:
     return float(10 * np.log10(power / max(noise, 1e-20 * power)))
 
 
-def _kept(truth: bytes, content: bytes, samples: Samples) -> float | None:
-    return remembered(
-        _Kept, "kept by a file", (truth, content, samples.identity), lambda: _Kept(kept_db(truth, content, samples))
-    ).decibels
-
-
 @dataclass(frozen=True)
 class _Kept:
+    """What the cache keeps, which has no infinity; `runs` is whether LiteRT ran the file."""
+
     decibels: float | None
+    runs: bool
+
+
+def _kept(truth: bytes, content: bytes, samples: Samples) -> float | None:
+    def measured() -> _Kept:
+        decibels = kept_db(truth, content, samples)
+        runs = decibels is None or not math.isinf(decibels)
+        return _Kept(decibels if runs else None, runs)
+
+    result = remembered(_Kept, "kept by a file", (truth, content, samples.identity), measured)
+    return result.decibels if result.runs else -math.inf
 
 
 def _candidates(
@@ -133,10 +140,8 @@ def _candidates(
         for names in dict.fromkeys((*poor, tuple(sorted(computed - set(loops))))):
             what = f"16-bit activations in {len(names)} of {len(computed)} operators"
             yield replace(limits, keep_int16=tuple(dict.fromkeys((*limits.keep_int16, *names)))), what, "litert"
-        if not loops:
-            yield replace(limits, int16=True), "16-bit activations, inputs and outputs", "litert"
     if abilities.float_islands:
-        for names in dict.fromkeys((tail_tensors(file), *poor)):
+        for names in filter(None, dict.fromkeys((tail_tensors(file), *poor))):
             kept = replace(limits, keep_float=tuple(dict.fromkeys((*limits.keep_float, *names))))
             yield kept, f"{len(names)} of {len(computed)} operators in float", "auto"
 

@@ -210,3 +210,10 @@ def test_words_without_an_order_are_numbered_as_they_sort() -> None:
 def test_a_word_that_is_no_class_is_refused() -> None:
     with pytest.raises(DataError, match="'cat' is none of the classes"):
         list(open_data((X, WORDS), ONE, CLASS, labels=["dog", "bird"]).batches(6))
+
+
+def test_a_dataset_without_an_end_is_refused_in_one_line_and_a_part_of_it_is_taken() -> None:
+    endless = tf.data.Dataset.from_tensor_slices((X, Y)).batch(2).repeat()
+    with pytest.raises(DataError, match=r"the dataset repeats for ever.*without \.repeat\(\), or with \.take"):
+        next(iter(open_data(endless, ONE, CLASS).batches(2)))
+    check(open_data(endless.take(3), ONE, CLASS), {"image": X})

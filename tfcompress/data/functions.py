@@ -36,6 +36,9 @@ def import_attribute(spec: str, flag: str) -> Any:
         raise InputError(f"{flag}={spec}: cannot import it: {error}; expected package.module:name") from None
 
 
+ENDLESS = -1  # tf.data.INFINITE_CARDINALITY
+
+
 @dataclass(frozen=True)
 class FunctionSource:
     """What a function returns, called anew for every pass.
@@ -72,8 +75,10 @@ class FunctionSource:
                 yield sample
 
     def _all(self) -> Iterator[Sample]:
+        data = self.function()
+        self._refuse_endless(data)
         try:
-            stream = _in_order(self.function())
+            stream = _in_order(data)
         except TypeError as error:
             raise DataError(
                 f"{self.name}: cannot be read as data: {error}; return an iterable of x or (x, y)"
@@ -82,6 +87,15 @@ class FunctionSource:
             x, y = split(item, self.inputs, self.outputs)
             labels = [] if y is None else in_names(y, self.outputs, f"{self.name}: labels")
             yield from self._rows(in_names(x, self.inputs, self.name), labels)
+
+    def _refuse_endless(self, data: object) -> None:
+        """A `tf.data.Dataset` behind ``repeat()``, which `model.fit` takes with ``steps_per_epoch``, has no end."""
+        cardinality = getattr(data, "cardinality", None)
+        if callable(cardinality) and int(cardinality()) == ENDLESS:
+            raise DataError(
+                f"{self.name}: the dataset repeats for ever, and every sample is read; give it without .repeat(), or "
+                "with .take(NUMBER)"
+            )
 
     def _rows(self, x: Any, y: Any) -> Iterator[Sample]:
         first = next(iter(x.values())) if isinstance(x, Mapping) else x[0]

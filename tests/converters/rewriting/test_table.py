@@ -228,6 +228,14 @@ def padded(sides: tuple[int, int] = (0, 1), name: str = "CONV_2D") -> bytes:
     return graph.content(result)
 
 
+def running_sum(axis: int = -1, *, exclusive: bool = False, reverse: bool = False) -> bytes:
+    graph = GraphBuilder()
+    source, result = graph.input(SHAPE, "float32"), graph.tensor(SHAPE, "float32")
+    how = {"exclusive": exclusive, "reverse": reverse}
+    graph.operator("CUMSUM", [source, graph.integers(axis)], [result], "CumsumOptions", **how)
+    return graph.content(result)
+
+
 EXAMPLES: dict[str, tuple[Any, list[str]]] = {
     "constants": (constant, ["ADD"]),
     "slices": (split, ["SLICE"]),
@@ -239,6 +247,7 @@ EXAMPLES: dict[str, tuple[Any, list[str]]] = {
     "open_batch": (flattened, ["RESHAPE"]),
     "negation": (lambda: chain("NEG"), ["MUL"]),
     "square": (lambda: chain("SQUARE"), ["MUL"]),
+    "cumulative_sum": (running_sum, ["FULLY_CONNECTED"]),
 }
 
 
@@ -255,6 +264,19 @@ def test_a_rewrite_of_every_float_file_is_proven(name: str) -> None:
     assert names(result.content) == after
     assert result.applied[0].max_abs_error <= TOLERANCE
     assert largest_difference(before, result.content, seed=1) <= TOLERANCE
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("exclusive", [False, True])
+def test_a_running_sum_is_a_product_in_either_direction(exclusive: bool, reverse: bool) -> None:
+    before = running_sum(3, exclusive=exclusive, reverse=reverse)
+    result = rewrite_graph(before, rows_for(FLOAT_FILE))
+    assert names(result.content) == ["FULLY_CONNECTED"]
+    assert largest_difference(before, result.content, seed=1) <= TOLERANCE
+
+
+def test_a_running_sum_along_another_axis_stays() -> None:
+    assert names(rewrite_graph(running_sum(1), rows_for(FLOAT_FILE)).content) == ["CUMSUM"]
 
 
 def test_a_depthwise_convolution_pads_by_itself_too() -> None:
