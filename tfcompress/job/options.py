@@ -69,7 +69,8 @@ class Limits(_Options):
     max_load_memory: float | None = option(
         None,
         metavar="MIB",
-        help="memory in MiB that the file may take in that process; 1536 plus six times the file's size if None",
+        help="memory in MiB that the file may take in that process, seven tenths of it the tensors of one sample; 1536 "
+        "plus six times the file's size if None",
     )
 
     def _check(self) -> None:

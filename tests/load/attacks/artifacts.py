@@ -240,6 +240,15 @@ def filling_onnx(folder: Path, canary: Path) -> Path:
                        (shape, helper.make_tensor("x0", 1, [1], [1.0])))  # fmt: skip
 
 
+def wide_onnx(folder: Path, canary: Path) -> Path:
+    """It runs in the memory that it has; its outputs of a few samples would not fit anywhere."""
+    import onnx
+
+    helper = onnx.helper
+    times = helper.make_tensor("s", onnx.TensorProto.INT64, [2], [1, 15_000_000])
+    return _onnx_model(folder, [helper.make_node("Tile", ["x", "s"], ["y"])], (times,))
+
+
 def _onnx_text(data: bytes) -> Maker:
     def make(folder: Path, canary: Path) -> Path:
         (folder / "model.onnx").write_bytes(data)
@@ -266,6 +275,7 @@ _TFLITE: dict[str, Maker] = {
     "tflite_flex_write_file": flex_write_file,
     "tflite_custom_operator": _edited(_custom_operator),
     "tflite_huge_tensor": _edited(_huge_tensor),
+    "tflite_wide_output": lambda folder, canary: _converted(folder, lambda x: tf.tile(x, [1, 15_000_000])),
     "tflite_far_buffer": _edited(_far_buffer),
     "tflite_weights_elsewhere": _edited(_weights_elsewhere),
     "tflite_many_graphs": _edited(_many_graphs),
@@ -286,6 +296,7 @@ _ONNX: dict[str, Maker] = {
     "onnx_hidden_in_a_loop": hidden_in_a_loop,
     "onnx_hidden_by_a_wide_tag": hidden_by_a_wide_tag,
     "onnx_fills_memory": filling_onnx,
+    "onnx_wide_output": wide_onnx,
     "onnx_endless_loop": endless_onnx,
     "onnx_nothing": _onnx_text(b""),
     "onnx_text": _onnx_text(b"\x3a\xff\xff\xff\xff\x0f"),

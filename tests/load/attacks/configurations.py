@@ -190,7 +190,7 @@ def deep_and_wide(folder: Path, canary: Path) -> Path:
     """No tensor is large, all together are."""
     x = keras.Input((4,))
     y = keras.layers.RepeatVector(500_000)(x)
-    for _ in range(100):
+    for _ in range(250):
         y = keras.layers.ReLU(negative_slope=0.9)(y)
     keras.Model(x, keras.layers.GlobalMaxPooling1D()(y)).save(folder / "model.keras")
     return folder / "model.keras"
