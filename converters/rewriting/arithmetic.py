@@ -8,7 +8,6 @@ from ai_edge_litert import schema_py_generated as schema
 from tfcompress.graphs.tflite.editor import GraphEditor, OperatorNode, TensorNode, options
 
 __all__ = [
-    "cumulative_sum",
     "depth_to_space",
     "divide_by_constant",
     "negate",
@@ -21,7 +20,6 @@ __all__ = [
 ]
 
 _NONE = schema.ActivationFunctionType.NONE
-_MOST_SUMMED = 256  # places of a running sum; the triangle has their square of weights
 
 
 def reshape_instead(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode] | None:
@@ -58,19 +56,6 @@ def square(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode] | N
         if exponent is None or not np.all(exponent == 2):
             return None
     return [graph.multiply(source, source, result)]
-
-
-def cumulative_sum(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode] | None:
-    """CUMSUM along the last axis as a product with a triangle of ones, which 8 bits hold exactly."""
-    source, result, axis = operator.source, operator.result, operator.constant(1)
-    places, rank = source.shape[-1] if source.shape else 0, len(source.shape)
-    is_last = axis is not None and axis.size == 1 and int(axis.flat[0]) % max(1, rank) == rank - 1
-    if not is_last or rank < 2 or not 1 <= places <= _MOST_SUMMED or source.dtype != "float32":
-        return None
-    triangle = np.tri(places, k=-1 if operator.options.exclusive else 0, dtype=np.float32)
-    ones = graph.new_constant(triangle.T if operator.options.reverse else triangle, result, "triangle")
-    product = options("FullyConnectedOptions", keepNumDims=True)
-    return [graph.operator("FULLY_CONNECTED", [source, ones], [result], product, version=5)]
 
 
 def pad_with_zeros(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode] | None:

@@ -11,7 +11,7 @@ from tfcompress.graphs.tflite.editor import GraphEditor, OperatorNode, TensorNod
 
 __all__ = ["bilinear_resize", "cumulative_sum"]
 
-_LARGEST_MATRIX = 1 << 20  # weights
+_MOST_SUMMED = 256  # places of a running sum; the triangle has their square of weights
 
 
 def bilinear_resize(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode] | None:
@@ -42,16 +42,21 @@ def _interpolation(operator: OperatorNode, before: int, after: int) -> np.ndarra
 
 
 def cumulative_sum(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode] | None:
-    """CUMSUM as a triangular matrix of ones."""
-    source, axis = operator.source, operator.constant(1)
-    if source.dtype != "float32" or axis is None:
+    """CUMSUM as a product with a triangle of ones, which 8 bits hold exactly."""
+    source, result, axis = operator.source, operator.result, operator.constant(1)
+    if source.dtype != "float32" or axis is None or not source.shape:
         return None
     along = int(axis.ravel()[0]) % len(source.shape)
     size = source.shape[along]
-    if size * size > _LARGEST_MATRIX:
+    if not 1 <= size <= _MOST_SUMMED:
         return None
-    matrix = np.tri(size, k=-1 if operator.options.exclusive else 0, dtype=np.float32)
-    return _along(graph, source, along, matrix.T if operator.options.reverse else matrix, operator.result)
+    triangle = np.tri(size, k=-1 if operator.options.exclusive else 0, dtype=np.float32)
+    matrix = triangle.T if operator.options.reverse else triangle
+    if along < len(source.shape) - 1 or along == 0:
+        return _along(graph, source, along, matrix, result)
+    weights = graph.new_constant(matrix, result, "triangle")
+    product = options("FullyConnectedOptions", keepNumDims=True)
+    return [graph.operator("FULLY_CONNECTED", [source, weights], [result], product, version=5)]
 
 
 def _along(

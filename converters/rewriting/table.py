@@ -250,10 +250,10 @@ REWRITES: tuple[Rewrite, ...] = (
     _row((FLOAT_FILE, EDGETPU), "negation", ("NEG",), arithmetic.negate, "negation as multiplication by -1", _IDENTITY),
     _row((FLOAT_FILE, EDGETPU), "square", ("SQUARE", "POW"), arithmetic.square, "square as x * x", _IDENTITY),
     _row(
-        FLOAT_FILE,
+        (FLOAT_FILE, ETHOS_U),
         "cumulative_sum",
         ("CUMSUM",),
-        arithmetic.cumulative_sum,
+        matrices.cumulative_sum,
         "a running sum as a product with a triangle of ones",
         f"{_IDENTITY}; LiteRT has no int8 CUMSUM",
     ),
@@ -422,14 +422,6 @@ REWRITES: tuple[Rewrite, ...] = (
         matrices.bilinear_resize,
         "bilinear resizing as one matrix for rows and one for columns",
         "tensorflow/lite/kernels/internal/reference/resize_bilinear.h",
-    ),
-    _row(
-        ETHOS_U,
-        "cumulative_sum",
-        ("CUMSUM",),
-        matrices.cumulative_sum,
-        "a cumulative sum as a triangular matrix",
-        "tf.math.cumsum",
     ),
     *(
         _row(ETHOS_U_FILE, name, operators, apply, what, source, stage="integer", steps=steps)
