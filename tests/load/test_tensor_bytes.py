@@ -51,6 +51,19 @@ def test_the_tensors_of_a_saved_model_are_counted(tmp_path: Path) -> None:
     assert load_model(tmp_path / "saved").sample_bytes >= 5 * output  # itself, and four copies of an output
 
 
+def test_what_a_convolution_does_itself_is_one_tensor_with_it(tmp_path: Path) -> None:
+    def counted(*, residual: bool) -> int:
+        image = keras.Input((100, 100, 8))
+        x = keras.layers.BatchNormalization()(keras.layers.Conv2D(8, 3, padding="same")(image))
+        x = keras.layers.ReLU()(keras.layers.Add()([x, image]) if residual else x)
+        keras.Model(image, keras.layers.GlobalMaxPooling2D()(x)).save(tmp_path / f"{residual}.keras")
+        return load_model(tmp_path / f"{residual}.keras").sample_bytes
+
+    large = 100 * 100 * 8 * OF_A_FLOAT
+    assert 6 * large <= counted(residual=False) < 6.1 * large  # the input, one tensor, four copies of the largest
+    assert 8 * large <= counted(residual=True) < 8.1 * large  # the sum and what it is clipped to are two more
+
+
 def test_tensors_that_are_too_large_are_refused_with_the_flag_that_lets_them_in(tmp_path: Path) -> None:
     path = repeated(tmp_path, 2_000_000)
     with pytest.raises(ModelError, match=r"take 15\d MiB a sample.*--max_load_memory=2\d\d allows") as refused:

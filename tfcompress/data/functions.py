@@ -91,7 +91,7 @@ class FunctionSource:
     def _refuse_endless(self, data: object) -> None:
         """A `tf.data.Dataset` behind ``repeat()``, which `model.fit` takes with ``steps_per_epoch``, has no end."""
         cardinality = getattr(data, "cardinality", None)
-        if callable(cardinality) and int(cardinality()) == ENDLESS:
+        if callable(cardinality) and np.array_equal(np.asarray(cardinality()), ENDLESS):
             raise DataError(
                 f"{self.name}: the dataset repeats for ever, and every sample is read; give it without .repeat(), or "
                 "with .take(NUMBER)"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import math
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from tfcompress.graphs.tensorflow.private_names import operation_callbacks
@@ -20,6 +20,13 @@ _SHARING = frozenset({
     "Const", "ExpandDims", "Identity", "IdentityN", "NoOp", "Placeholder", "ReadVariableOp", "Reshape",
     "ResourceGather", "Squeeze", "StopGradient", "VarHandleOp",
 })  # fmt: skip
+# What a convolution or a product of matrices does itself in the files that later stages run: it is one tensor there.
+_PRODUCTS = frozenset({
+    "BatchMatMulV2", "Conv2D", "Conv2DBackpropInput", "Conv3D", "DepthwiseConv2dNative", "MatMul",
+})  # fmt: skip
+_SCALED = frozenset({"AddV2", "BiasAdd", "FusedBatchNormV3", "Mul", "Sub"})
+_CLIPPED = frozenset({"Relu", "Relu6"})
+_MOST_FUSED = 4  # a bias, a scale, an offset and a clip
 # What TensorFlow takes once, for threads and kernels, whatever runs first.
 _START_UP = 256 << 20
 
@@ -37,6 +44,7 @@ class TensorBytes:
     most: int
     computed: int = 0
     largest: int = 0
+    _fused: dict[int, int] = field(default_factory=dict)  # how much a tensor, by identity, has fused into it
 
     @property
     def total(self) -> int:
@@ -65,18 +73,38 @@ class TensorBytes:
     def add_graph(self, graph: Any) -> None:
         """Count the operators of a graph, the batch and what else is open in a shape being one."""
         for operation in graph.get_operations():
-            self._add_operation(operation.type, operation.outputs)
+            self._add_operation(operation.type, operation.inputs, operation.outputs)
 
-    def of_operation(self, op_type: str, inputs: object, attrs: object, outputs: Any, *_: object, **__: object) -> None:
+    def of_operation(
+        self, op_type: str | bytes, inputs: Any, attrs: object, outputs: Any, *_: object, **__: object
+    ) -> None:
         """What TensorFlow calls for every operator that it runs."""
-        del inputs, attrs
-        self._add_operation(op_type, outputs)
+        del attrs
+        self._add_operation(op_type.decode() if isinstance(op_type, bytes) else op_type, inputs, outputs)
 
-    def _add_operation(self, op_type: str, outputs: Iterable[Any] | None) -> None:
-        if op_type not in _SHARING:
-            for value in outputs or ():
-                self.add(_bytes_of(value))
-                self.largest = max(self.largest, _bytes_of(value))
+    def _add_operation(self, op_type: str, inputs: Sequence[Any] | None, outputs: Sequence[Any] | None) -> None:
+        for value in outputs or ():
+            self._fused.pop(id(value), None)  # of a tensor that is gone
+        if op_type in _SHARING or not outputs:
+            return
+        if op_type in _PRODUCTS:
+            self._fused[id(outputs[0])] = 0
+        elif self._fuses(op_type, inputs or (), outputs[0]):
+            return
+        for value in outputs:
+            self.add(_bytes_of(value))
+            self.largest = max(self.largest, _bytes_of(value))
+
+    def _fuses(self, op_type: str, inputs: Sequence[Any], output: Any) -> bool:
+        """Whether the operator before computes this one too."""
+        before = next((self._fused[id(value)] for value in inputs if id(value) in self._fused), _MOST_FUSED)
+        if before >= _MOST_FUSED or op_type not in _SCALED | _CLIPPED:
+            return False
+        whole = sum(_bytes_of(value) >= _bytes_of(output) for value in inputs)
+        if whole > 1:
+            return False  # a sum of two tensors, such as a residual
+        self._fused[id(output)] = _MOST_FUSED if op_type in _CLIPPED else before + 1
+        return True
 
 
 def _bytes_of(value: Any) -> int:
