@@ -24,7 +24,8 @@ from tfcompress.converters.litert.quality import compared_outputs, tail_tensors
 from tfcompress.converters.litert.recurrent import loop_tensors
 from tfcompress.data import Samples
 from tfcompress.errors import ConversionError
-from tfcompress.graphs.tflite import Subgraph, read_tflite
+from tfcompress.graphs.tflite import Subgraph, TfliteFile, read_tflite
+from tfcompress.graphs.tflite.operators import file_macs, macs
 from tfcompress.recipe import PostTraining
 
 __all__ = ["ENOUGH_DB", "LITTLE_DB", "kept_db", "with_more_bits"]
@@ -33,6 +34,10 @@ ENOUGH_DB = 20.0  # of the worst output: a hundredth of its power is noise
 WANTED_DB = 23.0  # of a repair, as other samples than those of calibration show more noise
 LITTLE_DB = 15.0  # below, 16 bits everywhere, or operators in float, are the smaller harm
 JUDGED_SAMPLES = 64
+# LiteRT's kernels for 16-bit activations take about 2 ms for a million multiply-accumulates, fifty times as long as
+# XNNPACK's for 8 bits or float: beyond both of these the file would be slower than the float model.
+MOST_SHARE_OF_MACS = 0.02
+FEW_MACS = 2_000_000
 SHARES = (0.03, 0.1, 0.25, 0.5)  # of the tensors, those of whose values 8 bits keep least
 GAIN_DB = 3.0  # 16 bits are slower: what they do not gain is not worth them
 
@@ -138,12 +143,22 @@ def _candidates(
     computed = {file.main.tensors[index].name for operator in file.main.operators for index in operator.outputs}
     if abilities.int16 and not limits.int16:
         for names in dict.fromkeys((*poor, tuple(sorted(computed - set(loops))))):
+            if _is_slow(file, names):
+                break
             what = f"16-bit activations in {len(names)} of {len(computed)} operators"
             yield replace(limits, keep_int16=tuple(dict.fromkeys((*limits.keep_int16, *names)))), what, "litert"
     if abilities.float_islands:
         for names in filter(None, dict.fromkeys((tail_tensors(file), *poor))):
             kept = replace(limits, keep_float=tuple(dict.fromkeys((*limits.keep_float, *names))))
             yield kept, f"{len(names)} of {len(computed)} operators in float", "auto"
+
+
+def _is_slow(file: TfliteFile, names: Collection[str]) -> bool:
+    """Whether 16 bits in the operators that give these tensors would take long."""
+    graph = file.main
+    outputs = {index for index, tensor in enumerate(graph.tensors) if tensor.name in names}
+    wide = sum(macs(operator, graph) for operator in graph.operators if outputs.intersection(operator.outputs))
+    return wide > max(FEW_MACS, MOST_SHARE_OF_MACS * file_macs(file))
 
 
 def _with_readers(graph: Subgraph, names: Collection[str]) -> tuple[str, ...]:
@@ -183,6 +198,7 @@ def _note(before: float, after: float, what: str) -> str:
     if math.isinf(before):
         problem = "8 bits make a file that LiteRT refuses to run on the calibration data"
     if not what:
-        return f"{problem}, and more bits do not repair it: look at the layers' table, or train for int8"
+        unrepaired = "more bits do not repair it, or would take longer than the float model"
+        return f"{problem}, and {unrepaired}: look at the layers' table, or train for int8"
     rest = "" if after >= ENOUGH_DB else ", which is still little: look at the layers' table, or train for int8"
     return f"{problem}: {what}, {after:.1f} dB{rest} (wider_activations=never keeps 8 bits)"

@@ -11,7 +11,7 @@ from keras import layers
 
 from tests.converters.litert.models import images, samples_for, small_cnn
 from tfcompress.calibration import Calibration, Range
-from tfcompress.converters.litert import Int8Model, quantize_int8, to_float_tflite
+from tfcompress.converters.litert import Int8Model, more_bits, quantize_int8, to_float_tflite
 from tfcompress.converters.litert.headroom import HEADROOM, with_headroom
 from tfcompress.converters.litert.limits import Limits
 from tfcompress.converters.litert.more_bits import ENOUGH_DB, LITTLE_DB, kept_db
@@ -69,6 +69,12 @@ def test_the_note_says_what_8_bits_kept_and_how_to_have_them_all_the_same() -> N
     assert "16-bit activations in" in notes[0]
     assert notes[0].endswith("(wider_activations=never keeps 8 bits)")
     assert not [note for note in converted(NEVER)[0].notes if note.startswith("8 bits keep only")]
+
+
+def test_16_bits_are_not_spent_on_what_would_take_longer_than_float(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(more_bits, "FEW_MACS", 0)
+    repaired, _, _ = converted(Recipe())
+    assert "int16" not in [tensor.dtype for tensor in read_tflite(repaired.content).main.tensors]
 
 
 def test_a_sound_file_keeps_its_8_bits() -> None:
