@@ -32,7 +32,7 @@ __all__ = ["ENOUGH_DB", "LITTLE_DB", "kept_db", "with_more_bits"]
 
 ENOUGH_DB = 20.0  # of the worst output: a hundredth of its power is noise
 WANTED_DB = 23.0  # of a repair, as other samples than those of calibration show more noise
-LITTLE_DB = 15.0  # below, 16 bits everywhere, or operators in float, are the smaller harm
+LITTLE_DB = 15.0  # below, 16 bits that take long, or operators in float, are the smaller harm
 JUDGED_SAMPLES = 64
 # LiteRT's kernels for 16-bit activations take about 2 ms for a million multiply-accumulates, fifty times as long as
 # XNNPACK's for 8 bits or float: beyond both of these the file would be slower than the float model.
@@ -77,9 +77,10 @@ def with_more_bits(
 
 
 def _is_coarse(content: bytes, limits: Limits, before: Limits) -> bool:
-    """Whether more than half of the operators get 16 bits, or some become float."""
-    operators = len(read_tflite(content).main.operators)
-    return len(limits.keep_int16) > operators / 2 or limits.keep_float != before.keep_float
+    """Whether more than half of the operators get 16 bits, or such as take long, or some become float."""
+    file = read_tflite(content)
+    many = len(limits.keep_int16) > len(file.main.operators) / 2
+    return many or _is_slow(file, limits.keep_int16) or limits.keep_float != before.keep_float
 
 
 def kept_db(truth: bytes, content: bytes, samples: Samples) -> float | None:
@@ -130,7 +131,7 @@ def _kept(truth: bytes, content: bytes, samples: Samples) -> float | None:
 def _candidates(
     content: bytes, result: Int8Model, samples: Samples, abilities: Abilities
 ) -> Iterator[tuple[Limits, str, Literal["auto", "litert"]]]:
-    """(what the file is to look like, in words, the engine), from few operators to many."""
+    """(what the file is to look like, in words, the engine): from few operators to many, what takes long last."""
     file, limits = read_tflite(content), result.limits
     loops = loop_tensors(content)
     own = {
@@ -141,16 +142,18 @@ def _candidates(
     worst = sorted(own, key=lambda name: own[name])
     poor = [_with_readers(file.main, worst[: math.ceil(share * len(worst))]) for share in SHARES]
     computed = {file.main.tensors[index].name for operator in file.main.operators for index in operator.outputs}
+    widened: list[tuple[Limits, str, Literal["auto", "litert"]]] = []
     if abilities.int16 and not limits.int16:
         for names in dict.fromkeys((*poor, tuple(sorted(computed - set(loops))))):
-            if _is_slow(file, names):
-                break
             what = f"16-bit activations in {len(names)} of {len(computed)} operators"
-            yield replace(limits, keep_int16=tuple(dict.fromkeys((*limits.keep_int16, *names)))), what, "litert"
+            kept = replace(limits, keep_int16=tuple(dict.fromkeys((*limits.keep_int16, *names))))
+            widened.append((kept, what, "litert"))
+    yield from (item for item in widened if not _is_slow(file, item[0].keep_int16))
     if abilities.float_islands:
         for names in filter(None, dict.fromkeys((tail_tensors(file), *poor))):
             kept = replace(limits, keep_float=tuple(dict.fromkeys((*limits.keep_float, *names))))
             yield kept, f"{len(names)} of {len(computed)} operators in float", "auto"
+    yield from (item for item in widened if _is_slow(file, item[0].keep_int16))
 
 
 def _is_slow(file: TfliteFile, names: Collection[str]) -> bool:
@@ -198,7 +201,7 @@ def _note(before: float, after: float, what: str) -> str:
     if math.isinf(before):
         problem = "8 bits make a file that LiteRT refuses to run on the calibration data"
     if not what:
-        unrepaired = "more bits do not repair it, or would take longer than the float model"
+        unrepaired = "more bits do not repair it, or not without taking longer than the float model"
         return f"{problem}, and {unrepaired}: look at the layers' table, or train for int8"
     rest = "" if after >= ENOUGH_DB else ", which is still little: look at the layers' table, or train for int8"
     return f"{problem}: {what}, {after:.1f} dB{rest} (wider_activations=never keeps 8 bits)"

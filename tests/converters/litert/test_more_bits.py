@@ -13,7 +13,7 @@ from tests.converters.litert.models import images, samples_for, small_cnn
 from tfcompress.calibration import Calibration, Range
 from tfcompress.converters.litert import Int8Model, more_bits, quantize_int8, to_float_tflite
 from tfcompress.converters.litert.headroom import HEADROOM, with_headroom
-from tfcompress.converters.litert.limits import Limits
+from tfcompress.converters.litert.limits import Abilities, Limits
 from tfcompress.converters.litert.more_bits import ENOUGH_DB, LITTLE_DB, kept_db
 from tfcompress.converters.phone.conversion import ABILITIES
 from tfcompress.data import Samples
@@ -43,10 +43,10 @@ def vectors(seed: int) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=(96, 24)).astype(np.float32)
 
 
-def converted(recipe: Recipe) -> tuple[Int8Model, bytes, Samples]:
+def converted(recipe: Recipe, abilities: Abilities = ABILITIES) -> tuple[Int8Model, bytes, Samples]:
     """The file, the float one, and samples that neither has seen."""
     model = unequal_channels()
-    result = quantize_int8(model, samples_for(model, vectors(0)), recipe, abilities=ABILITIES)
+    result = quantize_int8(model, samples_for(model, vectors(0)), recipe, abilities=abilities)
     return result, to_float_tflite(model), samples_for(model, vectors(1))
 
 
@@ -71,10 +71,12 @@ def test_the_note_says_what_8_bits_kept_and_how_to_have_them_all_the_same() -> N
     assert not [note for note in converted(NEVER)[0].notes if note.startswith("8 bits keep only")]
 
 
-def test_16_bits_are_not_spent_on_what_would_take_longer_than_float(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_16_bits_that_take_long_are_for_outputs_of_which_little_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(more_bits, "FEW_MACS", 0)
-    repaired, _, _ = converted(Recipe())
-    assert "int16" not in [tensor.dtype for tensor in read_tflite(repaired.content).main.tensors]
+    for little, widened in ((LITTLE_DB, True), (0.0, False)):
+        monkeypatch.setattr(more_bits, "LITTLE_DB", little)
+        repaired, _, _ = converted(Recipe(), replace(ABILITIES, float_islands=False))
+        assert ("int16" in [tensor.dtype for tensor in read_tflite(repaired.content).main.tensors]) == widened
 
 
 def test_a_sound_file_keeps_its_8_bits() -> None:
