@@ -132,9 +132,9 @@ def bench(names: str) -> str:
 
 def machine(_: str) -> str:
     """A sentence about what the measurements were made on."""
-    made = json.loads((ROOT / "benchmarks/machine.json").read_text(encoding="utf-8"))
-    versions = ", ".join(f"{name} {version}" for name, version in made["versions"].items())
-    return f"Measured on {made['cpu']}, {made['cores']} cores, with {versions}."
+    record = json.loads((ROOT / "benchmarks/machine.json").read_text(encoding="utf-8"))
+    versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
+    return f"Measured on {record['cpu']}, {record['cores']} cores, with {versions}."
 
 
 def _figure(value: float) -> str:

@@ -50,6 +50,6 @@ def test_layers_with_default_names_are_told_apart_in_either_keras(library) -> No
     names = [layer.name for layer in all_layers(model.keras_model)]
     assert {"conv2d", "conv2d_1", "conv2d_2"} <= set(names)
     operations = model.concrete_function(1).graph.get_operations()
-    known = as_named_in(names, [operation.name for operation in operations])
-    computing = [layers_of(operation.name, known)[0] for operation in operations if operation.type == "Conv2D"]
+    layer_names = as_named_in(names, [operation.name for operation in operations])
+    computing = [layers_of(operation.name, layer_names)[0] for operation in operations if operation.type == "Conv2D"]
     assert computing == ["conv2d", "conv2d_1", "conv2d_2"]

@@ -33,13 +33,13 @@ result = tfcompress.convert(model, output=sys.argv[1], targets="phone", calibrat
 try:
     tfcompress.convert(model, output=sys.argv[1] + "_bad", targets="phone")
 except tfcompress.InputError as error:
-    told = str(error)
+    message = str(error)
 try:
     tfcompress.convert(model, output=sys.argv[1] + "_bad", targets="phone", calibration=lambda: data)
 except tfcompress.InputError as error:
     unpicklable = str(error)
 phone = result.targets["phone"]
-print(json.dumps([phone["fully_integer"], phone["diff"]["sqnr_db"], told, unpicklable]))
+print(json.dumps([phone["fully_integer"], phone["diff"]["sqnr_db"], message, unpicklable]))
 """
 
 OTHERS = """
@@ -69,10 +69,10 @@ def answer_of(code: str, backend: str, output: Path) -> Any:
 
 @BACKENDS
 def test_a_model_in_memory_of_another_backend_is_converted_in_a_child_process(backend: str, tmp_path: Path) -> None:
-    fully_integer, sqnr_db, told, unpicklable = answer_of(CONVERT, backend, tmp_path / "out")
+    fully_integer, sqnr_db, message, unpicklable = answer_of(CONVERT, backend, tmp_path / "out")
     assert fully_integer
     assert sqnr_db > 20
-    assert "--calibration" in told
+    assert "--calibration" in message
     assert "cannot be given" in unpicklable
     assert (tmp_path / "out/phone/model.tflite").is_file()
 

@@ -72,7 +72,7 @@ def test_an_integer_is_accepted_where_a_share_is_expected() -> None:
     sparsity=st.floats(0, 0.999),
     clusters=st.integers(2, 256),
     patterns=st.lists(st.text(min_size=1), max_size=3).map(tuple),
-    sizes=st.sets(st.integers(1, 10_000), min_size=1).map(lambda found: tuple(sorted(found))),
+    sizes=st.sets(st.integers(1, 10_000), min_size=1).map(lambda drawn: tuple(sorted(drawn))),
 )
 def test_any_allowed_values_survive_the_round_trip(
     sparsity: float, clusters: int, patterns: tuple[str, ...], sizes: tuple[int, ...]

@@ -56,12 +56,12 @@ class Bench:
     @cached_property
     def sound(self) -> bytes:
         """A sound int8 .tflite."""
-        return self.with_ranges(lambda name, known: known)
+        return self.with_ranges(lambda name, interval: interval)
 
     def with_ranges(self, change: Callable[[str, Range], Range], data: Samples | None = None) -> bytes:
         """Quantized with every range put through `change`."""
-        known = self.calibration if data is None else calibrate(self.float_content, data, hash_data=False)
-        ranges = {name: change(name, item) for name, item in known.ranges.items()}
+        calibration = self.calibration if data is None else calibrate(self.float_content, data, hash_data=False)
+        ranges = {name: change(name, item) for name, item in calibration.ranges.items()}
         return quantized(self.float_content, ranges)
 
     def judged(self, content: bytes) -> CandidateResult:
@@ -76,17 +76,17 @@ class Bench:
     def repaired(self, suggestion: Suggestion) -> CandidateResult:
         """The diff of what the converter makes with a suggestion."""
         integer_io = suggestion.recipe.post_training.scheme != "int8_float_io"
-        made = quantize_int8(self.model, self.calibration_data, suggestion.recipe, integer_io=integer_io)
-        return self.judged(made.content)
+        result = quantize_int8(self.model, self.calibration_data, suggestion.recipe, integer_io=integer_io)
+        return self.judged(result.content)
 
 
 def quantized(content: bytes, ranges: Mapping[str, Range]) -> bytes:
     """A float .tflite in int8 with these ranges, by TensorFlow's own quantizer: what is tested here is not ours."""
     model = ModelEditor.read(content)
     for tensor in model.main.tensors:
-        known = ranges.get(tensor.name)
-        if known is not None:
-            tensor.set_range(known.low, known.high)
+        interval = ranges.get(tensor.name)
+        if interval is not None:
+            tensor.set_range(interval.low, interval.high)
     with silenced():
         result: Any = mlir_quantize(model.to_bytes(), input_data_type=tf.int8, output_data_type=tf.int8)
     return bytes(result)
@@ -100,7 +100,7 @@ def of_layer(layer: str) -> Callable[[str], bool]:
 def scaled(layer: str, factor: float) -> Callable[[str, Range], Range]:
     """The layer's range times `factor`."""
     mine = of_layer(layer)
-    return lambda name, known: Range(known.low * factor, known.high * factor) if mine(name) else known
+    return lambda name, interval: Range(interval.low * factor, interval.high * factor) if mine(name) else interval
 
 
 def edited(content: bytes, layer: str, edit: Callable[[OperatorNode], None]) -> bytes:

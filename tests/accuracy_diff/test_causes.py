@@ -37,7 +37,7 @@ def blamed(result: CandidateResult, kind: str) -> list[str | None]:
 def repaired(bench: Bench, result: CandidateResult, recipe: Recipe | None = None) -> bool:
     """Whether a suggestion brings the artifact below the gate, which it failed before."""
     assert result.gate.failed
-    trials = try_suggestions(suggest(result.causes, recipe or Recipe()), lambda one: bench.repaired(one).gate)
+    trials = try_suggestions(suggest(result.causes, recipe or Recipe()), lambda item: bench.repaired(item).gate)
     return bool(trials) and not trials[-1].gate.failed
 
 
@@ -80,7 +80,7 @@ def test_a_range_blown_up_is_found(benches: dict[str, Bench], name: str, layer: 
 def test_other_preprocessing_at_calibration_is_found(benches: dict[str, Bench], name: str) -> None:
     bench = benches[name]
     raw = dataclasses.replace(bench.calibration_data, preprocess=lambda value: value * 127.5 + 127.5)
-    result = bench.judged(bench.with_ranges(lambda _, known: known, raw))
+    result = bench.judged(bench.with_ranges(lambda _, interval: interval, raw))
     assert kinds(result) == {"preprocessing"}
     assert "--preprocess=signed_unit" in result.causes[0].repair
     assert suggest(result.causes, Recipe())[0].preprocess == "signed_unit"
@@ -92,14 +92,14 @@ def test_too_few_calibration_samples_are_found(benches: dict[str, Bench], name: 
     bench = benches[name]
     dim = dataclasses.replace(bench.calibration_data.take(1), preprocess=lambda value: value * 0.25)
 
-    def keep_input(tensor: str, known: Any) -> Any:
-        return bench.calibration.ranges[tensor] if "image" in tensor else known
+    def keep_input(tensor: str, interval: Any) -> Any:
+        return bench.calibration.ranges[tensor] if "image" in tensor else interval
 
     result = bench.judged(bench.with_ranges(keep_input, dim))
     assert "too_few_calibration_samples" in kinds(result)
     assert "range_too_narrow" not in kinds(result)
     tried = suggest(result.causes, Recipe(), calibration_samples=20)
-    assert [one.calibration_samples for one in tried[:2]] == [80, 320]
+    assert [suggestion.calibration_samples for suggestion in tried[:2]] == [80, 320]
     assert tried[0].flag == "--calibration_samples=80"
     assert repaired(bench, result)
 
@@ -231,7 +231,7 @@ def test_the_repair_of_lost_compression_trains_as_the_recipe_does() -> None:
     sparse = Cause("sparsity_lost", "relu", "text", "0.6", ("conv",))
     shared = Cause("clusters_lost", "head", "text", "9", ("head",))
     plain = suggest([sparse, shared], Recipe(), layer_names=("stem", "conv", "head"))
-    assert all(one.recipe.pruning is None and one.recipe.clustering is None for one in plain)
+    assert all(suggestion.recipe.pruning is None and suggestion.recipe.clustering is None for suggestion in plain)
     assert plain[0].recipe.post_training.adaptive_rounding is False
     trained = suggest([sparse, shared], Recipe(quantization=Quantization()), layer_names=("stem", "conv", "head"))[-1]
     assert trained.recipe.pruning is not None
@@ -274,5 +274,5 @@ def test_a_suggestion_builds_on_those_before_it() -> None:
     assert both[-1].recipe.keep_int16 == ("conv_b",)
     assert both[-1].recipe.post_training.estimator == "min_max"
     whole_range = suggest((*first, *second), Recipe(), calibration_samples=10)
-    assert [one.calibration_samples for one in whole_range] == [40, 160, 160]
+    assert [suggestion.calibration_samples for suggestion in whole_range] == [40, 160, 160]
     assert whole_range[-1].recipe.keep_int16 == ("conv_b",)

@@ -25,13 +25,13 @@ def _compared(labels: object = LABELS, candidate: np.ndarray = CANDIDATE, **opti
 
 
 def test_accuracies_and_the_drop_are_counted_exactly() -> None:
-    found = _compared()
+    comparison = _compared()
     lost = int(((REFERENCE == LABELS) & (CANDIDATE != LABELS)).sum())
     gained = int(((REFERENCE != LABELS) & (CANDIDATE == LABELS)).sum())
-    diff = found.candidates["int8"].diff
-    assert found.reference.samples == 400
-    assert found.reference.metrics["accuracy"] == (REFERENCE == LABELS).mean()
-    assert found.candidates["int8"].metrics["accuracy"] == (CANDIDATE == LABELS).mean()
+    diff = comparison.candidates["int8"].diff
+    assert comparison.reference.samples == 400
+    assert comparison.reference.metrics["accuracy"] == (REFERENCE == LABELS).mean()
+    assert comparison.candidates["int8"].metrics["accuracy"] == (CANDIDATE == LABELS).mean()
     assert (diff["lost"], diff["gained"]) == (lost, gained)
     assert diff["accuracy_drop"] == pytest.approx((lost - gained) / 400, abs=1e-12)
     assert diff["top1_agreement"] == (REFERENCE == CANDIDATE).mean()
@@ -56,9 +56,9 @@ def test_labels_mean_the_same_in_every_form(labels: np.ndarray) -> None:
 
 def test_string_labels_follow_the_given_class_names() -> None:
     names = ["dog", "cow", "bee", "ant"]
-    found = _compared(np.array(names)[LABELS], class_names=names)
-    assert found.reference.metrics["accuracy"] == (REFERENCE == LABELS).mean()
-    assert "accuracy[dog]" in found.reference.metrics
+    comparison = _compared(np.array(names)[LABELS], class_names=names)
+    assert comparison.reference.metrics["accuracy"] == (REFERENCE == LABELS).mean()
+    assert "accuracy[dog]" in comparison.reference.metrics
 
 
 @pytest.mark.parametrize(
@@ -75,9 +75,9 @@ def test_labels_that_do_not_fit_are_refused_in_one_line(labels: np.ndarray, said
 
 
 def test_without_labels_there_is_no_accuracy_but_an_agreement() -> None:
-    found = _compared(None)
-    result = found.candidates["int8"]
-    assert found.reference.metrics == {"accuracy": None}
+    comparison = _compared(None)
+    result = comparison.candidates["int8"]
+    assert comparison.reference.metrics == {"accuracy": None}
     assert result.diff["accuracy_drop"] is None
     assert result.diff["p_value"] is None
     assert result.diff["top1_agreement"] == (REFERENCE == CANDIDATE).mean()
@@ -153,39 +153,39 @@ def test_many_samples_decide_the_gate() -> None:
 
 def test_one_sample_gives_a_result() -> None:
     first = table_runner("float", probabilities(LABELS, CLASSES))
-    found = compare(first, {"int8": first}, rows(1, LABELS[:1]))
-    assert found.reference.metrics["accuracy"] == 1
-    assert found.candidates["int8"].gate.verdict == "undecidable"
+    comparison = compare(first, {"int8": first}, rows(1, LABELS[:1]))
+    assert comparison.reference.metrics["accuracy"] == 1
+    assert comparison.candidates["int8"].gate.verdict == "undecidable"
 
 
 def test_labels_of_one_class_only_give_a_result() -> None:
     answers = np.zeros(50, int)
     first = table_runner("float", probabilities(answers, CLASSES))
-    found = compare(first, {"int8": first}, rows(50, np.zeros(50, int)))
-    assert found.reference.metrics["accuracy"] == 1
-    assert "accuracy[0]" in found.reference.metrics
-    assert "accuracy[1]" not in found.reference.metrics
+    comparison = compare(first, {"int8": first}, rows(50, np.zeros(50, int)))
+    assert comparison.reference.metrics["accuracy"] == 1
+    assert "accuracy[0]" in comparison.reference.metrics
+    assert "accuracy[1]" not in comparison.reference.metrics
 
 
 def test_among_equal_outputs_the_first_class_is_the_answer() -> None:
     tied = np.full((10, CLASSES), 0.25, np.float32)
     first = table_runner("float", probabilities(np.zeros(10, int), CLASSES))
-    found = compare(first, {"int8": table_runner("int8", tied)}, rows(10, np.zeros(10, int)))
-    assert found.candidates["int8"].metrics["accuracy"] == 1
-    assert found.candidates["int8"].diff["top1_agreement"] == 1
+    comparison = compare(first, {"int8": table_runner("int8", tied)}, rows(10, np.zeros(10, int)))
+    assert comparison.candidates["int8"].metrics["accuracy"] == 1
+    assert comparison.candidates["int8"].diff["top1_agreement"] == 1
 
 
 def test_nan_outputs_count_as_wrong_and_fail_the_gate() -> None:
     broken = probabilities(REFERENCE, CLASSES)
     broken[7] = np.nan
     first = table_runner("float", probabilities(REFERENCE, CLASSES))
-    found = compare(first, {"int8": table_runner("int8", broken)}, rows(400, REFERENCE))
-    result = found.candidates["int8"]
+    comparison = compare(first, {"int8": table_runner("int8", broken)}, rows(400, REFERENCE))
+    result = comparison.candidates["int8"]
     assert result.metrics["accuracy"] == 399 / 400
     assert result.diff["not_finite"] == 1
     assert result.gate.failed
     assert "NaN or infinite on 1 of 400" in result.gate.reason
-    json.dumps(found.to_json(), allow_nan=False)
+    json.dumps(comparison.to_json(), allow_nan=False)
 
 
 def test_a_candidate_that_always_says_the_same_fails_the_gate() -> None:

@@ -168,9 +168,9 @@ def test_a_candidate_that_loses_boxes_fails_and_one_that_keeps_them_passes() -> 
 
 def test_without_boxes_the_detections_of_both_are_compared() -> None:
     detections, _ = scene(12, 60)
-    found = judged(detections.astype(np.float32), detections.astype(np.float32), None)
-    assert found.reference.metrics["map"] is None
-    assert found.candidates["it"].diff["top1_agreement"] == 1.0
+    comparison = judged(detections.astype(np.float32), detections.astype(np.float32), None)
+    assert comparison.reference.metrics["map"] is None
+    assert comparison.candidates["it"].diff["top1_agreement"] == 1.0
 
 
 def test_only_a_difference_between_the_models_is_a_flip() -> None:
@@ -278,14 +278,14 @@ def test_keypoints_are_right_within_a_tenth_of_their_box() -> None:
     answers = truth[..., :2].copy()
     answers[0, 0, 0], answers[0, 1, 0], answers[1, 2] = 9.9, 110.1, 999
     runners = table_runner("float", answers), table_runner("int8", truth[..., :2].copy())
-    found = compare(runners[0], {"it": runners[1]}, rows(2, truth), task="keypoints")
-    assert found.reference.metrics["pck"] == pytest.approx(4 / 5)
-    assert found.candidates["it"].metrics == {"pck": 1.0, "mean_distance": 0.0}
+    comparison = compare(runners[0], {"it": runners[1]}, rows(2, truth), task="keypoints")
+    assert comparison.reference.metrics["pck"] == pytest.approx(4 / 5)
+    assert comparison.candidates["it"].metrics == {"pck": 1.0, "mean_distance": 0.0}
 
 
 def test_keypoints_in_one_row_are_pairs() -> None:
     flat = points(1).reshape(40, 10)
     runners = table_runner("float", flat), table_runner("int8", flat + 30)
-    found = compare(runners[0], {"it": runners[1]}, rows(40, flat), task="keypoints")
-    assert found.reference.metrics["pck"] == 1.0
-    assert found.candidates["it"].gate.failed
+    comparison = compare(runners[0], {"it": runners[1]}, rows(40, flat), task="keypoints")
+    assert comparison.reference.metrics["pck"] == 1.0
+    assert comparison.candidates["it"].gate.failed

@@ -21,9 +21,9 @@ TOLERANCE = 1e-6
 
 def counted(outputs: np.ndarray, labels: Any, *names: str, **options: Any) -> dict[str, float | None]:
     runner = table_runner("float", outputs)
-    found = compare(runner, {"it": runner}, rows(len(outputs), labels), metrics=names, batch_size=64, **options)
-    assert found.candidates["it"].metrics == found.reference.metrics
-    return found.reference.metrics
+    comparison = compare(runner, {"it": runner}, rows(len(outputs), labels), metrics=names, batch_size=64, **options)
+    assert comparison.candidates["it"].metrics == comparison.reference.metrics
+    return comparison.reference.metrics
 
 
 @pytest.mark.parametrize(
@@ -57,18 +57,18 @@ def test_every_metric_that_keras_makes_without_arguments_is_counted() -> None:
     ]
     needs = {"IoU", "OneHotIoU", "PrecisionAtRecall", "RecallAtPrecision"}
     needs |= {"SensitivityAtSpecificity", "SpecificityAtSensitivity"}
-    known = set(names) - needs - {"Metric", "Mean", "Sum", "MeanMetricWrapper"}
-    assert len(known) > 30
-    found = counted(OUTPUTS, LABELS, *sorted(known))
-    missing = [name for name in known if found.get(name, found.get(f"{name}[0]")) is None]
+    countable = set(names) - needs - {"Metric", "Mean", "Sum", "MeanMetricWrapper"}
+    assert len(countable) > 30
+    figures = counted(OUTPUTS, LABELS, *sorted(countable))
+    missing = [name for name in countable if figures.get(name, figures.get(f"{name}[0]")) is None]
     assert missing == []
 
 
 def test_a_metric_of_several_values_has_one_figure_each() -> None:
     metric = keras.metrics.F1Score()
     metric.update_state(ONE_HOT, OUTPUTS)
-    found = counted(OUTPUTS, LABELS, "F1Score")
-    assert [found[f"F1Score[{i}]"] for i in range(4)] == pytest.approx(np.asarray(metric.result()), abs=TOLERANCE)
+    figures = counted(OUTPUTS, LABELS, "F1Score")
+    assert [figures[f"F1Score[{i}]"] for i in range(4)] == pytest.approx(np.asarray(metric.result()), abs=TOLERANCE)
 
 
 def test_logits_become_probabilities_first() -> None:
@@ -84,9 +84,9 @@ def test_regression_has_kerass_figures() -> None:
     metric = keras.metrics.RootMeanSquaredError()
     given = (values + 0.3).astype(np.float32)
     metric.update_state(values, given)
-    found = counted(given, values, "RootMeanSquaredError", "mae")
-    assert found["RootMeanSquaredError"] == pytest.approx(float(metric.result()), abs=TOLERANCE)
-    assert found["mae"] == pytest.approx(0.3, abs=1e-6)
+    figures = counted(given, values, "RootMeanSquaredError", "mae")
+    assert figures["RootMeanSquaredError"] == pytest.approx(float(metric.result()), abs=TOLERANCE)
+    assert figures["mae"] == pytest.approx(0.3, abs=1e-6)
 
 
 def test_without_labels_a_metric_is_not_known() -> None:

@@ -114,9 +114,9 @@ def _few(model: FloatModel) -> Samples:
 def test_nested_fused_and_keras_3_layers_are_found(build: Any) -> None:
     model = build()
     content = Bench(model).float_content
-    found = {row.layer: row for row in compare_layers(runner_for(model), LiteRtRunner(content), _few(model))}  # type: ignore[arg-type]
-    assert {"inner_conv", "head"} <= set(found)
-    assert all((row.sqnr_db or 0) > SAME_DB for row in found.values())
+    by_layer = {row.layer: row for row in compare_layers(runner_for(model), LiteRtRunner(content), _few(model))}  # type: ignore[arg-type]
+    assert {"inner_conv", "head"} <= set(by_layer)
+    assert all((row.sqnr_db or 0) > SAME_DB for row in by_layer.values())
 
 
 def test_a_bfloat16_saved_model_has_rows_too(tmp_path: Path) -> None:
@@ -130,19 +130,19 @@ def test_a_bfloat16_saved_model_has_rows_too(tmp_path: Path) -> None:
     with silenced():
         tf.saved_model.save(model.keras_model, str(tmp_path / "saved"), signatures={"serving_default": serve})
     candidate = runner_for(tmp_path / "saved")
-    found = {row.layer: row for row in compare_layers(runner_for(model), candidate, _few(model))}  # type: ignore[arg-type]
-    assert 30 < (found["inner_conv"].sqnr_db or 0) < 70  # eight bits of mantissa
-    assert found["inner_conv"].own_sqnr_db is None
+    by_layer = {row.layer: row for row in compare_layers(runner_for(model), candidate, _few(model))}  # type: ignore[arg-type]
+    assert 30 < (by_layer["inner_conv"].sqnr_db or 0) < 70  # eight bits of mantissa
+    assert by_layer["inner_conv"].own_sqnr_db is None
 
 
 def test_a_cloud_tpu_artifacts_layers_are_found_behind_its_compiled_signatures(bench: Bench, tmp_path: Path) -> None:
     recipe = Recipe(cloud_tpu=CloudTpu(batch_sizes=(1, 4, 16), topologies=()))
     artifact = TARGETS["cloud_tpu"].convert(bench.model, bench.calibration_data, recipe, tmp_path)
     rows = compare_layers(runner_for(bench.model), runner_for(artifact.runnable), bench.evaluation.take(11))  # type: ignore[arg-type]
-    found = {row.layer: row.sqnr_db or 0 for row in rows}
+    layer_db = {row.layer: row.sqnr_db or 0 for row in rows}
     expected = ["stem", "norm", "relu", "pointwise", "sum", "left", "right", "join", "pool", "flat", "logits", "answer"]
-    assert list(found) == expected  # the batch norm is folded into the depthwise convolution
-    assert all(30 < decibels < 80 for decibels in found.values()), found  # eight bits of mantissa
+    assert list(layer_db) == expected  # the batch norm is folded into the depthwise convolution
+    assert all(30 < decibels < 80 for decibels in layer_db.values()), layer_db  # eight bits of mantissa
 
 
 @pytest.mark.slow

@@ -56,8 +56,8 @@ def renamed(model: FloatModel, names: Mapping[str, str], outputs: Mapping[str, s
     infos = {info.name: info for info in (*model.inputs, *model.outputs)}
 
     def run(*arrays: np.ndarray) -> Any:
-        found = model.predict(dict(zip(names.values(), arrays, strict=True)))
-        return {name: found[own] for name, own in outputs.items()}
+        predicted = model.predict(dict(zip(names.values(), arrays, strict=True)))
+        return {name: predicted[own] for name, own in outputs.items()}
 
     def info(name: str, own: str) -> TensorInfo:
         return TensorInfo(name, infos[own].shape, infos[own].dtype)
@@ -79,8 +79,8 @@ def test_names_that_a_converter_changed_are_the_same_names() -> None:
     model = zebra_and_apple()
     batch = {"zebra": np.ones((2, 5)), "apple": np.ones((2, 5))}
     other = renamed(model, {"serving_default_Apple:0": "apple", "serving_default_Zebra:0": "zebra"}, {})
-    found = input_names(other, batch, reference=None, where="data")
-    assert found == {"serving_default_Apple:0": "apple", "serving_default_Zebra:0": "zebra"}
+    matched = input_names(other, batch, reference=None, where="data")
+    assert matched == {"serving_default_Apple:0": "apple", "serving_default_Zebra:0": "zebra"}
 
 
 def test_the_wrong_order_would_be_seen() -> None:

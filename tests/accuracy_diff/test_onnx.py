@@ -52,9 +52,9 @@ def as_onnx(model: FloatModel, path: Path, *, batch: int | str = "batch", quiet:
         [helper.make_tensor_value_info("answer", kind, [batch, 4])],
         [onnx.numpy_helper.from_array(value, name) for name, value in values.items()],
     )
-    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
-    onnx.checker.check_model(made)
-    onnx.save(made, path)
+    onnx_model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    onnx.checker.check_model(onnx_model)
+    onnx.save(onnx_model, path)
     return path
 
 
@@ -81,11 +81,11 @@ def test_an_onnx_file_gives_the_keras_models_answers(bench: Bench, tmp_path: Pat
 def test_an_onnx_file_can_be_either_side_of_a_diff(bench: Bench, tmp_path: Path) -> None:
     same = runner_for(as_onnx(bench.model, tmp_path / "same.onnx"))
     other = runner_for(as_onnx(bench.model, tmp_path / "other.onnx", quiet=-1.0))
-    found = compare(runner_for(bench.model), {"same": same, "other": other}, bench.evaluation, layers=True)
-    assert found.candidates["same"].diff["top1_agreement"] == 1
-    assert found.candidates["same"].diff["sqnr_db"] > 90
-    assert found.candidates["other"].gate.failed
-    assert found.candidates["same"].layers == ()
+    comparison = compare(runner_for(bench.model), {"same": same, "other": other}, bench.evaluation, layers=True)
+    assert comparison.candidates["same"].diff["top1_agreement"] == 1
+    assert comparison.candidates["same"].diff["sqnr_db"] > 90
+    assert comparison.candidates["other"].gate.failed
+    assert comparison.candidates["same"].layers == ()
     back = compare(same, {"int8": LiteRtRunner(bench.sound)}, bench.evaluation).candidates["int8"]
     assert back.diff["top1_agreement"] > 0.9
     assert back.diff["sqnr_db"] > 20

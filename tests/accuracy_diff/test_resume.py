@@ -164,6 +164,6 @@ def test_a_killed_process_loses_nothing_that_was_written(tmp_path: Path) -> None
     os.kill(child.pid, signal.SIGKILL)
     assert child.wait() == -signal.SIGKILL
     rest = Watched(noisy(reference))
-    found = diff(reference, rest, LABELS, resume=file).to_json()
+    report = diff(reference, rest, LABELS, resume=file).to_json()
     assert rest.seen < COUNT
-    assert found == diff(reference, Watched(noisy(reference)), LABELS).to_json()
+    assert report == diff(reference, Watched(noisy(reference)), LABELS).to_json()

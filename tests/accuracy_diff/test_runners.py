@@ -189,9 +189,9 @@ def test_a_plain_function_can_be_either_side_of_a_diff(bench: Bench, images: np.
         return bench.model.keras_model(x, training=False)
 
     for reference, candidate in ((function, bench.model), (bench.model, function)):
-        found = tfcompress.diff(reference, candidate, evaluation=images)
-        assert found["candidate"]["diff"]["top1_agreement"] == 1
-        assert found["reference"]["bytes"] is None
+        report = tfcompress.diff(reference, candidate, evaluation=images)
+        assert report["candidate"]["diff"]["top1_agreement"] == 1
+        assert report["reference"]["bytes"] is None
     named = "tests.accuracy_diff.test_runners:half_right"
     assert tfcompress.diff(named, half_right_model(), evaluation=images)["candidate"]["diff"]["top1_agreement"] == 1
     with pytest.raises(InputError, match="two functions; one of the two must be a model"):

@@ -42,28 +42,28 @@ def _score_by_brute_force(table: PairedTable, delta: float) -> float:
 @pytest.mark.parametrize("cells", TABLES[3:5])
 def test_the_interval_ends_where_the_score_test_turns(cells: tuple[int, int, int, int]) -> None:
     table = PairedTable(*cells)
-    found = drop_interval(table)
-    assert found is not None
+    interval = drop_interval(table)
+    assert interval is not None
     critical = stats.norm.ppf(0.975)
-    assert _score_by_brute_force(table, found[0]) == pytest.approx(critical, abs=2e-3)
-    assert _score_by_brute_force(table, found[1]) == pytest.approx(-critical, abs=2e-3)
-    assert abs(_score_by_brute_force(table, found[1] + 0.002) + critical) > 0.1  # the check can fail
+    assert _score_by_brute_force(table, interval[0]) == pytest.approx(critical, abs=2e-3)
+    assert _score_by_brute_force(table, interval[1]) == pytest.approx(-critical, abs=2e-3)
+    assert abs(_score_by_brute_force(table, interval[1] + 0.002) + critical) > 0.1  # the check can fail
 
 
 @pytest.mark.parametrize("cells", TABLES)
 def test_the_interval_holds_the_drop_and_stays_within_one(cells: tuple[int, int, int, int]) -> None:
     table = PairedTable(*cells)
-    found = drop_interval(table)
-    assert found is not None
+    interval = drop_interval(table)
+    assert interval is not None
     assert table.drop is not None
-    assert -1 <= found[0] <= table.drop <= found[1] <= 1
+    assert -1 <= interval[0] <= table.drop <= interval[1] <= 1
 
 
 def test_the_interval_turns_with_the_table() -> None:
-    one, other = drop_interval(PairedTable(80, 12, 2, 6)), drop_interval(PairedTable(80, 2, 12, 6))
-    assert one is not None
+    interval, other = drop_interval(PairedTable(80, 12, 2, 6)), drop_interval(PairedTable(80, 2, 12, 6))
+    assert interval is not None
     assert other is not None
-    assert one == pytest.approx((-other[1], -other[0]), abs=1e-12)
+    assert interval == pytest.approx((-other[1], -other[0]), abs=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -74,9 +74,9 @@ def test_the_interval_covers_the_truth_in_95_of_100_runs(samples: int, lost: flo
     tables, counts = np.unique(draws[:, 1:3], axis=0, return_counts=True)
     inside = 0
     for (b, c), count in zip(tables, counts, strict=True):
-        found = drop_interval(PairedTable(samples - int(b) - int(c), int(b), int(c), 0))
-        assert found is not None
-        inside += count * (found[0] <= lost - gained <= found[1])
+        interval = drop_interval(PairedTable(samples - int(b) - int(c), int(b), int(c), 0))
+        assert interval is not None
+        inside += count * (interval[0] <= lost - gained <= interval[1])
     assert 0.94 <= inside / len(draws) <= 0.96
 
 
@@ -101,9 +101,9 @@ def test_no_number_of_samples_sees_no_difference() -> None:
 def test_the_jackknife_equals_the_t_interval_for_a_mean() -> None:
     values = np.random.default_rng(3).normal(size=20)
     left_out = [float(np.delete(values, i).mean()) for i in range(20)]
-    found = jackknife_interval(float(values.mean()), left_out)
+    interval = jackknife_interval(float(values.mean()), left_out)
     expected = stats.t.interval(0.95, 19, loc=values.mean(), scale=stats.sem(values))
-    assert found == pytest.approx(expected, abs=1e-5)
+    assert interval == pytest.approx(expected, abs=1e-5)
 
 
 def test_four_groups_are_too_few_for_an_interval() -> None:

@@ -55,13 +55,13 @@ def test_one_class_has_no_area() -> None:
 def test_binary_outputs_have_accuracy_f1_and_area() -> None:
     truth = RNG.integers(0, 2, 400)
     scores = np.clip(truth * 0.3 + RNG.random(400) * 0.7, 0, 1).astype(np.float32)[:, None]
-    found = judged(scores, scores, truth)
+    comparison = judged(scores, scores, truth)
     answers = scores[:, 0] >= 0.5
     hits = (answers & (truth == 1)).sum()
-    assert found.reference.task == "binary"
-    assert found.reference.metrics["accuracy"] == (answers == truth).mean()
-    assert found.reference.metrics["f1"] == pytest.approx(2 * hits / (answers.sum() + truth.sum()))
-    assert found.reference.metrics["auc"] == pytest.approx(area_by_pairs(scores[:, 0], truth), abs=1e-9)
+    assert comparison.reference.task == "binary"
+    assert comparison.reference.metrics["accuracy"] == (answers == truth).mean()
+    assert comparison.reference.metrics["f1"] == pytest.approx(2 * hits / (answers.sum() + truth.sum()))
+    assert comparison.reference.metrics["auc"] == pytest.approx(area_by_pairs(scores[:, 0], truth), abs=1e-9)
 
 
 def test_binary_logits_say_yes_from_zero_up() -> None:
@@ -74,21 +74,21 @@ def test_several_labels_a_sample_average_their_f1() -> None:
     scores = np.clip(truth * 0.4 + RNG.random((300, 3)) * 0.6, 0, 1).astype(np.float32)
     answers = scores >= 0.5
     f1 = [2 * (answers[:, k] & (truth[:, k] == 1)).sum() / (answers[:, k].sum() + truth[:, k].sum()) for k in range(3)]
-    found = judged(scores, scores, truth)
-    assert found.reference.task == "multi_label"
-    assert found.reference.metrics["f1_macro"] == pytest.approx(np.mean(f1))
+    comparison = judged(scores, scores, truth)
+    assert comparison.reference.task == "multi_label"
+    assert comparison.reference.metrics["f1_macro"] == pytest.approx(np.mean(f1))
 
 
 def test_regression_has_mae_rmse_and_r2() -> None:
     labels = RNG.normal(5, 2, (200, 2))
     given = (labels + RNG.normal(0, 0.5, (200, 2))).astype(np.float32)
-    found = judged(given, given + 0.1, labels).reference
+    reference = judged(given, given + 0.1, labels).reference
     error = given - labels
     residual, total = np.square(error).sum(), np.square(labels - labels.mean(axis=0)).sum()
-    assert found.task == "regression"
-    assert found.metrics["mae"] == pytest.approx(np.abs(error).mean())
-    assert found.metrics["rmse"] == pytest.approx(np.sqrt(np.square(error).mean()))
-    assert found.metrics["r2"] == pytest.approx(1 - residual / total)
+    assert reference.task == "regression"
+    assert reference.metrics["mae"] == pytest.approx(np.abs(error).mean())
+    assert reference.metrics["rmse"] == pytest.approx(np.sqrt(np.square(error).mean()))
+    assert reference.metrics["r2"] == pytest.approx(1 - residual / total)
 
 
 def test_a_regression_that_gets_worse_fails_the_gate_on_r2() -> None:
@@ -113,10 +113,10 @@ def test_segmentation_has_the_mean_intersection_over_union() -> None:
     shares = [((answers == k) & (truth == k)).sum() / ((answers == k) | (truth == k)).sum() for k in range(3)]
     outputs = np.eye(3, dtype=np.float32)[answers]
     for labels in (truth, truth[..., None], np.eye(3)[truth]):
-        found = judged(outputs, outputs, labels).reference
-        assert found.task == "segmentation"
-        assert found.metrics["miou"] == pytest.approx(np.mean(shares))
-        assert found.metrics["pixel_accuracy"] == pytest.approx((answers == truth).mean())
+        reference = judged(outputs, outputs, labels).reference
+        assert reference.task == "segmentation"
+        assert reference.metrics["miou"] == pytest.approx(np.mean(shares))
+        assert reference.metrics["pixel_accuracy"] == pytest.approx((answers == truth).mean())
 
 
 def test_a_sequence_is_right_step_by_step_and_as_a_whole() -> None:
@@ -124,9 +124,9 @@ def test_a_sequence_is_right_step_by_step_and_as_a_whole() -> None:
     answers = truth.copy()
     answers[:5, 0] = (answers[:5, 0] + 1) % 4
     outputs = np.eye(4, dtype=np.float32)[answers]
-    found = judged(outputs, outputs, truth).reference
-    assert found.task == "sequence"
-    assert found.metrics == {"accuracy": 1 - 5 / 210, "sequence_accuracy": 25 / 30}
+    reference = judged(outputs, outputs, truth).reference
+    assert reference.task == "sequence"
+    assert reference.metrics == {"accuracy": 1 - 5 / 210, "sequence_accuracy": 25 / 30}
 
 
 def test_an_autoencoder_is_judged_by_its_reconstruction_and_by_anomalies() -> None:
@@ -140,10 +140,10 @@ def test_an_autoencoder_is_judged_by_its_reconstruction_and_by_anomalies() -> No
     def rebuild(x: np.ndarray) -> np.ndarray:
         return np.stack([rebuilt[np.flatnonzero((inputs == row).all(axis=1))[0]] for row in x])
 
-    found = compare(runner_for(rebuild), {"it": runner_for(rebuild)}, data).reference
-    assert found.task == "autoencoder"
-    assert found.metrics["auc"] == 1
-    assert found.metrics["reconstruction_mse"] == pytest.approx(0.25 * 1 + 0.75 * 0.01, rel=1e-5)
+    reference = compare(runner_for(rebuild), {"it": runner_for(rebuild)}, data).reference
+    assert reference.task == "autoencoder"
+    assert reference.metrics["auc"] == 1
+    assert reference.metrics["reconstruction_mse"] == pytest.approx(0.25 * 1 + 0.75 * 0.01, rel=1e-5)
 
 
 def test_an_embedding_is_judged_by_its_direction() -> None:
@@ -179,9 +179,9 @@ def test_the_calibration_error_is_the_gap_between_confidence_and_accuracy() -> N
     answers = np.zeros(1000, int)
     outputs = np.tile(np.array([[0.8, 0.1, 0.1]], np.float32), (1000, 1))
     labels = np.where(np.arange(1000) < 600, 0, 1)
-    found = judged(outputs, outputs, labels).reference
-    assert found.metrics["calibration_error"] == pytest.approx(0.2, abs=1e-6)
-    assert found.metrics["accuracy"] == (answers == labels).mean() == 0.6
+    reference = judged(outputs, outputs, labels).reference
+    assert reference.metrics["calibration_error"] == pytest.approx(0.2, abs=1e-6)
+    assert reference.metrics["accuracy"] == (answers == labels).mean() == 0.6
 
 
 def test_top5_counts_the_five_best() -> None:
@@ -293,6 +293,6 @@ def test_an_autoencoder_is_judged_by_what_it_was_trained_to_give(shape: tuple[in
     halved = CallableRunner(lambda x: x * 0.5, name="halved")
     for wanted, error in ((clean, 0.0), (noisy, 0.25 * float(np.square(noisy).mean()))):
         data = samples_from_arrays(noisy, wanted, model_inputs=ports, model_outputs=ports)
-        found = compare(halved, {"it": halved}, data).reference
-        assert found.task == "autoencoder"
-        assert found.metrics["reconstruction_mse"] == pytest.approx(error, abs=1e-6)
+        reference = compare(halved, {"it": halved}, data).reference
+        assert reference.task == "autoencoder"
+        assert reference.metrics["reconstruction_mse"] == pytest.approx(error, abs=1e-6)

@@ -105,8 +105,8 @@ def test_a_mask_in_a_range_is_named() -> None:
     model = float_model_from_keras(keras.Model(x, layers.Dense(4, name="head")(attention)), name="masked")
     data = _samples(model, np.random.default_rng(0).normal(size=(100, 8, 16)).astype(np.float32))
     content = to_float_tflite(model)
-    known = calibrate(content, data, hash_data=False).ranges
-    ranges = {name: Range(max(item.low, -1e9), item.high) for name, item in known.items()}
+    calibrated = calibrate(content, data, hash_data=False).ranges
+    ranges = {name: Range(max(item.low, -1e9), item.high) for name, item in calibrated.items()}
     result = _compared(model, faults.quantized(content, ranges), data)
     assert {cause.kind for cause in result.causes} == {"mask_in_range"}
     assert _compared(model, quantize_int8(model, data, Recipe()).content, data).causes == ()

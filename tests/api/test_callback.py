@@ -28,14 +28,14 @@ def fitted(library: Any, callback: tfcompress.ConvertAtEnd) -> None:
 
 @pytest.mark.parametrize("library", [keras, tf_keras], ids=["keras", "tf_keras"])
 def test_the_trained_model_is_converted_and_judged(library: Any, tmp_path: Path) -> None:
-    told: list[dict[str, float]] = []
+    figures: list[dict[str, float]] = []
     options: dict[str, Any] = {"targets": "phone", "calibration": X, "evaluation": (X, Y)}
-    callback = tfcompress.ConvertAtEnd(tmp_path / "out", then=lambda done: told.append(done.figures), **options)
+    callback = tfcompress.ConvertAtEnd(tmp_path / "out", then=lambda done: figures.append(done.figures), **options)
     fitted(library, callback)
     assert callback.conversion is not None
     assert callback.conversion.targets["phone"].converted
     assert (tmp_path / "out/phone/model.tflite").exists()
-    assert told[0]["phone/file/bytes"] == callback.conversion.targets["phone"].bytes
+    assert figures[0]["phone/file/bytes"] == callback.conversion.targets["phone"].bytes
     assert "phone" in callback.conversion._repr_html_().lower()
 
 

@@ -49,9 +49,9 @@ def test_a_layer_that_no_sample_wakes_is_warned_about() -> None:
     kernel, _ = layer.get_weights()
     layer.set_weights([-np.abs(kernel), np.full(8, -1.0)])
     content = to_float_tflite(model)
-    found = "\n".join(diagnose(calibrate(content, samples_for(model, images(64))), read_tflite(content).main))
-    assert "give the same value for all samples (small_cnn/first/Relu" in found
-    assert "are the inputs scaled as in training" in found
+    warning = "\n".join(diagnose(calibrate(content, samples_for(model, images(64))), read_tflite(content).main))
+    assert "give the same value for all samples (small_cnn/first/Relu" in warning
+    assert "are the inputs scaled as in training" in warning
 
 
 def test_a_chosen_subset_keeps_the_ranges_of_the_whole_and_is_the_same_each_time() -> None:
@@ -97,14 +97,14 @@ def test_ordinary_channels_raise_no_warning() -> None:
 
 
 def test_a_channel_far_larger_than_the_others_is_warned_about() -> None:
-    found = channel_lines(lambda kernel: np.abs(kernel) * np.array([100.0, *[1.0] * 7]))
-    assert "outlier channels leave few levels to the others" in found
-    assert "--quality=best" in found
+    warning = channel_lines(lambda kernel: np.abs(kernel) * np.array([100.0, *[1.0] * 7]))
+    assert "outlier channels leave few levels to the others" in warning
+    assert "--quality=best" in warning
     assert "outlier" not in channel_lines(lambda kernel: np.abs(kernel) * np.array([4.0, *[1.0] * 7]))
 
 
 def test_channels_that_no_sample_wakes_are_warned_about() -> None:
-    found = channel_lines(lambda kernel: np.abs(kernel) * np.array([*[-1.0] * 5, *[1.0] * 3]))
-    assert "5 of 8 of small_cnn/first/Relu" in found
-    assert "are the inputs scaled as in training" in found
+    warning = channel_lines(lambda kernel: np.abs(kernel) * np.array([*[-1.0] * 5, *[1.0] * 3]))
+    assert "5 of 8 of small_cnn/first/Relu" in warning
+    assert "are the inputs scaled as in training" in warning
     assert "small_cnn/first" not in channel_lines(lambda kernel: np.abs(kernel) * np.array([*[-1.0] * 3, *[1.0] * 5]))

@@ -43,14 +43,14 @@ def fed(estimator: RangeEstimator, values: np.ndarray, batch: int = 7) -> RangeE
 
 def test_min_max_is_the_smallest_and_largest_value() -> None:
     values = normal()
-    found = fed(MinMaxEstimator(), values).range()
-    assert (found.low, found.high) == (values.min(), values.max())
+    interval = fed(MinMaxEstimator(), values).range()
+    assert (interval.low, interval.high) == (values.min(), values.max())
 
 
 def test_min_max_does_not_lose_a_value_after_one_end_reached_its_limit() -> None:
     values = np.array([[0.0, 1.0], [0.0, 6.0], [0.5, 2.0]], np.float32)
-    found = fed(MinMaxEstimator((0.0, 6.0)), values, 1).range()
-    assert (found.low, found.high) == (0.0, 6.0)
+    interval = fed(MinMaxEstimator((0.0, 6.0)), values, 1).range()
+    assert (interval.low, interval.high) == (0.0, 6.0)
     late = np.array([[0.0, 1.0], [0.0, 3.0]], np.float32)
     assert fed(MinMaxEstimator((0.0, 6.0)), late, 1).range().high == 3.0
 
@@ -60,23 +60,23 @@ def test_moving_average_follows_its_recursion_sample_by_sample() -> None:
     low, high = float(values[0].min()), float(values[0].max())
     for row in values[1:]:
         low, high = 0.99 * low + 0.01 * float(row.min()), 0.99 * high + 0.01 * float(row.max())
-    found = fed(MovingAverageEstimator(), values).range()
-    assert (found.low, found.high) == pytest.approx((low, high), rel=1e-6)
+    interval = fed(MovingAverageEstimator(), values).range()
+    assert (interval.low, interval.high) == pytest.approx((low, high), rel=1e-6)
 
 
 def test_percentile_agrees_with_numpy() -> None:
     values = normal()
-    found = fed(PercentileEstimator(percentile=99.0), values).range()
+    interval = fed(PercentileEstimator(percentile=99.0), values).range()
     wanted = np.percentile(values, [0.5, 99.5])
-    assert np.allclose([found.low, found.high], wanted, atol=HISTOGRAM_TOLERANCE)
-    assert not np.allclose([found.low, found.high], np.percentile(values, [1.0, 99.0]), atol=HISTOGRAM_TOLERANCE)
+    assert np.allclose([interval.low, interval.high], wanted, atol=HISTOGRAM_TOLERANCE)
+    assert not np.allclose([interval.low, interval.high], np.percentile(values, [1.0, 99.0]), atol=HISTOGRAM_TOLERANCE)
 
 
 def test_percentile_of_values_of_one_sign_is_cut_at_the_far_end_only() -> None:
     values = np.abs(normal())
-    found = fed(PercentileEstimator(percentile=99.0), values).range()
-    assert found.low == values.min()
-    assert found.high == pytest.approx(np.percentile(values, 99.0), abs=HISTOGRAM_TOLERANCE)
+    interval = fed(PercentileEstimator(percentile=99.0), values).range()
+    assert interval.low == values.min()
+    assert interval.high == pytest.approx(np.percentile(values, 99.0), abs=HISTOGRAM_TOLERANCE)
 
 
 def brute_force_error(values: np.ndarray, low: float, high: float) -> float:
@@ -86,14 +86,14 @@ def brute_force_error(values: np.ndarray, low: float, high: float) -> float:
 
 def test_mse_range_is_as_good_as_the_best_of_an_exhaustive_search_on_the_values() -> None:
     values = np.concatenate([normal(5000), np.full((1, 100), 9.0, np.float32)])
-    found = fed(MeanSquaredErrorEstimator(), values).range()
+    interval = fed(MeanSquaredErrorEstimator(), values).range()
     ends = np.linspace(0.3, 1.0, 36)
     best = min(
         brute_force_error(values, low * float(values.min()), high * float(values.max()))
         for low in ends
         for high in ends
     )
-    assert brute_force_error(values, found.low, found.high) <= best * SEARCH_TOLERANCE
+    assert brute_force_error(values, interval.low, interval.high) <= best * SEARCH_TOLERANCE
     full = brute_force_error(values, float(values.min()), float(values.max()))
     assert full >= best, "the search includes the full range"
 
@@ -101,9 +101,9 @@ def test_mse_range_is_as_good_as_the_best_of_an_exhaustive_search_on_the_values(
 def test_mse_range_cuts_off_what_few_values_reach_and_min_max_does_not() -> None:
     values = normal(200_000)
     values[0, 0] = 6.0
-    found = fed(MeanSquaredErrorEstimator(), values, 500).range()
-    assert found.high < 5.5
-    assert brute_force_error(values, found.low, found.high) < brute_force_error(values, float(values.min()), 6.0)
+    interval = fed(MeanSquaredErrorEstimator(), values, 500).range()
+    assert interval.high < 5.5
+    assert brute_force_error(values, interval.low, interval.high) < brute_force_error(values, float(values.min()), 6.0)
 
 
 def test_entropy_threshold_minimises_the_divergence_that_scipy_computes() -> None:
@@ -150,8 +150,8 @@ def test_the_result_does_not_depend_on_the_batch_size(name: EstimatorName) -> No
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_tensor_of_zeros_has_a_range(name: EstimatorName) -> None:
-    found = fed(estimator_factory(name)((-np.inf, np.inf)), np.zeros((4, 3), np.float32)).range()
-    assert (found.low, found.high) == (0.0, 0.0)
+    interval = fed(estimator_factory(name)((-np.inf, np.inf)), np.zeros((4, 3), np.float32)).range()
+    assert (interval.low, interval.high) == (0.0, 0.0)
 
 
 def test_a_growing_histogram_counts_every_value_once_in_bounded_memory() -> None:

@@ -38,9 +38,9 @@ def test_the_expected_ratio_of_activations_is_the_measured_one(bits: int, kind: 
         values = np.maximum(values + 1, 0)
     if kind == "outlier":
         values[0] = 60.0
-    found = activation_sqnr_db(seen(values), bits)
-    assert found == pytest.approx(measured_db(values, bits), abs=EXPECTED_TOLERANCE_DB)
-    assert found != pytest.approx(measured_db(values * values, bits), abs=EXPECTED_TOLERANCE_DB)
+    expected_db = activation_sqnr_db(seen(values), bits)
+    assert expected_db == pytest.approx(measured_db(values, bits), abs=EXPECTED_TOLERANCE_DB)
+    assert expected_db != pytest.approx(measured_db(values * values, bits), abs=EXPECTED_TOLERANCE_DB)
 
 
 def test_each_bit_is_worth_six_decibels_of_an_evenly_spread_weight() -> None:

@@ -46,7 +46,7 @@ def test_every_option_has_a_flag_with_its_help(name: str, capsys: pytest.Capture
         build_parser().parse_args([name, "--help"])
     printed = " ".join(capsys.readouterr().out.split())
     sections = [section for section, _ in COMMANDS[name].sections()]
-    for item in [*options_of(COMMANDS[name].options), *(item for one in sections for item in options_of(one))]:
+    for item in [*options_of(COMMANDS[name].options), *(item for section in sections for item in options_of(section))]:
         if item.flag or item in options_of(COMMANDS[name].options):
             assert item.help.split()[0] in printed
             assert item.positional or f"--{item.flag or item.name}" in printed

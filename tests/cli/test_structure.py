@@ -57,11 +57,11 @@ def test_compress_writes_the_smaller_model_and_inspect_tells_its_macs(
     )  # fmt: skip
     assert code == 0, capsys.readouterr().err
     capsys.readouterr()
-    found = []
+    models = []
     for path in (files / "small.keras", output):
         assert main(["inspect", str(path), "--json"]) == 0
-        found.append(json.loads(capsys.readouterr().out)["model"])
-    before, after = found
+        models.append(json.loads(capsys.readouterr().out)["model"])
+    before, after = models
     assert after["macs"] <= 0.5 * before["macs"]
     assert after["parameters"] < before["parameters"]
 

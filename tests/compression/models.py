@@ -89,8 +89,8 @@ def bright_bands(model: Any, count: int, *, seed: int = 0) -> Samples:
 def accuracy_of(model: Any, samples: Samples) -> float:
     """Share of right classes, in inference."""
     batch = next(samples.batches(10_000))
-    found = np.asarray(model(next(iter(batch.inputs.values())), training=False)).argmax(axis=-1)
-    return float((found == next(iter(batch.labels.values())).reshape(-1)).mean())
+    answers = np.asarray(model(next(iter(batch.inputs.values())), training=False)).argmax(axis=-1)
+    return float((answers == next(iter(batch.labels.values())).reshape(-1)).mean())
 
 
 def _values(random: np.random.Generator, dtype: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -144,14 +144,14 @@ class Int8File:
 
     def weights(self, minimum_size: int = 1) -> dict[str, np.ndarray]:
         """{name: integer values} of the constant int8 tensors."""
-        found = {}
+        arrays = {}
         for item in self.interpreter.get_tensor_details():
             if not item["name"] or item["dtype"] is not np.int8 or int(np.prod(item["shape"])) < minimum_size:
                 continue
             produced = any(item["index"] in op["outputs"] for op in self.interpreter._get_ops_details())
             if not produced and item["index"] not in [i["index"] for i in self.interpreter.get_input_details()]:
-                found[item["name"]] = np.array(self.interpreter.get_tensor(item["index"]))
-        return found
+                arrays[item["name"]] = np.array(self.interpreter.get_tensor(item["index"]))
+        return arrays
 
     def run(self, *inputs: np.ndarray) -> tuple[np.ndarray, float]:
         """First output as float values, and its scale (0 for a float output); LiteRT's default kernels."""

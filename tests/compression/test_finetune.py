@@ -33,8 +33,8 @@ def test_pruned_clustered_and_quantized_weights_are_so_in_the_int8_file() -> Non
 def test_two_runs_give_identical_weights() -> None:
     recipe = Recipe(pruning=Pruning(), quantization=Quantization(), training=ONE_EPOCH)
     first, second = (finetune(m, recipe, samples_for(m), seed=3) for m in (small_cnn(), small_cnn()))
-    for one, other in zip(first.trained.get_weights(), second.trained.get_weights(), strict=True):
-        np.testing.assert_array_equal(one, other)
+    for array, other in zip(first.trained.get_weights(), second.trained.get_weights(), strict=True):
+        np.testing.assert_array_equal(array, other)
 
 
 @pytest.mark.slow
@@ -42,8 +42,8 @@ def test_another_seed_gives_other_weights() -> None:
     recipe = Recipe(quantization=Quantization(), training=ONE_EPOCH)
     first, second = (finetune(small_cnn(), recipe, samples_for(small_cnn()), seed=seed) for seed in (3, 4))
     assert any(
-        not np.array_equal(one, other)
-        for one, other in zip(first.stripped.get_weights(), second.stripped.get_weights(), strict=True)
+        not np.array_equal(array, other)
+        for array, other in zip(first.stripped.get_weights(), second.stripped.get_weights(), strict=True)
     )
 
 
@@ -51,8 +51,8 @@ def test_the_original_model_is_not_changed() -> None:
     model = small_cnn()
     before = model.get_weights()
     finetune(model, Recipe(quantization=Quantization(), training=ONE_EPOCH), samples_for(model))
-    for one, other in zip(before, model.get_weights(), strict=True):
-        np.testing.assert_array_equal(one, other)
+    for array, other in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(array, other)
 
 
 def test_wrap_gives_a_model_that_fits_in_plain_keras_style() -> None:

@@ -68,8 +68,8 @@ def relu_and_relu6(x: Any) -> Any:
 
 
 def leaky_and_linear(x: Any, y: Any) -> Any:
-    one, other = L.LeakyReLU(0.1)(x), L.LeakyReLU(0.1)(L.Rescaling(9.0)(y))
-    return L.Dense(3)(L.Concatenate()([L.Dense(2)(one), L.Concatenate()([one, other, y])]))
+    leaky, other = L.LeakyReLU(0.1)(x), L.LeakyReLU(0.1)(L.Rescaling(9.0)(y))
+    return L.Dense(3)(L.Concatenate()([L.Dense(2)(leaky), L.Concatenate()([leaky, other, y])]))
 
 
 def recorded(code: Callable[[Any], Any], x: Any) -> Any:
@@ -345,6 +345,6 @@ def test_what_is_left_in_float_is_noted_and_the_rest_is_integer(tmp_path: Path) 
 def test_logits_of_one_sure_class_have_a_range() -> None:
     estimator = LogitEstimator()
     estimator.update(np.array([[20.0, -5.0, -6.0], [30.0, -4.0, -5.0]], np.float32))
-    found = estimator.range()
-    assert found.low == pytest.approx(-5)
-    assert found.high == pytest.approx(-4 + np.log(512))
+    interval = estimator.range()
+    assert interval.low == pytest.approx(-5)
+    assert interval.high == pytest.approx(-4 + np.log(512))

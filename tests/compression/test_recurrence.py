@@ -67,8 +67,8 @@ def test_the_file_is_integer_and_computes_what_the_simulation_does(name: str, li
     result = quantize_int8(float_model_from_keras(trained), None, Recipe(), abilities=Abilities(loops=True))
     assert float_operators(read_tflite(result.content)) == ()
     assert "WHILE" in {operator.name for operator in read_tflite(result.content).main.operators}
-    found, step = answers(result.content)
-    assert np.abs(found - simulated).max() < STEPS_APART * step
+    outputs, step = answers(result.content)
+    assert np.abs(outputs - simulated).max() < STEPS_APART * step
     plain = strip(trained)
     recurrent = [layer for layer in plain.layers if isinstance(layer, tf_keras.layers.RNN)]
     assert recurrent
@@ -99,5 +99,5 @@ def test_few_steps_of_a_gru_that_resets_before_are_trained_too(steps: int) -> No
     for abilities in (Abilities(loops=True), Abilities()):
         result = quantize_int8(float_model_from_keras(trained), None, Recipe(), abilities=abilities)
         assert float_operators(read_tflite(result.content)) == ()
-        found, step = answers(result.content, series)
-        assert np.abs(found - simulated).max() < UNROLLED_STEPS_APART * step
+        outputs, step = answers(result.content, series)
+        assert np.abs(outputs - simulated).max() < UNROLLED_STEPS_APART * step

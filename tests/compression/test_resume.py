@@ -47,8 +47,8 @@ def test_a_killed_run_resumes_and_ends_with_the_same_weights(tmp_path: Path, mon
     with pytest.raises(Killed):  # after the first of two epochs
         trained(tmp_path)
     monkeypatch.setattr(Checkpoint, "save", save)
-    for one, other in zip(whole, trained(tmp_path), strict=True):
-        np.testing.assert_array_equal(one, other)
+    for array, other in zip(whole, trained(tmp_path), strict=True):
+        np.testing.assert_array_equal(array, other)
 
 
 def test_a_checkpoint_of_another_recipe_is_refused(tmp_path: Path) -> None:
@@ -75,8 +75,8 @@ def test_a_checkpoint_of_other_data_is_refused_whatever_changed_in_it(tmp_path: 
 
 def test_a_finished_training_is_taken_up_where_it_ended(tmp_path: Path) -> None:
     first = trained(tmp_path)
-    for one, other in zip(first, trained(tmp_path), strict=True):
-        np.testing.assert_array_equal(one, other)
+    for array, other in zip(first, trained(tmp_path), strict=True):
+        np.testing.assert_array_equal(array, other)
 
 
 SCRIPT = """
@@ -116,9 +116,9 @@ def start_two_workers(recipe: Recipe, folder: str) -> list[subprocess.Popen[str]
 
 
 def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
+    with socket.socket() as connection:
+        connection.bind(("127.0.0.1", 0))
+        port: int = connection.getsockname()[1]
         return port
 
 

@@ -47,9 +47,9 @@ def of_images(x: np.ndarray, y: np.ndarray | None = None, *, name: str = "image"
 
 
 def macs(model: Any) -> int:
-    found = model_macs(float_model_from_keras(model))
-    assert found is not None
-    return found
+    count = model_macs(float_model_from_keras(model))
+    assert count is not None
+    return count
 
 
 @pytest.mark.parametrize("importance", IMPORTANCES)

@@ -18,8 +18,8 @@ ONE_STEP = 1.01
 
 @pytest.fixture(scope="module")
 def rows() -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads(TABLE.read_text(encoding="utf-8"))
-    return found
+    entries: list[dict[str, Any]] = json.loads(TABLE.read_text(encoding="utf-8"))
+    return entries
 
 
 def test_every_model_that_is_not_fully_integer_says_why(rows: list[dict[str, Any]]) -> None:
@@ -54,7 +54,7 @@ def test_every_operator_of_every_file_computes_what_the_simulation_computes(rows
     ["mlperf_ic_resnet8/pretrainedResnet.h5", "mltk_image_example1/image_example1.h5", "ecg_cnn/cnn_model.keras"],
 )
 def test_a_row_made_anew_is_fully_integer_and_agrees(shared: Path, name: str) -> None:
-    made = row(name)
-    assert made["status"] == "fully_integer"
-    assert made["top1_agreement"] is None or made["top1_agreement"] >= 0.99
-    assert made["operator_max_error_steps"] <= ONE_STEP
+    figures = row(name)
+    assert figures["status"] == "fully_integer"
+    assert figures["top1_agreement"] is None or figures["top1_agreement"] >= 0.99
+    assert figures["operator_max_error_steps"] <= ONE_STEP

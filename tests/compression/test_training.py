@@ -76,7 +76,7 @@ def test_batch_normalization_may_train_on_and_the_file_still_computes_the_same()
     model = small_cnn()
     recipe = Recipe(quantization=Quantization(freeze_batch_norm=False), training=ONE_EPOCH)
     done = finetune(model, recipe, bright_bands(model, 64))
-    before, after = (one.get_layer("bn_1").moving_mean.numpy() for one in (model, done.stripped))
+    before, after = (network.get_layer("bn_1").moving_mean.numpy() for network in (model, done.stripped))
     assert not np.allclose(before, after)
     file = Int8File(done.trained)
     inputs = next(bright_bands(model, 64, seed=1).batches(64)).inputs["image"]
@@ -95,8 +95,8 @@ def test_mirrored_training_on_one_device_is_plain_training() -> None:
         ).trained.get_weights()
         for strategy in ("none", "mirrored")
     )
-    for one, other in zip(alone, mirrored, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+    for array, other in zip(alone, mirrored, strict=True):
+        np.testing.assert_allclose(array, other, rtol=1e-5, atol=1e-6)
 
 
 def test_a_missing_tpu_is_said_in_one_line() -> None:

@@ -19,8 +19,8 @@ RESIDUAL = [
 
 
 def corners(drawing: Drawing) -> list[tuple[int, int]]:
-    found = [re.search(r'<rect x="(\d+)" y="(\d+)"', part) for part in drawing.parts]
-    return [(int(match[1]), int(match[2])) for match in found if match]
+    matches = [re.search(r'<rect x="(\d+)" y="(\d+)"', part) for part in drawing.parts]
+    return [(int(match[1]), int(match[2])) for match in matches if match]
 
 
 def lines(drawing: Drawing) -> list[str]:

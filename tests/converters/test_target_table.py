@@ -148,8 +148,8 @@ def test_a_table_row_that_is_no_target_of_that_name_is_a_programming_error(monke
 
 def test_nothing_asks_which_target_it_has() -> None:
     places = [path for folder in ("tfcompress", "converters") for path in (ROOT / folder).rglob("*.py")]
-    found = [str(path.relative_to(ROOT)) for path in places if SEEN_BY_NAME.search(path.read_text(encoding="utf-8"))]
-    assert found == []
+    askers = [str(path.relative_to(ROOT)) for path in places if SEEN_BY_NAME.search(path.read_text(encoding="utf-8"))]
+    assert askers == []
 
 
 @pytest.mark.parametrize("line", ['if name == "phone":', "x if 'edgetpu' in names else y", 'if target is "cloud_tpu":'])

@@ -44,8 +44,8 @@ def model() -> FloatModel:
     y = keras.layers.Conv2D(4, 3, activation="relu", name="first")(x)
     y = keras.layers.GlobalAveragePooling2D(name="mean")(y)
     y = keras.layers.Dense(3, activation="softmax", name="kind", bias_initializer="random_normal")(y)
-    made = float_model_from_keras(keras.Model(x, y))
-    return FloatModel(**{**vars(made), "usage": Usage(class_names=LABELS)})
+    unlabelled = float_model_from_keras(keras.Model(x, y))
+    return FloatModel(**{**vars(unlabelled), "usage": Usage(class_names=LABELS)})
 
 
 @pytest.fixture(scope="module", params=["phone", "edgetpu"])
@@ -54,8 +54,8 @@ def folder(request: pytest.FixtureRequest, model: FloatModel, tmp_path_factory: 
     samples = samples_from_arrays(pictures, model_inputs=model.inputs, model_outputs=model.outputs)
     recipe = Recipe(post_training=PostTraining(quality="fast", io="uint8"), edgetpu=EdgeTpu())
     target = {"phone": phone, "edgetpu": edgetpu}[request.param]
-    made: Path = target.convert(model, samples, recipe, tmp_path_factory.mktemp(request.param)).folder
-    return made
+    path: Path = target.convert(model, samples, recipe, tmp_path_factory.mktemp(request.param)).folder
+    return path
 
 
 def blocks(page: str, language: str) -> list[str]:
@@ -67,9 +67,9 @@ def test_the_python_sample_prints_what_the_file_computes(folder: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True)
     numbers, best = done.stdout.splitlines()
     (wanted,) = LiteRtRunner(folder / "model.tflite").run({"picture": np.zeros((1, 6, 6, 3), np.float32)}).values()
-    found = np.array(re.findall(r"\d+\.?\d*(?:e-?\d+)?", numbers.removeprefix("kind")), float)
-    assert np.abs(found - wanted[0]).max() <= PRINTED_DIGITS
-    assert np.abs(np.roll(found, 1) - wanted[0]).max() > 10 * PRINTED_DIGITS  # else any order would do
+    probabilities = np.array(re.findall(r"\d+\.?\d*(?:e-?\d+)?", numbers.removeprefix("kind")), float)
+    assert np.abs(probabilities - wanted[0]).max() <= PRINTED_DIGITS
+    assert np.abs(np.roll(probabilities, 1) - wanted[0]).max() > 10 * PRINTED_DIGITS  # else any order would do
     assert best == LABELS[int(wanted[0].argmax())]
 
 

@@ -97,17 +97,17 @@ WRONG: Mapping[str, tuple[dict[str, Any], str]] = {
 
 @pytest.mark.parametrize("case", WRONG)
 def test_a_wrong_annotation_file_is_one_line(case: str, tmp_path: Path) -> None:
-    changes, told = WRONG[case]
-    with pytest.raises(DataError, match=told) as caught:
+    changes, message = WRONG[case]
+    with pytest.raises(DataError, match=message) as caught:
         labels_of(coco(tmp_path, **changes), resize="stretch")
     assert "\n" not in str(caught.value)
 
 
 def test_a_wrong_line_of_a_text_file_is_named(tmp_path: Path) -> None:
     write_image(tmp_path / "a.png", 20, 20)
-    for line, told in (("dog 1 2 3 4", "class x y width height"), ("0 12 5 3 3", "between 0 and 1")):
+    for line, message in (("dog 1 2 3 4", "class x y width height"), ("0 12 5 3 3", "between 0 and 1")):
         (tmp_path / "a.txt").write_text(line)
-        with pytest.raises(DataError, match=told):
+        with pytest.raises(DataError, match=message):
             labels_of(tmp_path)
 
 

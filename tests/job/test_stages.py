@@ -85,26 +85,26 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def made(ran: Ran, name: str = "") -> set[str]:
+def new_in(ran: Ran, name: str = "") -> set[str]:
     """What was made since the last time this was asked, of the stages that keep anything."""
-    found = {each for each in ran if each.partition("/")[0] in ("load", "training", "convert", "diff", name)}
+    names = {each for each in ran if each.partition("/")[0] in ("load", "training", "convert", "diff", name)}
     ran.clear()
-    return found
+    return names
 
 
 def test_the_second_run_makes_nothing_and_gives_the_same_bytes(files: Path, ran: Ran) -> None:
     first = contents(convert(files))
-    assert made(ran) == {"load", "convert/phone", "diff/phone"}
+    assert new_in(ran) == {"load", "convert/phone", "diff/phone"}
     assert contents(convert(files)) == first
-    assert made(ran) == set()
+    assert new_in(ran) == set()
     assert tfcompress.verify(files / "out") == []
 
 
 def test_another_scheme_makes_only_what_has_the_scheme(files: Path, ran: Ran) -> None:
     convert(files, targets="phone,edgetpu")
-    made(ran)
+    new_in(ran)
     convert(files, targets="phone,edgetpu", recipe=Recipe(post_training=PostTraining(scheme="int16x8")))
-    assert made(ran) == {"convert/phone", "diff/phone"}
+    assert new_in(ran) == {"convert/phone", "diff/phone"}
 
 
 @pytest.mark.slow
@@ -118,35 +118,35 @@ def test_an_artifact_that_another_scheme_left_alone_is_what_it_would_have_been(f
 
 def test_another_section_or_one_more_target_makes_only_that(files: Path, ran: Ran) -> None:
     convert(files)
-    made(ran)
+    new_in(ran)
     convert(files, recipe=Recipe(edgetpu=EdgeTpu(rewrite="none")))
-    assert made(ran) == set()
+    assert new_in(ran) == set()
     convert(files, targets="phone,edgetpu", recipe=Recipe(edgetpu=EdgeTpu(rewrite="none")))
-    assert made(ran) == {"convert/edgetpu", "diff/edgetpu"}
+    assert new_in(ran) == {"convert/edgetpu", "diff/edgetpu"}
     convert(files, max_accuracy_drop=0.5)
-    assert made(ran) == {"diff/phone"}
+    assert new_in(ran) == {"diff/phone"}
 
 
 @pytest.mark.slow
 def test_other_data_another_model_and_another_seed_are_seen(files: Path, ran: Ran) -> None:
     convert(files)
-    made(ran)
+    new_in(ran)
     with np.load(files / "data.npz") as data:
         np.savez(files / "other.npz", x=data["x"][::-1], y=data["y"][::-1])
         np.savez(files / "labels.npz", x=data["x"], y=(data["y"] + 1) % 3)
     convert(files, calibration=files / "other.npz")
-    assert made(ran) == {"convert/phone", "diff/phone"}
+    assert new_in(ran) == {"convert/phone", "diff/phone"}
     convert(files, evaluation=files / "labels.npz")
-    assert made(ran) == {"diff/phone"}
+    assert new_in(ran) == {"diff/phone"}
     convert(files, calibration_samples=16)
-    assert "convert/phone" in made(ran)
+    assert "convert/phone" in new_in(ran)
     convert(files, seed=1)
-    assert made(ran) == {"diff/phone"}
+    assert new_in(ran) == {"diff/phone"}
     model = keras.models.load_model(files / "small.keras")
     model.layers[1].set_weights([value * 0.5 for value in model.layers[1].get_weights()])
     model.save(files / "small.keras")
     convert(files)
-    assert made(ran) == {"load", "convert/phone", "diff/phone"}
+    assert new_in(ran) == {"load", "convert/phone", "diff/phone"}
 
 
 @pytest.mark.slow
@@ -154,19 +154,19 @@ def test_data_from_memory_counts_by_its_values_and_labels(files: Path, ran: Ran)
     with np.load(files / "data.npz") as data:
         x, y = data["x"], data["y"]
     convert(files, calibration=(x, y))
-    made(ran)
+    new_in(ran)
     convert(files, calibration=(x.copy(), y.copy()))
-    assert made(ran) == set()
+    assert new_in(ran) == set()
     convert(files, calibration=(x, (y + 1) % 3))
-    assert "diff/phone" in made(ran)
+    assert "diff/phone" in new_in(ran)
     convert(files, calibration=lambda: zip(x, y, strict=True))
-    assert "convert/phone" in made(ran)
+    assert "convert/phone" in new_in(ran)
     convert(files, calibration=lambda: zip(x, y, strict=True))
-    assert made(ran) == set()
+    assert new_in(ran) == set()
     convert(files, calibration=(x, y), preprocess=lambda value: value / 2)
-    assert made(ran) == {"convert/phone", "diff/phone"}
+    assert new_in(ran) == {"convert/phone", "diff/phone"}
     convert(files, calibration=(x, y), preprocess=lambda value: value / 4)
-    assert made(ran) == {"convert/phone", "diff/phone"}
+    assert new_in(ran) == {"convert/phone", "diff/phone"}
 
 
 def test_remarks_made_while_something_was_kept_are_made_again(
@@ -179,9 +179,9 @@ def test_remarks_made_while_something_was_kept_are_made_again(
     with tfcompress.show_progress():
         first = contents(convert(files, evaluation=files / "wrong.npz"))
         said = capsys.readouterr().err
-        made(ran)
+        new_in(ran)
         assert contents(convert(files, evaluation=files / "wrong.npz")) == first
-    assert made(ran) == set()
+    assert new_in(ran) == set()
     assert "no more than by chance" in json.loads(first["report.json"])["warnings"][0]
     assert "no more than by chance" in " ".join(said.split())
     assert capsys.readouterr().err == said
@@ -194,29 +194,29 @@ def test_a_part_whose_diagnosis_failed_is_made_again(files: Path, ran: Ran, monk
     with monkeypatch.context() as patch:
         patch.setattr("tfcompress.accuracy_diff.harness.compare_layers", fails)
         convert(files)
-    made(ran)
+    new_in(ran)
     convert(files)
-    assert made(ran) == {"diff/phone"}
+    assert new_in(ran) == {"diff/phone"}
 
 
 def test_code_of_the_users_is_never_taken_for_what_it_was(files: Path, ran: Ran) -> None:
     for _ in range(2):
         convert(files, custom_objects={"Mine": keras.layers.Dense})
-        assert made(ran) == {"load", "convert/phone", "diff/phone"}
+        assert new_in(ran) == {"load", "convert/phone", "diff/phone"}
 
 
 def test_classes_that_are_registered_with_keras_are_never_taken_for_what_they_were(files: Path, ran: Ran) -> None:
     convert(files)
-    made(ran)
+    new_in(ran)
     registry = keras.saving.get_custom_objects()
     registry["mine>Layer"] = type("Layer", (keras.layers.Layer,), {"__module__": "users_module"})
     try:
         convert(files)
     finally:
         del registry["mine>Layer"]
-    assert made(ran) == {"load", "convert/phone", "diff/phone"}
+    assert new_in(ran) == {"load", "convert/phone", "diff/phone"}
     convert(files)
-    assert made(ran) == set()
+    assert new_in(ran) == set()
 
 
 def test_a_model_that_is_exchanged_while_it_is_loaded_is_refused(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -237,20 +237,20 @@ def test_no_cache_keeps_nothing_and_uses_nothing(files: Path, ran: Ran) -> None:
     convert(files, no_cache=True)
     assert not (files / "cache").exists()
     convert(files)
-    made(ran)
+    new_in(ran)
     convert(files, no_cache=True)
-    assert "convert/phone" in made(ran)
+    assert "convert/phone" in new_in(ran)
 
 
 def test_a_damaged_store_costs_time_and_nothing_else(files: Path, ran: Ran) -> None:
     first = contents(convert(files))
-    made(ran)
+    new_in(ran)
     for number, path in enumerate(sorted((files / "cache").glob("??/*"))):
         content = bytearray(path.read_bytes())
         content[(number * 97) % len(content)] ^= 0x10
         path.write_bytes(bytes(content) if number % 2 else content[: len(content) // 2])
     second = contents(convert(files))
-    assert made(ran) == {"load", "convert/phone", "diff/phone"}
+    assert new_in(ran) == {"load", "convert/phone", "diff/phone"}
     assert second["phone/model.tflite"] == first["phone/model.tflite"]
 
 
@@ -258,10 +258,10 @@ def test_results_of_other_code_or_other_libraries_are_not_used(
     files: Path, ran: Ran, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     convert(files)
-    made(ran)
+    new_in(ran)
     monkeypatch.setattr("tfcompress.job.stage.surroundings", lambda: ("other code", "machine", ()))
     convert(files)
-    assert made(ran) == {"load", "convert/phone", "diff/phone"}
+    assert new_in(ran) == {"load", "convert/phone", "diff/phone"}
 
 
 TOOL_VERSION = ["1"]
@@ -273,12 +273,12 @@ def test_another_version_of_a_targets_tool_makes_and_compares_anew(
 ) -> None:
     monkeypatch.setitem(TARGETS.places, "phone", f"{__name__}:PHONE_WITH_A_TOOL")
     convert(files)
-    made(ran)
+    new_in(ran)
     convert(files)
-    assert made(ran) == set()
+    assert new_in(ran) == set()
     monkeypatch.setattr(f"{__name__}.TOOL_VERSION", ["2"])
     convert(files)
-    assert made(ran) == {"convert/phone", "diff/phone"}
+    assert new_in(ran) == {"convert/phone", "diff/phone"}
 
 
 def test_a_target_whose_code_nobody_can_name_is_made_and_compared_anew(
@@ -294,7 +294,7 @@ def test_a_target_whose_code_nobody_can_name_is_made_and_compared_anew(
     monkeypatch.setitem(TARGETS.places, "phone", f"{__name__}:PHONE_WITH_A_TOOL")
     for _ in range(2):
         convert(files)
-        assert {"convert/phone", "diff/phone"} <= made(ran)
+        assert {"convert/phone", "diff/phone"} <= new_in(ran)
 
 
 def test_what_a_detector_is_decoded_with_is_never_taken_for_what_it_was(files: Path) -> None:
@@ -338,17 +338,17 @@ def test_another_quantization_does_not_prune_again(files: Path, ran: Ran, monkey
 
     monkeypatch.setattr(training, "_train_epoch", counting)
     first = contents(convert(files, recipe=TRAINED))
-    assert (trained, made(ran)) == (["pruning", "quantization"], {"load", "training", "convert/phone", "diff/phone"})
+    assert (trained, new_in(ran)) == (["pruning", "quantization"], {"load", "training", "convert/phone", "diff/phone"})
     other = dataclasses.replace(TRAINED, quantization=Quantization(estimator="min_max"))
     convert(files, recipe=other)
     assert trained == ["pruning", "quantization", "quantization"]
-    made(ran)
+    new_in(ran)
     with_scheme = dataclasses.replace(TRAINED, post_training=PostTraining(scheme="int8_float_io"))
     convert(files, recipe=with_scheme)
     # A remedy that was tried may have made this artifact already.
-    assert (trained[3:], made(ran) - {"convert/phone"}) == ([], {"diff/phone"})
+    assert (trained[3:], new_in(ran) - {"convert/phone"}) == ([], {"diff/phone"})
     assert contents(convert(files, recipe=TRAINED)) == first
-    assert (trained[3:], made(ran)) == ([], set())
+    assert (trained[3:], new_in(ran)) == ([], set())
     clustered = dataclasses.replace(TRAINED, clustering=Clustering(clusters=8, skip=()))
     convert(files, recipe=clustered)
     assert trained[3:] == ["clustering", "quantization"]
@@ -397,6 +397,6 @@ def test_a_stage_is_added_by_one_row(files: Path, monkeypatch: pytest.MonkeyPatc
     out = convert(files)
     assert (out / TOY_LOG).read_text() == "between the artifacts phone and the report"
     assert TOY_LOG in json.loads((out / "manifest.json").read_text())["files"]
-    assert "toy" in made(ran, "toy")
+    assert "toy" in new_in(ran, "toy")
     assert (convert(files) / TOY_LOG).read_text() == "between the artifacts phone and the report"
-    assert made(ran, "toy") == set()
+    assert new_in(ran, "toy") == set()

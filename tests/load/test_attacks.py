@@ -330,8 +330,8 @@ def only_called_in(function: str, places: set[str]) -> None:
         path for base in (root, *(link.resolve() for link in root.iterdir() if link.is_symlink()))
         for path in base.rglob("*.py") if not any(part.is_symlink() for part in path.parents)
     ]  # fmt: skip
-    found = {path.name for path in sources if f"{function}(" in path.read_text(encoding="utf-8")}
-    assert found <= places, f"{function} is called in {found - places}"
+    callers = {path.name for path in sources if f"{function}(" in path.read_text(encoding="utf-8")}
+    assert callers <= places, f"{function} is called in {callers - places}"
 
 
 def test_nothing_but_the_loader_opens_models() -> None:

@@ -77,10 +77,10 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         [sys.executable, "-c", script, *map(str, places)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    found: dict[str, str] = json.loads(done.stdout)
+    outcomes: dict[str, str] = json.loads(done.stdout)
     assert (folder / "secret").read_bytes() == (folder / "readable").read_bytes() == b"content"
     assert not (folder / "outside").exists()
-    return found
+    return outcomes
 
 
 def require_whole_cage(results: dict[str, Any]) -> None:

@@ -46,9 +46,9 @@ def of_own_layers(policy: str) -> Any:
 
 def in_float32(library: Any, model: Any) -> Any:
     """The same network built without mixed precision."""
-    made = network(library, "float32")
-    made.set_weights(model.get_weights())
-    return made
+    twin = network(library, "float32")
+    twin.set_weights(model.get_weights())
+    return twin
 
 
 def policies(model: Any) -> list[str]:

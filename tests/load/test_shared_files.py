@@ -42,27 +42,27 @@ def test_every_loadable_file_loads_and_predicts(
     table: list[tuple[dict[str, str], dict[str, Any]]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with capsys.disabled():
-        for _, found in table:
+        for _, load in table:
             print(
-                f"\n{found['status']:8} {found['model']:70} {found.get('loaded_as', '')} {found['reason'] or ''}"[:200],
+                f"\n{load['status']:8} {load['model']:70} {load.get('loaded_as', '')} {load['reason'] or ''}"[:200],
                 end="",
             )
-    for entry, found in table:
+    for entry, load in table:
         if "safe_mode" in entry["loads_in"] and sys.version_info[:2] != LAMBDA_PYTHON:
-            assert found["status"] == "ok" or "Python version does that" in found["reason"], found
+            assert load["status"] == "ok" or "Python version does that" in load["reason"], load
         elif entry["loads_in"] != "NONE":
-            assert found["status"] == "ok", found
+            assert load["status"] == "ok", load
             if entry["params"]:
-                assert found["parameters"] == int(entry["params"])
+                assert load["parameters"] == int(entry["params"])
 
 
 def test_every_other_file_names_the_true_cause_in_one_line(table: list[tuple[dict[str, str], dict[str, Any]]]) -> None:
-    refused = [(entry, found) for entry, found in table if entry["loads_in"] == "NONE"]
+    refused = [(entry, outcome) for entry, outcome in table if entry["loads_in"] == "NONE"]
     assert len(refused) == 13
-    for entry, found in refused:
-        assert found["status"] == "refused"
-        assert re.search(TRUE_CAUSES[entry["name"]], found["reason"]), found["reason"]
-        assert "\n" not in found["reason"]
+    for entry, outcome in refused:
+        assert outcome["status"] == "refused"
+        assert re.search(TRUE_CAUSES[entry["name"]], outcome["reason"]), outcome["reason"]
+        assert "\n" not in outcome["reason"]
 
 
 def test_old_model_computes_what_its_tflite_computes(shared: Path) -> None:

@@ -106,8 +106,8 @@ def assert_same(flat: Any, model: Any, *, seed: int) -> None:
     values = random_inputs(before.inputs, open_size=16, batch=3, seed=seed)
     expected = before.predict({info.name: value for info, value in zip(before.inputs, values, strict=True)})
     actual = after.predict({info.name: value for info, value in zip(after.inputs, values, strict=True)})
-    for one, other in zip(expected.values(), actual.values(), strict=True):
-        assert relative_difference(one, other) <= RELATIVE_TOLERANCE
+    for wanted, other in zip(expected.values(), actual.values(), strict=True):
+        assert relative_difference(wanted, other) <= RELATIVE_TOLERANCE
 
 
 def test_the_comparison_sees_another_weight() -> None:

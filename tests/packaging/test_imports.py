@@ -16,7 +16,7 @@ HEAVY = ("tensorflow", "tf_keras", "keras", "jax", "litert_quantizer", "ai_edge_
 
 @pytest.mark.parametrize("code", ["import tfcompress", "import tfcompress.cli; tfcompress.cli.main(['--help'])"])
 def test_starting_imports_nothing_heavy(code: str) -> None:
-    check = f"{code}\nimport sys\nfound = [m for m in {HEAVY!r} if m in sys.modules]\nassert not found, found"
+    check = f"{code}\nimport sys\nloaded = [m for m in {HEAVY!r} if m in sys.modules]\nassert not loaded, loaded"
     subprocess.run([sys.executable, "-c", check], check=True, capture_output=True)
 
 
@@ -66,17 +66,17 @@ RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 
 
 def sources() -> list[tuple[str, Path]]:
-    found = []
+    modules = []
     for folder, package in [("tfcompress", ""), ("converters", "converters"), ("calibration", "calibration")]:
         for path in sorted((ROOT / folder).rglob("*.py")):
             inside = path.relative_to(ROOT / folder).parts
             if not package and (inside[0] in ("converters", "calibration", "example_models") or len(inside) == 1):
                 if inside[0] in ("__init__.py", "__main__.py") or len(inside) > 1:
                     continue
-                found.append((path.stem, path))
+                modules.append((path.stem, path))
             else:
-                found.append((package or inside[0], path))
-    return found
+                modules.append((package or inside[0], path))
+    return modules
 
 
 def imported(path: Path) -> set[str]:

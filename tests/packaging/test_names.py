@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+ROOMS = ["tfcompress", "converters", "calibration", "example_models", "benchmarks", "tests", "docs"]
 SAYING_NOTHING = {"found", "known", "made", "one", "told"}
 
 
@@ -23,7 +24,7 @@ def names(text: str) -> Iterator[tuple[int, str]]:
             yield node.lineno, node.name
 
 
-@pytest.mark.parametrize("room", ["tfcompress", "converters", "calibration", "example_models", "benchmarks"])
+@pytest.mark.parametrize("room", ROOMS)
 def test_no_variable_has_a_name_that_says_nothing(room: str) -> None:
     for path in sorted((ROOT / room).rglob("*.py")):
         bad = [(line, name) for line, name in names(path.read_text(encoding="utf-8")) if name in SAYING_NOTHING]

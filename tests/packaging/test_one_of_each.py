@@ -89,13 +89,13 @@ def private_uses(text: str, *, names_are_data: bool = False) -> Iterator[str]:
 
 
 def test_private_names_of_other_libraries_are_in_one_place() -> None:
-    found = {
+    uses = {
         (str(path), use)
         for path in sources()
         for use in private_uses((ROOT / path).read_text(encoding="utf-8"), names_are_data=VOCABULARY in path.parents)
     }
-    assert found - ALLOWED == set(), f"give these a name in {PRIVATE_NAMES}"
-    assert ALLOWED - found == set(), "these are no longer needed"
+    assert uses - ALLOWED == set(), f"give these a name in {PRIVATE_NAMES}"
+    assert ALLOWED - uses == set(), "these are no longer needed"
 
 
 @pytest.mark.parametrize(

@@ -54,9 +54,9 @@ def test_nothing_is_wider_than_the_window(tmp_path: Path, width: int, name: str)
     page = re.sub(r"<meta http-equiv=[^>]*>", "", page).replace("</body>", MEASURE)
     (tmp_path / "page.html").write_text(page, encoding="utf-8")
     shown = chromium("--dump-dom", f"--window-size={width},900", f"file://{tmp_path / 'page.html'}")
-    found = re.search(r"<title>(\d+) of (\d+)</title>", shown)
-    assert found is not None
-    assert int(found[1]) <= int(found[2])
+    widths = re.search(r"<title>(\d+) of (\d+)</title>", shown)
+    assert widths is not None
+    assert int(widths[1]) <= int(widths[2])
 
 
 @pytest.mark.parametrize(("allowed", "buttons"), [(True, 1), (False, 0)])
@@ -73,9 +73,9 @@ def test_the_policy_lets_the_copy_buttons_appear_and_without_script_only_they_ar
 
 def test_the_measurement_sees_what_overflows(tmp_path: Path) -> None:
     (tmp_path / "page.html").write_text(f"<title></title><body><p style='width: 3000px'>x</p>{MEASURE}")
-    found = re.search(r"<title>(\d+) of (\d+)</title>", chromium("--dump-dom", f"file://{tmp_path / 'page.html'}"))
-    assert found is not None
-    assert int(found[1]) > int(found[2])
+    widths = re.search(r"<title>(\d+) of (\d+)</title>", chromium("--dump-dom", f"file://{tmp_path / 'page.html'}"))
+    assert widths is not None
+    assert int(widths[1]) > int(widths[2])
 
 
 def test_the_page_prints(tmp_path: Path) -> None:

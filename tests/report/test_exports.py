@@ -31,9 +31,9 @@ def test_nothing_is_written_where_no_artifact_has_tensors_to_colour(tmp_path: Pa
 
 def test_tensorboard_reads_the_scalars_back(tmp_path: Path) -> None:
     write_tensorboard(report(), tmp_path)
-    found: dict[str, float] = {}
+    scalars: dict[str, float] = {}
     for file in (tmp_path / "phone").glob("events*"):
         for event in tf.compat.v1.train.summary_iterator(str(file)):
-            found |= {value.tag: float(tf.make_ndarray(value.tensor)) for value in event.summary.value}
-    assert abs(found["metrics/accuracy"] - 0.74) < 1e-6
-    assert abs(found["layers/sqnr_db"] - 12.0) < 1e-6
+            scalars |= {value.tag: float(tf.make_ndarray(value.tensor)) for value in event.summary.value}
+    assert abs(scalars["metrics/accuracy"] - 0.74) < 1e-6
+    assert abs(scalars["layers/sqnr_db"] - 12.0) < 1e-6

@@ -140,8 +140,8 @@ def test_what_is_no_json_value_is_not_written_as_its_text() -> None:
     ],
 )
 def test_an_undecided_gate_fails_only_a_strict_run(statuses: list[str], code: int, strict: int) -> None:
-    made = report(targets={str(number): {"status": status} for number, status in enumerate(statuses)})
-    assert (made.exit_code(), made.exit_code(strict_gate=True)) == (code, strict)
+    result = report(targets={str(number): {"status": status} for number, status in enumerate(statuses)})
+    assert (result.exit_code(), result.exit_code(strict_gate=True)) == (code, strict)
 
 
 def test_a_diff_has_an_exit_code_too() -> None:

@@ -17,8 +17,8 @@ def layers(*names: str, sqnr: float = 30.0) -> dict[str, Any]:
 
 
 def test_layers_stand_in_the_order_of_computation_also_those_that_one_artifact_lacks() -> None:
-    made = with_targets(phone=layers("a", "c", "d"), cloud=layers("a", "b", "c", "e"))
-    rows = layer_rows(list(made.targets.values()))
+    result = with_targets(phone=layers("a", "c", "d"), cloud=layers("a", "b", "c", "e"))
+    rows = layer_rows(list(result.targets.values()))
     assert [row.name for row in rows] == ["a", "b", "c", "e", "d"]
     assert [[cell is not None for cell in row.cells] for row in rows[:2]] == [[True, True], [False, True]]
 
@@ -51,8 +51,8 @@ def confused() -> Report:
 
 
 def test_classes_are_named_and_the_one_that_lost_most_comes_first() -> None:
-    made = confused()
-    rows = class_rows(made, list(made.targets.values()))
+    result = confused()
+    rows = class_rows(result, list(result.targets.values()))
     assert [row.name for row in rows] == ["cat", "dog"]
     changes = [row.changes[0] for row in rows]
     assert [(change.text, change.share, change.grade) for change in changes if change] == [
@@ -62,15 +62,15 @@ def test_classes_are_named_and_the_one_that_lost_most_comes_first() -> None:
 
 
 def test_the_confusions_that_grew_most_come_first() -> None:
-    made = confused()
-    table = next(iter(confusions(made, list(made.targets.items()))))
+    result = confused()
+    table = next(iter(confusions(result, list(result.targets.items()))))
     assert table.pairs == (("cat", "dog", 1, 4), ("dog", "cat", 3, 2))
     assert table.rows[0] == ((6, 60, True), (4, 40, False))
 
 
 def test_a_changed_sample_stands_once_with_every_artifacts_answer() -> None:
-    made = confused()
-    (row,) = flip_rows(made.reference, made.targets)
+    result = confused()
+    (row,) = flip_rows(result.reference, result.targets)
     assert (row.label, row.reference, row.picture) == ("cat", "cat", PIXEL)
     assert row.answers == (("phone", "dog"), ("edgetpu", "NaN"))
 

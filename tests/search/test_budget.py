@@ -77,6 +77,6 @@ def test_the_pareto_set_has_what_nothing_else_beats() -> None:
         "exact": Figures(bytes=9, accuracy_drop=0.0),
         "unknown": Figures(bytes=1),
     }
-    found = pareto_set(list(each), each.__getitem__, ["bytes", "accuracy_drop"])
-    assert found == ("small", "between", "exact")
+    unbeaten = pareto_set(list(each), each.__getitem__, ["bytes", "accuracy_drop"])
+    assert unbeaten == ("small", "between", "exact")
     assert pareto_set(["beaten"], each.__getitem__, ["bytes", "accuracy_drop"]) == ("beaten",)

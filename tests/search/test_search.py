@@ -33,7 +33,7 @@ def network() -> tuple[Any, np.ndarray, np.ndarray]:
 
 def test_the_best_artifact_within_a_budget_is_found_and_confirmed(tmp_path: Path) -> None:
     model, x, y = network()
-    found = tfcompress.search(
+    result = tfcompress.search(
         model,
         budget="accuracy_drop<=0.1,bytes<=100000",
         minimize="bytes",
@@ -42,41 +42,41 @@ def test_the_best_artifact_within_a_budget_is_found_and_confirmed(tmp_path: Path
         max_trials=4,
         output=tmp_path / "out",
     )
-    assert found.exit_code == 0
-    assert found.best is not None
-    assert found.best.confirmed
-    assert found.evaluated == found.trials == 4
+    assert result.exit_code == 0
+    assert result.best is not None
+    assert result.best.confirmed
+    assert result.evaluated == result.trials == 4
     written = json.loads((tmp_path / "out/pareto.json").read_text())
-    assert written == json.loads(json.dumps(found.to_plain()))
+    assert written == json.loads(json.dumps(result.to_plain()))
     assert {"budget", "minimize", "trials", "evaluated", "best", "pareto"} <= written.keys()
-    sizes = [row.figures.bytes for row in (*found.pareto, *found.rejected) if row.figures and not row.why_not]
-    assert found.best.figures is not None
-    assert found.best.figures.bytes == min(size for size in sizes if size is not None)
+    sizes = [row.figures.bytes for row in (*result.pareto, *result.rejected) if row.figures and not row.why_not]
+    assert result.best.figures is not None
+    assert result.best.figures.bytes == min(size for size in sizes if size is not None)
     assert tfcompress.verify(tmp_path / "out/best") == []
     report = json.loads((tmp_path / "out/best/report.json").read_text())
-    assert report["targets"]["phone"]["bytes"] == found.best.figures.bytes
-    assert found.verdict in (tmp_path / "out/search.html").read_text()
+    assert report["targets"]["phone"]["bytes"] == result.best.figures.bytes
+    assert result.verdict in (tmp_path / "out/search.html").read_text()
 
 
 def test_where_nothing_meets_the_budget_the_nearest_miss_is_named(tmp_path: Path) -> None:
     model, x, y = network()
-    found = tfcompress.search(
+    result = tfcompress.search(
         model, budget="bytes<=500", calibration=x, evaluation=(x, y), max_trials=2, output=tmp_path / "out"
     )
-    assert (found.exit_code, found.best) == (3, None)
-    assert "nothing meets the budget; the nearest miss is" in found.verdict
-    assert "bytes<=500: is" in found.verdict
+    assert (result.exit_code, result.best) == (3, None)
+    assert "nothing meets the budget; the nearest miss is" in result.verdict
+    assert "bytes<=500: is" in result.verdict
     assert not (tmp_path / "out/best").exists()
 
 
 def test_without_labels_agreement_takes_the_place_of_accuracy(tmp_path: Path) -> None:
     model, x, _ = network()
-    found = tfcompress.search(
+    result = tfcompress.search(
         model, budget="accuracy_drop<=0.1", calibration=x, evaluation=x, max_trials=1, output=tmp_path / "out"
     )
-    assert found.pareto[0].figures is not None
-    assert found.pareto[0].figures.accuracy_drop is not None
-    assert 0 <= found.pareto[0].figures.accuracy_drop < 0.1
+    assert result.pareto[0].figures is not None
+    assert result.pareto[0].figures.accuracy_drop is not None
+    assert 0 <= result.pareto[0].figures.accuracy_drop < 0.1
 
 
 def test_a_folder_with_files_of_the_user_s_is_left_as_it_is(tmp_path: Path) -> None:
@@ -99,16 +99,16 @@ def files(tmp_path: Path) -> list[str]:
 
 @pytest.mark.slow
 def test_two_workers_find_what_one_finds(tfcompress_command: CommandLine, files: list[str], tmp_path: Path) -> None:
-    found = []
+    figures = []
     for workers in (1, 2):
         output = f"--output={tmp_path / f'out{workers}'}"
         run = tfcompress_command(*files, output, f"--workers={workers}", "--max_trials=6", "--json", "--no_cache")
         assert run.returncode == 0, run.stderr
         rows = json.loads(run.stdout)
         # What is measured in milliseconds differs from run to run.
-        found.append({row["name"]: (row["bytes"], row["accuracy_drop"]) for row in rows["pareto"] + rows["rejected"]})
-    assert found[0] == found[1]
-    assert len(found[0]) == 6
+        figures.append({row["name"]: (row["bytes"], row["accuracy_drop"]) for row in rows["pareto"] + rows["rejected"]})
+    assert figures[0] == figures[1]
+    assert len(figures[0]) == 6
 
 
 @pytest.mark.slow

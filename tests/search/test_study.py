@@ -55,7 +55,7 @@ def test_every_trial_is_claimed_once_and_kept(tmp_path: Path) -> None:
     assert sorted(drained(study)) == ["dynamic", "float16", "int8"]
     again = Study(str(tmp_path / "trials"), "one").trials()
     assert again == study.trials()
-    assert all(one.figures is not None for one in again)
+    assert all(item.figures is not None for item in again)
 
 
 def test_finalists_come_before_what_still_waits(tmp_path: Path) -> None:
@@ -67,8 +67,8 @@ def test_finalists_come_before_what_still_waits(tmp_path: Path) -> None:
 def test_a_trial_that_two_workers_queued_at_once_is_done_once(tmp_path: Path) -> None:
     first, second = (Study(str(tmp_path / "trials"), "one") for _ in range(2))
     waiting = [optuna.trial.create_trial(state=optuna.trial.TrialState.WAITING, user_attrs=first_task()) for _ in "12"]
-    for one in waiting:
-        first._study.add_trial(one)
+    for item in waiting:
+        first._study.add_trial(item)
     assert drained(second) == ["int8"]
     assert len(first.trials()) == 1
 
@@ -105,7 +105,7 @@ def test_a_trial_whose_process_crashes_three_times_is_given_up(tmp_path: Path) -
         study.crashed(os.getpid(), "its process ended with SIGSEGV")
     study.add([trial("dynamic")])
     assert drained(study) == ["dynamic"]
-    assert {one.name: one.failure for one in study.trials()}["int8"] == "its process ended with SIGSEGV"
+    assert {item.name: item.failure for item in study.trials()}["int8"] == "its process ended with SIGSEGV"
 
 
 def test_a_storage_of_another_search_is_refused(tmp_path: Path) -> None:
@@ -117,8 +117,8 @@ def test_a_storage_of_another_search_is_refused(tmp_path: Path) -> None:
 
 
 def test_proposals_are_the_same_for_every_worker_and_new() -> None:
-    known = Figures(bytes=9, accuracy_drop=0.0)
-    first = Trial(round="start", point=space(trains=True).start, name="as given", figures=known)
+    figures = Figures(bytes=9, accuracy_drop=0.0)
+    first = Trial(round="start", point=space(trains=True).start, name="as given", figures=figures)
     _, alone = next_points("alone", space(trains=True), [first], BUDGET, "bytes", most=40, seed=0)
     tried = [first] + [
         Trial(
@@ -136,7 +136,7 @@ def test_proposals_are_the_same_for_every_worker_and_new() -> None:
     assert proposals[0] == proposals[1]
     keys = {space(trains=True).candidate(point).key for point in proposals[0]}
     assert len(keys) == 5
-    assert not keys & {one.key for one in tried}
+    assert not keys & {item.key for item in tried}
 
 
 def test_what_gains_nothing_is_not_tried_and_said() -> None:
@@ -152,7 +152,7 @@ def test_the_finalists_are_those_within_the_budget_then_those_near_it() -> None:
         Trial(round="alone", point={}, name=name, changes={"n": name}, figures=outcome(size, drop).figures)
         for name, size, drop in [("large", 9, 0.0), ("small", 5, 0.0), ("near", 3, 0.0095), ("bad", 1, 0.5)]
     ]
-    assert [one.name for one in finalists(each, BUDGET, "bytes")] == ["small", "large", "near"]
+    assert [item.name for item in finalists(each, BUDGET, "bytes")] == ["small", "large", "near"]
 
 
 OF_STRANGERS = {
@@ -199,8 +199,8 @@ def other_operations(path: Path) -> None:
 
 
 def state(path: Path) -> tuple[int, int, int]:
-    found = path.lstat()
-    return found.st_mode, found.st_size, found.st_mtime_ns
+    status = path.lstat()
+    return status.st_mode, status.st_size, status.st_mtime_ns
 
 
 @pytest.mark.parametrize("make", [fifo, hollow, device, notes, other_operations, Path.mkdir])

@@ -36,15 +36,15 @@ def test_cycles_are_summed_with_a_loops_body_as_often_as_it_runs() -> None:
 
 def test_each_layer_has_its_cycles_and_what_binds_it() -> None:
     result = estimate(HLO, V5E, ["project", "lstm"], flops=None, bytes_accessed=None)
-    assert [(one.layer, one.cycles) for one in result.layers] == [
+    assert [(layer.layer, layer.cycles) for layer in result.layers] == [
         ("project", 700),
         ("copy", 100),
         ("lstm", 100),
         ("fusion", 100),
     ]
     assert result.figures()["layers"] == [
-        {"layer": one.layer, "cycles": one.cycles, "share": one.cycles / 1000, "bound": one.bound}
-        for one in result.layers
+        {"layer": layer.layer, "cycles": layer.cycles, "share": layer.cycles / 1000, "bound": layer.bound}
+        for layer in result.layers
     ]
 
 

@@ -94,9 +94,9 @@ def only(results: dict[str, np.ndarray]) -> np.ndarray:
 
 def test_a_chain_of_products_gives_the_phones_integers(tmp_path: Path) -> None:
     model = models.conv_net()
-    made, content = program(model, tmp_path)
+    int8_program, content = program(model, tmp_path)
     inputs = models.random_inputs(model, BATCH, seed=1)
-    graph = replace(made, as_on_phone=True).at_batch(model, BATCH)
+    graph = replace(int8_program, as_on_phone=True).at_batch(model, BATCH)
     assert np.array_equal(only(models.run_graph(graph, inputs)), by_litert(content, inputs))
 
 
@@ -105,10 +105,11 @@ def test_products_of_int8_and_of_bfloat16_give_the_same_integers(
     make: Callable[[], FloatModel], tmp_path: Path
 ) -> None:
     model = make()
-    made, _ = program(model, tmp_path)
+    int8_program, _ = program(model, tmp_path)
     inputs = models.random_inputs(model, BATCH, seed=1)
     narrow, wide = (
-        only(models.run_graph(made.with_wide(kinds).at_batch(model, BATCH), inputs)) for kinds in ((), made.products())
+        only(models.run_graph(int8_program.with_wide(kinds).at_batch(model, BATCH), inputs))
+        for kinds in ((), int8_program.products())
     )
     assert np.array_equal(narrow, wide)
 
@@ -116,11 +117,11 @@ def test_products_of_int8_and_of_bfloat16_give_the_same_integers(
 @pytest.mark.parametrize("make", [residual_net, strided_net])
 def test_sums_rounded_as_on_the_phone_give_its_integers(make: Callable[[], FloatModel], tmp_path: Path) -> None:
     model = make()
-    made, content = program(model, tmp_path)
+    int8_program, content = program(model, tmp_path)
     inputs = models.random_inputs(model, BATCH, seed=1)
-    graph = replace(made, as_on_phone=True).at_batch(model, BATCH)
+    graph = replace(int8_program, as_on_phone=True).at_batch(model, BATCH)
     ours, phone = only(models.run_graph(graph, inputs)), by_litert(content, inputs)
-    scale = made.graph.tensors[made.graph.operators[-1].inputs[0]].quantization
+    scale = int8_program.graph.tensors[int8_program.graph.operators[-1].inputs[0]].quantization
     assert scale is not None
     # LiteRT's sums and means are in fixed point: a tie may fall to the other side, and layers behind carry it on.
     step = float(scale.scales[0])
@@ -133,22 +134,22 @@ def test_a_sum_rounds_once_less_than_the_phone_and_is_no_farther_from_float(
     make: Callable[[], FloatModel], tmp_path: Path
 ) -> None:
     model = make()
-    made, content = program(model, tmp_path)
+    int8_program, content = program(model, tmp_path)
     inputs = models.random_inputs(model, 4 * BATCH, seed=1)
     expected = only(model.predict(inputs))
-    ours = only(models.run_graph(made.at_batch(model, 4 * BATCH), inputs))
+    ours = only(models.run_graph(int8_program.at_batch(model, 4 * BATCH), inputs))
     ours_db, phone_db = models.sqnr_db(expected, ours), models.sqnr_db(expected, by_litert(content, inputs))
     assert ours_db >= phone_db - SQNR_TOLERANCE_DB
 
 
 def test_what_one_operator_alone_reads_is_not_rounded_for_it(tmp_path: Path) -> None:
     model = models.conv_net()
-    made, _ = program(model, tmp_path)
+    int8_program, _ = program(model, tmp_path)
     inputs = models.random_inputs(model, 4 * BATCH, seed=1)
     expected = only(model.predict(inputs))
     ours, phone = (
         models.sqnr_db(expected, only(models.run_graph(item.at_batch(model, 4 * BATCH), inputs)))
-        for item in (made, replace(made, as_on_phone=True))
+        for item in (int8_program, replace(int8_program, as_on_phone=True))
     )
     assert ours > phone  # the softmax reads scores that have no steps
 
@@ -165,9 +166,9 @@ def dense_net() -> FloatModel:
 
 def test_a_sum_behind_a_dense_layer_on_steps_has_the_steps_shape_at_every_batch_size(tmp_path: Path) -> None:
     model = dense_net()
-    made, _ = program(model, tmp_path)
+    int8_program, _ = program(model, tmp_path)
     inputs = models.random_inputs(model, BATCH, seed=1)
-    got = only(models.run_graph(made.at_batch(model, BATCH), inputs))
+    got = only(models.run_graph(int8_program.at_batch(model, BATCH), inputs))
     assert models.sqnr_db(only(model.predict(inputs)), got) > LEAST_SQNR_DB
 
 
@@ -181,9 +182,9 @@ def test_biases_of_64_bits_beside_16_bit_activations_count_in_their_scale(tmp_pa
 
 
 def test_rows_and_columns_that_no_one_reads_are_not_made(tmp_path: Path) -> None:
-    made, _ = program(strided_net(), tmp_path)
-    strides = strides_of_tensors(made.graph)
-    producers = {made.graph.producer(index).name for index in strides}  # type: ignore[union-attr]
+    int8_program, _ = program(strided_net(), tmp_path)
+    strides = strides_of_tensors(int8_program.graph)
+    producers = {int8_program.graph.producer(index).name for index in strides}  # type: ignore[union-attr]
     assert set(strides.values()) == {2}
     assert producers == {"CONV_2D", "ADD"}
     assert len(strides) == 3  # the sum, the 1x1 convolution before it and the 3x3 one before that
@@ -191,10 +192,10 @@ def test_rows_and_columns_that_no_one_reads_are_not_made(tmp_path: Path) -> None
 
 def test_a_batch_is_its_samples_one_by_one(tmp_path: Path) -> None:
     model = residual_net()
-    made, _ = program(model, tmp_path)
+    int8_program, _ = program(model, tmp_path)
     inputs = models.random_inputs(model, BATCH, seed=2)
-    whole = only(models.run_graph(made.at_batch(model, BATCH), inputs))
-    single = made.at_batch(model, 1)
+    whole = only(models.run_graph(int8_program.at_batch(model, BATCH), inputs))
+    single = int8_program.at_batch(model, 1)
     parts = [only(models.run_graph(single, {"image": inputs["image"][n : n + 1]})) for n in range(BATCH)]
     assert np.array_equal(whole, np.concatenate(parts))
 

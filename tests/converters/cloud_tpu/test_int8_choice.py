@@ -37,16 +37,16 @@ EVEN = {"first": 9, "depthwise": 9, "second": 9, "scores": 9}
 def test_the_mix_takes_the_cheaper_kind_of_each_layer(
     narrow: dict[str, int], wide: dict[str, int], expected: set[str], tmp_path: Path
 ) -> None:
-    made, _ = program(models.conv_net(), tmp_path)
-    mix = mixed(made, row(**narrow), row(**wide))
+    int8_program, _ = program(models.conv_net(), tmp_path)
+    mix = mixed(int8_program, row(**narrow), row(**wide))
     assert mix is not None
-    assert {made.products()[index] for index in mix.wide} == expected
+    assert {int8_program.products()[index] for index in mix.wide} == expected
 
 
 def test_a_graph_is_lowered_with_its_weights_as_arguments(tmp_path: Path) -> None:
     model = models.conv_net()
-    made, _ = program(model, tmp_path)
-    graph = made.at_batch(model, 1)
+    int8_program, _ = program(model, tmp_path)
+    graph = int8_program.at_batch(model, 1)
     arguments, constants = (lower_graph(graph, freeze=freeze) for freeze in (False, True))
     assert len(arguments) < len(constants)
 
@@ -54,8 +54,8 @@ def test_a_graph_is_lowered_with_its_weights_as_arguments(tmp_path: Path) -> Non
 @needs_compiler
 def test_the_program_of_fewest_cycles_is_chosen(tmp_path: Path) -> None:
     model = models.conv_net()
-    made, _ = program(model, tmp_path)
-    choice = choose(made, model, 1, ["v5e:1x1"])
+    int8_program, _ = program(model, tmp_path)
+    choice = choose(int8_program, model, 1, ["v5e:1x1"])
     assert {"int8", "bfloat16 products"} <= choice.cycles.keys()
     assert choice.topology == "v5e:1x1"
     assert all(cycles >= min(choice.cycles.values()) > 0 for cycles in choice.cycles.values())

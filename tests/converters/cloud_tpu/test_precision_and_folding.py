@@ -104,8 +104,8 @@ def test_what_softmax_gives_is_not_rounded_on_its_way_out() -> None:
 def test_weights_are_stored_in_half_the_bytes_and_mixed_keeps_them_float32() -> None:
     graph = folded(models.conv_net())
 
-    def weight_bytes(one: InferenceGraph) -> int:
-        tensors = [op.outputs[0] for op in one.operations() if op.type == "Const"]
+    def weight_bytes(inference: InferenceGraph) -> int:
+        tensors = [op.outputs[0] for op in inference.operations() if op.type == "Const"]
         return sum(t.shape.num_elements() * t.dtype.size for t in tensors if t.shape.num_elements() >= 8)
 
     assert weight_bytes(apply_precision(graph, "bfloat16")) * 2 == weight_bytes(graph)

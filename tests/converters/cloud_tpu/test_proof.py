@@ -205,7 +205,7 @@ def test_every_signature_is_shown_also_beside_one_of_a_fixed_batch(tmp_path: Pat
         other=tf.function(lambda x: {"y": x * 4}, input_signature=[opened]),
     )
     lowered = lower_saved_model(folder, (1, 2))
-    assert sorted((one.signature, one.batch_size) for one in lowered) == [
+    assert sorted((program.signature, program.batch_size) for program in lowered) == [
         ("fixed", 4), ("other", 1), ("other", 2), ("serving_default", 1), ("serving_default", 2),
     ]  # fmt: skip
 
@@ -229,7 +229,7 @@ def test_a_normalization_left_in_training_is_told(tmp_path: Path) -> None:
         left=tf.function(lambda x: norm(x, training=True), input_signature=spec),
         right=tf.function(lambda x: norm(x, training=False), input_signature=spec),
     )
-    advice = {one.signature: one.advice for one in lower_saved_model(folder, (1,))}
+    advice = {program.signature: program.advice for program in lower_saved_model(folder, (1,))}
     assert len(advice["left"]) == 1
     assert "training=True" in advice["left"][0]
     assert advice["right"] == ()

@@ -63,8 +63,8 @@ def test_a_sample_has_the_same_result_at_each_batch_size(conv_net_folder: Path) 
     inputs = models.random_inputs(models.conv_net(), 4)
     (four,) = models.run_signature(conv_net_folder, "batch_4", inputs).values()
     for row in range(4):
-        one = {name: value[row : row + 1] for name, value in inputs.items()}
-        (single,) = models.run_signature(conv_net_folder, "batch_1", one).values()
+        sample = {name: value[row : row + 1] for name, value in inputs.items()}
+        (single,) = models.run_signature(conv_net_folder, "batch_1", sample).values()
         assert np.abs(single[0] - four[row]).max() <= FLOAT32_TOLERANCE * np.abs(four).max()
 
 

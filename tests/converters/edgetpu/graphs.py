@@ -99,8 +99,8 @@ class GraphBuilder:
         code.builtinCode = schema.BuiltinOperator.CUSTOM if number is None else number
         code.deprecatedBuiltinCode = min(code.builtinCode, 127)
         code.customCode = name.encode() if number is None else None
-        for index, known in enumerate(self.model.operatorCodes):
-            if vars(known) == vars(code):
+        for index, operator_code in enumerate(self.model.operatorCodes):
+            if vars(operator_code) == vars(code):
                 return index
         self.model.operatorCodes.append(code)
         return len(self.model.operatorCodes) - 1

@@ -236,10 +236,10 @@ def test_failures_before_and_after_a_success_are_not_lost() -> None:
     head = "$ edgetpu_compiler models/cam.tflite -o models/\nEdge TPU Compiler version 14.1.317412892\n\n"
     crash = head + "Internal compiler error. Aborting! \n"
     success = head + LOG.format(input="models/cam.tflite").split("\n", 1)[1]
-    found = runs(success + crash + crash)
-    assert [run.compiled for run in found] == [True, False, False]
-    assert [run.input for run in found] == ["models/cam.tflite"] * 3
-    assert found[1].failure == "Internal compiler error. Aborting!"
+    compilations = runs(success + crash + crash)
+    assert [run.compiled for run in compilations] == [True, False, False]
+    assert [run.input for run in compilations] == ["models/cam.tflite"] * 3
+    assert compilations[1].failure == "Internal compiler error. Aborting!"
 
 
 def test_failures_without_a_new_version_line_are_counted_too() -> None:

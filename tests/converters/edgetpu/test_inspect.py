@@ -89,7 +89,7 @@ def test_several_files_are_forecast_together(tmp_path: Path) -> None:
     paths = [dense_file(tmp_path, "first", 2560), dense_file(tmp_path, "second", 1536)]
     code, text, _ = printed(*paths, "--target=edgetpu", "--edgetpu_compiler=15", "--json")
     assert code == 0
-    first, second = (one["mapping"] for one in json.loads(text)["models"])
+    first, second = (entry["mapping"] for entry in json.loads(text)["models"])
     assert first["off_chip_bytes"] == 0
     assert second["off_chip_bytes"] > 0
     code, text, _ = printed(*paths, "--target=edgetpu")

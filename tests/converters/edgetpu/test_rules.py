@@ -23,8 +23,8 @@ def mapping_of(content: bytes) -> Mapping:
 def rule_of(content: bytes) -> str:
     """The rule that the last operator breaks, or ``mapped``."""
     graph = read_tflite(content).main
-    found = broken_rule(OperatorView(graph, graph.operators[-1]))
-    return "mapped" if found is None else found[0].name
+    broken = broken_rule(OperatorView(graph, graph.operators[-1]))
+    return "mapped" if broken is None else broken[0].name
 
 
 def test_each_rule_has_a_name_of_its_own_a_source_and_a_fix() -> None:

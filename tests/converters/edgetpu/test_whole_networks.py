@@ -85,19 +85,19 @@ def outputs(path: Path, pictures: np.ndarray) -> np.ndarray:
     interpreter = Interpreter(model_path=str(path))
     interpreter.allocate_tensors()
     (source,), (result,) = interpreter.get_input_details(), interpreter.get_output_details()
-    made = []
+    results = []
     for picture in pictures:
         scale, zero = source["quantization"]
         value = np.clip(np.round(picture / scale) + zero, -128, 127).astype(np.int8)
         interpreter.set_tensor(source["index"], value[None])
         interpreter.invoke()
         scale, zero = result["quantization"]
-        made.append((interpreter.get_tensor(result["index"]).astype(np.float64) - zero) * scale)
-    return np.concatenate(made)
+        results.append((interpreter.get_tensor(result["index"]).astype(np.float64) - zero) * scale)
+    return np.concatenate(results)
 
 
-def sqnr(exact: np.ndarray, made: np.ndarray) -> float:
-    return float(10 * np.log10(np.square(exact).sum() / np.square(exact - made).sum()))
+def sqnr(exact: np.ndarray, approximate: np.ndarray) -> float:
+    return float(10 * np.log10(np.square(exact).sum() / np.square(exact - approximate).sum()))
 
 
 @pytest.mark.slow
@@ -112,24 +112,24 @@ def sqnr(exact: np.ndarray, made: np.ndarray) -> float:
 )
 def test_all_of_it_maps_and_is_as_exact_as_the_phone_s(network: Any, absent: set[str], tmp_path: Path) -> None:
     keras.utils.set_random_seed(0)
-    made = network()
-    model = float_model_from_keras(made)
+    keras_model = network()
+    model = float_model_from_keras(keras_model)
     random = np.random.default_rng(0)
-    pictures = random.normal(size=(SAMPLES, *made.input_shape[1:])).astype(np.float32)
+    pictures = random.normal(size=(SAMPLES, *keras_model.input_shape[1:])).astype(np.float32)
     samples = samples_from_arrays(
         {model.inputs[0].name: pictures}, model_inputs=model.inputs, model_outputs=model.outputs
     )
     recipe = Recipe(post_training=PostTraining(quality="fast"))
-    exact = np.asarray(made(pictures), np.float64)
-    found = {}
+    exact = np.asarray(keras_model(pictures), np.float64)
+    ratios = {}
     for name, converted in (("edgetpu", convert), ("phone", convert_for_phone)):
         folder = tmp_path / name
         folder.mkdir()
         artifact = converted(model, samples, recipe, folder)
-        found[name] = sqnr(exact, outputs(folder / "model.tflite", pictures))
+        ratios[name] = sqnr(exact, outputs(folder / "model.tflite", pictures))
         if name == "edgetpu":
             mapping: Any = artifact.facts["mapping"]
             assert mapping["cpu_ops"] == 0
             left = {operator.name for operator in read_tflite(folder / "model.tflite").main.operators}
             assert left.isdisjoint(absent)
-    assert found["edgetpu"] >= found["phone"] - AS_THE_PHONE
+    assert ratios["edgetpu"] >= ratios["phone"] - AS_THE_PHONE

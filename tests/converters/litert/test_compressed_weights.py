@@ -57,9 +57,9 @@ def test_pruned_weights_stay_zero(quality: Quality, tmp_path: Path) -> None:
     change_kernels(model, lambda kernel: np.where(np.abs(kernel) < np.median(np.abs(kernel)), 0, kernel))
     zeros = sum(int((model.keras_model.get_layer(name).get_weights()[0] == 0).sum()) for name in NAMES)
     assert zeros > 1000
-    found = facts(model, quality, tmp_path)
-    assert found.zeros >= zeros
-    assert found.zeros < 1.05 * zeros, "few others round to zero"
+    counts = facts(model, quality, tmp_path)
+    assert counts.zeros >= zeros
+    assert counts.zeros < 1.05 * zeros, "few others round to zero"
     assert facts(network(), quality, tmp_path).zeros < zeros / 10
 
 

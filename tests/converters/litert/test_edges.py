@@ -41,8 +41,8 @@ def test_uint8_is_int8_shifted_by_128(tmp_path: Path) -> None:
     given = np.random.default_rng(0).integers(-128, 128, (1, 8, 8, 3)).astype(np.int8)
     (wanted,) = run(new_interpreter(content, xnnpack=False), [given])
     for xnnpack in (False, True):
-        (found,) = run(new_interpreter(shifted, xnnpack=xnnpack), [(given.astype(np.int16) + 128).astype(np.uint8)])
-        assert np.abs(found.astype(np.int16) - 128 - wanted).max() <= (1 if xnnpack else 0)
+        (output,) = run(new_interpreter(shifted, xnnpack=xnnpack), [(given.astype(np.int16) + 128).astype(np.uint8)])
+        assert np.abs(output.astype(np.int16) - 128 - wanted).max() <= (1 if xnnpack else 0)
     assert [o.name for o in read_tflite(shifted).main.operators].count("QUANTIZE") == 2
 
 

@@ -64,9 +64,9 @@ def test_operators_on_both_sides_of_one_that_xnnpack_does_not_take_are_taken() -
     first = layers.Conv2D(4, 3)(image)
     middle = layers.Lambda(lambda x: tf.math.floormod(x, 0.5))(first)
     model = float_model_from_keras(tf_keras.Model(image, layers.Conv2D(2, 3)(middle)))
-    found: Any = xnnpack_share(to_float_tflite(model))
-    assert found["left"] == {"FLOOR_MOD": 1}
-    assert found["taken"] == found["operators"] - 1 >= 2
+    share: Any = xnnpack_share(to_float_tflite(model))
+    assert share["left"] == {"FLOOR_MOD": 1}
+    assert share["taken"] == share["operators"] - 1 >= 2
 
 
 def with_ranges(path: Path, quality: Literal["balanced", "best"] = "balanced") -> Recipe:
@@ -82,9 +82,9 @@ def test_ranges_of_an_earlier_run_give_the_same_file(quality: Literal["balanced"
     again = tmp_path / "again"
     again.mkdir()
     assert converted(model, images(), again, with_ranges(ranges, quality)).runnable.read_bytes() == first
-    known = Calibration.load(ranges)
-    doubled = {name: type(one)(2 * one.low, 2 * one.high) for name, one in known.ranges.items()}
-    dataclasses.replace(known, ranges=doubled).save(ranges)
+    calibration = Calibration.load(ranges)
+    doubled = {name: type(item)(2 * item.low, 2 * item.high) for name, item in calibration.ranges.items()}
+    dataclasses.replace(calibration, ranges=doubled).save(ranges)
     changed = converted(model, images(), again, with_ranges(ranges, quality)).runnable.read_bytes()
     assert changed != first, "they are used"
 
@@ -118,8 +118,8 @@ def test_tflite_converter_can_be_forced_for_schemes_that_only_store(
     stored = {tensor.dtype for tensor in read_tflite(artifact.runnable).main.tensors if tensor.data is not None}
     assert ("float16" if scheme == "float16" else "int8") in stored
     unseen = {"image": images(8, seed=1)}
-    found, wanted = run(artifact.runnable.read_bytes(), unseen)["scores"], model.predict(unseen)["scores"]
-    assert np.abs(found - wanted).max() < PROBABILITY_TOLERANCE
+    scores, wanted = run(artifact.runnable.read_bytes(), unseen)["scores"], model.predict(unseen)["scores"]
+    assert np.abs(scores - wanted).max() < PROBABILITY_TOLERANCE
 
 
 @pytest.mark.parametrize("scheme", ["int16x8", "int4_weights"])

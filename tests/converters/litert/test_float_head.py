@@ -84,8 +84,8 @@ def _converted(model: Any, inputs: np.ndarray, folder: Path, options: PostTraini
 def _kept_db(model: Any, content: bytes, inputs: np.ndarray) -> float:
     runner = LiteRtRunner(content)
     wanted = np.asarray(model(inputs), np.float64)
-    found = next(iter(runner.run({runner.inputs[0].name: inputs}).values()))
-    return float(10 * np.log10(wanted.var(axis=0).sum() / np.square(wanted - found).mean(axis=0).sum()))
+    outputs = next(iter(runner.run({runner.inputs[0].name: inputs}).values()))
+    return float(10 * np.log10(wanted.var(axis=0).sum() / np.square(wanted - outputs).mean(axis=0).sum()))
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -93,8 +93,8 @@ def _kept_db(model: Any, target: str, calibration: Arrays, test: Arrays, folder:
     else:
         content = convert_for_edgetpu(float_model, samples, Recipe(), folder).runnable.read_bytes()
     wanted = np.asarray(model(list(test.values()) if len(test) > 1 else test["x"]))
-    found = next(iter(LiteRtRunner(content).run(test).values()))
-    return float(10 * np.log10(np.square(wanted).sum() / np.square(wanted - found).sum()))
+    outputs = next(iter(LiteRtRunner(content).run(test).values()))
+    return float(10 * np.log10(np.square(wanted).sum() / np.square(wanted - outputs).sum()))
 
 
 @pytest.mark.parametrize("target", ["phone", pytest.param("edgetpu", marks=SLOW)])

@@ -173,13 +173,13 @@ def test_a_file_without_names_and_images_tells_its_inputs_and_outputs_alone(tmp_
 def test_a_scaling_is_told_only_where_it_is_a_line_per_channel(
     preprocess: Callable[[np.ndarray], np.ndarray] | None, wanted: tuple[tuple[float, ...], tuple[float, ...]] | None
 ) -> None:
-    known = normalization_of(preprocess, TensorInfo("photo", (None, SIDE, SIDE, 3), "float32"))
+    normalization = normalization_of(preprocess, TensorInfo("photo", (None, SIDE, SIDE, 3), "float32"))
     if wanted is None:
-        assert known is None
+        assert normalization is None
     else:
-        assert known is not None
-        assert known.mean == pytest.approx(wanted[0], abs=TOLERANCE * 255)
-        assert known.std == pytest.approx(wanted[1], rel=TOLERANCE)
+        assert normalization is not None
+        assert normalization.mean == pytest.approx(wanted[0], abs=TOLERANCE * 255)
+        assert normalization.std == pytest.approx(wanted[1], rel=TOLERANCE)
 
 
 def test_floats_in_the_shape_of_an_image_are_not_taken_for_pixels(classifier: Any, tmp_path: Path) -> None:

@@ -94,9 +94,9 @@ def _converted(model: Any, target: str, folder: Path, options: PostTraining) -> 
 def _columns_db(model: Any, content: bytes) -> np.ndarray:
     runner, images = LiteRtRunner(content), _images(60, 2)
     wanted = np.asarray(model(images), np.float64)
-    found = next(iter(runner.run({runner.inputs[0].name: images}).values()))
+    outputs = next(iter(runner.run({runner.inputs[0].name: images}).values()))
     axes = tuple(range(wanted.ndim - 1))
-    return 10 * np.log10(np.square(wanted).sum(axis=axes) / (np.square(wanted - found).sum(axis=axes) + 1e-12))
+    return 10 * np.log10(np.square(wanted).sum(axis=axes) / (np.square(wanted - outputs).sum(axis=axes) + 1e-12))
 
 
 @pytest.mark.parametrize("target", ["phone", "edgetpu"])
@@ -126,11 +126,11 @@ def test_heads_of_their_own_stay_integers(tmp_path: Path) -> None:
 
 def test_columns_are_told_one_by_one_and_the_worst_comes_first() -> None:
     reference = np.array([[10.0, 0.1], [20.0, 0.2]], np.float32)
-    found = channel_rows(channel_statistics(reference, reference * np.array([1.1, 0.0], np.float32)))
-    assert [row["channel"] for row in found] == [1, 0]
-    assert found[0]["sqnr_db"] == pytest.approx(0.0)
-    assert found[1]["sqnr_db"] == pytest.approx(20.0, abs=1e-3)
-    assert (found[1]["low"], found[1]["high"]) == (10.0, 20.0)
+    columns = channel_rows(channel_statistics(reference, reference * np.array([1.1, 0.0], np.float32)))
+    assert [row["channel"] for row in columns] == [1, 0]
+    assert columns[0]["sqnr_db"] == pytest.approx(0.0)
+    assert columns[1]["sqnr_db"] == pytest.approx(20.0, abs=1e-3)
+    assert (columns[1]["low"], columns[1]["high"]) == (10.0, 20.0)
 
 
 def test_a_lost_column_fails_the_gate_and_a_noisy_one_does_not() -> None:
@@ -140,11 +140,11 @@ def test_a_lost_column_fails_the_gate_and_a_noisy_one_does_not() -> None:
     lost[:, 4] = 0.0
     noisy[:, 4] *= 1 + 0.1 * rng.normal(size=200).astype(np.float32)
     candidates = {"lost": table_runner("lost", lost), "noisy": table_runner("noisy", noisy)}
-    found = compare(table_runner("float", table), candidates, rows(200)).candidates
-    assert found["lost"].gate.verdict == "failed"
-    assert "1 of its 5 columns are lost: column 4" in found["lost"].gate.reason
-    assert found["noisy"].gate.verdict != "failed"
-    assert found["lost"].diff["sqnr_db"] > 40
+    results = compare(table_runner("float", table), candidates, rows(200)).candidates
+    assert results["lost"].gate.verdict == "failed"
+    assert "1 of its 5 columns are lost: column 4" in results["lost"].gate.reason
+    assert results["noisy"].gate.verdict != "failed"
+    assert results["lost"].diff["sqnr_db"] > 40
 
 
 def test_loud_samples_do_not_hide_quiet_ones() -> None:

@@ -40,8 +40,8 @@ def largest_error(model: FloatModel, artifact: Artifact, inputs: np.ndarray) -> 
     """Largest difference between the file's and Keras' first output, sample by sample."""
     key, name = model.inputs[0].name, model.outputs[0].name
     content = artifact.runnable.read_bytes()
-    found = np.concatenate([run(content, {key: inputs[i : i + 1]})[name] for i in range(len(inputs))])
-    return float(np.abs(found - model.predict({key: inputs})[name]).max())
+    outputs = np.concatenate([run(content, {key: inputs[i : i + 1]})[name] for i in range(len(inputs))])
+    return float(np.abs(outputs - model.predict({key: inputs})[name]).max())
 
 
 @pytest.mark.parametrize(
@@ -60,10 +60,10 @@ def test_an_activation_becomes_integer_by_the_engine_that_can(
 ) -> None:
     model = with_activation(activation())
     artifact = converted(model, values(), tmp_path)
-    found: Any = artifact.facts["engine"]
+    engine_facts: Any = artifact.facts["engine"]
     assert artifact.facts["fully_integer"]
-    assert found["name"] == engine
-    names = [one.name for one in read_tflite(artifact.runnable).main.operators]
+    assert engine_facts["name"] == engine
+    names = [item.name for item in read_tflite(artifact.runnable).main.operators]
     assert operator in names
     assert "DEQUANTIZE" not in names
     assert largest_error(model, artifact, values(16)) < OUTPUT_TOLERANCE
@@ -164,8 +164,8 @@ def test_a_layer_that_no_sample_wakes_leaves_a_file_that_runs(tmp_path: Path) ->
     model = float_model_from_keras(network)
     images = np.random.default_rng(0).random((60, 8, 8, 1), np.float32)
     result = quantize_int8(model, samples_for(model, images), Recipe(post_training=PostTraining(engine="litert")))
-    found = run(result.content, {"image": images[:2]})[model.outputs[0].name]
-    assert np.allclose(found, model.predict({"image": images[:2]})[model.outputs[0].name], atol=0.01)
+    outputs = run(result.content, {"image": images[:2]})[model.outputs[0].name]
+    assert np.allclose(outputs, model.predict({"image": images[:2]})[model.outputs[0].name], atol=0.01)
 
 
 @pytest.mark.parametrize("library", [tf_keras, keras])
@@ -209,7 +209,7 @@ def test_upsampling_of_keras_3_is_one_resize_and_integer(tmp_path: Path) -> None
     model = float_model_from_keras(network)
     images = np.random.default_rng(0).normal(size=(60, 4, 5, 3)).astype(np.float32)
     artifact = converted(model, images, tmp_path)
-    assert [one.name for one in read_tflite(artifact.runnable).main.operators] == [
+    assert [item.name for item in read_tflite(artifact.runnable).main.operators] == [
         "CONV_2D",
         "RESIZE_NEAREST_NEIGHBOR",
         "CONV_2D",

@@ -23,7 +23,7 @@ def test_the_error_of_a_file_is_zero_for_the_float_file_and_grows_with_what_was_
     assert output_error(content, content, samples) < 1e-12
     assert 1e-9 < output_error(content, result.content, samples) < 1e-3
     assert result.calibration is not None
-    halved = {name: Range(one.low / 4, one.high / 4) for name, one in result.calibration.ranges.items()}
+    halved = {name: Range(interval.low / 4, interval.high / 4) for name, interval in result.calibration.ranges.items()}
     clipped = dataclasses.replace(result.calibration, ranges=halved)
     worse = litert_engine.quantize(content, clipped, Limits())
     assert output_error(content, worse, samples) > output_error(content, result.content, samples)
@@ -49,8 +49,8 @@ def test_a_channel_that_is_all_but_dead_is_left_out_of_equalization(tmp_path: Pa
     artifact = converted(model, images(), tmp_path, Recipe(post_training=PostTraining(quality="best")))
     assert any("cross-layer equalization" in note for note in artifact.notes)
     unseen = {"image": images(8, seed=1)}
-    found = run(artifact.runnable.read_bytes(), unseen)["scores"]
-    assert np.abs(found - model.predict(unseen)["scores"]).max() < 0.03
+    scores = run(artifact.runnable.read_bytes(), unseen)["scores"]
+    assert np.abs(scores - model.predict(unseen)["scores"]).max() < 0.03
 
 
 def test_best_is_never_further_from_float_than_balanced_on_samples_held_apart() -> None:

@@ -95,7 +95,7 @@ def cases() -> list[Any]:
 
 
 def inputs_of(model: FloatModel, count: int, seed: int = 0) -> dict[str, np.ndarray]:
-    random, made = np.random.default_rng(seed), {}
+    random, inputs = np.random.default_rng(seed), {}
     for info in model.inputs:
         sizes = [size or 1 for size in info.shape[1:]]
         if "int" in info.dtype:
@@ -103,30 +103,30 @@ def inputs_of(model: FloatModel, count: int, seed: int = 0) -> dict[str, np.ndar
         else:
             value = random.normal(size=(count, *sizes)).astype(np.float32)
         value[:, -3:] = 0  # what a mask leaves out
-        made[info.name] = value
-    return made
+        inputs[info.name] = value
+    return inputs
 
 
 def samples_of(model: FloatModel, count: int = 32, seed: int = 0) -> Samples:
-    made = inputs_of(model, count, seed)
-    values = made if len(made) > 1 else next(iter(made.values()))
+    inputs = inputs_of(model, count, seed)
+    values = inputs if len(inputs) > 1 else next(iter(inputs.values()))
     return samples_from_arrays(values, model_inputs=model.inputs, model_outputs=model.outputs)
 
 
-def made(name: str, library: Any) -> FloatModel:
+def model_of(name: str, library: Any) -> FloatModel:
     library.utils.set_random_seed(1)
     return float_model_from_keras(NETWORKS[name](library))
 
 
 @pytest.mark.parametrize(("name", "library"), cases())
 def test_a_layer_is_one_operator_in_float_and_in_integers_and_computes_what_keras_does(name: str, library: Any) -> None:
-    model = made(name, library)
+    model = model_of(name, library)
     given = inputs_of(model, 1, seed=5)
     loops = float_file(model, loops=True).content
     interpreter = new_interpreter(loops)
     for _ in range(2):  # a state that stays would show the second time
-        found = run_once(interpreter, [given[info.name] for info in model.inputs])
-        for value, wanted in zip(found, model.predict(given).values(), strict=True):
+        outputs = run_once(interpreter, [given[info.name] for info in model.inputs])
+        for value, wanted in zip(outputs, model.predict(given).values(), strict=True):
             assert np.abs(value - wanted).max() < FLOAT_TOLERANCE
     result = quantize_int8(model, samples_of(model), Recipe(), abilities=LOOPS)
     file = read_tflite(result.content)
@@ -138,7 +138,7 @@ def test_a_layer_is_one_operator_in_float_and_in_integers_and_computes_what_kera
 
 
 def test_the_tolerance_of_the_int8_error_would_catch_a_state_that_is_lost() -> None:
-    model = made("an LSTM", keras)
+    model = model_of("an LSTM", keras)
     loops = float_file(model, loops=True).content
     network = keras.models.clone_model(model.keras_model)
     network.set_weights(
@@ -178,7 +178,7 @@ def test_more_steps_than_can_be_unrolled_become_a_loop(tmp_path: Path) -> None:
 
 
 def test_a_layer_that_is_kept_in_float_stays_a_float_loop() -> None:
-    model = made("stacked LSTMs", tf_keras)
+    model = model_of("stacked LSTMs", tf_keras)
     layer = model.keras_model.layers[0].name
     result = quantize_int8(model, samples_of(model), Recipe(keep_float=(layer,)), abilities=LOOPS)
     file = read_tflite(result.content)

@@ -61,7 +61,7 @@ SCALES = (0.1, 0.003)
 FUSED = range(6)
 
 
-def one(
+def file_of(
     name: str,
     inputs: Sequence[Any],
     shape: Sequence[int],
@@ -90,7 +90,7 @@ def one(
 def files() -> Iterator[bytes]:
     """Hundreds of files of one operator each; LiteRT cannot run them all."""
     for name, dtype, scale, version in product(UNARY, DTYPES, SCALES, (1, 2)):
-        yield one(name, [(SHAPE, False)], SHAPE, dtype, scale, version, None)
+        yield file_of(name, [(SHAPE, False)], SHAPE, dtype, scale, version, None)
     others: tuple[tuple[list[int], bool], ...] = (
         (SHAPE, False),
         (SHAPE, True),
@@ -99,13 +99,13 @@ def files() -> Iterator[bytes]:
         ([1, 1, 1, 4], False),
     )
     for (name, options), dtype, scale, other in product(BINARY.items(), DTYPES, (*SCALES, 1e-5), others):
-        yield one(name, [(SHAPE, False), other], SHAPE, dtype, scale, 1 if dtype == "float32" else 2, options)
+        yield file_of(name, [(SHAPE, False), other], SHAPE, dtype, scale, 1 if dtype == "float32" else 2, options)
     for name, dtype, fused in product(("ADD", "SUB", "MUL"), DTYPES, FUSED):
         inputs = [(SHAPE, False)] * 2
         version = 1 if dtype == "float32" else 2
-        yield one(name, inputs, SHAPE, dtype, 0.1, version, BINARY[name], fusedActivationFunction=fused)
+        yield file_of(name, inputs, SHAPE, dtype, 0.1, version, BINARY[name], fusedActivationFunction=fused)
     for (name, result, constants, options, fields), dtype, version in product(SHAPED, DTYPES, (1, 2)):
-        yield one(name, [(SHAPE, False), *constants], result, dtype, 0.1, version, options, **fields)
+        yield file_of(name, [(SHAPE, False), *constants], result, dtype, 0.1, version, options, **fields)
     for dtype, parts in product(DTYPES, (2, 4, 8)):
         yield split(dtype, parts)
     yield from (conversion(*pair, name) for pair in product(DTYPES, DTYPES) for name in ("Quantize", "Dequantize"))
@@ -163,9 +163,9 @@ def test_the_rules_predict_every_file_of_one_operator() -> None:
 @pytest.mark.parametrize(
     "content",
     [conversion("uint8", "int8", "Quantize"), split("int8", 8), weighted("CONV_2D", "int8", 4, True),
-     one("MUL", [(SHAPE, False)] * 2, SHAPE, "int8", 1e-5, 2, "MulOptions"),
-     one("MAXIMUM", [(SHAPE, False)] * 2, SHAPE, "int8", 0.1, 2, "MaximumMinimumOptions"),
-     one("SOFTMAX", [(SHAPE, False)], SHAPE, "float32", 0.1, 1, "SoftmaxOptions", beta=2.0)],
+     file_of("MUL", [(SHAPE, False)] * 2, SHAPE, "int8", 1e-5, 2, "MulOptions"),
+     file_of("MAXIMUM", [(SHAPE, False)] * 2, SHAPE, "int8", 0.1, 2, "MaximumMinimumOptions"),
+     file_of("SOFTMAX", [(SHAPE, False)], SHAPE, "float32", 0.1, 1, "SoftmaxOptions", beta=2.0)],
     ids=["conversion", "split", "activation", "scales", "dtype", "beta"],
 )  # fmt: skip
 def test_what_xnnpack_leaves_has_a_reason(content: bytes) -> None:

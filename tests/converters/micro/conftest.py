@@ -31,8 +31,8 @@ def model() -> FloatModel:
     y = keras.layers.Conv2D(8, 3, strides=2, activation="relu", name="first")(x)
     y = keras.layers.DepthwiseConv2D(3, padding="same", name="second")(y)
     y = keras.layers.GlobalAveragePooling2D(name="mean")(y)
-    made = float_model_from_keras(keras.Model(x, keras.layers.Dense(3, activation="softmax", name="kind")(y)))
-    return FloatModel(**{**vars(made), "usage": Usage(class_names=LABELS)})
+    unlabelled = float_model_from_keras(keras.Model(x, keras.layers.Dense(3, activation="softmax", name="kind")(y)))
+    return FloatModel(**{**vars(unlabelled), "usage": Usage(class_names=LABELS)})
 
 
 @pytest.fixture(scope="session")

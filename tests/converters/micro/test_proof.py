@@ -82,11 +82,11 @@ def test_the_runner_gives_what_litert_s_reference_kernels_give(artifact: Artifac
     content = artifact.runnable.read_bytes()
     micro, reference = runner_of(content, name="model"), LiteRtRunner(content, reference=True)
     assert isinstance(micro, MicroRunner)
-    found, wanted = (runner.run({"picture": pictures[:20]})["kind"] for runner in (micro, reference))
+    outputs, wanted = (runner.run({"picture": pictures[:20]})["kind"] for runner in (micro, reference))
     step = 1 / 256
-    assert found.shape == (20, 3)
-    assert np.abs(found - wanted).max() <= MOST_STEPS * step
-    assert np.abs(np.roll(found, 1, axis=0) - wanted).max() > 10 * MOST_STEPS * step  # else any answer would do
+    assert outputs.shape == (20, 3)
+    assert np.abs(outputs - wanted).max() <= MOST_STEPS * step
+    assert np.abs(np.roll(outputs, 1, axis=0) - wanted).max() > 10 * MOST_STEPS * step  # else any answer would do
 
 
 def test_a_refused_type_is_told_in_tflm_s_words_with_the_fix() -> None:
@@ -128,11 +128,11 @@ def test_where_there_is_no_wheel_the_file_is_made_and_the_page_says_what_is_not_
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None)
     monkeypatch.setattr(platform, "machine", lambda: "aarch64")
     samples = samples_from_arrays(pictures, model_inputs=model.inputs, model_outputs=model.outputs)
-    made = convert(model, samples, RECIPE, tmp_path)
-    assert any(NOT_PROVEN in note for note in made.notes)
+    converted = convert(model, samples, RECIPE, tmp_path)
+    assert any(NOT_PROVEN in note for note in converted.notes)
     assert f"Not proven: {NOT_PROVEN}" in (tmp_path / "USE.md").read_text()
     assert "not measured" in (tmp_path / "model.h").read_text()
-    assert not isinstance(runner_of(made.runnable.read_bytes(), name="x"), MicroRunner)
+    assert not isinstance(runner_of(converted.runnable.read_bytes(), name="x"), MicroRunner)
 
 
 @pytest.mark.parametrize("kind", ["LSTM", pytest.param("GRU", marks=pytest.mark.slow)])
@@ -142,13 +142,13 @@ def test_a_recurrent_layer_is_no_row_of_steps_and_answers_each_call_afresh(kind:
     model = float_model_from_keras(keras.Sequential([keras.Input((20, 4), name="x"), layer, keras.layers.Dense(2)]))
     series = np.random.default_rng(0).normal(size=(100, 20, 4)).astype(np.float32)
     samples = samples_from_arrays(series, model_inputs=model.inputs, model_outputs=model.outputs)
-    made = convert(model, samples, RECIPE, tmp_path)
-    assert any("which this target takes" in note for note in made.notes)
-    content = made.runnable.read_bytes()
+    converted = convert(model, samples, RECIPE, tmp_path)
+    assert any("which this target takes" in note for note in converted.notes)
+    content = converted.runnable.read_bytes()
     assert sum(len(graph.operators) for graph in read_tflite(content).subgraphs) < 40
     micro, reference = runner_of(content, name="model"), LiteRtRunner(content, reference=True)
     for rows in ([0, 1], [1, 0]):  # a state that stays would show the second time
-        (found,), (wanted,) = (runner.run({"x": series[rows]}).values() for runner in (micro, reference))
+        (outputs,), (wanted,) = (runner.run({"x": series[rows]}).values() for runner in (micro, reference))
         step = read_tflite(content).main.tensors[read_tflite(content).main.outputs[0]].quantization
         assert step is not None
-        assert np.abs(found - wanted).max() <= MOST_STEPS * step.scales[0] * 1.01
+        assert np.abs(outputs - wanted).max() <= MOST_STEPS * step.scales[0] * 1.01

@@ -47,14 +47,14 @@ def test_the_array_compiles_is_aligned_and_is_the_model(artifact: Artifact, tmp_
 
 
 def test_the_operators_to_register_are_those_of_the_file(artifact: Artifact) -> None:
-    told = json.loads((artifact.folder / "ops.json").read_text())
+    listing = json.loads((artifact.folder / "ops.json").read_text())
     names = [operator.name for operator in read_tflite(artifact.runnable.read_bytes()).main.operators]
-    assert {row["op"]: row["count"] for row in told["operators"]} == {name: names.count(name) for name in names}
+    assert {row["op"]: row["count"] for row in listing["operators"]} == {name: names.count(name) for name in names}
     header = (artifact.folder / "model.h").read_text()
-    assert re.findall(r"resolver\.(\w+)\(\)", header) == [row["method"] for row in told["operators"]]
-    assert f"kOperators = {len(told['operators'])};" in header
-    assert f"kArenaBytes = {told['arena_bytes']};" in header
-    assert told["proven"] is True
+    assert re.findall(r"resolver\.(\w+)\(\)", header) == [row["method"] for row in listing["operators"]]
+    assert f"kOperators = {len(listing['operators'])};" in header
+    assert f"kArenaBytes = {listing['arena_bytes']};" in header
+    assert listing["proven"] is True
 
 
 @needs_compiler

@@ -98,8 +98,8 @@ def test_the_stand_in_computes_with_the_reference_kernels(plain: bytes) -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("vela")
-@pytest.mark.parametrize(("kind", "told"), [("LSTM", "fused LSTM, which this target takes"), ("GRU", "need WHILE")])
-def test_vela_takes_a_fused_lstm_and_no_loops(kind: str, told: str) -> None:
+@pytest.mark.parametrize(("kind", "remark"), [("LSTM", "fused LSTM, which this target takes"), ("GRU", "need WHILE")])
+def test_vela_takes_a_fused_lstm_and_no_loops(kind: str, remark: str) -> None:
     layer = getattr(keras.layers, kind)(8)
     model = float_model_from_keras(keras.Sequential([keras.Input((10, 4)), layer, keras.layers.Dense(2)]))
     series = np.random.default_rng(0).normal(size=(100, 10, 4)).astype(np.float32)
@@ -108,6 +108,6 @@ def test_vela_takes_a_fused_lstm_and_no_loops(kind: str, told: str) -> None:
     def refused(content: bytes) -> list[str]:
         return [row.operator for row in compile_for(content, "ethos-u55-128").mapping.operators if not row.mapped]
 
-    made = quantized_for(model, samples, Recipe(), Npu(refused))
-    assert refused(made.result.content) == []
-    assert any(told in note for note in made.result.notes)
+    quantized = quantized_for(model, samples, Recipe(), Npu(refused))
+    assert refused(quantized.result.content) == []
+    assert any(remark in note for note in quantized.result.notes)

@@ -122,12 +122,12 @@ def test_an_operator_computes_what_litert_computes(name: str) -> None:
     content = float_tflite(FUNCTIONS[name])
     x = np.random.default_rng(0).normal(size=SHAPE).astype(np.float32)
     wanted = run_litert(content, x)
-    found = run_onnx(export_onnx(content, Scheme({}, frozenset()), name=name), x)
-    assert found.shape == wanted.shape
-    assert found.dtype == wanted.dtype
+    outputs = run_onnx(export_onnx(content, Scheme({}, frozenset()), name=name), x)
+    assert outputs.shape == wanted.shape
+    assert outputs.dtype == wanted.dtype
     largest = np.abs(wanted).max()
-    assert np.abs(found - wanted).max() <= FLOAT_TOLERANCE * largest
-    assert np.abs(np.roll(found, 1) - wanted).max() > 10 * FLOAT_TOLERANCE * largest  # else any order would do
+    assert np.abs(outputs - wanted).max() <= FLOAT_TOLERANCE * largest
+    assert np.abs(np.roll(outputs, 1) - wanted).max() > 10 * FLOAT_TOLERANCE * largest  # else any order would do
 
 
 def test_an_operator_without_an_onnx_form_is_named_with_its_layer() -> None:
@@ -160,15 +160,15 @@ def pictures() -> np.ndarray:
 @pytest.fixture(scope="module")
 def artifact(model: FloatModel, pictures: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Path:
     samples = samples_from_arrays(pictures, model_inputs=model.inputs, model_outputs=model.outputs)
-    made = convert(model, samples, RECIPE, tmp_path_factory.mktemp("onnx"))
-    assert made.facts["tensorrt"] == {"proven": False, "reason": "TensorRT needs an NVIDIA GPU", "broken_rules": []}
-    return made.runnable
+    result = convert(model, samples, RECIPE, tmp_path_factory.mktemp("onnx"))
+    assert result.facts["tensorrt"] == {"proven": False, "reason": "TensorRT needs an NVIDIA GPU", "broken_rules": []}
+    return result.runnable
 
 
 def test_the_int8_file_stays_close_to_the_float_model(model: FloatModel, pictures: np.ndarray, artifact: Path) -> None:
     wanted = next(iter(model.predict({"picture": pictures}).values()))
-    found = np.concatenate([run_onnx(artifact.read_bytes(), pictures[i : i + 1]) for i in range(16)])
-    assert np.abs(found - wanted[:16]).max() <= INT8_TOLERANCE * wanted.max()
+    outputs = np.concatenate([run_onnx(artifact.read_bytes(), pictures[i : i + 1]) for i in range(16)])
+    assert np.abs(outputs - wanted[:16]).max() <= INT8_TOLERANCE * wanted.max()
     assert np.abs(wanted[16:32] - wanted[:16]).max() > INT8_TOLERANCE * wanted.max()  # other pictures would not pass
 
 

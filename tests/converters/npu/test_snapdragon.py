@@ -231,5 +231,5 @@ def test_without_the_extra_there_is_a_forecast_and_one_clear_line(
 
 def without_extra(monkeypatch: pytest.MonkeyPatch, module: str) -> None:
     """As where a package is not installed: nobody finds it."""
-    found = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == module else found(name, *rest))
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == module else find(name, *rest))

@@ -35,8 +35,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def convert(files: Path, output: Path, targets: str, *flags: str, code: int = 0) -> dict[str, Any]:
     data = [f"--calibration={files / 'data.npz'}", f"--evaluation={files / 'data.npz'}", f"--output={output}"]
-    found, text = printed("convert", files / "small.keras", f"--targets={targets}", *flags, *data, "--json")
-    assert found == code
+    exit_code, text = printed("convert", files / "small.keras", f"--targets={targets}", *flags, *data, "--json")
+    assert exit_code == code
     report: dict[str, Any] = json.loads(text)
     return report
 
@@ -72,8 +72,8 @@ def test_a_run_leaves_compiled_files_a_mapping_and_the_diff_of_what_was_compiled
 def test_a_missing_extra_costs_its_target_alone(
     files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str, module: str
 ) -> None:
-    found = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == module else found(name, *rest))
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == module else find(name, *rest))
     report = convert(files, tmp_path / "out", f"phone,{target}", code=1)
     assert report["targets"]["phone"]["status"] in ("ok", "undecided")
     failed = report["targets"][target]

@@ -19,14 +19,14 @@ def tensor(name: str, values: np.ndarray, buffers: list[Any], *, scales: np.ndar
     buffer: Any = schema.BufferT()
     buffer.data = np.frombuffer(np.ascontiguousarray(values).tobytes(), np.uint8)
     buffers.append(buffer)
-    made: Any = schema.TensorT()
-    made.name, made.shape, made.buffer = name, list(values.shape), len(buffers) - 1
-    made.type = _TYPES[values.dtype.name]
+    result: Any = schema.TensorT()
+    result.name, result.shape, result.buffer = name, list(values.shape), len(buffers) - 1
+    result.type = _TYPES[values.dtype.name]
     if scales is not None:
         parameters: Any = schema.QuantizationParametersT()
         parameters.scale, parameters.zeroPoint = scales.astype(np.float32), np.zeros(len(scales), np.int64)
-        made.quantization = parameters
-    return made
+        result.quantization = parameters
+    return result
 
 
 def tflite(constants: list[tuple[str, np.ndarray, np.ndarray | None]]) -> bytes:

@@ -21,7 +21,7 @@ SPARE = 16 << 20  # bytes that a decoder may need beside twice the file's size: 
 def _mutated(packed: bytes, count: int) -> list[bytes]:
     """Copies of a file with bytes changed, cut off, doubled or taken out."""
     random = np.random.default_rng(count)
-    found = []
+    mutants = []
     for number in range(count):
         data = bytearray(packed)
         # Every second one is hurt in its first bytes, where lengths stand.
@@ -39,8 +39,8 @@ def _mutated(packed: bytes, count: int) -> list[bytes]:
                     data[place:place] = data[place : place + int(random.integers(1, 9))]
         if number % 10 == 0:
             del data[int(random.integers(len(data))) :]
-        found.append(bytes(data))
-    return found
+        mutants.append(bytes(data))
+    return mutants
 
 
 def _small() -> bytes:

@@ -67,9 +67,9 @@ def test_inputs_and_outputs_keep_their_names_and_order(tmp_path: Path) -> None:
         file = read_tflite(artifact.runnable)
         assert [file.main.tensors[i].shape[1] for i in file.main.inputs] == [4, 3]
         assert [file.main.tensors[i].shape[1] for i in file.main.outputs] == [2, 5]
-        found, wanted = run(artifact.runnable.read_bytes(), inputs), model.predict(inputs)
-        assert np.abs(found["z_out"] - wanted["z_out"]).max() < 0.1
-        assert np.abs(found["a_out"] - wanted["a_out"]).max() < 0.1
+        computed, wanted = run(artifact.runnable.read_bytes(), inputs), model.predict(inputs)
+        assert np.abs(computed["z_out"] - wanted["z_out"]).max() < 0.1
+        assert np.abs(computed["a_out"] - wanted["a_out"]).max() < 0.1
 
 
 def test_an_operator_that_litert_quantizer_lacks_goes_to_the_other_engine_and_says_so(tmp_path: Path) -> None:
@@ -107,8 +107,8 @@ def test_every_scheme_computes_what_keras_does(scheme: Any, io: str, tmp_path: P
     artifact = converted(model, images(), tmp_path, Recipe(post_training=PostTraining(scheme=scheme)))
     assert (artifact.facts["input_dtypes"], artifact.facts["output_dtypes"]) == ([io], [io])
     unseen = {"image": images(8, seed=1)}
-    found = run(artifact.runnable.read_bytes(), unseen)["scores"]
-    assert np.abs(found - model.predict(unseen)["scores"]).max() < PROBABILITY_TOLERANCE
+    scores = run(artifact.runnable.read_bytes(), unseen)["scores"]
+    assert np.abs(scores - model.predict(unseen)["scores"]).max() < PROBABILITY_TOLERANCE
 
 
 @pytest.mark.parametrize("engine", ["litert", "tflite_converter"])
@@ -160,8 +160,8 @@ def test_recurrent_layers_become_integer_without_tensorflow_operators(kind: str,
     assert artifact.facts["fully_integer"]
     assert artifact.facts["select_ops"] == []
     key, name, content = wrapped.inputs[0].name, wrapped.outputs[0].name, artifact.runnable.read_bytes()
-    found = np.concatenate([run(content, {key: series[i : i + 1]})[name] for i in range(16)])
-    assert np.abs(found - wrapped.predict({key: series[:16]})[name]).max() < 0.1
+    outputs = np.concatenate([run(content, {key: series[i : i + 1]})[name] for i in range(16)])
+    assert np.abs(outputs - wrapped.predict({key: series[:16]})[name]).max() < 0.1
     # A loop of a simple RNN takes any batch; slices of gates have one sample built in.
     assert artifact.facts["resizable_batch"] is (kind == "SimpleRNN")
     assert any("one sample at a time" in note for note in artifact.notes) == (kind != "SimpleRNN")
@@ -184,8 +184,8 @@ def test_the_state_of_an_lstm_has_16_bits_and_does_not_drift() -> None:
         dtypes = {tensor.dtype for tensor in read_tflite(result.content).main.tensors if tensor.data is None}
         assert ("int16" in dtypes) == allow_int16
         assert any("16-bit states" in note for note in result.notes) == allow_int16
-        found = np.concatenate([run(result.content, {"x": series[i : i + 1]})["y"] for i in range(16)])
-        return float(np.mean((found - wanted) ** 2))
+        outputs = np.concatenate([run(result.content, {"x": series[i : i + 1]})["y"] for i in range(16)])
+        return float(np.mean((outputs - wanted) ** 2))
 
     assert error_of(True) < error_of(False) / 4
 

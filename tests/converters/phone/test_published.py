@@ -13,18 +13,18 @@ from benchmarks.table_phone import has_published, names, row
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in names() if name.startswith("mltk_") and has_published(name)])
 def test_our_best_int8_file_is_at_least_as_close_to_float_as_the_vendors(name: str) -> None:
-    found = row(name)
-    assert found["status"] == "fully_integer"
-    assert found["best_agreement"] >= found["published_agreement"]
-    assert found["best_sqnr_db"] >= found["published_sqnr_db"]
-    assert found["published_sqnr_db"] > 5, "the inputs are what the vendor's file was made for"
+    figures = row(name)
+    assert figures["status"] == "fully_integer"
+    assert figures["best_agreement"] >= figures["published_agreement"]
+    assert figures["best_sqnr_db"] >= figures["published_sqnr_db"]
+    assert figures["published_sqnr_db"] > 5, "the inputs are what the vendor's file was made for"
 
 
 def test_there_are_such_models_where_the_shared_files_are() -> None:
-    known = names()
-    if not known:
+    model_names = names()
+    if not model_names:
         pytest.skip("../shared with real models and data is absent")
-    assert sum(has_published(name) for name in known) >= 11
+    assert sum(has_published(name) for name in model_names) >= 11
 
 
 @pytest.mark.slow

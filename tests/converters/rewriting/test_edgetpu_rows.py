@@ -76,9 +76,9 @@ def dilated(kernel: str) -> bytes:
     weights = graph.tensor(values.shape, "float32", data=values.astype(np.float32))
     bias = graph.tensor([4], "float32", data=np.ones(4, np.float32))
     graph.operator("SPACE_TO_BATCH_ND", [source, block, pads], [batched], "SpaceToBatchNDOptions")
-    made = {"padding": 1, "strideH": 1, "strideW": 1, "dilationHFactor": 1, "dilationWFactor": 1}
+    fields = {"padding": 1, "strideH": 1, "strideW": 1, "dilationHFactor": 1, "dilationWFactor": 1}
     options = "Conv2DOptions" if kernel == "CONV_2D" else "DepthwiseConv2DOptions"
-    graph.operator(kernel, [batched, weights, bias], [convolved], options, **made)
+    graph.operator(kernel, [batched, weights, bias], [convolved], options, **fields)
     graph.operator("BATCH_TO_SPACE_ND", [convolved, block, crops], [result], "BatchToSpaceNDOptions")
     return graph.content(result)
 
@@ -87,10 +87,10 @@ def mish() -> bytes:
     """tanh(log(1 + exp(x))) x, as TFLiteConverter writes it."""
     graph = GraphBuilder()
     source = graph.input(SHAPE, "float32")
-    one = graph.tensor([], "float32", data=np.ones([], np.float32))
+    unit = graph.tensor([], "float32", data=np.ones([], np.float32))
     exponential, sum_, softplus, gate, result = (graph.tensor(SHAPE, "float32") for _ in range(5))
     graph.operator("EXP", [source], [exponential], "ExpOptions")
-    graph.operator("ADD", [exponential, one], [sum_], "AddOptions")
+    graph.operator("ADD", [exponential, unit], [sum_], "AddOptions")
     graph.operator("LOG", [sum_], [softplus])
     graph.operator("TANH", [softplus], [gate])
     graph.operator("MUL", [source, gate], [result], "MulOptions")
@@ -101,12 +101,12 @@ def celu() -> bytes:
     """relu(x) + exp(minimum(x, 0)) - 1, as TFLiteConverter writes it."""
     graph = GraphBuilder()
     source = graph.input(SHAPE, "float32")
-    zero, one = (graph.tensor([], "float32", data=np.full([], value, np.float32)) for value in (0, 1))
+    zero, unit = (graph.tensor([], "float32", data=np.full([], value, np.float32)) for value in (0, 1))
     positive, negative, exponential, shifted, result = (graph.tensor(SHAPE, "float32") for _ in range(5))
     graph.operator("RELU", [source], [positive])
     graph.operator("MINIMUM", [source, zero], [negative], "MaximumMinimumOptions")
     graph.operator("EXP", [negative], [exponential], "ExpOptions")
-    graph.operator("SUB", [exponential, one], [shifted], "SubOptions")
+    graph.operator("SUB", [exponential, unit], [shifted], "SubOptions")
     graph.operator("ADD", [positive, shifted], [result], "AddOptions")
     return graph.content(result)
 
@@ -145,14 +145,14 @@ def selu() -> bytes:
     """1.05 x where x > 0, else 1.76 (exp(x) - 1), as TFLiteConverter writes it."""
     graph = GraphBuilder()
     source, condition = graph.input(SHAPE, "float32"), graph.tensor(SHAPE, "bool")
-    zero, one, scale, other = (
+    zero, unit, scale, other = (
         graph.tensor([], "float32", data=np.full([], value, np.float32)) for value in (0, 1, 1.0507, 1.7581)
     )
     above, exponential, shifted, below, result = (graph.tensor(SHAPE, "float32") for _ in range(5))
     graph.operator("GREATER", [source, zero], [condition], "GreaterOptions")
     graph.operator("MUL", [source, scale], [above], "MulOptions")
     graph.operator("EXP", [source], [exponential], "ExpOptions")
-    graph.operator("SUB", [exponential, one], [shifted], "SubOptions")
+    graph.operator("SUB", [exponential, unit], [shifted], "SubOptions")
     graph.operator("MUL", [shifted, other], [below], "MulOptions")
     graph.operator("SELECT", [condition, above, below], [result], "SelectOptions")
     return graph.content(result)
@@ -361,8 +361,8 @@ def dense(*, keep: bool) -> bytes:
     result = graph.tensor([1, 6, 5, 16] if keep else [30, 16])
     values = np.random.default_rng(0).integers(-127, 127, size=[16, 8]).astype(np.int8)
     weights = graph.tensor([16, 8], data=values, scale=0.001)
-    made = {"keepNumDims": keep}
-    graph.operator("FULLY_CONNECTED", [source, weights, -1], [result], "FullyConnectedOptions", version=5, **made)
+    fields = {"keepNumDims": keep}
+    graph.operator("FULLY_CONNECTED", [source, weights, -1], [result], "FullyConnectedOptions", version=5, **fields)
     return graph.content(result)
 
 

@@ -92,8 +92,8 @@ def test_every_row_for_phones_has_an_example_here() -> None:
 
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_what_xnnpack_left_is_all_taken(name: str) -> None:
-    made, after = EXAMPLES[name]
-    before = made()
+    make, after = EXAMPLES[name]
+    before = make()
     done = rewrite_graph(before, rows_for(PHONE_FILE))
     assert names(done.content) == after
     assert delegated(before) == frozenset()

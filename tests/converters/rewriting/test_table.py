@@ -154,9 +154,9 @@ def split() -> bytes:
 def constant() -> bytes:
     graph = GraphBuilder()
     source, result = graph.input(SHAPE, "float32"), graph.tensor(SHAPE, "float32")
-    zeros, known = graph.tensor(SHAPE, "float32", data=np.zeros(SHAPE, np.float32)), graph.tensor(SHAPE, "float32")
-    graph.operator("LOGISTIC", [zeros], [known])
-    graph.operator("ADD", [source, known], [result], "AddOptions")
+    zeros, halves = graph.tensor(SHAPE, "float32", data=np.zeros(SHAPE, np.float32)), graph.tensor(SHAPE, "float32")
+    graph.operator("LOGISTIC", [zeros], [halves])
+    graph.operator("ADD", [source, halves], [result], "AddOptions")
     return graph.content(result)
 
 
@@ -265,8 +265,8 @@ def test_every_row_for_float_files_has_an_example_here() -> None:
 
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_a_rewrite_of_every_float_file_is_proven(name: str) -> None:
-    made, after = EXAMPLES[name]
-    before = made()
+    make, after = EXAMPLES[name]
+    before = make()
     result = rewrite_graph(before, rows_for(FLOAT_FILE))
     rows = [row.name for row in result.applied]
     assert rows[0] == name

@@ -69,9 +69,9 @@ def attention_by_hand(x: Any) -> Any:
 
 def shared(x: Any) -> Any:
     """One layer on two tensors."""
-    one = L.Dense(8, name="shared")
+    layer = L.Dense(8, name="shared")
     a, b = L.Dense(6, activation="relu", name="a")(x), L.Dense(6, activation="relu", name="b")(x)
-    return L.Concatenate()([one(a), one(b)])
+    return L.Concatenate()([layer(a), layer(b)])
 
 
 def stem(x: Any) -> Any:

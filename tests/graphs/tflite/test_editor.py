@@ -128,8 +128,8 @@ def test_two_constants_that_share_their_content_can_be_told_apart() -> None:
     model = ModelEditor.read(graph.content(result))
     assert model.main.tensors[first].buffer is model.main.tensors[second].buffer
     model.main.tensors[second].set_array(np.full(2, 3, np.float32))
-    (found,) = run(new_interpreter(model.to_bytes()), [np.array([1, 2], np.float32)])
-    assert found.tolist() == [6, 9]
+    (output,) = run(new_interpreter(model.to_bytes()), [np.array([1, 2], np.float32)])
+    assert output.tolist() == [6, 9]
 
 
 def test_a_constant_of_another_dtype_is_refused() -> None:

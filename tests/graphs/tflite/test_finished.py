@@ -59,14 +59,14 @@ def constants(content: bytes) -> list[tuple[int, int]]:
     buffers = field(word(0), 4)
     assert buffers is not None
     vector = buffers + word(buffers)
-    found = []
+    spans = []
     for index in range(word(vector)):
         entry = vector + 4 + 4 * index
         data = field(entry + word(entry), 0)
         if data is not None:
             start = data + word(data)
-            found.append((start + 4, word(start)))
-    return found
+            spans.append((start + 4, word(start)))
+    return spans
 
 
 def has_constants_outside(content: bytes) -> bool:

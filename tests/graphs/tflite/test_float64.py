@@ -32,12 +32,12 @@ def difference(content: bytes) -> float:
     """Largest difference between LiteRT's outputs and the float64 ones, relative to the largest value."""
     interpreter, graph = new_interpreter(content, xnnpack=False), ModelEditor.read(content).main
     inputs = random_inputs(interpreter, np.random.default_rng(0))
-    known = dict(zip(graph.inputs, inputs, strict=True))
+    given = dict(zip(graph.inputs, inputs, strict=True))
     worst = 0.0
     for tensor, wanted in zip(graph.outputs, run(interpreter, inputs), strict=True):
-        found = evaluate(graph, tensor, known)
-        assert found.shape == wanted.shape
-        worst = max(worst, float(np.abs(found - wanted).max() / np.abs(wanted).max()))
+        output = evaluate(graph, tensor, given)
+        assert output.shape == wanted.shape
+        worst = max(worst, float(np.abs(output - wanted).max() / np.abs(wanted).max()))
     return worst
 
 
@@ -101,5 +101,5 @@ def test_the_tolerance_tells_functions_apart() -> None:
     graph.operators[0] = graph.operator("RELU", graph.inputs, graph.outputs)
     values = np.full((1, 4, 4, 3), 6.001, np.float32)
     (wanted,) = run(new_interpreter(content), [values])
-    found = evaluate(graph, graph.outputs[0], {graph.inputs[0]: values})
-    assert np.abs(found - wanted).max() / 6 > TOLERANCE
+    output = evaluate(graph, graph.outputs[0], {graph.inputs[0]: values})
+    assert np.abs(output - wanted).max() / 6 > TOLERANCE

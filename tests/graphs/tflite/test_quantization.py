@@ -32,9 +32,9 @@ def test_a_value_is_half_a_step_off_at_most_or_at_the_end_of_the_range(
 ) -> None:
     real, zero_point = np.array(values, np.float32), 0 if dtype == np.int16 else int(np.iinfo(dtype).min) + 100
     low, high = real_limits(dtype.name, scale, zero_point)
-    found = dequantize(quantize(real, scale, zero_point, dtype), scale, zero_point)
+    restored = dequantize(quantize(real, scale, zero_point, dtype), scale, zero_point)
     wanted = np.clip(real, low, high)
-    assert np.all(np.abs(found - wanted) <= (0.5 + ROUNDING) * scale + ROUNDING * np.abs(wanted))
+    assert np.all(np.abs(restored - wanted) <= (0.5 + ROUNDING) * scale + ROUNDING * np.abs(wanted))
 
 
 def test_zero_is_exact_and_halves_go_to_even() -> None:

@@ -67,8 +67,8 @@ def recorded_call_h5(folder: Path, class_name: str, **settings: Any) -> Path:
 
 
 def _layer(config: Config, class_name: str) -> Config:
-    found: Config = next(layer for layer in config["config"]["layers"] if layer["class_name"] == class_name)
-    return found
+    first: Config = next(layer for layer in config["config"]["layers"] if layer["class_name"] == class_name)
+    return first
 
 
 def change_archive(path: Path, change: Callable[[Config], Any]) -> Path:
@@ -106,5 +106,5 @@ def lambda_text(canary: Path) -> Config:
     """A serialized Python function whose bytecode makes the canary."""
     function = eval(f"lambda x: (open({str(canary)!r}, 'a').close(), x)[1]")
     layer = keras.layers.Lambda(function, output_shape=(4,))
-    found: Config = layer.get_config()["function"]
-    return found
+    serialized: Config = layer.get_config()["function"]
+    return serialized

@@ -168,8 +168,8 @@ def _enlarged(layer: Any, **settings: Any) -> Maker:
 
     def make(folder: Path, canary: Path) -> Path:
         x = keras.Input((4, 4, 1))
-        made = type(layer).from_config(layer.get_config())
-        keras.Model(x, keras.layers.GlobalMaxPooling2D()(made(x))).save(folder / "model.keras")
+        twin = type(layer).from_config(layer.get_config())
+        keras.Model(x, keras.layers.GlobalMaxPooling2D()(twin(x))).save(folder / "model.keras")
 
         def change(config: dict[str, Any]) -> None:
             config["config"]["layers"][1]["config"].update(settings)
