@@ -27,22 +27,13 @@ from tfcompress.job.stage import Stage, fingerprint_of
 from tfcompress.job.stages.comparing import DIFF
 from tfcompress.job.stages.training import TRAINING
 from tfcompress.job.state import State
-from tfcompress.load.safety.vocabulary import supplied_names
 from tfcompress.recipe import Clustering, PostTraining, Pruning, Quantization, Recipe, Training
-from tfcompress.runtime import keras, tf_keras
+from tfcompress.runtime import keras
 
 Ran = Counter[str]
 TRAINED = Recipe(
     pruning=Pruning(sparsity=0.5, skip=()), quantization=Quantization(), training=Training(epochs=1, batch_size=8)
 )
-
-
-@pytest.fixture(autouse=True)
-def nothing_of_the_users_is_registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Other tests register classes, as a user's code may; a model is then not taken for what it was."""
-    for name in supplied_names({}):
-        for library in (keras, tf_keras):
-            monkeypatch.delitem(library.saving.get_custom_objects(), name, raising=False)
 
 
 @pytest.fixture

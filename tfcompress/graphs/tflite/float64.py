@@ -257,6 +257,7 @@ _FORMS: dict[str, Form] = {
     "RELU_N1_TO_1": _plain(lambda x: np.clip(x, -1, 1)),
     "RESHAPE": _reshaped,
     "RESIZE_NEAREST_NEIGHBOR": _resized,
+    "REVERSE_V2": _plain(lambda x, axes: np.flip(x, tuple(axes.ravel().tolist()))),
     "RSQRT": _plain(lambda x: 1 / np.sqrt(x)),
     "SELECT": _plain(_chosen),
     "SELECT_V2": _plain(_chosen),
