@@ -61,9 +61,9 @@ def with_more_bits(
     before = _kept(truth, result.content, judged)
     if before is None or before >= ENOUGH_DB:
         return result
-    best, best_db, said = result, before, ""
-    for limits, what, engine in _candidates(content, result, judged, abilities):
-        if best_db >= WANTED_DB or (before >= LITTLE_DB and _is_coarse(content, limits, result.limits)):
+    file, best, best_db, said = read_tflite(content), result, before, ""
+    for limits, what, engine in _candidates(content, file, result, judged, abilities):
+        if best_db >= WANTED_DB or (before >= LITTLE_DB and _is_coarse(file, limits, result.limits)):
             break
         candidate = _quantized(result, replace(options, engine=engine), limits)
         floats = 0 if candidate is None else _further_floats(result, candidate)
@@ -76,9 +76,8 @@ def with_more_bits(
     return replace(best, notes=(*result.notes, _note(before, best_db, said)))
 
 
-def _is_coarse(content: bytes, limits: Limits, before: Limits) -> bool:
+def _is_coarse(file: TfliteFile, limits: Limits, before: Limits) -> bool:
     """Whether more than half of the operators get 16 bits, or such as take long, or some become float."""
-    file = read_tflite(content)
     many = len(limits.keep_int16) > len(file.main.operators) / 2
     return many or _is_slow(file, limits.keep_int16) or limits.keep_float != before.keep_float
 
@@ -129,11 +128,10 @@ def _kept(truth: bytes, content: bytes, samples: Samples) -> float | None:
 
 
 def _candidates(
-    content: bytes, result: Int8Model, samples: Samples, abilities: Abilities
+    content: bytes, file: TfliteFile, result: Int8Model, samples: Samples, abilities: Abilities
 ) -> Iterator[tuple[Limits, str, Literal["auto", "litert"]]]:
     """(what the file is to look like, in words, the engine): from few operators to many, what takes long last."""
-    file, limits = read_tflite(content), result.limits
-    loops = loop_tensors(content)
+    limits, loops = result.limits, loop_tensors(content)
     own = {
         name: decibels
         for name, seen in observe(content, samples, lambda _: Histogram())[0].items()
@@ -142,18 +140,20 @@ def _candidates(
     worst = sorted(own, key=lambda name: own[name])
     poor = [_with_readers(file.main, worst[: math.ceil(share * len(worst))]) for share in SHARES]
     computed = {file.main.tensors[index].name for operator in file.main.operators for index in operator.outputs}
-    widened: list[tuple[Limits, str, Literal["auto", "litert"]]] = []
+    slow: list[tuple[Limits, str, Literal["auto", "litert"]]] = []
     if abilities.int16 and not limits.int16:
         for names in dict.fromkeys((*poor, tuple(sorted(computed - set(loops))))):
             what = f"16-bit activations in {len(names)} of {len(computed)} operators"
             kept = replace(limits, keep_int16=tuple(dict.fromkeys((*limits.keep_int16, *names))))
-            widened.append((kept, what, "litert"))
-    yield from (item for item in widened if not _is_slow(file, item[0].keep_int16))
+            if _is_slow(file, kept.keep_int16):
+                slow.append((kept, what, "litert"))
+            else:
+                yield kept, what, "litert"
     if abilities.float_islands:
         for names in filter(None, dict.fromkeys((tail_tensors(file), *poor))):
             kept = replace(limits, keep_float=tuple(dict.fromkeys((*limits.keep_float, *names))))
             yield kept, f"{len(names)} of {len(computed)} operators in float", "auto"
-    yield from (item for item in widened if _is_slow(file, item[0].keep_int16))
+    yield from slow
 
 
 def _is_slow(file: TfliteFile, names: Collection[str]) -> bool:
