@@ -85,7 +85,7 @@ def run_limited(
         code = None
     except BaseException:  # the user interrupts: the compiler has a session of its own and would not hear of it
         os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        process.communicate()  # waits, and closes both pipes
         raise
     output, errors = (text.decode("utf-8", "replace") for text in texts)
     return Finished(code, output, errors, time.monotonic() - started)
