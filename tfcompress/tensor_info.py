@@ -48,7 +48,9 @@ def have_open_sizes(infos: Iterable[TensorInfo]) -> bool:
 def with_graph_names(infos: Iterable[TensorInfo]) -> tuple[TensorInfo, ...]:
     """The same with names that TensorFlow takes for operations: ``x:0`` becomes ``x``, other odd characters ``_``.
 
-    Source: `tf.Graph.name_scope`, the pattern of valid names.
+    Signatures do not tell ``left`` from ``Left``: the second becomes ``Left_1``.
+
+    Source: `tf.Graph.name_scope`, the pattern of valid names; `tf.Graph.unique_name`, which ignores case.
     """
     taken: set[str] = set()
     renamed = []
@@ -56,10 +58,10 @@ def with_graph_names(infos: Iterable[TensorInfo]) -> tuple[TensorInfo, ...]:
         plain = re.sub(r"[^A-Za-z0-9_.\\/>-]", "_", re.sub(r":\d+$", "", info.name))
         plain = plain if re.match("[A-Za-z0-9.]", plain) else f"x{plain}"
         name, number = plain, 0
-        while name in taken:
+        while name.lower() in taken:
             number += 1
             name = f"{plain}_{number}"
-        taken.add(name)
+        taken.add(name.lower())
         renamed.append(replace(info, name=name))
     return tuple(renamed)
 
@@ -68,14 +70,28 @@ def same_names(wanted: Sequence[str], given: Sequence[str]) -> dict[str, str] | 
     """{wanted name: given name} where all agree, as they are or in a plain form; None where they do not.
 
     The plain form has neither case nor odd characters, nor what TensorFlow and its converters add: the prefix
-    ``serving_default_`` and an output's number.
+    ``serving_default_`` and an output's number.  Names that differ by case alone are matched as they are first, then
+    without the number that `with_graph_names` gave the second.
     """
     forms: tuple[Callable[[str], str], ...] = (str, _plain)
     for form in forms:
-        by_form = {form(name): name for name in given}
-        if len(by_form) == len(given) and sorted(map(form, wanted)) == sorted(by_form):
-            return {name: by_form[form(name)] for name in wanted}
-    return None
+        matched = _matched(form, wanted, given)
+        if matched is not None:
+            return matched
+    same = {name: name for name in wanted if name in given}
+    rest = _matched(_without_number, [name for name in wanted if name not in same], [n for n in given if n not in same])
+    return None if rest is None else {name: {**same, **rest}[name] for name in wanted}
+
+
+def _matched(form: Callable[[str], str], wanted: Sequence[str], given: Sequence[str]) -> dict[str, str] | None:
+    by_form = {form(name): name for name in given}
+    if len(by_form) != len(given) or sorted(map(form, wanted)) != sorted(by_form):
+        return None
+    return {name: by_form[form(name)] for name in wanted}
+
+
+def _without_number(name: str) -> str:
+    return re.sub(r"_\d+$", "", _plain(name))
 
 
 def _plain(name: str) -> str:
