@@ -248,15 +248,20 @@ def test_the_name_of_a_function_that_may_be_there_is_not_refused(
     monkeypatch.chdir(tmp_path)
     for package in ("plain", "makes_modules"):
         (tmp_path / package).mkdir()
-        (tmp_path / package / "__init__.py").write_text("")
-        (tmp_path / package / "inner.py").write_text("")
+        (tmp_path / package / "__init__.py").write_text("function = max")
+        (tmp_path / package / "inner.py").write_text("def function(): ...")
     (tmp_path / "makes_modules/__init__.py").write_text("import sys\nsys.modules['makes_modules.more'] = sys")
-    (tmp_path / "single.py").write_text("")
-    there = ("plain", "plain.inner", "makes_modules.more", "single", "single.made_by_it")
-    installed = ("tensorflow.keras.applications.mobilenet_v2", "keras.applications.resnet", "os.path", "numpy")
-    assert [why_no_function(f"{module}:function") for module in (*there, *installed)] == [None] * 9
+    (tmp_path / "single.py").write_text("import other as function")
+    (tmp_path / "star.py").write_text("from plain.inner import *")
+    there = ("plain", "plain.inner", "makes_modules.more", "single", "single.made_by_it", "star")
+    assert [why_no_function(f"{module}:function") for module in there] == [None] * 6
+    installed = ("tensorflow.keras.applications.mobilenet_v2:MobileNetV2", "os.path:join", "numpy:load")
+    assert [why_no_function(name) for name in (*installed, "keras.applications.resnet:preprocess_input")] == [None] * 4
     for absent in ("plain.more", "absent", "absent.inner"):
         assert "no module" in (why_no_function(f"{absent}:function") or "")
+    (tmp_path / "empty.py").write_text("print('never run')")
+    for nothing in ("empty:function", "plain:other", "plain.inner:other"):
+        assert "has no 'other'" in (why_no_function(nothing) or "").replace("function", "other")
     for no_name in (":", "plain:", ":function", "plain:two words", "plain.:function", "C:/data.npz", "plain:a.b"):
         assert why_no_function(no_name) == "expected package.module:function"
 
