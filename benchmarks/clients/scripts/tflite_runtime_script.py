@@ -1,6 +1,7 @@
 """tflite-runtime: the small package of TensorFlow's own interpreter, as on a Raspberry Pi or a Coral board.
 
-Outputs are named ``0``, ``1``, ...; those without XNNPACK, which the package uses unless told otherwise, ``plain_0``.
+Outputs are named ``0``, ``1``, ...; those without XNNPACK, which the package uses unless told otherwise, ``plain_0``;
+those of its reference kernels ``reference_0``.
 """
 
 import sys
@@ -11,7 +12,11 @@ from tflite_runtime.interpreter import Interpreter, OpResolverType
 model, given, written = sys.argv[1:]
 inputs = np.load(given)
 results: dict[str, list[np.ndarray]] = {}
-resolvers = {"": OpResolverType.AUTO, "plain_": OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES}
+resolvers = {
+    "": OpResolverType.AUTO,
+    "plain_": OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+    "reference_": OpResolverType.BUILTIN_REF,
+}
 for prefix, resolver in resolvers.items():
     interpreter = Interpreter(model, experimental_op_resolver_type=resolver)
     interpreter.allocate_tensors()
