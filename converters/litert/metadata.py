@@ -20,7 +20,7 @@ from tfcompress.graphs.tflite.editor import ModelEditor, TensorNode
 from tfcompress.graphs.tflite.finished import finished
 from tfcompress.model import FloatModel
 from tfcompress.tensor_info import same_names
-from tfcompress.usage import Normalization, Usage
+from tfcompress.usage import NUMBERED, Normalization, Usage, Words
 
 __all__ = ["LABELS_NAME", "METADATA_NAME", "named_tensors", "with_metadata"]
 
@@ -29,7 +29,7 @@ LABELS_NAME = "labels.txt"
 _IDENTIFIER = b"M001"
 _OTHER, _AXIS_LABELS, _VOCABULARY = 0, 2, 5  # AssociatedFileType
 _IMAGE, _AUDIO, _FEATURE = 2, 4, 1  # ContentProperties
-_NORMALIZATION = 1  # ProcessUnitOptions
+_NORMALIZATION, _THRESHOLD, _WORDS = 1, 3, 6  # ProcessUnitOptions
 _RGB, _GRAYSCALE = 1, 2  # ColorSpaceType
 
 
@@ -44,6 +44,11 @@ class _Uint:
 
 
 @dataclass(frozen=True)
+class _Float:
+    value: float
+
+
+@dataclass(frozen=True)
 class _Floats:
     values: tuple[float, ...]
 
@@ -52,7 +57,7 @@ class _Floats:
 class _Table:
     """A table of the schema: {position of the field: value}."""
 
-    fields: Mapping[int, str | _Byte | _Uint | _Floats | _Table | Sequence[_Table]]
+    fields: Mapping[int, str | _Byte | _Uint | _Float | _Floats | _Table | Sequence[_Table]]
 
     def pack(self, builder: flatbuffers.Builder) -> int:
         """The position of the packed table."""
@@ -63,6 +68,8 @@ class _Table:
                 builder.PrependUint8Slot(slot, value.value, 0)
             elif isinstance(value, _Uint):
                 builder.PrependUint32Slot(slot, value.value, 0)
+            elif isinstance(value, _Float):
+                builder.PrependFloat32Slot(slot, value.value, 0.0)
             else:
                 builder.PrependUOffsetTRelativeSlot(slot, offsets[slot], 0)
         return int(builder.EndObject())
@@ -96,7 +103,8 @@ def _metadata_of(file: ModelEditor, model: FloatModel) -> bytes:
     description = f"{model.name}, converted by tfcompress {__version__}"
     # Of the fields used here none is newer than AudioProperties (1.3.0).
     files = {6: [_made_from(name) for name in model.usage.files]} if model.usage.files else {}
-    whole = _Table({0: model.name, 1: description, 3: [graph], **files, 7: "1.3.0"})
+    author = {4: model.usage.author} if model.usage.author else {}
+    whole = _Table({0: model.name, 1: description, 3: [graph], **author, **files, 7: "1.3.0"})
     builder = flatbuffers.Builder(1024)
     builder.Finish(whole.pack(builder), file_identifier=_IDENTIFIER)
     return bytes(builder.Output())
@@ -143,6 +151,8 @@ def _input(name: str, tensor: TensorNode, usage: Usage) -> _Table:
         channels = tensor.shape[2] if len(tensor.shape) == 3 else 1
         content = _Table({0: _Byte(_AUDIO), 1: _Table({0: _Uint(usage.sample_rate), 1: _Uint(channels)})})
         units = []
+    elif usage.words is not None and tensor.dtype == "int32" and len(tensor.shape) == 2:
+        content, units = _Table({0: _Byte(_FEATURE), 1: _Table({})}), [_words(usage.words)]
     else:
         content, units = _Table({0: _Byte(_FEATURE), 1: _Table({})}), []
     return _Table({0: name, 3: content, **({4: units} if units else {}), **_statistics(tensor)})
@@ -159,10 +169,17 @@ def _scaling(scaling: Normalization) -> _Table:
     return _Table({0: _Byte(_NORMALIZATION), 1: _Table({0: _Floats(scaling.mean), 1: _Floats(scaling.std)})})
 
 
+def _words(words: Words) -> _Table:
+    return _Table({0: _Byte(_WORDS), 1: _Table({0: words.separators, 1: [_made_from(words.file)]})})
+
+
 def _output(name: str, tensor: TensorNode, usage: Usage) -> _Table:
     content = _Table({0: _Byte(_FEATURE), 1: _Table({})})
-    labels = {6: [_labels_file()]} if usage.names_values_of(tensor.shape) else {}
-    return _Table({0: name, 3: content, **_statistics(tensor), **labels})
+    if not usage.names_values_of(tensor.shape):
+        return _Table({0: name, 3: content, **_statistics(tensor)})
+    least = usage.score_threshold
+    units = {} if least is None else {4: [_Table({0: _Byte(_THRESHOLD), 1: _Table({0: _Float(least)})})]}
+    return _Table({0: name, 3: content, **units, **_statistics(tensor), 6: [_labels_file()]})
 
 
 def _labels_file() -> _Table:
@@ -171,6 +188,8 @@ def _labels_file() -> _Table:
 
 def _made_from(name: str) -> _Table:
     """A file that an app needs to make the inputs."""
+    if name.endswith(NUMBERED):
+        return _Table({0: name, 1: "a vocabulary: a word and its number a line", 2: _Byte(_VOCABULARY)})
     if name.endswith(".txt"):
         return _Table({0: name, 1: "a vocabulary: a word a line, its number the line's", 2: _Byte(_VOCABULARY)})
     return _Table({0: name, 1: "how the inputs are made, step by step", 2: _Byte(_OTHER)})

@@ -11,7 +11,7 @@ from tfcompress.converters.litert.metadata import named_tensors
 from tfcompress.converters.usage.pages import cell
 from tfcompress.graphs.tflite.editor import ModelEditor, TensorNode
 from tfcompress.model import FloatModel
-from tfcompress.usage import Normalization
+from tfcompress.usage import Normalization, Words
 
 __all__ = ["Port", "Ports", "ports_of"]
 
@@ -63,12 +63,16 @@ class Ports:
         outputs: in the file's order.
         labels: names of the classes; empty where nobody gave them or no output has one value for each.
         scores: index of the output that has a value for each label; None without labels.
+        sample_rate: in Hz, of the sounds that the file takes; None where it takes none or the rate is not known.
+        words: how the only input is made of a text; None where it is not.
     """
 
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
     labels: tuple[str, ...] = ()
     scores: int | None = None
+    sample_rate: int | None = None
+    words: Words | None = None
 
     def table(self) -> str:
         """A markdown table of all inputs and outputs, and how integers stand for values."""
@@ -114,7 +118,8 @@ def ports_of(content: bytes, model: FloatModel) -> Ports:
     )
     outputs = tuple(_port(name, tensor, None) for name, tensor in named_tensors(file, model, "outputs"))
     scores = next((index for index, port in enumerate(outputs) if model.usage.names_values_of(port.shape)), None)
-    return Ports(inputs, outputs, () if scores is None else model.usage.class_names, scores)
+    labels = () if scores is None else model.usage.class_names
+    return Ports(inputs, outputs, labels, scores, model.usage.sample_rate, model.usage.words)
 
 
 def _port(name: str, tensor: TensorNode, normalization: Normalization | None) -> Port:

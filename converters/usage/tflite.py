@@ -15,9 +15,15 @@ from tfcompress.converters.usage.languages import (
 )
 from tfcompress.converters.usage.pages import page, sample
 from tfcompress.converters.usage.ports import Port, Ports
+from tfcompress.usage import Words
 
 __all__ = ["edgetpu_page", "phone_page", "python_section"]
 
+_TEXT_STEPS = {  # by TextVectorization's way to standardize, what is left to the application
+    None: "text",
+    "lower": "text.lower()",
+    "lower_and_strip_punctuation": 'text.lower().translate(str.maketrans("", "", string.punctuation))',
+}
 _ARRAYS = {"float32": "Float32Array", "int32": "Int32Array", "uint8": "Uint8Array"}  # what LiteRT.js takes
 
 
@@ -91,12 +97,29 @@ def _js_tensor(port: Port) -> str:
 
 
 def _mediapipe(ports: Ports) -> str | None:
-    """For a classifier of images alone, which MediaPipe recognises by the metadata."""
-    if len(ports.inputs) != 1 or len(ports.outputs) != 1 or ports.inputs[0].normalization is None or not ports.labels:
+    """For a classifier of images, sounds or texts alone, which MediaPipe recognises by the metadata."""
+    if len(ports.inputs) != 1 or len(ports.outputs) != 1 or not ports.labels:
         return None
-    if {ports.inputs[0].dtype, ports.outputs[0].dtype} - {"uint8", "float32"}:
-        return "## MediaPipe Tasks\n\nMediaPipe takes uint8 or float32 at the edges: convert with `--io=uint8`."
-    return sample("mediapipe")
+    taken, given = ports.inputs[0].dtype, ports.outputs[0].dtype
+    if ports.inputs[0].normalization is not None:
+        fits = {taken, given} <= {"uint8", "float32"}
+        return sample("mediapipe") if fits else _mediapipe_wants("uint8 or float32 at the edges", "uint8")
+    if ports.sample_rate is not None:
+        fits = {taken, given} <= {"float32"}
+        return sample("mediapipe_audio") if fits else _mediapipe_wants("sounds as float32", "float32")
+    if ports.words is not None and taken == "int32":
+        fits = given in ("uint8", "float32")
+        return _texts(ports.words) if fits else _mediapipe_wants("uint8 or float32 out", "float32")
+    return None
+
+
+def _texts(words: Words) -> str:
+    steps = _TEXT_STEPS[words.standardize]
+    return sample("mediapipe_text", imports="import string\n\n" if "string." in steps else "", steps=steps)
+
+
+def _mediapipe_wants(what: str, io: str) -> str:
+    return f"## MediaPipe Tasks\n\nMediaPipe takes {what}: convert with `--io={io}`."
 
 
 def _cpp(ports: Ports) -> str:

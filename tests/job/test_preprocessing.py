@@ -125,7 +125,7 @@ def test_text_goes_to_a_fully_integer_file_with_its_vocabulary_beside_it(library
     assert (beside / "vectorize.txt").read_text(encoding="utf-8").splitlines()[:3] == ["", "[UNK]", "the"]
     rules = json.loads((beside / "rules.json").read_text(encoding="utf-8"))
     assert [step["class"] for step in rules["steps"]] == ["TextVectorization"]
-    assert rules["artifact_inputs"] == [{"name": "vectorize", "shape": [None, 8], "dtype": "int64"}]
+    assert rules["artifact_inputs"] == [{"name": "vectorize", "shape": [None, 8], "dtype": "int32"}]
     front = library.models.load_model(beside / "front.keras")
     assert np.asarray(front(library.ops.convert_to_tensor(texts()) if library is keras else texts())).shape == (24, 8)
 
@@ -191,7 +191,12 @@ def test_rules_and_vocabularies_are_in_the_metadata_of_the_file(tmp_path: Path) 
         no_cache=True,
     )
     with zipfile.ZipFile(tmp_path / "out/phone/model.tflite") as archive:
-        assert sorted(archive.namelist()) == ["labels.txt", "rules.json", "vectorize.txt"]
+        assert sorted(archive.namelist()) == [
+            "labels.txt",
+            "rules.json",
+            "vectorize.numbered.txt",
+            "vectorize.txt",
+        ]
         beside = tmp_path / "out/phone/preprocessing"
         for name in ("rules.json", "vectorize.txt"):
             assert archive.read(name) == (beside / name).read_bytes()

@@ -35,7 +35,7 @@ def usage_of(sets: Sequence[Samples | None], sample_rate: int | None) -> Usage:
             scaling = normalization_of(samples.preprocess, info) if _gives_pixels(samples, position, info) else None
             if scaling is not None:
                 scaled.setdefault(info.name, scaling)
-    sounds = any(isinstance(samples.source, SoundSource) for samples in given)
+    sounds = any(isinstance(samples.source, SoundSource) and samples.preprocess is None for samples in given)
     return Usage(names, scaled, sample_rate if sounds else None)
 
 

@@ -98,6 +98,8 @@ def convert(
     allow_unsafe_deserialization: bool = False,
     max_load_seconds: float | None = None,
     max_load_memory: float | None = None,
+    author: str | None = None,
+    score_threshold: float | None = None,
     sign_key: str | Path | None = None,
     cache_dir: str | Path | None = None,
     no_cache: bool = False,

@@ -5,6 +5,7 @@ This module imports nothing heavy, so that a wrong value is refused before Tenso
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -228,6 +229,12 @@ class ConvertOptions(Calibrating, _Gate, DataReading, Loading, Caching):
         help="what replaces random numbers that a model draws at inference: their mean, or an additional input of the "
         "artifact",
     )
+    author: str | None = option(None, metavar="NAME", help="who made the model, for the metadata of .tflite files")
+    score_threshold: float | None = option(
+        None,
+        metavar="SCORE",
+        help="least score of a class that MediaPipe shows, for the metadata of .tflite files; no limit if None",
+    )
     sign_key: str | Path | None = option(
         None, metavar="KEY.pem", help="Ed25519 private key that signs the manifest; needs the extra [sign]"
     )
@@ -240,6 +247,8 @@ class ConvertOptions(Calibrating, _Gate, DataReading, Loading, Caching):
     def _check(self) -> None:
         super()._check()
         self._require(self.sampling in SAMPLINGS, "sampling", f"one of {', '.join(SAMPLINGS)}")
+        least = self.score_threshold
+        self._require(least is None or math.isfinite(least), "score_threshold", "a finite number")
         parse_targets(self.targets)
 
     def require_data(self) -> None:

@@ -38,7 +38,7 @@ from tfcompress.model import FloatModel, TensorInfo
 from tfcompress.native_output import silenced
 from tfcompress.runtime import keras, tf, tf_keras
 
-__all__ = ["BeforeArtifact", "Front", "joined", "split_preprocessing", "together"]
+__all__ = ["BeforeArtifact", "Front", "file_name_of", "joined", "split_preprocessing", "together"]
 
 
 class BeforeArtifact(Protocol):
@@ -266,7 +266,7 @@ def _back_model(model: Any, in_front: set[int], boundary: Sequence[Any]) -> Any:
     keras3 = is_keras3(model)
     library = keras if keras3 else tf_keras
     inputs = [
-        library.Input(batch_shape=tuple(tensor.shape), dtype=dtype_name(tensor.dtype), name=name)
+        library.Input(batch_shape=tuple(tensor.shape), dtype=_artifact_dtype(model, in_front, tensor), name=name)
         for tensor, name in zip(boundary, _names(boundary), strict=True)
     ]
     new = {id(old): tensor for old, tensor in zip(boundary, inputs, strict=True)}
@@ -287,6 +287,16 @@ def _back_model(model: Any, in_front: set[int], boundary: Sequence[Any]) -> Any:
     for layer, number in noted:
         forget_calls(layer, number)
     return built
+
+
+def _artifact_dtype(model: Any, in_front: set[int], tensor: Any) -> str:
+    """Of an input of the rest: numbers of words that embeddings alone read are int32, as most clients want them."""
+    dtype = dtype_name(tensor.dtype)
+    if dtype != "int64" or not _is_host_layer(producer(tensor)):
+        return dtype
+    rest = [call for call in calls(model) if not all(id(output) in in_front for output in call.outputs)]
+    readers = [call.layer for call in rest if not call.is_input and any(part is tensor for part in _read(call))]
+    return "int32" if all(type(layer).__name__ == "Embedding" for layer in readers) else dtype
 
 
 def _names(tensors: Sequence[Any]) -> Iterator[str]:
@@ -323,9 +333,13 @@ def _vocabularies(layer: Layer) -> dict[str, str]:
     for inner in [layer, *all_layers(layer)]:
         if type(inner).__name__ in _LOOKUPS:
             words = "".join(f"{word}\n" for word in inner.get_vocabulary())
-            name = re.sub(_NOT_IN_FILE_NAMES, "_", inner.name)[:_LONGEST_NAME]
-            result[f"{name}.txt"] = words.encode("utf-8", "replace").decode("utf-8")
+            result[f"{file_name_of(inner)}.txt"] = words.encode("utf-8", "replace").decode("utf-8")
     return result
+
+
+def file_name_of(layer: Layer) -> str:
+    """A layer's name as that of a file, without an ending."""
+    return re.sub(_NOT_IN_FILE_NAMES, "_", layer.name)[:_LONGEST_NAME]
 
 
 def _as_json(value: object) -> object:
@@ -356,7 +370,7 @@ they give.
 import keras  # or tf_keras, for a model of Keras 2
 
 front = keras.models.load_model("front.keras")
-values = front.predict(raw_inputs)  # what goes into the artifact, quantized first where the artifact takes int8
+values = front.predict(raw_inputs)  # what goes into the artifact, cast to its type, or quantized where that is int8
 ```
 
 In another language follow `rules.json`, step by step: each names its layer's class, settings and what it reads. A

@@ -23,6 +23,7 @@ from tfcompress.tensor_info import TensorInfo
 
 CLASSES = ("cat", "dog", "eel")
 SIDE = 16
+LEAST_SCORE = 0.125  # exact in float32
 # float32 rounding of the formula behind --preprocess=signed_unit.
 TOLERANCE = 1e-4
 
@@ -46,6 +47,9 @@ class Table:
 
     def number(self, slot: int, flags: type = number_types.Uint8Flags) -> int:
         return int(self._table.Get(flags, self._at(slot)))
+
+    def real(self, slot: int) -> float:
+        return float(self._table.Get(number_types.Float32Flags, self._at(slot)))
 
     def table(self, slot: int) -> Table:
         return Table(self._table.Bytes, self._table.Indirect(self._at(slot)))
@@ -107,7 +111,14 @@ def uint8_file(classifier: Any, dark_images: Path, tmp_path_factory: pytest.Temp
     output = tmp_path_factory.mktemp("converted") / "out"
     recipe = tfcompress.Recipe(post_training=tfcompress.PostTraining(io="uint8"))
     tfcompress.convert(
-        classifier, targets="phone", calibration=dark_images, preprocess="signed_unit", recipe=recipe, output=output
+        classifier,
+        targets="phone",
+        calibration=dark_images,
+        preprocess="signed_unit",
+        author="A. Keeper",
+        score_threshold=LEAST_SCORE,
+        recipe=recipe,
+        output=output,
     )
     return output / "phone" / "model.tflite"
 
@@ -120,6 +131,16 @@ def test_the_labels_lie_behind_the_file_uncompressed(uint8_file: Path) -> None:
     (output,) = metadata(uint8_file.read_bytes()).tables(3)[0].tables(3)
     (labels,) = output.tables(6)
     assert (labels.text(0), labels.number(2)) == ("labels.txt", 2)  # TENSOR_AXIS_LABELS
+
+
+def test_the_author_and_the_least_score_are_those_of_the_options(uint8_file: Path) -> None:
+    about = metadata(uint8_file.read_bytes())
+    assert about.text(4) == "A. Keeper"
+    assert about.text(1).startswith("animals, converted by tfcompress ")
+    (output,) = about.tables(3)[0].tables(3)
+    (unit,) = output.tables(4)
+    assert unit.number(0) == 3  # ScoreThresholdingOptions
+    assert unit.table(1).real(0) == LEAST_SCORE
 
 
 def test_the_input_is_an_image_whose_scaling_is_that_of_preprocess(uint8_file: Path) -> None:
@@ -154,6 +175,7 @@ def test_a_file_without_names_and_images_tells_its_inputs_and_outputs_alone(tmp_
     assert [table.text(0) for table in (*graph.tables(2), *graph.tables(3))] == ["row", "score"]
     assert graph.tables(2)[0].table(3).number(0) == 1  # FeatureProperties
     assert graph.tables(2)[0].tables(4) == []
+    assert graph.tables(3)[0].tables(4) == []
 
 
 @pytest.mark.parametrize(

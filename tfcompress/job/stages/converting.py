@@ -16,7 +16,9 @@ from tfcompress.job.stage import Stage, fingerprint_of
 from tfcompress.job.state import State
 from tfcompress.load import float_model_from_keras
 from tfcompress.load.preprocessing import BeforeArtifact
+from tfcompress.load.words import words_of
 from tfcompress.model import FloatModel
+from tfcompress.usage import Usage
 
 __all__ = ["CONVERT"]
 
@@ -24,8 +26,7 @@ __all__ = ["CONVERT"]
 def _fingerprint(state: State, part: str) -> str | None:
     target = TARGETS[part]
     samples = "" if state.representative is None else state.representative.identity
-    front, usage = state.model.front, state.data_sets.usage
-    usage = usage if front is None else replace(usage, files=front.files)
+    usage = _usage(state)
     given = (state.ids["load"], state.ids.get("training", ""), target.takes_quantizers_of(state.recipe), samples, usage)
     made_by = (target.tools(), target.code_of_others())
     return fingerprint_of(f"artifact for {part}", *given, target.depends_on(state.recipe), *made_by)
@@ -68,9 +69,21 @@ def _with_front(front: BeforeArtifact, artifact: Artifact) -> Artifact:
     return replace(artifact, notes=(*artifact.notes, note))
 
 
+def _usage(state: State) -> Usage:
+    """How the artifacts are used: what the data show, what runs before them, and what the options say."""
+    options, front = state.options, state.model.front
+    usage = replace(state.data_sets.usage, author=options.author or "", score_threshold=options.score_threshold)
+    if front is None:
+        return usage
+    words = words_of(front)
+    if words is None:
+        return replace(usage, files=front.files)
+    rule, lines = words
+    return replace(usage, files={**front.files, rule.file: lines}, words=rule)
+
+
 def _model_for(state: State, name: str) -> FloatModel:
-    front, usage = state.model.front, state.data_sets.usage
-    usage = usage if front is None else replace(usage, files=front.files)
+    usage = _usage(state)
     if state.trained is None:
         return replace(state.model.model.value, usage=usage)
     compressed = state.trained.compressed.value
