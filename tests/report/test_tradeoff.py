@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from itertools import combinations
 from typing import Any
 
 from tests.report.sample import PLAIN, report, with_targets
-from tfcompress.report.tradeoff import BOTTOM, CHARACTER, HEIGHT, LEFT, LINE, WIDTH, Mark, Panel, panels
+from tfcompress.report.tradeoff import APART, BOTTOM, CHARACTER, HEIGHT, LEFT, LINE, WIDTH, Mark, Panel, panels
 
 
 def artifact(size: int, drop: float | None, width: float = 0.01, **more: Any) -> dict[str, Any]:
@@ -66,6 +67,18 @@ def test_labels_cover_no_other_label_and_stay_in_the_picture() -> None:
         boxes.append((item.label_x, item.label_y - LINE, item.label_x + width, item.label_y - LINE + height))
     for first, second in combinations(boxes, 2):
         assert first[2] <= second[0] or second[2] <= first[0] or first[3] <= second[1] or second[3] <= first[1]
+
+
+def test_where_it_is_crowded_a_line_leads_from_each_mark_to_its_own_label() -> None:
+    near = {f"target_{n}": artifact(1000 + 30 * n, 0.001 * (n % 2), 0.004 * (n % 2) + 0.001) for n in range(6)}
+    panel = drawn(**near)
+    assert any(item.leader for item in panel.marks)
+    for item in panel.marks:
+        if item.leader is None:
+            continue
+        for share in (0.25, 0.5, 0.75, 1.0):
+            place = (item.x + share * (item.leader[0] - item.x), item.y + share * (item.leader[1] - item.y))
+            assert all(math.dist(place, (other.x, other.y)) > APART for other in panel.marks if other is not item)
 
 
 def test_time_is_the_devices_own() -> None:

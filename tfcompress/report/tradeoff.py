@@ -19,6 +19,7 @@ WIDTH, HEIGHT = 460, 330
 LEFT, RIGHT, TOP, BOTTOM = 58, 16, 16, 46
 CHARACTER, LINE = 8.2, 16.0  # room that a label takes
 _SIDE_BY_SIDE = 8
+_ASIDE = (0, 25, 50, 75, 100, 130, 160, 190)  # how far labels move from a mark where it is crowded
 APART = 9.0  # marks nearer than this are drawn side by side
 
 
@@ -41,6 +42,7 @@ class Mark:
         low, high: ends of the interval; None without one.
         label_x, label_y: start of the first label's baseline.
         title: everything in words.
+        leader: where a line from the centre meets labels that are not beside it; None where they are.
     """
 
     labels: tuple[str, ...]
@@ -52,6 +54,7 @@ class Mark:
     label_x: float
     label_y: float
     title: str
+    leader: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -258,9 +261,10 @@ def _marks(points: Sequence[Point], x: _Axis, y: _Axis) -> tuple[Mark, ...]:
     labels: list[_Box] = []
     placed = []
     for mark in marks:
-        box = _free(mark, boxes, labels)
+        box = _free(mark, boxes, labels, [(other.x, other.y) for other in marks if other is not mark])
         labels.append(box)
-        placed.append(replace(mark, label_x=round(box.left, 1), label_y=round(box.top + LINE - 3, 1)))
+        label = {"label_x": round(box.left, 1), "label_y": round(box.top + LINE - 3, 1)}
+        placed.append(replace(mark, **label, leader=_leader(mark, box)))
     return tuple(placed)
 
 
@@ -280,27 +284,55 @@ class _Box:
     right: float
     bottom: float
 
+    def nearest(self, x: float, y: float) -> tuple[float, float]:
+        """The point in it that is nearest to another."""
+        return min(max(x, self.left), self.right), min(max(y, self.top), self.bottom)
+
     def meets(self, other: _Box) -> bool:
         """Whether they overlap."""
         apart = self.right < other.left or other.right < self.left or self.bottom < other.top or other.bottom < self.top
         return not apart
 
 
-def _free(mark: Mark, marks: Sequence[_Box], labels: Sequence[_Box]) -> _Box:
-    """Room for a mark's labels: beside it, on either side and somewhat higher or lower, else where its interval ends;
-    where there is none, over another mark, but not over other labels.
+def _leader(mark: Mark, box: _Box) -> tuple[float, float] | None:
+    """The point of a label's box that is nearest to its mark; None where it is beside the mark."""
+    x, y = box.nearest(mark.x, mark.y)
+    return None if math.hypot(x - mark.x, y - mark.y) < LINE else (round(x, 1), round(y, 1))
+
+
+def _is_clear(mark: Mark, box: _Box, others: Sequence[tuple[float, float]]) -> bool:
+    """Whether a label can be taken for no other mark's: it stands beside its own, or far from each other and behind a
+    line that touches none.
+    """
+    end = _leader(mark, box)
+    if end is None:
+        return True
+    far = all(math.dist(other, box.nearest(*other)) > LINE for other in others)
+    return far and all(_distance(other, (mark.x, mark.y), end) > APART for other in others)
+
+
+def _distance(point: tuple[float, float], start: tuple[float, float], end: tuple[float, float]) -> float:
+    """Of a point from a line between two others."""
+    along = end[0] - start[0], end[1] - start[1]
+    share = ((point[0] - start[0]) * along[0] + (point[1] - start[1]) * along[1]) / (along[0] ** 2 + along[1] ** 2)
+    share = min(max(share, 0.0), 1.0)
+    return math.dist(point, (start[0] + share * along[0], start[1] + share * along[1]))
+
+
+def _free(mark: Mark, marks: Sequence[_Box], labels: Sequence[_Box], others: Sequence[tuple[float, float]]) -> _Box:
+    """Room for a mark's labels: beside it, on either side and somewhat higher or lower, else where its interval ends,
+    else farther away with a line to it; where there is none, over another mark, but not over other labels.
     """
     width, height = CHARACTER * max(map(len, mark.labels)), LINE * len(mark.labels)
     top, bottom = (mark.y if mark.high is None else mark.high), (mark.y if mark.low is None else mark.low)
     ends = top - height / 2 - 6, bottom + height / 2 + 6
     sides = (mark.x + 9, mark.x - 9 - width)
     beside = [(left, mark.y + step * LINE) for step in (0, -1, 1, -2, 2) for left in sides]
-    farther = [(left, mark.y + sign * step * LINE) for step in range(3, 12) for sign in (-1, 1) for left in sides]
+    steps = sorted(((dx, dy * LINE) for dx in _ASIDE for dy in range(-14, 15)), key=lambda step: math.hypot(*step))
+    farther = [(left + math.copysign(dx, left - mark.x), mark.y + dy) for dx, dy in steps for left in sides]
     places = [*beside, *((mark.x - width / 2, end) for end in ends), *farther]
     boxes = [_Box(left, middle - height / 2, left + width, middle + height / 2) for left, middle in places]
     inside = [b for b in boxes if b.left > LEFT and b.right < WIDTH and b.top > 0 and b.bottom < HEIGHT - BOTTOM]
-    for obstacles in ([*marks, *labels], labels):
-        for box in inside:
-            if not any(box.meets(other) for other in obstacles):
-                return box
-    return boxes[0]
+    free = [box for box in inside if not any(box.meets(other) for other in labels)]
+    best = [box for box in free if not any(box.meets(other) for other in marks) and _is_clear(mark, box, others)]
+    return next(iter((*best, *free)), boxes[0])
