@@ -61,6 +61,7 @@ def test_a_folder_of_an_output_stands_for_the_artifact_inside(files: Path) -> No
     code, text = printed("diff", files / "first.keras", out / "phone", data, "--json")
     assert code == 0
     assert json.loads(text)["candidate"]["diff"]["top1_agreement"] > 0.9
+    assert json.loads(text)["candidate"]["bytes"] == (out / "phone/model.tflite").stat().st_size
 
 
 def test_two_models_of_one_name_are_refused(files: Path, tmp_path: Path) -> None:
@@ -95,3 +96,10 @@ def test_bash_completes_commands_and_flags(line: str, expected: str, tmp_path: P
     code += 'echo "${COMPREPLY[@]}"'
     done = subprocess.run(["bash", "-c", code], capture_output=True, text=True, check=True)
     assert expected in done.stdout.split()
+
+
+def test_flags_of_libraries_are_not_completed() -> None:
+    script = printed("completion", "bash")[1]
+    assert "--help " in script
+    assert "--targets=" in script
+    assert not [flag for flag in ("--helpfull", "--pdb", "--run_with_profiling", "--test_srcdir") if flag in script]

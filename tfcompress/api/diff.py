@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from tfcompress.accuracy_diff import compare, runner_for
+from tfcompress.accuracy_diff.opening import artifact_in
 from tfcompress.accuracy_diff.runners import FloatModelRunner, Runner, SavedModelRunner
 from tfcompress.data import Data, Samples, open_data
 from tfcompress.data.front_part import behind_front
@@ -127,9 +128,9 @@ def _sample_bytes(runner: Runner, given: object) -> int:
 
 
 def _size(model: Any) -> int | None:
-    """Bytes of the file, or of all files of the folder, that a model is; None for one in memory."""
+    """Bytes of the file, or of all files of the SavedModel, that a model is; None for one in memory."""
     if not isinstance(model, str | Path):
         return None
-    path = Path(model)
+    path = artifact_in(Path(model))
     files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
     return sum(file.stat().st_size for file in files)

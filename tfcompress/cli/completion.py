@@ -40,9 +40,14 @@ def completion_script(parser: argparse.ArgumentParser, shell: Shell) -> str:
 
 
 def _flags(parser: argparse.ArgumentParser) -> list[str]:
-    """A command's long flags; one that takes a value ends with an equals sign."""
+    """A command's long flags; one that takes a value ends with an equals sign.
+
+    absl's and those of the libraries that register with it are left out: they are not ours, and have no place to go to.
+    """
     flags = []
     for action in parser._actions:
+        if action.dest == argparse.SUPPRESS:
+            continue
         ending = "" if action.nargs == 0 else "="
         flags += [f"{flag}{ending}" for flag in action.option_strings if flag.startswith("--")]
     return flags
