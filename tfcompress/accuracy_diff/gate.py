@@ -58,7 +58,7 @@ def judge_drop(
         return Gate("undecidable", f"{metric} is not defined on these {samples} samples", limit)
     said = f"{metric} {'gain' if drop < 0 else 'drop'} {abs(drop):.4f} on {samples} samples"
     if interval is not None:
-        said += f" (95 % interval of the drop {interval[0]:.4f} to {interval[1]:.4f})"
+        said += f" (95 % interval of the change {-interval[1]:+.4f} to {-interval[0]:+.4f})"
     if drop > limit:
         return Gate("failed", f"{said} is over the limit of {limit:g}{_luck(interval, limit)}", limit)
     if interval is not None and interval[1] <= limit:
