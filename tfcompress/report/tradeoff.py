@@ -189,15 +189,16 @@ def panel(title: str, x_name: str, y_name: str, write: Write, points: Sequence[P
     costs = [math.log10(point.cost) for point in points]
     side = max((max(costs) - min(costs)) * 0.2, 0.1)
     x = _Axis(min(costs) - side, max(costs) + 1.5 * side, LEFT, WIDTH - RIGHT)
+    gate_text = "" if gate is None else f"gate: {_signed(gate, y_name)}"
     return Panel(
         title=title,
         x_name=x_name,
         y_name=y_name,
         x_ticks=tuple(Tick(x.at(math.log10(value)), write(value)) for value in _log_ticks(x.first, x.last)),
         y_ticks=tuple(Tick(y.at(value), _signed(value, y_name)) for value in _ticks(y.first, y.last)),
-        marks=_marks(points, x, y),
+        marks=_marks(points, x, y, () if gate is None else _gate_boxes(y.at(gate), gate_text)),
         gate=None if gate is None else round(y.at(gate), 1),
-        gate_text="" if gate is None else f"gate: {_signed(gate, y_name)}",
+        gate_text=gate_text,
     )
 
 
@@ -239,7 +240,16 @@ def _signed(value: float, y_name: str) -> str:
     return written if y_name.endswith("%") or value == 0 else ("+" if value > 0 else "−") + written
 
 
-def _marks(points: Sequence[Point], x: _Axis, y: _Axis) -> tuple[Mark, ...]:
+def _gate_boxes(height: float, text: str) -> tuple[_Box, ...]:
+    """Of the gate's line, and of what stands below its right end."""
+    right = WIDTH - RIGHT
+    return (
+        _Box(LEFT, height - 1, right, height + 1),
+        _Box(right - CHARACTER * len(text), height, right, height + LINE),
+    )
+
+
+def _marks(points: Sequence[Point], x: _Axis, y: _Axis, gate: Sequence[_Box]) -> tuple[Mark, ...]:
     """The points in the picture: equal ones as one mark, others at one place side by side, each label where nothing
     else is.
     """
@@ -261,7 +271,7 @@ def _marks(points: Sequence[Point], x: _Axis, y: _Axis) -> tuple[Mark, ...]:
     labels: list[_Box] = []
     placed = []
     for mark in marks:
-        box = _free(mark, boxes, labels, [(other.x, other.y) for other in marks if other is not mark])
+        box = _free(mark, [*boxes, *gate], labels, [(other.x, other.y) for other in marks if other is not mark])
         labels.append(box)
         label = {"label_x": round(box.left, 1), "label_y": round(box.top + LINE - 3, 1)}
         placed.append(replace(mark, **label, leader=_leader(mark, box)))
