@@ -103,6 +103,7 @@ class Target:
             may read no more of the recipe than the target's own options.
         inspect: what a file would cost there; raises InputError for a file of the wrong kind.  None where there is no
             forecast.
+        inspect_reads: names of the target's own options that `inspect` reads, which are the flags that the command has.
         inspect_together: what several files would cost that share the device: JSON values; None where they are looked
             at one by one.
         costs: the costs in an artifact's facts.
@@ -131,6 +132,7 @@ class Target:
     takes_quantizers: bool | Callable[[Recipe], bool] = True
     before_training: Callable[[Recipe], ModelChange | None] = field(default=lambda recipe: None)
     inspect: Callable[[Path, Recipe], Forecast] | None = None
+    inspect_reads: tuple[str, ...] = ()
     inspect_together: Callable[[Sequence[Path], Recipe], Facts] | None = None
     costs: Callable[[Facts], tuple[Cost, ...]] = field(default=lambda facts: ())
     runnable: Callable[[Artifact], object] = field(default=lambda artifact: artifact.runnable)

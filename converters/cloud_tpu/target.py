@@ -112,6 +112,7 @@ CLOUD_TPU = Target(
     # What computes in bfloat16 takes the trained weights without the integer simulation.
     takes_quantizers=_with_integers,
     inspect=_inspect,
+    inspect_reads=("topologies",),
     costs=_costs,
     refusal=_refusal,
     done=_done,

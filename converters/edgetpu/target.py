@@ -111,6 +111,7 @@ EDGETPU = Target(
     needs_calibration=lambda recipe: True,
     before_training=lambda recipe: _mappable if recipe.section(EdgeTpu).rewrite == "all" else None,
     inspect=_inspect,
+    inspect_reads=("compiler", "multiple_subgraphs", "search_delegate"),
     inspect_together=_inspect_together,
     costs=_costs,
     done=lambda recipe: "Edge TPU: 8-bit integers throughout, as its compiler demands",

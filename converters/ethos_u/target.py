@@ -48,6 +48,7 @@ ETHOS_U = Target(
     depends_on=lambda recipe: litert_options(recipe, EthosU),
     needs_calibration=lambda recipe: True,
     inspect=_inspect,
+    inspect_reads=("configs",),
     costs=costs_of,
     runnable=_runnable,
     done=lambda recipe: "Ethos-U: 8-bit integers, compiled by Vela",

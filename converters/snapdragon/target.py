@@ -46,6 +46,7 @@ SNAPDRAGON = Target(
     depends_on=lambda recipe: litert_options(recipe, Snapdragon),
     needs_calibration=lambda recipe: True,
     inspect=_inspect,
+    inspect_reads=("socs",),
     costs=costs_of,
     runnable=_runnable,
     most_samples=most_samples,

@@ -45,8 +45,9 @@ def test_every_option_has_a_flag_with_its_help(name: str, capsys: pytest.Capture
     with pytest.raises(SystemExit):
         build_parser().parse_args([name, "--help"])
     printed = " ".join(capsys.readouterr().out.split())
-    sections = [section for section, _ in COMMANDS[name].sections()]
-    for item in [*options_of(COMMANDS[name].options), *(item for section in sections for item in options_of(section))]:
+    groups = [(options_of(group.section), group.names) for group in COMMANDS[name].sections()]
+    listed = [item for items, names in groups for item in items if names is None or item.name in names]
+    for item in [*options_of(COMMANDS[name].options), *listed]:
         if item.flag or item in options_of(COMMANDS[name].options):
             assert item.help.split()[0] in printed
             assert item.positional or f"--{item.flag or item.name}" in printed

@@ -7,15 +7,40 @@ import dataclasses
 import types
 import typing
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 from tfcompress.recipe import Recipe
 from tfcompress.recipe.options import Option, options_of
 from tfcompress.recipe.section import Section
 
-__all__ = ["add_options", "add_recipe_flags", "options_from", "recipe_from"]
+__all__ = ["GivenFlag", "add_options", "add_recipe_flags", "given_flags", "options_from", "recipe_from"]
 
 _Options = TypeVar("_Options")
+
+
+@dataclass(frozen=True)
+class GivenFlag:
+    """A flag that sets an option of a recipe section.
+
+    Attributes:
+        section: class of the section; `Recipe` itself for its own options.
+        name: of the option.
+        flag: without dashes.
+        value: what it was given.
+    """
+
+    section: type[Section]
+    name: str
+    flag: str
+    value: object
+
+    def __str__(self) -> str:
+        """As it was written."""
+        if self.value is True:
+            return f"--{self.flag}"
+        values = self.value if isinstance(self.value, tuple) else (self.value,)
+        return f"--{self.flag}={','.join(map(str, values))}"
 
 
 def add_options(parser: argparse.ArgumentParser, options: type, title: str = "", several: str = "") -> None:
@@ -47,7 +72,9 @@ def add_options(parser: argparse.ArgumentParser, options: type, title: str = "",
             )
 
 
-def add_recipe_flags(parser: argparse.ArgumentParser, section: type[Section], title: str) -> None:
+def add_recipe_flags(
+    parser: argparse.ArgumentParser, section: type[Section], title: str, names: tuple[str, ...] | None = None
+) -> None:
     """Give the parser a group with a flag for each option of a recipe section that has one.
 
     A flag that was not given is None, so that the recipe file's value stays.
@@ -56,10 +83,11 @@ def add_recipe_flags(parser: argparse.ArgumentParser, section: type[Section], ti
         parser: of the command.
         section: class of the section.
         title: heading of the group in ``--help``.
+        names: the options that get a flag; None for all that have one.
     """
     group = parser.add_argument_group(title)
     for item in options_of(section):
-        if item.flag is None:
+        if item.flag is None or (names is not None and item.name not in names):
             continue
         text = _escaped(item.help + _shown_default(item))
         if item.hint is bool:
@@ -98,13 +126,27 @@ def recipe_from(parsed: argparse.Namespace, sections: Sequence[type[Section]]) -
     """
     recipe = Recipe.load(parsed.recipe) if parsed.recipe else None
     for section in sections:
-        flags = {item.name: getattr(parsed, item.flag, None) for item in options_of(section) if item.flag}
-        given = {name: value for name, value in flags.items() if value is not None}
+        given = {flag.name: getattr(parsed, flag.flag) for flag in given_flags(parsed, [section])}
         if given:
             recipe = recipe or Recipe()
             changed = given if section is Recipe else {section.key: _replaced(recipe, section, given)}
             recipe = dataclasses.replace(recipe, **changed)
     return recipe
+
+
+def given_flags(parsed: argparse.Namespace, sections: Sequence[type[Section]]) -> list[GivenFlag]:
+    """The flags of recipe sections that are on the command line.
+
+    Args:
+        parsed: what the parser returned.
+        sections: as in `recipe_from`.
+    """
+    return [
+        GivenFlag(section, item.name, item.flag, value)
+        for section in sections
+        for item in options_of(section)
+        if item.flag and (value := getattr(parsed, item.flag, None)) is not None
+    ]
 
 
 def _replaced(recipe: Recipe, section: type[Section], given: dict[str, object]) -> object:

@@ -16,6 +16,7 @@ from absl.flags import argparse_flags
 
 from tfcompress.cli.completion import Shell
 from tfcompress.cli.flags import add_options, add_recipe_flags, options_from, recipe_from
+from tfcompress.cli.unread_flags import refuse_unread
 from tfcompress.converters.target import TARGETS
 from tfcompress.errors import InputError, one_line
 from tfcompress.job.options import (
@@ -65,13 +66,37 @@ class CompletionOptions:
     shell: Shell = option(positional=True, metavar="bash|zsh", help="the shell")
 
 
-Sections = tuple[tuple[type[Section], str], ...]
+@dataclass(frozen=True)
+class FlagGroup:
+    """Flags of a section of the recipe.
+
+    Attributes:
+        section: its class; `Recipe` itself for its own options.
+        title: heading in ``--help``.
+        names: the options that have a flag here; None for all that have one.
+    """
+
+    section: type[Section]
+    title: str
+    names: tuple[str, ...] | None = None
+
+
+Sections = tuple[FlagGroup, ...]
 
 
 def _sections_of_targets() -> Sections:
     """The options of every target that has any, each with its heading."""
     sections = [(target.options, target.title) for target in TARGETS.values()]
-    return tuple((section, section.title or title) for section, title in sections if section is not None)
+    return tuple(FlagGroup(section, section.title or title) for section, title in sections if section is not None)
+
+
+def _sections_of_inspection() -> Sections:
+    """The options that `inspect` reads."""
+    return tuple(
+        FlagGroup(target.options, target.title, target.inspect_reads)
+        for target in TARGETS.values()
+        if target.options is not None and target.inspect_reads
+    )
 
 
 @dataclass(frozen=True)
@@ -81,7 +106,7 @@ class Command:
     Attributes:
         help: one line for the list of commands.
         options: dataclass of the command's options.
-        sections: gives the recipe sections that have flags here, each with its heading.
+        sections: gives the recipe sections that have flags here.
         summaries: whether the command writes `SummaryOptions`.
         several: name of a positional that may be given more than once; each is done in its turn.
         examples: command lines without the program's name.
@@ -99,7 +124,7 @@ COMMANDS = {
     "convert": Command(
         "convert a model for each target and prove every artifact",
         ConvertOptions,
-        lambda: ((Recipe, "layers that keep more bits"), *_sections_of_targets()),
+        lambda: (FlagGroup(Recipe, "layers that keep more bits"), *_sections_of_targets()),
         several="model",
         examples=(
             "convert model.keras --calibration=photos/ --evaluation=labelled/ --labels=labels.txt --output=out",
@@ -110,12 +135,12 @@ COMMANDS = {
     "compress": Command(
         "prune, cluster or quantization-aware-train a model and save it",
         CompressOptions,
-        lambda: ((Training, "training"),),
+        lambda: (FlagGroup(Training, "training"),),
     ),
     "search": Command(
         "find the best artifact within a budget",
         SearchOptions,
-        lambda: ((Recipe, "layers that keep more bits"), *_sections_of_targets()),
+        lambda: (FlagGroup(Recipe, "layers that keep more bits"), *_sections_of_targets()),
     ),
     "diff": Command(
         "compare the accuracy of any two models or artifacts",
@@ -129,7 +154,7 @@ COMMANDS = {
     "inspect": Command(
         "show what is in a model or artifact, and where it would run",
         InspectOptions,
-        _sections_of_targets,
+        _sections_of_inspection,
         examples=("inspect model.keras", "inspect model.tflite --target=edgetpu"),
     ),
     "pack": Command("write the smallest file that gives the identical .tflite back", PackOptions),
@@ -178,8 +203,8 @@ def build_parser() -> argparse.ArgumentParser:
         add_options(child, PrintOptions, "what is printed")
         if command.summaries:
             add_options(child, SummaryOptions, "further files")
-        for section, title in command.sections():
-            add_recipe_flags(child, section, title)
+        for group in command.sections():
+            add_recipe_flags(child, group.section, group.title, group.names)
         child.set_defaults(parser=child)
     return parser
 
@@ -220,8 +245,10 @@ def checked_options(parsed: argparse.Namespace) -> object:
         InputError: a value is wrong, or the recipe cannot be used.
     """
     command = COMMANDS[parsed.command]
-    sections = [section for section, _ in command.sections()]
+    sections = [group.section for group in command.sections()]
     if not sections:
         return options_from(parsed, command.options)
     recipe = recipe_from(parsed, sections)
-    return options_from(parsed, command.options, recipe=recipe)
+    options: object = options_from(parsed, command.options, recipe=recipe)
+    refuse_unread(options, parsed, sections)
+    return options

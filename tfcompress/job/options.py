@@ -342,6 +342,15 @@ class InspectOptions(Calibrating, DataReading, Loading, Caching):
     def _check(self) -> None:
         super()._check()
         self._require(self.target is None or self.target in TARGETS, "target", f"one of {', '.join(TARGETS)}")
+        if self.edgetpu_log and self.target is not None:
+            raise InputError(
+                f"--target={self.target}: not read with --edgetpu_log, which shows what a compiler said; leave one out"
+            )
+        if self.calibration is not None and not self._is_of_model():
+            raise InputError(
+                f"--calibration={self.calibration}: read for a Keras model without --target alone, whose activations it"
+                " is to examine; leave it out"
+            )
         together = self.target is not None and TARGETS[self.target].inspect_together is not None
         if len(self.artifact) > 1 and not (self.edgetpu_log or together):
             several = ", ".join(f"--target={name}" for name, target in TARGETS.items() if target.inspect_together)
@@ -349,6 +358,12 @@ class InspectOptions(Calibrating, DataReading, Loading, Caching):
                 f"got {len(self.artifact)} artifacts, expected one; only with --edgetpu_log or {several} can they be"
                 " several"
             )
+
+    def _is_of_model(self) -> bool:
+        """Whether a model is looked at, not a converted artifact."""
+        if self.edgetpu_log or self.target is not None:
+            return False
+        return not any(Path(name).suffix in (".tflite", ".onnx", ".tfcz") for name in self.artifact)
 
 
 @dataclass(frozen=True, kw_only=True)
