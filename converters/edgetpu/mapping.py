@@ -104,6 +104,8 @@ class Mapping:
         subgraphs: Edge TPU subgraphs: 1, or 0 when nothing maps.
         on_chip_bytes: parameters cached on the chip; None when not known.
         off_chip_bytes: parameters streamed in every inference; None when not known.
+        streamed_between: the fewest and the most bytes that may be streamed, where the rule is inferred; None where it
+            was observed.
         min_runtime: runtime version that compiler 16 writes into the package; None when nothing maps.
         lowest_runtime: oldest runtime that has all the mapped operators (`edgetpu_compiler --min_runtime_version`).
         latency: milliseconds of one inference, one entry a link, USB 3 first; empty when nothing is known.
@@ -121,6 +123,7 @@ class Mapping:
     off_chip_bytes: int | None
     min_runtime: int | None
     lowest_runtime: int | None
+    streamed_between: tuple[int, int] | None = None
     latency: tuple[Latency, ...] = ()
     advice: tuple[str, ...] = ()
     failure: Failure | None = None
@@ -154,6 +157,7 @@ class Mapping:
             "subgraphs": self.subgraphs,
             "on_chip_bytes": self.on_chip_bytes,
             "off_chip_bytes": self.off_chip_bytes,
+            "streamed_between": None if self.streamed_between is None else list(self.streamed_between),
             "min_runtime": self.min_runtime,
             "lowest_runtime": self.lowest_runtime,
             "latency_ms": self._latency(),

@@ -167,10 +167,12 @@ def _compiled(
 
 def _with_memory(plan: _Planned, memory: ParameterBytes, options: CompilerOptions) -> Mapping:
     alone = 0 if plan.needs is None else plan.needs.within(plan.needs.room).off_chip
+    most = memory.off_chip if plan.needs is None else plan.needs.within(plan.needs.least_room).off_chip
     return dataclasses.replace(
         plan.mapping,
         on_chip_bytes=memory.on_chip,
         off_chip_bytes=memory.off_chip,
+        streamed_between=(memory.off_chip, most) if most > memory.off_chip else None,
         advice=(*plan.mapping.advice, *sharing_advice(alone, memory.off_chip)),
         latency=_latencies(plan, memory, options) if plan.mapped else (),
     )

@@ -11,11 +11,7 @@ What an operator's parameters take is in `parameters`; here is the room for all 
 * A layer that is always streamed (see `parameters`) needs twice its size for a buffer where that fits the chip.
 * The parameters of Dense layers are loaded 64 outputs at a time; no more than 159 such loads were seen, and layers
   after them are streamed: 79 layers of 100 outputs or 53 of 150 are cached, however many there are.
-* Not explained: a chain of 75 convolutions on pictures of 128 x 128 for compiler 1, 2,622,400 bytes cached and
-  1,106,688 streamed.  If all but the first are alike, 22 of 50,304 bytes are streamed, and 52 and a first one of 6,592
-  cached: 53 layers, as many as of Dense layers with 3 loads each, so the limit may be one of all loads.  But 50,304
-  bytes are no 3 x 3 x 32 kernels (7 x 7 x 32 for 32 outputs would be), and a public log of compiler 16 caches
-  EfficientDet-Lite0, 267 operators, whole, so that nothing of this is forecast.
+* Compiler 1 may leave less room beside large pictures (see `_PICTURES`); the forecast has an interval for it.
 * Models that are compiled together share the room: compiler 16 in proportion to what they need, earlier ones in the
   order of the command line (see `share`).
 """
@@ -55,6 +51,17 @@ ROOMS = {
     "FaceNet at 160": (7.04, 0.07),
     "EfficientNet-EdgeTPU S and M": (7.41, 0.11),
 }
+# Not explained: of a chain of 75 convolutions on pictures of 128 x 128, runtime 10, 2,622,400 bytes are cached and
+# 1,106,688 streamed, where all would fit.  22 kernels of 7 x 7 x 32 for 32 outputs, 50,304 bytes each, are the streamed
+# bytes; 52 of them and 6,592 others (a first kernel for three channels and 192 more) the cached ones.
+# Tried:
+# * a limit of loads, as of Dense layers: a public pair of runtime 10 has 159 convolutions, a load each, all cached;
+# * the room less k times what the largest operator reads and writes: k of 2.90 to 3.00 would do, but a public pair of
+#   runtime 10 caches all its 1.5 MB beside pictures of 184 x 216 x 96, so that k is at most 1.43 there; and compiler 16
+#   leaves 7.75 MiB beside pictures of 64 x 64 x 700, so that k is 0;
+# * a limit of cached bytes, or of the largest layer: other pairs cache more.
+# So the most that compiler 1 is said to stream is what is left with k = 3, and the least what fits as for the others.
+_PICTURES = 3
 _DENSE_LOADS = 159
 _UNIT = 64  # bytes; all sizes are multiples of it
 _MANY_LAYERS = 2000  # with more of them a coarser unit, so that `_fullest` takes no more than about 40 MB
@@ -99,12 +106,14 @@ class Demand:
         streamed: bytes that are streamed whatever the room.
         room: bytes of the chip's memory that are left for cached parameters.
         waiting: bytes that results take on the chip which a later operator reads.
+        least_room: as `room` where it is sure; else the least that it may be.
     """
 
     layers: tuple[Layer, ...]
     streamed: int
     room: int
     waiting: int
+    least_room: int
 
     @property
     def wanted(self) -> int:
@@ -166,7 +175,14 @@ def demand(views: Iterable[OperatorView], *, compiler: int) -> Demand:
     )
     waiting = long_lived_bytes(views)
     streamed = sum(size.streamed for size in sizes)
-    return Demand(layers=layers, streamed=streamed, room=_room(waiting, sizes), waiting=waiting)
+    room = _room(waiting, sizes)
+    least = min(room, _room_beside_pictures(views)) if compiler == 1 else room
+    return Demand(layers=layers, streamed=streamed, room=room, waiting=waiting, least_room=least)
+
+
+def _room_beside_pictures(views: Iterable[OperatorView]) -> int:
+    """The least that compiler 1 leaves for parameters."""
+    return max(0, CHIP_BYTES - _PICTURES * largest_activation(views))
 
 
 def _room(waiting: int, sizes: Iterable[OperatorBytes]) -> int:

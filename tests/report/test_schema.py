@@ -35,8 +35,8 @@ VERSION_1 = {
     "targets.phone.gate": "verdict reason max_accuracy_drop samples_needed",
     "targets.phone.flipped": "total samples",
     "targets.edgetpu.mapping": (
-        "mapped_ops cpu_ops subgraphs on_chip_bytes off_chip_bytes min_runtime lowest_runtime failure warnings tail "
-        "compiled measured ops"
+        "mapped_ops cpu_ops subgraphs on_chip_bytes off_chip_bytes streamed_between min_runtime lowest_runtime failure "
+        "warnings tail compiled measured ops"
     ),
 }
 

@@ -45,10 +45,12 @@ def _totals(mapping: MappingTotals) -> str:
         said += "" if mapping.ddr_bytes is None else f", {figures.size(mapping.ddr_bytes)} to and from memory"
         return said + (f"; {mapping.reason}" if mapping.reason else "")
     assert isinstance(mapping, DeviceMapping)
+    between = " to ".join(map(figures.size, mapping.streamed_between or ()))
     return (
         f"{_counted(mapping)} on the Edge TPU, {mapping.subgraphs} subgraph(s); "
         f"{figures.size(mapping.on_chip_bytes)} of parameters on the chip, "
-        f"{figures.size(mapping.off_chip_bytes)} streamed; runtime {mapping.min_runtime} or newer"
+        f"{figures.size(mapping.off_chip_bytes)} streamed{f' ({between}, inferred)' if between else ''}; "
+        f"runtime {mapping.min_runtime} or newer"
     )
 
 

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from tests.conftest import SHARED
-from tfcompress.converters.edgetpu import forecast
+from tfcompress.converters.edgetpu import CompilerOptions, forecast
 from tfcompress.converters.edgetpu.compiled import CUSTOM_OPERATOR
+from tfcompress.converters.edgetpu.versions import RUNTIMES
 from tfcompress.graphs.tflite import read_tflite
 
 TRUTH = SHARED / "edgetpu" / "truth.json"
@@ -71,6 +72,19 @@ def test_all_files_but_two_have_exactly_the_compiler_s_bytes() -> None:
         if (mapping.on_chip_bytes, mapping.off_chip_bytes) != expected:
             inexact.append(fact["name"])
     assert inexact == [*sorted(OTHER_REVISION), *sorted(CO_COMPILED)]
+
+
+def pairs_of_compiler_1() -> list[dict[str, Any]]:
+    return [fact for fact in pairs_with_their_own_memory() if fact["min_runtime"] == RUNTIMES[1]]
+
+
+@needs_pairs
+@pytest.mark.parametrize("fact", pairs_of_compiler_1(), ids=lambda fact: fact["name"])
+def test_what_compiler_1_streamed_is_what_is_forecast_and_within_its_interval(fact: dict[str, Any]) -> None:
+    mapping = forecast(file_of(fact["name"]), options=CompilerOptions(compiler=1))
+    assert (mapping.on_chip_bytes, mapping.off_chip_bytes) == (fact["cached_parameter_bytes"], 0)
+    least, most = mapping.streamed_between or (0, 0)
+    assert least <= fact["streamed_parameter_bytes"] <= most
 
 
 @needs_pairs

@@ -145,7 +145,7 @@ def test_several_subgraphs_are_kept_when_asked_for() -> None:
 def of_small_layers(wanted: float, *, room: float, streamed: int = 0) -> Demand:
     """A model of layers of 4 KiB; sizes in MiB."""
     layers = tuple(Layer(position, 4096, 4096, 0) for position in range(round(wanted * MIB / 4096)))
-    return Demand(layers, streamed, round(room * MIB), waiting=0)
+    return Demand(layers, streamed, round(room * MIB), waiting=0, least_room=round(room * MIB))
 
 
 def test_compiler_16_shares_the_cache_in_proportion_as_its_log_says() -> None:

@@ -130,6 +130,7 @@ class DeviceMapping(MappingTotals):
         subgraphs: parts that run there in one go.
         on_chip_bytes: parameters cached on the chip; None when not known.
         off_chip_bytes: parameters streamed in every inference; None when not known.
+        streamed_between: the fewest and the most bytes that may be streamed, where that is inferred; None where not.
         min_runtime: runtime version that the compiler writes into the file; None when nothing maps.
         lowest_runtime: oldest runtime that has all the mapped operators.
         advice: what would make the model fit the chip, and what that is worth; one line each.
@@ -143,6 +144,7 @@ class DeviceMapping(MappingTotals):
     subgraphs: int | None = None
     on_chip_bytes: int | None = None
     off_chip_bytes: int | None = None
+    streamed_between: tuple[int, ...] | None = None
     min_runtime: int | None = None
     lowest_runtime: int | None = None
     advice: tuple[str, ...] = ()
