@@ -15,6 +15,8 @@ The message of each is one line: what, where, expected, got, and how to fix it.
 
 from __future__ import annotations
 
+import re
+
 from tfcompress.printable import printable
 
 __all__ = [
@@ -28,6 +30,7 @@ __all__ = [
     "RecipeError",
     "TfCompressError",
     "UnsafeModelError",
+    "cause_of",
     "one_line",
 ]
 
@@ -40,6 +43,18 @@ def one_line(text: object, limit: int = 400) -> str:
     """`text` folded into one line of at most `limit` characters, safe to print; quotes another library's message."""
     folded = printable(" ".join(str(text).split()))
     return folded if len(folded) <= limit else folded[: limit - 1] + "…"
+
+
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_WHERE_IN_GRAPH = re.compile(r"\{\{(?:function_)?node [^}]*\}\}|\[\[.*?\]\]|\[Op:[^\]]*\]")
+_TRACE = ("Graph execution error:", "Detected at node", "  File ", "    ")
+
+
+def cause_of(error: BaseException, limit: int = 400) -> str:
+    """Another library's error in one line: its kind, and its message without colours and TensorFlow's own traceback."""
+    lines = [line for line in str(error).splitlines() if not line.startswith(_TRACE)]
+    message = _WHERE_IN_GRAPH.sub("", _COLOUR.sub("", "\n".join(lines) or str(error)))
+    return one_line(f"{type(error).__name__}: {message}", limit)
 
 
 class TfCompressError(Exception):

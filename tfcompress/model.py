@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tfcompress.errors import ModelError, one_line
+from tfcompress.errors import ModelError, cause_of
 from tfcompress.runtime import tf
 from tfcompress.tensor_info import TensorInfo
 from tfcompress.usage import Usage
@@ -60,6 +60,9 @@ class FloatModel:
         Returns:
             A concrete function whose positional arguments are the inputs in order, named as in `inputs`, and whose
             result is {output name: tensor}.
+
+        Raises:
+            ModelError: the model cannot compute on inputs of these shapes; the message quotes the library.
         """
         specs = [tf.TensorSpec([batch_size, *info.shape[1:]], info.dtype, name=info.name) for info in self.inputs]
         names = [info.name for info in self.inputs]
@@ -68,7 +71,10 @@ class FloatModel:
         def serve(*tensors: Any) -> dict[str, Any]:
             return self.function(dict(zip(names, tensors, strict=True)))
 
-        return serve.get_concrete_function()
+        try:
+            return serve.get_concrete_function()
+        except Exception as error:  # layers raise anything
+            raise self._cannot_compute({spec.name: spec.shape for spec in specs}, error) from error
 
     def predict(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Run one batch eagerly.
@@ -87,9 +93,11 @@ class FloatModel:
             tensors = {info.name: tf.constant(arrays[info.name], info.dtype) for info in self.inputs}
             return {name: np.asarray(value) for name, value in self.function(tensors).items()}
         except Exception as error:  # layers and operators raise anything
-            shapes = ", ".join(f"{name} {np.shape(array)}" for name, array in arrays.items())
-            cause = f"{type(error).__name__}: {one_line(error)}"
-            raise ModelError(f"{self.name}: cannot compute on inputs of the shapes {shapes}: {cause}") from error
+            raise self._cannot_compute({name: np.shape(array) for name, array in arrays.items()}, error) from error
+
+    def _cannot_compute(self, shapes: Mapping[str, object], error: Exception) -> ModelError:
+        listed = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+        return ModelError(f"{self.name}: cannot compute on inputs of the shapes {listed}: {cause_of(error)}")
 
     @property
     def parameters(self) -> int | None:

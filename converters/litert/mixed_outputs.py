@@ -41,6 +41,8 @@ class Columns:
     def update(self, values: np.ndarray) -> None:
         """Take in one batch."""
         rows = values.reshape(-1, values.shape[-1] if values.ndim else 1).astype(np.float64)
+        if not len(rows):
+            return  # its size comes from the data
         low, high = rows.min(axis=0), rows.max(axis=0)
         first = self.count == 0
         self.low, self.high = (low, high) if first else (np.minimum(self.low, low), np.maximum(self.high, high))
@@ -83,7 +85,7 @@ def float_tails(content: bytes, samples: Samples, names: Mapping[int, str]) -> t
         for index, columns in seen.items():
             columns.update(runner.value(index))
     tails = []
-    for output in reached:
+    for output in (output for output, tensors in reached.items() if all(seen[index].count for index in tensors)):
         reason = _mixed(graph, output, seen)
         if reason is not None:
             tail = _tail(graph, output, seen)

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from tfcompress.accuracy_diff.runners import Arrays, Runner
+from tfcompress.accuracy_diff.runners import Arrays, Runner, answers
 from tfcompress.errors import DataError, ModelError
 from tfcompress.tensor_info import TensorInfo, same_names
 
@@ -68,10 +68,13 @@ def _proven_order(
     if len(orders) < 2 or reference is None:
         return dict(zip(names, orders[0], strict=True)) if orders else None
     few = {name: value[:PROOF_SAMPLES] for name, value in given.items()}
-    wanted = reference.run(few)
+    wanted = answers(reference, few)
 
     def error(order: tuple[str, ...]) -> float:
-        got = runner.run({name: few[own] for name, own in zip(names, order, strict=True)})
+        try:
+            got = answers(runner, {name: few[own] for name, own in zip(names, order, strict=True)})
+        except ModelError:  # not an index, for example
+            return math.inf
         return math.fsum(
             min((_distance(value, other) for other in got.values()), default=0) for value in wanted.values()
         )

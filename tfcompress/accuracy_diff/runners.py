@@ -14,7 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from tfcompress.errors import ModelError
+from tfcompress.errors import ModelError, TfCompressError, cause_of
 from tfcompress.file_hashes import sha256_of_files
 from tfcompress.load import open_saved_model
 from tfcompress.model import FloatModel, TensorInfo
@@ -27,6 +27,7 @@ __all__ = [
     "FloatModelRunner",
     "Runner",
     "SavedModelRunner",
+    "answers",
     "as_float32",
     "in_fixed_batches",
 ]
@@ -62,6 +63,23 @@ class Runner(Protocol):
         ...
 
 
+def answers(runner: Runner, inputs: Arrays) -> dict[str, np.ndarray]:
+    """What a runner says to a batch; see `Runner.run`.  An output that is one number for all samples has one row.
+
+    Raises:
+        ModelError: it cannot compute on the batch, whatever its runtime raises for that; the message quotes it.
+    """
+    try:
+        return {name: np.atleast_1d(value) for name, value in runner.run(inputs).items()}
+    except TfCompressError:
+        raise
+    except Exception as error:  # TensorFlow, LiteRT, ONNX Runtime and a user's function have no error in common
+        shapes = ", ".join(f"{name} {np.shape(array)}" for name, array in inputs.items())
+        raise ModelError(
+            f"{runner.name}: cannot compute on inputs of the shapes {shapes}: {cause_of(error)}"
+        ) from error
+
+
 def as_float32(value: Any) -> np.ndarray:
     """Any numeric tensor or array as float32, bfloat16 included."""
     return np.asarray(value).astype(np.float32, copy=False)
@@ -88,7 +106,7 @@ def _pieces(inputs: Arrays, size: int) -> Iterator[tuple[dict[str, np.ndarray], 
 
 
 def _cut_back(outputs: Mapping[str, np.ndarray], rows: int) -> dict[str, np.ndarray]:
-    return {name: value[:rows] for name, value in outputs.items()}
+    return {name: np.atleast_1d(value)[:rows] for name, value in outputs.items()}
 
 
 def _hash_of_weights(model: FloatModel) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfcompress.accuracy_diff.matching import PROOF_SAMPLES, input_names, inputs_for
-from tfcompress.accuracy_diff.runners import Runner
+from tfcompress.accuracy_diff.runners import Runner, answers
 from tfcompress.data import Batch, Samples
 
 __all__ = ["Answered", "answered_batches", "batch_size_for"]
@@ -63,14 +63,17 @@ def answered_batches(
         for batch in batches:
             yield Answered(
                 batch,
-                {name: runner.run(inputs_for(runner, batch.inputs, names[name])) for name, runner in runners.items()},
+                {
+                    name: answers(runner, inputs_for(runner, batch.inputs, names[name]))
+                    for name, runner in runners.items()
+                },
             )
         return
     with ThreadPoolExecutor(threads, thread_name_prefix="diff") as pool:
         waiting: deque[tuple[Batch, dict[str, Future[dict[str, np.ndarray]]]]] = deque()
         for batch in batches:
             started = {
-                name: pool.submit(runner.run, inputs_for(runner, batch.inputs, names[name]))
+                name: pool.submit(answers, runner, inputs_for(runner, batch.inputs, names[name]))
                 for name, runner in runners.items()
             }
             waiting.append((batch, started))

@@ -15,7 +15,7 @@ from tfcompress.compression.training.batches import training_batches
 from tfcompress.compression.training.checkpoint import Checkpoint, CheckpointFile, KeptInStore
 from tfcompress.compression.training.event_log import log_scalars
 from tfcompress.data import Samples
-from tfcompress.errors import InputError, one_line
+from tfcompress.errors import DataError, InputError, cause_of, one_line
 from tfcompress.graphs.keras.protocols import Layer
 from tfcompress.graphs.tensorflow.private_names import determinism, flat_layers
 from tfcompress.native_output import silenced
@@ -102,6 +102,9 @@ def train_stage(stage: str, make_model: Callable[[], Any], run: Run) -> Any:
         stage: for the progress bar and the checkpoint's name.
         make_model: called under the strategy's scope; returns a `WrappedModel`.
         run: see `Run`.
+
+    Raises:
+        DataError: an index or a label is beyond what the model has, or a batch does not fit into memory.
     """
     with run.strategy.scope():
         model = make_model()
@@ -137,7 +140,10 @@ def _train_epoch(stage: str, model: Any, epoch: int, run: Run, *, forget: bool) 
     title = f"{stage}, epoch {epoch + 1} of {run.training.epochs}"
     with console.progress(title, run.steps) as advance, silenced():
         step = tf_keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: advance(1))
-        history = model.fit(data, epochs=epoch + 1, initial_epoch=epoch, verbose=0, callbacks=[step])
+        try:
+            history = model.fit(data, epochs=epoch + 1, initial_epoch=epoch, verbose=0, callbacks=[step])
+        except (tf.errors.InvalidArgumentError, tf.errors.ResourceExhaustedError) as error:
+            raise DataError(f"{run.samples.name}: the model cannot be trained on it: {cause_of(error)}") from error
     loss = float(history.history["loss"][-1])
     console.note(f"{title}: loss {loss:.4g}")
     if run.checkpoint_dir is not None and _is_chief(run.strategy):

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tfcompress.errors import ConversionError, one_line
+from tfcompress.errors import ConversionError, ModelError, one_line
 from tfcompress.graphs.tensorflow.private_names import convert_variables_to_constants_v2
 from tfcompress.graphs.tensorflow.protocols import GraphDef, Node
 from tfcompress.model import FloatModel, TensorInfo
@@ -128,7 +128,7 @@ def trace(model: FloatModel, batch_size: int) -> InferenceGraph:
         with silenced():
             concrete = model.concrete_function(batch_size)
             frozen = convert_variables_to_constants_v2(concrete, lower_control_flow=False, aggressive_inlining=True)
-    except (ValueError, TypeError, RuntimeError, tf.errors.OpError) as error:
+    except (ModelError, ValueError, TypeError, RuntimeError, tf.errors.OpError) as error:
         raise ConversionError(
             f"{model.name}: cannot be traced at batch size {batch_size}: {one_line(error)}; "
             "list only batch sizes that the model accepts in recipe.cloud_tpu.batch_sizes"
