@@ -179,18 +179,19 @@ def _short(text: str) -> str:
 def _compared(artifact: Artifact, given: Sequence[np.ndarray]) -> Cell:
     """Equal to LiteRT as it comes, or to other kernels of it; else how far from those that are nearest."""
     for name, wanted in artifact.outputs.items():
-        if _different(wanted, given) == 0:
+        if _difference(wanted, given)[0] == 0:
             return Cell(True, "equal" if name == USUAL else f"equal to {name}")
-    name, wanted = min(artifact.outputs.items(), key=lambda item: _different(item[1], given))
+    name = min(artifact.outputs, key=lambda kernels: _difference(artifact.outputs[kernels], given))
+    different, largest = _difference(artifact.outputs[name], given)
     total = sum(value.size for value in given)
-    largest = max(_distance(a, b) for a, b in zip(wanted, given, strict=True))
     unit = "steps" if all(value.dtype.kind in "iu" for value in given) else "of the largest value"
-    text = f"{_different(wanted, given)} of {total} numbers differ from {name}, by up to {largest:.2g} {unit}"
-    return Cell(False, text)
+    return Cell(False, f"{different} of {total} numbers differ from {name}, by up to {largest:.2g} {unit}")
 
 
-def _different(wanted: Sequence[np.ndarray], given: Sequence[np.ndarray]) -> int:
-    return sum(int((a != b).sum()) for a, b in zip(wanted, given, strict=True))
+def _difference(wanted: Sequence[np.ndarray], given: Sequence[np.ndarray]) -> tuple[int, float]:
+    """How many numbers differ, and the largest difference."""
+    pairs = list(zip(wanted, given, strict=True))
+    return sum(int((a != b).sum()) for a, b in pairs), max(_distance(a, b) for a, b in pairs)
 
 
 def _distance(wanted: np.ndarray, given: np.ndarray) -> float:
