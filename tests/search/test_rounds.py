@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 import pytest
 
 from tfcompress.converters.target import TARGETS
+from tfcompress.recipe import Recipe, Student
 from tfcompress.search.additive import predicted_points
 from tfcompress.search.budget import Budget
 from tfcompress.search.figures import Figures
@@ -127,3 +128,9 @@ def test_the_least_number_of_layers_in_16_bits_is_found_in_few_trials(needed: in
     counts = [int(label) for label in labels_of(trials, WIDER)]
     assert min(count for count in counts if measured({WIDER: str(count)})[0] <= LIMIT) <= 2 * needed
     assert len(counts) <= 3
+
+
+def test_a_narrower_student_may_have_separable_convolutions() -> None:
+    point = {**space().start, "width of a student": "50%", "convolutions": "depthwise separable"}
+    student = space().candidate(point).recipe(Recipe()).student
+    assert student == Student(width=0.5, convolutions="depthwise_separable")

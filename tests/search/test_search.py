@@ -69,6 +69,22 @@ def test_where_nothing_meets_the_budget_the_nearest_miss_is_named(tmp_path: Path
     assert not (tmp_path / "out/best").exists()
 
 
+def test_every_candidate_has_a_latency_where_that_is_minimised(tmp_path: Path) -> None:
+    model, x, y = network()
+    result = tfcompress.search(
+        model,
+        budget="accuracy_drop<=0.1",
+        minimize="latency_ms",
+        calibration=x,
+        evaluation=(x, y),
+        max_trials=3,
+        output=tmp_path / "out",
+    )
+    rows = [*result.pareto, *result.rejected, *result.finalists]
+    assert len(rows) >= 4
+    assert all(row.figures and row.figures.latency_ms and row.figures.latency_ms > 0 for row in rows)
+
+
 def test_without_labels_agreement_takes_the_place_of_accuracy(tmp_path: Path) -> None:
     model, x, _ = network()
     result = tfcompress.search(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,8 +71,9 @@ def search(
         MissingExtraError: Optuna is not installed.
     """
     options = SearchOptions(**locals())  # the arguments have the options' names, which a test keeps
+    started = time.monotonic()
     if importlib.util.find_spec("optuna") is None:
         raise MissingExtraError("optuna", "search", "search")
     from tfcompress.search.run import run_search  # brings Optuna
 
-    return run_search(options)
+    return run_search(options, started=started)

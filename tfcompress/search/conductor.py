@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 
 from tfcompress import console
@@ -16,11 +16,12 @@ from tfcompress.search.rounds import ROUNDS, finalists, next_points
 from tfcompress.search.space import Point, Space, space_for
 from tfcompress.search.study import Study
 from tfcompress.search.trial import CONFIRM, Trial
-from tfcompress.search.workers import WorkerPool, fits_another_process, run_claim
+from tfcompress.search.workers import WorkerPool, fits_another_process, judge_for, run_claim
 
 __all__ = ["Found", "search_trials"]
 
-_SEARCHING = 0.8  # share of the time that goes to candidates; the rest is for the finalists and the best artifact
+# Shares of the time after which no more candidates, and no more finalists, are tried; the rest is for the best one.
+_SEARCHING, _CONFIRMING = 0.8, 0.9
 _POLL_SECONDS = 0.5
 
 
@@ -54,15 +55,21 @@ class _Clock:
     """When a search has to stop taking candidates, and when it has to end."""
 
     minutes: float | None
-    started: float = field(default_factory=time.monotonic)
+    started: float
 
-    def left(self, share: float = 1.0) -> float:
+    def left(self, share: float) -> float:
         """Seconds until this share of the time is used up."""
         return float("inf") if self.minutes is None else self.started + 60 * self.minutes * share - time.monotonic()
 
 
 def search_trials(
-    options: SearchOptions, study: Study, storage: str, identity: str, on_change: Callable[[Found], None]
+    options: SearchOptions,
+    study: Study,
+    storage: str,
+    identity: str,
+    on_change: Callable[[Found], None],
+    *,
+    started: float,
 ) -> Found:
     """Run the rounds of a search.
 
@@ -72,11 +79,12 @@ def search_trials(
         storage: of the study, for worker processes.
         identity: of the search.
         on_change: called whenever a trial has ended, with what is known so far.
+        started: when the search was asked for, by `time.monotonic`.
     """
     target = TARGETS[options.targets.strip().strip(",")]
     quantities = [*(limit.quantity for limit in options.limits.limits), options.minimize]
     space = space_for(target, quantities, trains=options.train is not None)
-    clock = _Clock(options.max_minutes)
+    clock = _Clock(options.max_minutes, started)
     study.release()
     with _workers(options, study, storage, identity) as work:
         earlier: tuple[Trial, ...] = ()
@@ -91,7 +99,7 @@ def search_trials(
             work(name, lambda: clock.left(_SEARCHING), partial(_tell, on_change, study, space))
             earlier = tuple(trial for trial in study.trials() if trial.round in ROUNDS and trial.ended)
         study.add([_confirming(trial) for trial in finalists(earlier, options.limits, options.minimize)])
-        work(CONFIRM, clock.left, partial(_tell, on_change, study, space))
+        work(CONFIRM, lambda: clock.left(_CONFIRMING), partial(_tell, on_change, study, space))
     return _found(study, space, _best(study, options))
 
 
@@ -139,16 +147,18 @@ def _alone(
     options: SearchOptions, study: Study, name: str, left: Callable[[], float], ended: Callable[[], None]
 ) -> None:
     """Work on the trials of a round in this process; one that would probably not end in time is not begun."""
+    judge = judge_for(options)
     while _open(study, name):
         longest = max((trial.seconds or 0.0 for trial in study.trials()), default=0.0)
-        if left() <= longest:
+        # What a finalist needs was made when it was a candidate, and kept.
+        if left() <= (0 if name == CONFIRM else longest):
             return
         claim = study.claim()
         if claim is None:  # another machine is at the last ones
             time.sleep(_POLL_SECONDS)
             continue
         console.note(f"trying {claim.trial.name}")
-        run_claim(study, claim, options)
+        run_claim(study, claim, options, judge)
         ended()
 
 

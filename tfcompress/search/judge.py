@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,8 +14,9 @@ from tfcompress.accuracy_diff import CandidateResult, compare, runner_for
 from tfcompress.accuracy_diff.layers.diff import LayerDiff
 from tfcompress.accuracy_diff.statistics import PairedTable, drop_interval
 from tfcompress.converters import TARGETS, Artifact
+from tfcompress.converters.litert.latency import medians
 from tfcompress.data import Samples
-from tfcompress.errors import InputError
+from tfcompress.errors import InputError, TfCompressError
 from tfcompress.graphs.tflite import read_tflite
 from tfcompress.graphs.tflite.operators import file_macs
 from tfcompress.job.options import ConvertOptions
@@ -23,6 +25,7 @@ from tfcompress.job.stage import run_stages
 from tfcompress.job.stages import STAGES
 from tfcompress.job.stages.converting import CONVERT
 from tfcompress.job.state import State
+from tfcompress.recipe import Recipe
 from tfcompress.remarks import remarks
 from tfcompress.search.budget import Budget
 from tfcompress.search.figures import Figures
@@ -34,6 +37,7 @@ __all__ = ["Judge"]
 _TRIAL = STAGES[: STAGES.index(CONVERT) + 1]  # all that an artifact needs
 _FIRST_LOOK = 256  # samples; each further look takes four times as many (successive halving, Jamieson & Talwalkar 2016)
 _LAYER_SAMPLES = 64
+_LATENCY_SECONDS = 1.0  # for each of the two files
 
 
 @dataclass(frozen=True)
@@ -44,13 +48,18 @@ class Judge:
     smallest of many on the same data is too small, so the figures of the finalists come from data that no choice was
     made on (Dwork et al. 2015, "The reusable holdout"), with intervals corrected for `FINALISTS` looks (Dunn 1961).
 
+    A latency is measured by turns with the file of the recipe as given, and is that file's latency times the ratio of
+    the two: what else the machine does from one trial to the next then counts for neither.
+
     Attributes:
         options: of the conversion; one target.
         budget: the limits.
+        minimize: the goal.
     """
 
     options: ConvertOptions
     budget: Budget
+    minimize: str
 
     @cached_property
     def target(self) -> str:
@@ -65,14 +74,39 @@ class Judge:
             TfCompressError: the candidate cannot be converted or compared.
         """
         recipe = trial.candidate.recipe(State.start(self.options, Path()).recipe)
-        options = replace(self.options, recipe=recipe)
-        with tempfile.TemporaryDirectory(prefix="tfcompress-trial-") as folder, remarks() as missing:
-            state = run_stages(_TRIAL, State.start(options, Path(folder), missing=missing))
+        with self._converted(recipe) as state:
             artifact = state.made[self.target]
-            figures = _figures(artifact)
+            figures = self._timed(_figures(artifact), artifact, trial)
             figures, stopped = self._compared(state, artifact, figures, confirm=trial.round == CONFIRM)
             ranked = self._ranked(state, artifact) if trial.round == "start" else {}
         return Outcome(figures=figures, ranked=tuple(ranked), noise=tuple(ranked.values()), stopped=stopped)
+
+    @contextmanager
+    def _converted(self, recipe: Recipe) -> Iterator[State]:
+        """What the stages of a trial come to; its files are there within the block."""
+        options = replace(self.options, recipe=recipe)
+        with tempfile.TemporaryDirectory(prefix="tfcompress-trial-") as folder, remarks() as missing:
+            yield run_stages(_TRIAL, State.start(options, Path(folder), missing=missing))
+
+    def _timed(self, figures: Figures, artifact: Artifact, trial: Trial) -> Figures:
+        """The figures with the latency measured beside that of the recipe as given, where somebody asks for it."""
+        asked = self.minimize == "latency_ms" or self.budget.limit("latency_ms") is not None
+        if not asked or figures.latency_ms is None or not trial.changes or self._as_given is None:
+            return figures
+        content, before = self._as_given
+        own, other = medians((artifact.runnable.read_bytes(), content), seconds=_LATENCY_SECONDS)
+        return figures if own is None or other is None else replace(figures, latency_ms=round(before * own / other, 4))
+
+    @cached_property
+    def _as_given(self) -> tuple[bytes, float] | None:
+        """The file of the recipe as given and its latency, made once in each process; None where it has none."""
+        try:
+            with self._converted(State.start(self.options, Path()).recipe) as state:
+                artifact = state.made[self.target]
+                latency = _figures(artifact).latency_ms
+                return None if latency is None else (artifact.runnable.read_bytes(), latency)
+        except TfCompressError:  # its own trial says so
+            return None
 
     def _compared(
         self, state: State, artifact: Artifact, figures: Figures, *, confirm: bool

@@ -36,8 +36,12 @@ _APART = frozenset(
 _SOURCES = ("model", "calibration", "evaluation", "train", "preprocess", "labels", "custom_objects")
 
 
-def run_search(options: SearchOptions) -> SearchResult:
+def run_search(options: SearchOptions, *, started: float) -> SearchResult:
     """Search, and leave pareto.json, search.html and best/ in the output folder.
+
+    Args:
+        options: of the search.
+        started: when it was asked for, by `time.monotonic`.
 
     Raises:
         InputError: anything about the input is wrong, or the output holds something else.
@@ -52,7 +56,7 @@ def run_search(options: SearchOptions) -> SearchResult:
         def write(findings: Found) -> None:
             _write(findings, options, folder)
 
-        findings = search_trials(options, study, place, folder.identity, write)
+        findings = search_trials(options, study, place, folder.identity, write, started=started)
         if findings.best is not None:
             chosen = findings.best.candidate.recipe(options.recipe or Recipe())
             whole = replace(conversion_options(options, folder.best), recipe=chosen)

@@ -134,11 +134,14 @@ def _structure() -> list[Dimension]:
     blocks: dict[str, Changes] = {"none": {}}
     blocks |= {str(count): {"layers": {"remove": count}} for count in (1, 2, 4)}
     student: dict[str, Changes] = {"same": {}, "depthwise separable": {"student": {"convolutions": _SEPARABLE}}}
+    widths: dict[str, Changes] = {"all of it": {}}
+    widths |= {f"{share:.0%}": {"student": {"width": share}} for share in (0.75, 0.5, 0.35, 0.25)}
     return [
         Dimension("channels", channels, "smaller", ordered=True, trains=True),
         Dimension("ranks", ranks, "smaller", ordered=True, trains=True),
         Dimension("blocks left out", blocks, "smaller", ordered=True, trains=True),
         Dimension("convolutions", student, "smaller", trains=True),
+        Dimension("width of a student", widths, "smaller", ordered=True, trains=True),
     ]
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tfcompress import native_output
 from tfcompress.cache import open_store, using
@@ -25,7 +25,10 @@ from tfcompress.search.budget import WORST, cost_of
 from tfcompress.search.options import SearchOptions
 from tfcompress.search.study import Claim, Study
 
-__all__ = ["WorkerPool", "conversion_options", "fits_another_process", "run_claim", "work_until_ended"]
+if TYPE_CHECKING:
+    from tfcompress.search.judge import Judge
+
+__all__ = ["WorkerPool", "conversion_options", "fits_another_process", "judge_for", "run_claim", "work_until_ended"]
 
 _POLL_SECONDS = 0.5
 
@@ -56,12 +59,16 @@ def conversion_options(options: SearchOptions, output: Path) -> ConvertOptions:
     return ConvertOptions(**values)
 
 
-def run_claim(study: Study, claim: Claim, options: SearchOptions) -> None:
-    """Work on one trial; what goes wrong in it is its failure."""
+def judge_for(options: SearchOptions) -> Judge:
+    """What measures the candidates of a search in this process."""
     from tfcompress.search.judge import Judge  # brings TensorFlow
 
+    return Judge(conversion_options(options, Path("unused")), options.limits, options.minimize)
+
+
+def run_claim(study: Study, claim: Claim, options: SearchOptions, judge: Judge) -> None:
+    """Work on one trial; what goes wrong in it is its failure."""
     started = time.monotonic()
-    judge = Judge(conversion_options(options, Path("unused")), options.limits)
     store = open_store(options.cache_dir, no_cache=options.no_cache)
     try:
         with study.beating(claim), native_output.silenced(), using(store):
@@ -85,12 +92,13 @@ def work_until_ended(path: Path) -> None:
     options = _options(given["options"])
     study = Study(given["storage"], given["identity"])
     parent = os.getppid()
+    judge = judge_for(options)
     while os.getppid() == parent:
         claim = study.claim()
         if claim is None:
             time.sleep(_POLL_SECONDS)
         else:
-            run_claim(study, claim, options)
+            run_claim(study, claim, options, judge)
 
 
 def _plain(options: SearchOptions) -> dict[str, object]:
