@@ -35,7 +35,10 @@ class CompileRow:
         time_share: {kind of operator: share of the time}, see `converters.cloud_tpu.findings`; so for the next two.
         padding_waste: share of the matrix unit's work that is padding.
         advice: what to change about the model, a line each.
-        figures: ``bound``, {unit: share of the cycles that wait for it}, and ``layers``, the costliest first.
+        figures: ``bound``, {unit: share of the cycles that wait for it}, and ``layers``, the costliest first; for
+            several devices also ``collectives``, {kind: {"count", "bytes"}}.
+        sharding: ``data`` or ``tensor`` for a program of several devices, whose figures are those of each; else None.
+        devices: how many run the program.
     """
 
     topology: str
@@ -57,6 +60,8 @@ class CompileRow:
     padding_waste: float | None = None
     advice: tuple[str, ...] = ()
     figures: Mapping[str, object] | None = None
+    sharding: str | None = None
+    devices: int = 1
 
     def to_json(self) -> dict[str, object]:
         """The row of ``compile.json`` and of report.json's ``compile``, with the costliest layers alone."""

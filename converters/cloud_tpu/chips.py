@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tfcompress.errors import RecipeError
 
-__all__ = ["CHIPS", "DEFAULT_TOPOLOGIES", "Chip", "check_topologies", "chip_of", "compiler_topology"]
+__all__ = ["CHIPS", "DEFAULT_TOPOLOGIES", "Chip", "check_topologies", "chip_of", "compiler_topology", "devices_of"]
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,8 @@ class Chip:
             v5p, 88 % on v6e and 81 % on tpu7x.
         narrow_factor: times as many products a cycle in the fastest dtype narrower than bfloat16 (int8 or fp8).
         compiler_name: the compiler's name for it, where that differs.
+        float8: whether float8 is what it multiplies fastest; on others the compiler makes bfloat16 of it.
+        cores: devices that the compiler counts on a chip, each with a program of its own.
 
     Sources: Jouppi et al., "Ten Lessons From Three Generations Shaped Google's TPUv4i", ISCA 2021, table 1 (v2, v3,
     v4i); Jouppi et al., "TPU v4", ISCA 2023, table 4; Google Cloud documentation, "TPU v4", "TPU v5e", "TPU v5p",
@@ -38,6 +41,8 @@ class Chip:
     clock_hz: float
     narrow_factor: int = 1
     compiler_name: str = ""
+    cores: int = 1
+    float8: bool = False
 
     @property
     def peak_flops(self) -> float:
@@ -55,14 +60,14 @@ _SMALL_UNIT, _LARGE_UNIT = 128 * 128, 256 * 256
 CHIPS = {
     chip.name: chip
     for chip in (
-        Chip("v2", 8 * GIB, 350e9, 1 * _SMALL_UNIT, 0.70e9),
-        Chip("v3", 16 * GIB, 450e9, 2 * _SMALL_UNIT, 0.94e9),
+        Chip("v2", 8 * GIB, 350e9, 1 * _SMALL_UNIT, 0.70e9, cores=2),
+        Chip("v3", 16 * GIB, 450e9, 2 * _SMALL_UNIT, 0.94e9, cores=2),
         Chip("v4i", 8 * GIB, 614e9, 4 * _SMALL_UNIT, 1.05e9, compiler_name="v4 lite"),
-        Chip("v4", 32 * GIB, 1228e9, 8 * _SMALL_UNIT, 1.05e9),
+        Chip("v4", 32 * GIB, 1228e9, 8 * _SMALL_UNIT, 1.05e9, cores=2),
         Chip("v5e", 16 * GIB, 819e9, 4 * _SMALL_UNIT, 1.50e9, narrow_factor=2),
         Chip("v5p", 95 * GIB, 2765e9, 8 * _SMALL_UNIT, 1.75e9, narrow_factor=2),
         Chip("v6e", 32 * GIB, 1638e9, 4 * _LARGE_UNIT, 1.75e9, narrow_factor=2),
-        Chip("tpu7x", 96 * GIB, 3690e9, 4 * _LARGE_UNIT, 2.20e9, narrow_factor=2),
+        Chip("tpu7x", 96 * GIB, 3690e9, 4 * _LARGE_UNIT, 2.20e9, narrow_factor=2, cores=2, float8=True),
     )
 }
 _BY_COMPILER_NAME = {chip.compiler_name or chip.name: chip for chip in CHIPS.values()}
@@ -77,6 +82,11 @@ def chip_of(topology: str) -> Chip:
     """
     name = topology.partition(":")[0]
     return CHIPS.get(name) or _BY_COMPILER_NAME[name]
+
+
+def devices_of(topology: str) -> int:
+    """How many devices the compiler counts in a topology."""
+    return chip_of(topology).cores * math.prod(int(size) for size in topology.partition(":")[2].split("x"))
 
 
 def compiler_topology(topology: str) -> str:

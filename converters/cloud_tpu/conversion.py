@@ -12,17 +12,21 @@ import json
 import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import Literal
 
 from tfcompress import console
 from tfcompress.converters.artifact import Artifact
-from tfcompress.converters.cloud_tpu.chips import DEFAULT_TOPOLOGIES, check_topologies
+from tfcompress.converters.cloud_tpu.chips import DEFAULT_TOPOLOGIES, check_topologies, chip_of
+from tfcompress.converters.cloud_tpu.float8.conversion import make_float8
 from tfcompress.converters.cloud_tpu.int8.conversion import make_int8
+from tfcompress.converters.cloud_tpu.narrow import NarrowGraphs
 from tfcompress.converters.cloud_tpu.options import CloudTpu
 from tfcompress.converters.cloud_tpu.plain import float_graph
 from tfcompress.converters.cloud_tpu.precheck import check_model
 from tfcompress.converters.cloud_tpu.proof import CompileRow, compile_all
 from tfcompress.converters.cloud_tpu.saved_model import write_saved_model
 from tfcompress.converters.cloud_tpu.serving import write_batching_parameters, write_usage, write_warmup_requests
+from tfcompress.converters.cloud_tpu.sharding.conversion import Sharded, prove_split, shard
 from tfcompress.converters.cloud_tpu.stablehlo import lower_graph, lower_saved_model
 from tfcompress.data import Samples
 from tfcompress.data.fixed_sizes import with_fixed_sizes
@@ -48,11 +52,11 @@ def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, outp
             of int8; None leaves the requests out.
         recipe: `recipe.cloud_tpu` is used; for int8 also what the phone's int8 takes.
         output: gets ``saved_model/1``, ``compile.json``, ``model.stablehlo``, ``batching_parameters.txt`` and
-            ``USE.md``.
+            ``USE.md``; with `sharding` also ``sharded/``.
 
     Returns:
         Facts: bytes (of the SavedModel without the warm-up requests), batch_sizes, compile, input_dtypes,
-        output_dtypes; for int8 also integer_products.
+        output_dtypes; for int8 also integer_products, for fp8 float8_products.
 
     Raises:
         ConversionError: the model cannot be traced, or XLA cannot take it.
@@ -62,7 +66,7 @@ def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, outp
     model = with_fixed_sizes(model, calibration)
     check_model(model)
     layers = _layer_names(model)
-    built = make_int8(model, calibration, recipe) if options.precision in ("int8", "auto") else None
+    built = _narrow(model, calibration, recipe, layers)
     graphs = list(built.graphs) if built and built.graphs else _float_graphs(model, recipe, layers)
     if built and built.graphs:
         layers = built.layer_names
@@ -75,6 +79,10 @@ def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, outp
     with optional("cloud_tpu: what the TPU compiler says"):
         loaded = open_saved_model(folder, ours=True)
         rows = prove(folder, options.topologies, layer_names=layers, loaded=loaded)
+    split = Sharded((), ())
+    if options.sharding != "none":
+        split = shard(graphs, options.sharding, options.topologies, output, layers)
+        rows += split.rows
     compile_rows = [row.to_json() for row in rows]
     (output / "compile.json").write_text(json.dumps(compile_rows, indent=2) + "\n", encoding="utf-8")
     return Artifact(
@@ -89,7 +97,7 @@ def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, outp
             "compile": compile_rows,
             **(built.facts if built else {}),
         },
-        notes=(*(built.notes if built else ()), *notes, *_compile_notes(rows)),
+        notes=(*(built.notes if built else ()), *notes, *_compile_notes(rows), *split.notes),
     )
 
 
@@ -100,6 +108,7 @@ def prove(
     batch_sizes: Sequence[int] = (1, 8),
     layer_names: Collection[str] = (),
     loaded: object = None,
+    sharding: Literal["none", "data", "tensor"] = "none",
 ) -> list[CompileRow]:
     """Compile every signature of a SavedModel for `topologies`.
 
@@ -109,9 +118,11 @@ def prove(
         batch_sizes: where a signature leaves the batch open, compile it at these sizes.
         layer_names: of the Keras layers, for messages and advice; may be unknown.
         loaded: what `tfcompress.load.open_saved_model` gave for it; None opens it, through the door.
+        sharding: also compile for all chips of each topology, split in this way, or in the other where that does not
+            fit.
 
     Returns:
-        One row per topology and signature.
+        One row per topology and signature; those of several chips come last.
 
     Raises:
         ModelError: no loadable SavedModel.
@@ -120,7 +131,21 @@ def prove(
     check_topologies(topologies)
     console.note(f"compiling for {', '.join(topologies)}")
     lowered = lower_saved_model(saved_model, batch_sizes, layer_names, loaded=loaded)
-    return compile_all(lowered, topologies, layer_names)
+    rows = compile_all(lowered, topologies, layer_names)
+    return rows if sharding == "none" else rows + prove_split(lowered, sharding, topologies, layer_names)
+
+
+def _narrow(
+    model: FloatModel, calibration: Samples | None, recipe: Recipe, layers: Collection[str]
+) -> NarrowGraphs | None:
+    """The graphs of int8 or float8; None where the recipe asks for neither."""
+    options = recipe.section(CloudTpu)
+    if options.precision not in ("int8", "fp8", "auto"):
+        return None
+    first_is_fast = bool(options.topologies) and chip_of(options.topologies[0]).float8
+    if options.precision == "fp8" or (options.precision == "auto" and first_is_fast):
+        return make_float8(model, calibration, recipe, layers)
+    return make_int8(model, calibration, recipe)
 
 
 def _layer_names(model: FloatModel) -> Collection[str]:
@@ -163,5 +188,9 @@ def _compile_notes(rows: Sequence[CompileRow]) -> tuple[str, ...]:
     unproven = next((row.error for row in rows if row.ok is None and row.error), None)
     if unproven:
         return (unproven,)
-    refused = tuple(f"{row.topology} at batch {row.batch_size}: {row.error}" for row in rows if not row.ok)
+    refused = tuple(
+        f"{row.topology} at batch {row.batch_size}{f', {row.sharding}' if row.sharding else ''}: {row.error}"
+        for row in rows
+        if not row.ok
+    )
     return (*dict.fromkeys(line for row in rows for line in row.advice if "training=True" in line), *refused)

@@ -19,11 +19,12 @@ from tfcompress.converters.cloud_tpu.hlo import FREE_OPS, Instruction, Module
 from tfcompress.converters.cloud_tpu.layouts import read_array
 from tfcompress.layer_names import layers_of
 
-__all__ = ["Bound", "Estimate", "LayerCost", "estimate"]
+__all__ = ["Bound", "Estimate", "LayerCost", "collectives", "estimate"]
 
 Bound = Literal["matrix unit", "vector unit", "memory"]
 KERNEL_LABELS = re.compile(r"dim_labels=\w+_(\w+)->")
 SHAPES = re.compile(r"\w+\[[\d,]*\](?:\{[^}]*\})?")
+_COLLECTIVES = frozenset({"all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute"})
 # Memory that is on the chip: XLA marks it S(1) and up in the layout.
 ON_CHIP = re.compile(r"S\(\d+\)")
 
@@ -102,6 +103,31 @@ def estimate(
         bound={unit: round(spent / total, 4) for unit, spent in by_unit.most_common()},
         layers=layers,
     )
+
+
+def collectives(hlo: str) -> dict[str, dict[str, int]]:
+    """What the chips of a program tell each other: {kind: {"count", "bytes"}} of one call, bytes of results a chip.
+
+    The cycles of an `estimate` leave the time for these out: the compiler does not tell it.
+
+    Args:
+        hlo: the program's optimised text.
+    """
+    module = Module.parse(hlo)
+    counts: dict[str, dict[str, int]] = {}
+    for instruction, times in module.run():
+        for item in [instruction, *(module.inner(instruction) if instruction.called else ())]:
+            kind = item.op.removesuffix("-start")
+            if kind not in _COLLECTIVES:
+                continue
+            arrays = [read_array(shape) for shape in SHAPES.findall(item.shape)]
+            sizes = [array.bytes for array in arrays if array]
+            # What is started gives its operands and its results.
+            moved = sum(sizes) if kind == item.op else max(sizes, default=0)
+            entry = counts.setdefault(kind, {"count": 0, "bytes": 0})
+            entry["count"] += times
+            entry["bytes"] += moved * times
+    return counts
 
 
 def _seconds(cycles: int, chip: Chip, flops: float | None, bytes_accessed: float | None) -> float | None:

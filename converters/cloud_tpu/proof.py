@@ -21,7 +21,7 @@ from tfcompress import console
 from tfcompress.cache import Store, fingerprint, store_in_use
 from tfcompress.compile_row import CompileRow
 from tfcompress.converters.cloud_tpu.chips import check_topologies, chip_of, compiler_topology
-from tfcompress.converters.cloud_tpu.estimates import estimate
+from tfcompress.converters.cloud_tpu.estimates import collectives, estimate
 from tfcompress.converters.cloud_tpu.findings import read_findings
 from tfcompress.converters.cloud_tpu.layouts import entry_arguments
 from tfcompress.converters.cloud_tpu.precheck import with_layer
@@ -33,6 +33,12 @@ WORKER = Path(__file__).with_name("compile_worker.py")
 SECONDS_PER_MODULE = 900
 SECONDS_BETWEEN_LOOKS = 1.0
 PIP_COMMAND = "pip install 'tfcompress[tpu]'"
+# What to do about a program that does not fit, by how it is split.
+_SMALLER = {
+    None: "use a smaller batch, or --sharding=tensor for several chips",
+    "data": "use a smaller batch, or --sharding=tensor",
+    "tensor": "use a smaller batch, or more chips",
+}
 Keep = Callable[[str, Mapping[str, object]], None]
 
 
@@ -79,13 +85,20 @@ def compile_all(
 
 
 def _row(module: Lowered, topology: str, **facts: Any) -> CompileRow:
-    return CompileRow(topology=topology, signature=module.signature, batch_size=module.batch_size, **facts)
+    return CompileRow(
+        topology=topology,
+        signature=module.signature,
+        batch_size=module.batch_size,
+        sharding=module.sharding,
+        devices=module.devices,
+        **facts,
+    )
 
 
 def _compile_topology(
     lowered: Sequence[Lowered], topology: str, version: str, layer_names: Collection[str], store: Store
 ) -> list[CompileRow]:
-    keys = {id(module): _key(module.artifact, topology, version) for module in lowered if not module.error}
+    keys = {id(module): _key(module, topology, version) for module in lowered if not module.error}
     replies = {key: _kept_reply(store, key) for key in keys.values()}
     missing = {keys[id(module)]: module for module in lowered if not module.error and replies[keys[id(module)]] is None}
     if missing:
@@ -99,9 +112,9 @@ def _compile_topology(
     return rows
 
 
-def _key(artifact: bytes, topology: str, version: str) -> str:
+def _key(module: Lowered, topology: str, version: str) -> str:
     """Without the rest of our code, which the compiler does not see."""
-    return fingerprint("tpu compile", artifact, topology, version, WORKER.read_bytes())
+    return fingerprint("tpu compile", module.artifact, module.devices, topology, version, WORKER.read_bytes())
 
 
 def _kept_reply(store: Store, key: str) -> dict[str, object] | None:
@@ -118,7 +131,8 @@ def _run_worker(modules: Mapping[str, Lowered], topology: str, keep: Keep) -> di
         for key, module in modules.items():
             path = Path(folder, f"{key}.stablehlo")
             path.write_bytes(module.artifact)
-            entries.append({"id": key, "path": str(path), "hlo_path": str(path.with_suffix(".hlo"))})
+            hlo_path = str(path.with_suffix(".hlo"))
+            entries.append({"id": key, "path": str(path), "hlo_path": hlo_path, "devices": module.devices})
         request.write_text(
             json.dumps({"topology": compiler_topology(topology), "modules": entries, "reply": str(reply)})
         )
@@ -203,7 +217,7 @@ def _row_from_reply(
         ok=needed <= limit,
         error=None
         if needed <= limit
-        else f"needs {needed} bytes of HBM, and the chip has {limit}; use a smaller batch",
+        else f"needs {needed} bytes of HBM, and the chip has {limit}; {_SMALLER[module.sharding]}",
         hbm_bytes=needed,
         hbm_limit_bytes=limit,
         argument_bytes=stats["argument_size_in_bytes"],
@@ -217,7 +231,7 @@ def _row_from_reply(
         time_share=findings.time_share,
         padding_waste=findings.padding_waste,
         advice=(*module.advice, *findings.advice),
-        figures=estimated.figures(),
+        figures=estimated.figures() | ({"collectives": collectives(hlo)} if module.devices > 1 and hlo else {}),
     )
 
 

@@ -23,9 +23,10 @@ from tfcompress.graphs.tensorflow.protocols import Node
 from tfcompress.native_output import silenced
 from tfcompress.runtime import tf
 
-__all__ = ["WeightStore", "compiled_function", "signature_name", "write_saved_model"]
+__all__ = ["WeightStore", "compiled_function", "function_of_weights", "signature_name", "write_saved_model"]
 
 Tensors = Mapping[str, Any]
+FLOAT8 = tf.dtypes.experimental.float8_e4m3fn
 
 
 def signature_name(batch_size: int) -> str:
@@ -61,55 +62,103 @@ def write_saved_model(graphs: Sequence[InferenceGraph], folder: Path, *, freeze:
 
 
 class WeightStore:
-    """Weights shared by the graphs of all batch sizes, each content once."""
+    """Weights shared by the graphs of all batch sizes, each content once.
 
-    def __init__(self, *, freeze: bool) -> None:
+    Attributes:
+        freeze: weights stay constants, and none is stored.
+        abstract: keep their shapes alone, for programs that are compiled and not run.
+        variables: `tf.Variable` objects, or where abstract `tf.TensorSpec`.
+    """
+
+    def __init__(self, *, freeze: bool, abstract: bool = False) -> None:
         self.freeze = freeze
-        self.variables: list[object] = []
-        self._by_content: dict[tuple[str, object, bytes], object] = {}
+        self.abstract = abstract
+        self.variables: list[Any] = []
+        self._by_content: dict[bytes, int] = {}
 
     def is_weight(self, node: Node) -> bool:
         """Whether this node's value is to be a variable."""
         if self.freeze or node.op != "Const":
             return False
-        dtype = tf.dtypes.as_dtype(node.attr["dtype"].type)
+        dtype, shape = tf.dtypes.as_dtype(node.attr["dtype"].type), node.attr["value"].tensor.tensor_shape
         if dtype == tf.int32:
             return node.name.rpartition("/")[2].startswith(OFFSETS)  # other integers are sizes, which XLA must know
-        return dtype in (tf.float32, tf.bfloat16, tf.int8) and constant_value(node).size >= SMALLEST_WEIGHT
+        return (
+            dtype in (tf.float32, tf.bfloat16, tf.int8, FLOAT8)
+            and tf.TensorShape(shape).num_elements() >= SMALLEST_WEIGHT
+        )
 
-    def variable(self, node: Any) -> Any:
+    def variable(self, node: Node) -> Any:
         """The variable that holds the value of `node`."""
-        value = constant_value(node)
-        key = (str(value.dtype), value.shape, hashlib.sha256(value.tobytes()).digest())
+        return self.variables[self.index(node)]
+
+    def index(self, node: Node) -> int:
+        """The position of the value of `node` among `variables`."""
+        tensor = node.attr["value"].tensor
+        key = hashlib.sha256(tensor.SerializeToString(deterministic=True)).digest()
         if key not in self._by_content:
             name = f"weight_{len(self.variables):04d}"
-            self._by_content[key] = tf.Variable(value, trainable=False, name=name)
-            self.variables.append(self._by_content[key])
+            self._by_content[key] = len(self.variables)
+            self.variables.append(
+                tf.TensorSpec(tf.TensorShape(tensor.tensor_shape), tensor.dtype, name=name)
+                if self.abstract
+                else tf.Variable(constant_value(node), trainable=False, name=name)
+            )
         return self._by_content[key]
+
+    def spec(self, index: int) -> Any:
+        """The `tf.TensorSpec` of the weight at a position."""
+        return tf.TensorSpec(self.variables[index].shape, self.variables[index].dtype)
 
 
 def compiled_function(graph: InferenceGraph, store: WeightStore) -> Any:
     """A concrete, XLA-compiled function of `graph`: arguments in input order, result {output name: tensor}."""
+    graph_def, weights = _without_weights(graph, store)
+    variables = {name: store.variables[index] for name, index in weights.items()}
+
+    def infer(*tensors: Any) -> dict[str, Any]:
+        read = {name: variable.read_value() for name, variable in variables.items()}
+        return _imported(graph, graph_def, tensors, read)
+
+    return tf.function(infer, input_signature=graph.specs(), jit_compile=True, autograph=False).get_concrete_function()
+
+
+def function_of_weights(graph: InferenceGraph, store: WeightStore) -> tuple[Callable[..., Any], tuple[int, ...]]:
+    """A function of `graph`'s inputs and then its weights, and the position of each of those in `store`."""
+    graph_def, weights = _without_weights(graph, store)
+    order = tuple(dict.fromkeys(weights.values()))
+
+    def infer(*tensors: Any) -> dict[str, Any]:
+        count = len(graph.inputs)
+        values = dict(zip(order, tensors[count:], strict=True))
+        return _imported(graph, graph_def, tensors[:count], {name: values[index] for name, index in weights.items()})
+
+    return infer, order
+
+
+def _without_weights(graph: InferenceGraph, store: WeightStore) -> tuple[Any, dict[str, int]]:
+    """The nodes of a graph but its placeholders and weights, and {tensor of a weight: its position in `store`}."""
     graph_def = tf.compat.v1.GraphDef()
     graph_def.library.CopyFrom(graph.graph_def.library)
     graph_def.versions.CopyFrom(graph.graph_def.versions)
-    variables = {}
+    weights = {}
     placeholders = frozenset(graph.placeholders.values())
     for node in graph.graph_def.node:
         if store.is_weight(node):
-            variables[f"{node.name}:0"] = store.variable(node)
+            weights[f"{node.name}:0"] = store.index(node)
         elif node.name not in placeholders:
             graph_def.node.add().CopyFrom(node)
+    return graph_def, weights
 
-    def infer(*tensors: Any) -> dict[str, Any]:
-        feeds = {f"{graph.placeholders[info.name]}:0": x for info, x in zip(graph.inputs, tensors, strict=True)}
-        feeds |= {name: variable.read_value() for name, variable in variables.items()}
-        results = tf.graph_util.import_graph_def(
-            graph_def, input_map=feeds, return_elements=list(graph.outputs.values()), name=""
-        )
-        return {name: tf.identity(result, name=name) for name, result in zip(graph.outputs, results, strict=True)}
 
-    return tf.function(infer, input_signature=graph.specs(), jit_compile=True, autograph=False).get_concrete_function()
+def _imported(
+    graph: InferenceGraph, graph_def: Any, tensors: Sequence[Tensor], weights: Mapping[str, Tensor]
+) -> dict[str, Any]:
+    feeds = {f"{graph.placeholders[info.name]}:0": x for info, x in zip(graph.inputs, tensors, strict=True)}
+    results = tf.graph_util.import_graph_def(
+        graph_def, input_map=feeds | dict(weights), return_elements=list(graph.outputs.values()), name=""
+    )
+    return {name: tf.identity(result, name=name) for name, result in zip(graph.outputs, results, strict=True)}
 
 
 def _check_batch_first(functions: Mapping[int, Any]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tfcompress.converters.cloud_tpu.precheck import left_in_training, with_layer
-from tfcompress.converters.cloud_tpu.saved_model import WeightStore, compiled_function
+from tfcompress.converters.cloud_tpu.saved_model import WeightStore, compiled_function, function_of_weights
 from tfcompress.errors import ConversionError, ModelError, one_line
 from tfcompress.graphs.tensorflow.inference_graph import InferenceGraph
 from tfcompress.graphs.tensorflow.private_names import stablehlo
@@ -17,7 +17,7 @@ from tfcompress.load import open_saved_model
 from tfcompress.native_output import silenced
 from tfcompress.runtime import tf
 
-__all__ = ["Lowered", "lower", "lower_graph", "lower_saved_model"]
+__all__ = ["TARGET_VERSION", "Lowered", "lower", "lower_graph", "lower_saved_model", "lower_with_weights"]
 
 # Readable by every StableHLO since 1.0 (compatibility guarantee: github.com/openxla/stablehlo, docs/compatibility.md).
 TARGET_VERSION = "1.0.0"
@@ -36,6 +36,8 @@ class Lowered:
         error: why XLA refuses to lower it, or None.
         inputs: how many of the artifact's arguments, the first ones, are inputs of the signature.
         advice: what to change about the signature, a line each.
+        sharding: how it is split over several devices; None for a program of one.
+        devices: how many.
     """
 
     signature: str
@@ -44,6 +46,8 @@ class Lowered:
     error: str | None = None
     inputs: int = 0
     advice: tuple[str, ...] = ()
+    sharding: str | None = None
+    devices: int = 1
 
 
 def lower_graph(graph: InferenceGraph, layer_names: Collection[str] = (), *, freeze: bool = True) -> bytes:
@@ -62,6 +66,30 @@ def lower_graph(graph: InferenceGraph, layer_names: Collection[str] = (), *, fre
         function = compiled_function(graph, store)
     try:
         return lower(function, graph.specs())
+    except ConversionError as error:
+        raise ConversionError(with_layer(str(error), layer_names)) from None
+
+
+def lower_with_weights(
+    graph: InferenceGraph, store: WeightStore, layer_names: Collection[str] = ()
+) -> tuple[bytes, tuple[int, ...]]:
+    """`graph` as one portable artifact whose trailing arguments are its weights.
+
+    Args:
+        graph: to lower.
+        store: that holds the weights, or their shapes alone.
+        layer_names: of the Keras layers, to name the one that XLA refuses.
+
+    Returns:
+        The artifact, and for each trailing argument the position of its weight in `store`.
+
+    Raises:
+        ConversionError: XLA refuses an operator.
+    """
+    with silenced():
+        function, order = function_of_weights(graph, store)
+    try:
+        return lower(function, [*graph.specs(), *(store.spec(index) for index in order)]), order
     except ConversionError as error:
         raise ConversionError(with_layer(str(error), layer_names)) from None
 

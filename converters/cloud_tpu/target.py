@@ -17,7 +17,8 @@ _PRECISIONS = {
     "mixed": "float32 weights, computed in bfloat16",
     "float32": "float32, as it was",
     "int8": "int8 products where the TPU compiler needs fewer cycles for them, 1 byte a weight",
-    "auto": "int8 or bfloat16, whichever the TPU compiler needs fewer cycles for",
+    "fp8": "float8 products where the TPU compiler needs fewer cycles for them, 1 byte a weight",
+    "auto": "int8, float8 or bfloat16, whichever the TPU compiler needs fewer cycles for",
 }
 
 
@@ -34,7 +35,8 @@ def _inspect(path: Path, recipe: Recipe) -> Forecast:
 
     if path.suffix == ".tflite":
         raise InputError(f"--target=cloud_tpu: needs a SavedModel, got {path}")
-    rows = [row.to_json() for row in prove(path, recipe.section(CloudTpu).topologies)]
+    options = recipe.section(CloudTpu)
+    rows = [row.to_json() for row in prove(path, options.topologies, sharding=options.sharding)]
     return Forecast("compile", rows, _costs({"compile": rows}))
 
 
@@ -43,7 +45,7 @@ def _costs(facts: Facts) -> tuple[Cost, ...]:
     for row in facts.get("compile") or ():
         if row["ok"] is None:
             continue
-        where, source = f"{row['topology']}, batch {row['batch_size']}", str(row["compiler_version"])
+        where, source = _where(row), str(row["compiler_version"])
         seconds = _seconds(row)
         costs.append(Cost("latency_ms", None if seconds is None else 1000 * seconds, "compiled", source, where))
         costs.append(Cost("cycles", row["estimated_cycles"], "compiled", source, where))
@@ -58,11 +60,20 @@ def _seconds(row: Facts) -> float | None:
 
 
 def _refusal(facts: Facts) -> str | None:
-    refused = next((row for row in facts.get("compile") or () if row["ok"] is False), None)
+    rows = facts.get("compile") or ()
+    # What one chip cannot hold is no failure where several chips together can.
+    fitting = {(row["topology"], row["batch_size"]) for row in rows if row["ok"] and row["sharding"]}
+    refused = next(
+        (row for row in rows if row["ok"] is False and (row["topology"], row["batch_size"]) not in fitting), None
+    )
     if refused is None:
         return None
-    where = f"{refused['topology']}, batch {refused['batch_size']}"
-    return f"the TPU compiler refuses it for {where}: {refused['error']}"
+    return f"the TPU compiler refuses it for {_where(refused)}: {refused['error']}"
+
+
+def _where(row: Facts) -> str:
+    split = f", {row['sharding']} over {row['devices']}" if row.get("sharding") else ""
+    return f"{row['topology']}, batch {row['batch_size']}{split}"
 
 
 def _done(recipe: Facts) -> str | None:
@@ -72,7 +83,7 @@ def _done(recipe: Facts) -> str | None:
 
 def _report_rows(facts: Facts) -> tuple[ReportRow, ...]:
     proofs = facts.get("compile") or []
-    estimates = [row for row in proofs if _seconds(row)]
+    estimates = [row for row in proofs if _seconds(row) and not row.get("sharding")]
     rows = []
     if estimates:
         first = min(estimates, key=lambda row: row.get("batch_size") or 1)
@@ -108,11 +119,11 @@ CLOUD_TPU = Target(
     options=CloudTpu,
     convert=convert_in("tfcompress.converters.cloud_tpu.conversion"),
     depends_on=_depends_on,
-    needs_calibration=_with_integers,
+    needs_calibration=lambda recipe: recipe.section(CloudTpu).precision in ("int8", "fp8", "auto"),
     # What computes in bfloat16 takes the trained weights without the integer simulation.
     takes_quantizers=_with_integers,
     inspect=_inspect,
-    inspect_reads=("topologies",),
+    inspect_reads=("topologies", "sharding"),
     costs=_costs,
     refusal=_refusal,
     done=_done,

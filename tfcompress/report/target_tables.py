@@ -147,7 +147,7 @@ def compile_tables(rows: Sequence[CompileSection]) -> list[RenderableType]:
     for row in rows:
         result = Text("compiles", style="green") if row.ok else Text(row.error or "fails", style="bold red")
         table.add_row(
-            row.topology,
+            f"{row.topology}, {row.sharding}" if row.sharding else row.topology,
             figures.value(row.batch_size),
             result if row.ok is not None else Text("not proven", style="yellow"),
             figures.size(row.hbm_bytes),

@@ -134,7 +134,11 @@ def device_latency(section: TargetSection) -> float | None:
         values = [m.latency_ms.estimate for m in section.mappings if m.latency_ms and m.latency_ms.estimate is not None]
         return min(values, default=None)
     if section.compile:
-        each = [1000 * row.seconds / (row.batch_size or 1) for row in section.compile if row.seconds is not None]
+        each = [
+            1000 * row.seconds / (row.batch_size or 1)
+            for row in section.compile
+            if row.seconds is not None and not row.sharding
+        ]
         return min(each, default=None)
     return None if section.latency_ms is None else section.latency_ms.median
 

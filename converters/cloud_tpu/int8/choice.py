@@ -18,7 +18,7 @@ from tfcompress.converters.cloud_tpu.stablehlo import Lowered, lower_graph
 from tfcompress.graphs.tensorflow.inference_graph import InferenceGraph
 from tfcompress.model import FloatModel
 
-__all__ = ["Choice", "choose", "cycles_of", "mixed"]
+__all__ = ["Choice", "choose", "cycles_of", "mixed", "row_of"]
 
 
 @dataclass(frozen=True)
@@ -79,15 +79,16 @@ def choose(program: Program, model: FloatModel, batch_size: int, topologies: Seq
 
 def cycles_of(graph: InferenceGraph, topology: str) -> float | None:
     """The estimated cycles of a graph; None where it does not compile, or the compiler tells none."""
-    row = _row(graph, topology, ())
+    row = row_of(graph, topology, ())
     return row.estimated_cycles if row.ok else None
 
 
 def _compiled(program: Program, model: FloatModel, batch_size: int, topology: str) -> CompileRow:
-    return _row(program.at_batch(model, batch_size), topology, program.layer_names)
+    return row_of(program.at_batch(model, batch_size), topology, program.layer_names)
 
 
-def _row(graph: InferenceGraph, topology: str, layer_names: Collection[str]) -> CompileRow:
+def row_of(graph: InferenceGraph, topology: str, layer_names: Collection[str]) -> CompileRow:
+    """What the TPU compiler says of a graph, its weights as arguments."""
     artifact = lower_graph(graph, layer_names, freeze=False)
     lowered = Lowered("candidate", graph.batch_size, artifact, inputs=len(graph.inputs))
     (row,) = compile_all([lowered], [topology], layer_names)

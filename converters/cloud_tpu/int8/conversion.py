@@ -2,43 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-
 from tfcompress.converters.cloud_tpu.int8.choice import Choice, choose, cycles_of
 from tfcompress.converters.cloud_tpu.int8.error import SQNR_FOR_INT8_DB, sqnr_db
 from tfcompress.converters.cloud_tpu.int8.program import program_of
+from tfcompress.converters.cloud_tpu.narrow import NarrowGraphs
 from tfcompress.converters.cloud_tpu.options import CloudTpu
 from tfcompress.converters.cloud_tpu.plain import float_graph
 from tfcompress.converters.litert.int8 import quantize_int8
 from tfcompress.data import Samples
 from tfcompress.errors import ConversionError, DataError
-from tfcompress.graphs.tensorflow.inference_graph import InferenceGraph
 from tfcompress.layer_names import all_layers
 from tfcompress.model import FloatModel
 from tfcompress.recipe import Recipe
 
-__all__ = ["Int8Graphs", "make_int8"]
+__all__ = ["make_int8"]
 
 
-@dataclass(frozen=True)
-class Int8Graphs:
-    """int8 graphs, or why there are none.
-
-    Attributes:
-        graphs: one a batch size; empty where the model stays in bfloat16.
-        layer_names: that the scopes of their operators bear.
-        facts: for report.json.
-        notes: for people.
-    """
-
-    graphs: tuple[InferenceGraph, ...]
-    layer_names: tuple[str, ...] = ()
-    facts: Mapping[str, object] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-
-
-def make_int8(model: FloatModel, calibration: Samples | None, recipe: Recipe) -> Int8Graphs:
+def make_int8(model: FloatModel, calibration: Samples | None, recipe: Recipe) -> NarrowGraphs:
     """The int8 graphs of a model at the recipe's batch sizes.
 
     A model that TFLite cannot take, or that has an operator without a form here, stays in bfloat16, and a note says
@@ -65,12 +45,12 @@ def make_int8(model: FloatModel, calibration: Samples | None, recipe: Recipe) ->
         choice = choose(program, model, sizes[-1], recipe.section(CloudTpu).topologies)
         graphs = tuple(choice.program.at_batch(model, size) for size in sizes)
     except ConversionError as error:
-        return Int8Graphs((), notes=(f"stays in bfloat16: {error}",))
+        return NarrowGraphs((), notes=(f"stays in bfloat16: {error}",))
     error_db = None if calibration is None else sqnr_db(model, graphs[0], calibration)
     facts = {"integer_products": {**choice.to_json(), "sqnr_db": error_db}}
     if recipe.section(CloudTpu).precision == "auto" and (reason := _against(model, recipe, choice, names, error_db)):
-        return Int8Graphs((), facts=facts, notes=(f"stays in bfloat16: {reason}",))
-    return Int8Graphs(graphs, names, facts, (*_notes(choice), *quantized.notes))
+        return NarrowGraphs((), facts=facts, notes=(f"stays in bfloat16: {reason}",))
+    return NarrowGraphs(graphs, names, facts, (*_notes(choice), *quantized.notes))
 
 
 def _against(

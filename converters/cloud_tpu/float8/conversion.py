@@ -1,0 +1,132 @@
+"""From a float model to graphs with products in float8, or to the reason why it stays in bfloat16."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from tfcompress.converters.cloud_tpu.chips import chip_of
+from tfcompress.converters.cloud_tpu.float8.measured import largest_magnitudes, product_errors_db
+from tfcompress.converters.cloud_tpu.float8.rewrite import products_of, with_float8
+from tfcompress.converters.cloud_tpu.int8.choice import row_of
+from tfcompress.converters.cloud_tpu.int8.error import SQNR_FOR_INT8_DB, sqnr_db
+from tfcompress.converters.cloud_tpu.narrow import NarrowGraphs
+from tfcompress.converters.cloud_tpu.options import CloudTpu
+from tfcompress.converters.cloud_tpu.plain import float_graph
+from tfcompress.data import Samples
+from tfcompress.errors import ConversionError, DataError
+from tfcompress.graphs.tensorflow.inference_graph import InferenceGraph
+from tfcompress.layer_names import layers_of
+from tfcompress.model import FloatModel
+from tfcompress.recipe import Recipe
+
+__all__ = ["make_float8", "mixed_layers"]
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """Which products are made in float8, for which topology, and {program: its cycles}."""
+
+    names: frozenset[str]
+    topology: str | None
+    cycles: dict[str, float]
+
+
+def make_float8(
+    model: FloatModel, calibration: Samples | None, recipe: Recipe, layer_names: Collection[str]
+) -> NarrowGraphs:
+    """The graphs of a model with float8 products, at the recipe's batch sizes.
+
+    With ``auto`` a layer whose own result float8 changes too much stays in bfloat16.
+
+    Args:
+        model: float.
+        calibration: representative samples.
+        recipe: `cloud_tpu` is used.
+        layer_names: of the Keras layers; may be empty.
+
+    Raises:
+        DataError: no samples.
+        ConversionError: the model cannot be traced, or XLA cannot take it.
+    """
+    options = recipe.section(CloudTpu)
+    if calibration is None:
+        raise DataError(f"{model.name}: --tpu_precision={options.precision} needs --calibration=DATA")
+    plain = [float_graph(model, size, options, layer_names) for size in options.batch_sizes]
+    products = {product.name: product for product in products_of(plain[0])}
+    if not products:
+        return NarrowGraphs((), notes=("stays in bfloat16: no convolution or dense layer that float8 could make",))
+    largest = largest_magnitudes(plain[0], {product.operand for product in products.values()}, calibration)
+    errors = product_errors_db(plain[0], products, largest, calibration)
+    usable = frozenset(
+        name
+        for name in products
+        if options.precision == "fp8" or errors.get(name, SQNR_FOR_INT8_DB) >= SQNR_FOR_INT8_DB
+    )
+    choice = _choose(plain[-1], usable, largest, options, layer_names)
+    facts: dict[str, object] = {"cycles": choice.cycles, "topology": choice.topology, "layers_db": errors}
+    if not choice.names:
+        why = "float8 needs no fewer cycles" if usable else "float8 changes every layer too much"
+        return NarrowGraphs((), facts={"float8_products": facts}, notes=(f"stays in bfloat16: {why}{_told(choice)}",))
+    graphs = tuple(_narrow(graph, choice.names, largest) for graph in plain)
+    facts |= {"in_float8": sorted(choice.names), "sqnr_db": sqnr_db(model, graphs[0], calibration)}
+    notes = (f"float8 in {len(choice.names)} of {len(products)} products{_told(choice)}",)
+    return NarrowGraphs(graphs, tuple(layer_names), {"float8_products": facts}, notes)
+
+
+def _told(choice: _Choice) -> str:
+    cycles = ", ".join(f"{name} {value:.0f}" for name, value in choice.cycles.items())
+    return f": cycles on {choice.topology}: {cycles}" if cycles else ""
+
+
+def _narrow(graph: InferenceGraph, names: Collection[str], largest: Mapping[str, float]) -> InferenceGraph:
+    products = {product.name: product for product in products_of(graph)}
+    if not set(names) <= products.keys():
+        raise ConversionError("float8: the model is traced into other operators at another batch size")
+    return with_float8(graph, {name: products[name] for name in names}, largest)
+
+
+def _choose(
+    graph: InferenceGraph,
+    usable: frozenset[str],
+    largest: Mapping[str, float],
+    options: CloudTpu,
+    layer_names: Collection[str],
+) -> _Choice:
+    """The cheapest of no float8, float8 wherever it is usable, and for each layer whichever costs it less."""
+    topology = next((item for item in options.topologies if chip_of(item).float8), None)
+    if topology is None or not usable:
+        return _Choice(usable, None, {})
+    candidates: dict[str, frozenset[str]] = {"bfloat16": frozenset(), "float8": usable}
+    rows = {name: row_of(_narrow(graph, kinds, largest), topology, layer_names) for name, kinds in candidates.items()}
+    mix = mixed_layers(usable, layer_names, *[_by_layer(rows[name].figures) for name in candidates])
+    if mix not in candidates.values():
+        candidates["mixed"] = mix
+        rows["mixed"] = row_of(_narrow(graph, mix, largest), topology, layer_names)
+    cycles = {name: row.estimated_cycles for name, row in rows.items() if row.ok and row.estimated_cycles}
+    best = min(cycles, key=lambda name: cycles[name], default="float8")
+    return _Choice(candidates[best], topology, cycles)
+
+
+def mixed_layers(
+    usable: Collection[str], layer_names: Collection[str], wide: Mapping[str, int], narrow: Mapping[str, int]
+) -> frozenset[str]:
+    """The products whose layer costs less in float8; those of which the compiler does not tell both costs, too.
+
+    Args:
+        usable: names of products.
+        layer_names: of the Keras layers.
+        wide: {layer: cycles} with bfloat16.
+        narrow: likewise with float8.
+    """
+
+    def gains(name: str) -> bool:
+        layer = next(iter(layers_of(name, layer_names)), name)
+        return layer not in wide or layer not in narrow or narrow[layer] < wide[layer]
+
+    return frozenset(name for name in usable if gains(name))
+
+
+def _by_layer(figures: Mapping[str, object] | None) -> dict[str, int]:
+    layers = (figures or {}).get("layers")
+    return {item["layer"]: item["cycles"] for item in layers} if isinstance(layers, list) else {}
