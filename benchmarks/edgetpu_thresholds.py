@@ -26,6 +26,7 @@ class Fact(TypedDict):
 
     name: str
     cpu_op_indices: list[int]
+    min_runtime: int
     cached_parameter_bytes: int
     streamed_parameter_bytes: int
 

@@ -180,7 +180,7 @@ def _pictures() -> dict[str, Any]:
     within = [
         least <= fact["streamed_parameter_bytes"] <= most
         for fact, mapping in zip(old, mappings, strict=True)
-        for least, most in (mapping.streamed_between or (mapping.off_chip_bytes, mapping.off_chip_bytes),)
+        for least, most in (mapping.streamed_between or (mapping.off_chip_bytes or 0, mapping.off_chip_bytes or 0),)
     ]
     return {
         "certainty": "inferred",

@@ -277,8 +277,8 @@ def _marks(points: Sequence[Point], x: _Axis, y: _Axis, gate: Sequence[_Box]) ->
     for mark in marks:
         box = _free(mark, [*boxes, *gate], labels, [(other.x, other.y) for other in marks if other is not mark])
         labels.append(box)
-        label = {"label_x": round(box.left, 1), "label_y": round(box.top + LINE - 3, 1)}
-        placed.append(replace(mark, **label, leader=_leader(mark, box)))
+        left, top = round(box.left, 1), round(box.top + LINE - 3, 1)
+        placed.append(replace(mark, label_x=left, label_y=top, leader=_leader(mark, box)))
     return tuple(placed)
 
 
