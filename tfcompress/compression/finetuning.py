@@ -69,8 +69,8 @@ def wrap(
     """A trainable model, compiled for the recipe: call `fit` on it, then `strip`.
 
     Where the recipe has several training sections the earlier ones are applied at once, without training, and kept by
-    the last; `finetune` trains after each.  How often, on what batches, and whether on flipped and shifted images, is
-    for the caller of `fit` to choose.
+    the last; `finetune` trains after each.  How often, on what batches, whether on flipped and shifted images, and
+    whether the whole model is trained before, is for the caller of `fit` to choose.
 
     Args:
         model: sequential or functional, of Keras 3 or tf_keras; it is not changed.
@@ -94,7 +94,7 @@ def wrap(
             current = reduction.apply(current).model
         if not stages:
             return wrapping.wrap_for_distillation(
-                current, teacher, recipe, steps=steps or _ASSUMED_STEPS, reduced=True
+                current, teacher, recipe, steps=steps or _ASSUMED_STEPS, large_steps=True
             ).model
     for stage in stages[:-1]:
         current = strip(_at_once(_wrapped(stage, current, teacher, recipe, None, 1).model))
@@ -124,6 +124,7 @@ def finetune(
         seed: of shuffling, dropout and clustering.
         checkpoint_dir: training state is kept here after each epoch, and logs for TensorBoard; None keeps none.
         teacher: what distillation trains towards, in place of `model` as it is before training; None takes `model`.
+            A recipe that pretrains the model distils towards what came out of that.
         fingerprint: of all that `model`, `teacher` and `train` were made from: with one, the store in use (see
             `tfcompress.cache`) keeps what each stage trained, and trains it again only where something else is asked
             for.  None keeps nothing.
@@ -142,16 +143,19 @@ def finetune(
     own = "" if checkpoint_dir is None else _fingerprint(current, recipe, train, seed)
     run = Run(recipe.training, train, seed, strategy, steps, checkpoint_dir, own)
     with deterministic(seed):
-        source = current if teacher is None else _tf_keras_model(teacher, train)
+        whole = _pretrained(current, recipe, replace(run, key=fingerprint))
+        source = (
+            whole.model if teacher is None or recipe.training.pretraining_epochs else _tf_keras_model(teacher, train)
+        )
         lowered = lower(source) if recipe.distillation is not None else None
-        reduced = _reduced(current, lowered, recipe, replace(run, key=fingerprint))
+        reduced = _reduced(whole.model, lowered, recipe, replace(run, key=whole.key))
         start = reduced.model
         section = recipe.quantization
         only_quantized = _stages(recipe) == ["quantization"] and section and section.freeze_batch_norm
         if start is source and lowered is not None and only_quantized:
             start = lowered  # lowering once is enough
         done = _trained(start, lowered, recipe, replace(run, key=reduced.key))
-    notes = (*reduced.notes, *done.notes)
+    notes = (*whole.notes, *reduced.notes, *done.notes)
     for line in notes:
         console.note(line)
     return replace(done, notes=notes, lineage=reduced.lineage)
@@ -169,6 +173,32 @@ def _require_memory(train: Samples, batch_size: int) -> None:
             f"--batch_size={batch_size}: the tensors of a sample take {train.sample_bytes >> 20} MiB, twice that in "
             f"training, and a step may take half of this machine's memory; take at most {max(1, most)}"
         )
+
+
+@dataclass(frozen=True)
+class _Pretrained:
+    model: Any
+    key: str | None
+    notes: tuple[str, ...] = ()
+
+
+def _pretrained(model: Any, recipe: Recipe, run: Run) -> _Pretrained:
+    """The whole model, trained against labels before any section changes it; itself where the recipe asks for none."""
+    epochs = recipe.training.pretraining_epochs
+    if epochs == 0:
+        return _Pretrained(model, run.key)
+    # The same for all numbers of epochs afterwards, so that recipes that differ in these share it.
+    training = replace(recipe.training, epochs=epochs, pretraining_epochs=0)
+    own = Recipe(training=training)
+    key = None if run.key is None else fingerprint_of(run.key, "pretraining", training, run.seed, surroundings())
+
+    def make() -> KerasModel:
+        return wrapping.wrap_for_distillation(
+            flatten(model), None, own, steps=run.steps * epochs, large_steps=True
+        ).model
+
+    trained = strip(train_stage("pretraining", make, replace(run, training=training, key=key)))
+    return _Pretrained(trained, key, (f"pretraining: the whole model, {epochs} epochs against labels",))
 
 
 def _trained(model: Any, teacher: Any, recipe: Recipe, run: Run) -> Compressed:
@@ -215,7 +245,7 @@ def _reduced(model: Any, teacher: Any, recipe: Recipe, run: Run) -> _Reduced:
 
         def make(start: Any = current, own: Recipe = own) -> KerasModel:
             steps = run.steps * own.training.epochs
-            return wrapping.wrap_for_distillation(start, teacher, own, steps=steps, reduced=True).model
+            return wrapping.wrap_for_distillation(start, teacher, own, steps=steps, large_steps=True).model
 
         current = strip(train_stage(reduction.name, make, replace(run, training=training, key=key)))  # pyright: ignore[reportGeneralTypeIssues]  # `make` holds what it changes
     return _Reduced(current, key, tuple(notes), lineage)

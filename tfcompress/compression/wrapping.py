@@ -132,7 +132,7 @@ def wrap_for_quantization(
 
 
 def wrap_for_distillation(
-    model: KerasModel, teacher: KerasModel | None, recipe: Recipe, *, steps: int, reduced: bool = False
+    model: KerasModel, teacher: KerasModel | None, recipe: Recipe, *, steps: int, large_steps: bool = False
 ) -> Wrapped:
     """A model without wrappers that trains towards the recipe's objective.
 
@@ -141,13 +141,13 @@ def wrap_for_distillation(
         teacher: the lowered float model, or None without distillation.
         recipe: how it is trained.
         steps: of the whole training.
-        reduced: something was taken out of the model, which takes larger steps to make good.
+        large_steps: the weights have far to go, as where something was taken out of the model.
     """
 
     def identity(layer: Layer, values: np.ndarray, axis: Axis) -> KernelQuantizer:
         return KernelQuantizer(axis, int8=False)
 
-    rate = _REMOVING if reduced else _ROUNDING
+    rate = _REMOVING if large_steps else _ROUNDING
     return Wrapped(_aimed(wrap_kernels(model, identity, make_model=WrappedModel), teacher, recipe, steps, rate), ())
 
 

@@ -178,13 +178,18 @@ class Training(Section):
 
     key: ClassVar[str] = "training"
     epochs: int = option(2, help="passes over the training data, for each of pruning, clustering and quantization")
+    pretraining_epochs: int = option(
+        0,
+        help="passes over the training data for which the whole model is trained against labels, before a section "
+        "takes anything from it; what matters is then judged in that model, and distillation trains towards it",
+    )
     batch_size: int = option(32, help="number of samples per step")
     learning_rate: float | None = option(
         None,
-        help="size of the first steps; None takes 5e-3 while pruning and clustering, which must recover what they "
-        "removed, and 1e-4 while quantizing and distilling, where larger steps only disturb the rounding. For adam, "
-        "adamw and rmsprop the rate is relative: in units of the root mean square of each variable, so that small "
-        "weights are not overrun; for sgd it is the factor of the gradient",
+        help="size of the first steps; None takes 5e-3 while pretraining, pruning and clustering, where weights "
+        "have far to go, and 1e-4 while quantizing and distilling, where larger steps only disturb the rounding. For "
+        "adam, adamw and rmsprop the rate is relative: in units of the root mean square of each variable, so that "
+        "small weights are not overrun; for sgd it is the factor of the gradient",
     )
     decay: Literal["cosine", "constant"] = option(
         "cosine", help="let the learning rate fall to zero along half a cosine (Loshchilov & Hutter 2017), or stay"
@@ -207,6 +212,7 @@ class Training(Section):
 
     def _check(self) -> None:
         self.require(1 <= self.epochs <= MOST_EPOCHS, "epochs", f"1 to {MOST_EPOCHS}")
+        self.require(0 <= self.pretraining_epochs <= MOST_EPOCHS, "pretraining_epochs", f"0 to {MOST_EPOCHS}")
         if self.learning_rate is not None:
             self.require(
                 0 < self.learning_rate <= LARGEST_RATE, "learning_rate", f"a number > 0, at most {LARGEST_RATE:g}"

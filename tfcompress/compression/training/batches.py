@@ -49,7 +49,8 @@ def training_batches(samples: Samples, training: Training, *, seed: int, labelle
     first = next(samples.batches(1))
     if labelled and not first.labels:
         raise DataError(
-            f"{samples.name}: no labels, but the training loss needs them; give labels, or distil with weight 1"
+            f"{samples.name}: no labels, but the training loss needs them; give labels, or distil with weight 1 and "
+            "without pretraining"
         )
     check_augmentation(training, first.inputs, first.labels if labelled else {})
     names = [info.name for info in samples.inputs]
