@@ -11,15 +11,12 @@ keras.applications take pictures of 96 pixels; those with `@` those of that size
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
-
-from litert_quantizer import quantizer
-from litert_quantizer import recipe as litert_recipe
 
 from benchmarks.int8_files import LARGE_SIDE, RECIPE, inputs_of, is_large
 from benchmarks.int8_files import names as models
 from benchmarks.models import PREFIX, load
+from benchmarks.peers import by_converter, by_litert
 from tfcompress.converters.litert import quantize_int8
 from tfcompress.converters.litert.delegable import with_delegable_forms
 from tfcompress.converters.litert.float_tflite import convert_with, new_converter
@@ -33,7 +30,7 @@ from tfcompress.errors import TfCompressError
 from tfcompress.load import float_model_from_keras
 from tfcompress.model import FloatModel
 from tfcompress.native_output import silenced
-from tfcompress.runtime import keras, tf
+from tfcompress.runtime import keras
 
 __all__ = ["SECONDS", "names", "row"]
 
@@ -65,7 +62,7 @@ def row(name: str) -> dict[str, Any]:
     except TfCompressError as error:
         return {"status": "failed", "reason": str(error)}
     files: dict[str, bytes | str] = {"ours": ours.content, "auto": auto.content, "float": floating}
-    files |= {"tfliteconverter": _by_converter(model, samples), "litert_quantizer": _by_litert(floating, samples)}
+    files |= {"tfliteconverter": by_converter(model, samples), "litert_quantizer": by_litert(floating, samples)}
     contents = {who: content for who, content in files.items() if isinstance(content, bytes)}
     unique = list(dict.fromkeys(contents.values()))  # one figure for files that are the same
     measured = dict(zip(unique, medians(unique, seconds=RUN_SECONDS), strict=True))
@@ -135,34 +132,3 @@ def _vision_transformer() -> FloatModel:
 def _decibels(float_content: bytes | None, content: bytes, samples: Samples) -> float | None:
     error = 0.0 if float_content is None else output_error(float_content, content, samples)
     return round(-10 * math.log10(error), 2) if 0 < error < math.inf else None
-
-
-def _tried(make: Callable[[], bytes]) -> bytes | str:
-    """A peer's file, or in a few words why there is none."""
-    try:
-        with silenced():
-            return bytes(make())
-    except Exception as error:  # whatever the peers raise
-        return f"{type(error).__name__} {' '.join(str(error).split())[:80]}"
-
-
-def _by_converter(model: FloatModel, samples: Samples) -> bytes | str:
-    def make() -> bytes:
-        converter = new_converter(model, allow_select_ops=False)
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        converter.representative_dataset = lambda: (list(batch.inputs.values()) for batch in samples.batches(1))
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        converter.inference_input_type = converter.inference_output_type = tf.int8
-        return bytes(converter.convert())
-
-    return _tried(make)
-
-
-def _by_litert(content: bytes, samples: Samples) -> bytes | str:
-    def make() -> bytes:
-        engine = quantizer.Quantizer(bytearray(content), litert_recipe.static_wi8_ai8())
-        data = [dict(batch.inputs) for batch in samples.batches(1)]
-        ranges = engine.calibrate({"serving_default": data})
-        return bytes(engine.quantize(ranges).quantized_model or b"")
-
-    return _tried(make)
