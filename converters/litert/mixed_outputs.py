@@ -84,14 +84,19 @@ def float_tails(content: bytes, samples: Samples, names: Mapping[int, str]) -> t
     for _ in runner.over(samples.spread(OBSERVED_SAMPLES)):
         for index, columns in seen.items():
             columns.update(runner.value(index))
-    tails = []
-    for output in (output for output, tensors in reached.items() if all(seen[index].count for index in tensors)):
-        reason = _mixed(graph, output, seen)
-        if reason is not None:
-            tail = _tail(graph, output, seen)
-            note = f"output {names.get(output, graph.tensors[output].name)!r} is float32: {reason}"
-            tails.append(FloatTail(graph.tensors[output].name, tail, note))
-    return tuple(tails)
+    computed = [output for output, tensors in reached.items() if all(seen[index].count for index in tensors)]
+    reasons = {output: reason for output in computed if (reason := _mixed(graph, output, seen)) is not None}
+    ending = {output: _tail(graph, output, seen) for output in reasons}
+    alone = _read_in_tails(graph, {index for tail in ending.values() for index in tail}, set(ending))
+    return tuple(
+        FloatTail(
+            graph.tensors[output].name,
+            tuple(graph.tensors[index].name for index in ending[output] if index in alone),
+            f"output {names.get(output, graph.tensors[output].name)!r} is float32: {reason}",
+        )
+        for output, reason in reasons.items()
+        if output in alone
+    )
 
 
 def _may_be_mixed(graph: Subgraph, output: int) -> bool:
@@ -159,7 +164,26 @@ def _step(graph: Subgraph, tensor: int, columns: Columns) -> float:
     return max((max(float(columns.high.max()), 0.0) - min(float(columns.low.min()), 0.0)) / 255, 1e-30)
 
 
-def _tail(graph: Subgraph, output: int, seen: Mapping[int, Columns]) -> tuple[str, ...]:
+def _read_in_tails(graph: Subgraph, tensors: set[int], ends: set[int]) -> set[int]:
+    """Without those that an operator outside of the tails reads, or that are outputs themselves.
+
+    A shortcut past a layer that stays integer is one: there the tail begins behind it.
+
+    Args:
+        graph: the float graph.
+        tensors: outputs of the operators of all tails.
+        ends: the outputs that the tails end at.
+    """
+    kept = tensors - (set(graph.outputs) - ends)
+    while True:
+        outside = (operator for operator in graph.operators if kept.isdisjoint(operator.outputs))
+        needed = kept.intersection(index for operator in outside for index in operator.inputs)
+        if not needed:
+            return kept
+        kept -= needed
+
+
+def _tail(graph: Subgraph, output: int, seen: Mapping[int, Columns]) -> tuple[int, ...]:
     """Output tensors of the operators from an output back to tensors whose own scale keeps each column."""
     tensors, waiting = dict[int, None](), [output]
     while waiting and len(tensors) < LONGEST:
@@ -170,7 +194,7 @@ def _tail(graph: Subgraph, output: int, seen: Mapping[int, Columns]) -> tuple[st
         tensors[index] = None
         if producer.name not in WEIGHTED:
             waiting += [source for source in _computed(graph, producer) if not _kept(graph, source, seen)]
-    return tuple(graph.tensors[index].name for index in tensors)
+    return tuple(tensors)
 
 
 def _kept(graph: Subgraph, tensor: int, seen: Mapping[int, Columns]) -> bool:

@@ -65,6 +65,18 @@ def regressor_of_unlike_values() -> Any:
     return model
 
 
+def read_again() -> Any:
+    """What a shortcut carries past a layer of integers, as in a residual block."""
+    image, x = _features()
+    boxes, scores = _head(x)
+    joined = layers.Concatenate(name="joined")([boxes, scores])
+    faint: Any = keras.initializers.RandomNormal(stddev=1e-5)
+    more = layers.Dense(7, name="more", kernel_initializer=faint)(
+        layers.Dense(8, activation="relu", name="between")(joined)
+    )
+    return keras.Model(image, [layers.Add(name="out")([joined, more]), layers.Dense(2, name="other")(boxes)])
+
+
 def separate_heads() -> Any:
     image, x = _features()
     return keras.Model(image, list(_head(x)))
@@ -109,6 +121,18 @@ def test_every_column_survives(name: str, target: str, tmp_path: Path) -> None:
     assert artifact.facts["output_dtypes"] == ["float32"]
     assert artifact.facts["input_dtypes"] == ["int8"]
     assert any("is float32: it joins values up to" in note for note in artifact.notes)
+
+
+@pytest.mark.parametrize("target", ["phone", "edgetpu"])
+def test_what_integers_read_too_is_not_cut_off(target: str, tmp_path: Path) -> None:
+    model = read_again()
+    artifact = _converted(model, target, tmp_path, PostTraining(quality="fast"))
+    runner, images = LiteRtRunner(artifact.runnable.read_bytes()), _images(20, 2)
+    given = runner.run({runner.inputs[0].name: images})
+    for wanted in map(np.asarray, model(images)):
+        result = next(value for value in given.values() if value.shape == wanted.shape)
+        noise = np.square(wanted - result).sum()
+        assert 10 * np.log10(np.square(wanted).sum() / noise) > COLUMN_DB
 
 
 def test_one_scale_for_all_columns_is_there_for_whoever_asks(tmp_path: Path) -> None:
