@@ -11,7 +11,14 @@ from tfcompress.graphs.tflite.editor import GraphEditor, OperatorNode, options
 from tfcompress.graphs.tflite.extraction import extract
 from tfcompress.graphs.tflite.interpreter import new_interpreter, run
 
-__all__ = ["fold_constants", "mean_for_whole_map_pool", "open_batch_of_reshape", "same_padding", "slices_for_split"]
+__all__ = [
+    "depthwise",
+    "fold_constants",
+    "mean_for_whole_map_pool",
+    "open_batch_of_reshape",
+    "same_padding",
+    "slices_for_split",
+]
 
 _SAME, _VALID = schema.Padding.SAME, schema.Padding.VALID
 
@@ -55,6 +62,28 @@ def _same_sides(size: int, kernel: int, stride: int, dilation: int) -> list[int]
     """What SAME pads before and after."""
     total = max((-(-size // stride) - 1) * stride + (kernel - 1) * dilation + 1 - size, 0)
     return [total // 2, total - total // 2]
+
+
+def depthwise(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode] | None:
+    """A convolution with as many groups as channels is a depthwise one, weights [out, h, w, 1] as [1, h, w, out].
+
+    Keras 3 writes its own depthwise layers so; XNNPACK has quick kernels for DEPTHWISE_CONV_2D alone, and other
+    runtimes no groups at all.
+    """
+    source, weights, fields = operator.source, operator.constant(1), operator.options
+    if weights is None or weights.ndim != 4 or weights.shape[3] != 1 or source.shape[-1] < 2:
+        return None
+    twin = operator.operands[1].copy(f"{operator.result.name}/depthwise")
+    twin.set_array(np.ascontiguousarray(weights.transpose(3, 1, 2, 0)))
+    kept = ("padding", "strideH", "strideW", "dilationHFactor", "dilationWFactor", "fusedActivationFunction")
+    form = options(
+        "DepthwiseConv2DOptions",
+        depthMultiplier=weights.shape[0] // source.shape[-1],
+        **{name: getattr(fields, name) for name in kept},
+    )
+    version = 1 if fields.dilationHFactor == fields.dilationWFactor == 1 else 2
+    inputs = [source, twin, *operator.inputs[2:]]
+    return [graph.operator("DEPTHWISE_CONV_2D", inputs, operator.outputs, form, version=version)]
 
 
 def open_batch_of_reshape(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode] | None:

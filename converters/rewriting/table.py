@@ -105,6 +105,14 @@ REWRITES: tuple[Rewrite, ...] = (
     ),
     _row(
         FLOAT_FILE,
+        "depthwise",
+        ("CONV_2D",),
+        preparation.depthwise,
+        "convolutions with a group for each channel as depthwise ones",
+        f"{_IDENTITY}; XNNPACK and accelerators have kernels of their own for them",
+    ),
+    _row(
+        FLOAT_FILE,
         "nearest_resize",
         ("RESHAPE", "BROADCAST_TO", "TILE"),
         upsampling.nearest_resize,

@@ -228,6 +228,19 @@ def padded(sides: tuple[int, int] = (0, 1), name: str = "CONV_2D") -> bytes:
     return graph.content(result)
 
 
+def grouped(per_channel: int = 2, dilation: int = 1) -> bytes:
+    """A convolution with a group for each of three channels, as Keras 3 writes DepthwiseConv2D and groups=3."""
+    graph = GraphBuilder()
+    source, result = graph.input(SHAPE, "float32"), graph.tensor([1, 2, 2, 3 * per_channel], "float32")
+    values = np.random.default_rng(0).normal(size=(3 * per_channel, 3, 3, 1)).astype(np.float32)
+    weights = graph.tensor(values.shape, "float32", data=values)
+    bias = graph.tensor([3 * per_channel], "float32", data=values[:, 0, 0, 0])
+    form = {"strideH": 2, "strideW": 2, "fusedActivationFunction": 3}
+    form |= {"dilationHFactor": dilation, "dilationWFactor": dilation}
+    graph.operator("CONV_2D", [source, weights, bias], [result], "Conv2DOptions", **form)
+    return graph.content(result)
+
+
 def running_sum(axis: int = -1, *, exclusive: bool = False, reverse: bool = False) -> bytes:
     graph = GraphBuilder()
     source, result = graph.input(SHAPE, "float32"), graph.tensor(SHAPE, "float32")
@@ -249,6 +262,7 @@ EXAMPLES: dict[str, tuple[Any, list[str]]] = {
     "reverse": (reversal, ["RESHAPE", "STRIDED_SLICE", "STRIDED_SLICE", "CONCATENATION", "RESHAPE"]),
     "whole_map_mean": (pooled, ["MEAN"]),
     "same_padding": (padded, ["CONV_2D"]),
+    "depthwise": (grouped, ["DEPTHWISE_CONV_2D"]),
     "nearest_resize": (upsampled, ["RESIZE_NEAREST_NEIGHBOR"]),
     "two_slopes": (maximum, ["LEAKY_RELU"]),
     "own_range": (lambda: maximum(-0.1), ["MUL", "MUL", "MAXIMUM"]),
@@ -273,6 +287,14 @@ def test_a_rewrite_of_every_float_file_is_proven(name: str) -> None:
     assert set(rows) <= {name, "open_batch"}  # which sees to the reshapes that other rows write
     assert names(result.content) == after
     assert result.applied[0].max_abs_error <= TOLERANCE
+    assert largest_difference(before, result.content, seed=1) <= TOLERANCE
+
+
+@pytest.mark.parametrize("how", [(1, 1), (3, 1)])
+def test_a_convolution_with_a_group_for_each_channel_is_depthwise(how: tuple[int, int]) -> None:
+    before = grouped(*how)
+    result = rewrite_graph(before, rows_for(FLOAT_FILE))
+    assert names(result.content) == ["DEPTHWISE_CONV_2D"]
     assert largest_difference(before, result.content, seed=1) <= TOLERANCE
 
 
