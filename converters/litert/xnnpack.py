@@ -124,6 +124,30 @@ def _scaled_bias(operator: Operator, graph: Subgraph) -> bool:
     return bias is None or source is None or source.dtype != "int8" or bias.quantization is not None
 
 
+def _quantized_alike(operator: Operator, graph: Subgraph) -> bool:
+    """The first input and the result have one scale and zero point."""
+    source, result = (graph.tensors[index].quantization for index in (operator.inputs[0], operator.outputs[0]))
+    if source is None or result is None:
+        return True
+    return float(source.scales[0]) == float(result.scales[0]) and int(source.zero_points[0]) == int(
+        result.zero_points[0]
+    )
+
+
+def _rescale_in_range(operator: Operator, graph: Subgraph) -> bool:
+    """Of integers, the scale over the result's in [2^-8, 2^7]."""
+    source, result = graph.tensors[operator.inputs[0]].quantization, graph.tensors[operator.outputs[0]].quantization
+    if source is None or result is None:
+        return True
+    return 2**-8 <= float(source.scales[0]) / float(result.scales[0]) <= 2**7
+
+
+def _centred_second(operator: Operator, graph: Subgraph) -> bool:
+    """The second operand is float, or its integers have a zero point of 0, as those of weights."""
+    quantization = graph.tensors[operator.inputs[1]].quantization
+    return quantization is None or not np.any(quantization.zero_points)
+
+
 def _unit_strides(operator: Operator, graph: Subgraph) -> bool:
     strides = _integers(operator, graph, 3)
     options = operator.options
@@ -184,16 +208,27 @@ RULES: dict[str, Rule] = {
     "SUB": Rule(_ANY, _SUM),
     "MUL": Rule(_ANY, _PRODUCT),
     "CONV_2D": Rule(_ANY, _WEIGHTS),
-    "DEPTHWISE_CONV_2D": Rule(_ANY, _WEIGHTS),
+    "DEPTHWISE_CONV_2D": Rule(
+        _ANY, (*_WEIGHTS, Condition("biases", lambda op, graph: _input(op, graph, 2) is not None))
+    ),
     "FULLY_CONNECTED": Rule(_ANY, _WEIGHTS),
     "TRANSPOSE_CONV": Rule(_ANY, (_constant(0, "shape"), _constant(1, "weights"), _constant(3, "biases"), _FUSED)),
-    "BATCH_MATMUL": Rule(frozenset({"float32", "int8"})),
-    "CONCATENATION": Rule(_ANY, (_FUSED, Condition("one scale for all", _same_scale))),
+    "BATCH_MATMUL": Rule(
+        frozenset({"float32", "int8"}), (Condition("a zero point of 0 in the second operand", _centred_second),)
+    ),
+    "CONCATENATION": Rule(
+        _ANY,
+        (
+            _FUSED,
+            Condition("2 to 5 parts", lambda op, _: 2 <= len(op.inputs) <= 5),
+            Condition("one scale for all", _same_scale),
+        ),
+    ),
     "SPLIT": Rule(_ANY, (_constant(0, "axis"), Condition("2 to 4 parts", lambda op, _: 2 <= len(op.outputs) <= 4))),
     "MAX_POOL_2D": Rule(_ANY, _POOL),
     **dict.fromkeys(("MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN"), Rule(_ANY, _AXES)),
     "PAD": Rule(_ANY, (_constant(1, "padding"),)),
-    "RESHAPE": Rule(_ANY, _SHAPE),
+    "RESHAPE": Rule(_ANY, (*_SHAPE, Condition("one scale before and after", _quantized_alike))),
     "RESIZE_BILINEAR": Rule(_ANY, _SHAPE),
     "TRANSPOSE": Rule(_ANY, (_constant(1, "order"),)),
     "DEPTH_TO_SPACE": Rule(_ANY),
@@ -206,6 +241,7 @@ RULES: dict[str, Rule] = {
             _result_dtype(
                 ("float32", "int8"), ("float32", "uint8"), ("float32", "float32"), ("int8", "int8"), ("uint8", "uint8")
             ),
+            Condition("a scale within 2^-8 and 2^7 of the result's", _rescale_in_range),
         ),
     ),
     "DEQUANTIZE": Rule(frozenset({"int8", "uint8"}), (_result_dtype(("int8", "float32"), ("uint8", "float32")),)),

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 
 from tests.converters.edgetpu.graphs import GraphBuilder
 from tfcompress.converters.litert.xnnpack import RULES, delegated, reason_against
@@ -109,7 +110,113 @@ def files() -> Iterator[bytes]:
     for dtype, parts in product(DTYPES, (2, 4, 8)):
         yield split(dtype, parts)
     yield from (conversion(*pair, name) for pair in product(DTYPES, DTYPES) for name in ("Quantize", "Dequantize"))
+    yield from layers_and_joins()
     yield from (weighted(*how) for how in product(("CONV_2D", "DEPTHWISE_CONV_2D"), DTYPES[:3], FUSED, (True, False)))
+
+
+def dense(dtype: str, shape: list[int], *, constant: bool = True, bias: bool = True, fused: int = 0) -> bytes:
+    """FULLY_CONNECTED of as many channels as it reads, with or without biases and dimensions kept."""
+    graph = GraphBuilder()
+    source, sizes = graph.input(shape, dtype), [shape[-1], shape[-1]]
+    weights = graph.weights(sizes, dtype) if constant else graph.input(sizes, dtype)
+    kind = "float32" if dtype == "float32" else "int32"
+    places = [source, weights] + ([_scaled(graph, graph.weights([shape[-1]], kind))] if bias else [])
+    result = graph.tensor(shape, dtype)
+    form = {"fusedActivationFunction": fused, "keepNumDims": len(shape) != 2}
+    graph.operator("FULLY_CONNECTED", places, [result], "FullyConnectedOptions", version=5, **form)
+    return graph.content(result)
+
+
+def _scaled(graph: GraphBuilder, bias: int) -> int:
+    """A bias with the scale that the converters write beside int8 ones."""
+    record = graph.graph.tensors[bias]
+    if record.type == schema.TensorType.INT32:
+        record.quantization = schema.QuantizationParametersT()
+        record.quantization.scale, record.quantization.zeroPoint = [0.01], [0]
+    return bias
+
+
+def product_of(
+    dtype: str,
+    *,
+    constant: bool = False,
+    turned: tuple[bool, bool] = (False, False),
+    zeros: tuple[int, int, int] = (0, 0, 0),
+) -> bytes:
+    """A BATCH_MATMUL; `zeros` are the zero points of its operands and result."""
+    graph = GraphBuilder()
+    shapes = [[1, 2, 5, 4] if turned[0] else [1, 2, 4, 5], [1, 2, 3, 5] if turned[1] else [1, 2, 5, 3]]
+    left = graph.input(shapes[0], dtype)
+    right = graph.weights(shapes[1], dtype) if constant else graph.input(shapes[1], dtype)
+    result = graph.tensor([1, 2, 4, 3], dtype)
+    for place, zero in zip((left, right, result), zeros, strict=True):
+        if dtype != "float32":
+            graph.graph.tensors[place].quantization.zeroPoint = [zero]
+    form = {"adjX": turned[0], "adjY": turned[1]}
+    graph.operator("BATCH_MATMUL", [left, right], [result], "BatchMatMulOptions", version=2, **form)
+    return graph.content(result)
+
+
+def joined(dtype: str, parts: int, scale: float) -> bytes:
+    graph = GraphBuilder()
+    places = [graph.input([1, 4, 4, 2], dtype, scale=scale if number else 0.1) for number in range(parts)]
+    result = graph.tensor([1, 4, 4, 2 * parts], dtype)
+    graph.operator("CONCATENATION", places, [result], "ConcatenationOptions", version=2, axis=3)
+    return graph.content(result)
+
+
+def rescaled(name: str, source: float, result: float, dtype: str) -> bytes:
+    graph = GraphBuilder()
+    given, after = graph.input(SHAPE, dtype, scale=source), graph.tensor([1, 256], dtype, scale=result)
+    if name == "RESHAPE":
+        graph.operator(name, [given, graph.integers([1, 256])], [after], "ReshapeOptions")
+        return graph.content(after)
+    same = graph.tensor(SHAPE, dtype, scale=result)
+    graph.operator(name, [given], [same], "QuantizeOptions", version=2)
+    return graph.content(same)
+
+
+def without_biases(name: str, dtype: str) -> bytes:
+    graph = GraphBuilder()
+    source, shape = graph.input(SHAPE, dtype), [4, 3, 3, 4] if name == "CONV_2D" else [1, 3, 3, 4]
+    weights, result = graph.weights(shape, dtype), graph.tensor(SHAPE, dtype)
+    kind = "Conv2DOptions" if name == "CONV_2D" else "DepthwiseConv2DOptions"
+    form = {"strideH": 1, "strideW": 1, "dilationHFactor": 1, "dilationWFactor": 1}
+    form |= {} if name == "CONV_2D" else {"depthMultiplier": 1}
+    graph.operator(name, [source, weights], [result], kind, version=3, **form)
+    return graph.content(result)
+
+
+def upscaled(dtype: str, *, bias: bool, constant: bool, padding: int) -> bytes:
+    graph = GraphBuilder()
+    size = 16 if padding == 0 else 17
+    shape, weights = graph.integers([1, size, size, 4]), [4, 3, 3, 4]
+    kernel = graph.weights(weights, dtype) if constant else graph.input(weights, dtype)
+    kind = "float32" if dtype == "float32" else "int32"
+    places = [shape, kernel, graph.input(SHAPE, dtype)]
+    places += [_scaled(graph, graph.weights([4], kind))] if bias else []
+    result = graph.tensor([1, size, size, 4], dtype)
+    form = {"strideH": 2, "strideW": 2, "padding": padding}
+    graph.operator("TRANSPOSE_CONV", places, [result], "TransposeConvOptions", version=3, **form)
+    return graph.content(result)
+
+
+def layers_and_joins() -> Iterator[bytes]:
+    """Layers with weights, products of two operands, joins, and changes of scale."""
+    kinds = DTYPES[:3]
+    for dtype, shape, constant, bias, fused in product(
+        kinds, ([1, 8], [1, 3, 8]), (True, False), (True, False), (0, 1, 4)
+    ):
+        yield dense(dtype, shape, constant=constant, bias=bias, fused=fused)
+    for dtype, constant, first, second in product(kinds, (True, False), (True, False), (True, False)):
+        yield product_of(dtype, constant=constant, turned=(first, second))
+    yield from (product_of("int8", zeros=zeros) for zeros in ((3, 0, 0), (0, 3, 0), (0, 0, 3), (-128, 0, 5)))
+    yield from (joined(*how) for how in product(kinds, (1, 2, 5, 6), (0.1, 0.2)))
+    grids = ((0.1, 0.1), (0.1, 0.2), (0.1, 0.1 / 200), (0.1, 0.1 / 129), (0.1 / 250, 0.1), (0.1 / 300, 0.1))
+    yield from (rescaled(name, *grid, dtype) for name in ("QUANTIZE", "RESHAPE") for grid in grids for dtype in kinds)
+    yield from (without_biases(name, dtype) for name in ("CONV_2D", "DEPTHWISE_CONV_2D") for dtype in kinds)
+    for dtype, bias, constant, padding in product(kinds, (True, False), (True, False), (0, 1)):
+        yield upscaled(dtype, bias=bias, constant=constant, padding=padding)
 
 
 def split(dtype: str, parts: int) -> bytes:
