@@ -7,19 +7,26 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from tfcompress.converters.litert.engines import Int8Model
+from tfcompress.converters.litert.latency import medians
 from tfcompress.converters.litert.quality import output_error
-from tfcompress.converters.litert.xnnpack import reason_against
+from tfcompress.converters.litert.xnnpack import reason_against, reason_for_slowness
 from tfcompress.converters.rewriting import PHONE_FILE, Rewrite, rewrite_graph, rows_for
 from tfcompress.data import Samples
 from tfcompress.graphs.tflite import read_tflite
 
-__all__ = ["ALLOWED_DB", "elements_left", "with_delegable_forms"]
+__all__ = ["ALLOWED_DB", "MOST_OF_TIME", "elements_left", "with_delegable_forms"]
 
 ALLOWED_DB = 0.1  # of the outputs' signal-to-noise ratio: what a rewrite may take of it
+MOST_OF_TIME = 1.02  # of the time before a rewrite: more than two measurements of one file differ by
+_SECONDS = 0.1  # of measuring one file
+_SLOW = 2  # an element of a kernel that is slower than LiteRT's own counts as two of that one
 
 
 def with_delegable_forms(result: Int8Model, samples: Samples | None, *, except_for: Collection[str] = ()) -> Int8Model:
-    """The file with every row for the CPU that leaves XNNPACK more to do and the outputs as close to the float model's.
+    """The file with every row for the CPU that saves time here and leaves the outputs as close to the float model's.
+
+    A row is tried where by XNNPACK's rules less is left to slow kernels after it, and kept where the file does not
+    take longer in fact; its note says what it is worth.
 
     Args:
         result: a quantized model; one without its float file (a quantization-aware one) is judged by the rows' own
@@ -39,20 +46,32 @@ def with_delegable_forms(result: Int8Model, samples: Samples | None, *, except_f
         if lost > ALLOWED_DB:
             notes.append(f"left out: {row.what}: the outputs would lose {lost:.1f} dB")
             continue
+        before, after = medians([content, changed], seconds=_SECONDS)
+        if before is not None and after is not None and after > MOST_OF_TIME * before:
+            notes.append(f"left out: {row.what}: the file would take {after / before:.2f} times as long here")
+            continue
         content, error = changed, changed_error
-        notes += lines
+        saved = "" if before is None or after is None else f": {after / before:.2f} of the time here"
+        notes += [f"{line}{saved}" for line in lines]
     return replace(result, content=content, notes=tuple(notes))
 
 
 def elements_left(content: bytes) -> int:
-    """Elements of the main graph's tensors that operators compute which XNNPACK does not take, by its rules."""
+    """Elements of the main graph's tensors that slow kernels compute, by XNNPACK's rules.
+
+    Those of LiteRT's own, for what XNNPACK does not take, count once; those of XNNPACK's that are slower than these,
+    twice.
+    """
     graph = read_tflite(content).main
-    left = (operator for operator in graph.operators if reason_against(operator, graph) is not None)
-    return sum(graph.tensors[index].elements for operator in left for index in operator.outputs)
+    weights = (
+        (operator, 1 if reason_against(operator, graph) else _SLOW if reason_for_slowness(operator, graph) else 0)
+        for operator in graph.operators
+    )
+    return sum(weight * graph.tensors[index].elements for operator, weight in weights for index in operator.outputs)
 
 
 def _tried(content: bytes, row: Rewrite, except_for: Collection[str]) -> tuple[bytes, tuple[str, ...]]:
-    """The file after one row, or as it was where XNNPACK would get no more of it; and lines about it."""
+    """The file after one row, or as it was where no less would be left to slow kernels; and lines about it."""
     done = rewrite_graph(content, (row,), except_for=except_for)
     pays = done.content != content and elements_left(done.content) < elements_left(content)
     return (done.content, done.notes()) if pays else (content, tuple(item.note() for item in done.dropped))

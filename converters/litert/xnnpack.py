@@ -7,16 +7,18 @@ compares them with what the installed runtime delegates.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from tfcompress.converters.rewriting.delegation import MOST_TAPS
 from tfcompress.graphs.tflite import Operator, Subgraph, Tensor
 from tfcompress.graphs.tflite.interpreter import CANNOT_RUN, executed, new_interpreter
 
-__all__ = ["RULES", "Rule", "delegated", "reason_against"]
+__all__ = ["RULES", "Rule", "delegated", "reason_against", "reason_for_slowness"]
 
 _DELEGATE = "DELEGATE"
 _FLOAT = frozenset({"float32"})
@@ -264,6 +266,16 @@ def reason_against(operator: Operator, graph: Subgraph) -> str | None:
     if data is None or data.dtype not in rule.dtypes:
         return f"it has no {operator.name} of {'nothing' if data is None else data.dtype}"
     return next((f"it wants {each.what}" for each in rule.conditions if not each.holds(operator, graph)), None)
+
+
+def reason_for_slowness(operator: Operator, graph: Subgraph) -> str | None:
+    """Why XNNPACK, where it takes an operator, is slower at it than LiteRT's own kernel; None where it is not."""
+    if operator.name != "DEPTHWISE_CONV_2D" or reason_against(operator, graph) is not None:
+        return None
+    weights = graph.tensors[operator.inputs[1]]
+    if math.prod(weights.shape[1:3]) <= MOST_TAPS:
+        return None
+    return f"its depthwise kernels end at windows of {MOST_TAPS} elements"
 
 
 def delegated(content: bytes) -> frozenset[int] | None:

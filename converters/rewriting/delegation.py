@@ -8,15 +8,30 @@ that it reads, is quicker than one operator that it does not take.
 from __future__ import annotations
 
 import copy
+import math
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from tfcompress.graphs.tflite.editor import GraphEditor, OperatorNode, TensorNode, options
 
-__all__ = ["average_pool", "clamp", "hard_swish", "squared_difference"]
+__all__ = [
+    "MOST_TAPS",
+    "average_pool",
+    "clamp",
+    "hard_swish",
+    "squared_difference",
+    "unseen_addend",
+    "wide_depthwise",
+]
 
 _LOWEST, _LARGEST, _STEPS = -128, 127, 255
+# Of a depthwise window: XNNPACK's kernels are for 3, 4, 9 and 25 (src/configs/dwconv-config.c, primary_tile); a larger
+# one is computed as a convolution with a group for each channel, one channel at a time.
+MOST_TAPS = 25
+# XNNPACK wants a sum's operands to have scales within these of the result's (delegate, CheckTensorsInputOutputScale).
+_LEAST_OF_SUM, _MOST_OF_SUM = 2.0**-10, 2.0**8
+_UNSEEN_STEPS = 0.25  # an operand that never moves the result further than this
 
 
 def hard_swish(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode] | None:
@@ -106,8 +121,11 @@ def squared_difference(graph: GraphEditor, operator: OperatorNode) -> list[Opera
     if {tensor.dtype for tensor in (*operator.operands, result)} != {"int8"} or len(result.scales) != 1:
         return None
     largest = result.scales[0] * (_LARGEST - result.zero_points[0])
+    scale = largest**0.5 / _LARGEST
+    if not all(_LEAST_OF_SUM <= tensor.scales[0] / scale < _MOST_OF_SUM for tensor in operator.operands):
+        return None
     difference = graph.like(result, "difference")
-    difference.quantize(largest**0.5 / _LARGEST, 0)
+    difference.quantize(scale, 0)
     return [
         graph.operator("SUB", operator.operands, [difference], options("SubOptions"), version=2),
         _product(graph, difference, difference, result),
@@ -121,7 +139,7 @@ def average_pool(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNod
     """
     source, result, fields = operator.source, operator.result, operator.options
     window = (fields.filterHeight, fields.filterWidth)
-    plain = fields.fusedActivationFunction == schema.ActivationFunctionType.NONE
+    plain = fields.fusedActivationFunction == schema.ActivationFunctionType.NONE and math.prod(window) <= MOST_TAPS
     if (source.dtype, result.dtype) != ("int8", "int8") or not plain or not _stays_inside(operator):
         return None
     weights = graph.new_tensor((1, *window, source.shape[3]), source, "weights")
@@ -140,6 +158,49 @@ def average_pool(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNod
         dilationWFactor=1,
     )
     return [graph.operator("DEPTHWISE_CONV_2D", [source, weights, bias], [result], form, version=3)]
+
+
+def wide_depthwise(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode] | None:
+    """A depthwise convolution of more taps than XNNPACK has a kernel for, left to LiteRT's own, several times quicker.
+
+    Its biases lose the scale that is written beside them, without which XNNPACK refuses it (delegate,
+    CheckTensorFloat32OrFloat16OrQCInt32Type); LiteRT computes that scale from those of input and weights.
+    """
+    source, weights, bias = operator.source, operator.input(1), operator.input(2)
+    if weights is None or bias is None or source.dtype != "int8" or math.prod(weights.shape[1:3]) <= MOST_TAPS:
+        return None
+    if not bias.is_constant or bias.dtype != "int32" or not bias.scales:
+        return None
+    plain = graph.like(bias, "plain")
+    plain.record.quantization, plain.buffer = None, bias.buffer
+    return [operator.replaced([source, weights, plain], operator.outputs)]
+
+
+def unseen_addend(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode] | None:
+    """A sum or difference whose one operand never moves the result by a quarter of a step, as a change of scale.
+
+    An epsilon in a normalization, a residual branch whose layer scale is still next to nothing: XNNPACK refuses such
+    ratios of scales, and LiteRT's own kernel for them gives the other operand, to the step.
+    """
+    result, fused = operator.result, operator.options.fusedActivationFunction
+    if {tensor.dtype for tensor in (*operator.operands, result)} != {"int8"} or len(result.scales) != 1:
+        return None
+    if fused != schema.ActivationFunctionType.NONE:
+        return None
+    kept, small = operator.operands
+    if operator.name == "ADD" and _reach(kept) < _reach(small):
+        kept, small = small, kept
+    refused = small.scales[0] / result.scales[0] < _LEAST_OF_SUM
+    if not refused or _reach(small) > _UNSEEN_STEPS * result.scales[0] or kept.shape != result.shape:
+        return None
+    return [graph.operator("QUANTIZE", [kept], [result], options("QuantizeOptions"), version=2)]
+
+
+def _reach(tensor: TensorNode) -> float:
+    """The largest absolute value that a tensor has or can hold."""
+    scale, zero, values = tensor.scales[0], tensor.zero_points[0], tensor.array()
+    ends = np.array([_LOWEST, _LARGEST]) if values is None else values
+    return float(scale * np.abs(ends.astype(np.int64) - zero).max(initial=0))
 
 
 def _stays_inside(operator: OperatorNode) -> bool:

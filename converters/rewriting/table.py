@@ -424,6 +424,26 @@ REWRITES: tuple[Rewrite, ...] = (
         steps=3,
     ),
     _row(
+        PHONE_FILE,
+        "unseen_addend",
+        ("ADD", "SUB"),
+        delegation.unseen_addend,
+        "a sum with an operand below a quarter of its step as a change of scale",
+        "XNNPACK takes no sum whose operand's scale is below 2^-10 of the result's",
+        stage="integer",
+        steps=1,
+    ),
+    _row(
+        PHONE_FILE,
+        "wide_depthwise",
+        ("DEPTHWISE_CONV_2D",),
+        delegation.wide_depthwise,
+        f"depthwise windows of more than {delegation.MOST_TAPS} elements left to LiteRT's own kernel",
+        "XNNPACK computes them one channel at a time",
+        stage="integer",
+        steps=1,  # the two round halves differently
+    ),
+    _row(
         ETHOS_U,
         "bilinear_matrices",
         ("RESIZE_BILINEAR",),

@@ -10,7 +10,8 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 from tests.converters.edgetpu.graphs import GraphBuilder
-from tfcompress.converters.litert.xnnpack import delegated
+from tfcompress.converters.litert.latency import medians
+from tfcompress.converters.litert.xnnpack import delegated, reason_for_slowness
 from tfcompress.converters.rewriting import PHONE_FILE, rewrite_graph, rows_for
 from tfcompress.graphs.tflite import read_tflite
 from tfcompress.graphs.tflite.editor import GraphEditor, OperatorNode
@@ -74,11 +75,42 @@ def squared() -> bytes:
     return graph.content(result)
 
 
+def nearly_nothing(name: str = "ADD", small: float = 1e-6, *, first: bool = False, constant: bool = False) -> bytes:
+    """A sum with an operand of the scale `small`; the other's and the result's are 0.06 and 0.05."""
+    graph = GraphBuilder()
+    shape = [1, 16, 16, 1]
+    source, result = graph.input(shape, scale=0.06), graph.tensor(shape, scale=0.05)
+    other = graph.weights([], scale=small) if constant else graph.input(shape, scale=small)
+    operands = [other, source] if first else [source, other]
+    graph.operator(name, operands, [result], f"{name.title()}Options", version=2)
+    return graph.content(result)
+
+
+def wide(rows: int = 7, columns: int = 7, dtype: str = "int8") -> bytes:
+    """A depthwise convolution of four channels, quantized as the converters do."""
+    graph = GraphBuilder()
+    source, result = graph.input([1, 12, 12, 4], dtype, scale=0.05), graph.tensor([1, 12, 12, 4], dtype, scale=0.1)
+    values = np.random.default_rng(0).integers(-127, 128, (1, rows, columns, 4)).astype(dtype)
+    scales = [0.01, 0.02, 0.005, 0.03]
+    weights = graph.tensor(values.shape, dtype, data=values, scale=scales)
+    kind = "int32" if dtype == "int8" else dtype
+    bias = graph.tensor([4], kind, data=np.array([100, -200, 0, 7], kind))
+    if dtype == "int8":
+        graph.graph.tensors[weights].quantization.quantizedDimension = 3
+        graph.graph.tensors[bias].quantization = schema.QuantizationParametersT()
+        graph.graph.tensors[bias].quantization.scale = [0.05 * scale for scale in scales]
+        graph.graph.tensors[bias].quantization.zeroPoint = [0] * 4
+    form = {"strideH": 1, "strideW": 1, "dilationHFactor": 1, "dilationWFactor": 1, "depthMultiplier": 1}
+    graph.operator("DEPTHWISE_CONV_2D", [source, weights, bias], [result], "DepthwiseConv2DOptions", version=3, **form)
+    return graph.content(result)
+
+
 EXAMPLES: dict[str, tuple[Any, list[str]]] = {
     "hard_swish": (hard_swish, ["ADD", "MUL", "MUL"]),
     "average_pool": (pooled, ["DEPTHWISE_CONV_2D"]),
     "clamp": (clamped, ["QUANTIZE"]),
     "squared_difference": (squared, ["SUB", "MUL"]),
+    "unseen_addend": (nearly_nothing, ["QUANTIZE"]),
 }
 
 
@@ -87,7 +119,7 @@ def names(content: bytes) -> list[str]:
 
 
 def test_every_row_for_phones_has_an_example_here() -> None:
-    assert list(EXAMPLES) == [row.name for row in rows_for(PHONE_FILE)]
+    assert [*EXAMPLES, "wide_depthwise"] == [row.name for row in rows_for(PHONE_FILE)]
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
@@ -162,6 +194,60 @@ def test_a_layer_before_hard_swish_takes_its_factor_and_keeps_its_integers() -> 
     first, second = (run(new_interpreter(content), [ALL])[0].astype(int) for content in (before, done.content))
     assert np.abs(first - second).max() <= 2
     assert np.ptp(first) > 100
+
+
+@pytest.mark.parametrize("how", [{"name": "SUB"}, {"first": True}, {"constant": True}])
+def test_an_operand_that_is_never_seen_is_left_out_wherever_it_stands(how: dict[str, Any]) -> None:
+    done = rewrite_graph(nearly_nothing(**how), rows_for(PHONE_FILE))
+    assert names(done.content) == ["QUANTIZE"]
+    assert delegated(done.content) == frozenset({0})
+
+
+@pytest.mark.parametrize("how", [{"small": 1e-4}, {"name": "SUB", "first": True}])
+def test_an_operand_that_is_seen_or_negates_the_other_stays(how: dict[str, Any]) -> None:
+    before = nearly_nothing(**how)
+    assert rewrite_graph(before, rows_for(PHONE_FILE)).content == before
+
+
+def test_a_difference_of_scales_too_far_apart_for_xnnpack_stays_squared() -> None:
+    graph = GraphBuilder()
+    first, second = graph.input([1, 16, 16, 1], scale=2.0), graph.input([1, 16, 16, 1], scale=2.0)
+    result = graph.tensor([1, 16, 16, 1], scale=1e-6)
+    graph.operator("SQUARED_DIFFERENCE", [first, second], [result], version=2)
+    before = graph.content(result)
+    assert rewrite_graph(before, rows_for(PHONE_FILE)).content == before
+
+
+def test_a_wide_depthwise_window_is_left_to_litert_and_computes_the_same() -> None:
+    before = wide()
+    done = rewrite_graph(before, rows_for(PHONE_FILE))
+    assert [row.name for row in done.applied] == ["wide_depthwise"]
+    assert (delegated(before), delegated(done.content)) == (frozenset({0}), frozenset())
+    graph = read_tflite(before).main
+    assert reason_for_slowness(graph.operators[0], graph)
+    values = np.random.default_rng(1).integers(-128, 128, (1, 12, 12, 4)).astype(np.int8)
+    first, second = (run(new_interpreter(content), [values])[0].astype(int) for content in (before, done.content))
+    assert np.abs(first - second).max() <= 1
+    assert np.ptp(first) > 100
+
+
+def test_a_wide_depthwise_window_is_quicker_so() -> None:
+    before = wide()
+    slow, quick = medians([before, rewrite_graph(before, rows_for(PHONE_FILE)).content], seconds=0.1)
+    assert slow is not None
+    assert quick is not None
+    assert quick < slow
+
+
+@pytest.mark.parametrize("how", [(5, 5), (1, 25), (7, 7, "float32")])
+def test_windows_that_xnnpack_has_a_kernel_for_and_float_ones_stay(how: Any) -> None:
+    before = wide(*how)
+    assert rewrite_graph(before, rows_for(PHONE_FILE)).content == before
+
+
+def test_an_average_over_a_window_too_wide_for_a_depthwise_kernel_stays() -> None:
+    before = pooled(size=8, stride=8)
+    assert rewrite_graph(before, rows_for(PHONE_FILE)).content == before
 
 
 def test_relu6_whose_result_ends_at_six_is_a_change_of_scale() -> None:

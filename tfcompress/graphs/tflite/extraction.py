@@ -19,7 +19,7 @@ def extract(operators: Sequence[OperatorNode], *, inputs: Sequence[TensorNode], 
 
     Args:
         operators: in the order of execution.
-        inputs: the computed tensors that they read and do not compute.
+        inputs: the computed tensors that they read and do not compute; one that none of them reads is an input too.
         outputs: the tensors that the file gives.
     """
     model: Any = schema.ModelT()
@@ -34,6 +34,8 @@ def extract(operators: Sequence[OperatorNode], *, inputs: Sequence[TensorNode], 
         for tensor in (*operator.operands, *operator.outputs, *operator.intermediates):
             twins.setdefault(tensor, _twin(tensor, codes))
         graph.operators.append(_moved(operator, twins))
+    for tensor in inputs:
+        twins.setdefault(tensor, _twin(tensor, codes))
     graph.inputs = [twins[tensor] for tensor in inputs]  # type: ignore[misc]
     graph.outputs = [twins[tensor] for tensor in outputs]  # type: ignore[misc]
     return ModelEditor(model, codes, [graph], []).to_bytes()

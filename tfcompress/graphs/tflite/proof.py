@@ -209,6 +209,7 @@ def largest_step(graph: GraphEditor, before: Sequence[OperatorNode]) -> float:
     """
     kept, edge = set(before), _edge(graph, set(before))
     after = [operator for operator in graph.operators if operator not in kept]
+    edge += _read_before_alone(graph, before, edge)
     old = GraphEditor(graph.record, graph.codes, graph.tensors, list(before), graph.inputs, graph.outputs)
     computed = {tensor for operator in before for tensor in operator.outputs}
     results = list(dict.fromkeys(t for operator in after for t in operator.outputs if t in computed))
@@ -222,6 +223,16 @@ def largest_step(graph: GraphEditor, before: Sequence[OperatorNode]) -> float:
         return _steps(*files)
     except (KeyError, *CANNOT_RUN):
         return math.inf
+
+
+def _read_before_alone(
+    graph: GraphEditor, before: Sequence[OperatorNode], edge: Sequence[TensorNode]
+) -> list[TensorNode]:
+    """What the operators that are gone read of others, and the new ones do not."""
+    gone = [operator for operator in before if operator not in set(graph.operators)]
+    computed = {tensor for operator in gone for tensor in operator.outputs}
+    read = dict.fromkeys(tensor for operator in gone for tensor in operator.computed_inputs)
+    return [tensor for tensor in read if tensor not in computed and tensor not in edge]
 
 
 def _needed(graph: GraphEditor, results: Sequence[TensorNode], edge: Sequence[TensorNode]) -> list[OperatorNode]:
