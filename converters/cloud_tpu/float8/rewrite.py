@@ -7,7 +7,7 @@ learning".
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,21 +98,30 @@ def scale_for(largest: np.ndarray | float) -> np.ndarray:
     return np.exp2(exponents)
 
 
-def with_float8(graph: InferenceGraph, products: Mapping[str, Product], largest: Mapping[str, float]) -> InferenceGraph:
+def with_float8(
+    graph: InferenceGraph, products: Mapping[str, Product], largest: Mapping[str, float], *, stored: bool = False
+) -> InferenceGraph:
     """`graph` with these products in float8.
 
     Args:
         graph: in bfloat16.
         products: {name of a node: product}.
         largest: {name of an operand: its largest magnitude}.
+        stored: whatever else reads an operand, such as a residual sum, takes it as float8 holds it, so that it is not
+            stored in bfloat16 as well.
     """
     editor = GraphEditor(graph)
-    for name, result in add_float8(editor, products, largest).items():
+    before = [node for node in editor.graph_def.node if node.op != "Const"]
+    narrowed = _operands(editor, products, largest)
+    for name, result in _results(editor, products, largest, narrowed).items():
         node = editor.nodes[name]
         node.op = "Identity"
         node.input[:] = [result]
         for key in [key for key in node.attr if key != "T"]:
             del node.attr[key]
+    if stored:
+        for operand, name in narrowed.items():
+            _read_as_stored(editor, before, operand, name, float(scale_for(largest[operand])))
     return editor.result()
 
 
@@ -122,14 +131,31 @@ def add_float8(editor: GraphEditor, products: Mapping[str, Product], largest: Ma
     Returns:
         {name of a product: name of its result in float8}.
     """
-    operands: dict[str, str] = {}
-    results = {}
-    for name, product in products.items():
-        scale = float(scale_for(largest[product.operand]))
-        if product.operand not in operands:
-            operands[product.operand] = _narrowed(editor, product.operand, scale)
-        results[name] = _added(editor, name, product, operands[product.operand], scale)
-    return results
+    return _results(editor, products, largest, _operands(editor, products, largest))
+
+
+def _operands(editor: GraphEditor, products: Mapping[str, Product], largest: Mapping[str, float]) -> dict[str, str]:
+    """{operand: name of it in steps that float8 holds}."""
+    operands = dict.fromkeys(product.operand for product in products.values())
+    return {operand: _narrowed(editor, operand, float(scale_for(largest[operand]))) for operand in operands}
+
+
+def _results(
+    editor: GraphEditor, products: Mapping[str, Product], largest: Mapping[str, float], operands: Mapping[str, str]
+) -> dict[str, str]:
+    return {
+        name: _added(editor, name, product, operands[product.operand], float(scale_for(largest[product.operand])))
+        for name, product in products.items()
+    }
+
+
+def _read_as_stored(editor: GraphEditor, nodes: Iterable[Any], operand: str, narrowed: str, scale: float) -> None:
+    """Have these nodes read an operand as float8 holds it."""
+    readers = [node for node in nodes if operand in node.input]
+    if readers:
+        real = _binary(editor, f"{operand.replace(':', '_')}/float8_real", "Mul", narrowed, scale)
+        for node in readers:
+            node.input[:] = [real if source == operand else source for source in node.input]
 
 
 def _added(editor: GraphEditor, name: str, product: Product, operand: str, scale: float) -> str:
@@ -150,12 +176,39 @@ def _added(editor: GraphEditor, name: str, product: Product, operand: str, scale
 
 
 def _narrowed(editor: GraphEditor, tensor: str, scale: float) -> str:
-    """A tensor in steps of `scale` as float8 holds them, in bfloat16."""
+    """A tensor in steps of `scale` as float8 holds them, in bfloat16.
+
+    Rounding gives the same before a maximum as behind it, so it is done where the numbers are first stored.
+    """
+    moved = _moved_before(editor, tensor)
+    first = moved[-1].input[0] if moved else tensor
     name = tensor.replace(":", "_")
-    steps = _binary(editor, f"{name}/float8_steps", "Mul", tensor, 1 / scale)
+    steps = _binary(editor, f"{name}/float8_steps", "Mul", first, 1 / scale)
     low = _binary(editor, f"{name}/float8_low", "Maximum", steps, -LARGEST)
     inside = _binary(editor, f"{name}/float8_inside", "Minimum", low, LARGEST)
-    return _cast(editor, _cast(editor, inside, tf.bfloat16, FLOAT8), FLOAT8, tf.bfloat16)
+    for position, node in enumerate(reversed(moved)):
+        copy = editor.add(
+            f"{name}/float8_moved_{position}", node.op, [_there_and_back(editor, inside), *node.input[1:]]
+        )
+        for key, value in node.attr.items():
+            copy.attr[key].CopyFrom(value)
+        inside = copy.name
+    return _there_and_back(editor, inside)
+
+
+def _there_and_back(editor: GraphEditor, tensor: str) -> str:
+    """A tensor rounded to float8, in bfloat16."""
+    return _cast(editor, _cast(editor, tensor, tf.bfloat16, FLOAT8), FLOAT8, tf.bfloat16)
+
+
+def _moved_before(editor: GraphEditor, tensor: str) -> list[Any]:
+    """The maxima and paddings with zeros that make a tensor, the last one first, each read by the next one alone."""
+    nodes: list[Any] = []
+    node = editor.nodes.get(tensor)
+    while node is not None and node.op in ("MaxPool", "Pad") and editor.uses[node.input[0]] == 1:
+        nodes.append(node)
+        node = editor.nodes.get(node.input[0])
+    return nodes
 
 
 def _binary(editor: GraphEditor, name: str, op: str, tensor: str, value: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import ml_dtypes
@@ -11,6 +12,7 @@ import pytest
 from tests.converters.cloud_tpu import models
 from tests.converters.cloud_tpu.test_int8 import only, samples_of
 from tfcompress.converters.cloud_tpu import convert, proof
+from tfcompress.converters.cloud_tpu.float8 import conversion
 from tfcompress.converters.cloud_tpu.float8.conversion import mixed_layers
 from tfcompress.converters.cloud_tpu.float8.measured import largest_magnitudes, product_errors_db
 from tfcompress.converters.cloud_tpu.float8.rewrite import LARGEST, Product, products_of, scale_for, with_float8
@@ -27,6 +29,7 @@ needs_compiler = pytest.mark.skipif(proof.compiler_version() is None, reason="li
 BATCH = 4
 FP8 = CloudTpu(precision="fp8", batch_sizes=(1, BATCH), topologies=("tpu7x:2x2x1",))
 LEAST_SQNR_DB = 20.0
+BFLOAT16_TOLERANCE = 2.0**-5  # two roundings of numbers below 8
 
 
 def dense(bias: float = 0.0) -> FloatModel:
@@ -109,6 +112,53 @@ def test_ranges_are_the_largest_magnitudes_of_all_samples(tmp_path: Path) -> Non
     assert all(LEAST_SQNR_DB < error < 60 for error in errors.values())
 
 
+def test_an_operand_stored_in_float8_alone_is_read_so_by_a_residual_sum_too() -> None:
+    keras.utils.set_random_seed(3)
+    inputs = keras.Input((32,), name="x")
+    x = keras.layers.Dense(32, name="first")(inputs)
+    model = models.float_model_from_keras(keras.Model(inputs, x + keras.layers.Dense(32, name="second")(x)))
+    graph, products = plain(model)
+    largest = {product.operand: 4.0 for product in products.values()}
+    values = models.random_inputs(model, BATCH)
+    beside, alone = (
+        only(models.run_graph(with_float8(graph, products, largest, stored=stored), values)) for stored in (False, True)
+    )
+    (first,) = (name for name in products if "first" in name)
+    (second,) = (name for name in products if "second" in name)
+    ends = replace(graph, outputs={"hidden": f"{products[second].operand}:0"})
+    hidden_values = only(models.run_graph(with_float8(ends, {first: products[first]}, largest), values))
+    step = scale_for(4.0)
+    difference = as_float8(hidden_values.astype(np.float32) / step) * step - hidden_values.astype(np.float64)
+    assert np.abs(difference).max() > BFLOAT16_TOLERANCE
+    assert np.abs((alone.astype("f8") - beside) - difference).max() <= BFLOAT16_TOLERANCE
+
+
+def test_rounding_moves_before_a_maximum_and_changes_nothing() -> None:
+    keras.utils.set_random_seed(3)
+    layers = keras.layers
+    inputs = keras.Input((8, 8, 3), name="image")
+    x = layers.Conv2D(32, 3, padding="same", activation="relu", name="first")(inputs)
+    x = layers.MaxPooling2D(3, 2, name="pool")(layers.ZeroPadding2D(1, name="pad")(x))
+    model = models.float_model_from_keras(keras.Model(inputs, layers.Conv2D(16, 1, name="second")(x)))
+    graph, products = plain(model)
+    (product,) = products.values()
+    values = models.random_inputs(model, BATCH)
+    largest = {product.operand: 4.0}
+    narrow = with_float8(graph, products, largest)
+    order = [op.type for op in narrow.operations()]
+    assert order.index("MaxPool") > next(
+        index
+        for index, op in enumerate(narrow.operations())
+        if op.outputs and op.outputs[0].dtype.name == "float8_e4m3fn"
+    )
+    pooled = only(models.run_graph(replace(graph, outputs={"pooled": f"{product.operand}:0"}), values))
+    steps = scale_for(4.0)
+    scales = scale_for(np.abs(product.weights).max(axis=(0, 1, 2)))
+    exact = as_float8(pooled.astype(np.float32) / steps) @ as_float8(product.weights[0, 0] / scales) * steps * scales
+    got = only(models.run_graph(narrow, values))
+    assert np.array_equal(got, exact.astype(ml_dtypes.bfloat16).astype(np.float32))
+
+
 def test_a_conversion_stores_float8_and_stays_close(tmp_path: Path) -> None:
     model = models.conv_net()
     samples = samples_of(model, tmp_path)
@@ -150,6 +200,25 @@ def test_a_model_that_float8_makes_no_cheaper_stays_in_bfloat16(tmp_path: Path) 
     model = two_dense(64, 256, 1024)  # on so few rows rounding costs more than the products
     artifact = convert(model, samples_of(model, tmp_path), Recipe(cloud_tpu=FP8), out)
     assert any(note.startswith("stays in bfloat16: float8 needs no fewer cycles: ") for note in artifact.notes)
+
+
+def test_auto_leaves_layers_in_bfloat16_until_enough_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = hidden()
+    seen: list[int] = []
+
+    def measured(model: FloatModel, graph: InferenceGraph, samples: object) -> float:
+        seen.append(
+            sum(op.type == "Cast" and op.name.endswith("float8_weights/as_bfloat16") for op in graph.operations())
+        )
+        return 30.0 if seen[-1] <= 1 else 10.0
+
+    monkeypatch.setattr(conversion, "sqnr_db", measured)
+    recipe = Recipe(cloud_tpu=CloudTpu(precision="auto", batch_sizes=(1,), topologies=()))
+    result = conversion.make_float8(model, samples_of(model, tmp_path), recipe, ())
+    assert seen == [2, 1]
+    facts = result.facts["float8_products"]
+    kept = max(facts["layers_db"], key=facts["layers_db"].get)  # type: ignore[index]
+    assert facts["in_float8"] == [kept]  # type: ignore[index]
 
 
 def test_the_mix_leaves_layers_in_bfloat16_that_cost_less_so() -> None:
