@@ -1,28 +1,32 @@
-"""Our int8 artifact against our bfloat16 one, by the TPU compiler's own figures, in one run."""
+"""Our artifacts of eight bits against our bfloat16 one, by the TPU compiler's own figures, in one run."""
 
 from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-# (name, application, batch size, topology, figure, unit)
-MEASUREMENTS = (
-    ("tpu_int8_cycles_resnet50_b64_v5e", "ResNet50", 64, "v5e:2x2", "estimated_cycles", "cycles"),
-    ("tpu_int8_bytes_resnet50_b64_v5e", "ResNet50", 64, "v5e:2x2", "bytes_accessed", "bytes"),
-    ("tpu_int8_cycles_mobilenetv2_b64_v5e", "MobileNetV2", 64, "v5e:2x2", "estimated_cycles", "cycles"),
+Precision = Literal["bfloat16", "int8", "fp8"]
+
+# (name, application, precision, batch size, topology, figure, unit)
+MEASUREMENTS: tuple[tuple[str, str, Precision, int, str, str, str], ...] = (
+    ("tpu_int8_cycles_resnet50_b64_v5e", "ResNet50", "int8", 64, "v5e:2x2", "estimated_cycles", "cycles"),
+    ("tpu_int8_bytes_resnet50_b64_v5e", "ResNet50", "int8", 64, "v5e:2x2", "bytes_accessed", "bytes"),
+    ("tpu_int8_cycles_mobilenetv2_b64_v5e", "MobileNetV2", "int8", 64, "v5e:2x2", "estimated_cycles", "cycles"),
+    ("tpu_fp8_cycles_resnet50_b64_tpu7x", "ResNet50", "fp8", 64, "tpu7x:2x2x1", "estimated_cycles", "cycles"),
 )
 CALIBRATION_SAMPLES = 4  # the weights are random too: ranges change no cycle
 
 
 def measure() -> list[dict[str, Any]]:
     """One entry a measurement."""
-    rows: dict[str, dict[str, dict[str, Any]]] = {}
+    rows: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
     entries = []
-    for name, application, batch_size, topology, figure, unit in MEASUREMENTS:
-        if application not in rows:
-            rows[application] = compile_both(application, batch_size, topology)
-        ours, other = (rows[application][precision][figure] for precision in ("int8", "bfloat16"))
+    for name, application, precision, batch_size, topology, figure, unit in MEASUREMENTS:
+        case = application, precision
+        if case not in rows:
+            rows[case] = compile_both(application, precision, batch_size, topology)
+        ours, other = (rows[case][kind][figure] for kind in (precision, "bfloat16"))
         entries.append(
             {"name": name, "ours": ours, "other": other, "other_name": "our bfloat16", "unit": unit}
             | {"ratio": ours / other if ours and other else None}
@@ -30,7 +34,7 @@ def measure() -> list[dict[str, Any]]:
     return entries
 
 
-def compile_both(application: str, batch_size: int, topology: str) -> dict[str, dict[str, Any]]:
+def compile_both(application: str, narrow: Precision, batch_size: int, topology: str) -> dict[str, dict[str, Any]]:
     """{precision: the row of its compile proof}."""
     import numpy as np
 
@@ -49,7 +53,8 @@ def compile_both(application: str, batch_size: int, topology: str) -> dict[str, 
         shape = (CALIBRATION_SAMPLES, *model.inputs[0].sizes())
         np.savez(path, x=np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32))
         samples = open_data(path, model.inputs, model.outputs)
-        for precision in ("bfloat16", "int8"):
+        kinds: tuple[Precision, Precision] = ("bfloat16", narrow)
+        for precision in kinds:
             recipe = Recipe(
                 post_training=PostTraining(quality="fast"),
                 cloud_tpu=CloudTpu(precision=precision, topologies=(topology,), batch_sizes=(batch_size,)),
