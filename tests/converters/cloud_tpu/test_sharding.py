@@ -50,7 +50,7 @@ def wide_net() -> FloatModel:
     return models.float_model_from_keras(keras.Model(inputs, layers.Dense(5, name="scores")(x), name="wide"))
 
 
-@pytest.mark.parametrize("layout", ["data", "tensor"])
+@pytest.mark.parametrize("layout", [pytest.param("data", marks=pytest.mark.slow), "tensor"])
 @needs_compiler
 def test_eight_devices_give_what_one_gives(layout: Layout, tmp_path: Path) -> None:
     model = wide_net()
