@@ -85,18 +85,18 @@ def read_main(artifact: bytes) -> Main:
         for line in block.operations:
             operation = line.operation
             operands = tuple(numbers[value] for value in operation.operands)
-            made = []
+            produced = []
             for value in operation.results:
                 numbers[value] = number = len(shapes)
                 shapes[number] = _sizes(value.type)
-                made.append(number)
+                produced.append(number)
             name = operation.name.rpartition(".")[2]
             if name == "return":
                 results = operands
             elif name == "dot":  # the older form, of two matrices or vectors
-                steps.append(Step("dot_general", operands, tuple(made), _of_dot(len(shapes[operands[0]]))))
+                steps.append(Step("dot_general", operands, tuple(produced), _of_dot(len(shapes[operands[0]]))))
             else:
-                steps.append(Step(name, operands, tuple(made), _dimensions(name, operation.attributes)))
+                steps.append(Step(name, operands, tuple(produced), _dimensions(name, operation.attributes)))
         return Main(shapes, arguments, tuple(steps), results)
 
 
