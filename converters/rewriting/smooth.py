@@ -63,17 +63,27 @@ def _one_and_exponential(graph: GraphEditor, source: TensorNode, result: TensorN
 
 
 def exponential_of_negative(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode] | None:
-    """exp(min(x, 0)), as in CELU (Barron 2017, "Continuously Differentiable Exponential Linear Units")."""
+    """exp(c min(x, 0)), c > 0, as in CELU (Barron 2017, "Continuously Differentiable Exponential Linear Units")."""
     (source,), (result,) = operator.operands, operator.outputs
-    minimum = graph.producer(source)
+    minimum, factor = graph.producer(source), 1.0
+    if minimum is not None and minimum.name in ("MUL", "DIV"):
+        value = minimum.constant(1)
+        if value is None or value.size != 1 or not value.item() > 0:
+            return None
+        factor = float(value.item()) if minimum.name == "MUL" else 1 / float(value.item())
+        minimum = graph.producer(minimum.source)
     if minimum is None or minimum.name != "MINIMUM":
         return None
     bound = minimum.constant(1)
     if bound is None or bound.any():
         return None
-    inverse = graph.like(result, "inverse")
+    inverse, scaled, steps = graph.like(result, "inverse"), before_own_range(graph, minimum.source), []
+    if factor != 1:
+        argument, scaled = scaled, graph.like(result, "scaled")
+        steps = [graph.multiply(argument, graph.new_constant(factor, result, "factor"), scaled)]
     return [
-        *_one_and_exponential(graph, before_own_range(graph, minimum.source), inverse),
+        *steps,
+        *_one_and_exponential(graph, scaled, inverse),
         graph.plus(inverse, graph.new_constant(-1.0, result, "minus_one"), result),
     ]
 

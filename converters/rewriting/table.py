@@ -205,6 +205,14 @@ REWRITES: tuple[Rewrite, ...] = (
         "exp(minimum(x, 0)) as 1 / sigmoid(relu(-x)) - 1",
         "Barron 2017",
     ),
+    _row(
+        EDGETPU,
+        "repeated_channels",
+        ("RESHAPE", "BROADCAST_TO", "TILE"),
+        upsampling.repeated_channels,
+        "repeated channels as a 1 x 1 convolution with one weight an output",
+        "keras.ops.repeat; every element is followed to where it comes from",
+    ),
     _row(EDGETPU, "mish", ("TANH",), smooth.mish, "Mish as x * (2 / (1 + sigmoid(-x)^2) - 1)", "Misra 2019"),
     _row(
         EDGETPU,

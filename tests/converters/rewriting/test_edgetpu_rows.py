@@ -111,6 +111,40 @@ def celu() -> bytes:
     return graph.content(result)
 
 
+def celu_with_alpha(alpha: float) -> bytes:
+    """alpha expm1(minimum(x, 0) / alpha) + relu(x), as Keras writes it."""
+    graph = GraphBuilder()
+    source = graph.input(SHAPE, "float32")
+    zero, unit, inverse, factor = (
+        graph.tensor([], "float32", data=np.full([], value, np.float32)) for value in (0, 1, 1 / alpha, alpha)
+    )
+    positive, negative, scaled, exponential, shifted, below, result = (graph.tensor(SHAPE, "float32") for _ in range(7))
+    graph.operator("RELU", [source], [positive])
+    graph.operator("MINIMUM", [source, zero], [negative], "MaximumMinimumOptions")
+    graph.operator("MUL", [negative, inverse], [scaled], "MulOptions")
+    graph.operator("EXP", [scaled], [exponential], "ExpOptions")
+    graph.operator("SUB", [exponential, unit], [shifted], "SubOptions")
+    graph.operator("MUL", [shifted, factor], [below], "MulOptions")
+    graph.operator("ADD", [positive, below], [result], "AddOptions")
+    return graph.content(result)
+
+
+def repeated_channels(axis: int) -> bytes:
+    """Four channels, each twice (axis 4) or all of them twice (axis 3), in five dimensions."""
+    graph = GraphBuilder()
+    source, result = graph.input(SHAPE, "float32"), graph.tensor([*SHAPE[:3], 8], "float32")
+    wide = [*SHAPE, 1] if axis == 4 else [*SHAPE[:3], 1, 4]
+    apart, tiled = (
+        graph.tensor(wide, "float32"),
+        graph.tensor([*SHAPE[:3], *((4, 2) if axis == 4 else (2, 4))], "float32"),
+    )
+    times = [2 if index == axis else 1 for index in range(5)]
+    graph.operator("RESHAPE", [source, graph.integers(wide)], [apart], "ReshapeOptions")
+    graph.operator("TILE", [apart, graph.integers(times)], [tiled], "TileOptions")
+    graph.operator("RESHAPE", [tiled, graph.integers([*SHAPE[:3], 8])], [result], "ReshapeOptions")
+    return graph.content(result)
+
+
 def grouped() -> bytes:
     """A group normalization and a channel shuffle: [1, 8, 8, 8] as [1, 8, 8, 2, 4] and back."""
     graph = GraphBuilder()
@@ -197,6 +231,7 @@ SAFE: dict[str, Callable[[], bytes]] = {
     "absolute": lambda: floats("ABS", options="AbsOptions"),
     "elu": lambda: floats("ELU"),
     "exponential": celu,
+    "repeated_channels": lambda: repeated_channels(4),
     "scaled_elu": selu,
     "merged_dimensions": grouped,
     "mish": mish,
@@ -246,6 +281,22 @@ def test_a_safe_rewrite_keeps_the_float_function_and_leaves_only_operators_that_
     assert applied[0].max_abs_error <= TOLERANCE
     assert largest_difference(before, after, seed=1) <= TOLERANCE
     assert set(names(after)) <= set(SUPPORTED)
+
+
+def test_a_celu_with_an_alpha_is_one_too_and_with_a_negative_one_it_is_another_function() -> None:
+    before = celu_with_alpha(0.5)
+    after, applied = rewritten(before, "safe")
+    assert [rewrite.name for rewrite in applied] == ["exponential"]
+    assert largest_difference(before, after, seed=1) <= TOLERANCE
+    assert set(names(after)) <= set(SUPPORTED)
+    assert "EXP" in names(rewritten(celu_with_alpha(-0.5), "safe")[0])
+
+
+def test_channels_repeated_as_a_whole_are_picked_in_that_order() -> None:
+    each, whole = (rewritten(repeated_channels(axis), "safe")[0] for axis in (4, 3))
+    assert names(each) == names(whole) == ["CONV_2D"]
+    assert largest_difference(repeated_channels(3), whole, seed=1) == 0
+    assert largest_difference(repeated_channels(3), each, seed=1) > TOLERANCE
 
 
 def test_an_elu_with_an_alpha_is_told_from_other_choices() -> None:
