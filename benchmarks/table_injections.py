@@ -1,6 +1,8 @@
 """Faults injected one at a time into eight networks: is the layer right, the cause, and does the printed remedy repair?
 
 A row is a network with its faults; `sound_causes` counts the causes that are named on its sound file, which has none.
+All files are made without the operators of more bits that the phone gives a destroyed output by itself, as with
+``--wider_activations=never``: a fault has to be there to be named.  What is printed is tried in the same way.
 """
 
 from __future__ import annotations
