@@ -47,7 +47,7 @@ def compile_both(application: str, narrow: Precision, batch_size: int, topology:
 
     keras.utils.set_random_seed(0)
     model = float_model_from_keras(getattr(keras.applications, application)(weights=None))
-    rows = {}
+    rows: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "samples.npz")
         shape = (CALIBRATION_SAMPLES, *model.inputs[0].sizes())
