@@ -10,6 +10,7 @@ from tfcompress.cache import remembered
 from tfcompress.calibration import Calibration, ChannelRanges, calibrate, channel_warnings, diagnose, observe
 from tfcompress.calibration.readers import clip_to_readers
 from tfcompress.converters.litert import converter_engine
+from tfcompress.converters.litert.centred_operands import with_centred_operands
 from tfcompress.converters.litert.divisions import small_divisors
 from tfcompress.converters.litert.engines import EngineName, Int8Model, quantize_calibrated, with_wider_activations
 from tfcompress.converters.litert.even_channels import evened
@@ -149,6 +150,7 @@ def _quantized(model: FloatModel, samples: Samples | None, recipe: Recipe, asked
         keep_int16=tensors_of_layers(model, file, recipe.keep_int16, "keep_int16") if abilities.int16 else (),
         int16=options.scheme == "int16x8" and abilities.int16,
         dense_per_channel=abilities.dense_per_channel,
+        fine_softmax=abilities.xnnpack,
     )
     settled = settle_masks(float_content, samples)
     float_content, per_channel = settled.content, abilities.dense_per_channel
@@ -165,6 +167,7 @@ def _quantized(model: FloatModel, samples: Samples | None, recipe: Recipe, asked
     seen = with_pixel_ranges(seen, file, model)
     spans = read_spans(settled, seen, samples)
     calibration = clip_to_readers(file.main, seen, spans)
+    calibration = with_centred_operands(file.main, calibration) if abilities.xnnpack else calibration
     limits = replace(limits, keep_float=(*limits.keep_float, *small_divisors(file.main, calibration)))
     result = replace(quantize_calibrated(improved, calibration, options, limits), spans=spans)
     if abilities.int16 and result.engine == "litert" and not limits.int16:

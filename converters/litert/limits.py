@@ -24,6 +24,7 @@ class Limits:
         int16: 16-bit activations everywhere.
         dense_per_channel: one weight scale an output of FULLY_CONNECTED; runtimes older than 2024 know one in all only.
         recurrent: what LSTMs become where the float file has loops.
+        fine_softmax: inner softmaxes may have a scale of their own, see `fine_softmax`.
     """
 
     integer_io: bool = True
@@ -34,6 +35,7 @@ class Limits:
     int16: bool = False
     dense_per_channel: bool = True
     recurrent: Form = "fused"
+    fine_softmax: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,8 @@ class Abilities:
         float_outputs: an output that joins parts of very different range may be float32, see `mixed_outputs`.
         loops: recurrent layers may become LiteRT's fused LSTM, or loops; else they are unrolled.
         fused_only: of these only the fused LSTM; what it does not compute is unrolled.
+        xnnpack: LiteRT with XNNPACK runs the file, so that it may be shaped for these, see `fine_softmax` and
+            `centred_operands`.
     """
 
     dense_per_channel: bool = True
@@ -59,3 +63,4 @@ class Abilities:
     float_outputs: bool = False
     loops: bool = False
     fused_only: bool = False
+    xnnpack: bool = False
