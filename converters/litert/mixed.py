@@ -1,4 +1,7 @@
-"""`--scheme=auto`: int8, with those runs of operators in float that are faster so on this machine."""
+"""Int8 with those runs of operators in float that are faster so on this machine.
+
+`--scheme=auto` does so wherever it is faster, the default where the file would otherwise be slower than the float one.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +21,9 @@ from tfcompress.graphs.tflite.editor import GraphEditor, ModelEditor, TensorNode
 from tfcompress.graphs.tflite.extraction import extract
 from tfcompress.recipe import PostTraining
 
-__all__ = ["with_fastest_mix"]
+__all__ = ["LEAST_MS", "never_slower_than_float", "with_fastest_mix", "with_quicker_floats"]
 
+LEAST_MS = 0.1  # of a file: below, nobody waits for it
 WORTH = 0.97  # of the time in int8: less than this is within what one measurement differs from the next
 _SECONDS = 0.03  # of measuring one conversion
 _SIZE = 1 << 17  # values that one conversion is measured with
@@ -28,31 +32,68 @@ _ENDS = "inputs and outputs"
 
 
 def with_fastest_mix(result: Int8Model, samples: Samples | None, recipe: PostTraining) -> Int8Model:
-    """The file with runs of operators in float, where that is faster here in all, or as it was.
+    """The file with runs of operators in float, where that is faster here in all, or as it was; its notes say which.
 
     Args:
         result: an int8 model, its operators in the forms that XNNPACK takes.
         samples: representative inputs.
         recipe: with which it was made.
     """
-    if result.float_content is None or result.calibration is None:
+    mixed = _quicker(result, samples, recipe)
+    return _noted(result, mixed) if isinstance(mixed, str) else mixed
+
+
+def never_slower_than_float(result: Int8Model, samples: Samples | None, recipe: PostTraining) -> Int8Model:
+    """The file as it was where it is as fast as the float file here, else with its fastest mix with float.
+
+    Args:
+        result: an int8 model, its operators in the forms that XNNPACK takes.
+        samples: representative inputs.
+        recipe: with which it was made.
+    """
+    if result.float_content is None:
         return result
+    integers, floats = medians([result.content, result.float_content])
+    if integers is None or floats is None or integers <= floats or integers < LEAST_MS:
+        return result
+    why = f"8 bits alone take {integers / floats:.2f} times as long as the float file here"
+    mixed = _quicker(result, samples, recipe)
+    return result if isinstance(mixed, str) else _noted(mixed, f"{why}; --integer_only keeps them all the same")
+
+
+def with_quicker_floats(result: Int8Model, samples: Samples, recipe: PostTraining) -> Int8Model:
+    """The file with its fastest mix with float, or as it was where none is faster here.
+
+    Args:
+        result: an int8 model with int8 inputs and outputs, as it was quantized.
+        samples: representative inputs.
+        recipe: with which it was made.
+    """
+    ready = with_delegable_forms(result, samples, except_for=result.limits.keep_float)
+    mixed = _quicker(ready, samples, replace(recipe, io="int8"))
+    return result if isinstance(mixed, str) else mixed
+
+
+def _quicker(result: Int8Model, samples: Samples | None, recipe: PostTraining) -> Int8Model | str:
+    """The fastest mix, or why the file had better stay as it is."""
+    if result.float_content is None or result.calibration is None:
+        return "every operator is int8: there is no float file to mix it with"
     source = ModelEditor.read(result.float_content).main
     kept = _float_tensors(source, ModelEditor.read(result.content).main)
     if not kept:
-        return _noted(result, "every operator is int8: none is faster in float, conversions counted")
+        return "every operator is int8: none is faster in float, conversions counted"
     limits = replace(result.limits, keep_float=tuple(dict.fromkeys((*result.limits.keep_float, *kept))))
     try:
         forced = replace(recipe, engine=result.engine)
         mixed = quantize_calibrated(result.float_content, result.calibration, forced, limits)
     except ConversionError as error:
-        return _noted(result, f"every operator is int8: a mix with float failed ({error})")
+        return f"every operator is int8: a mix with float failed ({error})"
     content = with_uint8_edges(mixed.content) if recipe.io == "uint8" else mixed.content
     mixed = replace(result, content=content, limits=limits)
     mixed = with_delegable_forms(mixed, samples, except_for=limits.keep_float)
     before, after = medians([result.content, mixed.content])
     if before is None or after is None or after > WORTH * before:
-        return _noted(result, "every operator is int8: a mix with float was not faster in all")
+        return "every operator is int8: a mix with float was not faster in all"
     return _noted(mixed, f"{len(kept)} operators in float: {after / before:.2f} of the time of int8 alone here")
 
 

@@ -1,7 +1,8 @@
 """More bits where 8 leave too little of an output: 16-bit activations, and in the last resort float operators.
 
 Whether that is needed is measured on the calibration data: most files keep far more than `ENOUGH_DB` and stay as they
-are.  The fewest operators that bring the outputs there are taken: first those whose own values 8 bits spoil, then all.
+are.  Operators that are quicker in float anyway are float first.  Then the fewest that bring the outputs there are
+taken: first those whose own values 8 bits spoil, then all.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from tfcompress.calibration.precision import activation_sqnr_db
 from tfcompress.converters.litert.engines import Int8Model, quantize_calibrated
 from tfcompress.converters.litert.facts import float_operators
 from tfcompress.converters.litert.limits import Abilities, Limits
+from tfcompress.converters.litert.mixed import with_quicker_floats
 from tfcompress.converters.litert.quality import compared_outputs, tail_tensors
 from tfcompress.converters.litert.recurrent import loop_tensors
 from tfcompress.data import Samples
@@ -61,6 +63,14 @@ def with_more_bits(
     before = _kept(truth, result.content, judged)
     if before is None or before >= ENOUGH_DB:
         return result
+    if abilities.float_islands:
+        quicker = with_quicker_floats(result, samples, options)
+        kept = _kept(truth, quicker.content, judged)
+        if quicker is not result and kept is not None and kept > before:
+            note = f"8 bits keep only {before:.1f} dB of an output on the calibration data: with float, {kept:.1f} dB"
+            result, before = replace(quicker, notes=(note, *quicker.notes)), kept
+            if kept >= ENOUGH_DB:
+                return result
     file, best, best_db, said = read_tflite(content), result, before, ""
     for limits, what, engine in _candidates(content, file, result, judged, abilities):
         if best_db >= WANTED_DB or (before >= LITTLE_DB and _is_coarse(file, limits, result.limits)):

@@ -15,7 +15,7 @@ from tfcompress.converters.litert.float_tflite import float_file
 from tfcompress.converters.litert.int8 import quantize_int8
 from tfcompress.converters.litert.limits import Abilities
 from tfcompress.converters.litert.metadata import with_metadata
-from tfcompress.converters.litert.mixed import with_fastest_mix
+from tfcompress.converters.litert.mixed import never_slower_than_float, with_fastest_mix
 from tfcompress.converters.litert.operator_times import OperatorTime, slow_operators
 from tfcompress.converters.phone.gpu import gpu_facts, gpu_note
 from tfcompress.converters.usage import ports_of
@@ -32,7 +32,10 @@ __all__ = ["ABILITIES", "convert"]
 
 FILE_NAME = "model.tflite"
 RANGES_NAME = "calibration.json"
-ABILITIES = Abilities(more_bits=True, float_inputs=True, float_islands=True, float_outputs=True, loops=True)
+ABILITIES = Abilities(
+    more_bits=True, float_inputs=True, float_islands=True, float_outputs=True, loops=True, xnnpack=True
+)
+INTEGERS_ALONE = replace(ABILITIES, float_inputs=False, float_islands=False, float_outputs=False)
 # Schemes that need no calibration: from the float .tflite to the file.
 SCHEMES = {"float16": schemes.float16, "dynamic": schemes.dynamic, "int4_weights": schemes.int4_weights}
 
@@ -103,12 +106,13 @@ def _calibrated(model: FloatModel, calibration: Samples | None, recipe: Recipe) 
         calibration,
         recipe,
         integer_io=options.scheme != "int8_float_io",
-        abilities=ABILITIES,
+        abilities=INTEGERS_ALONE if options.integer_only else ABILITIES,
         ranges=ranges,
     )
     result = with_delegable_forms(result, calibration, except_for=result.limits.keep_float)
-    if options.scheme == "auto" and not options.integer_only:
-        result = with_fastest_mix(result, calibration, options)
+    if options.scheme != "int16x8" and not options.integer_only:
+        mix = with_fastest_mix if options.scheme == "auto" else never_slower_than_float
+        result = mix(result, calibration, options)
     facts: dict[str, object] = {"engine": {"name": result.engine, "reason": result.reason}}
     if result.bit_widths:
         facts["bit_widths"] = [row.to_json() for row in result.bit_widths]
@@ -173,7 +177,8 @@ def _speed(facts: Mapping[str, object], recipe: Recipe) -> str | None:
     here = "on one thread of this machine, measured by turns"
     if times >= 1:
         return f"{times:.2f} times as fast as the float file {here}"
-    mixed = "" if recipe.post_training.scheme == "auto" else "--scheme=auto, or "
+    options = recipe.post_training
+    mixed = "--scheme=auto without --integer_only, or " if options.integer_only else ""
     advice = f"choose {mixed}--scheme=float16, which is as fast as float at half of its bytes"
     return f"slower than the float file: {times:.2f} times as fast {here}; {advice}"
 

@@ -21,14 +21,14 @@ class PostTraining(Section):
     scheme: Literal["int8", "int8_float_io", "int16x8", "float16", "dynamic", "int4_weights", "auto"] = option(
         "int8",
         flag="scheme",
-        help="number formats to store and compute in; int8 has integer inputs and outputs too; auto is int8 "
-        "except for those runs of operators that are faster in float on this machine (phone only; on other targets it "
-        "is int8)",
+        help="number formats to store and compute in; int8 has integer inputs and outputs too, and on the phone leaves "
+        "runs of operators in float where the file would be slower than the float one on this machine; auto does so "
+        "wherever it is faster (phone only; on other targets it is int8)",
     )
     integer_only: bool = option(
         False,
         flag="integer_only",
-        help="with scheme auto, keep every operator in integers, however much faster float would be",
+        help="keep every operator in integers (phone), however much faster or closer to the model float would be",
     )
     io: Literal["int8", "uint8", "float32"] = option(
         "int8",

@@ -11,7 +11,7 @@ import pytest
 from tests.converters.litert.models import converted, layers, run, samples_for, small_cnn
 from tfcompress.converters.litert import quantize_int8
 from tfcompress.converters.litert.latency import medians
-from tfcompress.converters.litert.mixed import with_fastest_mix
+from tfcompress.converters.litert.mixed import never_slower_than_float, with_fastest_mix
 from tfcompress.graphs.tflite import read_tflite
 from tfcompress.load import float_model_from_keras
 from tfcompress.model import FloatModel
@@ -20,6 +20,7 @@ from tfcompress.runtime import tf_keras
 
 TOLERANCE = 0.05  # of outputs that lie in [-1, 1]: a few steps of 1/128
 SIDE, CHANNELS = 48, 32
+INTEGERS = Recipe(post_training=PostTraining(integer_only=True))
 
 
 def gated() -> FloatModel:
@@ -73,7 +74,30 @@ def test_a_mix_is_one_measured_to_be_faster() -> None:
 def test_integers_alone_stay_integers_whatever_they_cost(tmp_path: Path) -> None:
     artifact = converted(gated(), pictures(), tmp_path, recipe(integer_only=True))
     assert artifact.facts["fully_integer"]
-    assert dtypes(artifact.runnable.read_bytes(), "SOFTMAX") == {"int8"}
+    assert dtypes(artifact.runnable.read_bytes(), "SOFTMAX") == {"int16"}  # which a QUANTIZE makes int8
+
+
+def test_the_default_is_never_slower_than_float_without_being_asked(tmp_path: Path) -> None:
+    artifact = converted(gated(), pictures(), tmp_path)
+    assert "times as fast as the float file" in artifact.notes[0]
+    assert dtypes(artifact.runnable.read_bytes(), "SOFTMAX") == {"float32"}
+    why = [note for note in artifact.notes if note.startswith("8 bits alone take")]
+    assert len(why) == 1
+    assert "--integer_only keeps them" in why[0]
+
+
+def test_integers_that_are_slower_than_float_say_so_first_and_what_to_choose(tmp_path: Path) -> None:
+    artifact = converted(gated(), pictures(), tmp_path, INTEGERS)
+    assert artifact.notes[0].startswith("slower than the float file")
+    assert "--scheme=auto without --integer_only, or --scheme=float16" in artifact.notes[0]
+
+
+def test_a_file_that_is_quicker_than_float_stays_all_integers() -> None:
+    inputs = np.random.default_rng(0).random((16, 8, 8, 3), np.float32)
+    model = small_cnn()
+    samples = samples_for(model, inputs)
+    plain = quantize_int8(model, samples, Recipe())
+    assert never_slower_than_float(plain, samples, PostTraining()) == plain
 
 
 def test_a_mix_with_uint8_edges_has_them(tmp_path: Path) -> None:
@@ -82,7 +106,7 @@ def test_a_mix_with_uint8_edges_has_them(tmp_path: Path) -> None:
 
 
 def test_what_int8_slows_down_is_named_with_its_layer_and_the_reason(tmp_path: Path) -> None:
-    artifact = converted(gated(), pictures(), tmp_path)
+    artifact = converted(gated(), pictures(), tmp_path, INTEGERS)
     slow: Any = artifact.facts["slow_operators"]
     assert [(row["layer"], row["operator"]) for row in slow] == [("shares", "SOFTMAX")]
     assert slow[0]["int8_ms"] > slow[0]["float_ms"]
