@@ -78,10 +78,14 @@ def load_entry(row: dict[str, str]) -> FloatModel:
 def _with_trained_batch_norms(model: Any) -> Any:
     """`model` with batch normalization that does something, and whose statistics are those of noise pictures.
 
-    A fresh one is the identity: it would hide mistakes, and let the activations of a deep network die out.
+    A fresh one is the identity: it would hide mistakes, and let the activations of a deep network die out.  So would
+    ConvNeXt's layer scales, which start at 1e-6: 8 bits would see nothing of any block.
     """
     random = np.random.default_rng(0)
     layers = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    for layer in model.layers:
+        if type(layer).__name__ == "LayerScale":
+            layer.gamma.assign(random.uniform(0.1, 0.5, layer.gamma.shape))
     momenta = [layer.momentum for layer in layers]
     for layer in layers:
         for weight, low, high in ((layer.gamma, 0.5, 1.5), (layer.beta, -0.5, 0.5)):

@@ -2,7 +2,9 @@
 
 LiteRT with XNNPACK, one thread, batch 1; `_ms` is the median of the runs of one file.  `over_best_peer` and
 `over_float` are ratios of such medians, smaller is better; they mean something on a machine that does something else
-besides, which the milliseconds do not.  `float` is TFLiteConverter's own file; `auto` is ours with `--scheme=auto`.
+besides, which the milliseconds do not: all rows were made under the load of other work.  `float` is TFLiteConverter's
+own file; `auto` is ours with `--scheme=auto`, `integers` with `--integer_only`.  What each rewrite was worth, and which
+were left out, is in `notes`.
 `sqnr_before_db` is of our file without the forms that are for XNNPACK, on the same inputs.  Networks of
 keras.applications take pictures of 96 pixels; those with `@` those of that size.  `vision_transformer` is one of Keras
 3 with the sizes of ViT-Tiny (Touvron et al. 2021, table 1) and four of its twelve blocks.
@@ -21,7 +23,7 @@ from tfcompress.converters.litert import quantize_int8
 from tfcompress.converters.litert.delegable import with_delegable_forms
 from tfcompress.converters.litert.float_tflite import convert_with, new_converter
 from tfcompress.converters.litert.latency import medians, xnnpack_share
-from tfcompress.converters.litert.mixed import with_fastest_mix
+from tfcompress.converters.litert.mixed import never_slower_than_float, with_fastest_mix
 from tfcompress.converters.litert.quality import output_error
 from tfcompress.converters.phone.conversion import ABILITIES
 from tfcompress.data import Samples, samples_from_arrays
@@ -56,12 +58,14 @@ def row(name: str) -> dict[str, Any]:
         with silenced():
             model, samples, held_out = _given(name)
             before = quantize_int8(model, samples, RECIPE, abilities=ABILITIES)
-            ours = with_delegable_forms(before, samples, except_for=before.limits.keep_float)
-            auto = with_fastest_mix(ours, samples, RECIPE.post_training)
+            integers = with_delegable_forms(before, samples, except_for=before.limits.keep_float)
+            ours = never_slower_than_float(integers, samples, RECIPE.post_training)
+            auto = with_fastest_mix(integers, samples, RECIPE.post_training)
             floating = convert_with(new_converter(model, allow_select_ops=False), model)
     except TfCompressError as error:
         return {"status": "failed", "reason": str(error)}
     files: dict[str, bytes | str] = {"ours": ours.content, "auto": auto.content, "float": floating}
+    files["integers"] = integers.content
     files |= {"tfliteconverter": by_converter(model, samples), "litert_quantizer": by_litert(floating, samples)}
     contents = {who: content for who, content in files.items() if isinstance(content, bytes)}
     unique = list(dict.fromkeys(contents.values()))  # one figure for files that are the same
@@ -79,7 +83,7 @@ def row(name: str) -> dict[str, Any]:
         **{f"{who}_ms": None if ms is None else round(ms, 4) for who, ms in times.items()},
         **quality,
         "left": "" if left is None else ", ".join(f"{count} {operator}" for operator, count in left["left"].items()),
-        "notes": [*ours.notes, *auto.notes[len(ours.notes) :]],
+        "notes": [*ours.notes, *auto.notes[len(integers.notes) :]],
     }
 
 
