@@ -34,10 +34,18 @@ CIFAR = SHARED / "data/cifar10_jpeg"
 RESNET8 = "mlperf_ic_resnet8/pretrainedResnet.h5"
 LATENCY_SECONDS = 2.0
 
-LENETS = Recipe(
+NARROW = Recipe(
     structure=Structure(macs=0.1, epochs=8, round_to=1, least_width=0.05, rounds=2),
     distillation=Distillation(temperature=4.0, weight=0.5),
     training=Training(batch_size=64),
+)
+
+# Right on the last 3,000 training images, with models trained on the others: 97.17 %, without
+# pretraining 96.67 %, the model before 96.87 %.
+LOW_RANK = Recipe(
+    low_rank=LowRank(macs=0.1, round_to=1, epochs=12),
+    distillation=Distillation(temperature=4.0, weight=0.5),
+    training=Training(batch_size=128, learning_rate=1e-2, shift=1, pretraining_epochs=8),
 )
 
 DS_CNN = Recipe(structure=Structure(macs=0.5, epochs=10), training=Training(learning_rate=1e-2))
@@ -106,9 +114,9 @@ def _ds_cnn() -> dict[str, Any]:
     return _reduced(model, DS_CNN, (data.x_train, data.y_train), test, data.x_train)[0]
 
 
-def _lenet(build: Callable[[], Any]) -> dict[str, Any]:
+def _lenet(build: Callable[[], Any], recipe: Recipe) -> dict[str, Any]:
     train, test = mnist()
-    return _reduced(trained(build, *train), LENETS, train, test, train[0][:500])[0]
+    return _reduced(trained(build, *train), recipe, train, test, train[0][:500])[0]
 
 
 def _reduced(model: Any, recipe: Recipe, train: Any, test: Any, calibration: Any) -> tuple[dict[str, Any], bytes]:
@@ -141,8 +149,9 @@ def _figures(report: dict[str, Any]) -> dict[str, Any]:
 
 
 REDUCED: dict[str, Callable[[], dict[str, Any]]] = {
-    "lenet_300_100 at 0.1 of its MACs": lambda: _lenet(lenet_300_100),
-    "lenet_5 at 0.1 of its MACs": lambda: _lenet(lenet_5),
+    "lenet_300_100 at 0.1 of its MACs": lambda: _lenet(lenet_300_100, NARROW),
+    "lenet_300_100 pretrained, then at 0.1 of its MACs by low rank": lambda: _lenet(lenet_300_100, LOW_RANK),
+    "lenet_5 at 0.1 of its MACs": lambda: _lenet(lenet_5, NARROW),
     "ds_cnn at 0.5 of its MACs": _ds_cnn,
     "resnet8 at 0.5 of its MACs": lambda: _resnet8(_cut(0.5)),
     "resnet8 at 0.25 of its MACs": lambda: _resnet8(_cut(0.25)),
