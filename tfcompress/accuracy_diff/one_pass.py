@@ -23,7 +23,7 @@ from tfcompress.accuracy_diff.stream import Answered
 from tfcompress.accuracy_diff.tasks import Metrics, choose_task
 from tfcompress.accuracy_diff.tasks.classification import Classification
 from tfcompress.data import Samples
-from tfcompress.errors import DataError
+from tfcompress.errors import DataError, InputError, cause_of
 from tfcompress.layer_histogram import LayerHistogram
 from tfcompress.remarks import remark
 
@@ -130,8 +130,11 @@ class Pass:
         return {"batches": self.batches, "outputs": outputs}
 
     def _restore(self, state: Tree) -> None:
-        for position, judge in enumerate(self._judges.values()):
-            judge.restore(state["outputs"][str(position)])
+        try:
+            for position, judge in enumerate(self._judges.values()):
+                judge.restore(state["outputs"][str(position)])
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+            raise InputError(f"--resume: the file holds no state of this diff; remove it: {cause_of(error)}") from error
 
     def _begin(self, answered: Answered, labels: Mapping[str, np.ndarray], first_input: np.ndarray) -> None:
         reference = answered.outputs[REFERENCE]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import time
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,8 @@ from tfcompress.accuracy_diff.runners import Runner
 from tfcompress.cache import fingerprint as fingerprint_of
 from tfcompress.cache import whole_file
 from tfcompress.data import Samples
-from tfcompress.errors import InputError
+from tfcompress.data.kept_arrays import read_kept_arrays
+from tfcompress.errors import InputError, cause_of
 
 __all__ = ["Progress", "Tree", "fingerprint"]
 
@@ -48,13 +48,21 @@ class Progress:
             _check(path)
 
     def load(self) -> Tree | None:
-        """What `save` wrote last for the same key; None where there is nothing."""
+        """What `save` wrote last for the same key; None where there is nothing.
+
+        Raises:
+            InputError: the file is damaged.
+        """
         if self._path is None or not self._path.exists():
             return None
-        with np.load(self._path, allow_pickle=False) as file:
-            if str(file["key"]) != self._key:
-                return None
-            return _nested({str(name): file[f"{i}"][()] for i, name in enumerate(file["names"])})
+        arrays = read_kept_arrays(self._path, f"--resume={self._path}; remove it")
+        if str(arrays.get("key")) != self._key:
+            return None
+        try:
+            state = _nested({str(name): arrays[f"{i}"][()] for i, name in enumerate(arrays["names"])})
+            return {**state, "batches": int(state["batches"])}
+        except (KeyError, TypeError, ValueError, AttributeError) as error:  # not as `save` writes it
+            raise InputError(f"--resume={self._path}: damaged; remove it: {cause_of(error)}") from None
 
     @property
     def due(self) -> bool:
@@ -88,9 +96,8 @@ def _is_ours(path: Path) -> bool:
     if not path.is_file():  # opening a pipe would wait for ever
         return False
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return str(file["format"]) == FORMAT
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile):
+        return str(read_kept_arrays(path, "").get("format")) == FORMAT
+    except InputError:
         return False
 
 

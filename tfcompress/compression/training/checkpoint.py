@@ -6,13 +6,14 @@ The state is numpy's own format without pickles: reading it runs nothing.
 from __future__ import annotations
 
 import io
-import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from tfcompress.cache import Store, write_whole
+from tfcompress.data.kept_arrays import read_kept_arrays
 from tfcompress.errors import InputError
 
 __all__ = ["Checkpoint", "CheckpointFile", "Kept", "KeptInStore"]
@@ -106,20 +107,20 @@ class Checkpoint:
         if content is None:
             return 0
         model.optimizer.build(model.trainable_variables)
+        stored = read_kept_arrays(io.BytesIO(content), f"{self.where}: not a readable checkpoint; remove it")
         try:
-            with np.load(io.BytesIO(content), allow_pickle=False) as stored:
-                return self._restored(stored, model)
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            return self._restored(stored, model)
+        except (ValueError, TypeError, KeyError) as error:  # of another shape or dtype, or not there
             raise InputError(f"{self.where}: not a readable checkpoint ({error}); remove it") from None
 
-    def _restored(self, stored: Any, model: Any) -> int:
+    def _restored(self, stored: Mapping[str, np.ndarray], model: Any) -> int:
         if str(stored["fingerprint"]) != self.fingerprint:
             raise InputError(
                 f"{self.where}: checkpoint of another model, recipe or data; remove it or choose another folder"
             )
         for index, variable in enumerate(_state_of(model)):
             variable.assign(stored[f"v{index}"])
-        return int(stored["epoch"])
+        return int(stored["epoch"].item())
 
 
 def _state_of(model: Any) -> list[Any]:
