@@ -49,6 +49,8 @@ def link_for_a_file(out: Path) -> None:
     ("change", "said"),
     [
         (lambda out: (out / "phone/model.tflite").write_text("weightz"), "changed: phone/model.tflite"),
+        # A hole, which would take hours to read.
+        (lambda out: os.truncate(out / "phone/model.tflite", 1 << 40), "changed: phone/model.tflite"),
         (lambda out: (out / "phone/model.tflite").unlink(), "missing: phone/model.tflite"),
         (lambda out: (out / "extra").write_text(""), "added: extra"),
         (lambda out: (out / "link").symlink_to("phone"), "added: link (a link)"),

@@ -37,12 +37,19 @@ class Contents:
     others: Mapping[str, str]
 
 
-def contents_of(folder: Path, *, without: frozenset[str] = frozenset()) -> Contents:
+def contents_of(
+    folder: Path,
+    *,
+    without: frozenset[str] = frozenset(),
+    listed: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Contents:
     """Read a whole folder.
 
     Args:
         folder: to look into; itself it may be a link.
         without: names at its top that are left out.
+        listed: the files as they should be; one of another name or size is not read, which might take hours, and has
+            None for its hash.  None reads every file.
 
     Raises:
         OSError: the folder itself cannot be listed.
@@ -62,7 +69,9 @@ def contents_of(folder: Path, *, without: frozenset[str] = frozenset()) -> Conte
                 waiting += _listed(Path(entry.path))
                 folders[name] = {"mode": mode}
             elif kind == stat.S_IFREG:
-                files[name] = {"sha256": sha256_of_file(Path(entry.path)), "bytes": facts.st_size, "mode": mode}
+                as_listed = listed is None or listed.get(name, {}).get("bytes") == facts.st_size
+                sha256 = sha256_of_file(Path(entry.path)) if as_listed else None
+                files[name] = {"sha256": sha256, "bytes": facts.st_size, "mode": mode}
             else:
                 others[name] = _KINDS.get(kind, "no file")
         except OSError as error:

@@ -109,7 +109,7 @@ class Manifest:
             folder: to compare with the manifest.
             without: names at its top that are left out.
         """
-        now = _now(folder, without)
+        now = _now(folder, without, self.files)
         by_kind: dict[str, list[str]] = {"changed": [], "missing": [], "added": [], "mode": []}
         for name in sorted({*self.files, *now.files, *now.others}):
             kind = _difference(self.files.get(name), now.files.get(name), now.others.get(name))
@@ -125,11 +125,11 @@ class Manifest:
         return by_kind
 
 
-def _now(folder: Path, without: frozenset[str]) -> Contents:
+def _now(folder: Path, without: frozenset[str], listed: Mapping[str, Mapping[str, Any]]) -> Contents:
     apart = {MANIFEST, *without}
     if is_mount(folder) and not any((folder / VOLUME_FOLDER).glob("*")):
         apart.add(VOLUME_FOLDER)  # the file system made it
-    return contents_of(folder, without=frozenset(apart))
+    return contents_of(folder, without=frozenset(apart), listed=listed)
 
 
 def _difference(listed: Mapping[str, object] | None, now: Mapping[str, object] | None, other: str | None) -> str | None:
