@@ -65,20 +65,14 @@ def onnx_table(folder: Path) -> Path:
 
 
 MODELS: dict[str, tuple[Callable[[Path], Path], str]] = {
-    "keras": (
-        keras_table,
-        r"m: cannot compute on inputs of the shapes .*\(6, 4\): "
-        r"InvalidArgumentError: indices\[0,0\] = 77 is not in \[0, 5\)$",
-    ),
+    "keras": (keras_table, r"^m: cannot compute on .*\(6, 4\): InvalidArgumentError: indices.* is not in \[0, 5\)$"),
     "saved model": (saved_model(lambda x: tf.gather([1.0, 2.0], tf.cast(x, tf.int32))), "indices.* is not in"),
     "saved model of text": (saved_model(lambda x: tf.strings.join([tf.strings.as_string(x), "a"])), "to float"),
     "tflite of text": (tflite(lambda x: tf.zeros([1], tf.string)), "could not convert string to float"),
     "tflite of a size from the data": (
-        tflite(lambda x: tf.fill(tf.cast(tf.stack([1 - x[0, 0], x[0, 1]]), tf.int32), 1.0)),
-        "cannot compute on inputs",
-    ),
+        tflite(lambda x: tf.fill(tf.cast(tf.stack([2 - x[0, 0], 2 - x[0, 1]]), tf.int32), 1.0)), "cannot compute"),
     "onnx": (onnx_table, "indices element out of data bounds"),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", MODELS)

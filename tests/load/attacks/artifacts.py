@@ -92,12 +92,31 @@ def _weights_elsewhere(model: Any) -> None:
 
 
 def _many_graphs(model: Any) -> None:
-    model.subgraphs = model.subgraphs * 20_000
+    model.subgraphs = model.subgraphs * 5_000
 
 
 def _wrong_inputs(model: Any) -> None:
     for operator in model.subgraphs[0].operators:
         operator.inputs = np.array([0] * len(operator.inputs), np.int32)
+
+
+def _writes_a_constant(model: Any) -> None:
+    """LiteRT leaves the output where the file's bytes are, and in a larger batch it would write beyond them."""
+    graph = model.subgraphs[0]
+    model.buffers.append(schema.BufferT(data=np.zeros(16, np.uint8)))
+    for operator in graph.operators:
+        graph.tensors[operator.outputs[0]].buffer = len(model.buffers) - 1
+
+
+def _constant_input(model: Any) -> None:
+    graph = model.subgraphs[0]
+    model.buffers.append(schema.BufferT(data=np.zeros(16, np.uint8)))
+    graph.tensors[graph.inputs[0]].buffer = len(model.buffers) - 1
+
+
+def _no_inputs_at_all(model: Any) -> None:
+    for operator in model.subgraphs[0].operators:
+        operator.inputs = np.array([-1] * len(operator.inputs), np.int32)
 
 
 def shared_tables(folder: Path, canary: Path) -> Path:
@@ -191,6 +210,18 @@ def hidden_in_a_function(folder: Path, canary: Path) -> Path:
     )
 
 
+def function_that_poses_as_an_operator(folder: Path, canary: Path) -> Path:
+    """The body is harmless, and ONNX Runtime would run its own operator of that name."""
+    import onnx
+
+    inner = onnx.helper.make_node("Identity", ["a"], ["b"])
+    function = onnx.helper.make_function(
+        "com.microsoft", "EPContext", ["a"], ["b"], [inner], [onnx.helper.make_opsetid("", 18)]
+    )
+    node = onnx.helper.make_node("EPContext", ["x"], ["y"], domain="com.microsoft", ep_cache_context="/etc/passwd")
+    return _onnx_model(folder, [node], (), (function,), ("com.microsoft",))
+
+
 def _body(nodes: list[Any]) -> Any:
     import onnx
 
@@ -280,6 +311,9 @@ _TFLITE: dict[str, Maker] = {
     "tflite_weights_elsewhere": _edited(_weights_elsewhere),
     "tflite_many_graphs": _edited(_many_graphs),
     "tflite_wrong_inputs": _edited(_wrong_inputs),
+    "tflite_no_inputs_at_all": _edited(_no_inputs_at_all),
+    "tflite_writes_a_constant": _edited(_writes_a_constant),
+    "tflite_constant_input": _edited(_constant_input),
     "tflite_shared_tables": shared_tables,
     "tflite_truncated": _truncated,
     "tflite_endless_loop": endless_tflite,
@@ -288,11 +322,13 @@ _ONNX: dict[str, Maker] = {
     "onnx_external_parent": _external(lambda folder: "../../../../../../etc/passwd"),
     "onnx_external_absolute": _external(lambda folder: "/etc/passwd"),
     "onnx_external_link": _external(_linked),
+    "onnx_external_memory_address": _external(lambda folder: "*/_ORT_MEM_ADDR_/*"),
     "onnx_external_missing": _external(lambda folder: "nothing.bin"),
     "onnx_custom_domain": _onnx_node("RunAnything", "evil"),
     "onnx_ep_context": _onnx_node("EPContext", "com.microsoft", ep_cache_context="/etc/passwd", embed_mode=0),
     "onnx_python_operator": _onnx_node("PythonOp", "com.microsoft"),
     "onnx_hidden_in_a_function": hidden_in_a_function,
+    "onnx_function_that_poses_as_an_operator": function_that_poses_as_an_operator,
     "onnx_hidden_in_a_loop": hidden_in_a_loop,
     "onnx_hidden_by_a_wide_tag": hidden_by_a_wide_tag,
     "onnx_fills_memory": filling_onnx,

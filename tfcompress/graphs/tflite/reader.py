@@ -28,6 +28,8 @@ _ITEM_BITS = {"int4": 4, "uint4": 4, "int2": 2, "bfloat16": 16, "string": 0, "re
     "float8_e4m3fn": 8,
     "float8_e5m2": 8,
 }
+MOST_GRAPHS = 4_096
+"""A loop has two of its own, a composite operator one; describing one may take 10 ms."""
 _MAX_RANK = 32  # far above any real tensor's; bounds the work on a damaged file
 
 
@@ -162,14 +164,14 @@ def read_tflite(model: str | Path | bytes) -> TfliteFile:
         model: a path, or the content.
 
     Raises:
-        ModelError: it cannot be read or is not a whole .tflite.
+        ModelError: it cannot be read, is not a whole .tflite, or has more than `MOST_GRAPHS` graphs.
     """
     where = "model" if isinstance(model, bytes) else str(model)
     content = memoryview(model if isinstance(model, bytes) else _mapped(Path(model)))
     if bytes(content[4:8]) != b"TFL3":
         raise ModelError(f"{where}: not a .tflite: the identifier TFL3 is missing at byte 4")
     try:
-        return _parse(content)
+        return _parse(content, where)
     except BAD_BYTES as cause:
         detail = cause if isinstance(cause, FlatbufferError) else "an offset points outside of the file"
         raise ModelError(f"{where}: a damaged .tflite: {detail}; copy or export the file again") from None
@@ -185,8 +187,10 @@ def _mapped(path: Path) -> mmap.mmap:
         raise ModelError(f"{path}: the file is empty, expected a .tflite") from None
 
 
-def _parse(content: memoryview) -> TfliteFile:
+def _parse(content: memoryview, where: str) -> TfliteFile:
     table = check_table(schema.Model.GetRootAs(content, 0))
+    if (graphs_in_all := table.SubgraphsLength()) > MOST_GRAPHS:
+        raise ModelError(f"{where}: refused: it has {graphs_in_all:,} graphs, expected at most {MOST_GRAPHS:,}")
     codes = [_operator_code(code) for code in _tables(table, "OperatorCodes")]
     buffers = [_buffer(buffer, content) for buffer in _tables(table, "Buffers")]
     graphs = tuple(_subgraph(graph, codes, buffers, i) for i, graph in enumerate(_tables(table, "Subgraphs")))

@@ -15,6 +15,8 @@ __all__ = ["external_files", "refuse_unsafe_onnx"]
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _DEEPEST = 64
+# Domains of ONNX Runtime's own operators, the empty one too: it would run its own and not the model's function.
+_OF_THE_RUNTIME = ("ai.onnx", "com.microsoft", "com.ms.", "org.pytorch.aten")
 
 # {message: {field: message inside}}: the paths by which a model holds operators and tensors.
 _CHILDREN = {
@@ -38,7 +40,8 @@ def refuse_unsafe_onnx(path: Path, content: bytes, *, trusted: bool) -> None:
     messages = list(_messages(path, content))
     if not any(kind == "graph" for kind, _ in messages):
         raise ModelError(f"{path}: not an .onnx: it holds no graph")
-    own = {_name(fields, 10, 1) for kind, fields in messages if kind == "function"}
+    functions = {_name(fields, 10, 1) for kind, fields in messages if kind == "function"}
+    own = {(domain, name) for domain, name in functions if domain and not domain.startswith(_OF_THE_RUNTIME)}
     for kind, fields in messages:
         if kind == "node" and not trusted:
             domain, operator = _name(fields, 7, 4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -21,6 +22,7 @@ from tfcompress.load.safety.tflite_files import refuse_unsafe_tflite
 
 __all__ = ["enter", "perform", "run"]
 
+_BATCH = 3
 _LITERT_START_UP, _ONNX_START_UP = 64 << 20, 16 << 20  # bytes that a small model takes there
 # How TensorFlow, ONNX Runtime and LiteRT say that memory ran out.
 _OUT_OF_MEMORY = ("ResourceExhausted", "OOM when allocating", "bad_alloc", "Failed to allocate memory", "MemoryError")
@@ -106,8 +108,22 @@ def _run_tflite(path: Path, content: bytes) -> int:
         except CANNOT_RUN as error:
             cause = one_line(error) or "its tensors cannot be set up"
         else:
-            return grown_since(before, start_up=_LITERT_START_UP) + COPIES * outputs
+            grown = grown_since(before, start_up=_LITERT_START_UP)
+            if not grown:
+                with contextlib.suppress(*CANNOT_RUN):  # few files are made for any batch
+                    _run_batch(interpreter)
+            return grown + COPIES * outputs
     raise ModelError(f"{path}: LiteRT cannot run it: {cause}")
+
+
+def _run_batch(interpreter: Any) -> None:
+    """Run a small file on several samples at once, as is done later: what crashes then should crash here."""
+    for port in interpreter.get_input_details():
+        interpreter.resize_tensor_input(port["index"], [_BATCH, *port["shape"][1:]])
+    interpreter.allocate_tensors()
+    for port in interpreter.get_input_details():
+        interpreter.set_tensor(port["index"], _values(port["shape"], np.dtype(port["dtype"])))
+    interpreter.invoke()
 
 
 def _values(shape: Any, dtype: np.dtype[np.generic]) -> np.ndarray:
