@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import keras
 import numpy as np
@@ -34,7 +35,7 @@ def attention() -> FloatModel:
     """Two blocks of attention over 512 tokens, without anything around them that would hide what is lost."""
     keras.utils.set_random_seed(0)
     tokens = keras.Input((TOKENS, WIDTH), name="tokens")
-    values: keras.KerasTensor = tokens
+    values: Any = tokens
     for _ in range(2):
         values = layers.MultiHeadAttention(2, WIDTH // 2)(layers.LayerNormalization()(values), values)
     return float_model_from_keras(keras.Model(tokens, layers.Dense(4, name="head")(values)))
