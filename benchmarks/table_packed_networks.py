@@ -50,7 +50,7 @@ NETWORKS: dict[str, tuple[Callable[[], Any], Recipe]] = {
     ),
     "lenet_5": (
         lenet_5,
-        _recipe({"conv_1": 0.3, "conv_2": 0.88, "hidden": 0.9815, "digit": 0.8}, {"conv_1": 16, "digit": 12}),
+        _recipe({"conv_1": 0.3, "conv_2": 0.88, "hidden": 0.983, "digit": 0.8}, {"conv_1": 16, "digit": 12}),
     ),
 }
 
