@@ -228,11 +228,20 @@ def largest_step(graph: GraphEditor, before: Sequence[OperatorNode]) -> float:
 def _read_before_alone(
     graph: GraphEditor, before: Sequence[OperatorNode], edge: Sequence[TensorNode]
 ) -> list[TensorNode]:
-    """What the operators that are gone read of others, and the new ones do not."""
+    """What the operators that are gone read of others, and the new ones neither read nor, by one operator, give them.
+
+    A DEQUANTIZE that others read too stays where it is: its result follows from what the new operators read.
+    """
     gone = [operator for operator in before if operator not in set(graph.operators)]
     computed = {tensor for operator in gone for tensor in operator.outputs}
     read = dict.fromkeys(tensor for operator in gone for tensor in operator.computed_inputs)
-    return [tensor for tensor in read if tensor not in computed and tensor not in edge]
+    following = {
+        tensor
+        for operator in before
+        if operator.computed_inputs and all(source in edge for source in operator.computed_inputs)
+        for tensor in operator.outputs
+    }
+    return [tensor for tensor in read if tensor not in computed | following and tensor not in edge]
 
 
 def _needed(graph: GraphEditor, results: Sequence[TensorNode], edge: Sequence[TensorNode]) -> list[OperatorNode]:
