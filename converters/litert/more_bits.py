@@ -65,8 +65,8 @@ def with_more_bits(
         return result
     if abilities.float_islands:
         quicker = with_quicker_floats(result, samples, options)
-        kept = _kept(truth, quicker.content, judged)
-        if quicker is not result and kept is not None and kept > before:
+        kept = None if quicker is result else _kept(truth, quicker.content, judged)
+        if kept is not None and kept > before:
             note = f"8 bits keep only {before:.1f} dB of an output on the calibration data: with float, {kept:.1f} dB"
             result, before = replace(quicker, notes=(note, *quicker.notes)), kept
             if kept >= ENOUGH_DB:
