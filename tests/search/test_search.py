@@ -17,6 +17,7 @@ import pytest
 import tfcompress
 from tests.conftest import CommandLine
 from tfcompress.errors import InputError
+from tfcompress.progress import ProgressEvent, listening
 from tfcompress.runtime import keras
 
 
@@ -67,6 +68,50 @@ def test_where_nothing_meets_the_budget_the_nearest_miss_is_named(tmp_path: Path
     assert "nothing meets the budget; the nearest miss is" in result.verdict
     assert "bytes<=500: is" in result.verdict
     assert not (tmp_path / "out/best").exists()
+
+
+def test_the_best_so_far_is_whole_while_the_search_goes_on(tmp_path: Path) -> None:
+    model, x, y = network()
+    lines, whole = [], []
+
+    def watch(event: ProgressEvent) -> None:
+        if "trials ended" in event.message:
+            lines.append(event.message)
+            whole.append((tmp_path / "out/best").is_dir() and tfcompress.verify(tmp_path / "out/best") == [])
+
+    with listening(watch):
+        tfcompress.search(
+            model,
+            budget="accuracy_drop<=0.1",
+            calibration=x,
+            evaluation=(x, y),
+            max_trials=3,
+            output=tmp_path / "out",
+        )
+    first = next(line for line in lines if line.startswith("1 of at most 3 trials ended"))
+    assert "best so far: the recipe as given, bytes " in first
+    assert "min left" in first
+    assert not whole[0]
+    assert whole[-1]
+
+
+def test_an_artifact_that_the_data_held_apart_refuse_does_not_stay(tmp_path: Path) -> None:
+    model, x, y = network()
+    # The samples at even places choose, those at odd places confirm; float is right on all of them.
+    x[1::2] *= 1e4
+    out = tmp_path / "out"
+    seen = []
+
+    def watch(event: ProgressEvent) -> None:
+        seen.append((out / "best").is_dir())
+
+    with listening(watch):
+        result = tfcompress.search(
+            model, budget="accuracy_drop<=0.1", calibration=x[::2], evaluation=(x, y), max_trials=1, output=out
+        )
+    assert any(seen)
+    assert (result.exit_code, result.best) == (3, None)
+    assert not (out / "best").exists()
 
 
 def test_every_candidate_has_a_latency_where_that_is_minimised(tmp_path: Path) -> None:

@@ -41,6 +41,7 @@ from tfcompress.report import (
 )
 from tfcompress.report.ci import render_junit, render_markdown
 from tfcompress.report.schema import CompileSection, ConfigurationMapping, DeviceMapping
+from tfcompress.search.folder import BEST
 from tfcompress.search.options import SearchOptions
 from tfcompress.typed_json import from_plain
 
@@ -122,7 +123,7 @@ def search(options: SearchOptions, parsed: argparse.Namespace) -> int:
         for line in (*result.steps, *result.left_out):
             _print(line)
         _print(result.verdict)
-        best = " and best/" if result.best is not None else ""
+        best = " and best/" if (Path(options.output) / BEST).is_dir() else ""
         _print(f"wrote {options.output}: search.html, pareto.json{best}")
     return int(result.exit_code)
 

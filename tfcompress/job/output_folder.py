@@ -21,7 +21,7 @@ from tfcompress.job.publishing import publish, recover
 from tfcompress.job.staging import VOLUME_FOLDER, Staging, absolute, is_mount, locked, must_stay, staging, stagings_in
 from tfcompress.plain_files import real
 
-__all__ = ["MANIFEST", "check_output", "explained", "published"]
+__all__ = ["MANIFEST", "check_output", "explained", "published", "withdraw"]
 
 MOST_NAMES = 5  # in a message
 PROBE_BYTES = 1 << 20
@@ -88,6 +88,17 @@ def published(folder: Path, *, reads: Iterable[object] = ()) -> Iterator[Path]:
             where = "" if kept is None else f"; the new output is whole in {kept}"
             text = str(error) if isinstance(error, InputError) else f"--output={folder}: {_reason(error)}"
             raise OutputError(text + where) from None
+
+
+def withdraw(folder: Path) -> None:
+    """Remove an output of ours, whole and at once.
+
+    Raises:
+        InputError: it holds what is not ours, or cannot be removed.
+    """
+    with _named(folder), stoppable(), staging(absolute(folder)) as stage, locked(stage.target):
+        _check_content(folder, stage.target)
+        stage.target.rename(stage.old)
 
 
 def _check_content(folder: Path, target: Path) -> None:

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 
 from tfcompress import console
 from tfcompress.converters.target import TARGETS
@@ -23,6 +22,7 @@ __all__ = ["Found", "search_trials"]
 # Shares of the time after which no more candidates, and no more finalists, are tried; the rest is for the best one.
 _SEARCHING, _CONFIRMING = 0.8, 0.9
 _POLL_SECONDS = 0.5
+_CONVERSION = 3  # times the longest trial: what a whole conversion, with its diff by layer and report, is given
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,11 +32,13 @@ class Found:
     Attributes:
         trials: all of them, those of the last round with figures on the data held apart.
         space: what was varied.
+        so_far: the best candidate that meets the budget where it was chosen; None where none does.
         best: the confirmed trial that meets the budget; None where none does.
     """
 
     trials: tuple[Trial, ...]
     space: Space
+    so_far: Trial | None
     best: Trial | None
 
     @property
@@ -68,6 +70,7 @@ def search_trials(
     storage: str,
     identity: str,
     on_change: Callable[[Found], None],
+    on_round: Callable[[Found], None],
     *,
     started: float,
 ) -> Found:
@@ -79,6 +82,7 @@ def search_trials(
         storage: of the study, for worker processes.
         identity: of the search.
         on_change: called whenever a trial has ended, with what is known so far.
+        on_round: called likewise whenever a round of candidates has ended and there is time for a whole conversion.
         started: when the search was asked for, by `time.monotonic`.
     """
     target = TARGETS[options.targets.strip().strip(",")]
@@ -86,6 +90,12 @@ def search_trials(
     space = space_for(target, quantities, trains=options.train is not None)
     clock = _Clock(options.max_minutes, started)
     study.release()
+
+    def tell() -> None:
+        so_far = _result(study, space, options)
+        on_change(so_far)
+        console.note(_progress(so_far, options, clock))
+
     with _workers(options, study, storage, identity) as work:
         earlier: tuple[Trial, ...] = ()
         for name in ROUNDS:
@@ -96,11 +106,13 @@ def search_trials(
                 name, space, earlier, options.limits, options.minimize, most=left, seed=options.seed
             )
             study.add([_trial(name, space, point) for point in points])
-            work(name, lambda: clock.left(_SEARCHING), partial(_tell, on_change, study, space))
+            work(name, lambda: clock.left(_SEARCHING), tell)
             earlier = tuple(trial for trial in study.trials() if trial.round in ROUNDS and trial.ended)
+            if clock.left(_SEARCHING) > _CONVERSION * _longest(earlier):
+                on_round(_result(study, space, options))
         study.add([_confirming(trial) for trial in finalists(earlier, options.limits, options.minimize)])
-        work(CONFIRM, lambda: clock.left(_CONFIRMING), partial(_tell, on_change, study, space))
-    return _found(study, space, _best(study, options))
+        work(CONFIRM, lambda: clock.left(_CONFIRMING), tell)
+    return _result(study, space, options)
 
 
 def _trial(name: str, space: Space, point: Point) -> Trial:
@@ -108,26 +120,40 @@ def _trial(name: str, space: Space, point: Point) -> Trial:
     return Trial(round=name, point=point, name=candidate.name, changes=candidate.changes)
 
 
-def _tell(on_change: Callable[[Found], None], study: Study, space: Space) -> None:
-    on_change(_found(study, space, None))
-
-
 def _confirming(trial: Trial) -> Trial:
     return Trial(round=CONFIRM, point=trial.point, name=trial.name, changes=trial.changes)
 
 
-def _found(study: Study, space: Space, best: Trial | None) -> Found:
-    return Found(trials=study.trials(), space=space, best=best)
+def _result(study: Study, space: Space, options: SearchOptions) -> Found:
+    """What is known so far."""
+    trials = study.trials()
+    chosen_from = [trial for trial in trials if trial.round != CONFIRM and trial.stopped is None]
+    confirmed = [trial for trial in trials if trial.round == CONFIRM]
+    return Found(trials=trials, space=space, so_far=_least(chosen_from, options), best=_least(confirmed, options))
 
 
-def _best(study: Study, options: SearchOptions) -> Trial | None:
-    """The finalist with the least of what is minimised that meets the budget on the data held apart."""
-    passed = [
-        trial
-        for trial in study.trials()
-        if trial.round == CONFIRM and trial.figures is not None and not options.limits.why_not(trial.figures)
-    ]
+def _least(trials: Sequence[Trial], options: SearchOptions) -> Trial | None:
+    """The trial with the least of what is minimised that meets the budget."""
+    passed = [trial for trial in trials if trial.figures is not None and not options.limits.why_not(trial.figures)]
     return min(passed, key=lambda trial: (cost_of(trial.figures, options.minimize), trial.key), default=None)
+
+
+def _longest(trials: Sequence[Trial]) -> float:
+    return max((trial.seconds or 0.0 for trial in trials), default=0.0)
+
+
+def _progress(so_far: Found, options: SearchOptions, clock: _Clock) -> str:
+    """How far the search is, in one line: trials, the time that it may still take, and the best candidate."""
+    ended = [trial for trial in so_far.chosen_from if trial.ended]
+    line = f"{len(ended)} of at most {options.max_trials} trials ended"
+    seconds = [trial.seconds for trial in ended if trial.seconds is not None]
+    if seconds:
+        expected = sum(seconds) / len(seconds) * (options.max_trials - len(ended)) / options.workers
+        line += f", at most about {max(1, round(min(expected, clock.left(1.0)) / 60))} min left"
+    if so_far.so_far is None:
+        return f"{line}; nothing meets the budget so far"
+    value = so_far.so_far.figures.value(options.minimize) if so_far.so_far.figures else None
+    return f"{line}; best so far: {so_far.so_far.name}, {options.minimize} {value:.6g}"
 
 
 _Work = Callable[[str, Callable[[], float], Callable[[], None]], None]
@@ -149,9 +175,8 @@ def _alone(
     """Work on the trials of a round in this process; one that would probably not end in time is not begun."""
     judge = judge_for(options)
     while _open(study, name):
-        longest = max((trial.seconds or 0.0 for trial in study.trials()), default=0.0)
         # What a finalist needs was made when it was a candidate, and kept.
-        if left() <= (0 if name == CONFIRM else longest):
+        if left() <= (0 if name == CONFIRM else _longest(study.trials())):
             return
         claim = study.claim()
         if claim is None:  # another machine is at the last ones
@@ -171,7 +196,6 @@ def _watched(pool: WorkerPool, study: Study, name: str, left: Callable[[], float
         if done != seen:
             seen = done
             ended()
-            console.note(f"{name}: {len(waiting)} trials to go")
         if not waiting:
             return
         if left() <= 0:

@@ -161,6 +161,8 @@ def _verdict(best: Row | None, outcome: Found, options: SearchOptions) -> str:
         return (
             f"best: {best.name}, {options.minimize} {value:.6g}, confirmed on {best.figures.samples} samples held apart"
         )
+    if outcome.so_far is not None and not any(trial.ended for trial in outcome.confirmed):
+        return f"nothing confirmed in the time given; {outcome.so_far.name} meets the budget where it was chosen"
     pool = [t for t in outcome.confirmed if t.figures is not None] or [
         t for t in outcome.trials if t.figures is not None
     ]
@@ -170,9 +172,8 @@ def _verdict(best: Row | None, outcome: Found, options: SearchOptions) -> str:
     nearest = min(pool, key=lambda trial: (options.limits.excess(trial.figures or Figures()), trial.key))
     assert nearest.figures is not None
     missed = options.limits.why_not(nearest.figures)
-    if not missed:
-        return f"nothing confirmed in the time given; {nearest.name} meets the budget where it was chosen"
-    return f"nothing meets the budget; the nearest miss is {nearest.name}: {'; '.join(missed)}"
+    why = "; ".join(missed) or "it could not be compared on the data held apart"
+    return f"nothing meets the budget; the nearest miss is {nearest.name}: {why}"
 
 
 def _steps(outcome: Found, options: SearchOptions) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tfcompress.cache import fingerprint
@@ -14,6 +14,7 @@ from tfcompress.errors import InputError
 from tfcompress.file_hashes import sha256_of
 from tfcompress.interruption import stoppable
 from tfcompress.job.conversion import convert
+from tfcompress.job.output_folder import withdraw
 from tfcompress.native_output import silenced
 from tfcompress.recipe import Recipe
 from tfcompress.recipe.options import options_of
@@ -24,6 +25,7 @@ from tfcompress.search.options import SearchOptions
 from tfcompress.search.page import render_search
 from tfcompress.search.result import SearchResult, result_of
 from tfcompress.search.study import Study
+from tfcompress.search.trial import Trial
 from tfcompress.search.workers import conversion_options
 
 __all__ = ["run_search"]
@@ -56,12 +58,46 @@ def run_search(options: SearchOptions, *, started: float) -> SearchResult:
         def write(findings: Found) -> None:
             _write(findings, options, folder)
 
-        findings = search_trials(options, study, place, folder.identity, write, started=started)
-        if findings.best is not None:
-            chosen = findings.best.candidate.recipe(options.recipe or Recipe())
-            whole = replace(conversion_options(options, folder.best), recipe=chosen)
-            convert(**{item.name: getattr(whole, item.name) for item in options_of(type(whole))})
+        best = _Best(options, folder)
+        findings = search_trials(options, study, place, folder.identity, write, best.keep, started=started)
+        best.end(findings)
         return _write(findings, options, folder)
+
+
+@dataclass
+class _Best:
+    """The folder best/: from the first round on that brings one, it holds the best candidate so far, whole.
+
+    Attributes:
+        options: of the search.
+        folder: of the search.
+        holds: key of the trial that is in it; None where this run has written none.
+    """
+
+    options: SearchOptions
+    folder: SearchFolder
+    holds: str | None = None
+
+    def keep(self, findings: Found) -> None:
+        """Replace its content if a better candidate is there now.  One that cannot be converted whole is left out."""
+        if findings.so_far is not None:
+            with optional("best/"):
+                self._put(findings.so_far)
+
+    def end(self, findings: Found) -> None:
+        """Put the confirmed artifact in; without one, nothing stays that was refused on the data held apart."""
+        if findings.best is not None:
+            self._put(findings.best)
+        elif any(trial.ended for trial in findings.confirmed) and self.folder.best.is_dir():
+            withdraw(self.folder.best)
+
+    def _put(self, trial: Trial) -> None:
+        if trial.key == self.holds:
+            return
+        chosen = trial.candidate.recipe(self.options.recipe or Recipe())
+        whole = replace(conversion_options(self.options, self.folder.best), recipe=chosen)
+        convert(**{item.name: getattr(whole, item.name) for item in options_of(type(whole))})
+        self.holds = trial.key
 
 
 def _write(findings: Found, options: SearchOptions, folder: SearchFolder) -> SearchResult:
