@@ -63,6 +63,12 @@ class CompileRow:
     sharding: str | None = None
     devices: int = 1
 
+    @property
+    def cycles_by_layer(self) -> dict[str, int]:
+        """{layer: estimated cycles}; empty where the compiler tells none by layer."""
+        layers = (self.figures or {}).get("layers")
+        return {item["layer"]: item["cycles"] for item in layers} if isinstance(layers, list) else {}
+
     def to_json(self) -> dict[str, object]:
         """The row of ``compile.json`` and of report.json's ``compile``, with the costliest layers alone."""
         figures = None if self.figures is None else dict(self.figures)

@@ -134,7 +134,7 @@ def _choose(
     cycles = {name: row.estimated_cycles for name, row in rows.items() if row.ok and row.estimated_cycles}
     best = min(cycles, key=lambda name: cycles[name], default="float8")
     base = "float8" if best == "bfloat16" else best
-    mix = mixed_layers(given.usable, layer_names, *[_by_layer(rows[name].figures) for name in ("bfloat16", base)])
+    mix = mixed_layers(given.usable, layer_names, *[rows[name].cycles_by_layer for name in ("bfloat16", base)])
     if mix and mix != given.usable:
         candidates["mixed"] = mix, candidates[base][1]
         row = row_of(_narrow(graph, candidates["mixed"], largest), topology, layer_names)
@@ -160,8 +160,3 @@ def mixed_layers(
         return layer not in wide or layer not in narrow or narrow[layer] < wide[layer]
 
     return frozenset(name for name in usable if gains(name))
-
-
-def _by_layer(figures: Mapping[str, object] | None) -> dict[str, int]:
-    layers = (figures or {}).get("layers")
-    return {item["layer"]: item["cycles"] for item in layers} if isinstance(layers, list) else {}

@@ -102,7 +102,7 @@ def mixed(program: Program, narrow: CompileRow, wide: CompileRow) -> Program | N
     it, as it stores that dtype then.  A layer that the compiler fused into another one in one of the two programs alone
     cannot be compared, and multiplies int8.
     """
-    costs = [_by_layer(row) for row in (narrow, wide)]
+    costs = [row.cycles_by_layer for row in (narrow, wide)]
     if not all(costs):
         return None
     scopes = program.products()
@@ -121,11 +121,6 @@ def _before(program: Program, index: int) -> set[int]:
     producer = program.graph.producer(operand)
     alone = len(program.graph.consumers(operand)) == 1
     return {producer.index} & program.wide if producer is not None and alone else set()
-
-
-def _by_layer(row: CompileRow) -> dict[str, int]:
-    layers = (row.figures or {}).get("layers")
-    return {item["layer"]: item["cycles"] for item in layers} if isinstance(layers, list) else {}
 
 
 def _scopes(program: Program) -> tuple[str, ...]:
