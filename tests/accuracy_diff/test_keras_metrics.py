@@ -8,6 +8,7 @@ import pytest
 from tests.accuracy_diff.models import probabilities, rows, table_runner
 from tfcompress.accuracy_diff import compare
 from tfcompress.errors import InputError, RecipeError
+from tfcompress.metric_names import METRIC_CLASSES, METRIC_FUNCTIONS
 from tfcompress.runtime import keras
 
 RNG = np.random.default_rng(0)
@@ -117,6 +118,12 @@ def test_a_metric_that_is_none_is_refused_in_one_line(name: str, error: type[Exc
     with pytest.raises(error, match=said) as caught:
         counted(OUTPUTS, LABELS, name)
     assert "\n" not in str(caught.value)
+
+
+def test_the_metrics_that_may_be_named_are_those_that_keras_has() -> None:
+    names = {name for name, value in vars(keras.metrics).items() if callable(value) and not name.startswith("_")}
+    general = {"Metric", "Mean", "Sum", "MeanMetricWrapper", "deserialize", "get", "serialize"}
+    assert names - general == {*METRIC_CLASSES, *METRIC_FUNCTIONS}
 
 
 def test_a_metric_that_does_not_fit_the_labels_is_refused() -> None:

@@ -202,6 +202,10 @@ REFUSED_AT_ONCE = [
         ["diff", "m.keras", "m.keras", "--evaluation=m.keras", "--metrics=auc,absent:one"],
         "--metrics=absent:one: no such",
     ),
+    (
+        ["diff", "m.keras", "m.keras", "--evaluation=m.keras", "--metrics=acuracy"],
+        "expected a name such as Accuracy or",
+    ),
     (["convert", "m.keras", "--output=o", "--verbosity=loud"], "--verbosity=loud"),
     (["convert", "m.keras", "--output=o", "--stderrthreshold=loud"], "--stderrthreshold"),
     (["convert", "m.keras", "--targets=cloud_tpu", "--output=absent/o"], "absent is not a folder; create it first"),

@@ -40,6 +40,7 @@ LAYERS = [  # each may import those before it, never those after
         "layer_histogram",
         "layer_names",
         "loss_names",
+        "metric_names",
         "printable",
         "progress",
         "task_names",

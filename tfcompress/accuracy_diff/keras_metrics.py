@@ -13,6 +13,7 @@ from tfcompress.accuracy_diff.tasks import Metrics, Task
 from tfcompress.accuracy_diff.tasks.classification import softmax
 from tfcompress.data.functions import import_attribute
 from tfcompress.errors import RecipeError, one_line
+from tfcompress.metric_names import METRIC_CLASSES, METRIC_FUNCTIONS, SHORT_METRICS, check_metric, plain_metric
 from tfcompress.runtime import keras, tf
 
 __all__ = ["KerasMetrics"]
@@ -22,9 +23,6 @@ BY_OUTPUT = {
     "accuracy": ("binary_accuracy", "sparse_categorical_accuracy"),
     "crossentropy": ("binary_crossentropy", "sparse_categorical_crossentropy"),
 }
-SHORT = {"acc": "accuracy", "ce": "crossentropy", "mse": "MeanSquaredError", "mae": "MeanAbsoluteError"}
-SHORT |= {"mape": "MeanAbsolutePercentageError", "msle": "MeanSquaredLogarithmicError", "bce": "BinaryCrossentropy"}
-NOT_OF_LABELS = frozenset({"Metric", "Mean", "Sum", "MeanMetricWrapper"})
 
 
 class KerasMetrics:
@@ -118,8 +116,9 @@ def _made(name: str, task: str, classes: int) -> Any:
     if ":" in name:
         return import_attribute(name, "--metrics")()
     yes_or_no = task in ("binary", "multi_label") or classes == 1
-    keras_name = SHORT.get(name.lower(), name)
-    kind = _named(BY_OUTPUT[keras_name][0 if yes_or_no else 1] if keras_name in BY_OUTPUT else keras_name, name)
+    check_metric(name)
+    keras_name = SHORT_METRICS.get(name.lower(), name)
+    kind = _named(BY_OUTPUT[keras_name][0 if yes_or_no else 1] if keras_name in BY_OUTPUT else keras_name)
     if not inspect.isclass(kind):
         return keras.metrics.MeanMetricWrapper(kind, name=name)
     arguments = inspect.signature(kind).parameters
@@ -134,17 +133,10 @@ def _made(name: str, task: str, classes: int) -> Any:
     return kind(**settings)
 
 
-def _named(name: str, given: str) -> object:
+def _named(name: str) -> object:
     """The class or function of a name, in snake case too; a class first, as `AUC` and `auc` are the same."""
-    plain = name.replace("_", "").lower()
-    for key, value in vars(keras.metrics).items():
-        is_metric = inspect.isclass(value) and issubclass(value, keras.metrics.Metric) and key not in NOT_OF_LABELS
-        if is_metric and key.lower() == plain:
-            return value
-    function = getattr(keras.metrics, name, None)
-    if not inspect.isfunction(function) or name in ("get", "serialize", "deserialize"):
-        raise RecipeError(f"--metrics={given}: Keras has no such metric; see keras.io/api/metrics for the names")
-    return function
+    same = (key for key in (*METRIC_CLASSES, *METRIC_FUNCTIONS) if plain_metric(key) == plain_metric(name))
+    return getattr(keras.metrics, next(same))
 
 
 def _is_sparse(metric: Any) -> bool:

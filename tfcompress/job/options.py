@@ -15,6 +15,7 @@ from tfcompress.converters.target import DEFAULT_TARGETS, TARGETS, parse_targets
 from tfcompress.data.images import RESIZINGS
 from tfcompress.data.preprocess import PREPROCESSINGS
 from tfcompress.errors import InputError
+from tfcompress.metric_names import check_metric
 from tfcompress.recipe import Recipe
 from tfcompress.recipe.options import option
 from tfcompress.task_names import DECODINGS, TASKS, check_decoding
@@ -323,6 +324,8 @@ class DiffOptions(_Gate, DataReading, Loading):
     def _check(self) -> None:
         super()._check()
         self._require(self.samples is None or self.samples >= 1, "samples", "a number >= 1")
+        for name in self.metrics:
+            check_metric(name)
 
 
 @dataclass(frozen=True, kw_only=True)
