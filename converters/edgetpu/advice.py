@@ -33,7 +33,7 @@ def memory_advice(views: Sequence[OperatorView], needs: Demand, layer_of: LayerO
     left = [layer for layer in needs.layers if layer.position not in cached]
     oversized = [layer for layer in left if layer.occupied > min(LARGEST_LAYER, needs.room)]
     fits = needs.wanted - sum(layer.occupied for layer in oversized) <= needs.room
-    rest = [layer for layer in left if layer not in oversized]
+    rest = [layer for layer in left if layer.occupied <= min(LARGEST_LAYER, needs.room)]
     free = needs.room - sum(layer.occupied for layer in needs.layers if layer.position in cached)
     lines = [_long(_name(view, layer_of), view, compiler, free) for view in views if reads_a_long_input(view)]
     if oversized:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from tfcompress.converters.edgetpu.mapping import Failure, OperatorMapping
 from tfcompress.converters.edgetpu.operators import SUPPORTED, UNSUPPORTED_FIXES
-from tfcompress.converters.edgetpu.partition import first_cause
 from tfcompress.converters.edgetpu.rules import Rule, Status
 from tfcompress.converters.edgetpu.view import OperatorView
 from tfcompress.graphs.tflite import Subgraph, Tensor
+from tfcompress.graphs.tflite.partition import causes
 
 __all__ = ["Broken", "LayerOf", "Verdict"]
 
@@ -41,6 +42,10 @@ class Verdict:
     def rows(self) -> tuple[OperatorMapping, ...]:
         """One row an operator, in order."""
         return tuple(self._row(index) for index in range(len(self.graph.operators)))
+
+    @functools.cached_property
+    def _causes(self) -> dict[int, int]:
+        return causes(self.graph, self.broken)
 
     def _row(self, index: int) -> OperatorMapping:
         if index in self.broken:
@@ -121,7 +126,7 @@ class Verdict:
         )
 
     def _stranded(self, index: int) -> OperatorMapping:
-        cause = first_cause(self.graph, index, self.broken)
+        cause = self._causes.get(index)
         blocker = "an operator on the CPU" if cause is None else f"operator {cause} {self.graph.operators[cause].name}"
         return self._make(
             index,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection
 
 from tfcompress.converters.edgetpu.checks import lstm_too_wide
@@ -99,8 +98,7 @@ def _dynamic_result(views: list[OperatorView]) -> Failure | None:
 def _bad_scale(views: list[OperatorView]) -> Failure | None:
     for view in views:
         for tensor in view.activations:
-            scales = [] if tensor.quantization is None else tensor.quantization.scales.tolist()
-            if not all(map(math.isfinite, scales)):
+            if tensor.quantization is not None and not tensor.quantization.finite:
                 return Failure(
                     "Internal compiler error. Aborting!",
                     f"tensor {tensor.name!r} has a scale that is infinite or NaN",

@@ -114,11 +114,9 @@ def dense_groups(view: OperatorView) -> int:
 def _beside(view: OperatorView) -> int:
     """Bytes beside the weights of one output."""
     kernel, bias = view.input(1), view.input(2)
-    scales = [] if kernel is None or kernel.quantization is None else kernel.quantization.scales.tolist()
-    if len(set(scales)) <= 1:
+    if kernel is None or kernel.quantization is None or kernel.quantization.one_scale:
         return 4
-    values = None if bias is None else bias.array()
-    return 12 if values is not None and values.any() else 8
+    return 12 if bias is not None and bias.data is not None and not bias.is_zero else 8
 
 
 def _dense_bytes(view: OperatorView, kernel: Tensor) -> OperatorBytes:
@@ -193,11 +191,10 @@ def _is_as_the_host_sent_it(view: OperatorView) -> bool:
     source = view.input(0)
     if source is None or source.shape[-1] != 1:
         return False
-    index = source.index
-    for operator in view.graph.operators:
-        if index in operator.outputs:
-            index = operator.inputs[0] if operator.name == "QUANTIZE" else -1
-    return index in view.graph.inputs
+    index, producer = source.index, view.graph.producer(source.index)
+    if producer is not None:
+        index = producer.inputs[0] if producer.name == "QUANTIZE" and producer.inputs else -1
+    return view.graph.is_input(index)
 
 
 def _shifting_bytes(view: OperatorView) -> int:
@@ -212,7 +209,7 @@ def _shifting_bytes(view: OperatorView) -> int:
         return 0
     if sum(depths) <= TILES:
         return TILES * WORD
-    is_result = any(index in view.graph.outputs for index in view.operator.outputs)
+    is_result = any(view.graph.is_output(index) for index in view.operator.outputs)
     return kernel_bytes(1, sum(padded(depth, 4) for depth in depths), sum(depths), 4) if is_result else 0
 
 

@@ -10,6 +10,8 @@ from tfcompress.graphs.tflite import Operator, Subgraph, Tensor
 
 __all__ = ["OperatorView", "is_constant"]
 
+_MOST_SETTINGS = 64  # axes, strides and the like: a few for each dimension
+
 
 def is_constant(tensor: Tensor) -> bool:
     """Whether the tensor's values are in the file."""
@@ -51,10 +53,14 @@ class OperatorView:
         return self.graph.tensors[indices[position]]
 
     def integers(self, position: int) -> tuple[int, ...] | None:
-        """The constant integers of the input at a position, flattened; None when they are computed or absent."""
+        """The constant integers of the input at a position, flattened.
+
+        Returns:
+            None when they are computed or absent, or so many that they are no operator's setting.
+        """
         tensor = self.input(position)
         values = None if tensor is None else tensor.array()
-        if values is None or values.dtype.kind not in "iu":
+        if values is None or values.dtype.kind not in "iu" or values.size > _MOST_SETTINGS:
             return None
         return tuple(np.atleast_1d(values).ravel().tolist())
 

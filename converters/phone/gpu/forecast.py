@@ -9,6 +9,7 @@ from pathlib import Path
 from tfcompress.converters.npu.mapping import CompiledMapping, Refusal, rows_of
 from tfcompress.converters.phone.gpu.rules import MOST_DIMENSIONS, RULES, reason_against
 from tfcompress.graphs.tflite import Operator, Subgraph, TfliteFile
+from tfcompress.graphs.tflite.partition import partitions
 from tfcompress.load import opened_tflite
 
 __all__ = ["forecast", "gpu_facts", "gpu_note"]
@@ -57,7 +58,7 @@ def forecast(model: str | Path | TfliteFile, *, layer_names: Collection[str] = (
         for index, reason in reasons.items()
         if reason is not None
     }
-    parts = _partitions(graph, set(refusals))
+    parts = [len(part) for part in partitions(graph, [index for index in reasons if index not in refusals])]
     return CompiledMapping(
         name="GPU",
         compiled=None,
@@ -100,29 +101,3 @@ def _fix(operator: Operator, graph: Subgraph, reason: str) -> str:
     if "type/shape" in reason:
         return _TYPE
     return _FIXES.get(operator.name, _GENERAL)
-
-
-def _partitions(graph: Subgraph, refused: Collection[int]) -> list[int]:
-    """Number of operators in each part that the GPU can run in one go.
-
-    As LiteRT does it (`PartitionGraphIntoIndependentNodeSubsets`): turn by turn, as many operators of one kind, for the
-    GPU or not, as have all that they read.
-    """
-    waiting = list(graph.operators)
-    computed = {index for operator in waiting for index in operator.outputs}
-    parts: list[int] = []
-    while waiting:
-        ready = [each for each in waiting if not computed.intersection(each.inputs)]
-        if not ready:  # a damaged order; what is left counts as one part on the CPU
-            break
-        on_cpu, count, rest = ready[0].index in refused, 0, []
-        for operator in waiting:  # they stand in the order of execution
-            if (operator.index in refused) == on_cpu and not computed.intersection(operator.inputs):
-                computed.difference_update(operator.outputs)
-                count += 1
-            else:
-                rest.append(operator)
-        waiting = rest
-        if not on_cpu:
-            parts.append(count)
-    return parts

@@ -119,22 +119,24 @@ def _no_inputs_at_all(model: Any) -> None:
         operator.inputs = np.array([-1] * len(operator.inputs), np.int32)
 
 
-def shared_tables(folder: Path, canary: Path) -> Path:
-    """A vector of a million offsets, all to the same subgraph."""
-    path = _converted(folder, lambda x: x + 1.0)
-    data = bytearray(path.read_bytes())
-    root = int.from_bytes(data[:4], "little")
-    table = root - int.from_bytes(data[root : root + 4], "little", signed=True)
-    field = root + int.from_bytes(data[table + 8 : table + 10], "little")  # subgraphs: the third field
-    vector = field + int.from_bytes(data[field : field + 4], "little")
-    first = vector + 4 + int.from_bytes(data[vector + 4 : vector + 8], "little")
-    count, start = 1_000_000, len(data) + (-len(data)) % 4
-    data += bytes(start - len(data)) + count.to_bytes(4, "little")
-    for i in range(count):
-        data += ((first - (start + 4 + 4 * i)) & 0xFFFFFFFF).to_bytes(4, "little")
-    data[field : field + 4] = (start - field).to_bytes(4, "little")
-    path.write_bytes(bytes(data))
-    return path
+def _repeated(count: int, vector: Callable[[Any], tuple[Any, int]]) -> Maker:
+    """A vector of tables that names its first one many times; `vector` gives the table that holds it, and its slot."""
+
+    def make(folder: Path, canary: Path) -> Path:
+        path = _converted(folder, lambda x: x + 1.0)
+        data = bytearray(path.read_bytes())
+        holder, slot = vector(schema.Model.GetRootAs(bytes(data)))
+        field = holder.Pos + holder.Offset(slot)
+        entry = field + int.from_bytes(data[field : field + 4], "little") + 4
+        first, start = entry + int.from_bytes(data[entry : entry + 4], "little"), len(data) + (-len(data)) % 4
+        data += bytes(start - len(data)) + count.to_bytes(4, "little")
+        for i in range(count):
+            data += ((first - (start + 4 + 4 * i)) & 0xFFFFFFFF).to_bytes(4, "little")
+        data[field : field + 4] = (start - field).to_bytes(4, "little")
+        path.write_bytes(bytes(data))
+        return path
+
+    return make
 
 
 def _truncated(folder: Path, canary: Path) -> Path:
@@ -314,7 +316,9 @@ _TFLITE: dict[str, Maker] = {
     "tflite_no_inputs_at_all": _edited(_no_inputs_at_all),
     "tflite_writes_a_constant": _edited(_writes_a_constant),
     "tflite_constant_input": _edited(_constant_input),
-    "tflite_shared_tables": shared_tables,
+    "tflite_shared_tables": _repeated(1_000_000, lambda model: (model._tab, 8)),  # graphs
+    "tflite_shared_tensors": _repeated(400_000, lambda model: (model.Subgraphs(0)._tab, 4)),
+    "tflite_shared_operators": _repeated(400_000, lambda model: (model.Subgraphs(0)._tab, 10)),
     "tflite_truncated": _truncated,
     "tflite_endless_loop": endless_tflite,
 }

@@ -8,6 +8,7 @@ Schema: tensorflow/compiler/mlir/lite/schema/schema.fbs; field names follow it i
 
 from __future__ import annotations
 
+import functools
 import math
 import mmap
 from collections.abc import Mapping
@@ -30,6 +31,10 @@ _ITEM_BITS = {"int4": 4, "uint4": 4, "int2": 2, "bfloat16": 16, "string": 0, "re
 }
 MOST_GRAPHS = 4_096
 """A loop has two of its own, a composite operator one; describing one may take 10 ms."""
+_MOST_TABLES, _MOST_NUMBERS = 300_000, 4_000_000
+"""Tensors and operators, and their operands and scales: a file may name the same table or vector any number of times.
+
+An unrolled LSTM of 1,000 steps has about 20,000 operators; describing 300,000 takes a minute."""
 _MAX_RANK = 32  # far above any real tensor's; bounds the work on a damaged file
 
 
@@ -46,6 +51,16 @@ class Quantization:
     scales: np.ndarray
     zero_points: np.ndarray
     dimension: int
+
+    @functools.cached_property
+    def one_scale(self) -> bool:
+        """Whether all channels have the same scale."""
+        return len(self.scales) <= 1 or bool((self.scales == self.scales[0]).all())
+
+    @functools.cached_property
+    def finite(self) -> bool:
+        """Whether no scale is infinite or NaN."""
+        return bool(np.isfinite(self.scales).all())
 
 
 @dataclass(frozen=True)
@@ -81,6 +96,11 @@ class Tensor:
     def bytes(self) -> int:
         """Size as TFLite stores it, for the batch that the file was made with; 0 for a dtype without a fixed width."""
         return _stored_bytes(self.dtype, self.elements)
+
+    @functools.cached_property
+    def is_zero(self) -> bool:
+        """Whether it is a constant of nothing but zeros."""
+        return self.data is not None and not self.data.any()
 
     def array(self) -> np.ndarray | None:
         """The constant in its shape, as a view of the file; None when computed or when its dtype is below 8 bits."""
@@ -126,11 +146,36 @@ class Subgraph:
 
     def consumers(self, tensor: int) -> tuple[Operator, ...]:
         """The operators that read a tensor."""
-        return tuple(op for op in self.operators if tensor in op.inputs)
+        return self._consumers.get(tensor, ())
 
     def producer(self, tensor: int) -> Operator | None:
         """The operator that computes a tensor; None for inputs and constants."""
-        return next((op for op in self.operators if tensor in op.outputs), None)
+        return self._producers.get(tensor)
+
+    def is_input(self, tensor: int) -> bool:
+        """Whether a tensor is an input of the graph."""
+        return tensor in self._ends[0]
+
+    def is_output(self, tensor: int) -> bool:
+        """Whether a tensor is an output of the graph."""
+        return tensor in self._ends[1]
+
+    # Made once, because a file may have hundreds of thousands of operators that each ask.
+    @functools.cached_property
+    def _consumers(self) -> Mapping[int, tuple[Operator, ...]]:
+        readers: dict[int, list[Operator]] = {}
+        for operator in self.operators:
+            for tensor in set(operator.inputs):
+                readers.setdefault(tensor, []).append(operator)
+        return {tensor: tuple(operators) for tensor, operators in readers.items()}
+
+    @functools.cached_property
+    def _producers(self) -> Mapping[int, Operator]:
+        return {tensor: operator for operator in reversed(self.operators) for tensor in operator.outputs}
+
+    @functools.cached_property
+    def _ends(self) -> tuple[frozenset[int], frozenset[int]]:
+        return frozenset(self.inputs), frozenset(self.outputs)
 
 
 @dataclass(frozen=True)
@@ -164,7 +209,7 @@ def read_tflite(model: str | Path | bytes) -> TfliteFile:
         model: a path, or the content.
 
     Raises:
-        ModelError: it cannot be read, is not a whole .tflite, or has more than `MOST_GRAPHS` graphs.
+        ModelError: it cannot be read, is not a whole .tflite, or has more graphs, operators or tensors than any model.
     """
     where = "model" if isinstance(model, bytes) else str(model)
     content = memoryview(model if isinstance(model, bytes) else _mapped(Path(model)))
@@ -193,11 +238,44 @@ def _parse(content: memoryview, where: str) -> TfliteFile:
         raise ModelError(f"{where}: refused: it has {graphs_in_all:,} graphs, expected at most {MOST_GRAPHS:,}")
     codes = [_operator_code(code) for code in _tables(table, "OperatorCodes")]
     buffers = [_buffer(buffer, content) for buffer in _tables(table, "Buffers")]
-    graphs = tuple(_subgraph(graph, codes, buffers, i) for i, graph in enumerate(_tables(table, "Subgraphs")))
+    size = _Size(where)
+    graphs = tuple(_subgraph(graph, codes, buffers, i, size) for i, graph in enumerate(_tables(table, "Subgraphs")))
     if not graphs:
         raise FlatbufferError("it holds no graph")
     signatures = tuple(_signature(signature, graphs) for signature in _tables(table, "SignatureDefs"))
     return TfliteFile(graphs, signatures, len(content))
+
+
+class _Size:
+    """What the graphs of a file have in all."""
+
+    def __init__(self, where: str) -> None:
+        self._where, self._tables, self._numbers = where, 0, 0
+
+    def add(self, *, tables: int = 0, numbers: int = 0) -> None:
+        """Count on.
+
+        Raises:
+            ModelError: it is more than any model has.
+        """
+        self._tables += tables
+        self._numbers += numbers
+        for count, most, what in (
+            (self._tables, _MOST_TABLES, "tensors and operators"),
+            (self._numbers, _MOST_NUMBERS, "operands and scales"),
+        ):
+            if count > most:
+                raise ModelError(f"{self._where}: refused: it has {count:,} {what} or more, expected at most {most:,}")
+
+    def operator(self, operator: Operator) -> Operator:
+        """An operator, counted."""
+        self.add(numbers=len(operator.inputs) + len(operator.outputs))
+        return operator
+
+    def tensor(self, tensor: Tensor) -> Tensor:
+        """A tensor, counted."""
+        self.add(numbers=0 if tensor.quantization is None else len(tensor.quantization.scales))
+        return tensor
 
 
 def _tables(parent: Any, name: str) -> list[Any]:
@@ -241,13 +319,17 @@ def _buffer(buffer: Any, content: memoryview) -> np.ndarray | None:
     return data if len(data) else None
 
 
-def _subgraph(graph: Any, codes: list[tuple[str, bool, int]], buffers: list[np.ndarray | None], index: int) -> Subgraph:
-    tensors = tuple(_tensor(tensor, buffers, i) for i, tensor in enumerate(_tables(graph, "Tensors")))
+def _subgraph(
+    graph: Any, codes: list[tuple[str, bool, int]], buffers: list[np.ndarray | None], index: int, size: _Size
+) -> Subgraph:
+    size.add(tables=graph.TensorsLength() + graph.OperatorsLength())
+    tensors = tuple(size.tensor(_tensor(table, buffers, i)) for i, table in enumerate(_tables(graph, "Tensors")))
+    operators = enumerate(_tables(graph, "Operators"))
     return Subgraph(
         index,
         text(graph.Name()),
         tensors,
-        tuple(_operator(operator, codes, len(tensors), i) for i, operator in enumerate(_tables(graph, "Operators"))),
+        tuple(size.operator(_operator(table, codes, len(tensors), i)) for i, table in operators),
         _tensor_indices(graph, "Inputs", len(tensors)),
         _tensor_indices(graph, "Outputs", len(tensors)),
     )
