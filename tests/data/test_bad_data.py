@@ -1,5 +1,6 @@
 """Bad data is refused in one line that says what, where, expected and got."""
 
+import os
 import pickle
 import zipfile
 from collections.abc import Callable
@@ -69,6 +70,21 @@ def test_bad_data_is_refused(case: str, tmp_path: Path) -> None:
         list(open_data(make(tmp_path), ROW, CLASS, flag="calibration").batches(8))
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_pipe_is_no_data(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "d.npz")
+    with pytest.raises(InputError, match="not an ordinary file"):
+        open_data(tmp_path / "d.npz", ROW, CLASS)
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_rows_of_an_npz_are_picked_without_the_others(save: Callable[..., None], tmp_path: Path) -> None:
+    rows = np.arange(3_000_000, dtype=np.float32).reshape(1_000_000, 3)  # row by row they would take seconds
+    save(tmp_path / "d.npz", x=rows)
+    picked = open_data(tmp_path / "d.npz", ROW, CLASS).select([5, 999_999, 400_000])
+    (batch,) = picked.batches(8)
+    assert np.array_equal(batch.inputs["row"], rows[[5, 400_000, 999_999]])
 
 
 def test_a_pickle_in_an_npz_is_never_loaded(tmp_path: Path) -> None:

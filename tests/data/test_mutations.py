@@ -258,6 +258,40 @@ def test_a_jpeg_of_thousands_of_scans_is_refused(tmp_path: Path) -> None:
         read(tmp_path, IMAGE)
 
 
+def test_a_large_jpeg_of_hundreds_of_scans_is_refused(tmp_path: Path) -> None:
+    plain = tf.io.encode_jpeg(np.zeros((4000, 4000, 3), np.uint8), progressive=True).numpy()
+    scan = plain[plain.rindex(b"\xff\xda") : -2]
+    assert without_extras(plain[:-2] + scan * 10 + plain[-2:], "1.jpg")
+    with pytest.raises(InputError, match="expected at most 125 of such an image"):
+        without_extras(plain[:-2] + scan * 300 + plain[-2:], "1.jpg")
+
+
+def test_a_png_that_unpacks_to_more_than_its_pixels_is_refused(tmp_path: Path) -> None:
+    header = struct.pack(">IIBBBBB", 4, 4, 8, 2, 0, 0, 0)
+    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(300 << 20))) + chunk(b"IEND", b"")
+    (tmp_path / "1.png").write_bytes(b"\x89PNG\r\n\x1a\n" + chunks)
+    with pytest.raises(InputError, match="unpacks to more than its 4 x 4 pixels"):
+        read(tmp_path, IMAGE)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_a_large_png_that_hardly_compresses_is_read(kind: type, tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, np.iinfo(kind).max, (400, 600, 3)).astype(kind)
+    content = tf.io.encode_png(noise).numpy()
+    assert len(content) > 500_000
+    assert np.array_equal(tf.io.decode_png(without_extras(content, "1.png"), dtype=kind).numpy(), noise)
+
+
+def test_an_npz_that_unpacks_to_gigabytes_is_refused_unread(tmp_path: Path) -> None:
+    path = packed_npz(tmp_path)
+    read(path)
+    content = path.read_bytes()
+    entry = content.index(b"PK\1\2")  # the first entry of the directory; its unpacked size is at byte 24
+    path.write_bytes(content[: entry + 24] + struct.pack("<I", 2_000_000_000) + content[entry + 28 :])
+    with pytest.raises(InputError, match="more than 200 times its size"):
+        read(path)
+
+
 @pytest.mark.parametrize("shape", [[10**12], [-1], ["3"], 3, [1] * 40, [True], None, [2**40, 0]])
 def test_shapes_that_no_sample_has_are_refused(shape: object, tmp_path: Path) -> None:
     path = records(tmp_path)

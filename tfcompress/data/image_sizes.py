@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import zlib
 
 from tfcompress.errors import DataError
 
@@ -13,6 +14,9 @@ _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}  # of the colour types (PNG specification, section 11.2.2)
 _PNG_NEEDED = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 _MOST_SCANS = 500  # of a progressive JPEG, which usually has 10; each takes as long as a whole image
+_MOST_SCANNED = 2_000_000_000  # pixels of all scans: 20 of the largest image, about ten seconds
+_MOST_RATIO = 1032  # of deflate: what a byte may unpack to
+_NOT_WORTH_A_LOOK = 256 << 20  # bytes that are unpacked within a second
 _JPEG_FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})  # SOF markers (ITU T.81, table B.1)
 
 
@@ -49,10 +53,11 @@ def without_extras(data: bytes, where: str) -> bytes:
         where: its name, for messages.
 
     Raises:
-        DataError: a part is longer than the file, or a JPEG has hundreds of scans.
+        DataError: a part is longer than the file, a JPEG has hundreds of scans, or a PNG unpacks to more than its
+            pixels.
     """
-    if data.startswith(b"\xff\xd8") and data.count(b"\xff\xda") > _MOST_SCANS:
-        raise DataError(f"{where}: has more than {_MOST_SCANS} scans, expected an image; remove or replace it")
+    if data.startswith(b"\xff\xd8"):
+        _refuse_many_scans(data, where)
     if not data.startswith(_PNG_MAGIC):
         return data
     kept, position = [_PNG_MAGIC], len(_PNG_MAGIC)
@@ -65,7 +70,36 @@ def without_extras(data: bytes, where: str) -> bytes:
         if data[position + 4 : position + 8] == b"IEND":
             break
         position += length
+    _refuse_more_than_its_pixels(data, [chunk[8:-4] for chunk in kept if chunk[4:8] == b"IDAT"], where)
     return b"".join(kept)
+
+
+def _refuse_many_scans(data: bytes, where: str) -> None:
+    scans, size = data.count(b"\xff\xda"), _jpeg_size(data)
+    pixels = size[0] * size[1] if size else 0
+    if scans > _MOST_SCANS or scans * pixels > _MOST_SCANNED:
+        most = min(_MOST_SCANS, _MOST_SCANNED // max(1, pixels))
+        raise DataError(f"{where}: has {scans} scans, expected at most {most} of such an image; remove or replace it")
+
+
+def _refuse_more_than_its_pixels(data: bytes, parts: list[bytes], where: str) -> None:
+    """The decoder unpacks all that follows the pixels too: a megabyte of it may be a gigabyte."""
+    if sum(map(len, parts)) * _MOST_RATIO < _NOT_WORTH_A_LOOK:
+        return
+    width, height = struct.unpack_from(">II", data, 16)
+    row = 1 + -(-width * _PNG_CHANNELS.get(data[25], 3) * data[24] // 8)  # a byte says how the row is filtered
+    left = 2 * height * row + 65536  # an interlaced image has more and shorter rows
+    unpack = zlib.decompressobj()
+    try:
+        for part in parts:
+            waiting = part
+            while waiting and left >= 0:
+                left -= len(unpack.decompress(waiting, 1 << 20))
+                waiting = unpack.unconsumed_tail
+    except zlib.error:
+        return  # the decoder says so too
+    if left < 0:
+        raise DataError(f"{where}: unpacks to more than its {width} x {height} pixels take; remove or replace it")
 
 
 def _size(data: bytes) -> tuple[int, int, int] | None:

@@ -28,6 +28,8 @@ __all__ = ["NpzSource", "open_npy", "open_npz"]
 
 
 MOST_ROW_BYTES = 1 << 30  # one sample
+MOST_RATIO, LEAST_BOMB = 200, 1 << 30  # what the arrays may unpack to: so many times the file's size, or so many bytes
+_SKIPPED_AT_ONCE = 1 << 20
 # What numpy's reader of headers, which parses Python text, may raise for one that is damaged.
 _HEADER_ERRORS = (
     *ARCHIVE_ERRORS,
@@ -120,17 +122,22 @@ class NpzSource:
     def _rows(self, stream: IO[bytes], name: str, indices: Sequence[int] | None) -> Iterator[np.ndarray]:
         where = f"{self.path}: array {name!r}"
         header = _read_header(stream, where)
-        wanted = None if indices is None else frozenset(indices)
-        end = header.shape[0] if indices is None else max(indices, default=-1) + 1
-        for row in range(end):
+        place = 0
+        for row in range(header.shape[0]) if indices is None else sorted(frozenset(indices)):
             try:
+                _skip(stream, (row - place) * header.row_bytes)
                 data = stream.read(header.row_bytes)
             except ARCHIVE_ERRORS as error:
                 raise DataError(f"{where}: row {row} cannot be read: {one_line(error, 160)}; it is damaged") from None
             if len(data) != header.row_bytes:
-                raise DataError(f"{where}: ends in row {row} of {header.shape[0]}; the file is cut off")
-            if wanted is None or row in wanted:
-                yield np.frombuffer(data, header.dtype).reshape(header.shape[1:])
+                raise DataError(f"{where}: ends before row {row} of {header.shape[0]}; the file is cut off")
+            place = row + 1
+            yield np.frombuffer(data, header.dtype).reshape(header.shape[1:])
+
+
+def _skip(stream: IO[bytes], size: int) -> None:
+    while size > 0 and (skipped := len(stream.read(min(size, _SKIPPED_AT_ONCE)))):
+        size -= skipped
 
 
 def open_npz(path: Path, input_names: Collection[str], output_names: Collection[str]) -> NpzSource:
@@ -162,6 +169,12 @@ def _headers(path: Path) -> dict[str, _Header]:
     try:
         with zipfile.ZipFile(path) as archive:
             headers = {}
+            unpacked = sum(info.file_size for info in archive.infolist())
+            if unpacked > max(LEAST_BOMB, MOST_RATIO * path.stat().st_size):
+                raise DataError(
+                    f"{path}: unpacks to {unpacked} bytes, more than {MOST_RATIO} times its size; if it is sound, "
+                    "save it with numpy.savez, uncompressed"
+                )
             for member in archive.namelist():
                 if member.endswith(".npy"):
                     with archive.open(member) as stream:

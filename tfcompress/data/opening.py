@@ -158,7 +158,9 @@ def _source(
         raise DataError(f"--{flag}={spec}: no such file or folder, expected {FORMS}")
     if path.is_dir():
         return _folder(path, inputs, reading)
-    if not path.is_file() or path.stat().st_size == 0:
+    if not path.is_file():
+        raise DataError(f"--{flag}={spec}: not an ordinary file, expected {FORMS}")
+    if path.stat().st_size == 0:
         raise DataError(f"--{flag}={spec}: the file is empty")
     openers: dict[str, Callable[[], Source]] = {
         ".npz": lambda: open_npz(path, names, output_names),

@@ -54,7 +54,7 @@ class SoundSource(ClassFolder):
         where = f"{self.path}: {file}"
         try:
             content = read_plain(self.path / file, most_bytes=MAX_SOUND_FILE_BYTES)
-            with wave.open(io.BytesIO(content)) as sound:
+            with io.BytesIO(content) as stream, wave.open(stream) as sound:
                 rate, width, channels = sound.getframerate(), sound.getsampwidth(), sound.getnchannels()
                 frames = sound.readframes(len(content) // max(1, width * channels))
         except (wave.Error, *ARCHIVE_ERRORS) as error:
@@ -62,7 +62,9 @@ class SoundSource(ClassFolder):
         if width != 2 or not frames or rate <= 0:
             raise DataError(f"{where}: has {8 * width} bits per value and {len(frames)} bytes, expected 16-bit PCM")
         whole = len(frames) // (2 * channels) * 2 * channels
-        values = np.frombuffer(frames[:whole], "<i2").reshape(-1, channels).astype(np.float32) / np.float32(32768)
+        del content  # of a large file there is room for no more copies than needed
+        values = np.frombuffer(frames, "<i2", whole // 2).reshape(-1, channels).astype(np.float32)
+        values /= np.float32(32768)
         if self.sample_rate in (None, rate):
             return values
         wanted = self.sample_rate or rate
