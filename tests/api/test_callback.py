@@ -57,3 +57,34 @@ def test_a_conversion_that_fails_does_not_cost_the_training(tmp_path: Path) -> N
         fitted(keras, callback)
     assert callback.conversion is None
     assert any(event.kind == "warning" and "was not converted" in event.message for event in heard)
+
+
+def test_an_option_that_convert_lacks_is_refused_before_the_training(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="calibraton"):
+        tfcompress.ConvertAtEnd(tmp_path / "out", targets="phone", calibraton=X)
+
+
+def test_a_tracker_that_fails_does_not_cost_the_training(tmp_path: Path) -> None:
+    def unreachable(done: tfcompress.Conversion) -> None:
+        raise ConnectionError("no answer\nfrom the tracker")
+
+    heard: list[tfcompress.ProgressEvent] = []
+    callback = tfcompress.ConvertAtEnd(tmp_path / "out", then=unreachable, targets="phone", calibration=X)
+    with tfcompress.listening(heard.append):
+        fitted(keras, callback)
+    assert callback.conversion is not None
+    warnings = [event.message for event in heard if event.kind == "warning"]
+    assert any(message.endswith("ConnectionError: no answer from the tracker") for message in warnings)
+
+
+def test_an_error_that_is_not_ours_does_not_cost_the_training(tmp_path: Path) -> None:
+    def broken() -> Any:
+        raise KeyError("a bug of the user's own data")
+        yield  # pragma: no cover
+
+    heard: list[tfcompress.ProgressEvent] = []
+    callback = tfcompress.ConvertAtEnd(tmp_path / "out", targets="phone", calibration=broken())
+    with tfcompress.listening(heard.append):
+        fitted(keras, callback)
+    assert callback.conversion is None
+    assert any("was not converted" in event.message for event in heard)
