@@ -11,17 +11,18 @@ import json
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 import tfcompress
-from benchmarks.clients.cells import CLIENTS, USUAL, Artifact, Cell
+from benchmarks.clients.cells import CLIENTS, Artifact, Cell
 from benchmarks.clients.environments import Unavailable
+from benchmarks.clients.litert import USUAL, outputs_by_kernels
 from benchmarks.fair_inputs import photos
 from benchmarks.int8_files import inputs_of
 from benchmarks.models import SHARED, load
-from tfcompress.graphs.tflite.interpreter import new_interpreter, run
+from tfcompress.graphs.tflite.interpreter import new_interpreter
 from tfcompress.graphs.tflite.quantization import to_real, to_stored
 from tfcompress.recipe import PostTraining, Recipe
 from tfcompress.report.schema import Report
@@ -120,15 +121,6 @@ def _run(path: Path, report: Report, real: np.ndarray, pictures: np.ndarray | No
     interpreter = new_interpreter(content)
     (port,) = interpreter.get_input_details()
     stored = to_stored(real, port)
-    outputs = {
-        USUAL: _outputs(interpreter, stored),
-        "LiteRT without XNNPACK": _outputs(new_interpreter(content, xnnpack=False), stored),
-        "LiteRT's reference kernels": _outputs(new_interpreter(content, reference=True), stored),
-    }
+    outputs = outputs_by_kernels(content, [stored])
     scores = to_real(outputs[USUAL][0], interpreter.get_output_details()[0])
     return Artifact(path, report, [stored], outputs, None if pictures is None else scores, pictures)
-
-
-def _outputs(interpreter: Any, stored: np.ndarray) -> list[np.ndarray]:
-    rows = [run(interpreter, [sample[None]]) for sample in stored]
-    return [np.concatenate(column) for column in zip(*rows, strict=True)]

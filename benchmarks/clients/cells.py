@@ -23,16 +23,18 @@ import numpy as np
 
 from benchmarks.clients import browser
 from benchmarks.clients.environments import npm_folder, python_of
+from benchmarks.clients.litert import REFERENCE, USUAL, lone_operators, outputs_by_kernels
 from tfcompress.converters.ethos_u import compile_for
 from tfcompress.report.exports import write_model_explorer, write_tensorboard
 from tfcompress.report.schema import Report
 
-__all__ = ["CLIENTS", "USUAL", "Artifact", "Cell"]
+__all__ = ["CLIENTS", "Artifact", "Cell"]
 
 SCRIPTS = Path(__file__).parent / "scripts"
 SECONDS = 300.0
-USUAL = "LiteRT"
 SCORE_STEP = 1 / 256  # of the scores that 8 bits hold
+# How far two sound kernels of one operator may round apart: a step of integers, and of the largest float.
+ROUNDING_STEPS, ROUNDING_OF_FLOATS = 1.0, 1e-6
 
 
 @dataclass(frozen=True)
@@ -112,19 +114,76 @@ def tflite_runtime(artifact: Artifact) -> Cell:
         return Cell(True, f"{usual.text}; with its older XNNPACK off, {plain.text}")
     if reference.fine:
         return Cell(True, f"{usual.text}; with its reference kernels, {reference.text}")
-    return usual
+    return _by_operator(artifact, usual, python_of("tflite_runtime"), "tflite_runtime_script.py")
 
 
 def tflm(artifact: Artifact) -> Cell:
     """TensorFlow Lite Micro's interpreter."""
-    return _by_script(Path(sys.executable), "tflm_script.py", artifact)
-
-
-def _by_script(python: Path, script: str, artifact: Artifact) -> Cell:
-    given = _run(python, script, artifact.path, _arrays(artifact))
+    given = _run(Path(sys.executable), "tflm_script.py", artifact.path, _arrays(artifact))
     if isinstance(given, str):
         return Cell(None, f"refuses: {given}")
-    return _compared(artifact, _numbered(artifact, given))
+    whole = _compared(artifact, _numbered(artifact, given))
+    return whole if whole.fine else _by_operator(artifact, whole, Path(sys.executable), "tflm_script.py")
+
+
+@dataclass(frozen=True)
+class _Alone:
+    """What a program makes of one operator, given the numbers that LiteRT's reference kernels give it.
+
+    Attributes:
+        equal: names of the kernels of LiteRT that give the same.
+        different: how many numbers differ from the nearest kernels.
+        total: of how many.
+        largest: the largest difference from them.
+        integers: whether that is in steps.
+    """
+
+    equal: tuple[str, ...]
+    different: int
+    total: int
+    largest: float
+    integers: bool
+
+
+def _by_operator(artifact: Artifact, whole: Cell, python: Path, script: str) -> Cell:
+    """Why the whole file differs: which operators do, each by itself."""
+    operators: dict[str, list[_Alone]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for number, (name, content, inputs) in enumerate(lone_operators(artifact.path.read_bytes(), artifact.inputs)):
+            path = Path(folder) / f"{number}.tflite"
+            path.write_bytes(content)
+            lone = Artifact(path, artifact.report, inputs, outputs_by_kernels(content, inputs), None, None)
+            given = _run(python, script, path, _arrays(lone))
+            if isinstance(given, str):
+                return Cell(False, f"{whole.text}; {name} alone: {given}")
+            operators.setdefault(name, []).append(_alone(lone, _numbered(lone, given)))
+    return _explained(whole, operators)
+
+
+def _alone(lone: Artifact, values: Sequence[np.ndarray]) -> _Alone:
+    distances = {kernels: _difference(wanted, values) for kernels, wanted in lone.outputs.items()}
+    equal = tuple(kernels for kernels, distance in distances.items() if distance[0] == 0)
+    total = sum(value.size for value in values)
+    different, largest = min(distances.values())
+    return _Alone(equal, different, total, largest, _are_integers(values))
+
+
+def _explained(whole: Cell, operators: Mapping[str, Sequence[_Alone]]) -> Cell:
+    texts, fine = [], True
+    for name, rows in operators.items():
+        equal = [kernels for kernels in rows[0].equal if all(kernels in row.equal for row in rows)]
+        if REFERENCE in equal:
+            continue
+        if equal:
+            texts.append(f"{name} equal to {equal[-1]}")
+            continue
+        largest, integers = max(row.largest for row in rows), all(row.integers for row in rows)
+        fine &= largest <= (ROUNDING_STEPS if integers else ROUNDING_OF_FLOATS)
+        counts = f"{sum(row.different for row in rows)} of {sum(row.total for row in rows)}"
+        texts.append(f"{name} rounds {counts} otherwise, by up to {largest:.2g} {_unit(integers)}")
+    if not texts:
+        return whole
+    return Cell(fine, f"{whole.text}; operator by operator equal to {REFERENCE}, but {', '.join(texts)}")
 
 
 def _arrays(artifact: Artifact) -> dict[str, np.ndarray]:
@@ -134,7 +193,7 @@ def _arrays(artifact: Artifact) -> dict[str, np.ndarray]:
 
 
 def _numbered(artifact: Artifact, given: Mapping[str, np.ndarray], prefix: str = "") -> list[np.ndarray]:
-    return [given[f"{prefix}{place}"] for place in range(len(artifact.usual))]
+    return [given[f"{prefix}{place}"].reshape(value.shape) for place, value in enumerate(artifact.usual)]
 
 
 def mediapipe(artifact: Artifact) -> Cell:
@@ -184,8 +243,16 @@ def _compared(artifact: Artifact, given: Sequence[np.ndarray]) -> Cell:
     name = min(artifact.outputs, key=lambda kernels: _difference(artifact.outputs[kernels], given))
     different, largest = _difference(artifact.outputs[name], given)
     total = sum(value.size for value in given)
-    unit = "steps" if all(value.dtype.kind in "iu" for value in given) else "of the largest value"
+    unit = _unit(_are_integers(given))
     return Cell(False, f"{different} of {total} numbers differ from {name}, by up to {largest:.2g} {unit}")
+
+
+def _are_integers(values: Sequence[np.ndarray]) -> bool:
+    return all(value.dtype.kind in "iu" for value in values)
+
+
+def _unit(integers: bool) -> str:
+    return "steps" if integers else "of the largest value"
 
 
 def _difference(wanted: Sequence[np.ndarray], given: Sequence[np.ndarray]) -> tuple[int, float]:

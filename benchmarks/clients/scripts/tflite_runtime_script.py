@@ -22,8 +22,8 @@ for prefix, resolver in resolvers.items():
     interpreter.allocate_tensors()
     for sample in range(len(inputs["0"])):
         for place, details in enumerate(interpreter.get_input_details()):
-            interpreter.set_tensor(details["index"], inputs[str(place)][sample][None])
+            interpreter.set_tensor(details["index"], inputs[str(place)][sample].reshape(details["shape"]))
         interpreter.invoke()
         for place, details in enumerate(interpreter.get_output_details()):
-            results.setdefault(f"{prefix}{place}", []).append(interpreter.get_tensor(details["index"])[0].copy())
+            results.setdefault(f"{prefix}{place}", []).append(interpreter.get_tensor(details["index"]).copy())
 np.savez(written, **{name: np.stack(values) for name, values in results.items()})  # type: ignore[arg-type]

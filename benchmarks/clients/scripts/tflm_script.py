@@ -13,8 +13,9 @@ count = int(sys.argv[4]) if len(sys.argv) > 4 else len(inputs["0"])
 outputs = int(inputs["outputs"])
 for sample in range(count):
     for place in range(len(inputs.files) - 1):
-        interpreter.set_input(np.ascontiguousarray(inputs[str(place)][sample][None]), place)
+        shape = interpreter.get_input_details(place)["shape"]
+        interpreter.set_input(np.ascontiguousarray(inputs[str(place)][sample]).reshape(shape), place)
     interpreter.invoke()
     for place in range(outputs):
-        results.setdefault(str(place), []).append(np.array(interpreter.get_output(place))[0])
+        results.setdefault(str(place), []).append(np.array(interpreter.get_output(place)))
 np.savez(written, **{name: np.stack(values) for name, values in results.items()})  # type: ignore[arg-type]
