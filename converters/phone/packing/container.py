@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
-from functools import cache
-from importlib import resources
 
 import numpy as np
 
-from tfcompress.converters.phone.packing.binary_coder import decoder, encoder
-from tfcompress.converters.phone.packing.byte_model import ByteModel
 from tfcompress.converters.phone.packing.directory import (
     MAX_PERIOD,
     PRODUCT,
@@ -22,14 +18,18 @@ from tfcompress.converters.phone.packing.directory import (
     write_varint,
 )
 from tfcompress.converters.phone.packing.lanes import MAX_LANES, ArrayPlan, LaneDecoder, LaneEncoder, in_order
+from tfcompress.converters.phone.packing.rest import BY_LZMA, LARGE, TABLE_BITS, RestDecoder, encode_rest, rest_decoder
 from tfcompress.errors import ModelError
 
 __all__ = ["MAGIC", "MAX_SIZE", "Header", "decode", "encode", "fits", "group_values", "read_directory", "read_header"]
 
 MAGIC = b"TFZ"
-PLAIN, PREDICTING = 1, 2  # versions; the second may have planes of predictions, and is the same otherwise
+# Versions: the second may have planes of predictions, and is the same otherwise; the third may have them, has its
+# directory and rest in LZMA, and makes the tables of its arrays anew less often, for decoders in Python.
+PLAIN, PREDICTING, QUICK = 1, 2, 3
 MAX_SIZE = 2**31 - 1
-TABLE_BITS = range(12, 21)
+_MAX_DIRECTORY = 1 << 22  # bytes; the longest with `MAX_GROUPS` and `MAX_SEGMENTS` is shorter
+_PIECE = 65536  # bytes of the rest that are decoded at a time
 _SPARE = 4096  # directory and rest are at most so much longer than the file; real directories are far shorter
 
 
@@ -40,13 +40,13 @@ class Header:
     Attributes:
         size: of the original, in bytes.
         checksum: CRC-32 of the original (ISO 3309, as in gzip and PNG).
-        table_bits: the byte model has 2 ** table_bits slots.
+        table_bits: the byte model has 2 ** table_bits slots; `BY_LZMA` in files of version `QUICK`.
         directory: length of the directory in bytes.
         rest: how many bytes of the original are not in arrays.
         lanes: of the arrays.
         period: the longest of the arrays with column contexts; a decoder keeps so many sums.
         coded: length of the coded directory and rest, in bytes.
-        version: `PLAIN` or `PREDICTING`.
+        version: `PLAIN`, `PREDICTING` or `QUICK`.
         length: of the header itself.
     """
 
@@ -78,12 +78,12 @@ def read_header(data: bytes) -> Header:
     """
     if data[:3] != MAGIC:
         raise ModelError("not a .tfcz: it does not begin with TFZ; expected a file that tfcompress pack wrote")
-    if data[3:4] not in (b"\1", b"\2"):
-        raise ModelError(f"a .tfcz of version {data[3:4].hex() or '?'}, expected 01 or 02; use a newer tfcompress")
-    if len(data) < 9 or data[8] not in TABLE_BITS:
+    if data[3:4] not in (b"\1", b"\2", b"\3"):
+        raise ModelError(f"a .tfcz of version {data[3:4].hex() or '?'}, expected 01, 02 or 03; use a newer tfcompress")
+    if len(data) < 9 or data[8] not in ((BY_LZMA,) if data[3] == QUICK else TABLE_BITS):
         raise ModelError("a damaged .tfcz: its header is cut off or wrong; copy or make the file again")
     position, values = 9, []
-    for limit in (MAX_SIZE, MAX_SIZE, MAX_SIZE, MAX_LANES, MAX_PERIOD, len(data)):
+    for limit in (MAX_SIZE, _MAX_DIRECTORY, MAX_SIZE, MAX_LANES, MAX_PERIOD, len(data)):
         value, position = read_varint(data, position, limit)
         values.append(value)
     size, directory, rest, lanes, period, coded = values
@@ -93,56 +93,38 @@ def read_header(data: bytes) -> Header:
     return Header(size, checksum, data[8], directory, rest, lanes, period, coded, data[3], position)
 
 
-@cache
-def _primed(table_bits: int) -> ByteModel:
-    """A model that has seen the ordinary parts of a .tflite; to be copied, not used."""
-    model = ByteModel(lambda _, bit: bit, table_bits)
-    model.learn(resources.files(__name__.rpartition(".")[0]).joinpath("primer.bin").read_bytes())
-    return model
-
-
-def table_bits_for(rest: int) -> int:
-    """How many slots the byte model needs for a rest of so many bytes: about 16 a byte."""
-    return min(TABLE_BITS[-1], max(16, (rest * 16).bit_length()))
-
-
 def fits(directory: Directory, size: int) -> bool:
     """Whether a decoder takes the directory of a file of `size` bytes: it bounds the memory that it needs."""
     rest = sum(length for _, length in directory.gaps(size))
     return len(directory.to_bytes()) + rest <= size + _SPARE
 
 
-def encode(content: bytes, directory: Directory) -> tuple[bytes, dict[str, list[float]]]:
-    """A whole .tfcz, and what it spends: {"groups": bits of each group, "rest": bits of [directory, rest]}."""
+def encode(content: bytes, directory: Directory) -> tuple[bytes, list[float]]:
+    """A whole .tfcz, and the bits that each group takes in it."""
     listed = directory.to_bytes()
     gaps = directory.gaps(len(content))
-    rest = sum(length for _, length in gaps)
-    bits = table_bits_for(rest)
-    coded = bytearray()
-    code, finish = encoder(coded)
-    model = _primed(bits).copy(code)
-    for place, byte in enumerate(listed):
-        model.code_byte(byte, place & 3)
-    spent = [8.0 * len(coded)]
-    for offset, length in gaps:
-        for place in range(offset, offset + length):
-            model.code_byte(content[place], place & 3)
-    finish()
-    lanes = LaneEncoder()
+    quick = len(content) >= LARGE
+    arrays, groups = _encode_groups(content, directory, seldom=quick)
+    coded, bits = encode_rest(listed, content, gaps, arrays=round(sum(groups) / 8))
+    if quick and bits != BY_LZMA:
+        arrays, groups = _encode_groups(content, directory, seldom=False)
+    header = Header(
+        len(content), zlib.crc32(content), bits, len(listed), sum(length for _, length in gaps), arrays.lanes,
+        directory.period, len(coded), QUICK if bits == BY_LZMA else PREDICTING if directory.predicts else PLAIN,
+    )  # fmt: skip
+    return header.to_bytes() + coded + arrays.finish(), groups
+
+
+def _encode_groups(content: bytes, directory: Directory, *, seldom: bool) -> tuple[LaneEncoder, list[float]]:
+    """The encoder with all arrays in it, and the bits of each group."""
+    lanes = LaneEncoder(seldom=seldom)
     groups = []
     for number, group in enumerate(directory.groups):
         before = len(lanes.bits)
         if group.fill is None:
             _encode_group(lanes, content, directory, number)
         groups.append(float(sum(lanes.bits[before:])))
-    header = Header(
-        len(content), zlib.crc32(content), bits, len(listed), rest, lanes.lanes, directory.period, len(coded),
-        PREDICTING if directory.predicts else PLAIN,
-    )  # fmt: skip
-    return header.to_bytes() + coded + lanes.finish(), {
-        "groups": groups,
-        "rest": [*spent, 8.0 * len(coded) - spent[0]],
-    }
+    return lanes, groups
 
 
 def _encode_group(lanes: LaneEncoder, content: bytes, directory: Directory, number: int) -> None:
@@ -198,7 +180,8 @@ def decode(data: bytes, *, max_bytes: int = MAX_SIZE) -> bytes:
         raise ModelError(f"a .tfcz of a file of {header.size} bytes, expected at most {max_bytes}; raise --max_bytes")
     content = bytearray(header.size)
     directory = _decode_rest(data, header, content)
-    lanes = LaneDecoder(data[header.length + header.coded :], header.lanes)
+    quick = header.version == QUICK
+    lanes = LaneDecoder(data[header.length + header.coded :], header.lanes, seldom=quick)
     for group, segments in zip(directory.groups, directory.by_group(), strict=True):
         if group.fill is not None:
             for segment in segments:
@@ -219,23 +202,25 @@ def read_directory(data: bytes) -> Directory:
     return _started(data, read_header(data))[1]
 
 
-def _started(data: bytes, header: Header) -> tuple[ByteModel, Directory]:
-    """The byte model behind the directory, and the directory."""
-    model = _primed(header.table_bits).copy(decoder(data[header.length : header.length + header.coded]))
-    listed = bytes(model.code_byte(0, place & 3) for place in range(header.directory))
+def _started(data: bytes, header: Header) -> tuple[RestDecoder, Directory]:
+    """The decoder of the rest, which stands behind the directory, and the directory."""
+    coded = data[header.length : header.length + header.coded]
+    source = rest_decoder(coded, header.table_bits, header.directory)
+    listed = source.take(header.directory, 0)
     directory = Directory.from_bytes(listed, header.size)
     promised = (header.lanes, header.period, header.rest)
     rest = sum(length for _, length in directory.gaps(header.size))
     if (directory.lanes, directory.period, rest) != promised or (directory.predicts and header.version == PLAIN):
         raise ModelError("a damaged .tfcz: its directory is not as its header says; copy or make the file again")
-    return model, directory
+    return source, directory
 
 
 def _decode_rest(data: bytes, header: Header, content: bytearray) -> Directory:
-    model, directory = _started(data, header)
+    source, directory = _started(data, header)
     for offset, length in directory.gaps(header.size):
-        for place in range(offset, offset + length):
-            content[place] = model.code_byte(0, place & 3)
+        for place in range(offset, offset + length, _PIECE):
+            piece = min(_PIECE, offset + length - place)
+            content[place : place + piece] = source.take(piece, place)
     return directory
 
 

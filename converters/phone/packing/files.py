@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -184,7 +183,7 @@ def describe_packed(content: bytes) -> dict[str, Any]:
     }
 
 
-def _packed(content: bytes, name: str) -> tuple[bytes, list[Array], Directory, Mapping[str, list[float]]]:
+def _packed(content: bytes, name: str) -> tuple[bytes, list[Array], Directory, list[float]]:
     if content[4:8] != b"TFL3":
         raise ModelError(f"{name}: not a .tflite: the identifier TFL3 is missing at byte 4")
     if len(content) > MAX_SIZE:
@@ -208,7 +207,7 @@ def _with_facts(content: bytes, name: str) -> tuple[bytes, dict[str, object]]:
         segment = by_offset.get(array.offset)
         if segment is None:
             continue
-        share = spent["groups"][segment.group] / 8 * segment.count / counts[segment.group]
+        share = spent[segment.group] / 8 * segment.count / counts[segment.group]
         in_arrays += share
         tensors.append(
             {

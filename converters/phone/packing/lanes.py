@@ -87,6 +87,7 @@ class _Contexts:
         self._sums = np.zeros(plan.period, np.int64)
         self._lanes = lanes
         self._magnitude = magnitudes(plan.centre)
+        self._moves = self._magnitude << (10 - plan.decay)
 
     def at(self, step: int, active: int) -> np.ndarray:
         """int64 [active]: the context of each lane that has a value at this step."""
@@ -116,14 +117,14 @@ class _Contexts:
         kind = self._plan.kind
         if kind in (Kind.NONE, Kind.PLANE, Kind.UNIFORM):
             return
-        size, mean = self._magnitude.take(values), self._mean[: len(values)]
+        mean = self._mean[: len(values)]
         mean -= mean >> self._plan.decay
-        mean += size << (10 - self._plan.decay)
+        mean += self._moves.take(values)
         if kind is Kind.SIGNED:
             self._before[1] = self._before[0]
             self._before[0, : len(values)] = (values.astype(np.int64) - self._plan.centre + 128 & 255) - 128
         elif kind is Kind.COLUMN:
-            self._sums[step % self._plan.period] += size.sum()
+            self._sums[step % self._plan.period] += self._magnitude.take(values).sum()
 
 
 def _by_step(values: np.ndarray, steps: int) -> np.ndarray:
@@ -140,7 +141,7 @@ def _symbols(plan: ArrayPlan, values: np.ndarray) -> np.ndarray:
     return as_symbols(grid, plan.taps, plan.centre) if plan.kind is Kind.PREDICTED else grid
 
 
-def _blocks(count: int, steps: int) -> Iterator[tuple[int, int, int]]:
+def _blocks(count: int, steps: int, seldom: bool) -> Iterator[tuple[int, int, int]]:
     """(first step, step behind the last, active lanes at its end) between two makings of the tables.
 
     A block also ends where the last lane does, so that the number of active lanes is the same within each.
@@ -149,7 +150,7 @@ def _blocks(count: int, steps: int) -> Iterator[tuple[int, int, int]]:
     whole = count - (lanes - 1) * steps  # steps that the last lane takes part in
     step, seen = 0, 0
     while step < steps:
-        due = next_rebuild(seen)
+        due = next_rebuild(seen, seldom=seldom)
         rebuilt_at = step
         while seen < due and step < steps:
             active = lanes if step < whole else lanes - 1
@@ -177,13 +178,13 @@ class _Coded:
         return float(self.bits * len(used) - np.log2(used).sum())
 
 
-def _modelled(plan: ArrayPlan, count: int, grid: np.ndarray, contexts: np.ndarray) -> _Coded:
+def _modelled(plan: ArrayPlan, count: int, grid: np.ndarray, contexts: np.ndarray, seldom: bool = False) -> _Coded:
     """What the decoder will have in its tables for each value of a grid, [steps, lanes], with these contexts."""
     bits = plan.bits(count)
     model = ArrayModel(plan.kind, plan.centre, plan.present, bits)
     coded = _Coded(np.zeros(grid.shape, np.uint16), np.zeros(grid.shape, np.uint16), bits)
     table = start = np.empty(0)
-    for first, behind, active in _blocks(count, plan.steps):
+    for first, behind, active in _blocks(count, plan.steps, seldom):
         if active > 0:
             table = model.frequencies()
             start = table.cumsum(1) - table
@@ -220,9 +221,14 @@ def coded_bits(plans: Sequence[ArrayPlan], values: np.ndarray, above: np.ndarray
 
 
 class LaneEncoder:
-    """Collects arrays in the order of decoding; `finish` codes them from the last value to the first."""
+    """Collects arrays in the order of decoding; `finish` codes them from the last value to the first.
 
-    def __init__(self) -> None:
+    Args:
+        seldom: see `next_rebuild`.
+    """
+
+    def __init__(self, *, seldom: bool = False) -> None:
+        self._seldom = seldom
         self._arrays: list[_Coded] = []
         self.bits: list[float] = []  # that each array costs
 
@@ -235,7 +241,8 @@ class LaneEncoder:
             above: for `Kind.PLANE`, the bytes above these, uint8 [n].
         """
         grid = _symbols(plan, values)
-        coded = _modelled(plan, len(values), grid, _all_contexts(plan, grid, len(values), above))
+        contexts = _all_contexts(plan, grid, len(values), above)
+        coded = _modelled(plan, len(values), grid, contexts, self._seldom)
         self.bits.append(coded.cost)
         self._arrays.append(coded)
 
@@ -270,12 +277,14 @@ class LaneDecoder:
     Args:
         data: what `LaneEncoder.finish` made.
         lanes: how many states it begins with.
+        seldom: see `next_rebuild`.
 
     Raises:
         ModelError: it is too short.
     """
 
-    def __init__(self, data: bytes, lanes: int) -> None:
+    def __init__(self, data: bytes, lanes: int, *, seldom: bool = False) -> None:
+        self._seldom = seldom
         if len(data) < 4 * lanes or (len(data) - 4 * lanes) % 2:
             raise ModelError(f"a damaged .tfcz: {len(data)} bytes of arrays cannot hold {lanes} lanes; copy it again")
         self._state = np.frombuffer(data, "<u4", lanes).astype(np.int64)
@@ -299,7 +308,7 @@ class LaneDecoder:
         model = ArrayModel(plan.kind, plan.centre, plan.present, bits)
         grid = np.zeros((plan.steps, lanes), np.uint8)
         symbols = packed = np.empty(0)
-        for first, behind, active in _blocks(count, plan.steps):
+        for first, behind, active in _blocks(count, plan.steps, self._seldom):
             if active > 0:
                 table = model.frequencies()
                 packed = (table << 16 | (table.cumsum(1) - table)).ravel()
@@ -329,7 +338,7 @@ class LaneDecoder:
         state *= entry >> 16
         state += slot
         state -= entry & 0xFFFF
-        low = np.flatnonzero(state < _LEAST_STATE)
+        low = (state < _LEAST_STATE).nonzero()[0]
         if low.size:
             behind = self._position + low.size
             if behind > len(self._words):

@@ -26,6 +26,7 @@ from tfcompress.converters.phone.packing.directory import (
 from tfcompress.converters.phone.packing.lanes import MAX_LANES, ArrayPlan, coded_bits
 from tfcompress.converters.phone.packing.layout import Array
 from tfcompress.converters.phone.packing.prediction import fitted
+from tfcompress.converters.phone.packing.rest import LARGE
 
 __all__ = ["plan"]
 
@@ -34,6 +35,10 @@ _TRIED = 1 << 15  # elements of an array that choices are made on
 _TRIAL_STEPS = 256  # values per lane in a trial
 _GROUP_BITS = 8 * 14.0  # what a group costs in the directory, about
 _BYTES_A_LANE = 1024  # when coded; a lane costs two
+_BYTES_A_COMMON_LANE = 1600  # when coded, in a large file as a whole
+_WIDER_COSTS = 1.004  # times the bits that a group may take with more lanes,
+_WIDER_COSTS_THE_FILE = 0.0002  # and this share of the bits of all groups beside
+_LEAST_STEPS = 64  # values that a lane is long at least, as each begins with nothing but the array's mean
 _PRODUCT_ULPS = 16  # how far a scale may lie from the product for the product to be its prediction
 _ROOTS = 8  # members of a family that are tried as the one that the others are multiples of
 _DECAYS = (4, 6)
@@ -72,7 +77,45 @@ def plan(content: bytes, arrays: Sequence[Array]) -> Directory:
             groups.append(_number_group(content, [(segment, b"", 0) for segment in members]))
     if products:  # behind the groups that hold their factors
         groups.append(_number_group(content, products, transform=PRODUCT))
-    return _directory(groups)
+    return _directory(_side_by_side(content, groups) if len(content) >= LARGE else groups)
+
+
+def _side_by_side(content: bytes, groups: list[tuple[Group, list[Segment]]]) -> list[tuple[Group, list[Segment]]]:
+    """The groups with as many lanes in each as the largest has, so that a decoder takes few steps in all."""
+    values = [group_values(content, *group) for group in groups]
+    costs = [_bits(group, own) for (group, _), own in zip(groups, values, strict=True)]
+    lanes = [-(-len(own) // group.steps) for (group, _), own in zip(groups, values, strict=True) if _plans(group)]
+    most = min(MAX_LANES, max([1, round(sum(costs) / 8 / _BYTES_A_COMMON_LANE), *lanes]))
+    wide = []
+    for (group, segments), own, cost in zip(groups, values, costs, strict=True):
+        wider = _widened(group, max(-(-len(own) // most), min(len(own), _LEAST_STEPS)))
+        allowed = cost * _WIDER_COSTS + sum(costs) * _WIDER_COSTS_THE_FILE
+        worth = cost > 0 and wider.steps < group.steps and _bits(wider, own) <= allowed
+        wide.append((wider if worth else group, segments))
+    return wide
+
+
+def _plans(group: Group) -> list[ArrayPlan]:
+    return [plane for plane in group.planes if isinstance(plane, ArrayPlan)]
+
+
+def _widened(group: Group, steps: int) -> Group:
+    """A group with another number of values a lane: `steps`, or the next multiple of the period."""
+    period = max((plane.period for plane in _plans(group)), default=0)
+    steps = -(-steps // period) * period if period else steps
+    planes = tuple(replace(plane, steps=steps) if isinstance(plane, ArrayPlan) else plane for plane in group.planes)
+    return replace(group, steps=steps, planes=planes)
+
+
+def _bits(group: Group, values: np.ndarray) -> float:
+    """What the elements of a group, uint8 [elements, width], cost; a filled one has no planes."""
+    bits, above = 0.0, None
+    for place, plane in zip(range(group.width - 1, -1, -1), group.planes, strict=False):
+        own = np.ascontiguousarray(values[:, place])
+        if isinstance(plane, ArrayPlan):
+            bits += coded_bits([plane], own, above)[0]
+        above = own
+    return bits
 
 
 def _kinship(array: Array) -> tuple[object, ...]:

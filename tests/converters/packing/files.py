@@ -62,3 +62,20 @@ def layered(seed: int = 0) -> bytes:
     constants.append(("half", random.normal(size=300).astype(np.float16), None))
     constants.append(("zeros", np.zeros(500, np.int64), None))
     return tflite(constants)
+
+
+@functools.cache
+def large() -> bytes:
+    """A file that is large enough for the quick form: one layer and many small constants."""
+    random = np.random.default_rng(6)
+    kernels = np.clip(np.round(random.normal(size=(500, 600)) * 25), -127, 127).astype(np.int8)
+    scales = random.uniform(1e-4, 1e-2, 500).astype(np.float32)
+    bias = np.round(random.normal(size=500) * 900).astype(np.int32)
+    small = [(f"small_{number}", random.normal(size=6).astype(np.float32), None) for number in range(40)]
+    return tflite([("w", kernels, scales), ("b", bias, scales * np.float32(0.0213)), *small])
+
+
+@functools.cache
+def packed_large() -> bytes:
+    """The packed `large` file."""
+    return pack_bytes(large())

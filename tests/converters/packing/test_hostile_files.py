@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.converters.packing.decoders import DECODERS, by_python
-from tests.converters.packing.files import layered, packed_layers, tflite
+from tests.converters.packing.files import large, layered, packed_large, packed_layers, tflite
 from tfcompress.converters.phone.packing.array_model import Kind
 from tfcompress.converters.phone.packing.container import Header, decode, encode, read_header
 from tfcompress.converters.phone.packing.directory import Directory, Group, Segment
@@ -18,16 +18,15 @@ MUTATIONS = {"python": 60, "c": 100, "javascript": 100}
 SPARE = 16 << 20  # bytes that a decoder may need beside twice the file's size: tables of a fixed size
 
 
-def _mutated(packed: bytes, count: int) -> list[bytes]:
-    """Copies of a file with bytes changed, cut off, doubled or taken out."""
+def _mutated(packed: bytes, count: int, reach: int = 24) -> list[bytes]:
+    """Copies with bytes changed, cut off, doubled or taken out, every second one in its first `reach` bytes."""
     random = np.random.default_rng(count)
     mutants = []
     for number in range(count):
         data = bytearray(packed)
-        # Every second one is hurt in its first bytes, where lengths stand.
-        reach = 24 if number % 2 else len(data)
+        within = reach if number % 2 else len(data)
         for _ in range(random.integers(1, 4)):
-            place = int(random.integers(min(reach, len(data))))
+            place = int(random.integers(min(within, len(data))))
             match random.integers(4):
                 case 0:
                     data[place] ^= 1 << int(random.integers(8))
@@ -53,6 +52,14 @@ def test_a_mutated_file_is_refused_or_harmless(decoder: str) -> None:
     content = _small()
     for result in DECODERS[decoder](_mutated(pack_bytes(content), MUTATIONS[decoder])):
         assert result is None or result == content
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_a_mutated_quick_file_is_refused_or_harmless(decoder: str) -> None:
+    coded = read_header(packed_large()).coded
+    assert coded < 3000  # where every second mutant is hurt, besides the header
+    for result in DECODERS[decoder](_mutated(packed_large(), 20, reach=coded)):
+        assert result is None or result == large()
 
 
 @pytest.mark.slow
@@ -110,10 +117,17 @@ def test_a_declared_size_above_the_limit_is_refused_before_memory_is_taken() -> 
         tracemalloc.stop()
 
 
+def test_a_directory_longer_than_any_is_refused_before_memory_is_taken() -> None:
+    for table_bits, version in ((16, 1), (0, 3)):
+        packed = Header(2**31 - 1, 0, table_bits, 2**23, 0, 0, 0, 0, version).to_bytes()
+        with pytest.raises(ModelError, match="damaged"):
+            read_header(packed)
+
+
 def test_another_version_is_named() -> None:
     packed = bytearray(pack_bytes(tflite([])))
     packed[3] = 9
-    with pytest.raises(ModelError, match="version 09, expected 01 or 02"):
+    with pytest.raises(ModelError, match="version 09, expected 01, 02 or 03"):
         unpack_bytes(bytes(packed))
 
 

@@ -10,9 +10,18 @@ from hypothesis.extra import numpy as numpy_strategies
 
 import tfcompress
 from tests.converters.packing.decoders import DECODERS, SOURCES, by_python
-from tests.converters.packing.files import layered, packed_layers, tflite
+from tests.converters.packing.files import large, layered, packed_large, packed_layers, tflite
+from tfcompress.converters.phone.packing import container, planning, rest
 from tfcompress.converters.phone.packing.array_model import Kind
-from tfcompress.converters.phone.packing.container import PLAIN, PREDICTING, decode, encode, read_header
+from tfcompress.converters.phone.packing.container import (
+    PLAIN,
+    PREDICTING,
+    QUICK,
+    decode,
+    encode,
+    read_directory,
+    read_header,
+)
 from tfcompress.converters.phone.packing.directory import PRODUCT, ROTATED, Directory, Group, Segment
 from tfcompress.converters.phone.packing.files import pack_bytes
 from tfcompress.converters.phone.packing.lanes import ArrayPlan
@@ -20,6 +29,7 @@ from tfcompress.recipe import PostTraining, Recipe
 from tfcompress.runtime import keras
 
 HARDLY = 0.5  # dB: most of the error is that of activations, which no rounding of weights changes
+QUICK_COSTS = 1.01  # times the size of the smallest file
 SHARED = Path(__file__).parents[4] / "shared"
 _DTYPES = ("int8", "uint8", "int32", "int64", "float32", "float16")
 _SETTINGS = settings(
@@ -31,6 +41,38 @@ _SETTINGS = settings(
 def test_every_decoder_gives_the_same_file_back(decoder: str) -> None:
     contents = [layered(), tflite([("one", np.arange(100, dtype=np.int8), None)]), tflite([])]
     assert DECODERS[decoder]([pack_bytes(content) for content in contents]) == contents
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_every_decoder_gives_a_quick_file_back(decoder: str) -> None:
+    assert read_header(packed_large()).version == QUICK
+    assert DECODERS[decoder]([packed_large()]) == [large()]
+
+
+def test_a_quick_file_is_hardly_larger_and_takes_fewer_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (container, planning, rest):
+        monkeypatch.setattr(module, "LARGE", 1 << 30)
+    smallest = pack_bytes(large())
+    assert read_header(smallest).version == PLAIN
+    assert len(packed_large()) < len(smallest) * QUICK_COSTS
+    assert sum(_steps(packed_large())) < sum(_steps(smallest))
+
+
+def test_sparse_kernels_that_would_lose_by_more_lanes_keep_theirs(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(8)
+    kernels = np.zeros((600, 500), np.int8)
+    for row in range(0, 600, 60):  # runs of zeros that are far longer than the lanes of a quick file
+        kernels[row : row + 4] = random.integers(-90, 90, (4, 500))
+    content = tflite([("w", kernels, None)])
+    packed = pack_bytes(content)
+    for module in (container, planning, rest):
+        monkeypatch.setattr(module, "LARGE", 1 << 30)
+    assert len(packed) < len(pack_bytes(content)) * QUICK_COSTS
+    assert by_python([packed]) == [content]
+
+
+def _steps(packed: bytes) -> list[int]:
+    return [group.steps for group in read_directory(packed).groups if group.fill is None]
 
 
 @st.composite

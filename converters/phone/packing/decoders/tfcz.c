@@ -7,7 +7,8 @@ enum { CONTEXTS = 6, CLASSES = 29, LEVELS = 32, MAX_CONTEXTS = 64, PRIOR = 48, F
 enum { LAST_REBUILD = 1 << 18, SHORTEST = 6, SURE = 12, LOOK_BACK = 32, LONGEST = 65535, ZEROS = 16 };
 enum { NONE, MEAN, SIGNED, COLUMN, PLANE, UNIFORM, PREDICTED, CONSTANT = 15, TAPS = 4 };
 enum { MAX_GROUPS = 1023, MAX_SEGMENTS = 65535, MAX_PERIOD = 65536, MAX_LANES = 4096, SPARE = 4096 };
-enum { LEAST_STATE = 1 << 16, LARGEST_MEAN = 131072 };
+enum { LEAST_STATE = 1 << 16, LARGEST_MEAN = 131072, MAX_DIRECTORY = 1 << 22, QUICK = 3 };
+enum { POSITIONS = 4, LITERALS = 0x300, SPECIAL = 115, DICTIONARY = 1 << 20 }; /* of LZMA */
 
 /* PRIMER BEGIN: embed_primer.py writes what follows, and a 0 so that it is never empty */
 static const uint8_t primer[] = {
@@ -217,7 +218,7 @@ tfcz_status tfcz_read_header(tfcz_read read, void *source, tfcz_header *header) 
     for (i = 0; i < 3; i++)
         if (read(source) != magic[i]) return TFCZ_NOT_A_TFCZ;
     byte = read(source);
-    if (byte != 1 && byte != 2) return TFCZ_NOT_A_TFCZ;
+    if (byte < 1 || byte > QUICK) return TFCZ_NOT_A_TFCZ;
     header->version = (uint32_t)byte;
     for (i = 0; i < 4; i++) {
         byte = read(source);
@@ -225,11 +226,11 @@ tfcz_status tfcz_read_header(tfcz_read read, void *source, tfcz_header *header) 
         checksum |= (uint32_t)(byte & 255) << (8 * i);
     }
     byte = read(source);
-    if (byte < 12 || byte > 20) return TFCZ_DAMAGED;
+    if (header->version == QUICK ? byte != 0 : byte < 12 || byte > 20) return TFCZ_DAMAGED;
     header->checksum = checksum;
     header->table_bits = (uint32_t)byte;
     if (!header_varint(read, source, 0x7FFFFFFF, &header->size) ||
-        !header_varint(read, source, 0x7FFFFFFF, &header->directory) ||
+        !header_varint(read, source, MAX_DIRECTORY, &header->directory) ||
         !header_varint(read, source, 0x7FFFFFFF, &header->rest) ||
         !header_varint(read, source, MAX_LANES, &header->lanes) ||
         !header_varint(read, source, MAX_PERIOD, &header->period) ||
@@ -431,6 +432,154 @@ static void learn_primer(byte_model *m) {
     for (i = 0; i < 32 + 4096; i++) m->hits_seen[i] = m->hits_seen[i] != 0;
 }
 
+/* --- LZMA: directory and rest of large files, with lc = 0, lp = 2, pb = 2 -------------------------------------- */
+
+typedef struct {
+    uint16_t choice[2], low[POSITIONS][8], middle[POSITIONS][8], high[256];
+} lzma_lengths;
+
+typedef struct {
+    uint16_t match[12][POSITIONS], repeat[12], repeat_at[3][12], short_repeat[12][POSITIONS];
+    uint16_t slot[4][64], special[SPECIAL], align[16], literal[POSITIONS][LITERALS];
+    lzma_lengths lengths, repeat_lengths;
+} lzma_odds; /* of zeros, in 2048ths */
+
+typedef struct {
+    input *in;
+    uint32_t range, code;
+    uint8_t *out;
+    uint32_t at, end; /* of out */
+    uint32_t state, distances[4];
+    lzma_odds odds;
+} lzma;
+
+static void lzma_next(lzma *z) {
+    if (z->range >= 1u << 24) return;
+    z->range <<= 8;
+    z->code = z->code << 8 | next_byte(z->in);
+}
+
+static uint32_t lzma_bit(lzma *z, uint16_t *odds) {
+    uint32_t bound = (z->range >> 11) * *odds, bit = z->code >= bound;
+    if (bit) {
+        z->code -= bound;
+        z->range -= bound;
+        *odds = (uint16_t)(*odds - (*odds >> 5));
+    } else {
+        z->range = bound;
+        *odds = (uint16_t)(*odds + ((2048 - *odds) >> 5));
+    }
+    lzma_next(z);
+    return bit;
+}
+
+static uint32_t lzma_tree(lzma *z, uint16_t *odds, uint32_t bits) {
+    uint32_t node = 1, i;
+    for (i = 0; i < bits; i++) node = node << 1 | lzma_bit(z, &odds[node]);
+    return node - (1u << bits);
+}
+
+static uint32_t lzma_reverse_tree(lzma *z, uint16_t *odds, uint32_t bits) {
+    uint32_t node = 1, value = 0, bit, i;
+    for (i = 0; i < bits; i++) {
+        bit = lzma_bit(z, &odds[node]);
+        node = node << 1 | bit;
+        value |= bit << i;
+    }
+    return value;
+}
+
+static uint32_t lzma_length(lzma *z, lzma_lengths *l) {
+    uint32_t position = z->at % POSITIONS;
+    if (!lzma_bit(z, &l->choice[0])) return lzma_tree(z, l->low[position], 3);
+    if (!lzma_bit(z, &l->choice[1])) return 8 + lzma_tree(z, l->middle[position], 3);
+    return 16 + lzma_tree(z, l->high, 8);
+}
+
+static uint32_t lzma_distance(lzma *z, uint32_t length) {
+    uint32_t slot = lzma_tree(z, z->odds.slot[length < 3 ? length : 3], 6), bits, distance, straight = 0, i;
+    if (slot < 4) return slot;
+    bits = (slot >> 1) - 1;
+    distance = (2u | (slot & 1u)) << bits;
+    if (slot < 14) return distance + lzma_reverse_tree(z, z->odds.special + distance - slot, bits);
+    for (i = 0; i < bits - 4; i++) {
+        uint32_t bit;
+        z->range >>= 1;
+        bit = z->code >= z->range;
+        if (bit) z->code -= z->range;
+        straight = straight << 1 | bit;
+        lzma_next(z);
+    }
+    return distance + (straight << 4) + lzma_reverse_tree(z, z->odds.align, 4);
+}
+
+static void lzma_literal(lzma *z) {
+    uint16_t *odds = z->odds.literal[z->at % POSITIONS];
+    uint32_t symbol = 1, foretold = z->state < 7 ? 0 : z->out[z->at - z->distances[0] - 1], follows = z->state >= 7;
+    while (symbol < 256) {
+        uint32_t expected = foretold >> 7 & 1u, bit;
+        foretold <<= 1;
+        bit = lzma_bit(z, &odds[follows ? ((1 + expected) << 8) + symbol : symbol]);
+        follows = follows && bit == expected;
+        symbol = symbol << 1 | bit;
+    }
+    z->out[z->at++] = (uint8_t)(symbol & 255u);
+    z->state = z->state < 4 ? 0 : z->state < 10 ? z->state - 3 : z->state - 6;
+}
+
+/* A distance that was used before goes to the front; the number of bytes less 2, or -1 for a single byte. */
+static int lzma_repeat(lzma *z) {
+    uint32_t which = 0, distance, i;
+    if (!lzma_bit(z, &z->odds.repeat_at[0][z->state])) {
+        if (!lzma_bit(z, &z->odds.short_repeat[z->state][z->at % POSITIONS])) return -1;
+    } else {
+        which = 1;
+        if (lzma_bit(z, &z->odds.repeat_at[1][z->state])) which = 2 + lzma_bit(z, &z->odds.repeat_at[2][z->state]);
+    }
+    distance = z->distances[which];
+    for (i = which; i > 0; i--) z->distances[i] = z->distances[i - 1];
+    z->distances[0] = distance;
+    return (int)lzma_length(z, &z->odds.repeat_lengths);
+}
+
+static int lzma_match(lzma *z) { /* 0 when it is damaged */
+    int length;
+    if (lzma_bit(z, &z->odds.repeat[z->state])) {
+        length = lzma_repeat(z);
+        z->state = length < 0 ? (z->state < 7 ? 9 : 11) : z->state < 7 ? 8 : 11;
+    } else {
+        memmove(z->distances + 1, z->distances, 3 * sizeof *z->distances);
+        length = (int)lzma_length(z, &z->odds.lengths);
+        z->distances[0] = lzma_distance(z, (uint32_t)length);
+        z->state = z->state < 7 ? 7 : 10;
+    }
+    if (z->distances[0] >= z->at || z->distances[0] >= DICTIONARY) return 0;
+    for (length += 2; length > 0 && z->at < z->end; length--, z->at++)
+        z->out[z->at] = z->out[z->at - z->distances[0] - 1];
+    return 1;
+}
+
+static int lzma_decode(lzma *z, input *in, uint8_t *out, uint32_t count) {
+    uint16_t *odds = (uint16_t *)&z->odds;
+    size_t i;
+    for (i = 0; i < sizeof z->odds / sizeof *odds; i++) odds[i] = 1024;
+    z->in = in;
+    z->out = out;
+    z->end = count;
+    z->at = z->state = z->code = 0;
+    memset(z->distances, 0, sizeof z->distances);
+    z->range = 0xFFFFFFFFu;
+    if (next_byte(in) != 0) return 0;
+    for (i = 0; i < 4; i++) z->code = z->code << 8 | next_byte(in);
+    while (z->at < z->end) {
+        if (!lzma_bit(z, &z->odds.match[z->state][z->at % POSITIONS]))
+            lzma_literal(z);
+        else if (!lzma_match(z))
+            return 0;
+    }
+    return 1;
+}
+
 /* --- the directory -------------------------------------------------------------------------------------------- */
 
 typedef struct {
@@ -628,6 +777,7 @@ typedef struct {
     lane *lanes;
     uint64_t *sums;
     array_model *model;
+    int seldom; /* the tables are made anew when as much again has been seen, not half as much */
     int bad;
 } arrays;
 
@@ -735,7 +885,8 @@ static void decode_plane(arrays *a, const group *g, uint32_t number, uint32_t co
         uint32_t active = step < whole ? lanes : lanes - 1, column_level = 7;
         uint64_t sum = 0;
         if (seen >= due) {
-            due = seen + (seen >> 1 < LAST_REBUILD ? seen >> 1 : LAST_REBUILD);
+            uint64_t more = a->seldom ? seen : seen >> 1;
+            due = seen + (more < LAST_REBUILD ? more : LAST_REBUILD);
             if (due < FIRST_REBUILD) due = FIRST_REBUILD;
             make_tables(a->model);
         }
@@ -848,8 +999,13 @@ static uint64_t most_segments(const tfcz_header *h) {
 }
 
 size_t tfcz_work_bytes(const tfcz_header *h) {
-    uint64_t need = aligned(sizeof(byte_model)) + aligned(2ull << h->table_bits) + aligned(1ull << h->table_bits);
-    need += aligned((uint64_t)ZEROS + sizeof primer + h->directory + h->rest);
+    uint64_t need;
+    if (h->version == QUICK) {
+        need = aligned(sizeof(lzma)) + aligned((uint64_t)h->directory + 3 + h->rest);
+    } else {
+        need = aligned(sizeof(byte_model)) + aligned(2ull << h->table_bits) + aligned(1ull << h->table_bits);
+        need += aligned((uint64_t)ZEROS + sizeof primer + h->directory + h->rest);
+    }
     need += aligned(most_groups(h) * sizeof(group));
     need += aligned(most_segments(h) * sizeof(segment)) + aligned((uint64_t)h->lanes * sizeof(lane));
     need += aligned((uint64_t)h->period * sizeof(uint64_t)) + aligned(sizeof(array_model));
@@ -945,13 +1101,32 @@ static tfcz_status decode_arrays(arrays *a, const tfcz_header *h, const uint8_t 
     return a->read(a->source) < 0 ? TFCZ_OK : TFCZ_DAMAGED;
 }
 
-static void decode_rest(byte_model *m, const tfcz_header *h, const arrays *a) {
+/* Puts the rest where it lies in the file: from the byte model, or from `ready` where that is not NULL. */
+static void place_rest(byte_model *m, const uint8_t *ready, const tfcz_header *h, const arrays *a) {
     uint32_t i, at = 0, end;
     for (i = 0; i <= a->segment_count; i++) {
         end = i < a->segment_count ? a->segments[i].offset : h->size;
-        for (; at < end; at++) a->output[at] = model_byte(m, at & 3u);
+        for (; at < end; at++) a->output[at] = ready ? *ready++ : model_byte(m, at & 3u);
         if (i < a->segment_count) at += a->segments[i].count * a->groups[a->segments[i].group].width;
     }
+}
+
+static byte_model *start_rest(const tfcz_header *h, memory *mem, input *in, const uint8_t **directory) {
+    byte_model *m = reserve(mem, sizeof *m);
+    uint32_t i;
+    m->table_bits = h->table_bits;
+    m->slots = reserve(mem, 2ull << h->table_bits);
+    m->seen_at = reserve(mem, 1ull << h->table_bits);
+    m->history = reserve(mem, (uint64_t)ZEROS + sizeof primer + h->directory + h->rest);
+    m->in = NULL;
+    m->known = 0;
+    start_model(m);
+    learn_primer(m);
+    m->in = in;
+    for (i = 0, m->value = 0; i < 4; i++) m->value = m->value << 8 | next_byte(in);
+    *directory = m->history + m->end;
+    for (i = 0; i < h->directory; i++) model_byte(m, i & 3u);
+    return m;
 }
 
 tfcz_status tfcz_unpack(const tfcz_header *h, tfcz_read read, void *source, uint8_t *output, size_t output_bytes,
@@ -959,46 +1134,43 @@ tfcz_status tfcz_unpack(const tfcz_header *h, tfcz_read read, void *source, uint
     memory mem;
     input in;
     arrays a;
-    byte_model *m;
+    byte_model *m = NULL;
     group *groups;
     segment *segments;
-    uint8_t *directory;
-    uint32_t i;
+    const uint8_t *directory, *ready = NULL;
     tfcz_status status;
     mem.next = work;
     mem.left = work_bytes;
     if (output_bytes < h->size) return TFCZ_OUTPUT_TOO_SMALL;
     if (work_bytes < tfcz_work_bytes(h)) return TFCZ_WORK_TOO_SMALL;
-    m = reserve(&mem, sizeof *m);
-    m->table_bits = h->table_bits;
-    m->slots = reserve(&mem, 2ull << h->table_bits);
-    m->seen_at = reserve(&mem, 1ull << h->table_bits);
-    m->history = reserve(&mem, (uint64_t)ZEROS + sizeof primer + h->directory + h->rest);
+    memset(output, 0, h->size);
+    in.read = read;
+    in.source = source;
+    in.left = h->coded;
+    if (h->version == QUICK) {
+        lzma *z = reserve(&mem, sizeof *z);
+        uint32_t padded = (h->directory + 3) / 4 * 4;
+        uint8_t *whole = reserve(&mem, (uint64_t)h->directory + 3 + h->rest);
+        if (!lzma_decode(z, &in, whole, padded + h->rest)) return TFCZ_DAMAGED;
+        directory = whole;
+        ready = whole + padded;
+    } else {
+        m = start_rest(h, &mem, &in, &directory);
+    }
     groups = reserve(&mem, most_groups(h) * sizeof *groups);
     segments = reserve(&mem, most_segments(h) * sizeof *segments);
     a.lanes = reserve(&mem, (uint64_t)h->lanes * sizeof *a.lanes);
     a.sums = reserve(&mem, (uint64_t)h->period * sizeof *a.sums);
     a.model = reserve(&mem, sizeof *a.model);
-    memset(output, 0, h->size);
-    in.read = read;
-    in.source = source;
-    in.left = h->coded;
-    m->in = NULL;
-    m->known = 0;
-    start_model(m);
-    learn_primer(m);
-    m->in = &in;
-    for (i = 0, m->value = 0; i < 4; i++) m->value = m->value << 8 | next_byte(&in);
-    directory = m->history + m->end;
-    for (i = 0; i < h->directory; i++) model_byte(m, i & 3u);
-    if (!read_directory(h, directory, groups, &a.group_count, segments, &a.segment_count)) return TFCZ_DAMAGED;
     a.output = output;
     a.groups = groups;
     a.segments = segments;
-    decode_rest(m, h, &a);
+    if (!read_directory(h, directory, groups, &a.group_count, segments, &a.segment_count)) return TFCZ_DAMAGED;
+    place_rest(m, ready, h, &a);
     while (in.left) next_byte(&in);
     a.read = read;
     a.source = source;
+    a.seldom = h->version == QUICK;
     a.bad = 0;
     status = decode_arrays(&a, h, directory);
     if (status != TFCZ_OK) return status;

@@ -17,10 +17,10 @@ typedef enum {
 typedef int (*tfcz_read)(void *source);
 
 typedef struct {
-    uint32_t version;    /* 1, or 2 with arrays of predictions */
+    uint32_t version;    /* 1, 2 with arrays of predictions, or 3 with LZMA */
     uint32_t size;       /* of the unpacked file */
     uint32_t checksum;   /* its CRC-32 */
-    uint32_t table_bits; /* the byte model has 2^table_bits slots of two bytes */
+    uint32_t table_bits; /* the byte model has 2^table_bits slots of two bytes; 0 in version 3 */
     uint32_t directory;  /* bytes of the directory */
     uint32_t rest;       /* bytes of the unpacked file that are not in arrays */
     uint32_t lanes;

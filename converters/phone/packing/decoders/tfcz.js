@@ -71,7 +71,7 @@ const KNOTS = [
 const MAX_LANES = 4096, MAX_GROUPS = 1023, MAX_SEGMENTS = 65535, MAX_PERIOD = 65536, MOST_BYTES = 2 ** 29 - 1;
 const [NONE, MEAN, SIGNED, COLUMN, PLANE, UNIFORM, PREDICTED, CONSTANT] = [0, 1, 2, 3, 4, 5, 6, 15];
 const CONTEXTS_OF = [1, 32, 52, 64, 16, 1, 32];
-const TAPS = 4, CLASSES = 29, LEAST_STATE = 65536;
+const TAPS = 4, CLASSES = 29, LEAST_STATE = 65536, QUICK = 3;
 
 function expect(holds, what) {
   if (!holds) throw new Error(`a damaged .tfcz: ${what}; copy or make the file again`);
@@ -103,11 +103,11 @@ class Reader {
 
 function readHeader(data) {
   if (data.length < 4 || data[0] !== 84 || data[1] !== 70 || data[2] !== 90) throw new Error("not a .tfcz");
-  if (data[3] !== 1 && data[3] !== 2) throw new Error(`a .tfcz of version ${data[3]}, expected 1 or 2`);
-  expect(data.length >= 9 && data[8] >= 12 && data[8] <= 20, "its header is wrong");
+  if (data[3] < 1 || data[3] > QUICK) throw new Error(`a .tfcz of version ${data[3]}, expected 1, 2 or 3`);
+  expect(data.length >= 9 && (data[3] === QUICK ? data[8] === 0 : data[8] >= 12 && data[8] <= 20), "its header is wrong");
   const reader = new Reader(data, 9);
   const header = { version: data[3], checksum: new DataView(data.buffer, data.byteOffset).getUint32(4, true), tableBits: data[8] };
-  const limits = { size: 2 ** 31 - 1, directory: 2 ** 31 - 1, rest: 2 ** 31 - 1, lanes: MAX_LANES, period: MAX_PERIOD };
+  const limits = { size: 2 ** 31 - 1, directory: 2 ** 22, rest: 2 ** 31 - 1, lanes: MAX_LANES, period: MAX_PERIOD };
   for (const name of Object.keys(limits)) header[name] = reader.varint(limits[name]);
   header.coded = reader.varint(data.length);
   header.begin = reader.position;
@@ -292,6 +292,158 @@ class ByteModel {
   }
 }
 
+// --- LZMA: directory and rest of large files, with lc = 0, lp = 2, pb = 2 ------------------------------------------
+
+const odds = (count) => new Uint16Array(count).fill(1024);
+
+class LengthDecoder {
+  constructor() {
+    this.choice = odds(2);
+    this.low = [0, 1, 2, 3].map(() => odds(8));
+    this.middle = [0, 1, 2, 3].map(() => odds(8));
+    this.high = odds(256);
+  }
+
+  next(lzma) {
+    const position = lzma.at & 3;
+    if (!lzma.bit(this.choice, 0)) return lzma.tree(this.low[position], 3);
+    if (!lzma.bit(this.choice, 1)) return 8 + lzma.tree(this.middle[position], 3);
+    return 16 + lzma.tree(this.high, 8);
+  }
+}
+
+class Lzma {
+  constructor(data, count) {
+    this.data = data;
+    this.position = 0;
+    this.output = new Uint8Array(count);
+    this.at = 0;
+    this.state = 0;
+    this.distances = [0, 0, 0, 0];
+    this.range = 0xffffffff;
+    this.code = 0;
+    expect(this.next() === 0, "its directory is damaged");
+    for (let i = 0; i < 4; i++) this.code = ((this.code << 8) | this.next()) >>> 0;
+    this.match = odds(48);
+    this.repeat = odds(12);
+    this.repeatAt = [0, 1, 2].map(() => odds(12));
+    this.shortRepeat = odds(48);
+    this.slot = [0, 1, 2, 3].map(() => odds(64));
+    this.special = odds(115);
+    this.align = odds(16);
+    this.literals = [0, 1, 2, 3].map(() => odds(0x300));
+    this.lengths = new LengthDecoder();
+    this.repeatLengths = new LengthDecoder();
+  }
+
+  next() {
+    return this.position < this.data.length ? this.data[this.position++] : 0;
+  }
+
+  normalize() {
+    if (this.range >= 2 ** 24) return;
+    this.range = (this.range << 8) >>> 0;
+    this.code = ((this.code << 8) | this.next()) >>> 0;
+  }
+
+  bit(table, i) {
+    const bound = (this.range >>> 11) * table[i], bit = this.code >= bound ? 1 : 0;
+    if (bit) {
+      this.code -= bound;
+      this.range -= bound;
+      table[i] -= table[i] >> 5;
+    } else {
+      this.range = bound;
+      table[i] += (2048 - table[i]) >> 5;
+    }
+    this.normalize();
+    return bit;
+  }
+
+  tree(table, bits) {
+    let node = 1;
+    for (let i = 0; i < bits; i++) node = (node << 1) | this.bit(table, node);
+    return node - (1 << bits);
+  }
+
+  reverseTree(table, base, bits) {
+    let node = 1, value = 0;
+    for (let i = 0; i < bits; i++) {
+      const bit = this.bit(table, base + node);
+      node = (node << 1) | bit;
+      value |= bit << i;
+    }
+    return value;
+  }
+
+  distance(length) {
+    const slot = this.tree(this.slot[Math.min(length, 3)], 6), bits = (slot >> 1) - 1;
+    if (slot < 4) return slot;
+    const distance = (2 | (slot & 1)) * 2 ** bits;
+    if (slot < 14) return distance + this.reverseTree(this.special, distance - slot, bits);
+    let straight = 0;
+    for (let i = 0; i < bits - 4; i++) {
+      this.range >>>= 1;
+      const bit = this.code >= this.range ? 1 : 0;
+      if (bit) this.code -= this.range;
+      straight = straight * 2 + bit;
+      this.normalize();
+    }
+    return distance + straight * 16 + this.reverseTree(this.align, 0, 4);
+  }
+
+  literal() {
+    const table = this.literals[this.at & 3];
+    let symbol = 1, follows = this.state >= 7, foretold = follows ? this.output[this.at - this.distances[0] - 1] : 0;
+    while (symbol < 256) {
+      const expected = (foretold >> 7) & 1;
+      foretold <<= 1;
+      const bit = this.bit(table, follows ? ((1 + expected) << 8) + symbol : symbol);
+      follows = follows && bit === expected;
+      symbol = (symbol << 1) | bit;
+    }
+    this.output[this.at++] = symbol & 255;
+    this.state = this.state < 4 ? 0 : this.state < 10 ? this.state - 3 : this.state - 6;
+  }
+
+  // A distance that was used before goes to the front; the number of bytes less 2, or -1 for a single byte.
+  repeated() {
+    let which = 0;
+    if (!this.bit(this.repeatAt[0], this.state)) {
+      if (!this.bit(this.shortRepeat, this.state * 4 + (this.at & 3))) return -1;
+    } else {
+      which = this.bit(this.repeatAt[1], this.state) ? 2 + this.bit(this.repeatAt[2], this.state) : 1;
+    }
+    this.distances.unshift(this.distances.splice(which, 1)[0]);
+    return this.repeatLengths.next(this);
+  }
+
+  copy() {
+    let length;
+    if (this.bit(this.repeat, this.state)) {
+      length = this.repeated();
+      this.state = length < 0 ? (this.state < 7 ? 9 : 11) : this.state < 7 ? 8 : 11;
+    } else {
+      length = this.lengths.next(this);
+      this.distances.unshift(this.distance(length));
+      this.distances.pop();
+      this.state = this.state < 7 ? 7 : 10;
+    }
+    const back = this.distances[0] + 1;
+    expect(back <= this.at && back <= 2 ** 20, "its directory is damaged");
+    const end = Math.min(this.at + length + 2, this.output.length);
+    for (; this.at < end; this.at++) this.output[this.at] = this.output[this.at - back];
+  }
+
+  decode() {
+    while (this.at < this.output.length) {
+      if (this.bit(this.match, this.state * 4 + (this.at & 3))) this.copy();
+      else this.literal();
+    }
+    return this.output;
+  }
+}
+
 // --- the directory ---------------------------------------------------------------------------------------------------
 
 function readPlane(reader, steps, first, version) {
@@ -448,7 +600,8 @@ function predicted(taps, before, past) {
 }
 
 class Arrays {
-  constructor(data, lanes, output) {
+  constructor(data, lanes, output, seldom) {
+    this.seldom = seldom; // the tables are made anew when as much again has been seen, not half as much
     expect(data.length >= 4 * lanes, "its arrays end too early");
     const view = new DataView(data.buffer, data.byteOffset, data.length);
     this.data = data;
@@ -482,7 +635,7 @@ class Arrays {
     for (let step = 0; step < steps; step++) {
       const active = step < whole ? lanes : lanes - 1;
       if (seen >= due) {
-        due = Math.max(256, seen + Math.min(Math.floor(seen / 2), 2 ** 18));
+        due = Math.max(256, seen + Math.min(this.seldom ? seen : Math.floor(seen / 2), 2 ** 18));
         model.rebuild();
       }
       const column = step % (plane.period || 1), level = this.columnLevel(plane, sums[column], lanes, step);
@@ -566,24 +719,34 @@ function crc32(data) {
   return ~crc >>> 0;
 }
 
+// The directory, and a function that gives the bytes of the rest one after the other.
+function startRest(coded, header) {
+  if (header.version === QUICK) {
+    let at = Math.ceil(header.directory / 4) * 4;
+    const whole = new Lzma(coded, at + header.rest).decode();
+    return { listed: whole.subarray(0, header.directory), next: () => whole[at++] };
+  }
+  const primer = Uint8Array.from(atob(PRIMER), (c) => c.charCodeAt(0));
+  const model = new ByteModel(coded, header.tableBits, primer.length + header.directory + header.rest);
+  model.learn(primer);
+  const listed = new Uint8Array(header.directory);
+  for (let i = 0; i < listed.length; i++) listed[i] = model.byte(i & 3);
+  return { listed, next: (phase) => model.byte(phase) };
+}
+
 function unpackTfcz(data, { maxBytes = MOST_BYTES } = {}) {
   const header = readHeader(data);
   if (header.size > Math.min(maxBytes, MOST_BYTES)) throw new Error(`a .tfcz of a file of ${header.size} bytes, more than allowed`);
   const behind = header.begin + header.coded;
-  const primer = Uint8Array.from(atob(PRIMER), (c) => c.charCodeAt(0));
-  const model = new ByteModel(data.subarray(header.begin, behind), header.tableBits,
-    primer.length + header.directory + header.rest);
-  model.learn(primer);
-  const listed = new Uint8Array(header.directory);
-  for (let i = 0; i < listed.length; i++) listed[i] = model.byte(i & 3);
+  const { listed, next } = startRest(data.subarray(header.begin, behind), header);
   const { groups, segments } = readDirectory(listed, header);
   const output = new Uint8Array(header.size);
   let at = 0;
   for (const segment of [...segments, { offset: header.size, count: 0, width: 1 }]) {
-    for (; at < segment.offset; at++) output[at] = model.byte(at & 3);
+    for (; at < segment.offset; at++) output[at] = next(at & 3);
     at += segment.count * segment.width;
   }
-  const arrays = new Arrays(data.subarray(behind), header.lanes, output);
+  const arrays = new Arrays(data.subarray(behind), header.lanes, output, header.version === QUICK);
   for (const group of groups) {
     group.planes.forEach((plane, i) => {
       const place = group.width - 1 - i;
