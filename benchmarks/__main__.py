@@ -3,7 +3,8 @@
 ``bench_NAME.py`` has ``measure() -> list[dict]`` and fills ``results.json``.  ``table_NAME.py`` has ``names()`` of
 models, ``row(model) -> dict`` and ``SECONDS``, the time limit of a row, and fills ``tables/NAME.json`` and
 ``TABLES.md``; where its rows are made in parts, it has ``row(model, columns)`` and ``done(row, columns) -> bool``.
-Each measurement and each row runs in a process of its own, so that none inherits another's memory or warm caches.
+Each measurement and each row runs in a process of its own, so that none inherits another's memory or warm caches;
+with ``--together`` rows share this one, for tables whose figures are ratios of what each row measures by turns.
 With names, only their part of the results is replaced; ``--models`` narrows a table to some rows, ``--columns`` to some
 parts of them, and with ``--missing`` what is there already is kept.
 """
@@ -78,10 +79,11 @@ def bench(names: list[str]) -> None:
     write_json(MACHINE, machine())
 
 
-def tables(names: list[str], models: str, columns: str = "", *, missing: bool = False) -> None:
+def tables(names: list[str], models: str, columns: str = "", *, missing: bool = False, together: bool = False) -> None:
     """Measure the rows of every model whose name contains `models`, keep the others, and render all tables.
 
-    `columns` is for tables whose rows are made in parts; with `missing`, rows that are there already are kept.
+    `columns` is for tables whose rows are made in parts; with `missing`, rows that are there already are kept; with
+    `together`, rows are made in this process, without a limit of time, and what goes wrong in one ends all.
 
     Each row is written as soon as it is there, so that a table can be made piece by piece.
     """
@@ -93,7 +95,12 @@ def tables(names: list[str], models: str, columns: str = "", *, missing: bool = 
             if missing and there is not None and _is_done(module, there, columns):
                 continue
             print(f"{name}: {model}", file=sys.stderr)
-            fresh = table_row(name, model, module.SECONDS, columns)
+            arguments = [model, columns] if columns else [model]
+            fresh = (
+                {"model": model, **module.row(*arguments)}
+                if together
+                else table_row(name, model, module.SECONDS, columns)
+            )
             rows = {row["model"]: row for row in read_json(path)} | {model: fresh}
             write_json(path, [rows[model] for model in module.names() if model in rows])
     write_json(MACHINE, machine())
@@ -165,6 +172,7 @@ def main() -> None:
     parser.add_argument("--models", default="", help="only the rows of models whose name contains this")
     parser.add_argument("--columns", default="", help="comma-separated: only these parts of a row, for `zoo`")
     parser.add_argument("--missing", action="store_true", help="keep the rows, and their parts, that are there already")
+    parser.add_argument("--together", action="store_true", help="all rows in this process, to spare their imports")
     options = parser.parse_args()
     kind = "bench" if options.job == "bench" else "table"
     names = sorted(path.stem.removeprefix(f"{kind}_") for path in HERE.glob(f"{kind}_*.py"))
@@ -174,7 +182,8 @@ def main() -> None:
     if options.job == "bench":
         bench(options.names or names)
     else:
-        tables(options.names or names, options.models, options.columns, missing=options.missing)
+        wanted = options.names or names
+        tables(wanted, options.models, options.columns, missing=options.missing, together=options.together)
 
 
 if __name__ == "__main__":
