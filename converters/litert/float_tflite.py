@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from tfcompress.cache import remembered
+from tfcompress.compression.in_float import in_float
 from tfcompress.converters.litert.interface import order_inputs_and_outputs
 from tfcompress.converters.litert.recurrent import as_markers, unrolled, with_loops
 from tfcompress.converters.rewriting import FLOAT_FILE, Rewritten, rewrite_graph, rows_for
@@ -28,7 +29,7 @@ from tfcompress.native_output import silenced
 from tfcompress.remarks import remark
 from tfcompress.runtime import tf
 
-__all__ = ["convert_with", "first_sample", "float_file", "new_converter", "to_float_tflite"]
+__all__ = ["convert_with", "first_sample", "float_file", "new_converter", "to_float_tflite", "without_quantizers"]
 
 
 def new_converter(model: FloatModel, *, allow_select_ops: bool, loops: bool = False, fused_only: bool = False) -> Any:
@@ -141,6 +142,16 @@ def float_file(
         depends_on,
         lambda: _converted(model, allow_select_ops, samples, loops=loops, fused_only=fused_only),
     )
+
+
+def without_quantizers(model: FloatModel) -> bytes:
+    """A quantization-aware model as a float32 .tflite at batch 1, as if it had no quantizers.
+
+    Raises:
+        ConversionError: the model has an operator that TFLite lacks.
+    """
+    with in_float():
+        return _converted(model, False, None, loops=True).content
 
 
 def _converted(

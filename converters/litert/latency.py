@@ -31,7 +31,7 @@ def measure_latency(content: bytes, float_content: bytes | None) -> dict[str, ob
 
     Args:
         content: the .tflite.
-        float_content: the float .tflite; None where there is none (a quantization-aware model).
+        float_content: the float .tflite; None where there is none.
 
     Returns:
         `latency_ms`: {`median`, `p90`} on one thread; `latency_ms_all_threads`: the same with `threads` on all cores;

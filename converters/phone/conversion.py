@@ -11,7 +11,7 @@ from tfcompress.converters.artifact import Artifact
 from tfcompress.converters.litert import converter_engine, schemes
 from tfcompress.converters.litert.delegable import with_delegable_forms
 from tfcompress.converters.litert.facts import describe
-from tfcompress.converters.litert.float_tflite import float_file
+from tfcompress.converters.litert.float_tflite import float_file, without_quantizers
 from tfcompress.converters.litert.int8 import quantize_int8
 from tfcompress.converters.litert.limits import Abilities
 from tfcompress.converters.litert.metadata import with_metadata
@@ -72,7 +72,7 @@ def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, outp
     (output / "USE.md").write_text(phone_page(ports_of(file.content, model)), encoding="utf-8")
     if file.ranges is not None and calibration is not None:
         replace(file.ranges, data_sha256=calibration.sha256).save(output / RANGES_NAME)
-    facts = {**describe(path, file.float_content), **file.facts}
+    facts = {**describe(path, _measured_beside(model, file)), **file.facts}
     slow = _slow_operators(model, file)
     facts["slow_operators"] = [each.to_json() for each in slow]
     gpu: tuple[str, ...] = ()
@@ -85,6 +85,15 @@ def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, outp
     remarks = (*(each.note() for each in slow), *_advice(model, facts), *gpu)
     notes = (*(() if speed is None else (speed,)), *file.notes, *remarks)
     return Artifact("phone", output, path, facts, notes)
+
+
+def _measured_beside(model: FloatModel, file: _Made) -> bytes | None:
+    """The float file whose latency is told too; a quantization-aware model's is made for that alone."""
+    if file.float_content is not None or not model.quantization_aware:
+        return file.float_content
+    with optional("phone: the float file to measure beside"):
+        return without_quantizers(model)
+    return None
 
 
 def _slow_operators(model: FloatModel, file: _Made) -> tuple[OperatorTime, ...]:
@@ -101,14 +110,9 @@ def _calibrated(model: FloatModel, calibration: Samples | None, recipe: Recipe) 
     """Integers that compute: weights and activations."""
     options = recipe.post_training
     ranges = None if options.calibration_ranges is None else Calibration.load(options.calibration_ranges)
-    result = quantize_int8(
-        model,
-        calibration,
-        recipe,
-        integer_io=options.scheme != "int8_float_io",
-        abilities=INTEGERS_ALONE if options.integer_only else ABILITIES,
-        ranges=ranges,
-    )
+    abilities = INTEGERS_ALONE if options.integer_only else ABILITIES
+    integer_io = options.scheme != "int8_float_io"
+    result = quantize_int8(model, calibration, recipe, integer_io=integer_io, abilities=abilities, ranges=ranges)
     result = with_delegable_forms(result, calibration, except_for=result.limits.keep_float)
     if options.scheme != "int16x8" and not options.integer_only:
         mix = with_fastest_mix if options.scheme == "auto" else never_slower_than_float

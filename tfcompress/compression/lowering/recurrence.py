@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from tfcompress.compression.in_float import is_in_float
 from tfcompress.compression.lowering.activations import activation_name
 from tfcompress.graphs.keras.protocols import Config, Tensor
 from tfcompress.load.keras_versions.activations import translated_activation
@@ -158,6 +159,8 @@ class Recurrence(tf_keras.layers.Layer):
 
     def _rounded(self, value: Tensor, name: str) -> Tensor:
         """`value` on the grid of 8 bits that its name stands for."""
+        if is_in_float():
+            return value
         if name == "gate":
             return tf.quantization.fake_quant_with_min_max_args(value, 0.0, 255 / 256)
         if name == "tanh":

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from tfcompress.compression.in_float import is_in_float
 from tfcompress.compression.simulation.signs import Axis, Signs, signed
 from tfcompress.graphs.keras.protocols import Config, Layer, Tensor, Variable
 from tfcompress.runtime import tf, tf_keras, tfmot
@@ -66,6 +67,8 @@ class ActivationRange(_quantizers.Quantizer):
 
     def __call__(self, inputs: Tensor, training: bool, weights: Mapping[str, Any], **kwargs: object) -> Tensor:
         """`inputs` on the int8 grid of the range, clipped to it."""
+        if is_in_float():
+            return inputs
         low, high = weights["low"], weights["high"]
         if training and self.decay < 1:
             low = low.assign(self._moved(low, tf.minimum(tf.reduce_min(inputs), 0.0)))
@@ -133,6 +136,8 @@ class FixedRange(_quantizers.Quantizer):
 
     def __call__(self, inputs: Tensor, training: bool, weights: Mapping[str, object], **kwargs: object) -> Tensor:
         """`inputs` on the fixed grid."""
+        if is_in_float():
+            return inputs
         return tf.quantization.fake_quant_with_min_max_args(inputs, self.low, self.high)
 
     def lowest(self) -> float:
@@ -198,7 +203,7 @@ class KernelQuantizer(_quantizers.Quantizer):
     def __call__(self, inputs: Tensor, training: bool, weights: Mapping[str, Tensor], **kwargs: object) -> Tensor:
         """The weights that the layer computes with."""
         values = self.constrained(inputs, weights)
-        return _symmetric_int8(values, self.axis) if self.int8 else values
+        return _symmetric_int8(values, self.axis) if self.int8 and not is_in_float() else values
 
     def scale(self, values: Tensor) -> Tensor:
         """Step of the grid for these weights: a scalar, or one for each output channel."""
@@ -253,6 +258,8 @@ class BiasQuantizer(_quantizers.Quantizer):
 
     def __call__(self, inputs: Tensor, training: bool, weights: Mapping[str, object], **kwargs: object) -> Tensor:
         """The bias, rounded; the gradient passes as if it were not."""
+        if is_in_float():
+            return inputs
         scale = self.source.scale() * self.kernel_quantizer.scale(self.kernel)
         return inputs + tf.stop_gradient(tf.round(inputs / scale) * scale - inputs)
 
