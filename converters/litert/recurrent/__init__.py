@@ -17,6 +17,7 @@ from tfcompress.converters.litert.recurrent.forms import (
 )
 from tfcompress.converters.litert.recurrent.layers import (
     MOST_STEPS,
+    cell_tensors,
     recurrent_layers,
     state_tensors,
     unrolled,
@@ -29,6 +30,7 @@ __all__ = [
     "Form",
     "Held",
     "as_markers",
+    "cell_tensors",
     "fused_layers",
     "held_back",
     "loop_tensors",

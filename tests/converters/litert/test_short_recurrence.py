@@ -1,0 +1,77 @@
+"""Recurrent layers of few steps are unrolled for a phone where that is quicker and as close to float."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfcompress.converters.litert import quantize_int8
+from tfcompress.converters.litert.engines import Int8Model
+from tfcompress.converters.litert.latency import medians
+from tfcompress.converters.litert.limits import Abilities
+from tfcompress.converters.litert.short_recurrence import MOST_MORE_BYTES, MOST_STEPS, with_short_recurrence
+from tfcompress.converters.phone.conversion import ABILITIES, INTEGERS_ALONE, convert
+from tfcompress.data import Samples, samples_from_arrays
+from tfcompress.graphs.tflite import read_tflite
+from tfcompress.load import float_model_from_keras
+from tfcompress.model import FloatModel
+from tfcompress.recipe import PostTraining, Recipe
+from tfcompress.runtime import keras
+
+K = keras.layers
+LOOPS = {"WHILE", "UNIDIRECTIONAL_SEQUENCE_LSTM"}
+RECIPE = Recipe(post_training=PostTraining(quality="fast"))
+
+
+def of(layer: Any, steps: int) -> Any:
+    keras.utils.set_random_seed(0)
+    start = keras.Input((steps, 16))
+    return keras.Model(start, K.Dense(3)(layer(start)))
+
+
+def given(network: Any) -> tuple[FloatModel, Samples]:
+    model = float_model_from_keras(network)
+    data = np.random.default_rng(0).normal(size=(32, *network.input_shape[1:])).astype(np.float32)
+    return model, samples_from_arrays(data, model_inputs=model.inputs, model_outputs=model.outputs)
+
+
+def both(network: Any, abilities: Abilities = ABILITIES) -> tuple[Int8Model, Int8Model]:
+    """The file with loops, and what is made of it."""
+    model, samples = given(network)
+    loops = quantize_int8(model, samples, RECIPE, abilities=abilities)
+    return loops, with_short_recurrence(loops, model, samples, RECIPE, integer_io=True, abilities=abilities)
+
+
+def names(content: bytes) -> set[str]:
+    return {operator.name for operator in read_tflite(content).main.operators}
+
+
+def test_few_steps_are_written_out_and_quicker_than_the_loop() -> None:
+    loops, steps = both(of(K.LSTM(64), 8))
+    assert names(loops.content) & LOOPS
+    assert not names(steps.content) & LOOPS
+    assert steps.notes[-1].startswith("recurrent layers as an operator a step")
+    old, new = medians([loops.content, steps.content])
+    assert old is not None
+    assert new is not None
+    assert new < old
+    assert len(steps.content) < len(loops.content) + max(len(loops.content), MOST_MORE_BYTES)
+
+
+def test_many_steps_stay_a_loop() -> None:
+    loops, same = both(of(K.GRU(8), MOST_STEPS + 1))
+    assert same == loops
+
+
+def test_integers_alone_have_no_cells_in_float() -> None:
+    _, alone = both(of(K.LSTM(64), 8), INTEGERS_ALONE)
+    dtypes = {tensor.dtype for graph in read_tflite(alone.content).subgraphs for tensor in graph.tensors}
+    assert "float32" not in dtypes
+
+
+def test_a_phone_s_file_is_made_so(tmp_path: Path) -> None:
+    model, samples = given(of(K.LSTM(64), 8))
+    artifact = convert(model, samples, RECIPE, tmp_path)
+    assert any(line.startswith("recurrent layers as an operator a step") for line in artifact.notes)
