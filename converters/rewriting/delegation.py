@@ -20,6 +20,7 @@ __all__ = [
     "average_pool",
     "clamp",
     "hard_swish",
+    "prelu",
     "squared_difference",
     "unseen_addend",
     "wide_depthwise",
@@ -113,6 +114,29 @@ def _bounds(name: str) -> tuple[tuple[float | None, float | None], tuple[int, in
         "RELU_N1_TO_1": (-1.0, 1.0),
     }
     return ends[name], (_LOWEST, _LARGEST)
+
+
+def prelu(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode] | None:
+    """PReLU(x) = max(x, 0) + a min(x, 0) (He et al. 2015, equation 1).
+
+    The two halves keep the step of x, so that they are exact: QUANTIZE saturates beyond the zero point at either end.
+    The product has the result's step, so that a negative value is rounded once, as by PRELU itself.
+    """
+    source, slopes, result = operator.source, operator.operands[1], operator.result
+    if {source.dtype, slopes.dtype, result.dtype} != {"int8"} or len(result.scales) != 1:
+        return None
+    if not slopes.is_constant or len(slopes.scales) != 1 or len(source.scales) != 1:
+        return None
+    above, below, sloped = (graph.like(source, name) for name in ("above", "below", "sloped"))
+    above.quantize(source.scales[0], _LOWEST)
+    below.quantize(source.scales[0], _LARGEST)
+    sloped.quantize(result.scales[0], result.zero_points[0])
+    return [
+        graph.operator("QUANTIZE", [source], [above], options("QuantizeOptions"), version=2),
+        graph.operator("QUANTIZE", [source], [below], options("QuantizeOptions"), version=2),
+        _product(graph, below, slopes, sloped),
+        _sum(graph, above, sloped, result, clipped=False),
+    ]
 
 
 def squared_difference(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode] | None:

@@ -419,6 +419,14 @@ REWRITES: tuple[Rewrite, ...] = (
                 1,
             ),
             (
+                "prelu",
+                ("PRELU",),
+                delegation.prelu,
+                "PReLU as its positive half and the product of its slopes with the negative one",
+                "He et al. 2015, equation 1; XNNPACK has no int8 PRELU",
+                1,
+            ),
+            (
                 "squared_difference",
                 ("SQUARED_DIFFERENCE",),
                 delegation.squared_difference,

@@ -66,6 +66,17 @@ def clamped(name: str = "RELU", scale: float = 0.05, zero: int = -128) -> bytes:
     return graph.content(result)
 
 
+def sloped(slopes: tuple[int, ...] = (127, 40, -90, 0), zero: int = -20) -> bytes:
+    """PReLU with slopes of 4 channels, of 127 a half."""
+    graph = GraphBuilder()
+    source, result = graph.input([1, 8, 8, 4], scale=0.06), graph.tensor([1, 8, 8, 4], scale=0.05)
+    graph.graph.tensors[source].quantization.zeroPoint = [zero]
+    graph.graph.tensors[result].quantization.zeroPoint = [-60]
+    factors = graph.tensor([4], data=np.array(slopes, np.int8), scale=0.5 / 127)
+    graph.operator("PRELU", [source, factors], [result])
+    return graph.content(result)
+
+
 def squared() -> bytes:
     graph = GraphBuilder()
     first, second = graph.input([1, 16, 16, 1], scale=0.02), graph.input([1, 16, 16, 1], scale=0.03)
@@ -109,6 +120,7 @@ EXAMPLES: dict[str, tuple[Any, list[str]]] = {
     "hard_swish": (hard_swish, ["ADD", "MUL", "MUL"]),
     "average_pool": (pooled, ["DEPTHWISE_CONV_2D"]),
     "clamp": (clamped, ["QUANTIZE"]),
+    "prelu": (sloped, ["QUANTIZE", "QUANTIZE", "MUL", "ADD"]),
     "squared_difference": (squared, ["SUB", "MUL"]),
     "unseen_addend": (nearly_nothing, ["QUANTIZE"]),
 }
