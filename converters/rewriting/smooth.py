@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 from tfcompress.converters.rewriting.slopes import before_own_range
-from tfcompress.graphs.tflite.editor import GraphEditor, OperatorNode, TensorNode
+from tfcompress.graphs.tflite.editor import GraphEditor, OperatorNode, TensorNode, options
 
 __all__ = [
     "elu",
@@ -20,6 +20,7 @@ __all__ = [
     "mish",
     "scaled_elu",
     "silu_to_relu6",
+    "softsign",
 ]
 
 _SQRT_2_OVER_PI = math.sqrt(2 / math.pi)
@@ -132,6 +133,38 @@ def _factor(graph: GraphEditor, tensor: TensorNode, source: TensorNode, *, of_el
         return None
     inner = _factor(graph, inputs[0], source, of_elu=of_elu)
     return None if inner is None else inner * float(factor.ravel()[0])
+
+
+def softsign(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode] | None:
+    """x / (1 + |x|) = 1 / (1 + relu(-x)) - 1 / (1 + relu(x)); `operator` is the DIV.
+
+    Each part has values in (0, 1], so that a large x costs no precision, as it would with x (1 / (1 + |x|)).
+    """
+    source, divisor = operator.operands
+    total = graph.producer(divisor)
+    unit = None if total is None or total.name != "ADD" else total.constant(1)
+    if total is None or unit is None or unit.size != 1 or unit.item() != 1 or operator.options.fusedActivationFunction:
+        return None
+    magnitude = graph.producer(total.source)
+    if magnitude is None or magnitude.name != "ABS" or magnitude.source is not source or source.dtype != "float32":
+        return None
+    result = operator.result
+    minus, below, above = (graph.like(result, part) for part in ("minus", "below", "above"))
+    return [
+        graph.multiply(source, graph.new_constant(-1.0, result, "minus_one"), minus),
+        *_one_over_one_and_relu(graph, minus, below),
+        *_one_over_one_and_relu(graph, source, above),
+        graph.operator("SUB", [below, above], [result], options("SubOptions")),
+    ]
+
+
+def _one_over_one_and_relu(graph: GraphEditor, source: TensorNode, result: TensorNode) -> list[OperatorNode]:
+    positive, shifted = graph.like(result, "positive"), graph.like(result, "shifted")
+    return [
+        graph.operator("RELU", [source], [positive]),
+        graph.plus(positive, graph.new_constant(1.0, result, "one"), shifted),
+        *_reciprocal(graph, shifted, result),
+    ]
 
 
 def mish(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode] | None:

@@ -11,6 +11,7 @@ from typing import Literal
 from tfcompress.converters.rewriting import (
     activations,
     arithmetic,
+    bends,
     delegation,
     images,
     integers,
@@ -170,6 +171,22 @@ REWRITES: tuple[Rewrite, ...] = (
     ),
     _row(
         EDGETPU, "clip", ("RELU_0_TO_1",), activations.clip_to_unit, "clip to [0, 1] as minimum(relu(x), 1)", _IDENTITY
+    ),
+    _row(
+        EDGETPU,
+        "softsign",
+        ("DIV",),
+        smooth.softsign,
+        "softsign as 1 / (1 + relu(-x)) - 1 / (1 + relu(x))",
+        "Glorot & Bengio 2010, section 3",
+    ),
+    _row(
+        EDGETPU,
+        "bends",
+        ("SELECT", "SELECT_V2"),
+        bends.sum_of_relus,
+        "choices that are straight lines which meet, as soft shrinkage, as sums of ReLUs",
+        "Donoho & Johnstone 1994; straight lines are told by their values between the bends",
     ),
     _row(EDGETPU, "absolute", ("ABS",), activations.absolute, "absolute values as relu(x) + relu(-x)", _IDENTITY),
     _row(

@@ -129,6 +129,58 @@ def celu_with_alpha(alpha: float) -> bytes:
     return graph.content(result)
 
 
+def soft_shrink(middle: float = 0.0) -> bytes:
+    """x - 0.5 above 0.5, x + 0.5 below -0.5, and a constant between, as TFLiteConverter writes it."""
+    graph = GraphBuilder()
+    source = graph.input(SHAPE, "float32")
+    half, minus_half = (graph.tensor([], "float32", data=np.full([], value, np.float32)) for value in (0.5, -0.5))
+    between = graph.tensor(SHAPE, "float32", data=np.full(SHAPE, middle, np.float32))
+    above, below = graph.tensor(SHAPE, "bool"), graph.tensor(SHAPE, "bool")
+    raised, lowered, inner, result = (graph.tensor(SHAPE, "float32") for _ in range(4))
+    graph.operator("GREATER", [source, half], [above], "GreaterOptions")
+    graph.operator("LESS", [source, minus_half], [below], "LessOptions")
+    graph.operator("ADD", [source, half], [raised], "AddOptions")
+    graph.operator("SELECT_V2", [below, raised, between], [inner], "SelectV2Options")
+    graph.operator("SUB", [source, half], [lowered], "SubOptions")
+    graph.operator("SELECT", [above, lowered, inner], [result], "SelectOptions")
+    return graph.content(result)
+
+
+def bent(above: float, between: float, below: float) -> bytes:
+    """Three lines that meet at -1 and at 2, with a slope each."""
+    graph = GraphBuilder()
+    source = graph.input(SHAPE, "float32")
+
+    def number(value: float) -> int:
+        return graph.tensor([], "float32", data=np.full([], value, np.float32))
+
+    def line(slope: float, start: float) -> int:
+        scaled, shifted = graph.tensor(SHAPE, "float32"), graph.tensor(SHAPE, "float32")
+        graph.operator("MUL", [source, number(slope)], [scaled], "MulOptions")
+        graph.operator("ADD", [scaled, number(start)], [shifted], "AddOptions")
+        return shifted
+
+    high, low = graph.tensor(SHAPE, "bool"), graph.tensor(SHAPE, "bool")
+    inner, result = graph.tensor(SHAPE, "float32"), graph.tensor(SHAPE, "float32")
+    graph.operator("GREATER", [source, number(2)], [high], "GreaterOptions")
+    graph.operator("LESS", [source, number(-1)], [low], "LessOptions")
+    graph.operator("SELECT_V2", [low, line(below, below - between + 3), line(between, 3)], [inner], "SelectV2Options")
+    graph.operator("SELECT_V2", [high, line(above, 2 * between - 2 * above + 3), inner], [result], "SelectV2Options")
+    return graph.content(result)
+
+
+def softsign() -> bytes:
+    """x / (1 + |x|), as TFLiteConverter writes it."""
+    graph = GraphBuilder()
+    source = graph.input(SHAPE, "float32")
+    unit = graph.tensor([], "float32", data=np.ones([], np.float32))
+    magnitude, divisor, result = (graph.tensor(SHAPE, "float32") for _ in range(3))
+    graph.operator("ABS", [source], [magnitude], "AbsOptions")
+    graph.operator("ADD", [magnitude, unit], [divisor], "AddOptions")
+    graph.operator("DIV", [source, divisor], [result], "DivOptions")
+    return graph.content(result)
+
+
 def repeated_channels(axis: int) -> bytes:
     """Four channels, each twice (axis 4) or all of them twice (axis 3), in five dimensions."""
     graph = GraphBuilder()
@@ -231,6 +283,8 @@ SAFE: dict[str, Callable[[], bytes]] = {
     "absolute": lambda: floats("ABS", options="AbsOptions"),
     "elu": lambda: floats("ELU"),
     "exponential": celu,
+    "bends": soft_shrink,
+    "softsign": softsign,
     "repeated_channels": lambda: repeated_channels(4),
     "scaled_elu": selu,
     "merged_dimensions": grouped,
@@ -290,6 +344,21 @@ def test_a_celu_with_an_alpha_is_one_too_and_with_a_negative_one_it_is_another_f
     assert largest_difference(before, after, seed=1) <= TOLERANCE
     assert set(names(after)) <= set(SUPPORTED)
     assert "EXP" in names(rewritten(celu_with_alpha(-0.5), "safe")[0])
+
+
+@pytest.mark.parametrize("slopes", [(2.0, 0.5, 1.0), (0.0, 1.0, 0.0), (0.5, 1.0, -0.25), (3.0, 0.0, -1.0)])
+def test_any_lines_that_meet_are_written_as_relus(slopes: tuple[float, float, float]) -> None:
+    before = bent(*slopes)
+    after, applied = rewritten(before, "safe")
+    assert [rewrite.name for rewrite in applied] == ["bends"]
+    assert largest_difference(before, after, seed=2) <= TOLERANCE
+    assert set(names(after)) <= set(SUPPORTED)
+
+
+def test_lines_that_do_not_meet_are_left_as_they_are() -> None:
+    after, applied = rewritten(soft_shrink(middle=0.1), "safe")
+    assert not applied
+    assert "SELECT" in names(after)
 
 
 def test_channels_repeated_as_a_whole_are_picked_in_that_order() -> None:
