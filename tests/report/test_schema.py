@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ import pytest
 
 from tests.report.sample import PLAIN, changed, report
 from tfcompress.errors import InputError
+from tfcompress.graphs.tflite.rewriting import AppliedRewrite
 from tfcompress.report.schema import ConfigurationMapping, DeviceMapping, DiffReport, Report, TargetSection
+from tfcompress.report.schema.target import Rewrite
 from tfcompress.typed_json import from_plain, to_plain
 
 # Every key of schema version 1, as a conversion for all three targets wrote it.
@@ -154,3 +157,7 @@ def test_a_diff_has_an_exit_code_too() -> None:
 def test_the_schema_needs_no_tensorflow() -> None:
     code = "import tfcompress.report.schema, sys; assert not {'tensorflow', 'numpy'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_what_a_target_says_of_a_rewrite_has_a_place_in_the_report() -> None:
+    assert {field.name for field in fields(AppliedRewrite)} == {field.name for field in fields(Rewrite)}

@@ -99,7 +99,7 @@ class LayerBitWidths:
 
 @dataclass(frozen=True, kw_only=True)
 class Rewrite:
-    """A kind of rewrite that was done to the graph, with the largest difference that its proof saw."""
+    """A kind of rewrite that was done to the graph, with the largest difference that its proof saw, and in what."""
 
     name: str
     level: str
@@ -108,6 +108,7 @@ class Rewrite:
     keras_layers: tuple[str, ...] = ()
     max_abs_error: float | None = None
     in_int8: bool = False
+    arithmetic: str = "float32"
 
 
 @dataclass(frozen=True, kw_only=True)
