@@ -30,6 +30,7 @@ def test_inspect_says_what_is_in_a_packed_file(tmp_path: Path, capsys: pytest.Ca
     assert main(["inspect", str(packed), "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)["packed"]
     assert (facts["bytes"], facts["packed_bytes"]) == (model.stat().st_size, packed.stat().st_size)
+    assert all(0 < group["from"] < group["to"] <= facts["bytes"] for group in facts["groups"])
     assert main(["inspect", str(packed)]) == 0
     assert "lanes" in capsys.readouterr().out
 
@@ -52,3 +53,12 @@ def test_the_file_that_is_read_is_never_the_one_that_is_written(
     assert main([command, str(file), f"--output={tmp_path / 'link'}"]) == InputError.exit_code
     assert "is the file that is read" in capsys.readouterr().err
     assert file.read_bytes() == layered()
+
+
+@pytest.mark.parametrize("output", ["nowhere/model.tfcz", ".", "/dev/null"])
+def test_an_output_that_cannot_be_written_is_refused_before_anything_is_read(
+    output: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "model.tflite").write_bytes(b"no model")
+    assert main(["pack", str(tmp_path / "model.tflite"), f"--output={tmp_path / output}"]) == InputError.exit_code
+    assert "expected a file in a folder that exists" in capsys.readouterr().err

@@ -77,7 +77,7 @@ def pack(
         ModelError: `model` cannot be read or is no .tflite.
         InputError: `output` cannot be written.
     """
-    _refuse_same(output, model)
+    _refuse_output(output, model)
     content = read_admitted(Path(model), run=False, limits=LoadLimits(max_load_seconds, max_load_memory))
     packed, facts = _with_facts(content, str(model))
     _write(Path(output), packed)
@@ -110,7 +110,7 @@ def unpack(
     """
     from tfcompress.converters.phone.packing.caged import unpacked
 
-    _refuse_same(output, packed)
+    _refuse_output(output, packed)
     whole = unpacked(Path(packed), max_bytes=max_bytes, limits=LoadLimits(max_load_seconds, max_load_memory))
     _write(Path(output), whole)
     return {"output": str(output), "bytes": len(whole), "packed_bytes": Path(packed).stat().st_size}
@@ -141,7 +141,7 @@ def inspect_packed(packed: str | Path) -> dict[str, object]:
 
     Returns:
         {"packed": {"version", "bytes", "packed_bytes", "checksum", "coded_bytes", "array_bytes", "lanes", "groups":
-        [{"width", "elements", "segments", "kinds"}]}}.
+        [{"width", "elements", "segments", "from", "to": bytes of the .tflite that they lie between, "kinds"}]}}.
 
     Raises:
         ModelError: it cannot be read, is no .tfcz, or is damaged; or reading it takes too long or too much memory.
@@ -162,12 +162,14 @@ def describe_packed(content: bytes) -> dict[str, Any]:
         {
             "width": group.width,
             "elements": count,
-            "segments": sum(segment.group == number for segment in directory.segments),
+            "segments": len(segments),
+            "from": min(segment.offset for segment in segments),
+            "to": max(segment.offset + segment.count * group.width for segment in segments),
             "kinds": ["fill"]
             if group.fill is not None
             else ["constant" if isinstance(plane, int) else plane.kind.name.lower() for plane in group.planes],
         }
-        for number, (group, count) in enumerate(zip(directory.groups, directory.counts(), strict=True))
+        for group, count, segments in zip(directory.groups, directory.counts(), directory.by_group(), strict=True)
     ]
     return {
         "packed": {
@@ -226,7 +228,11 @@ def _with_facts(content: bytes, name: str) -> tuple[bytes, dict[str, object]]:
     }
 
 
-def _refuse_same(output: str | Path, read: str | Path) -> None:
+def _refuse_output(output: str | Path, read: str | Path) -> None:
+    """Before anything is packed: a place that cannot be written to, or the file that is read."""
+    path = Path(output)
+    if (path.exists() and not path.is_file()) or not path.absolute().parent.is_dir():
+        raise InputError(f"--output={output}: cannot be written: expected a file in a folder that exists")
     if is_one_of(output, [read]):
         raise InputError(f"--output={output}: is the file that is read; choose another name")
 
