@@ -29,6 +29,7 @@ _SIZE = re.compile(r"([\d.,]+)\s*(B|[KMG]i?B)\b", re.IGNORECASE)
 _FIELDS = {
     "input": re.compile(r"^Input(?: model)?: *(.*)$", re.IGNORECASE),
     "output": re.compile(r"^Output(?: model)?: *(.*)$", re.IGNORECASE),
+    "refused": re.compile(r"^Invalid model: *(.*)$", re.IGNORECASE),
     "version": re.compile(r"^Edge TPU Compiler version (\d[\d.]*)", re.IGNORECASE),
 }
 _SIZES = {
@@ -224,7 +225,7 @@ def _blocks(lines: list[str]) -> list[list[str]]:
 def _run(lines: list[str], version: str | None, models: tuple[str, ...]) -> CompilerRun | None:
     table = tuple(row for line in lines if (row := _row(line)) is not None)
     succeeded = any(words in line.lower() for words in _SUCCESS for line in lines)
-    model = _field(lines, "input") or (models[0] if len(models) == 1 else None)
+    model = _field(lines, "input") or (models[0] if len(models) == 1 else _field(lines, "refused"))
     failures = [line.strip() for line in lines if _FAILURES.match(line.strip())]
     output = _field(lines, "output")
     compiled = succeeded or (bool(table or output) and not failures)

@@ -358,3 +358,10 @@ def test_a_success_without_counts_is_printed_without_inventing_any(tmp_path: Pat
         assert main(["inspect", str(path), "--edgetpu_log"]) == 0
     assert "None" not in out.getvalue()
     assert "does not count operators" in " ".join(out.getvalue().split())
+
+
+@pytest.mark.parametrize("indent", ["", "\t", "> "])
+def test_a_model_that_was_refused_is_named(indent: str) -> None:
+    text = f"{SIXTEEN}\nERROR: Node number 12 (FlexErf) failed to prepare.\n\nInvalid model: a/elk.tflite\n"
+    run = only("".join(f"{indent}{line}\n" for line in text.splitlines()))
+    assert (run.input, run.compiled, run.failed_operator) == ("a/elk.tflite", False, "FlexErf")
