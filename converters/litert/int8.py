@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from tfcompress.cache import remembered
 from tfcompress.calibration import Calibration, ChannelRanges, calibrate, channel_warnings, diagnose, observe
 from tfcompress.calibration.readers import clip_to_readers
+from tfcompress.calibration.rectified import with_rectified_sums
 from tfcompress.converters.litert import converter_engine
 from tfcompress.converters.litert.centred_operands import with_centred_operands
 from tfcompress.converters.litert.divisions import small_divisors
@@ -166,7 +167,7 @@ def _quantized(model: FloatModel, samples: Samples | None, recipe: Recipe, asked
     seen = _calibrated(improved, samples, options) if ranges is None else _fresh(ranges, improved, samples)
     seen = with_pixel_ranges(seen, file, model)
     spans = read_spans(settled, seen, samples)
-    calibration = clip_to_readers(file.main, seen, spans)
+    calibration = with_rectified_sums(improved, clip_to_readers(file.main, seen, spans), samples)
     calibration = with_centred_operands(file.main, calibration) if abilities.xnnpack else calibration
     limits = replace(limits, keep_float=(*limits.keep_float, *small_divisors(file.main, calibration)))
     result = replace(quantize_calibrated(improved, calibration, options, limits), spans=spans)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from tfcompress.calibration import ChannelRanges, calibrate, observe, outlier_tensors
 from tfcompress.calibration.estimators import EstimatorName
 from tfcompress.calibration.readers import clip_to_readers
+from tfcompress.calibration.rectified import with_rectified_sums
 from tfcompress.converters.litert.bit_widths import ENOUGH_DB, LayerBits, layer_bits
 from tfcompress.converters.litert.engines import Int8Model, quantize_calibrated, with_wider_activations
 from tfcompress.converters.litert.float_tail import FloatTail
@@ -120,6 +121,7 @@ def _with_estimator(first: Int8Model, samples: Samples, options: PostTraining, l
     assert content is not None, "a quantization-aware model has nothing to search"
     ranges = calibrate(content, samples, estimator=options.estimator, percentile=options.percentile, hash_data=False)
     ranges = clip_to_readers(read_tflite(content).main, ranges, first.spans)
+    ranges = with_rectified_sums(content, ranges, samples)
     return replace(quantize_calibrated(content, ranges, options, limits), spans=first.spans)
 
 
