@@ -120,7 +120,7 @@ def _searched(model: FloatModel, samples: Samples, recipe: Recipe, asked: _Asked
 
 def _with_learnt(result: Int8Model, content: bytes, fit: Samples, chosen_by: Samples) -> Int8Model:
     """The result with integers learnt end to end, where samples that they were not learnt from come closer to float."""
-    better, why_not = learnt(result.content, content, fit)
+    better, why_not = learnt(result.content, content, fit, result.float_content)
     if why_not is not None:
         return replace(result, notes=(*result.notes, why_not))
     errors = [output_error(content, item, chosen_by) for item in (result.content, better)]

@@ -12,6 +12,7 @@ from tfcompress.calibration.activations import ActivationRunner
 from tfcompress.console import progress
 from tfcompress.converters.litert.learnt.aims import Aim, aims_of, distance
 from tfcompress.converters.litert.learnt.simulation import Simulation, lacks
+from tfcompress.converters.litert.learnt.waypoints import Waypoint, detour, waypoints_of
 from tfcompress.converters.litert.learnt.writing import written
 from tfcompress.data import Samples
 from tfcompress.errors import one_line
@@ -29,9 +30,13 @@ BATCH = 32
 MOST_STEPS, LEAST_STEPS = 600, 40
 WORK = 2.4e11  # multiplications of all forward passes: some two minutes on two cores
 # Of Adam, for a step of each kind of variable: a share of a scale, and steps of integers (see `simulation`).
-RATES = {"scale": 2e-3, "zero point": 1e-2, "weights": 2e-2, "bias": 1e-2}
+# Rounded and equalized weights are close to their best already: faster ones walk away from there.
+RATES = {"scale": 1e-3, "zero point": 5e-3, "weights": 3e-3, "bias": 2e-3}
 MIXED = 0.5  # share of a batch that is mixed of two samples
 MIXED_IN = 0.5  # at most so much of the second one
+
+
+WAYPOINT_SAMPLES = 64  # from which the scales of channels are seen
 
 
 @dataclass(frozen=True)
@@ -40,13 +45,27 @@ class _Plan:
     steps: int
 
 
-def learnt(content: bytes, float_content: bytes, samples: Samples) -> tuple[bytes, str | None]:
+@dataclass(frozen=True)
+class _Goals:
+    aims: Sequence[Aim]
+    waypoints: Sequence[Waypoint]
+
+    def distance(self, values: Mapping[int, Tensor], ends: Sequence[Tensor], inner: Sequence[Tensor]) -> Tensor:
+        """Of a file's tensors from the float model's at the outputs and on the way, a scalar."""
+        errors = [distance(aim, values[aim.own], truth) for aim, truth in zip(self.aims, ends, strict=True)]
+        return tf.add_n(errors) + detour(self.waypoints, values, inner)
+
+
+def learnt(
+    content: bytes, float_content: bytes, samples: Samples, made_from: bytes | None = None
+) -> tuple[bytes, str | None]:
     """A quantized .tflite with integers learnt towards the float model's outputs.
 
     Args:
         content: the quantized .tflite.
-        float_content: the float .tflite that it was made from.
+        float_content: the float .tflite that it was made from, before its weights were improved.
         samples: representative inputs; the first `MOST_SAMPLES`, spread over all, are used, and no labels.
+        made_from: the float .tflite with improved weights; None is `float_content`.
 
     Returns:
         The file, and why it was left as it is; None where it was not.
@@ -54,12 +73,12 @@ def learnt(content: bytes, float_content: bytes, samples: Samples) -> tuple[byte
     return remembered(
         tuple[bytes, str | None],
         "learnt integers",
-        (content, float_content, samples.identity, RATES, WORK),
-        lambda: _learnt(content, float_content, samples),
+        (content, float_content, samples.identity, made_from, RATES, WORK),
+        lambda: _learnt(content, float_content, samples, made_from or float_content),
     )
 
 
-def _learnt(content: bytes, float_content: bytes, samples: Samples) -> tuple[bytes, str | None]:
+def _learnt(content: bytes, float_content: bytes, samples: Samples, made_from: bytes) -> tuple[bytes, str | None]:
     file = read_tflite(content)
     missing = lacks(file.main)
     if missing is not None:
@@ -71,12 +90,13 @@ def _learnt(content: bytes, float_content: bytes, samples: Samples) -> tuple[byt
     if not teacher.batches_exactly({name: values[:2] for name, values in rows.items()}):
         return content, "integers are not learnt: the model takes one sample at a time"
     float_graph = teacher.graph
-    aims = aims_of(float_graph, file.main)
+    few = {name: values[:WAYPOINT_SAMPLES] for name, values in rows.items()}
+    goals = _Goals(aims_of(float_graph, file.main), waypoints_of(file.main, teacher, made_from, few))
     constants = ((tensor.name, tensor.array()) for tensor in float_graph.tensors if tensor.data is not None)
     simulation = Simulation(content, file.main, {name: values for name, values in constants if values is not None})
     try:
         with silenced():
-            _fit(simulation, teacher, rows, aims, plan)
+            _fit(simulation, teacher, rows, goals, plan)
     except (tf.errors.InvalidArgumentError, ValueError) as error:  # an operator that treats the batch as a size
         return content, f"integers are not learnt: TensorFlow cannot follow the file: {one_line(error, 120)}"
     return written(simulation), None
@@ -99,7 +119,7 @@ def _kept(samples: Samples) -> dict[str, np.ndarray]:
 
 
 def _fit(
-    simulation: Simulation, teacher: ActivationRunner, rows: Mapping[str, np.ndarray], aims: Sequence[Aim], plan: _Plan
+    simulation: Simulation, teacher: ActivationRunner, rows: Mapping[str, np.ndarray], goals: _Goals, plan: _Plan
 ) -> None:
     variables = simulation.variables()
     optimizers = {
@@ -109,10 +129,9 @@ def _fit(
         optimizer.build(variables[kind])
 
     @tf.function
-    def step(inputs: list[Tensor], wanted: list[Tensor], share: Tensor) -> Tensor:
+    def step(inputs: list[Tensor], ends: list[Tensor], inner: list[Tensor], share: Tensor) -> Tensor:
         with tf.GradientTape() as tape:
-            values = simulation(inputs)
-            loss = tf.add_n([distance(aim, values[aim.own], truth) for aim, truth in zip(aims, wanted, strict=True)])
+            loss = goals.distance(simulation(inputs), ends, inner)
         gradients = tape.gradient(loss, {kind: variables[kind] for kind in optimizers})
         for kind, optimizer in optimizers.items():
             pairs = zip(gradients[kind], variables[kind], strict=True)
@@ -125,9 +144,10 @@ def _fit(
     with progress("learning integers", plan.steps) as advance:
         for number, batch in enumerate(_batches(rows, plan)):
             teacher.run(batch)
-            wanted = [tf.constant(teacher.value(aim.float_tensor)) for aim in aims]
+            ends = [tf.constant(teacher.value(aim.float_tensor).copy()) for aim in goals.aims]
+            inner = [tf.constant(teacher.value(point.float_tensor).copy()) for point in goals.waypoints]
             share = 0.5 * (1 + np.cos(np.pi * number / plan.steps))
-            step([tf.constant(batch[name]) for name in names], wanted, tf.constant(share, tf.float32))
+            step([tf.constant(batch[name]) for name in names], ends, inner, tf.constant(share, tf.float32))
             advance(1)
 
 
