@@ -10,7 +10,13 @@ import numpy as np
 
 from tfcompress.cache import remembered
 from tfcompress.calibration.activations import ActivationRunner
-from tfcompress.converters.litert.rounding import adapt_rounding, correct_biases, equalize, weighted_layers
+from tfcompress.converters.litert.rounding import (
+    adapt_rounding,
+    correct_biases,
+    equalize,
+    rounding_work,
+    weighted_layers,
+)
 from tfcompress.converters.litert.rounding.moments import collect_moments
 from tfcompress.data import Samples
 from tfcompress.graphs.tflite import TfliteFile, read_tflite
@@ -36,6 +42,7 @@ __all__ = [
 COMPARED_SAMPLES = 256
 HELD_APART = 4  # every fourth sample
 LEAST_TO_SPLIT = 64
+LIGHT_WORK = 5e10  # multiplications of adaptive rounding: some two seconds
 TAIL_SHARE = 0.1  # of all activations: what may become 16 bit
 
 
@@ -49,6 +56,7 @@ class QualityPlan:
         adaptive_rounding: rounding that keeps each layer's output (and its bias to match).
         search: try several estimators, and 16-bit activations after the last convolution; keep the closest to float.
         compact: what adaptive rounding gains is spent on a smaller packed file.
+        light_rounding: adaptive rounding of networks for which it takes seconds; small ones lose most by rounding.
     """
 
     equalize: bool | None
@@ -56,11 +64,12 @@ class QualityPlan:
     adaptive_rounding: bool
     search: bool
     compact: bool = False
+    light_rounding: bool = False
 
 
 _BY_QUALITY = {
     "fast": QualityPlan(False, False, False, False),
-    "balanced": QualityPlan(False, True, False, False),
+    "balanced": QualityPlan(False, True, False, False, light_rounding=True),
     "best": QualityPlan(None, True, True, True),
 }
 
@@ -78,6 +87,7 @@ def plan_for(options: PostTraining) -> QualityPlan:
         choose(options.adaptive_rounding, default.adaptive_rounding or options.compact_rounding),
         default.search,
         options.compact_rounding,
+        default.light_rounding and options.adaptive_rounding is None and options.bias_correction is not False,
     )
 
 
@@ -122,10 +132,11 @@ def _improved(
         content = model.to_bytes()
         graph = read_tflite(content).main
     layers = [layer for layer in weighted_layers(graph) if graph.tensors[layer.operator.outputs[0]].name not in kept]
-    if not layers or not (plan.adaptive_rounding or plan.bias_correction):
+    adaptive = plan.adaptive_rounding or (plan.light_rounding and rounding_work(layers) <= LIGHT_WORK)
+    if not layers or not (adaptive or plan.bias_correction):
         return content, tuple(notes)
-    moments = collect_moments(content, layers, samples, second=plan.adaptive_rounding)
-    if plan.adaptive_rounding:
+    moments = collect_moments(content, layers, samples, second=adaptive)
+    if adaptive:
         adapt_rounding(model.main, layers, moments, dense_per_channel=dense_per_channel, compact=plan.compact)
         notes.append(f"adaptive rounding of {len(layers)} layers{', for small packed files' if plan.compact else ''}")
     else:

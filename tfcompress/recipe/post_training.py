@@ -68,8 +68,8 @@ class PostTraining(Section):
         "balanced",
         flag="quality",
         help="how much effort goes into rounding: fast rounds each weight to the nearest step; balanced also corrects "
-        "biases; best also rounds adaptively, equalizes models with depthwise layers, and keeps whichever of several "
-        "results is closest to float",
+        "biases, and rounds small models adaptively; best rounds all models so, equalizes those with depthwise layers, "
+        "and keeps whichever of several results is closest to float",
     )
     bias_correction: bool | None = option(
         None,

@@ -8,13 +8,14 @@ can be used unchanged, and a float runtime sees nearly the same function.
 from tfcompress.converters.litert.rounding.channel_scales import with_even_channels
 from tfcompress.converters.litert.rounding.equalization import equalize
 from tfcompress.converters.litert.rounding.layers import WeightedLayer, weighted_layers
-from tfcompress.converters.litert.rounding.weights import adapt_rounding, correct_biases
+from tfcompress.converters.litert.rounding.weights import adapt_rounding, correct_biases, rounding_work
 
 __all__ = [
     "WeightedLayer",
     "adapt_rounding",
     "correct_biases",
     "equalize",
+    "rounding_work",
     "weighted_layers",
     "with_even_channels",
 ]

@@ -8,11 +8,11 @@ import numpy as np
 
 from tfcompress.converters.litert.rounding.compact import round_compactly
 from tfcompress.converters.litert.rounding.layers import WeightedLayer
-from tfcompress.converters.litert.rounding.moments import Moments
+from tfcompress.converters.litert.rounding.moments import PATCHES, Moments
 from tfcompress.converters.litert.rounding.rows import LARGEST, round_rows, round_to_nearest
 from tfcompress.graphs.tflite.editor import GraphEditor
 
-__all__ = ["adapt_rounding", "correct_biases"]
+__all__ = ["adapt_rounding", "correct_biases", "rounding_work"]
 
 
 def adapt_rounding(
@@ -37,6 +37,12 @@ def adapt_rounding(
         scales = _scales(layer, rows, dense_per_channel)
         rounded = _round_layer(layer, rows, layer_moments, scales, compact=compact)
         _store(graph, layer, rounded, layer.bias + _mean_error(layer, rows - rounded, layer_moments))
+
+
+def rounding_work(layers: Sequence[WeightedLayer]) -> float:
+    """Multiplications that `adapt_rounding` and the second moments for it take; depthwise layers are next to none."""
+    sizes = [layer.as_rows().shape for layer in layers if layer.kind != "DEPTHWISE_CONV_2D"]
+    return float(sum((PATCHES + channels + patch) * patch**2 for channels, patch in sizes))
 
 
 def correct_biases(

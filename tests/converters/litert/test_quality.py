@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from tests.converters.litert.models import converted, images, run, samples_for, small_cnn
 from tfcompress.calibration import Range
@@ -76,3 +77,18 @@ def test_answers_that_8_bits_make_equal_are_counted() -> None:
     samples, content = samples_for(model, images(40)), to_float_tflite(model)
     assert tied_share(content, content, samples) == 0.0
     assert tied_share(content, quantize_int8(model, samples, Recipe()).content, samples) > 0.3
+
+
+def test_balanced_rounds_models_adaptively_that_take_seconds_and_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = small_cnn()
+    for number, layer in enumerate(layer for layer in model.keras_model.layers if layer.weights):
+        kernel, bias = layer.get_weights()  # zeros would be one tensor for several layers
+        layer.set_weights([kernel, bias + np.linspace(0.01, 0.02 + number / 100, len(bias))])
+    samples = samples_for(model, images())
+    small = quantize_int8(model, samples, Recipe())
+    assert any("adaptive rounding" in note for note in small.notes)
+    plain = quantize_int8(model, samples, Recipe(post_training=PostTraining(adaptive_rounding=False)))
+    assert any("bias correction" in note for note in plain.notes)
+    monkeypatch.setattr("tfcompress.converters.litert.quality.LIGHT_WORK", 0)
+    large = quantize_int8(model, samples, Recipe())
+    assert large.content == plain.content != small.content
