@@ -106,7 +106,7 @@ def _quantized(
         recipe,
         integer_io=integer_io,
         float_content=rewritten.content,
-        abilities=Abilities(dense_per_channel=False, int16=False, float_outputs=True),
+        abilities=Abilities(dense_per_channel=False, int16=False, float_inputs=True, float_outputs=True),
     )
     return result, rewritten.applied, tuple(item.note() for item in rewritten.dropped)
 

@@ -13,6 +13,7 @@ from keras import layers, ops
 
 from tfcompress.accuracy_diff.litert_runner import LiteRtRunner
 from tfcompress.converters.artifact import Artifact
+from tfcompress.converters.edgetpu.conversion import convert as convert_for_edgetpu
 from tfcompress.converters.phone import convert
 from tfcompress.data import samples_from_arrays
 from tfcompress.load import float_model_from_keras
@@ -74,11 +75,14 @@ CASES: dict[str, tuple[Callable[[], Any], bool]] = {
 }
 
 
-def _converted(model: Any, inputs: np.ndarray, folder: Path, options: PostTraining) -> Artifact:
+def _converted(
+    model: Any, inputs: np.ndarray, folder: Path, options: PostTraining, *, target: str = "phone"
+) -> Artifact:
     float_model = float_model_from_keras(model, name="features")
     ends = {"model_inputs": float_model.inputs, "model_outputs": float_model.outputs}
     samples = samples_from_arrays(inputs, None, model_inputs=ends["model_inputs"], model_outputs=ends["model_outputs"])
-    return convert(float_model, samples, Recipe(post_training=options), folder)
+    made = convert if target == "phone" else convert_for_edgetpu
+    return made(float_model, samples, Recipe(post_training=options), folder)
 
 
 def _kept_db(model: Any, content: bytes, inputs: np.ndarray) -> float:
@@ -88,11 +92,12 @@ def _kept_db(model: Any, content: bytes, inputs: np.ndarray) -> float:
     return float(10 * np.log10(wanted.var(axis=0).sum() / np.square(wanted - outputs).mean(axis=0).sum()))
 
 
+@pytest.mark.parametrize("target", ["phone", "edgetpu"])
 @pytest.mark.parametrize("name", CASES)
-def test_features_of_different_scale_reach_the_model(name: str, tmp_path: Path) -> None:
+def test_features_of_different_scale_reach_the_model(name: str, target: str, tmp_path: Path) -> None:
     build, shifted = CASES[name]
     model, test = build(), _features(200, 2, shifted=shifted)
-    artifact = _converted(model, _features(200, 1, shifted=shifted), tmp_path, PostTraining())
+    artifact = _converted(model, _features(200, 1, shifted=shifted), tmp_path, PostTraining(), target=target)
     assert artifact.facts["input_dtypes"] == ["float32"]
     assert artifact.facts["output_dtypes"] == ["int8"]
     assert any("its features differ in scale" in note for note in artifact.notes)
