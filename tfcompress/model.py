@@ -107,11 +107,13 @@ class FloatModel:
     @property
     def float_bytes(self) -> int | None:
         """Bytes of all weights as they are stored; None when only a signature is known."""
-        if self.keras_model is None:
-            return None
-        return sum(
-            int(np.prod(weight.shape)) * np.dtype(_dtype_name(weight)).itemsize for weight in self.keras_model.weights
-        )
+        return None if self.keras_model is None else sum(self.weight_bytes)
+
+    @property
+    def weight_bytes(self) -> tuple[int, ...]:
+        """Bytes of each weight as it is stored; none when only a signature is known."""
+        weights = () if self.keras_model is None else self.keras_model.weights
+        return tuple(int(np.prod(item.shape)) * np.dtype(_dtype_name(item)).itemsize for item in weights)
 
 
 def _dtype_name(weight: Any) -> str:

@@ -40,7 +40,9 @@ from tfcompress.remarks import optional
 __all__ = ["CompileRow", "convert", "prove"]
 
 VERSION_FOLDER = "saved_model/1"
+_NARROW = ("int8", "fp8", "auto")  # precisions that are measured on samples
 LARGE_MODEL_BYTES = 2**26
+MOST_EXPORTED_BYTES = 2**30  # of the weights in model.stablehlo, which XLA holds as text while it is made
 
 
 def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, output: Path) -> Artifact:
@@ -51,8 +53,8 @@ def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, outp
         calibration: real samples, for the warm-up requests, for sizes that the model leaves open and for the ranges
             of int8; None leaves the requests out.
         recipe: `recipe.cloud_tpu` is used; for int8 also what the phone's int8 takes.
-        output: gets ``saved_model/1``, ``compile.json``, ``model.stablehlo``, ``batching_parameters.txt`` and
-            ``USE.md``; with `sharding` also ``sharded/``.
+        output: gets ``saved_model/1``, ``compile.json``, ``batching_parameters.txt`` and ``USE.md``; up to 1 GiB of
+            weights also ``model.stablehlo``; with `sharding` also ``sharded/``.
 
     Returns:
         Facts: bytes (of the SavedModel without the warm-up requests), batch_sizes, compile, input_dtypes,
@@ -64,7 +66,7 @@ def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, outp
     """
     options = recipe.section(CloudTpu)
     model = with_fixed_sizes(model, calibration)
-    check_model(model)
+    check_model(model, constants=options.freeze or options.precision in _NARROW)
     layers = _layer_names(model)
     built = _narrow(model, calibration, recipe, layers)
     graphs = list(built.graphs) if built and built.graphs else _float_graphs(model, recipe, layers)
@@ -140,7 +142,7 @@ def _narrow(
 ) -> NarrowGraphs | None:
     """The graphs of int8 or float8; None where the recipe asks for neither."""
     options = recipe.section(CloudTpu)
-    if options.precision not in ("int8", "fp8", "auto"):
+    if options.precision not in _NARROW:
         return None
     first_is_fast = bool(options.topologies) and chip_of(options.topologies[0]).float8
     if options.precision == "fp8" or (options.precision == "auto" and first_is_fast):
@@ -174,14 +176,20 @@ def _write_companions(
     sizes = [graph.batch_size for graph in graphs]
     name = re.sub(r"\W+", "_", model.name).strip("_") or "model"
     exported = graphs[(len(graphs) - 1) // 2]
-    (output / "model.stablehlo").write_bytes(lower_graph(exported, layer_names))
+    weights = sum(value.nbytes for value in exported.large.values())
+    notes = []
+    if weights <= MOST_EXPORTED_BYTES:
+        (output / "model.stablehlo").write_bytes(lower_graph(exported, layer_names))
+    else:
+        notes.append(f"no model.stablehlo: {weights / 2**30:.1f} GiB of weights; above 1 GiB use the SavedModel")
     write_batching_parameters(output / "batching_parameters.txt", sizes)
-    write_usage(output / "USE.md", model, sizes, model_name=name, exported=exported.batch_size)
+    size = exported.batch_size if weights <= MOST_EXPORTED_BYTES else None
+    write_usage(output / "USE.md", model, sizes, model_name=name, exported=size)
     if calibration is None:
-        return ["no calibration samples: no warm-up requests"]
+        return [*notes, "no calibration samples: no warm-up requests"]
     warmed = write_warmup_requests(output / VERSION_FOLDER, calibration, sizes, model_name=name)
     left_out = [str(size) for size in sizes if size not in warmed]
-    return [f"no warm-up request above 16 MiB: batch size {', '.join(left_out)}"] if left_out else []
+    return [*notes, *([f"no warm-up request above 16 MiB: batch size {', '.join(left_out)}"] if left_out else [])]
 
 
 def _compile_notes(rows: Sequence[CompileRow]) -> tuple[str, ...]:

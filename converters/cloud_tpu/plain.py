@@ -31,8 +31,10 @@ def float_graph(model: FloatModel, batch_size: int, options: CloudTpu, layer_nam
     check_graph(graph, layer_names)
     if options.precision == "float32":
         return graph  # as the model was trained, operator for operator
+    for step in (fold_constants, fold_batch_norms, move_strides_back):
+        graph = step(graph)  # the graph before, with all of its weights, is gone
     return apply_precision(
-        move_strides_back(fold_batch_norms(fold_constants(graph))),
+        graph,
         "mixed" if options.precision == "mixed" else "bfloat16",
         layer_names=layer_names,
         keep_float32=options.keep_float32,

@@ -55,16 +55,25 @@ SIZES = {
 STATIC_FACTS = frozenset({"Shape", "ShapeN", "Size", "Rank"})
 
 
-def check_model(model: FloatModel) -> None:
+def check_model(model: FloatModel, *, constants: bool = False) -> None:
     """Check what can be told without tracing.
+
+    Args:
+        model: to convert.
+        constants: whether its weights will be constants of one graph, not variables beside it.
 
     Raises:
         ConversionError: an input is text, or of a size that is open beyond the batch; or there are too many weights.
     """
-    if (model.float_bytes or 0) > LARGEST_GRAPH_BYTES:
+    if constants and (model.float_bytes or 0) > LARGEST_GRAPH_BYTES:
         raise ConversionError(
             f"{model.name}: {model.float_bytes} bytes of weights, and a TensorFlow graph holds at most "
-            f"{LARGEST_GRAPH_BYTES}; split the model into parts that are served one after the other"
+            f"{LARGEST_GRAPH_BYTES} as constants; convert in bfloat16 or float32 and without freeze"
+        )
+    if max(model.weight_bytes, default=0) > LARGEST_GRAPH_BYTES:
+        raise ConversionError(
+            f"{model.name}: a weight of {max(model.weight_bytes)} bytes, and TensorFlow passes on at most "
+            f"{LARGEST_GRAPH_BYTES} at once; split the layer"
         )
     sparse = _sparse_inputs(model)
     for info in model.inputs:

@@ -18,7 +18,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
-from tfcompress.graphs.tensorflow.inference_graph import InferenceGraph, constant_value, make_constant
+from tfcompress.graphs.tensorflow.constants import constant_value, set_constant
+from tfcompress.graphs.tensorflow.inference_graph import InferenceGraph
 from tfcompress.graphs.tensorflow.protocols import GraphDef, Operation
 from tfcompress.layer_names import layers_of
 from tfcompress.runtime import tf
@@ -201,6 +202,7 @@ def _rewrite(graph: InferenceGraph, plan: _Plan) -> InferenceGraph:
     }
     produced |= {name: [tf.bfloat16] for name in plan.stored}
     casts = _Casts(result, produced)
+    large = {name: value for name, value in graph.large.items() if name not in plan.stored}
     for node in graph.graph_def.node:
         change = changes.get(node.name, {})
         operation = plan.operations[node.name]
@@ -211,7 +213,7 @@ def _rewrite(graph: InferenceGraph, plan: _Plan) -> InferenceGraph:
         for attribute, dtype in change.items():
             copy.attr[attribute].type = dtype.as_datatype_enum
         if node.name in plan.stored:
-            make_constant(copy, constant_value(node), tf.bfloat16)
+            set_constant(copy, constant_value(node, graph.large), tf.bfloat16, large)
         result.node.append(copy)
     outputs = {}
     for name, tensor in graph.outputs.items():
@@ -219,7 +221,7 @@ def _rewrite(graph: InferenceGraph, plan: _Plan) -> InferenceGraph:
         original = plan.operations[node_name].outputs[int(position)].dtype
         source = casts.name(node_name if position == "0" else tensor, original)
         outputs[name] = source if ":" in source else f"{source}:0"
-    return replace(graph, graph_def=result, outputs=outputs)
+    return replace(graph, graph_def=result, outputs=outputs, large=large)
 
 
 class _Casts:

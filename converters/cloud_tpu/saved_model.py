@@ -18,7 +18,8 @@ from tfcompress.converters.cloud_tpu.precision import SMALLEST_WEIGHT
 from tfcompress.errors import ConversionError
 from tfcompress.graphs.keras.protocols import Tensor
 from tfcompress.graphs.tensorflow.canonical import make_canonical
-from tfcompress.graphs.tensorflow.inference_graph import InferenceGraph, constant_value
+from tfcompress.graphs.tensorflow.constants import constant_value, fill
+from tfcompress.graphs.tensorflow.inference_graph import InferenceGraph
 from tfcompress.graphs.tensorflow.protocols import Node
 from tfcompress.native_output import silenced
 from tfcompress.runtime import tf
@@ -74,7 +75,7 @@ class WeightStore:
         self.freeze = freeze
         self.abstract = abstract
         self.variables: list[Any] = []
-        self._by_content: dict[bytes, int] = {}
+        self._by_content: dict[str, int] = {}
 
     def is_weight(self, node: Node) -> bool:
         """Whether this node's value is to be a variable."""
@@ -88,21 +89,17 @@ class WeightStore:
             and tf.TensorShape(shape).num_elements() >= SMALLEST_WEIGHT
         )
 
-    def variable(self, node: Node) -> Any:
-        """The variable that holds the value of `node`."""
-        return self.variables[self.index(node)]
-
-    def index(self, node: Node) -> int:
-        """The position of the value of `node` among `variables`."""
-        tensor = node.attr["value"].tensor
-        key = hashlib.sha256(tensor.SerializeToString(deterministic=True)).digest()
+    def index(self, value: np.ndarray) -> int:
+        """The position of a value among `variables`."""
+        content = hashlib.sha256(memoryview(np.ascontiguousarray(value).view(np.uint8))).hexdigest()
+        key = f"{value.dtype} {value.shape} {content}"
         if key not in self._by_content:
             name = f"weight_{len(self.variables):04d}"
             self._by_content[key] = len(self.variables)
             self.variables.append(
-                tf.TensorSpec(tf.TensorShape(tensor.tensor_shape), tensor.dtype, name=name)
+                tf.TensorSpec(value.shape, value.dtype, name=name)
                 if self.abstract
-                else tf.Variable(constant_value(node), trainable=False, name=name)
+                else tf.Variable(value, trainable=False, name=name)
             )
         return self._by_content[key]
 
@@ -145,9 +142,10 @@ def _without_weights(graph: InferenceGraph, store: WeightStore) -> tuple[Any, di
     placeholders = frozenset(graph.placeholders.values())
     for node in graph.graph_def.node:
         if store.is_weight(node):
-            weights[f"{node.name}:0"] = store.index(node)
+            weights[f"{node.name}:0"] = store.index(constant_value(node, graph.large))
         elif node.name not in placeholders:
             graph_def.node.add().CopyFrom(node)
+    fill(graph_def, graph.large)
     return graph_def, weights
 
 

@@ -89,7 +89,9 @@ def write_batching_parameters(path: Path, batch_sizes: Sequence[int]) -> None:
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def write_usage(path: Path, model: FloatModel, batch_sizes: Sequence[int], *, model_name: str, exported: int) -> None:
+def write_usage(
+    path: Path, model: FloatModel, batch_sizes: Sequence[int], *, model_name: str, exported: int | None
+) -> None:
     """Write the page that says what the files are and how to serve them.
 
     Args:
@@ -97,11 +99,9 @@ def write_usage(path: Path, model: FloatModel, batch_sizes: Sequence[int], *, mo
         model: its inputs and outputs are used.
         batch_sizes: of the signatures.
         model_name: that the server will know the model by.
-        exported: the batch size of ``model.stablehlo``.
+        exported: the batch size of ``model.stablehlo``; None without that file.
     """
-    arguments = [f"np.zeros({(exported, *info.sizes())}, {info.dtype!r})" for info in model.inputs]
     zeros = {info.name: f"np.zeros({(1, *info.sizes())}, {info.dtype!r})" for info in model.inputs}
-    outputs = sorted(model.outputs, key=lambda info: info.name)  # in which the exported function gives them
     grpc = [f"request.inputs[{name!r}].CopyFrom(tf.make_tensor_proto({value}))" for name, value in zeros.items()]
     signatures = ", ".join(f"`{signature_name(size)}`" for size in batch_sizes)
     text = sample(
@@ -112,12 +112,21 @@ def write_usage(path: Path, model: FloatModel, batch_sizes: Sequence[int], *, mo
         rest=", ".join(f"{json.dumps(name)}: {value}.tolist()" for name, value in zeros.items()),
         grpc="\n".join(grpc),
         in_process=_in_process(zeros),
-        exported=exported,
-        arguments=", ".join(arguments),
-        inputs=one_line(", ".join(info.name for info in model.inputs)),
-        outputs=one_line(", ".join(info.name for info in outputs)),
+        exported="" if exported is None else _exported(model, exported),
     )
     path.write_text(page("How to use this model on Cloud TPU", text), encoding="utf-8")
+
+
+def _exported(model: FloatModel, size: int) -> str:
+    """A section that runs ``model.stablehlo``."""
+    arguments = [f"np.zeros({(size, *info.sizes())}, {info.dtype!r})" for info in model.inputs]
+    return sample(
+        "exported",
+        size=size,
+        arguments=", ".join(arguments),
+        inputs=one_line(", ".join(info.name for info in model.inputs)),
+        outputs=one_line(", ".join(sorted(info.name for info in model.outputs))),  # in which it gives them
+    )
 
 
 def _in_process(zeros: Mapping[str, str]) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tfcompress.graphs.tensorflow.inference_graph import GraphEditor, InferenceGraph, make_constant
+from tfcompress.graphs.tensorflow.inference_graph import GraphEditor, InferenceGraph
 from tfcompress.runtime import tf
 
 __all__ = ["LARGEST", "Product", "add_float8", "products_of", "scale_for", "with_float8"]
@@ -162,7 +162,7 @@ def _added(editor: GraphEditor, name: str, product: Product, operand: str, scale
     node = editor.nodes[name]
     scales = scale_for(np.abs(product.weights).max(axis=product.summed, keepdims=True))
     stored = editor.add(f"{name}/float8_weights", "Const")
-    make_constant(stored, product.weights / scales, FLOAT8)
+    editor.set_constant(stored, product.weights / scales, FLOAT8)
     weights = _cast(editor, stored.name, FLOAT8, tf.bfloat16)
     inner = editor.add(
         f"{name}/float8_product", node.op, [weights, operand] if product.position == 0 else [operand, weights]
@@ -218,7 +218,7 @@ def _binary(editor: GraphEditor, name: str, op: str, tensor: str, value: float) 
 
 
 def _constant(editor: GraphEditor, name: str, value: np.ndarray | np.float32) -> str:
-    make_constant(editor.add(name, "Const"), np.asarray(value), tf.bfloat16)
+    editor.set_constant(editor.add(name, "Const"), np.asarray(value), tf.bfloat16)
     return name
 
 

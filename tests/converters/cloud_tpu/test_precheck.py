@@ -118,7 +118,11 @@ def test_text_inputs_are_refused_before_tracing() -> None:
 def test_more_weights_than_a_graph_holds_are_refused_before_tracing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(precheck, "LARGEST_GRAPH_BYTES", 1000)
     with pytest.raises(ConversionError, match="bytes of weights, and a TensorFlow graph holds at most 1000"):
+        check_model(models.conv_net(), constants=True)
+    with pytest.raises(ConversionError, match=r"a weight of \d+ bytes, and TensorFlow passes on at most 1000 at once"):
         check_model(models.conv_net())
+    monkeypatch.setattr(precheck, "LARGEST_GRAPH_BYTES", max(models.conv_net().weight_bytes))
+    check_model(models.conv_net())
 
 
 def test_a_refusal_of_xla_itself_names_the_layer() -> None:

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from tfcompress.graphs.tensorflow.inference_graph import GraphEditor, InferenceGraph, make_constant
+from tfcompress.graphs.tensorflow.constants import fill
+from tfcompress.graphs.tensorflow.inference_graph import GraphEditor, InferenceGraph
 from tfcompress.graphs.tensorflow.protocols import Node, Operation
 from tfcompress.native_output import silenced
 from tfcompress.runtime import tf
@@ -46,7 +47,7 @@ def fold_constants(graph: InferenceGraph) -> InferenceGraph:
     values = {name: value for name, value in constants.items() if value is not None}
     values |= _evaluate(graph, [name for name in wanted if name not in values])
     for name, value in values.items():
-        make_constant(editor.nodes[name], value, tf.dtypes.as_dtype(value.dtype))
+        editor.set_constant(editor.nodes[name], value, tf.dtypes.as_dtype(value.dtype))
     return editor.result()
 
 
@@ -69,6 +70,7 @@ def _evaluate(graph: InferenceGraph, names: Sequence[str]) -> dict[str, np.ndarr
     if not names:
         return {}
     part = replace(graph, outputs={name: f"{name}:0" for name in names}, placeholders={}).pruned()
+    fill(part.graph_def, part.large)
     with silenced():
         whole = tf.compat.v1.wrap_function(lambda: tf.graph_util.import_graph_def(part.graph_def, name=""), [])
         fetches = [whole.graph.get_tensor_by_name(f"{name}:0") for name in names]

@@ -8,19 +8,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from tfcompress.errors import ConversionError, ModelError, one_line
-from tfcompress.graphs.tensorflow.private_names import convert_variables_to_constants_v2
+from tfcompress.graphs.tensorflow.constants import Large, constant_value, set_constant, take_large
+from tfcompress.graphs.tensorflow.private_names import frozen_in_parts
 from tfcompress.graphs.tensorflow.protocols import GraphDef, Node
 from tfcompress.model import FloatModel, TensorInfo
 from tfcompress.native_output import silenced
 from tfcompress.runtime import tf
 
-__all__ = ["GraphEditor", "InferenceGraph", "constant_value", "make_constant", "trace"]
+__all__ = ["GraphEditor", "InferenceGraph", "trace"]
 
 
 @dataclass(frozen=True)
@@ -28,11 +29,12 @@ class InferenceGraph:
     """A graph without variables, and without control edges between its nodes.
 
     Attributes:
-        graph_def: nodes and library functions; weights are `Const` nodes.
+        graph_def: nodes and library functions; weights are `Const` nodes, large ones without their values.
         inputs: in the model's order, with the static shapes of this batch size.
         placeholders: {input name: node name}.
         outputs: {output name: tensor name such as ``dense/Softmax:0``}.
         batch_size: the first dimension of every input.
+        large: values of the large constants, see `constants`.
     """
 
     graph_def: Any
@@ -40,6 +42,7 @@ class InferenceGraph:
     placeholders: Mapping[str, str]
     outputs: Mapping[str, str]
     batch_size: int
+    large: Large = field(default_factory=dict)
 
     def specs(self) -> list[Any]:
         """A `tf.TensorSpec` of static shape for each input."""
@@ -60,10 +63,11 @@ class InferenceGraph:
         kept.node.extend(node for node in self.graph_def.node if node.name in needed)
         called = _called(kept.node, {function.signature.name: function for function in self.graph_def.library.function})
         kept.library.function.extend(f for f in self.graph_def.library.function if f.signature.name in called)
-        return replace(self, graph_def=kept)
+        large = {node.name: self.large[node.name] for node in kept.node if _is_taken(node, self.large)}
+        return replace(self, graph_def=kept, large=large)
 
     def operations(self) -> list[Any]:
-        """The graph's `tf.Operation` objects, in graph order, for their dtypes and shapes."""
+        """The graph's `tf.Operation` objects, in graph order, for their dtypes and shapes; large constants are zero."""
         graph = tf.Graph()
         with graph.as_default():
             tf.graph_util.import_graph_def(self.graph_def, name="")
@@ -82,11 +86,16 @@ def _called(nodes: Iterable[Any], library: Mapping[str, Any]) -> set[str]:
     return called
 
 
+def _is_taken(node: Node, large: Large) -> bool:
+    return node.op == "Const" and node.name in large
+
+
 class GraphEditor:
     """A graph's nodes by name, to be changed in place."""
 
     def __init__(self, graph: InferenceGraph) -> None:
         self.graph = graph
+        self.large = dict(graph.large)
         self.graph_def = tf.compat.v1.GraphDef()
         self.graph_def.CopyFrom(graph.graph_def)
         self.nodes = {node.name: node for node in self.graph_def.node}
@@ -98,7 +107,12 @@ class GraphEditor:
         node = self.nodes.get(source)
         while node is not None and node.op == "Identity":
             node = self.nodes.get(node.input[0])
-        return constant_value(node) if node is not None and node.op == "Const" else None
+        return constant_value(node, self.large) if node is not None and node.op == "Const" else None
+
+    def set_constant(self, node: Any, value: np.ndarray, dtype: Any) -> None:
+        """See `constants.set_constant`."""
+        self.large.pop(node.name, None)
+        set_constant(node, value, dtype, self.large)
 
     def add(self, name: str, op: str, inputs: Iterable[str] = ()) -> Any:
         """A new node, without attributes."""
@@ -110,12 +124,12 @@ class GraphEditor:
     def add_constant(self, name: str, value: np.ndarray) -> str:
         """A new constant, its floats as float32; its name."""
         dtype = tf.float32 if value.dtype.kind == "f" else tf.dtypes.as_dtype(value.dtype)
-        make_constant(self.add(name, "Const"), value, dtype)
+        self.set_constant(self.add(name, "Const"), value, dtype)
         return name
 
     def result(self) -> InferenceGraph:
         """The changed graph, without the nodes that are no longer used."""
-        return replace(self.graph, graph_def=self.graph_def).pruned()
+        return replace(self.graph, graph_def=self.graph_def, large=self.large).pruned()
 
 
 def trace(model: FloatModel, batch_size: int) -> InferenceGraph:
@@ -127,7 +141,8 @@ def trace(model: FloatModel, batch_size: int) -> InferenceGraph:
     try:
         with silenced():
             concrete = model.concrete_function(batch_size)
-            frozen = convert_variables_to_constants_v2(concrete, lower_control_flow=False, aggressive_inlining=True)
+            large: dict[str, np.ndarray] = {}
+            frozen = frozen_in_parts(concrete, lambda graph_def: large.update(take_large(graph_def)))
     except (ModelError, ValueError, TypeError, RuntimeError, tf.errors.OpError) as error:
         raise ConversionError(
             f"{model.name}: cannot be traced at batch size {batch_size}: {one_line(error)}; "
@@ -150,6 +165,7 @@ def trace(model: FloatModel, batch_size: int) -> InferenceGraph:
         ),
         outputs=_without_gradient_marks(graph_def, outputs),
         batch_size=batch_size,
+        large=large,
     ).pruned()
 
 
@@ -191,21 +207,3 @@ def _in_argument_order(concrete: Any, present: set[str]) -> Iterator[str]:
         name = tensor.name.partition(":")[0]
         if name in present:
             yield name
-
-
-def constant_value(node: Node) -> np.ndarray:
-    """The array in a `Const` node."""
-    return tf.make_ndarray(node.attr["value"].tensor)
-
-
-def make_constant(node: Any, value: np.ndarray, dtype: Any) -> None:
-    """Turn `node` into a `Const` of `value`, keeping its name.
-
-    Args:
-        dtype: the `tf.DType` to store it in.
-    """
-    node.op = "Const"
-    del node.input[:]
-    node.attr.clear()
-    node.attr["dtype"].type = dtype.as_datatype_enum
-    node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(value.astype(dtype.as_numpy_dtype), dtype=dtype))

@@ -7,7 +7,7 @@ Modules are given as values, attributes through functions.  Each has shipped in 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -39,6 +39,7 @@ __all__ = [
     "flat_layers",
     "forget_calls",
     "fourier_operations",
+    "frozen_in_parts",
     "functional_of",
     "grouped_attention_parts",
     "input_shapes_built_with",
@@ -81,8 +82,9 @@ def _internal(module: str, library: ModuleType = tf) -> Any:
 
 # --- TensorFlow
 
+_freezing = _internal("python.framework.convert_to_constants")
 # (concrete function, lower_control_flow=, aggressive_inlining=) -> concrete function without variables
-convert_variables_to_constants_v2 = _internal("python.framework.convert_to_constants").convert_variables_to_constants_v2
+convert_variables_to_constants_v2 = _freezing.convert_variables_to_constants_v2
 # .serialize_portable_artifact_str(module text, target version) -> VHLO bytecode
 stablehlo = _internal("compiler.mlir.stablehlo.stablehlo")
 # .CreateFingerprintDef(folder) -> serialised FingerprintDef
@@ -97,6 +99,21 @@ CallDispatcher = _internal("python.util.dispatch").GlobalOpDispatcher
 determinism = _internal("python.framework.config")
 # .conv3d, .max_pool3d and .avg_pool3d are what both Kerases and `tf.nn` call
 volume_operators = _internal("python.ops.gen_nn_ops")
+
+
+def frozen_in_parts(function: Any, take: Callable[[Any], None]) -> Any:
+    """The same as `convert_variables_to_constants_v2`, of a graph that `take` has made small enough to be a function.
+
+    TensorFlow reads a graph of 2 GiB and more nowhere, as protobuf serialises none.
+
+    Args:
+        function: a concrete function.
+        take: called with the GraphDef in which every variable is a constant; may take values out of it.
+    """
+    data = _freezing._FunctionConverterDataInEager(func=function, lower_control_flow=False, aggressive_inlining=True)
+    graph_def, converted = _freezing._replace_variables_by_constants(converter_data=data)
+    take(graph_def)
+    return _freezing._construct_concrete_function(function, graph_def, converted)
 
 
 def mlir_quantize(content: bytes, **how: object) -> bytes:
