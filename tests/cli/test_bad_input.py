@@ -52,6 +52,11 @@ def with_recipe(text: str) -> Case:
     return make
 
 
+def saved_recipe(here: Path) -> Path:
+    (here / "recipe.json").write_text('{"pruning": {}}')
+    return here / "recipe.json"
+
+
 def with_flags(*flags: str) -> Case:
     return lambda cnn, here: _convert(cnn / "model.keras", cnn / "test.npz", *flags)
 
@@ -93,6 +98,16 @@ CASES: dict[str, tuple[Case, str]] = {
     "batch sizes out of order": (with_flags("--batch_sizes=8,1"), "ascending"),
     "an unknown scheme": (with_flags("--scheme=int3"), "one of int8"),
     "an output in no folder": (with_flags("--output=none/out"), "is not a folder"),
+    "a compressed model where nobody may write": (
+        lambda cnn, here: [
+            "compress",
+            str(cnn / "model.keras"),
+            f"--train={cnn / 'train.npz'}",
+            f"--recipe={saved_recipe(here)}",
+            "--output=/proc/c.keras",
+        ],
+        "/proc/c.keras: cannot be written",
+    ),
     "a recipe with an unknown key": (with_recipe('{"prunning": {}}'), "did you mean 'pruning'"),
     "a recipe that is not JSON": (with_recipe("{"), "not valid JSON"),
     "a missing recipe": (with_flags("--recipe=none.json"), "none.json: cannot be read: No such file"),

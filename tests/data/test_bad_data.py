@@ -59,6 +59,8 @@ CASES: dict[str, tuple[Callable[[Path], Path | str], str]] = {
     "a .csv with a header only": (text("d.csv", "a,b,c\n"), "no samples"),
     "a .tfrecord without a spec": (text("d.tfrecord", "x"), "no feature spec"),
     "a folder without images": (lambda folder: folder, "images, but the model takes row"),
+    "a number in a module": (lambda folder: "math:pi", "math:pi: is a float, expected a function"),
+    "a function that wants arguments": (lambda folder: "json:loads", "json:loads: the function failed: TypeError"),
     "a missing module": (lambda folder: "no_such_module_anywhere:data", "cannot import it"),
 }
 

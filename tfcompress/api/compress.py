@@ -89,6 +89,8 @@ def _check_file(path: Path, *read: Any) -> None:
     try:
         writable = not path.is_dir() and path.absolute().parent.is_dir() and os.access(path.absolute().parent, os.W_OK)
         same = is_one_of(path, read)
+        if writable:  # some file systems let nobody write, whatever their modes say
+            tempfile.TemporaryDirectory(prefix=".tfcompress-", dir=path.absolute().parent).cleanup()
     except (OSError, ValueError) as error:
         raise InputError(f"--output={path}: cannot be written: {one_line(error, 160)}") from None
     if not writable:

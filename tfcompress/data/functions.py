@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -13,7 +14,7 @@ import numpy as np
 
 from tfcompress.data.fit_forms import in_names, split
 from tfcompress.data.samples import Sample
-from tfcompress.errors import DataError, InputError
+from tfcompress.errors import DataError, InputError, TfCompressError, one_line
 from tfcompress.tensor_info import TensorInfo
 
 __all__ = ["FunctionSource", "import_attribute"]
@@ -36,6 +37,7 @@ def import_attribute(spec: str, flag: str) -> Any:
         raise InputError(f"{flag}={spec}: cannot import it: {error}; expected package.module:name") from None
 
 
+_END = object()
 ENDLESS = -1  # tf.data.INFINITE_CARDINALITY
 
 
@@ -75,7 +77,10 @@ class FunctionSource:
                 yield sample
 
     def _all(self) -> Iterator[Sample]:
-        data = self.function()
+        if not callable(self.function):
+            raise DataError(f"{self.name}: is a {type(self.function).__name__}, expected a function that returns data")
+        with self._explained():
+            data = self.function()
         self._refuse_endless(data)
         try:
             stream = _in_order(data)
@@ -83,10 +88,31 @@ class FunctionSource:
             raise DataError(
                 f"{self.name}: cannot be read as data: {error}; return an iterable of x or (x, y)"
             ) from None
-        for item in stream:
+        for item in self._items(stream):
             x, y = split(item, self.inputs, self.outputs)
             labels = [] if y is None else in_names(y, self.outputs, f"{self.name}: labels")
             yield from self._rows(in_names(x, self.inputs, self.name), labels)
+
+    def _items(self, stream: Iterator[Any]) -> Iterator[Any]:
+        while True:
+            with self._explained():
+                item = next(stream, _END)
+            if item is _END:
+                return
+            yield item
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        """What the user's own code raises is said in one line; its traceback stays behind it as the cause."""
+        try:
+            yield
+        except TfCompressError:
+            raise
+        except Exception as error:
+            raise DataError(
+                f"{self.name}: the function failed: {type(error).__name__}: {one_line(error, 200)}; expected one that "
+                "needs no arguments and returns an iterable of x or (x, y)"
+            ) from error
 
     def _refuse_endless(self, data: object) -> None:
         """A `tf.data.Dataset` behind ``repeat()``, which `model.fit` takes with ``steps_per_epoch``, has no end."""

@@ -101,9 +101,7 @@ def _run_tflite(path: Path, content: bytes) -> int:
     for xnnpack in (True, False):  # XNNPACK refuses some ratios of scales that LiteRT's own kernels compute
         try:
             interpreter = new_interpreter(content, threads=1, xnnpack=xnnpack)
-            for port in interpreter.get_input_details():
-                interpreter.set_tensor(port["index"], _values(port["shape"], np.dtype(port["dtype"])))
-            interpreter.invoke()
+            _invoke_on_random(interpreter)
             outputs = sum(interpreter.get_tensor(port["index"]).nbytes for port in interpreter.get_output_details())
         except CANNOT_RUN as error:
             cause = one_line(error) or "its tensors cannot be set up"
@@ -121,6 +119,10 @@ def _run_batch(interpreter: Any) -> None:
     for port in interpreter.get_input_details():
         interpreter.resize_tensor_input(port["index"], [_BATCH, *port["shape"][1:]])
     interpreter.allocate_tensors()
+    _invoke_on_random(interpreter)
+
+
+def _invoke_on_random(interpreter: Any) -> None:
     for port in interpreter.get_input_details():
         interpreter.set_tensor(port["index"], _values(port["shape"], np.dtype(port["dtype"])))
     interpreter.invoke()
