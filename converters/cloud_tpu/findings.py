@@ -104,8 +104,8 @@ def _advice(products: Sequence[_Product], total: int, layer_names: Collection[st
         last = len(product.result.sizes) - 1
         what = {last: "channels", 0: "batch size"}.get(worst.index, f"size of axis {worst.index}")
         lines.setdefault(
-            f"{where}: {product.result.padding:.0%} of the matrix unit's result is padding "
-            f"({product.cycles / total:.0%} of the time): {what} {worst.size} is padded to {worst.padded}; "
+            f"{where}: {100 * product.result.padding:.0f} % of the matrix unit's result is padding "
+            f"({100 * product.cycles / total:.0f} % of the time): {what} {worst.size} is padded to {worst.padded}; "
             f"choose a multiple of {worst.tile}"
         )
     return tuple(lines)

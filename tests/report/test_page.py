@@ -195,6 +195,12 @@ def test_the_terminal_shows_every_target_and_the_reason() -> None:
     assert "undecided" in row
 
 
+def test_the_terminal_is_silent_about_targets_that_nobody_asked_for() -> None:
+    text = terminal(render_terminal(changed("edgetpu", status="skipped", reason="not asked for")))
+    assert "Phone" in text
+    assert "Edge TPU" not in text
+
+
 def test_the_terminal_shows_a_diff_of_two_models_with_its_layers() -> None:
     phone = PLAIN["targets"]["phone"]
     candidate = {key: phone[key] for key in ("status", "reason", "metrics", "diff", "gate", "layers", "causes")}

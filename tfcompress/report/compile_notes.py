@@ -15,14 +15,20 @@ MOST_KINDS = 2
 def compile_notes(rows: Sequence[CompileSection]) -> list[str]:
     """A line per topology on where its time goes, then the advice, for the largest batch.
 
+    Advice that not all topologies share begins with the name of its own, as its figures differ from one to another.
+
     Args:
         rows: the `compile` section of a target.
     """
     largest = max((row.batch_size or 0 for row in rows), default=0)
     shown = [row for row in rows if (row.batch_size or 0) == largest]
     spent = [_shares(row) for row in shown if row.time_share]
-    advice = [line for row in shown for line in row.advice]
+    advice = [_advice(line, row, shown) for row in shown for line in row.advice]
     return list(dict.fromkeys([*spent, *advice]))
+
+
+def _advice(line: str, row: CompileSection, shown: Sequence[CompileSection]) -> str:
+    return line if all(line in other.advice for other in shown) else f"{row.topology}: {line}"
 
 
 def _shares(row: CompileSection) -> str:

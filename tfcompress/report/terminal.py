@@ -111,12 +111,11 @@ def _summary(report: Report | DiffReport) -> Table:
         show_edge=False,
         collapse_padding=True,
     )
-    sections = report.targets if isinstance(report, Report) else report.asked
-    score = next((section.diff.metric for section in sections.values() if section.diff.metric), "accuracy")
+    score = next((section.diff.metric for section in report.asked.values() if section.diff.metric), "accuracy")
     for column in ("", "status", "size", score, "change", "95 % interval", "same", "SQNR"):
         table.add_column(column, justify="left" if column in ("", "status") else "right")
     table.add_row("float", "", figures.size(size), _score(reference.metrics, score), *[""] * 4)
-    for key, section in sections.items():
+    for key, section in report.asked.items():
         table.add_row(*_summary_row(_title(key, section), section, score))
     return table
 

@@ -11,6 +11,7 @@ from tfcompress.converters.cloud_tpu.findings import read_findings
 from tfcompress.converters.cloud_tpu.layouts import entry_arguments, read_array
 from tfcompress.converters.cloud_tpu.proof import CompileRow
 from tfcompress.report import render_inspection, schema
+from tfcompress.report.compile_notes import compile_notes
 from tfcompress.typed_json import from_plain
 
 HLO = """HloModule tfcompress, is_scheduled=true
@@ -57,8 +58,8 @@ def test_padding_waste_is_weighted_by_cycles() -> None:
 def test_advice_names_the_layer_the_waste_and_a_better_size() -> None:
     (line,) = read_findings(HLO, ["project"]).advice
     assert line == (
-        "layer 'project': 81% of the matrix unit's result is padding (70% of the time): channels 24 is padded to 128; "
-        "choose a multiple of 128"
+        "layer 'project': 81 % of the matrix unit's result is padding (70 % of the time): channels 24 is "
+        "padded to 128; choose a multiple of 128"
     )
 
 
@@ -89,6 +90,19 @@ def test_the_terminal_shows_where_time_goes_and_the_advice_once() -> None:
     assert "matrix unit 80 %, data movement 10 %" in text
     assert "72 %" in text
     assert text.count("channels 24 is padded to 128") == 1
+
+
+def test_advice_whose_figures_differ_names_its_topology() -> None:
+    (line,) = read_findings(HLO, ["project"]).advice
+    other = line.replace("70 %", "40 %")
+    assert other != line
+    rows = [
+        schema.CompileSection(
+            topology=topology, signature="batch_8", batch_size=8, ok=True, advice=(advice, "the same for both")
+        )
+        for topology, advice in (("v5e:2x2", line), ("v6e:1x1", other))
+    ]
+    assert compile_notes(rows) == [f"v5e:2x2: {line}", "the same for both", f"v6e:1x1: {other}"]
 
 
 def test_an_array_takes_the_memory_of_its_layout() -> None:
