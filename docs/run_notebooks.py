@@ -8,12 +8,13 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import nbclient
 import nbformat
 
-__all__ = ["NOTEBOOKS", "executed"]
+__all__ = ["NOTEBOOKS", "executed", "without_progress"]
 
 NOTEBOOKS = Path(__file__).resolve().parent / "notebooks"
 SECONDS = 900
@@ -34,9 +35,22 @@ def executed(path: Path) -> nbformat.NotebookNode:
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)  # when it ran
         if cell.cell_type == "code":
-            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+            cell.outputs = without_progress(cell.outputs)
     notebook.metadata["language_info"] = {"name": "python"}
     return notebook
+
+
+def without_progress(outputs: Iterable[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]:
+    """The outputs of a cell but for the standard error; what was printed around it is one output, as without it."""
+    kept: list[nbformat.NotebookNode] = []
+    for output in outputs:
+        if output.get("name") == "stderr":
+            continue
+        if kept and output.get("name") == kept[-1].get("name") == "stdout":
+            kept[-1]["text"] += output["text"]
+        else:
+            kept.append(output)
+    return kept
 
 
 if __name__ == "__main__":

@@ -34,9 +34,9 @@ def test_nothing_of_the_machine_that_ran_it_is_left(path: Path) -> None:
     assert not re.search(r"/(root|home|tmp|work)/", path.read_text())
 
 
-@pytest.mark.slow
-@named
-def test_a_notebook_runs_again_and_comes_to_the_same_kinds_of_output(path: Path) -> None:
+@pytest.fixture
+def runner() -> Any:
+    """The module ``docs/run_notebooks.py``."""
     for name in ("nbclient", "ipykernel"):
         pytest.importorskip(name, reason=f"{name} is not installed")
     place = ROOT / "docs/run_notebooks.py"
@@ -45,8 +45,28 @@ def test_a_notebook_runs_again_and_comes_to_the_same_kinds_of_output(path: Path)
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    return module
 
+
+def test_progress_in_between_does_not_part_what_a_cell_prints(runner: Any) -> None:
+    def printed(name: str, text: str) -> dict[str, str]:
+        return {"output_type": "stream", "name": name, "text": text}
+
+    result = {"output_type": "execute_result"}
+    outputs = [
+        printed("stdout", "a"),
+        printed("stderr", "50 %"),
+        printed("stdout", "b"),
+        result,
+        printed("stdout", "c"),
+    ]
+    assert runner.without_progress(outputs) == [printed("stdout", "ab"), result, printed("stdout", "c")]
+
+
+@pytest.mark.slow
+@named
+def test_a_notebook_runs_again_and_comes_to_the_same_kinds_of_output(path: Path, runner: Any) -> None:
     def kinds(cells: list[dict[str, Any]]) -> list[list[object]]:
         return [[output["output_type"] for output in cell.get("outputs", [])] for cell in cells]
 
-    assert kinds(module.executed(path).cells) == kinds(json.loads(path.read_text())["cells"])
+    assert kinds(runner.executed(path).cells) == kinds(json.loads(path.read_text())["cells"])
