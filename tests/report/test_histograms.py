@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from tests.report.sample import PLAIN, changed, report
@@ -22,6 +23,11 @@ def test_the_ends_of_the_range_stand_where_the_values_do() -> None:
     assert picture.title == "Outputs in float, 5 % of them beyond the range"
     assert all(bar.y + bar.height == BASE for bar in picture.bars)
     assert [text for _, text in picture.ticks] == ["−1", "0", "3"]
+
+
+def test_a_share_of_all_is_no_power_of_ten() -> None:
+    (picture,) = histogram_pictures([dataclasses.replace(CLIPPED, counts=(0, 0, 999, 1))])
+    assert picture.title == "Outputs in float, 100 % of them beyond the range"
 
 
 def test_a_histogram_without_values_is_left_out() -> None:

@@ -195,10 +195,15 @@ def test_the_terminal_shows_every_target_and_the_reason() -> None:
     assert "undecided" in row
 
 
-def test_the_terminal_is_silent_about_targets_that_nobody_asked_for() -> None:
-    text = terminal(render_terminal(changed("edgetpu", status="skipped", reason="not asked for")))
-    assert "Phone" in text
-    assert "Edge TPU" not in text
+def test_a_ratio_that_rounds_to_nothing_has_no_sign() -> None:
+    assert [figures.decibel(number) for number in (-0.04, 0.04, -0.06, None)] == ["0.0 dB", "0.0 dB", "-0.1 dB", "–"]
+
+
+def test_page_and_terminal_are_silent_about_targets_that_nobody_asked_for() -> None:
+    of_a_phone = changed("edgetpu", status="skipped", reason="not asked for")
+    for shown in (terminal(render_terminal(of_a_phone)), render_html(of_a_phone)):
+        assert "Phone" in shown
+        assert "Edge TPU" not in shown
 
 
 def test_the_terminal_shows_a_diff_of_two_models_with_its_layers() -> None:

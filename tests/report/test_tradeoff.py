@@ -30,6 +30,13 @@ def test_the_float_model_and_every_artifact_are_in_it() -> None:
     assert {label for mark in panel.marks for label in mark.labels} == {"float", "a", "b"}
 
 
+def test_an_axis_has_at_least_two_values_and_not_many() -> None:
+    for low, high in ((700, 1_100), (1_000, 1_050), (1_000, 9_000), (1_000, 10_000_000)):
+        panel = drawn(small=artifact(low, 0.05), big=artifact(high, -0.01))
+        assert 2 <= len(panel.x_ticks) <= 8, (low, high)
+        assert len({tick.text for tick in panel.x_ticks}) == len(panel.x_ticks)
+
+
 def test_smaller_is_left_and_better_is_up() -> None:
     panel = drawn(small=artifact(1000, 0.05), big=artifact(3000, -0.01))
     assert mark(panel, "small").x < mark(panel, "big").x < mark(panel, "float").x

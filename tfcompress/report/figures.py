@@ -72,7 +72,7 @@ def interval(bounds: Sequence[float] | None) -> str:
 
 def decibel(number: float | None) -> str:
     """dB with one digit."""
-    return UNKNOWN if number is None else f"{number:.1f} dB"
+    return UNKNOWN if number is None else f"{round(number, 1) + 0.0:.1f} dB"  # 0.0: never minus zero
 
 
 def milliseconds(number: float | None) -> str:

@@ -65,7 +65,7 @@ def _picture(histogram: LayerHistogram) -> HistogramPicture:
         if not _fits(histogram, left, right)
     )
     what = "Outputs" if histogram.what == "activations" else "Weights"
-    said = f", {100 * outside / sum(histogram.counts):.2g} % of them beyond the range" if outside else ""
+    said = f", {100 * outside / sum(histogram.counts):.3g} % of them beyond the range" if outside else ""
     least = histogram.narrowest
     marks = {histogram.low, histogram.high} | ({0.0} if histogram.low < 0 < histogram.high else set())
     return HistogramPicture(

@@ -66,8 +66,8 @@ class TargetView:
 
 
 def target_views(report: Report) -> tuple[TargetView, ...]:
-    """Every target of a report, in its order."""
-    return tuple(_view(key, section, report.model.float_bytes) for key, section in report.targets.items())
+    """Every target that was asked for, in the report's order."""
+    return tuple(_view(key, section, report.model.float_bytes) for key, section in report.asked.items())
 
 
 def _view(key: str, section: TargetSection, float_bytes: int | None) -> TargetView:
@@ -175,7 +175,7 @@ def _worst_column(diff: Diff) -> str:
     if not diff.channels or diff.channels[0].sqnr_db is None:
         return figures.UNKNOWN
     worst = diff.channels[0]
-    return f"{worst.sqnr_db:.1f} dB (column {worst.channel}, {worst.low:.3g} to {worst.high:.3g})"
+    return f"{figures.decibel(worst.sqnr_db)} (column {worst.channel}, {worst.low:.3g} to {worst.high:.3g})"
 
 
 def _svg_address(svg: str | None) -> str | None:

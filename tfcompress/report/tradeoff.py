@@ -20,6 +20,8 @@ LEFT, RIGHT, TOP, BOTTOM = 58, 16, 16, 46
 CHARACTER, LINE = 8.2, 16.0  # room that a label takes
 _SIDE_BY_SIDE = 8
 _ASIDE = (0, 25, 50, 75, 100, 130, 160, 190)  # how far labels move from a mark where it is crowded
+MOST_TICKS = 5
+_FACTORS = ((1.0, 2.0, 5.0), (1.0, 1.5, 2.0, 3.0, 5.0, 7.0), (1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0))
 APART = 9.0  # marks nearer than this are drawn side by side
 
 
@@ -230,13 +232,18 @@ def _ticks(first: float, last: float) -> Iterator[float]:
 
 
 def _log_ticks(first: float, last: float) -> list[float]:
-    """Round values between two powers of ten: 1, 2 and 5 of each decade, or only 1 where that is many."""
-    for factors in ((1.0, 2.0, 5.0), (1.0,)):
-        decades = range(math.floor(first), math.ceil(last) + 1)
-        ticks = [f * 10.0**d for d in decades for f in factors if first <= math.log10(f * 10.0**d) <= last]
-        if len(ticks) <= 5:
+    """Round values between two powers of ten: 1, 2 and 5 of each decade, only 1 where that is many, more where few."""
+    ticks: list[float] = []
+    for factors in _FACTORS:
+        ticks = _of_each_decade(first, last, factors)
+        if len(ticks) >= 2:  # by a single value nobody can tell how far apart two places are
             break
-    return ticks
+    return ticks if len(ticks) <= MOST_TICKS else _of_each_decade(first, last, (1.0,))
+
+
+def _of_each_decade(first: float, last: float, factors: Sequence[float]) -> list[float]:
+    decades = range(math.floor(first), math.ceil(last) + 1)
+    return [f * 10.0**d for d in decades for f in factors if first <= math.log10(f * 10.0**d) <= last]
 
 
 def _signed(value: float, y_name: str) -> str:

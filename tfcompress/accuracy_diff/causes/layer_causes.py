@@ -148,7 +148,7 @@ def _too_narrow(evidence: Evidence, row: Row) -> Cause | None:
     low, high = row.diff.range
     seen = row.diff.observed
     text = (
-        f"{100 * outside:.2g} % of its values ({seen[0]:.3g} to {seen[1]:.3g}) lie outside its range "
+        f"{100 * outside:.3g} % of its values ({seen[0]:.3g} to {seen[1]:.3g}) lie outside its range "
         f"{low:.3g} to {high:.3g}"
     )
     return Cause("range_too_narrow", row.layer, text)
@@ -161,9 +161,9 @@ def _too_wide(evidence: Evidence, row: Row) -> Cause | None:
         return None
     low, high = row.diff.range
     if low < MASK and _squashed(evidence, row.diff.tensor or 0):
-        text = f"its range {low:.3g} to {high:.3g} holds a mask, and the scores take up {100 * used:.2g} % of it"
+        text = f"its range {low:.3g} to {high:.3g} holds a mask, and the scores take up {100 * used:.3g} % of it"
         return Cause("mask_in_range", row.layer, text)
-    text = f"99.8 % of its values take up {100 * used:.2g} % of its range {low:.3g} to {high:.3g}"
+    text = f"99.8 % of its values take up {100 * used:.3g} % of its range {low:.3g} to {high:.3g}"
     return Cause("range_too_wide", row.layer, text)
 
 

@@ -77,7 +77,7 @@ def _repaired(state: State, name: str, result: CandidateResult) -> State:
     scratch, last = state.work / f".{name}", list[State]()
 
     def retry(suggestion: Suggestion) -> Gate:
-        console.note(f"{name}: trying {suggestion.flag}")
+        console.note(f"{name}: a trial: {suggestion.flag}")
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir()
         try:

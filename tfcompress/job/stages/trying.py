@@ -67,7 +67,7 @@ def _few(state: State, name: str) -> tuple[State, CandidateResult]:
 
 
 def _tried(few: State, name: str, suggestion: Suggestion, before: CandidateResult, retry: Retry) -> _Outcome | None:
-    console.note(f"{name}: trying {suggestion.flag} on {TRIED_SAMPLES} samples at most")
+    console.note(f"{name}: a trial on {TRIED_SAMPLES} samples at most: {suggestion.flag}")
     scratch = few.work / f".trial_{name}"
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir()
