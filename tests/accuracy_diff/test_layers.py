@@ -12,9 +12,11 @@ from tests.accuracy_diff.faults import Bench
 from tests.accuracy_diff.models import branched_cnn, pictures_like, seeded
 from tfcompress.accuracy_diff import compare, runner_for
 from tfcompress.accuracy_diff.layers import LayerDiff, compare_layers
+from tfcompress.accuracy_diff.layers.equalized import channel_factors
 from tfcompress.accuracy_diff.litert_runner import LiteRtRunner
 from tfcompress.converters import TARGETS
 from tfcompress.converters.cloud_tpu.options import CloudTpu
+from tfcompress.converters.litert import quantize_int8
 from tfcompress.data import Samples, samples_from_arrays
 from tfcompress.load import float_model_from_keras
 from tfcompress.model import FloatModel
@@ -52,6 +54,43 @@ def test_a_sound_layers_own_error_is_small(bench: Bench) -> None:
         assert row.dtype == "int8"
         assert row.saturation is not None
         assert row.saturation < 0.05
+
+
+def _two_convolutions(factors: np.ndarray) -> FloatModel:
+    """The same function whatever the factors are by which the channels between the layers are multiplied."""
+    tf_keras.utils.set_random_seed(0)
+    layers, x = tf_keras.layers, tf_keras.Input((8, 8, 3), name="x")
+    first = layers.Conv2D(8, 3, activation="relu", name="first")
+    second = layers.Conv2D(8, 3, activation="relu", name="second")
+    pooled = layers.GlobalAveragePooling2D()(second(first(x)))
+    model = tf_keras.Model(x, layers.Dense(4, name="head")(pooled))
+    kernel, bias = first.get_weights()
+    first.set_weights([kernel * factors, (bias + np.linspace(0.01, 0.1, 8)) * factors])
+    kernel, bias = second.get_weights()
+    second.set_weights([kernel / factors[:, None], bias])
+    return float_model_from_keras(model)
+
+
+def test_channels_that_equalization_has_scaled_are_no_error() -> None:
+    model, equalized = (_two_convolutions(factors) for factors in (np.ones(8), np.geomspace(0.5, 2, 8)))
+    values = np.random.default_rng(0).random((32, 8, 8, 3), np.float32)
+    samples = samples_from_arrays(values, model_inputs=model.inputs, model_outputs=model.outputs)
+    content = quantize_int8(equalized, samples, Recipe()).content
+    rows = compare_layers(runner_for(model), LiteRtRunner(content), samples)  # type: ignore[arg-type]
+    assert {"first", "second"} <= {row.layer for row in rows}
+    for row in rows:
+        assert row.own_sqnr_db is not None
+        assert row.own_sqnr_db > SOUND_DB, row.layer
+
+
+def test_factors_are_those_of_channels_and_of_nothing_else() -> None:
+    values = np.random.default_rng(0).normal(size=(16, 4, 3)).astype(np.float32)
+    factors = channel_factors(values, values * np.array([0.5, 2.0, 3.0]))
+    assert factors is not None
+    assert np.allclose(factors, [0.5, 2.0, 3.0])
+    assert channel_factors(values, values * 1.01) is None
+    assert channel_factors(values, values + np.array([0.5, 2.0, 3.0])) is None
+    assert channel_factors(values, -values) is None
 
 
 def test_a_float_files_layers_are_those_of_the_float_model(bench: Bench) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tfcompress.accuracy_diff.causes.cause import Cause
@@ -19,14 +19,17 @@ from tfcompress.accuracy_diff.causes.whole_causes import (
     weight_causes,
 )
 from tfcompress.accuracy_diff.layers import LayerDiff
+from tfcompress.accuracy_diff.layers.equalized import outputs_db
 from tfcompress.accuracy_diff.litert_runner import LiteRtRunner
-from tfcompress.accuracy_diff.matching import PROOF_SAMPLES, input_names
+from tfcompress.accuracy_diff.matching import PROOF_SAMPLES, input_names, inputs_for, outputs_as
 from tfcompress.accuracy_diff.runners import FloatModelRunner
 from tfcompress.data import Samples
 from tfcompress.graphs.tflite import read_tflite
 
 __all__ = ["find_causes"]
 
+LOSSLESS_DB = 35.0  # of the worst output: no layer's own error has cost anything
+DECIDING_SAMPLES = 32
 MANY = 0.5  # share of the layers that clip, from which on the calibration as a whole is to blame
 CLIPS = 1e-4  # share of values outside the range: calibration on hundreds of samples leaves less
 
@@ -65,7 +68,7 @@ def find_causes(
     if masks:  # what attends to the wrong places is wrong behind it
         return masks
     at_output = tuple(mixed_range_causes(evidence, reference, candidate, data, names))
-    by_layer = list(layer_causes(evidence))
+    by_layer = [] if _is_lossless(reference, candidate, data, names) else list(layer_causes(evidence))
     if at_output:  # what is joined there is poor for that reason; the layers before it may have faults of their own
         joined = evidence.before_outputs()
         return (*at_output, *(cause for cause in by_layer if cause.layer not in joined))
@@ -77,6 +80,13 @@ def find_causes(
     if not causes and not lost:  # equal outputs may come from a fault before them
         causes = list(output_causes(evidence, reference, candidate, data, names))
     return (*causes, *lost)
+
+
+def _is_lossless(reference: FloatModelRunner, candidate: LiteRtRunner, data: Samples, names: Mapping[str, str]) -> bool:
+    """Whether the outputs keep so much that a layer with a large error of its own cannot matter."""
+    inputs = next(data.batches(DECIDING_SAMPLES)).inputs
+    wanted, given = reference.run(inputs), candidate.run(inputs_for(candidate, inputs, names))
+    return outputs_db(wanted, given, outputs_as(wanted, given, who=candidate.name)) > LOSSLESS_DB
 
 
 def _lost(evidence: Evidence, original: Any) -> list[Cause]:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from tfcompress.accuracy_diff.additive import Statistics, added
+from tfcompress.accuracy_diff.layers.equalized import SOUND_DB, channel_factors, outputs_db
 from tfcompress.accuracy_diff.layers.graph_tensors import GraphTensors
 from tfcompress.accuracy_diff.layers.range_use import range_figures, range_statistics
 from tfcompress.accuracy_diff.layers.tapped import (
@@ -46,7 +47,8 @@ class LayerDiff:
         tensor: index of the .tflite's tensor; None for a SavedModel.
         tensor_name: its name in the .tflite, by which other tools know it; None for a SavedModel.
         dtype: of the .tflite's tensor; None for a SavedModel.
-        sqnr_db: signal to quantization noise ratio of its output; None for an output that is all zero.
+        sqnr_db: signal to quantization noise ratio of its output, its channels in the artifact's units where
+            equalization has scaled them; None for an output that is all zero.
         own_sqnr_db: the same when the artifact's layer gets the float model's values; None where it cannot be fed.
         cosine: mean over samples, between the two outputs.
         own_cosine: the same with float inputs.
@@ -107,10 +109,10 @@ def compare_layers(reference: FloatModelRunner, candidate: Runner, data: Samples
     first = next(data.take(PROOF_SAMPLES).batches(PROOF_SAMPLES)).inputs
     names = input_names(candidate, first, reference=reference, where=data.name)
     if isinstance(candidate, LiteRtRunner):
-        outputs = outputs_as(
-            reference.run(first), candidate.run(inputs_for(candidate, first, names)), who=candidate.name
-        )
-        return _against_tflite(graph, candidate, data, kinds, names, outputs)
+        wanted, given = reference.run(first), candidate.run(inputs_for(candidate, first, names))
+        outputs = outputs_as(wanted, given, who=candidate.name)
+        is_sound = outputs_db(wanted, given, outputs) > SOUND_DB
+        return _against_tflite(graph, candidate, data, kinds, names, outputs, is_sound=is_sound)
     function, batch = candidate.static(min(MOST_BATCH, data.most_at_once or MOST_BATCH))
     other = GraphTensors(function, kinds, [names[own] for own in sorted(names)])
     return _against_graph(graph, other, batch, data, kinds)
@@ -175,6 +177,8 @@ def _against_tflite(
     kinds: Mapping[str, str],
     names: Mapping[str, str],
     outputs: Mapping[str, str],
+    *,
+    is_sound: bool,
 ) -> tuple[LayerDiff, ...]:
     file = read_tflite(candidate.content)
     candidates = {
@@ -188,9 +192,12 @@ def _against_tflite(
     read = graph.reader([operator for _, operator in pairs.values()])
     twice = _RunOnOwnAndReferenceInputs(candidate, [item for item, _ in pairs.values()], names)
     counted: dict[str, Statistics] = {}
+    factors: dict[str, np.ndarray] | None = None if is_sound else {}
     for batch in data.batches(_batch_size([item.tensor.elements for item, _ in pairs.values()])):
         values = read(batch.inputs)
         wanted = {port: values[operator] for port, (_, operator) in pairs.items()}
+        factors = twice.factors(batch.inputs, wanted) if factors is None else factors
+        wanted |= {port: (wanted[port] * factor).astype(np.float32) for port, factor in factors.items()}
         for port, (whole, own) in twice.run(batch.inputs, wanted).items():
             _count(counted, port, _row_statistics(wanted[port], whole, own, pairs[port][0].real_range))
     rows = [(item, counted[port]) for port, (item, _) in pairs.items() if port in counted]
@@ -230,6 +237,12 @@ class _RunOnOwnAndReferenceInputs:
             for port in self._ports
             if whole[port].size == wanted[port].size
         }
+
+    def factors(self, inputs: Arrays, wanted: Arrays) -> dict[str, np.ndarray]:
+        """{port: by what its channels are multiplied in the artifact} where equalization has scaled them."""
+        pairs = [(port, wanted[port], whole) for port, (whole, _) in self.run(inputs, wanted).items()]
+        factors = {port: channel_factors(truth, whole) for port, truth, whole in pairs}
+        return {port: factor for port, factor in factors.items() if factor is not None}
 
     def _run_forced(self, given: Sequence[np.ndarray], wanted: Arrays) -> dict[str, np.ndarray]:
         """Outputs with float values fed in; empty where one of them has not the size of the artifact's tensor."""
