@@ -81,8 +81,8 @@ def _converted(
     float_model = float_model_from_keras(model, name="features")
     ends = {"model_inputs": float_model.inputs, "model_outputs": float_model.outputs}
     samples = samples_from_arrays(inputs, None, model_inputs=ends["model_inputs"], model_outputs=ends["model_outputs"])
-    made = convert if target == "phone" else convert_for_edgetpu
-    return made(float_model, samples, Recipe(post_training=options), folder)
+    conversion = convert if target == "phone" else convert_for_edgetpu
+    return conversion(float_model, samples, Recipe(post_training=options), folder)
 
 
 def _kept_db(model: Any, content: bytes, inputs: np.ndarray) -> float:
