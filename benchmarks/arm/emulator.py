@@ -55,8 +55,15 @@ class Emulator:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._process.kill()
-        self._process.wait()
+        self._end(self._process)
+
+    @staticmethod
+    def _end(process: subprocess.Popen[bytes]) -> None:
+        process.kill()
+        process.wait()
+        for stream in (process.stdin, process.stdout):
+            if stream is not None:
+                stream.close()
 
     def run(self, content: bytes, inputs: Sequence[np.ndarray]) -> Measured:
         """One file.
@@ -100,14 +107,14 @@ class Emulator:
             if code == [begin, length]:
                 return process
             self._code.write_text(json.dumps(code), encoding="utf-8")
-            process.kill()
-            process.wait()
+            self._end(process)
         raise Unavailable("the library lies at another address each time")
 
     def _listen(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stderr is not None
-        for count in instructions(process.stderr):
-            self._counts.put(count)
+        with process.stderr as log:
+            for count in instructions(log):
+                self._counts.put(count)
 
     def _answer(self) -> object:
         assert self._process.stdout is not None

@@ -18,6 +18,7 @@ __all__ = ["ALLOWED_DB", "MOST_OF_TIME", "elements_left", "with_delegable_forms"
 
 ALLOWED_DB = 0.1  # of the outputs' signal-to-noise ratio: what a rewrite may take of it
 MOST_OF_TIME = 1.02  # of the time before a rewrite: more than two measurements of one file differ by
+QUICKER = 0.98  # of that time: a row that is for time alone has to save more
 _SECONDS = 0.1  # of measuring one file
 _SLOW = 2  # an element of a kernel that is slower than LiteRT's own counts as two of that one
 
@@ -26,7 +27,8 @@ def with_delegable_forms(result: Int8Model, samples: Samples | None, *, except_f
     """The file with every row for the CPU that saves time here and leaves the outputs as close to the float model's.
 
     A row is tried where by XNNPACK's rules less is left to slow kernels after it, and kept where the file does not
-    take longer in fact; its note says what it is worth.
+    take longer in fact; one that is for time alone wherever it fits, and kept where the file is quicker twice.  Its
+    note says what it is worth.
 
     Args:
         result: a quantized model; one without its float file (a quantization-aware one) is judged by the rows' own
@@ -46,12 +48,12 @@ def with_delegable_forms(result: Int8Model, samples: Samples | None, *, except_f
         if lost > ALLOWED_DB:
             notes.append(f"left out: {row.what}: the outputs would lose {lost:.1f} dB")
             continue
-        before, after = medians([content, changed], seconds=_SECONDS)
-        if before is not None and after is not None and after > MOST_OF_TIME * before:
-            notes.append(f"left out: {row.what}: the file would take {after / before:.2f} times as long here")
+        ratio = _time_after(content, changed, times=2 if row.by_time else 1)
+        if ratio is not None and ratio > (QUICKER if row.by_time else MOST_OF_TIME):
+            notes.append(f"left out: {row.what}: the file would take {ratio:.2f} times as long here")
             continue
         content, error = changed, changed_error
-        saved = "" if before is None or after is None else f": {after / before:.2f} of the time here"
+        saved = "" if ratio is None else f": {ratio:.2f} of the time here"
         notes += [f"{line}{saved}" for line in lines]
     return replace(result, content=content, notes=tuple(notes))
 
@@ -73,8 +75,19 @@ def elements_left(content: bytes) -> int:
 def _tried(content: bytes, row: Rewrite, except_for: Collection[str]) -> tuple[bytes, tuple[str, ...]]:
     """The file after one row, or as it was where no less would be left to slow kernels; and lines about it."""
     done = rewrite_graph(content, (row,), except_for=except_for)
-    pays = done.content != content and elements_left(done.content) < elements_left(content)
+    pays = done.content != content and (row.by_time or elements_left(done.content) < elements_left(content))
     return (done.content, done.notes()) if pays else (content, tuple(item.note() for item in done.dropped))
+
+
+def _time_after(before: bytes, after: bytes, *, times: int) -> float | None:
+    """The time of one file over the other's, the largest of some measurements; None where LiteRT cannot run one."""
+    ratios = []
+    for _ in range(times):
+        old, new = medians([before, after], seconds=_SECONDS)
+        if old is None or new is None:
+            return None
+        ratios.append(new / old)
+    return max(ratios)
 
 
 def _error(result: Int8Model, content: bytes, samples: Samples | None) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tfcompress.converters.rewriting import delegation, integers, matrices, movement, windows
+from tfcompress.converters.rewriting import delegation, integers, matrices, movement, quicker, windows
 from tfcompress.converters.rewriting.row import (
     EDGETPU_FILE,
     ETHOS_U,
@@ -135,6 +135,26 @@ INTEGER_ROWS: tuple[Rewrite, ...] = (
                 1,  # the two round halves differently
             ),
         )
+    ),
+    row_of(
+        PHONE_FILE,
+        "few_channels",
+        ("CONV_2D",),
+        quicker.few_channels,
+        "a convolution of few channels over blocks of columns stacked to channels",
+        "XNNPACK's int8 kernels read 4 or 8 channels at once: src/configs/gemm-config.c",
+        stage="integer",
+        by_time=True,
+    ),
+    row_of(
+        PHONE_FILE,
+        "turned_operand",
+        ("BATCH_MATMUL",),
+        quicker.turned_operand,
+        "a matrix product that reads its second operand's rows as columns",
+        f"{IDENTITY}; XNNPACK packs the second operand so",
+        stage="integer",
+        by_time=True,
     ),
     row_of(
         ETHOS_U,

@@ -36,6 +36,7 @@ class Rewrite:
         in_int8: the float graph is only proven; the operator is replaced in the quantized file, by an `integer` row of
             the same name.
         steps: of an `integer` row: by how many integer steps a result may be off.
+        by_time: it leaves no less to slow kernels, so that only a measurement can tell whether it pays.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Rewrite:
     stage: Stage = "float"
     in_int8: bool = False
     steps: int = 0
+    by_time: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,135 @@
+"""Operators that XNNPACK takes, in forms that its kernels are quicker at; see `activations` for the form.
+
+The integers stay as they are, bit for bit; whether a form pays on a model is measured there.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from tfcompress.converters.rewriting.movement import transposed
+from tfcompress.graphs.tflite.editor import GraphEditor, OperatorNode, TensorNode, options
+
+__all__ = ["few_channels", "turned_operand"]
+
+# Input channels that a dot product of int8 reads at once, and outputs of a tile: 4 and 16 with ARM's dot products, 8
+# and 16 with its matrix products and on x86 (XNNPACK, src/configs/gemm-config.c, qs8_qc8w).
+_DEPTHS, _OUTPUTS = (4, 8), 16
+_GAIN = 0.8  # of the products of a layer: less does not pay for the copies of what enters and leaves
+_BLOCKS = range(2, 17)
+
+
+def turned_operand(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode] | None:
+    """A product of matrices whose second operand is transposed before, as one that reads its rows as columns.
+
+    XNNPACK packs the second operand so; where it does not lie so already, that costs as much as the product itself.
+    """
+    first, second = operator.operands
+    turn = graph.producer(second)
+    if operator.options.adjY or turn is None or turn.name != "TRANSPOSE" or second.dtype != "int8":
+        return None
+    order = turn.constant(1)
+    if order is None or len(order) < 2:
+        return None
+    axes = [int(axis) for axis in order.ravel()]
+    axes[-2:] = axes[:-3:-1]
+    form = options("BatchMatMulOptions", adjX=operator.options.adjX, adjY=True)
+    before: list[OperatorNode] = []
+    rows = turn.source
+    if axes != sorted(axes):
+        rows = graph.new_tensor([turn.source.shape[axis] for axis in axes], second, "rows")
+        before = [transposed(graph, turn.source, axes, rows)]
+    return [*before, graph.operator("BATCH_MATMUL", [first, rows], list(operator.outputs), form, version=2)]
+
+
+def few_channels(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode] | None:
+    """A convolution of few channels as one over blocks of neighbouring columns, stacked to channels, which lie so.
+
+    A kernel reads 4 or 8 channels at once, however few there are.  A block's channels are its columns' one after the
+    other, its outputs those of its columns; weights of columns outside of the window are zeros.
+    """
+    source, weights, result, fields = operator.source, operator.input(1), operator.result, operator.options
+    if weights is None or not weights.is_constant or {source.dtype, weights.dtype, result.dtype} != {"int8"}:
+        return None
+    if (
+        len(source.shape) != 4
+        or source.shape[3] != weights.shape[3]
+        or fields.dilationHFactor != 1
+        or fields.dilationWFactor != 1
+    ):
+        return None
+    is_same = fields.padding == schema.Padding.SAME
+    block = _best_block(source.shape, weights.shape, result.shape, stride=fields.strideW, is_same=is_same)
+    if block is None:
+        return None
+    size, offset, taps = block
+    outputs = size // fields.strideW
+    batch, rows, columns, channels = source.shape
+    blocks = graph.new_tensor((batch, rows, columns // size, size * channels), source, "blocks")
+    after = (batch, result.shape[1], result.shape[2] // outputs, outputs * result.shape[3])
+    stacked = graph.new_tensor(after, result, "stacked")
+    kernel = _spread(graph, weights, [offset + place * fields.strideW for place in range(outputs)], size, taps)
+    bias = operator.input(2)
+    layer = operator.replaced([blocks, kernel, None if bias is None else _repeated(graph, bias, outputs)], [stacked])
+    layer.options.strideW = 1
+    return [graph.reshape(source, blocks), layer, graph.reshape(stacked, result)]
+
+
+def _best_block(
+    before: tuple[int, ...], kernel: tuple[int, ...], after: tuple[int, ...], *, stride: int, is_same: bool
+) -> tuple[int, int, int] | None:
+    """(columns of a block, where the first window begins in the blocks it reads, how many these are), or None."""
+    columns, channels, width = before[2], before[3], kernel[2]
+    left = max((after[2] - 1) * stride + width - columns, 0) // 2 if is_same else 0
+    candidates: list[tuple[float, tuple[int, int, int]]] = []
+    for size in _BLOCKS:
+        outputs = size // stride
+        if columns % size or size % stride or after[2] % outputs:
+            continue
+        first, last = -left // size, ((outputs - 1) * stride + width - 1 - left) // size
+        taps = last - first + 1
+        padded = (taps - 1) // 2 if is_same else 0
+        if padded != -first or (not is_same and columns // size - taps + 1 != after[2] // outputs):
+            continue
+        plain = [outputs * width * _up(channels, depth) * _up(kernel[0], _OUTPUTS) for depth in _DEPTHS]
+        stacked = [taps * _up(size * channels, depth) * _up(outputs * kernel[0], _OUTPUTS) for depth in _DEPTHS]
+        share = max(new / old for new, old in zip(stacked, plain, strict=True))
+        candidates.append((share, (size, -left - first * size, taps)))
+    share, block = min(candidates, default=(_GAIN, None))
+    return block if share < _GAIN else None
+
+
+def _up(count: int, multiple: int) -> int:
+    return -(-count // multiple) * multiple
+
+
+def _spread(graph: GraphEditor, weights: TensorNode, begins: list[int], size: int, taps: int) -> TensorNode:
+    """[outputs of a block, rows, blocks, channels of a block], from [outputs, rows, columns, channels]."""
+    values = weights.array()
+    assert values is not None
+    outputs, rows, width, channels = values.shape
+    spread = np.zeros((len(begins), outputs, rows, taps * size, channels), np.int8)
+    for place, begin in enumerate(begins):
+        spread[place, :, :, begin : begin + width] = values
+    twin = graph.new_tensor((len(begins) * outputs, rows, taps, size * channels), weights, "blocks")
+    twin.set_array(spread.reshape(twin.shape))
+    _repeat_scales(twin, weights, len(begins))
+    return twin
+
+
+def _repeated(graph: GraphEditor, bias: TensorNode, times: int) -> TensorNode:
+    """The biases of a block's outputs."""
+    values = bias.array()
+    assert values is not None
+    twin = graph.new_tensor((times * values.size,), bias, "blocks")
+    twin.set_array(np.tile(values, times))
+    _repeat_scales(twin, bias, times)
+    return twin
+
+
+def _repeat_scales(twin: TensorNode, tensor: TensorNode, times: int) -> None:
+    """Those of `tensor`, one for each output, over and over."""
+    if len(tensor.scales) > 1:
+        twin.record.quantization.scale = list(tensor.scales) * times
+        twin.record.quantization.zeroPoint = list(tensor.zero_points) * times
