@@ -21,6 +21,7 @@ from tfcompress.graphs.tflite.interpreter import CANNOT_RUN, executed, new_inter
 __all__ = ["RULES", "Rule", "delegated", "reason_against", "reason_for_slowness"]
 
 _DELEGATE = "DELEGATE"
+_MOST_DIMENSIONS = 6  # XNN_MAX_TENSOR_DIMS
 _FLOAT = frozenset({"float32"})
 _ANY = frozenset({"float32", "int8", "uint8"})
 _CLAMPS = frozenset(
@@ -110,7 +111,7 @@ def _leaky_in_range(operator: Operator, graph: Subgraph) -> bool:
     """Both slopes, over the scales, in what the kernel's fixed point can hold: [2^-8, 2^7] and [-127.99, 2^7]."""
     source, result = graph.tensors[operator.inputs[0]], graph.tensors[operator.outputs[0]]
     if source.quantization is None or result.quantization is None:
-        return True
+        return bool(operator.options.Alpha() != 0)
     ratio = float(source.quantization.scales[0] / result.quantization.scales[0])
     return 2**-8 <= ratio <= 2**7 and abs(ratio * operator.options.Alpha()) >= 2**-8
 
@@ -158,11 +159,21 @@ def _unit_strides(operator: Operator, graph: Subgraph) -> bool:
 
 
 def _plain_pool(operator: Operator, graph: Subgraph) -> bool:
-    """A window of one element has to have a stride of one."""
+    """No window begins behind the end of the one before."""
     del graph
     options = operator.options
-    single = options.FilterHeight() == options.FilterWidth() == 1
-    return not single or options.StrideH() == options.StrideW() == 1
+    return bool(options.StrideH() <= options.FilterHeight() and options.StrideW() <= options.FilterWidth())
+
+
+def _closed_sizes(operator: Operator, graph: Subgraph) -> bool:
+    """No size is -1, which stands for all that follows."""
+    sizes = _integers(operator, graph, 2)
+    return sizes is not None and bool(np.all(sizes >= 0))
+
+
+def _few_dimensions(operator: Operator, graph: Subgraph) -> bool:
+    tensors = (graph.tensors[index] for index in (*operator.inputs, *operator.outputs) if index >= 0)
+    return all(len(tensor.shape) <= _MOST_DIMENSIONS for tensor in tensors)
 
 
 def _unit_beta(operator: Operator, graph: Subgraph) -> bool:
@@ -186,11 +197,12 @@ _WEIGHTS = (
     Condition("int8 layers with a scale of their biases", _scaled_bias),
     _FUSED,
 )
+_DIMENSIONS = Condition(f"at most {_MOST_DIMENSIONS} dimensions", _few_dimensions)
 _SUM = (_FUSED, Condition("scales of inputs and result within 2^-10 and 2^8 of each other", _sum_in_range))
 _PRODUCT = (_FUSED, Condition("scales of product and result within 2^-16 and 2^8 of each other", _product_in_range))
 _AXES = (_constant(1, "axes"),)
 _SHAPE = (_constant(1, "shape"),)
-_POOL = (_FUSED, Condition("a window of more than one element, or a stride of 1", _plain_pool))
+_POOL = (_FUSED, Condition("strides no larger than its window", _plain_pool))
 
 RULES: dict[str, Rule] = {
     **dict.fromkeys(
@@ -235,7 +247,10 @@ RULES: dict[str, Rule] = {
     "TRANSPOSE": Rule(_ANY, (_constant(1, "order"),)),
     "DEPTH_TO_SPACE": Rule(_ANY),
     "SPACE_TO_DEPTH": Rule(_ANY),
-    "SLICE": Rule(_ANY, (_constant(1, "begin"), _constant(2, "size"))),
+    "SLICE": Rule(
+        _ANY,
+        (_constant(1, "begin"), _constant(2, "size"), Condition("sizes that are not left open", _closed_sizes)),
+    ),
     "STRIDED_SLICE": Rule(_ANY, (Condition("strides of 1 and no masks that change the rank", _unit_strides),)),
     "QUANTIZE": Rule(
         _ANY,
@@ -265,7 +280,8 @@ def reason_against(operator: Operator, graph: Subgraph) -> str | None:
     data = _input(operator, graph, _DATA.get(operator.name, 0))
     if data is None or data.dtype not in rule.dtypes:
         return f"it has no {operator.name} of {'nothing' if data is None else data.dtype}"
-    return next((f"it wants {each.what}" for each in rule.conditions if not each.holds(operator, graph)), None)
+    wanted = (*rule.conditions, _DIMENSIONS)
+    return next((f"it wants {each.what}" for each in wanted if not each.holds(operator, graph)), None)
 
 
 def reason_for_slowness(operator: Operator, graph: Subgraph) -> str | None:

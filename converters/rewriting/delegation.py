@@ -20,6 +20,7 @@ __all__ = [
     "average_pool",
     "clamp",
     "hard_swish",
+    "open_slice",
     "prelu",
     "squared_difference",
     "unseen_addend",
@@ -120,13 +121,17 @@ def prelu(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode] | No
     """PReLU(x) = max(x, 0) + a min(x, 0) (He et al. 2015, equation 1).
 
     The two halves keep the step of x, so that they are exact: QUANTIZE saturates beyond the zero point at either end.
-    The product has the result's step, so that a negative value is rounded once, as by PRELU itself.
+    The product has the result's step, so that a negative value is rounded once, as by PRELU itself.  Slopes next to
+    zero are none, as far as the result can tell: it is ReLU then.
     """
     source, slopes, result = operator.source, operator.operands[1], operator.result
     if {source.dtype, slopes.dtype, result.dtype} != {"int8"} or len(result.scales) != 1:
         return None
     if not slopes.is_constant or len(slopes.scales) != 1 or len(source.scales) != 1:
         return None
+    faint = _reach(slopes) * _reach(source) <= _UNSEEN_STEPS * result.scales[0]
+    if faint and result.zero_points[0] == _LOWEST:
+        return [graph.operator("QUANTIZE", [source], [result], options("QuantizeOptions"), version=2)]
     above, below, sloped = (graph.like(source, name) for name in ("above", "below", "sloped"))
     above.quantize(source.scales[0], _LOWEST)
     below.quantize(source.scales[0], _LARGEST)
@@ -137,6 +142,21 @@ def prelu(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode] | No
         _product(graph, below, slopes, sloped),
         _sum(graph, above, sloped, result, clipped=False),
     ]
+
+
+def open_slice(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode] | None:
+    """A SLICE with a size of -1, which is all that follows, as a STRIDED_SLICE with the end left open there."""
+    begin, sizes = operator.constant(1), operator.constant(2)
+    if begin is None or sizes is None or np.all(sizes >= 0):
+        return None
+    ends = np.where(sizes < 0, 0, begin + sizes)
+    parts = [
+        graph.new_constant(np.asarray(value, np.int32), operator.result, name)
+        for name, value in (("begin", begin), ("end", ends), ("strides", np.ones_like(begin)))
+    ]
+    mask = sum(1 << axis for axis, size in enumerate(sizes.ravel()) if size < 0)
+    form = options("StridedSliceOptions", endMask=mask)
+    return [graph.operator("STRIDED_SLICE", [operator.source, *parts], [operator.result], form, version=2)]
 
 
 def squared_difference(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode] | None:

@@ -103,6 +103,14 @@ INTEGER_ROWS: tuple[Rewrite, ...] = (
                 1,
             ),
             (
+                "open_slice",
+                ("SLICE",),
+                delegation.open_slice,
+                "a slice with a size left open as one with an open end",
+                "tf.slice, tf.strided_slice; XNNPACK takes no size of -1",
+                0,
+            ),
+            (
                 "prelu",
                 ("PRELU",),
                 delegation.prelu,

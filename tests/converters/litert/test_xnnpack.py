@@ -46,15 +46,16 @@ SHAPED: tuple[tuple[str, list[int], tuple[Any, ...], str, dict[str, Any]], ...] 
     ("DEPTH_TO_SPACE", [1, 16, 16, 1], (), "DepthToSpaceOptions", {"blockSize": 2}),
     ("SPACE_TO_DEPTH", [1, 4, 4, 16], (), "SpaceToDepthOptions", {"blockSize": 2}),
     ("SQUEEZE", [8, 8, 4], (), "SqueezeOptions", {"squeezeDims": [0]}),
+    ("SLICE", [1, 4, 8, 4], ([0, 4, 0, 0], [1, -1, 8, 4]), "SliceOptions", {}),
     ("CAST", SHAPE, (), "CastOptions", {}),
-    *(("LEAKY_RELU", SHAPE, (), "LeakyReluOptions", {"alpha": alpha}) for alpha in (0.2, 0.01, -0.3)),
+    *(("LEAKY_RELU", SHAPE, (), "LeakyReluOptions", {"alpha": alpha}) for alpha in (0.2, 0.01, -0.3, 0.0)),
     *(("SOFTMAX", SHAPE, (), "SoftmaxOptions", {"beta": beta}) for beta in (1.0, 2.0)),
     *(
         (name, [1, 8 // stride, 8 // stride, 4], (), "Pool2DOptions",
          {"filterHeight": size, "filterWidth": size, "strideH": stride, "strideW": stride,
           "fusedActivationFunction": fused})
         for name in ("AVERAGE_POOL_2D", "MAX_POOL_2D")
-        for size, stride in ((2, 2), (1, 1), (1, 2))
+        for size, stride in ((2, 2), (1, 1), (1, 2), (2, 4))
         for fused in (0, 1, 4)
     ),
 )  # fmt: skip
@@ -107,6 +108,9 @@ def files() -> Iterator[bytes]:
         yield file_of(name, inputs, SHAPE, dtype, 0.1, version, BINARY[name], fusedActivationFunction=fused)
     for (name, result, constants, options, fields), dtype, version in product(SHAPED, DTYPES, (1, 2)):
         yield file_of(name, [(SHAPE, False), *constants], result, dtype, 0.1, version, options, **fields)
+    for name, rank, dtype in product(("ADD", "MUL", "ABS", "LOGISTIC"), (6, 7), DTYPES[:2]):
+        shape, form = [1, 2, 1, 3, 1, 2, 2][:rank], BINARY.get(name)
+        yield file_of(name, [(shape, False)] * (2 if form else 1), shape, dtype, 0.1, 2, form)
     for dtype, parts in product(DTYPES, (2, 4, 8)):
         yield split(dtype, parts)
     yield from (conversion(*pair, name) for pair in product(DTYPES, DTYPES) for name in ("Quantize", "Dequantize"))

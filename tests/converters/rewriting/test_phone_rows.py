@@ -67,14 +67,22 @@ def clamped(name: str = "RELU", scale: float = 0.05, zero: int = -128) -> bytes:
     return graph.content(result)
 
 
-def sloped(slopes: tuple[int, ...] = (127, 40, -90, 0), zero: int = -20) -> bytes:
-    """PReLU with slopes of 4 channels, of 127 a half."""
+def sloped(slope: float = 0.5, result_zero: int = -60) -> bytes:
+    """PReLU with slopes of 4 channels, at most `slope`."""
     graph = GraphBuilder()
     source, result = graph.input([1, 8, 8, 4], scale=0.06), graph.tensor([1, 8, 8, 4], scale=0.05)
-    graph.graph.tensors[source].quantization.zeroPoint = [zero]
-    graph.graph.tensors[result].quantization.zeroPoint = [-60]
-    factors = graph.tensor([4], data=np.array(slopes, np.int8), scale=0.5 / 127)
+    graph.graph.tensors[source].quantization.zeroPoint = [-20]
+    graph.graph.tensors[result].quantization.zeroPoint = [result_zero]
+    factors = graph.tensor([4], data=np.array([127, 40, -90, 0], np.int8), scale=slope / 127)
     graph.operator("PRELU", [source, factors], [result])
+    return graph.content(result)
+
+
+def part_of(sizes: tuple[int, ...] = (-1, 3, -1)) -> bytes:
+    graph = GraphBuilder()
+    source, result = graph.input([2, 8, 4]), graph.tensor([2, 3, 4])
+    places = [source, graph.integers([0, 2, 0]), graph.integers(list(sizes))]
+    graph.operator("SLICE", places, [result], "SliceOptions", version=2)
     return graph.content(result)
 
 
@@ -121,6 +129,7 @@ EXAMPLES: dict[str, tuple[Any, list[str]]] = {
     "hard_swish": (hard_swish, ["ADD", "MUL", "MUL"]),
     "average_pool": (pooled, ["DEPTHWISE_CONV_2D"]),
     "clamp": (clamped, ["QUANTIZE"]),
+    "open_slice": (part_of, ["STRIDED_SLICE"]),
     "prelu": (sloped, ["QUANTIZE", "QUANTIZE", "MUL", "ADD"]),
     "squared_difference": (squared, ["SUB", "MUL"]),
     "unseen_addend": (nearly_nothing, ["QUANTIZE"]),
@@ -129,6 +138,16 @@ EXAMPLES: dict[str, tuple[Any, list[str]]] = {
 
 def names(content: bytes) -> list[str]:
     return [operator.name for operator in read_tflite(content).main.operators]
+
+
+def test_slopes_next_to_zero_are_none() -> None:
+    before = sloped(result_zero=-128, slope=1e-9)
+    assert names(rewrite_graph(before, ROWS).content) == ["QUANTIZE"]
+
+
+def test_a_slice_of_given_sizes_stays() -> None:
+    before = part_of((2, 3, 4))
+    assert rewrite_graph(before, ROWS).content == before
 
 
 def test_every_row_for_phones_has_an_example_here() -> None:
