@@ -70,16 +70,15 @@ def _measured(files: dict[str, bytes]) -> list[str]:
 def _inputs(content: bytes, samples: int) -> list[np.ndarray]:
     """Values in each input's dtype, [samples, ...]; whole numbers other than int8 are zeros, as they may be indices."""
     random = np.random.default_rng(0)
-    arrays = []
+    arrays: list[np.ndarray] = []
     for detail in new_interpreter(content, allocate=False).get_input_details():
         shape = (samples, *np.maximum(detail["shape"], 1))
+        values: np.ndarray = np.zeros(shape)
         if detail["dtype"] is np.float32:
             values = random.uniform(0, 1, shape)
         elif detail["dtype"] in (np.int8, np.uint8):
             limits = np.iinfo(detail["dtype"])
             values = random.integers(limits.min, limits.max + 1, shape)
-        else:
-            values = np.zeros(shape)
         arrays.append(values.astype(detail["dtype"]))
     return arrays
 

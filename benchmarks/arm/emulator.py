@@ -78,15 +78,15 @@ class Emulator:
         with tempfile.TemporaryDirectory() as name:
             place = Path(name)
             (place / "model.tflite").write_bytes(content)
-            np.savez(place / "inputs.npz", **{str(number): values for number, values in enumerate(inputs)})
+            np.savez(place / "inputs.npz", *inputs)
             assert self._process.stdin is not None
             self._process.stdin.write(f"{name}\n".encode())
             self._process.stdin.flush()
-            answer = self._answer()
+            answer: dict[str, str] = json.loads(self._line())
             if "error" in answer:
-                raise ValueError(str(answer["error"]))
+                raise ValueError(answer["error"])
             with np.load(place / "outputs.npz") as file:
-                outputs = tuple(file[str(number)] for number in range(len(file.files)))
+                outputs = tuple(file[name] for name in file.files)
         return Measured(outputs, self._counts.get(timeout=_RUN_SECONDS))
 
     def _started(self) -> subprocess.Popen[bytes]:
@@ -103,7 +103,7 @@ class Emulator:
             )
             threading.Thread(target=self._listen, args=(process,), daemon=True).start()
             self._process = process
-            code = self._answer()
+            code: list[int] = json.loads(self._line())
             if code == [begin, length]:
                 return process
             self._code.write_text(json.dumps(code), encoding="utf-8")
@@ -116,12 +116,12 @@ class Emulator:
             for count in instructions(log):
                 self._counts.put(count)
 
-    def _answer(self) -> object:
+    def _line(self) -> bytes:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
             raise ValueError(f"the process ended with {self._process.wait()}")
-        return json.loads(line)
+        return line
 
 
 def instructions(log: Iterable[bytes]) -> Iterable[int]:

@@ -42,7 +42,7 @@ def _run(folder: Path) -> None:
     interpreter = Interpreter(model_path=str(folder / "model.tflite"), num_threads=1)
     interpreter.allocate_tensors()
     with np.load(folder / "inputs.npz") as file:
-        arrays = [file[str(place)] for place in range(len(file.files))]
+        arrays = [file[name] for name in file.files]
     details = interpreter.get_input_details()
     results: list[list[np.ndarray]] = []
     for number in range(len(arrays[0]) if arrays else 1):
@@ -56,7 +56,7 @@ def _run(folder: Path) -> None:
             os.write(2, END)
         results.append([interpreter.get_tensor(detail["index"]) for detail in interpreter.get_output_details()])
     stacked = [np.stack(values) for values in zip(*results, strict=True)]
-    np.savez(folder / "outputs.npz", **{str(place): values for place, values in enumerate(stacked)})
+    np.savez(folder / "outputs.npz", *stacked)
 
 
 if __name__ == "__main__":
