@@ -107,7 +107,9 @@ def _candidates(
         return
     uint8 = integer_io and recipe.post_training.io == "uint8"
     content = with_uint8_edges(mixed.content) if uint8 else mixed.content
-    mixed = with_delegable_forms(replace(steps, content=content, limits=limits), samples, except_for=limits.keep_float)
+    mixed = replace(steps, content=content, limits=limits)
+    # The cells' operators may have other forms too: none of them brings integers back.
+    mixed = with_delegable_forms(mixed, samples, except_for=steps.limits.keep_float)
     yield _Candidate(mixed, "an operator a step, their cells in float", has_float=True)
 
 
