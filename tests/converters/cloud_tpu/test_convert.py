@@ -140,6 +140,7 @@ def test_a_request_that_is_too_large_is_left_out(
     assert serving.write_warmup_requests(tmp_path, samples, [1, 4], model_name="m") == [1]
 
 
+PRINTED_DIGITS = 1e-4
 LOADER = """
 import sys
 import numpy as np
@@ -157,8 +158,11 @@ def test_the_stablehlo_artifact_gives_the_same_numbers_under_jax(artifact: Artif
     given = f"arguments = [np.load({str(tmp_path / 'image.npy')!r})]"
     loader = re.sub(r"arguments = \[np\.zeros\(.*?\)\]", lambda _: given, loader)
     command = [sys.executable, "-c", LOADER.format(loader=loader), str(tmp_path / "out.npz")]
-    subprocess.run(command, check=True, cwd=artifact.folder, env={**os.environ, "JAX_PLATFORMS": "cpu"})
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run(command, check=True, cwd=artifact.folder, env=environment, capture_output=True, text=True)
     (got,) = np.load(tmp_path / "out.npz").values()
+    printed = re.findall(r"-?\d+\.\d*(?:e-?\d+)?", done.stdout)  # by which a reader sees what came out
+    assert float(printed[0]) == pytest.approx(float(got.flat[0]), abs=PRINTED_DIGITS)
     (expected,) = models.run_signature(artifact.runnable, "batch_1", {"image": image}).values()
     assert models.sqnr_db(expected, got) > 50  # both are bfloat16, by two versions of XLA
 
