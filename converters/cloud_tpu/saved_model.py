@@ -91,7 +91,7 @@ class WeightStore:
 
     def index(self, value: np.ndarray) -> int:
         """The position of a value among `variables`."""
-        content = hashlib.sha256(memoryview(np.ascontiguousarray(value).view(np.uint8))).hexdigest()
+        content = hashlib.sha256(np.ascontiguousarray(value).view(np.uint8).data).hexdigest()
         key = f"{value.dtype} {value.shape} {content}"
         if key not in self._by_content:
             name = f"weight_{len(self.variables):04d}"
