@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -51,7 +52,7 @@ def lone_operators(content: bytes, inputs: Sequence[np.ndarray]) -> Iterator[tup
     rows = []
     for sample in zip(*inputs, strict=True):
         run(interpreter, [value[None] for value in sample])
-        rows.append({name: _value(interpreter, index) for name, index in places.items()})
+        rows.append(_values(interpreter, places))
     for operator in ModelEditor.read(content).main.operators:
         sources = [tensor for tensor in operator.operands if not tensor.is_constant]
         if sources:
@@ -59,8 +60,10 @@ def lone_operators(content: bytes, inputs: Sequence[np.ndarray]) -> Iterator[tup
             yield operator.name, alone, [np.stack([row[tensor.name] for row in rows]) for tensor in sources]
 
 
-def _value(interpreter: Any, index: int) -> np.ndarray | None:
-    try:
-        return np.array(interpreter.get_tensor(index))
-    except ValueError:  # a kernel's own scratch memory
-        return None
+def _values(interpreter: Any, places: Mapping[str, int]) -> dict[str, np.ndarray]:
+    """{tensor: value} of those that have one."""
+    values = {}
+    for name, index in places.items():
+        with contextlib.suppress(ValueError):  # a kernel's own scratch memory
+            values[name] = np.array(interpreter.get_tensor(index))
+    return values

@@ -276,7 +276,7 @@ def test_a_png_that_unpacks_to_more_than_its_pixels_is_refused(tmp_path: Path) -
 
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16])
 def test_a_large_png_that_hardly_compresses_is_read(kind: type, tmp_path: Path) -> None:
-    noise = np.random.default_rng(0).integers(0, np.iinfo(kind).max, (400, 600, 3)).astype(kind)
+    noise: np.ndarray = np.random.default_rng(0).integers(0, np.iinfo(kind).max, (400, 600, 3)).astype(kind)
     content = tf.io.encode_png(noise).numpy()
     assert len(content) > 500_000
     assert np.array_equal(tf.io.decode_png(without_extras(content, "1.png"), dtype=kind).numpy(), noise)
