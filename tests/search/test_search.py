@@ -114,6 +114,16 @@ def test_an_artifact_that_the_data_held_apart_refuse_does_not_stay(tmp_path: Pat
     assert not (out / "best").exists()
 
 
+@pytest.mark.parametrize("wrong", ["model", "calibration"])
+def test_input_that_no_trial_could_use_is_refused_before_the_first(wrong: str, tmp_path: Path) -> None:
+    model, x, _ = network()
+    (tmp_path / "broken").write_bytes(b"hello")
+    given = {"model": model, "calibration": x, wrong: tmp_path / "broken"}
+    with pytest.raises(InputError, match="broken"):
+        tfcompress.search(**given, targets="phone", budget="bytes<=1000", output=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_every_candidate_has_a_latency_where_that_is_minimised(tmp_path: Path) -> None:
     model, x, y = network()
     result = tfcompress.search(

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tfcompress.cache import fingerprint
+from tfcompress.cache import fingerprint, open_store, using
 from tfcompress.cache.fingerprints import ENGINES, our_code, versions_of
 from tfcompress.errors import InputError
 from tfcompress.file_hashes import sha256_of
 from tfcompress.interruption import stoppable
 from tfcompress.job.conversion import convert
 from tfcompress.job.output_folder import withdraw
+from tfcompress.job.stage import run_stages
+from tfcompress.job.stages.loading import DATA, LOAD
+from tfcompress.job.state import State
 from tfcompress.native_output import silenced
 from tfcompress.recipe import Recipe
 from tfcompress.recipe.options import options_of
@@ -51,6 +55,7 @@ def run_search(options: SearchOptions, *, started: float) -> SearchResult:
     folder = SearchFolder(Path(options.output), _identity(options))
     _check_peers(options.compare)
     with stoppable():
+        _require_sound_input(options)
         folder.open()
         place = options.storage or folder.storage
         study = Study(place, folder.identity)
@@ -98,6 +103,18 @@ class _Best:
         whole = replace(conversion_options(self.options, self.folder.best), recipe=chosen)
         convert(**{item.name: getattr(whole, item.name) for item in options_of(type(whole))})
         self.holds = trial.key
+
+
+def _require_sound_input(options: SearchOptions) -> None:
+    """A model or data that no trial could use are refused before the first one, and nothing is written."""
+    store = open_store(options.cache_dir, no_cache=options.no_cache)
+    with (
+        tempfile.TemporaryDirectory(prefix="tfcompress-trial-") as unused,
+        silenced(),
+        remarks() as missing,
+        using(store),
+    ):
+        run_stages((LOAD, DATA), State.start(conversion_options(options, Path(unused)), Path(unused), missing=missing))
 
 
 def _write(findings: Found, options: SearchOptions, folder: SearchFolder) -> SearchResult:
