@@ -32,6 +32,7 @@ __all__ = ["plan"]
 
 _ALONE = 2048  # elements from which an array may have a group of its own
 _TRIED = 1 << 15  # elements of an array that choices are made on
+_FEW_ROWS, _ROWS_TRIED = 16, 64  # fewer rows than the first tell nothing of columns, and so many are tried then
 _TRIAL_STEPS = 256  # values per lane in a trial
 _GROUP_BITS = 8 * 14.0  # what a group costs in the directory, about
 _BYTES_A_LANE = 1024  # when coded; a lane costs two
@@ -235,20 +236,23 @@ def _merged(content: bytes, array: Array, segments: list[Segment]) -> tuple[Grou
     return min((_byte_group(content, array, ordered, choice) for choice in choices), key=lambda group: group[1])
 
 
-def _byte_group(content: bytes, array: Array, segments: list[Segment], choice: _Choice) -> tuple[Group, float]:
-    """A group of one plane, and what it costs in bits."""
+def _byte_group(
+    content: bytes, array: Array, segments: list[Segment], choice: _Choice, *, tried: int = _TRIED
+) -> tuple[Group, float]:
+    """A group of one plane, and what it costs in bits, told by its first `tried` values."""
     values = group_values(content, Group(1), segments)[:, 0]
     period = 0
     if choice.kind is Kind.COLUMN:
         period = array.count // array.columns if choice.turned else array.columns
     steps = _steps(values[:, None], period)
-    array_plan, bits = _array_plan(values, choice, _centre(array, values), steps, period)
+    array_plan, bits = _array_plan(values, choice, _centre(array, values), steps, period, tried=tried)
     return Group(1, None, 0, steps, (array_plan,)), bits
 
 
 def _best(content: bytes, array: Array) -> _Choice:
     """The cheapest way to code an array of bytes alone, tried on its first values."""
-    count = min(array.count, _TRIED)
+    wide = array.columns * _FEW_ROWS > _TRIED
+    count = min(array.count, array.columns * _ROWS_TRIED if wide else _TRIED)
     rows = count // array.columns if array.columns else 0
     tried: list[_Choice] = []
     for turned in (False, True) if rows > 1 else (False,):
@@ -259,7 +263,9 @@ def _best(content: bytes, array: Array) -> _Choice:
             period = part.count // max(part.columns, 1) if turned else part.columns
             if kind is Kind.COLUMN and not (rows > 1 and 1 < period <= MAX_PERIOD):
                 continue
-            _, bits = _byte_group(content, part, segments, _Choice(0, kind, _DECAYS[0], turned))
+            _, bits = _byte_group(
+                content, part, segments, _Choice(0, kind, _DECAYS[0], turned), tried=max(count, _TRIED)
+            )
             tried.append(_Choice(bits * scale, kind, _DECAYS[0], turned))
     best = min(tried, key=lambda choice: choice.bits)
     simple = min((c for c in tried if c.kind in _SIMPLE), key=lambda choice: choice.bits)
@@ -301,7 +307,14 @@ def _trial_steps(steps: int, period: int) -> int:
 
 
 def _array_plan(
-    values: np.ndarray, choice: _Choice, centre: int, steps: int, period: int = 0, above: np.ndarray | None = None
+    values: np.ndarray,
+    choice: _Choice,
+    centre: int,
+    steps: int,
+    period: int = 0,
+    above: np.ndarray | None = None,
+    *,
+    tried: int = _TRIED,
 ) -> tuple[ArrayPlan | int, float]:
     """The plan of an array of bytes, or the only byte that it has, and about what it costs in bits.
 
@@ -324,10 +337,10 @@ def _array_plan(
         options.append((replace(plan, present=ranged), 56.0))
     if int(present.sum()) < int(ranged.sum()) * 0.8:
         options.append((replace(plan, present=present), 40.0 + min(256.0, 10.0 * int(present.sum()))))
-    tried = values[:_TRIED], None if above is None else above[:_TRIED]
-    scale = len(values) / len(tried[0])
+    parts = values[:tried], None if above is None else above[:tried]
+    scale = len(values) / len(parts[0])
     trials = [replace(option, steps=_trial_steps(steps, period)) for option, _ in options]
-    costs = [bits * scale + more for bits, (_, more) in zip(coded_bits(trials, *tried), options, strict=True)]
+    costs = [bits * scale + more for bits, (_, more) in zip(coded_bits(trials, *parts), options, strict=True)]
     best = int(np.argmin(costs))
     return options[best][0], costs[best]
 

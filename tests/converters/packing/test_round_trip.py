@@ -172,6 +172,15 @@ def test_kernels_that_change_little_from_one_input_to_the_next_cost_less() -> No
     assert len(packed) < 0.75 * len(of_shuffled)
 
 
+def test_the_order_of_a_wide_kernel_is_chosen_on_enough_of_its_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    path = SHARED / "edgetpu/pairs/escvm-rps/model.tflite"  # a dense layer of 6,272 inputs
+    if not path.exists():
+        pytest.skip("../shared/edgetpu is absent")
+    packed = len(pack_bytes(path.read_bytes()))
+    monkeypatch.setattr(planning, "_FEW_ROWS", 0)
+    assert packed < 0.995 * len(pack_bytes(path.read_bytes()))
+
+
 def test_more_groups_than_the_format_has_are_left_to_the_byte_model() -> None:
     content = tflite([(f"f{number}", np.full(16, number, np.int32), None) for number in range(1, 1100)])
     assert by_python([pack_bytes(content)]) == [content]
