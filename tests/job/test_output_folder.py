@@ -76,6 +76,29 @@ def test_every_kind_of_change_is_found(change, said, tmp_path: Path) -> None:  #
     assert said in verify(tmp_path / "out")
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "it is no JSON text"),
+        ("[" * 100_000, "it is no JSON text"),
+        ("[]", "its format is not 'tfcompress output folder'"),
+        ('{"format": "other"}', "its format is not 'tfcompress output folder'"),
+        ('{"schema_version": 1}', "it lacks what tfcompress writes into one"),
+        (
+            '{"format": "tfcompress output folder", "files": 3, "manifest_sha256": ""}',
+            "it lacks what tfcompress writes",
+        ),
+        (None, "No such file or directory"),
+    ],
+)
+def test_a_manifest_that_is_none_of_ours_is_refused_in_one_line(content: str | None, said: str, tmp_path: Path) -> None:
+    if content is not None:
+        (tmp_path / "manifest.json").write_text(content)
+    with pytest.raises(InputError, match=f"no readable manifest.json of ours: {said}.*; expected a folder") as caught:
+        verify(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
 def test_a_folder_of_somebody_else_is_never_replaced(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.tex").write_text("years of work")

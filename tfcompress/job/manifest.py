@@ -85,21 +85,14 @@ class Manifest:
             InputError: none there, or one that we did not write.
         """
         try:
-            facts = (folder / MANIFEST).lstat()
-            if not stat.S_ISREG(facts.st_mode) or facts.st_size > LARGEST:
-                raise ValueError("no ordinary file, or a very large one")
-            text = read_plain(folder / MANIFEST, most_bytes=LARGEST).decode("utf-8")
-            content = json.loads(text)
-            if content.get("format", FORMAT if content["schema_version"] == 1 else None) != FORMAT:
-                raise ValueError(f"its format is not {FORMAT!r}")
+            text, content = _read(folder / MANIFEST)
             own = _own_hash(content)
             intact = content["manifest_sha256"] == own and text == _text(content)
             files = {str(name): dict(item) for name, item in content["files"].items()}
             folders = content.get("folders")
             folders = None if folders is None else {str(name): dict(item) for name, item in folders.items()}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            reason = one_line(f"{type(error).__name__}: {error}", 200)
-            raise InputError(f"{folder}: no readable {MANIFEST} of ours ({reason})") from None
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            raise _none_of_ours(folder, "it lacks what tfcompress writes into one") from None
         return cls(files, folders, content.get("manifest_mode"), bytes.fromhex(own), intact, content.get("signature"))
 
     def differences(self, folder: Path, *, without: frozenset[str] = frozenset()) -> dict[str, list[str]]:
@@ -123,6 +116,34 @@ class Manifest:
         if self.mode is not None and self.mode != mode_of((folder / MANIFEST).lstat()):
             by_kind["mode"].append(MANIFEST)
         return by_kind
+
+
+def _read(path: Path) -> tuple[str, dict[str, Any]]:
+    """The text of a manifest, and its content, as far as its format tells that it is one.
+
+    Raises:
+        InputError: it cannot be read, or is something else.
+    """
+    try:
+        facts = path.lstat()
+        if not stat.S_ISREG(facts.st_mode) or facts.st_size > LARGEST:
+            raise _none_of_ours(path.parent, "it is no ordinary file, or a very large one")
+        text = read_plain(path, most_bytes=LARGEST).decode("utf-8")
+        content = json.loads(text)
+    except OSError as error:
+        raise _none_of_ours(path.parent, error.strerror or one_line(error, 200)) from None
+    except (ValueError, RecursionError):
+        raise _none_of_ours(path.parent, "it is no JSON text") from None
+    first = isinstance(content, dict) and content.get("schema_version") == 1  # the first version named no format
+    if not isinstance(content, dict) or content.get("format", FORMAT if first else None) != FORMAT:
+        raise _none_of_ours(path.parent, f"its format is not {FORMAT!r}")
+    return text, content
+
+
+def _none_of_ours(folder: Path, why: str) -> InputError:
+    return InputError(
+        f"{folder}: no readable {MANIFEST} of ours: {why}; expected a folder that tfcompress convert wrote"
+    )
 
 
 def _now(folder: Path, without: frozenset[str], listed: Mapping[str, Mapping[str, Any]]) -> Contents:
