@@ -5,6 +5,7 @@ import hashlib
 import io
 import re
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
 
@@ -76,6 +77,14 @@ def test_names_are_escaped() -> None:
     assert "<b>net</b>" not in page
     assert "&lt;b&gt;net&lt;/b&gt;" in page
     assert "conv&lt;1&gt;" in page
+
+
+def test_control_characters_in_names_are_spelt_out() -> None:
+    plain = report()
+    page = render_html(replace(plain, model=replace(plain.model, name="net\x1b[31m\u202e")))
+    assert r"net\x1b[31m\u202e" in page
+    assert "\x1b" not in page
+    assert "\u202e" not in page
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from importlib import resources
 from typing import Any
 
 from tfcompress.errors import MissingExtraError
+from tfcompress.printable import printable
 from tfcompress.report import figures, histograms, tradeoff
 from tfcompress.report.bars import bar_groups
 from tfcompress.report.classes import class_rows, confusions
@@ -81,6 +82,7 @@ def environment() -> Any:
     return jinja2.Environment(
         loader=jinja2.FunctionLoader(template_text),
         autoescape=True,
+        finalize=lambda value: printable(value) if type(value) is str else value,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
