@@ -7,7 +7,7 @@ and layers of any class are covered, and what TFLite has no Keras layer for (SPL
 layers are named all the same: from the tensors' names.  `table.REWRITES` has them all.
 """
 
-from tfcompress.converters.rewriting.table import (
+from tfcompress.converters.rewriting.row import (
     EDGETPU,
     EDGETPU_FILE,
     ETHOS_U,
@@ -15,9 +15,8 @@ from tfcompress.converters.rewriting.table import (
     FLOAT_FILE,
     INT8_FILE,
     PHONE_FILE,
-    REWRITES,
-    rows_for,
 )
+from tfcompress.converters.rewriting.table import REWRITES, rows_for
 from tfcompress.graphs.tflite.rewriting import AppliedRewrite, DroppedRewrite, Rewrite, Rewritten, rewrite_graph
 
 __all__ = [

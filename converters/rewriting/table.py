@@ -8,31 +8,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-from tfcompress.converters.rewriting.row import (
-    EDGETPU,
-    EDGETPU_FILE,
-    ETHOS_U,
-    ETHOS_U_FILE,
-    FLOAT_FILE,
-    INT8_FILE,
-    PHONE_FILE,
-)
 from tfcompress.converters.rewriting.rows_of_edgetpu import EDGETPU_ROWS
 from tfcompress.converters.rewriting.rows_of_float import FLOAT_ROWS
 from tfcompress.converters.rewriting.rows_of_integers import INTEGER_ROWS
 from tfcompress.graphs.tflite.rewriting import Rewrite
 
-__all__ = [
-    "EDGETPU",
-    "EDGETPU_FILE",
-    "ETHOS_U",
-    "ETHOS_U_FILE",
-    "FLOAT_FILE",
-    "INT8_FILE",
-    "PHONE_FILE",
-    "REWRITES",
-    "rows_for",
-]
+__all__ = ["REWRITES", "rows_for"]
 
 REWRITES: tuple[Rewrite, ...] = (*FLOAT_ROWS, *EDGETPU_ROWS, *INTEGER_ROWS)
 
@@ -41,7 +22,7 @@ def rows_for(use: str, level: Literal["none", "safe", "all"] = "safe") -> tuple[
     """The rows for a use, in order.
 
     Args:
-        use: one of the constants above.
+        use: one of the constants of `row`.
         level: `none` gives no row, `safe` those that leave the function as it was, `all` the others too.
     """
     return tuple(row for row in REWRITES if use in row.uses and level != "none" and row.level in ("safe", level))
