@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from tfcompress import console
 from tfcompress.converters.target import TARGETS
 from tfcompress.search.budget import cost_of
+from tfcompress.search.figures import Figures
 from tfcompress.search.options import SearchOptions
 from tfcompress.search.rounds import ROUNDS, finalists, next_points
 from tfcompress.search.space import Point, Space, space_for
@@ -92,9 +93,9 @@ def search_trials(
     study.release()
 
     def tell() -> None:
-        so_far = _result(study, space, options)
-        on_change(so_far)
-        console.note(_progress(so_far, options, clock))
+        state = _result(study, space, options)
+        on_change(state)
+        console.note(_progress(state, options, clock))
 
     with _workers(options, study, storage, identity) as work:
         earlier: tuple[Trial, ...] = ()
@@ -134,7 +135,13 @@ def _result(study: Study, space: Space, options: SearchOptions) -> Found:
 
 def _least(trials: Sequence[Trial], options: SearchOptions) -> Trial | None:
     """The trial with the least of what is minimised that meets the budget."""
-    passed = [trial for trial in trials if trial.figures is not None and not options.limits.why_not(trial.figures)]
+
+    def passes(figures: Figures | None) -> bool:
+        return (
+            figures is not None and figures.value(options.minimize) is not None and not options.limits.why_not(figures)
+        )
+
+    passed = [trial for trial in trials if passes(trial.figures)]
     return min(passed, key=lambda trial: (cost_of(trial.figures, options.minimize), trial.key), default=None)
 
 
@@ -142,18 +149,18 @@ def _longest(trials: Sequence[Trial]) -> float:
     return max((trial.seconds or 0.0 for trial in trials), default=0.0)
 
 
-def _progress(so_far: Found, options: SearchOptions, clock: _Clock) -> str:
+def _progress(state: Found, options: SearchOptions, clock: _Clock) -> str:
     """How far the search is, in one line: trials, the time that it may still take, and the best candidate."""
-    ended = [trial for trial in so_far.chosen_from if trial.ended]
+    ended = [trial for trial in state.chosen_from if trial.ended]
     line = f"{len(ended)} of at most {options.max_trials} trials ended"
     seconds = [trial.seconds for trial in ended if trial.seconds is not None]
     if seconds:
         expected = sum(seconds) / len(seconds) * (options.max_trials - len(ended)) / options.workers
         line += f", at most about {max(1, round(min(expected, clock.left(1.0)) / 60))} min left"
-    if so_far.so_far is None:
+    if state.so_far is None or state.so_far.figures is None:
         return f"{line}; nothing meets the budget so far"
-    value = so_far.so_far.figures.value(options.minimize) if so_far.so_far.figures else None
-    return f"{line}; best so far: {so_far.so_far.name}, {options.minimize} {value:.6g}"
+    value = state.so_far.figures.value(options.minimize)
+    return f"{line}; best so far: {state.so_far.name}, {options.minimize} {value:.6g}"
 
 
 _Work = Callable[[str, Callable[[], float], Callable[[], None]], None]
