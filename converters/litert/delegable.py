@@ -14,11 +14,12 @@ from tfcompress.converters.rewriting import PHONE_FILE, Rewrite, rewrite_graph, 
 from tfcompress.data import Samples
 from tfcompress.graphs.tflite import read_tflite
 
-__all__ = ["ALLOWED_DB", "MOST_OF_TIME", "elements_left", "with_delegable_forms"]
+__all__ = ["ALLOWED_DB", "MOST_OF_TIME", "SHORTEST_MS", "elements_left", "with_delegable_forms"]
 
 ALLOWED_DB = 0.1  # of the outputs' signal-to-noise ratio: what a rewrite may take of it
 MOST_OF_TIME = 1.02  # of the time before a rewrite: more than two measurements of one file differ by
-QUICKER = 0.98  # of that time: a row that is for time alone has to save more
+QUICKER = 0.95  # of that time: a row that is for time alone has to save more, so that chance does not decide
+SHORTEST_MS = 0.02  # of a file: such rows are not tried on what takes less, which nobody waits for
 _SECONDS = 0.1  # of measuring one file
 _SLOW = 2  # an element of a kernel that is slower than LiteRT's own counts as two of that one
 
@@ -74,9 +75,16 @@ def elements_left(content: bytes) -> int:
 
 def _tried(content: bytes, row: Rewrite, except_for: Collection[str]) -> tuple[bytes, tuple[str, ...]]:
     """The file after one row, or as it was where no less would be left to slow kernels; and lines about it."""
+    if row.by_time and _takes_no_time(content):
+        return content, ()
     done = rewrite_graph(content, (row,), except_for=except_for)
     pays = done.content != content and (row.by_time or elements_left(done.content) < elements_left(content))
     return (done.content, done.notes()) if pays else (content, tuple(item.note() for item in done.dropped))
+
+
+def _takes_no_time(content: bytes) -> bool:
+    (time,) = medians([content], seconds=_SECONDS)
+    return time is not None and time < SHORTEST_MS
 
 
 def _time_after(before: bytes, after: bytes, *, times: int) -> float | None:

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from tfcompress.converters.litert.delegable import ALLOWED_DB, with_delegable_forms
+from tfcompress.converters.litert.delegable import ALLOWED_DB, SHORTEST_MS, with_delegable_forms
 from tfcompress.converters.litert.engines import Int8Model, quantize_calibrated
 from tfcompress.converters.litert.int8 import quantize_int8
 from tfcompress.converters.litert.interface import with_uint8_edges
@@ -31,7 +31,6 @@ __all__ = ["with_short_recurrence"]
 MOST_STEPS = 32  # of a layer: beyond, the graph is long and its conversion slow
 MOST_MORE_BYTES = 128 << 10  # than the loop's file; or as many as that one has
 QUICKER = 0.8  # of the loop's time: less is not worth the bytes
-SHORTEST_MS = 0.02  # of a file: below, bytes count more
 CLOSE_DB = 35.0  # of signal to noise: what is beyond, no user sees
 _LOOPS = frozenset({"WHILE", "UNIDIRECTIONAL_SEQUENCE_LSTM"})
 

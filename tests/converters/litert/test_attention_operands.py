@@ -16,7 +16,6 @@ from tfcompress.calibration import Calibration, Range
 from tfcompress.converters.litert import Int8Model, quantize_int8, to_float_tflite
 from tfcompress.converters.litert.centred_operands import with_centred_operands
 from tfcompress.converters.litert.fine_softmax import with_fine_softmax
-from tfcompress.converters.litert.latency import medians
 from tfcompress.converters.litert.more_bits import kept_db
 from tfcompress.converters.litert.xnnpack import delegated
 from tfcompress.converters.phone.conversion import ABILITIES
@@ -64,17 +63,13 @@ def test_an_attention_over_many_tokens_keeps_its_outputs_in_integers() -> None:
     assert {graph.tensors[op.outputs[0]].dtype for op in graph.operators} <= {"int8", "int16"}
 
 
-def test_matrix_products_are_xnnpack_s_and_quicker() -> None:
-    (shaped, _, _), (plain, _, _) = quantized(shaped=True), quantized(shaped=False)
+def test_matrix_products_are_xnnpack_s() -> None:
+    shaped, _, _ = quantized(shaped=True)
     graph, taken = read_tflite(shaped.content).main, delegated(shaped.content)
     assert taken is not None
     products = {op.index for op in graph.operators if op.name == "BATCH_MATMUL"}
     assert len(products) == 4
     assert products <= taken
-    quick, slow = medians([shaped.content, plain.content])
-    assert quick is not None
-    assert slow is not None
-    assert quick < slow
 
 
 def test_a_range_around_zero_is_that_of_the_keys_and_of_what_they_are_a_move_of() -> None:

@@ -11,7 +11,7 @@ import pytest
 from tests.converters.litert.models import converted, layers, run, samples_for, small_cnn
 from tfcompress.converters.litert import quantize_int8
 from tfcompress.converters.litert.latency import medians
-from tfcompress.converters.litert.mixed import never_slower_than_float, with_fastest_mix
+from tfcompress.converters.litert.mixed import never_slower_than_float
 from tfcompress.graphs.tflite import read_tflite
 from tfcompress.load import float_model_from_keras
 from tfcompress.model import FloatModel
@@ -58,17 +58,6 @@ def test_what_int8_slows_down_is_float_and_the_rest_is_int8(tmp_path: Path) -> N
     got = np.concatenate([run(content, {"image": unseen[i : i + 1]})["last"] for i in range(4)])
     assert np.abs(got - wanted).max() < TOLERANCE
     assert np.abs(got + wanted).max() > TOLERANCE
-
-
-def test_a_mix_is_one_measured_to_be_faster() -> None:
-    model = gated()
-    samples = samples_for(model, pictures())
-    plain = quantize_int8(model, samples, Recipe())
-    mixed = with_fastest_mix(plain, samples, PostTraining())
-    before, after = medians([plain.content, mixed.content])
-    assert before is not None
-    assert after is not None
-    assert after < before
 
 
 def test_integers_alone_stay_integers_whatever_they_cost(tmp_path: Path) -> None:
