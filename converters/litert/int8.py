@@ -27,7 +27,14 @@ from tfcompress.converters.litert.mixed_outputs import float_tails
 from tfcompress.converters.litert.more_bits import with_more_bits
 from tfcompress.converters.litert.patterns import tensors_of_layers
 from tfcompress.converters.litert.pixels import with_pixel_ranges
-from tfcompress.converters.litert.quality import held_apart, improve_weights, output_error, plan_for
+from tfcompress.converters.litert.quality import (
+    held_apart,
+    improve_weights,
+    is_closer,
+    output_error,
+    output_errors,
+    plan_for,
+)
 from tfcompress.converters.litert.quality_search import Choice, closest
 from tfcompress.converters.litert.recurrent import fused_layers, loop_tensors, state_tensors
 from tfcompress.data import Samples
@@ -100,22 +107,35 @@ class _Asked:
 
 
 def _searched(model: FloatModel, samples: Samples, recipe: Recipe, asked: _Asked) -> Int8Model:
-    """The best of a search, or what `balanced` gives, whichever is closer to float on samples that neither has seen."""
+    """What a search gives where it is closer to float on samples held apart, else what `balanced` gives."""
     fit, chosen_by = held_apart(samples)
-    best = _quantized(model, fit, recipe, replace(asked, chosen_by=chosen_by))
-    if asked.ranges is not None:  # of a search that has made its choice
-        return _with_learnt(best, _float_content(model, samples, recipe.post_training, asked)[0], fit, chosen_by)
-    plain = replace(recipe, post_training=replace(recipe.post_training, quality="balanced"))
-    balanced = _quantized(model, fit, plain, asked)
     content, _ = _float_content(model, samples, recipe.post_training, asked)
-    errors = [output_error(content, candidate.content, chosen_by) for candidate in (best, balanced)]
-    if errors[0] <= errors[1]:
+    if asked.ranges is not None:  # of a search that has made its choice
+        return _with_learnt(_as_chosen(model, samples, recipe, asked), content, fit, chosen_by)
+    best = _quantized(model, fit, recipe, replace(asked, chosen_by=chosen_by))
+    balanced = _quantized(model, samples, _balanced(recipe), asked)  # of all samples: the file that it would have been
+    errors = [output_errors(content, candidate.content, chosen_by) for candidate in (best, balanced)]
+    if is_closer(errors[0], errors[1]):
         return _with_learnt(best, content, fit, chosen_by)
+    means = [float(values.mean()) for values in errors]
     note = (
-        f"quality=balanced is closer to float than best on samples held apart ({errors[1]:.3g} against {errors[0]:.3g})"
+        f"as quality=balanced: best came no closer to float on samples held apart ({means[0]:.3g} and {means[1]:.3g})"
     )
     balanced = replace(balanced, notes=(*balanced.notes, note), bit_widths=best.bit_widths)
     return _with_learnt(balanced, content, fit, chosen_by)
+
+
+def _balanced(recipe: Recipe) -> Recipe:
+    return replace(recipe, post_training=replace(recipe.post_training, quality="balanced"))
+
+
+def _as_chosen(model: FloatModel, samples: Samples, recipe: Recipe, asked: _Asked) -> Int8Model:
+    """The file of ranges that an earlier search kept: its own, or those of `balanced` where these were chosen."""
+    fit, chosen_by = held_apart(samples)
+    try:
+        return _quantized(model, fit, recipe, replace(asked, chosen_by=chosen_by))
+    except DataError:  # made with all samples, or for the weights that `balanced` gives
+        return _quantized(model, samples, _balanced(recipe), asked)
 
 
 def _with_learnt(result: Int8Model, content: bytes, fit: Samples, chosen_by: Samples) -> Int8Model:

@@ -33,7 +33,9 @@ __all__ = [
     "few_enough",
     "held_apart",
     "improve_weights",
+    "is_closer",
     "output_error",
+    "output_errors",
     "plan_for",
     "tail_tensors",
     "tied_share",
@@ -185,7 +187,7 @@ def _is_sum(file: TfliteFile, names: list[str]) -> bool:
 
 
 def output_error(float_content: bytes, content: bytes, samples: Samples) -> float:
-    """Mean squared error of all outputs against the float model's, each output relative to its own power.
+    """Mean squared error of the outputs against the float model's, each output relative to its own power.
 
     Args:
         float_content: the float .tflite.
@@ -195,16 +197,57 @@ def output_error(float_content: bytes, content: bytes, samples: Samples) -> floa
     Returns:
         Infinity for a file that LiteRT cannot run: XNNPACK refuses some combinations of scales.
     """
-    wrong, power = 0.0, 0.0
+    return float(output_errors(float_content, content, samples).mean())
+
+
+def output_errors(float_content: bytes, content: bytes, samples: Samples) -> np.ndarray:
+    """What `output_error` is the mean of, float64 [samples]; infinity alone for a file that LiteRT cannot run.
+
+    Args:
+        float_content: the float .tflite.
+        content: a quantized .tflite of the same model.
+        samples: the first `COMPARED_SAMPLES` are used.
+    """
+    wrong, power = [], []
     try:
         for outputs in compared_outputs(float_content, content, samples.take(COMPARED_SAMPLES)):
-            for value, truth in outputs:
-                scale = 1.0 / max(1, truth.size)
-                wrong += float(np.sum((value - truth) ** 2)) * scale
-                power += float(np.sum(truth**2)) * scale
+            rows = _rows([truth for _, truth in outputs])
+            wrong.append(np.stack([_squares(value - truth, rows) for value, truth in outputs], axis=1))
+            power.append(np.stack([_squares(truth, rows) for _, truth in outputs], axis=1))
     except RuntimeError:  # LiteRT has no other
-        return math.inf
-    return wrong / max(power, 1e-30)
+        return np.array([math.inf])
+    if not wrong:
+        return np.zeros(1)
+    powers = np.concatenate(power).mean(axis=0)
+    powers = np.where(powers > 0, powers, max(float(powers.max(initial=0.0)), 1e-30))  # an output of zeros has none
+    return np.asarray((np.concatenate(wrong) / powers).mean(axis=1), np.float64)
+
+
+def _rows(outputs: list[np.ndarray]) -> int:
+    """How many samples a batch of outputs has; 1, for the batch as a whole, where they do not agree on it."""
+    counts = {len(value) if value.ndim else 0 for value in outputs}
+    return max(1, counts.pop()) if len(counts) == 1 else 1
+
+
+def _squares(values: np.ndarray, rows: int) -> np.ndarray:
+    """The mean square of each row, float64 [rows]; 0 for what is empty."""
+    flat = values.astype(np.float64).reshape(rows, values.size // rows)
+    return np.asarray(np.square(flat).sum(axis=1) / max(1, flat.shape[1]))
+
+
+def is_closer(errors: np.ndarray, others: np.ndarray) -> bool:
+    """Whether a candidate is closer to float than another by more than chance: a standard error of the difference.
+
+    A few samples with large errors decide the mean, above all behind a softmax, and other samples have others.
+
+    Args:
+        errors: of the candidate, as `output_errors` gives them.
+        others: of the other one, on the same samples.
+    """
+    if errors.shape != others.shape or len(errors) < 2:  # one of them cannot be run
+        return bool(errors.mean() < others.mean())
+    gains = others - errors
+    return bool(gains.mean() > gains.std(ddof=1) / math.sqrt(len(gains)))
 
 
 def compared_outputs(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import math
 from pathlib import Path
+from typing import Any
 
+import keras
 import numpy as np
 import pytest
 
@@ -13,7 +15,9 @@ from tests.converters.litert.models import converted, images, run, samples_for, 
 from tfcompress.calibration import Range
 from tfcompress.converters.litert import litert_engine, quantize_int8, to_float_tflite
 from tfcompress.converters.litert.limits import Limits
-from tfcompress.converters.litert.quality import held_apart, output_error, tied_share
+from tfcompress.converters.litert.quality import held_apart, is_closer, output_error, output_errors, tied_share
+from tfcompress.data import samples_from_arrays
+from tfcompress.load import float_model_from_keras
 from tfcompress.recipe import PostTraining, Recipe
 
 
@@ -60,9 +64,49 @@ def test_best_is_never_further_from_float_than_balanced_on_samples_held_apart() 
     fit, chosen_by = held_apart(samples)
     assert (fit.count, chosen_by.count) == (96, 32)
     best = quantize_int8(model, samples, Recipe(post_training=PostTraining(quality="best")))
-    balanced = quantize_int8(model, fit, Recipe(post_training=PostTraining(quality="balanced")))
+    balanced = quantize_int8(model, samples, Recipe(post_training=PostTraining(quality="balanced")))
     errors = [output_error(content, result.content, chosen_by) for result in (best, balanced)]
     assert errors[0] <= errors[1]
+
+
+def test_best_that_finds_nothing_is_the_file_of_balanced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tfcompress.converters.litert.int8.is_closer", lambda errors, others: False)
+    monkeypatch.setattr("tfcompress.converters.litert.int8.learnt", lambda *args: (b"", "not tried"))
+    model = small_cnn()
+    samples = samples_for(model, images(128))
+    best = quantize_int8(model, samples, Recipe(post_training=PostTraining(quality="best")))
+    assert best.content == quantize_int8(model, samples, Recipe()).content, "of all samples, not of three quarters"
+    assert any("as quality=balanced" in note for note in best.notes)
+
+
+def test_closer_is_what_chance_does_not_explain() -> None:
+    noise = np.random.default_rng(0).exponential(size=64)
+    assert is_closer(0.8 * noise, noise)
+    assert not is_closer(noise, noise)
+    lucky = noise.copy()
+    lucky[0] -= 0.5 * lucky[0]
+    assert lucky.mean() < noise.mean()
+    assert not is_closer(lucky, noise), "one sample decides it"
+    assert is_closer(noise, np.array([math.inf]))
+    assert not is_closer(np.array([math.inf]), noise)
+
+
+def test_a_small_output_counts_as_much_as_a_large_one() -> None:
+    image: Any = keras.Input((4,), name="x")
+    ends = {"large": keras.layers.Dense(3, name="a")(image) * 1e3, "small": keras.layers.Dense(3, name="b")(image)}
+    kernels = np.random.default_rng(0).normal(size=(2, 4, 3))
+    network = keras.Model(image, ends)
+    contents = []
+    for factor in (1.0, 0.0):
+        for name, kernel in zip("ab", kernels * [[[1.0]], [[factor]]], strict=True):
+            network.get_layer(name).set_weights([kernel, np.zeros(3)])
+        contents.append(to_float_tflite(float_model_from_keras(network, name="two")))
+    model = float_model_from_keras(network, name="two")
+    inputs = np.random.default_rng(1).normal(size=(40, 4)).astype(np.float32)
+    samples = samples_from_arrays(inputs, None, model_inputs=model.inputs, model_outputs=model.outputs)
+    errors = output_errors(contents[0], contents[1], samples)
+    assert errors.shape == (40,)
+    assert np.isclose(errors.mean(), 0.5), "one of two outputs is lost"
 
 
 def test_few_samples_serve_for_both() -> None:
