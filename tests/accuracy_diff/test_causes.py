@@ -12,6 +12,7 @@ from tests.accuracy_diff import faults
 from tests.accuracy_diff.faults import Bench
 from tests.accuracy_diff.models import balance, branched_cnn, pictures_like, plain_cnn, seeded, two_towers
 from tfcompress.accuracy_diff import CandidateResult, Cause, suggest, try_suggestions
+from tfcompress.converters.litert import quantize_int8
 from tfcompress.recipe import Clustering, PostTraining, Pruning, Quantization, Recipe
 from tfcompress.runtime import tf_keras
 
@@ -21,6 +22,7 @@ def benches() -> dict[str, Bench]:
     return {"plain": Bench(seeded(plain_cnn)), "branched": Bench(seeded(branched_cnn))}
 
 
+CLIPPED = 0.002  # share of values, from which on a range counts as too narrow
 CLIPPING = Recipe(post_training=PostTraining(estimator="percentile"))
 SLOW = pytest.mark.slow  # the second model of most faults
 BOTH = ["plain", pytest.param("branched", marks=SLOW)]
@@ -176,6 +178,21 @@ def test_answers_lost_in_the_softmaxs_8_bits_are_found(build: Any) -> None:
     assert blamed(result, "softmax_tail") == ["answer"]
     assert suggest(result.causes, Recipe())[0].recipe.keep_float == ("answer",)
     assert repaired(bench, result)
+
+
+def test_logits_that_clip_where_a_float_softmax_does_not_care_are_no_cause() -> None:
+    def sharpen(keras_model: Any) -> None:
+        head = keras_model.get_layer("logits")
+        head.set_weights([weights * 6 for weights in head.get_weights()])
+
+    bench = Bench(faults.changed(seeded(plain_cnn), sharpen))
+    recipe = Recipe(keep_float=("answer",), post_training=PostTraining(scheme="int8_float_io"))
+    content = quantize_int8(bench.model, bench.calibration_data, recipe, integer_io=False).content
+    result = bench.judged(content)
+    logits = next(row for row in result.layers if row.layer == "logits")
+    assert logits.saturation is not None
+    assert logits.saturation > CLIPPED, "the case is what it says"
+    assert result.causes == ()
 
 
 @pytest.mark.parametrize("name", BOTH)

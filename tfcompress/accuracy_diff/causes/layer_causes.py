@@ -23,7 +23,9 @@ UNEQUAL = 16.0  # ratio of two ranges
 AFFINE = 0.95  # share of an error that a scale and a shift of each channel explain
 POOLING = frozenset({"AVERAGE_POOL_2D", "MAX_POOL_2D"})
 SQUASHING = frozenset({"LOGISTIC", "SOFTMAX"})
-MASKING = frozenset({"ADD", "MINIMUM", "MUL", "QUANTIZE", "RESHAPE", "SELECT", "SELECT_V2", "SUB", "TRANSPOSE"})
+MASKING = frozenset(
+    {"ADD", "DEQUANTIZE", "MINIMUM", "MUL", "QUANTIZE", "RESHAPE", "SELECT", "SELECT_V2", "SUB", "TRANSPOSE"}
+)
 JOINING = frozenset({"ADD", "CONCATENATION", "SUB"})
 
 
