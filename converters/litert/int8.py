@@ -143,10 +143,10 @@ def _with_learnt(result: Int8Model, content: bytes, fit: Samples, chosen_by: Sam
     better, why_not = learnt(result.content, content, fit, result.float_content)
     if why_not is not None:
         return replace(result, notes=(*result.notes, why_not))
-    errors = [output_error(content, item, chosen_by) for item in (result.content, better)]
-    if errors[1] >= errors[0]:
+    errors = [output_errors(content, item, chosen_by) for item in (result.content, better)]
+    if not is_closer(errors[1], errors[0]):
         return replace(result, notes=(*result.notes, "integers learnt end to end came no closer to float"))
-    gain = 10 * math.log10(errors[0] / max(errors[1], 1e-30))
+    gain = 10 * math.log10(float(errors[0].mean()) / max(float(errors[1].mean()), 1e-30))
     note = f"scales, weights and biases learnt end to end: {gain:.1f} dB closer to float on samples held apart"
     return replace(result, content=better, notes=(*result.notes, note))
 
