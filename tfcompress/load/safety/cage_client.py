@@ -85,7 +85,9 @@ class _Server:
     def _running(self) -> subprocess.Popen[bytes]:
         if self._closed:
             raise ModelError("the program is ending")
-        if self._process is None or self._process.poll() is not None:
+        if self._process is not None and self._process.poll() is not None:
+            self.stop()  # an idle server ends by itself
+        if self._process is None:
             # -P keeps the folder that a script lies in off the path: a file beside a model must not pose as a library.
             command = [sys.executable, "-P", "-m", "tfcompress.load.safety.cage_server"]
             self._process = subprocess.Popen(
