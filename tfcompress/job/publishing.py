@@ -16,10 +16,12 @@ from pathlib import Path
 
 from tfcompress.interruption import uninterrupted
 from tfcompress.job.staging import VOLUME_FOLDER, Staging, abandoned, locked, remove_tree, stagings_in
+from tfcompress.plain_files import read_plain
 
 __all__ = ["publish", "recover"]
 
 PLAN = "publishing.json"
+LARGEST_PLAN = 64 << 20  # bytes
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 
@@ -111,15 +113,14 @@ def _write_plan(stage: Staging, going: list[str], coming: list[str]) -> None:
 
 def _finish(stage: Staging) -> None:
     """Do what is left to do of a publishing that had begun."""
-    try:
-        plan = json.loads((stage.path / PLAN).read_text(encoding="utf-8"))
-        going, coming = list(plan["going"]), list(plan["coming"])
-    except (OSError, ValueError, KeyError, TypeError):
+    plan = _read_plan(stage)
+    if plan is None:
         return  # it had not begun: the output is as it was
     if not stage.inside:
         if not os.path.lexists(stage.target) and stage.new.is_dir():
             stage.new.rename(stage.target)
         return
+    going, coming = plan
     if all((stage.new / name).exists() for name in coming):
         for name in going:
             if os.path.lexists(stage.target / name) and not os.path.lexists(stage.old / name):
@@ -127,3 +128,24 @@ def _finish(stage: Staging) -> None:
     for name in coming:
         if os.path.lexists(stage.new / name):
             (stage.new / name).rename(stage.target / name)
+
+
+def _read_plan(stage: Staging) -> tuple[list[str], list[str]] | None:
+    """What is to be moved; None where there is no plan, or one that we would not have written.
+
+    An output may come from a stranger, with a folder in it that looks like a killed run's: what leads out of it, by a
+    name or by a link, is not followed.
+    """
+    if stage.new.is_symlink() or stage.old.is_symlink():
+        return None
+    try:
+        plan = json.loads(read_plain(stage.path / PLAN, most_bytes=LARGEST_PLAN))
+        going, coming = list(plan["going"]), list(plan["coming"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return (going, coming) if all(_is_name(name) for name in (*going, *coming)) else None
+
+
+def _is_name(name: object) -> bool:
+    """Whether it is the name of something in a folder, and not a path."""
+    return isinstance(name, str) and name not in {"", ".", ".."} and "/" not in name and "\0" not in name

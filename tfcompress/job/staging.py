@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tfcompress.interruption import uninterrupted
-from tfcompress.plain_files import real
+from tfcompress.plain_files import read_plain, real
 
 __all__ = [
     "VOLUME_FOLDER",
@@ -44,6 +44,7 @@ __all__ = [
 
 OWNER = "owner.json"
 LONGEST_WAIT, PAUSE = 60.0, 0.02  # seconds
+_LONGEST_OWNER = 1 << 16  # bytes
 VOLUME_FOLDER = "lost+found"  # what mkfs.ext4 puts at the root of a volume
 
 
@@ -215,7 +216,7 @@ def _is_owned(path: Path, target: Path) -> bool:
     """Whether a folder is a staging folder by its content: one that is just being made or removed has no more."""
     try:
         there = {part.name for part in path.iterdir()}
-        owner = (path / OWNER).read_bytes() if OWNER in there else b""
+        owner = read_plain(path / OWNER, most_bytes=_LONGEST_OWNER) if OWNER in there else b""
     except OSError:
         return False
     return owner == _owner(target) or (not there - {OWNER} and not owner)
