@@ -1,8 +1,13 @@
 """What native code prints never reaches the user; what we print always does."""
 
+import logging
 import os
 import subprocess
 import sys
+
+import pytest
+
+from tfcompress.native_output import silenced
 
 PROGRAM = """
 import os, sys, warnings, logging
@@ -49,6 +54,19 @@ os.write(2, b"after\\n")
 """
 
 
+def test_an_error_that_a_library_logs_with_a_traceback_is_not_seen(capsys: pytest.CaptureFixture[str]) -> None:
+    logger, handler = logging.getLogger("library"), logging.StreamHandler(sys.stderr)
+    logger.addHandler(handler)
+    try:
+        with silenced():
+            logger.error("a file that is not read any further", exc_info=ValueError("damaged"))
+        assert capsys.readouterr().err == ""
+        logger.error("after")
+        assert capsys.readouterr().err == "after\n"
+    finally:
+        logger.removeHandler(handler)
+
+
 def test_the_last_of_several_threads_ends_the_silence() -> None:
     done = subprocess.run([sys.executable, "-c", THREADS], capture_output=True, text=True, check=True)
     assert done.stderr == "note\nafter\n"
@@ -63,8 +81,6 @@ def test_everything_is_seen_when_asked_for() -> None:
 
 
 def test_descriptors_are_not_leaked() -> None:
-    from tfcompress.native_output import silenced
-
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(20):
         with silenced():

@@ -94,9 +94,10 @@ def _is_descriptor(stream: TextIO, number: int) -> bool:
 def silenced() -> Iterator[None]:
     """Discard what anything but us writes to file descriptors 1 and 2; may be nested, and entered by several threads.
 
-    Python warnings and log records below ERROR of other libraries are dropped too.  The user's `sys.stdout` and
-    `sys.stderr` are swapped for streams on the real descriptors only where they *are* those descriptors, so
-    a notebook or pytest that replaced them is not disturbed.
+    Python warnings and log records of other libraries up to ERROR are dropped too: what a file makes them say there,
+    with a traceback, is no failure, or else they raise.  The user's `sys.stdout` and `sys.stderr` are swapped for
+    streams on the real descriptors only where they *are* those descriptors, so a notebook or pytest that replaced them
+    is not disturbed.
     """
     global _inside
     if _kept:
@@ -136,7 +137,7 @@ def _redirected() -> Iterator[None]:
         os.dup2(sink, number)
     os.close(sink)
     previous_level = logging.root.manager.disable
-    logging.disable(max(previous_level, logging.WARNING))
+    logging.disable(max(previous_level, logging.ERROR))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -103,3 +103,14 @@ def test_of_several_signatures_the_usual_one_is_used_and_said(tmp_path: Path, ca
 def test_several_signatures_of_which_none_is_usual_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="has the signatures"):
         load_model(saved(tmp_path / "model", first="predict", second="embed"))
+
+
+def test_a_damaged_fingerprint_is_passed_over_without_a_word(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    path = saved(tmp_path / "saved", serving_default="predict")
+    (path / "fingerprint.pb").write_bytes(b"\xff" * 1000)
+    model = load_model(path)
+    assert model.inputs[0].shape == (None, 4)
+    assert capfd.readouterr() == ("", "")
+    assert caplog.records == []
