@@ -292,6 +292,7 @@ CONFIGURATIONS: dict[str, Maker] = {
     "frozen_lambda_as_dense": _frozen(lambda path: tf.io.write_file(path, "x")),
     # Memory and time.
     "many_layers": many_layers,
+    "name_of_five_megabytes": _settings(name="n" * 5_000_000),
     "nested_models": nested_models,
     "calls_that_double": calls_that_double,
     "unrolled_a_million_times": unrolled_a_million_times,

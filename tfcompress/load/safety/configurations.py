@@ -8,7 +8,7 @@ file, and a ``module`` entry names what to import.  So every object in it has to
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from tfcompress.load.safety.references import class_problem, function_problem
 from tfcompress.load.safety.settings import settings_problem, unlisted_strings
 
 __all__ = [
+    "LONGEST_NAME",
     "Finding",
     "code_findings",
     "refuse_code",
@@ -27,6 +28,9 @@ __all__ = [
 ]
 
 _TRAINING_STATE = frozenset({"compile_config", "training_config", "loss_config", "optimizer_config"})
+LONGEST_NAME = 1000
+"""Characters of the name of a layer, a model or a variable."""
+_PLAIN = (float, int, str, type(None))  # what JSON has beside objects and lists
 
 
 @dataclass(frozen=True)
@@ -66,9 +70,14 @@ def walk_objects(config: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
         if isinstance(value, Mapping):
             where = _name_of(value) or where
             yield where, value
-            stack.extend((where, inner) for inner in reversed(list(value.values())))
+            stack.extend((where, inner) for inner in reversed(_nested(value.values())))
         elif isinstance(value, list):
-            stack.extend((where, inner) for inner in reversed(value))
+            stack.extend((where, inner) for inner in reversed(_nested(value)))
+
+
+def _nested(values: Iterable[object]) -> list[object]:
+    """Those that may hold objects; a file may have millions of numbers, which are passed over."""
+    return [value for value in values if not isinstance(value, _PLAIN)]
 
 
 def _name_of(value: Mapping[str, object]) -> str | None:
@@ -118,7 +127,7 @@ def without_training_state(config: Any) -> Any:
         kept = config.items() if "class_name" not in config else _without(config)
         return {key: without_training_state(value) for key, value in kept}
     if isinstance(config, list):
-        return [without_training_state(value) for value in config]
+        return [value if isinstance(value, _PLAIN) else without_training_state(value) for value in config]
     return config
 
 
@@ -127,11 +136,20 @@ def _without(config: Mapping[str, object]) -> list[tuple[str, object]]:
 
 
 def require_json_names(path: object, config: Mapping[str, object]) -> None:
-    """Refuse class names that are not text, which Keras would meet with an unhelpful error.
+    """Refuse class names that are not text, which Keras would meet with an unhelpful error, and very long names.
+
+    TensorFlow writes a layer's name before that of each of its operations, and each of many graphs keeps them.
 
     Raises:
         ModelError: the configuration was not written by Keras.
     """
     for where, value in walk_objects(config):
+        inner = value.get("config")
+        for name in (value.get("name"), inner.get("name") if isinstance(inner, Mapping) else None):
+            if isinstance(name, str) and len(name) > LONGEST_NAME:
+                raise ModelError(
+                    f"{path}: {name[:20]!r}... is a name of {len(name):,} characters, expected at most "
+                    f"{LONGEST_NAME:,}; give the layer a shorter one"
+                )
         if "class_name" in value and not isinstance(value["class_name"], str):
             raise ModelError(f"{path}: corrupt: {where} has a class_name that is not text")
