@@ -269,9 +269,10 @@ def admit_saved_model(
 
     Raises:
         UnsafeModelError: an operator is not on the list, or it reaches files.
-        ModelError: damaged; or it takes too long, too much memory, or crashes.
+        ModelError: damaged, or a model of another kind; or it takes too long, too much memory, or crashes.
     """
-    file_kind(path)
+    if file_kind(path) != "saved_model":
+        raise ModelError(f"{path}: a single file, expected a SavedModel: write one with model.export(...)")
     return _try("saved_model", path, custom_objects, limits or LoadLimits(), {"keras": keras}, sha256=sha256_of(path))
 
 
