@@ -16,7 +16,7 @@ import pytest
 
 import tfcompress
 from tests.conftest import CommandLine
-from tfcompress.errors import InputError
+from tfcompress.errors import InputError, ModelError
 from tfcompress.progress import ProgressEvent, listening
 from tfcompress.runtime import keras
 
@@ -212,3 +212,13 @@ def test_a_time_limit_holds(tfcompress_command: CommandLine, files: list[str], t
     assert run.returncode in (0, 3), run.stderr
     # A tenth above the limit, and what it takes to import TensorFlow and to write the best artifact.
     assert time.monotonic() - started < 33 + 60
+
+
+def test_a_model_that_cannot_compute_is_refused_before_the_first_trial(tmp_path: Path) -> None:
+    _, x, _ = network()
+    inputs = keras.Input(x.shape[1:])
+    model = keras.Model(inputs, keras.layers.Flatten()(inputs))
+    model.layers[-1].name = "no scope\n"
+    with pytest.raises(ModelError, match="cannot compute on inputs"):
+        tfcompress.search(model, calibration=x, targets="phone", budget="bytes<=1000", output=tmp_path / "out")
+    assert not (tmp_path / "out").exists()

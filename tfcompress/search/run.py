@@ -106,7 +106,12 @@ class _Best:
 
 
 def _require_sound_input(options: SearchOptions) -> None:
-    """A model or data that no trial could use are refused before the first one, and nothing is written."""
+    """A model or data that no trial could use are refused before the first one, and nothing is written.
+
+    Raises:
+        ModelError: there is no such model, or it cannot compute.
+        InputError: the data cannot be read, or do not fit.
+    """
     store = open_store(options.cache_dir, no_cache=options.no_cache)
     with (
         tempfile.TemporaryDirectory(prefix="tfcompress-trial-") as unused,
@@ -114,7 +119,9 @@ def _require_sound_input(options: SearchOptions) -> None:
         remarks() as missing,
         using(store),
     ):
-        run_stages((LOAD, DATA), State.start(conversion_options(options, Path(unused)), Path(unused), missing=missing))
+        start = State.start(conversion_options(options, Path(unused)), Path(unused), missing=missing)
+        state = run_stages((LOAD, DATA), start)
+        state.model.model.value.concrete_function(batch_size=1)
 
 
 def _write(findings: Found, options: SearchOptions, folder: SearchFolder) -> SearchResult:
