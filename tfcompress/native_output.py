@@ -26,6 +26,7 @@ _inside = 0  # how many `silenced()` are open, in all threads
 _redirection = contextlib.ExitStack()
 _kept = False
 _real: dict[int, TextIO] = {}
+_LOGGERS = ("absl", "tensorflow")  # TensorFlow logs through both
 _no_stream: TextIO = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")  # never read: see `_nowhere`
 
 
@@ -94,10 +95,10 @@ def _is_descriptor(stream: TextIO, number: int) -> bool:
 def silenced() -> Iterator[None]:
     """Discard what anything but us writes to file descriptors 1 and 2; may be nested, and entered by several threads.
 
-    Python warnings and log records of other libraries up to ERROR are dropped too: what a file makes them say there,
-    with a traceback, is no failure, or else they raise.  The user's `sys.stdout` and `sys.stderr` are swapped for
-    streams on the real descriptors only where they *are* those descriptors, so a notebook or pytest that replaced them
-    is not disturbed.
+    Python warnings and log records below ERROR are dropped too, and all of TensorFlow's: what a file makes it log, with
+    a traceback, is no failure, or else it raises.  The user's `sys.stdout` and `sys.stderr` are swapped for streams on
+    the real descriptors only where they *are* those descriptors, so a notebook or pytest that replaced them is not
+    disturbed.
     """
     global _inside
     if _kept:
@@ -137,13 +138,18 @@ def _redirected() -> Iterator[None]:
         os.dup2(sink, number)
     os.close(sink)
     previous_level = logging.root.manager.disable
-    logging.disable(max(previous_level, logging.ERROR))
+    logging.disable(max(previous_level, logging.WARNING))
+    loggers = {logger: logger.disabled for logger in map(logging.getLogger, _LOGGERS)}
+    for logger in loggers:
+        logger.disabled = True
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
         logging.disable(previous_level)
+        for logger, disabled in loggers.items():
+            logger.disabled = disabled
         # Python-level writers (absl, tqdm) hold what they wrote in a buffer: it must go where it was meant to.
         _flush(streams)
         for number, descriptor in saved.items():
