@@ -107,4 +107,7 @@ def _one_for_many(evidence: Evidence, causes: list[Cause]) -> list[Cause]:
     if len(narrow) < 2 or len(clipping) < MANY * len(free):
         return causes
     text = f"{len(clipping)} of {len(free)} layers have values outside their range"
-    return [Cause("too_few_calibration_samples", None, text), *(cause for cause in causes if cause not in narrow)]
+    clipped = {row.layer for row in clipping}
+    # The error of a layer whose range is too narrow is no lack of bits.
+    others = [c for c in causes if c not in narrow and not (c.kind == "needs_more_bits" and c.layer in clipped)]
+    return [Cause("too_few_calibration_samples", None, text), *others]

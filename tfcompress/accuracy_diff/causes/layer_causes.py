@@ -186,6 +186,7 @@ def _per_tensor(evidence: Evidence, row: Row) -> Cause | None:
 
 
 def _more_bits(evidence: Evidence, row: Row) -> Cause | None:
-    if not row.integer or row.diff.dtype == "int16" or not row.own_below(VERY_POOR_DB):
+    free = row.operator.name not in SAME_SCALE  # what only moves values has its steps from what made them
+    if not free or not row.integer or row.diff.dtype == "int16" or not row.own_below(VERY_POOR_DB):
         return None
     return Cause("needs_more_bits", row.layer, f"its own SQNR is {row.diff.own_sqnr_db:.1f} dB in 8 bits")
