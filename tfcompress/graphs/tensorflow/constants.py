@@ -43,7 +43,7 @@ def set_constant(node: Any, value: np.ndarray, dtype: Any, large: MutableMapping
     del node.input[:]
     node.attr.clear()
     node.attr["dtype"].type = dtype.as_datatype_enum
-    stored = value.astype(dtype.as_numpy_dtype)
+    stored = value.astype(dtype.as_numpy_dtype, copy=False)  # graphs share their constants
     tensor = node.attr["value"].tensor
     if stored.nbytes > LARGE_BYTES:
         tensor.dtype = dtype.as_datatype_enum
