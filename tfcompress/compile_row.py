@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-__all__ = ["CompileRow"]
+__all__ = ["CompileRow", "has_own_signatures", "refusals"]
 
 MOST_LAYERS = 20
 
@@ -76,3 +76,32 @@ class CompileRow:
         if figures is not None and isinstance(layers, list):
             figures["layers"] = layers[:MOST_LAYERS]
         return {**asdict(self), "advice": list(self.advice), "figures": figures}
+
+
+def refusals(rows: Sequence[CompileRow]) -> tuple[str, ...]:
+    """A line for each reason why programs do not compile, do not fit or were not tried, led by which if not all."""
+    reasons: dict[str, list[CompileRow]] = {}
+    for row in rows:
+        if not row.ok:
+            reasons.setdefault(row.error or "does not compile", []).append(row)
+    return tuple(
+        reason if len(refused) == len(rows) else f"{_programs(refused, rows)}: {reason}"
+        for reason, refused in reasons.items()
+    )
+
+
+def has_own_signatures(rows: Sequence[CompileRow]) -> bool:
+    """Whether there are several signatures with other names than ``batch_N``, which the batch size tells already."""
+    names = {row.signature for row in rows}
+    return len(names) > 1 and names != {f"batch_{row.batch_size}" for row in rows}
+
+
+def _programs(some: Sequence[CompileRow], rows: Sequence[CompileRow]) -> str:
+    """Which programs these are: by topology, signature, batch size and split, each where it tells them from others."""
+    parts = {
+        "": [row.topology for row in some],
+        "signature ": [f"'{row.signature}'" for row in some if has_own_signatures(rows)],
+        "batch ": [str(row.batch_size) for row in some if row.batch_size is not None],
+        "split by ": [row.sharding for row in some if row.sharding],
+    }
+    return "; ".join(what + ", ".join(dict.fromkeys(names)) for what, names in parts.items() if names)

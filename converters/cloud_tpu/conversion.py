@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from tfcompress import console
+from tfcompress.compile_row import CompileRow, refusals
 from tfcompress.converters.artifact import Artifact
 from tfcompress.converters.cloud_tpu.chips import DEFAULT_TOPOLOGIES, check_topologies, chip_of
 from tfcompress.converters.cloud_tpu.float8.conversion import make_float8
@@ -23,7 +24,7 @@ from tfcompress.converters.cloud_tpu.narrow import NarrowGraphs
 from tfcompress.converters.cloud_tpu.options import CloudTpu
 from tfcompress.converters.cloud_tpu.plain import float_graph
 from tfcompress.converters.cloud_tpu.precheck import check_model
-from tfcompress.converters.cloud_tpu.proof import CompileRow, compile_all
+from tfcompress.converters.cloud_tpu.proof import compile_all
 from tfcompress.converters.cloud_tpu.saved_model import write_saved_model
 from tfcompress.converters.cloud_tpu.serving import write_batching_parameters, write_usage, write_warmup_requests
 from tfcompress.converters.cloud_tpu.sharding.conversion import Sharded, prove_split, shard
@@ -193,12 +194,4 @@ def _write_companions(
 
 
 def _compile_notes(rows: Sequence[CompileRow]) -> tuple[str, ...]:
-    unproven = next((row.error for row in rows if row.ok is None and row.error), None)
-    if unproven:
-        return (unproven,)
-    refused = tuple(
-        f"{row.topology} at batch {row.batch_size}{f', {row.sharding}' if row.sharding else ''}: {row.error}"
-        for row in rows
-        if not row.ok
-    )
-    return (*dict.fromkeys(line for row in rows for line in row.advice if "training=True" in line), *refused)
+    return (*dict.fromkeys(line for row in rows for line in row.advice if "training=True" in line), *refusals(rows))

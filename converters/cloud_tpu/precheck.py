@@ -19,7 +19,7 @@ from tfcompress.layer_names import layers_of
 from tfcompress.model import FloatModel
 from tfcompress.runtime import tf
 
-__all__ = ["check_graph", "check_model", "left_in_training", "with_layer"]
+__all__ = ["all_nodes", "check_graph", "check_model", "left_in_training", "with_layer"]
 
 HOST_CALLBACKS = frozenset({"PyFunc", "PyFuncStateless", "EagerPyFunc", "Print", "PrintV2"})
 DYNAMIC_RESULTS = {
@@ -105,17 +105,27 @@ def _sparse_inputs(model: FloatModel) -> set[str]:
 
 
 def left_in_training(graph_def: Any, layer_names: Collection[str]) -> tuple[str, ...]:
-    """A line for each batch normalization of a graph that takes the statistics of its batch, as in training."""
+    """A line for each layer of a graph that computes as in training: with its batch's statistics, or at random."""
     lines: dict[str, None] = {}
-    for node in _all_nodes(graph_def):
+    for node in all_nodes(graph_def):
+        layers = layers_of(node.name, layer_names)
+        where = f"layer {layers[0]!r}" if layers else f"operator {_without_calls(node.name)!r}"
         if node.op.startswith("FusedBatchNorm") and node.attr["is_training"].b:
-            layers = layers_of(node.name, layer_names)
-            where = f"layer {layers[0]!r}" if layers else f"operator {node.name!r}"
             lines.setdefault(
                 f"{where} runs with training=True: a sample's result depends on the others in its batch, and on the "
                 "samples that fill up a batch; call it with training=False"
             )
+        elif node.op in UNSEEDED or node.op.startswith("StatelessRandomUniform"):
+            lines.setdefault(
+                f"{where} draws random numbers, as dropout does with training=True; call it with training=False, "
+                "unless the model is meant to sample"
+            )
     return tuple(lines)
+
+
+def _without_calls(name: str) -> str:
+    """A node's name without the scopes of the functions that it was inlined from."""
+    return re.sub(r"^((Stateful)?PartitionedCall(_\d+)?/)+", "", name)
 
 
 def check_graph(graph: InferenceGraph, layer_names: Collection[str]) -> None:
@@ -124,7 +134,7 @@ def check_graph(graph: InferenceGraph, layer_names: Collection[str]) -> None:
     Raises:
         ConversionError: an operator that XLA refuses; the message names the Keras layer.
     """
-    for node in _all_nodes(graph.graph_def):
+    for node in all_nodes(graph.graph_def):
         _raise_for(node.name, node.op, _refusal(node), layer_names)
     operations = graph.operations()
     for operation in _sized_by_data(operations):
@@ -139,10 +149,13 @@ def check_graph(graph: InferenceGraph, layer_names: Collection[str]) -> None:
 
 def _raise_for(name: str, op: str, reason: str | None, layer_names: Collection[str]) -> None:
     if reason:
-        raise ConversionError(with_layer(f"XLA refuses operator {name!r} ({op}): {reason}", layer_names))
+        raise ConversionError(
+            with_layer(f"XLA refuses operator {_without_calls(name)!r} ({op}): {reason}", layer_names)
+        )
 
 
-def _all_nodes(graph_def: Any) -> Iterator[Any]:
+def all_nodes(graph_def: Any) -> Iterator[Any]:
+    """The nodes of a graph and of its functions."""
     yield from graph_def.node
     for function in graph_def.library.function:
         yield from function.node_def

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tfcompress.converters.cloud_tpu.precheck import left_in_training, with_layer
+from tfcompress.converters.cloud_tpu.refusals import known_refusal, refusal_in_words
 from tfcompress.converters.cloud_tpu.saved_model import WeightStore, compiled_function, function_of_weights
 from tfcompress.errors import ConversionError, ModelError, one_line
 from tfcompress.graphs.tensorflow.inference_graph import InferenceGraph
@@ -170,7 +171,8 @@ def _lower_signature(name: str, function: Any, batch_size: int | None, layer_nam
     try:
         artifact = lower(lambda *tensors: function(**dict(zip(names, tensors, strict=True))), static)
     except ConversionError as error:
-        return Lowered(name, size, b"", error=with_layer(str(error), layer_names))
+        why = known_refusal(function, static, layer_names) or with_layer(str(error), layer_names)
+        return Lowered(name, size, b"", error=why)
     advice = left_in_training(function.graph.as_graph_def(), layer_names)
     return Lowered(name, size, artifact, inputs=len(static), advice=advice)
 
@@ -199,7 +201,7 @@ def lower(function: Any, specs: Sequence[Any]) -> bytes:
         with silenced():
             text = compiled.experimental_get_compiler_ir(*specs)(stage="stablehlo")
     except (ValueError, TypeError, tf.errors.OpError) as error:
-        raise ConversionError(f"XLA refuses the graph: {one_line(error)}") from None
+        raise ConversionError(refusal_in_words(str(error))) from None
     try:
         with silenced():
             return stablehlo.serialize_portable_artifact_str(_without_counters(text), TARGET_VERSION)

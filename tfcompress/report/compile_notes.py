@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tfcompress.compile_row import refusals
 from tfcompress.report import figures
 from tfcompress.report.schema import CompileSection
 
@@ -13,7 +14,7 @@ MOST_KINDS = 2
 
 
 def compile_notes(rows: Sequence[CompileSection]) -> list[str]:
-    """A line per topology on where its time goes, then the advice, for the largest batch.
+    """Why programs do not compile; a line per topology on where its time goes and the advice, for the largest batch.
 
     Advice that not all topologies share begins with the name of its own, as its figures differ from one to another.
 
@@ -24,7 +25,7 @@ def compile_notes(rows: Sequence[CompileSection]) -> list[str]:
     shown = [row for row in rows if (row.batch_size or 0) == largest]
     spent = [_shares(row) for row in shown if row.time_share]
     advice = [_advice(line, row, shown) for row in shown for line in row.advice]
-    return list(dict.fromkeys([*spent, *advice]))
+    return list(dict.fromkeys([*refusals(rows), *spent, *advice]))
 
 
 def _advice(line: str, row: CompileSection, shown: Sequence[CompileSection]) -> str:

@@ -8,6 +8,7 @@ import importlib
 from importlib import resources
 from typing import Any
 
+from tfcompress.compile_row import has_own_signatures
 from tfcompress.errors import MissingExtraError
 from tfcompress.printable import printable
 from tfcompress.report import figures, histograms, tradeoff
@@ -59,6 +60,7 @@ def render_html(report: Report) -> str:
             flips=flip_rows(report.reference, converted),
             figures=figures,
             compile_notes=compile_notes,
+            has_own_signatures=has_own_signatures,
             style=template_text("style.css"),
             script=script,
             script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from rich.box import SIMPLE_HEAD
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from tfcompress.compile_row import has_own_signatures
 from tfcompress.report import figures
 from tfcompress.report.compile_notes import compile_notes
 from tfcompress.report.schema import (
@@ -130,7 +131,7 @@ def _run(run: Mapping[str, Any]) -> list[RenderableType]:
 
 
 def compile_tables(rows: Sequence[CompileSection]) -> list[RenderableType]:
-    """A row per topology and batch size, and below them what to change about the model, for the largest batch.
+    """A row per topology, signature and batch size; below them why some fail, and what to change about the model.
 
     Args:
         rows: the `compile` section of a target.
@@ -142,18 +143,24 @@ def compile_tables(rows: Sequence[CompileSection]) -> list[RenderableType]:
         show_edge=False,
         collapse_padding=True,
     )
-    for name in ("topology", "batch", "result", "HBM", "flops", "bytes", "estimate", "padding"):
-        table.add_column(name, justify="left" if name in ("topology", "result") else "right")
+    several = has_own_signatures(rows)
+    columns = ("topology", "batch", "result", "HBM", "flops", "bytes", "estimate", "padding")
+    if several:  # as many columns as fit a terminal of 80 characters
+        columns = ("topology", "signature", "batch", "result", "HBM", "bytes", "estimate")
+    for name in columns:
+        justify: Literal["left", "right"] = "left" if name in ("topology", "signature", "result") else "right"
+        table.add_column(name, justify=justify, overflow="fold", no_wrap=name in ("topology", "estimate"))
     for row in rows:
-        result = Text("compiles", style="green") if row.ok else Text(row.error or "fails", style="bold red")
+        result = Text("compiles", style="green") if row.ok else Text("fails", style="bold red")
         table.add_row(
             f"{row.topology}, {row.sharding}" if row.sharding else row.topology,
+            *([Text(row.signature or "")] if several else []),
             figures.value(row.batch_size),
             result if row.ok is not None else Text("not proven", style="yellow"),
             figures.size(row.hbm_bytes),
-            figures.amount(row.flops),
+            *([] if several else [figures.amount(row.flops)]),
             figures.size(row.bytes_accessed),
             figures.milliseconds(None if row.seconds is None else row.seconds * 1000),
-            figures.percent(row.padding_waste, 0),
+            *([] if several else [figures.percent(row.padding_waste, 0)]),
         )
     return [table, *(Text(line, style="dim") for line in compile_notes(rows))]

@@ -21,7 +21,7 @@ from tfcompress.model import FloatModel, TensorInfo
 from tfcompress.native_output import silenced
 from tfcompress.runtime import tf
 
-__all__ = ["GraphEditor", "InferenceGraph", "trace"]
+__all__ = ["GraphEditor", "InferenceGraph", "graph_of", "trace"]
 
 
 @dataclass(frozen=True)
@@ -138,33 +138,40 @@ def trace(model: FloatModel, batch_size: int) -> InferenceGraph:
     Raises:
         ConversionError: the model cannot be traced at this batch size.
     """
+    inputs = tuple(TensorInfo(info.name, (batch_size, *info.shape[1:]), info.dtype) for info in model.inputs)
     try:
         with silenced():
-            concrete = model.concrete_function(batch_size)
-            large: dict[str, np.ndarray] = {}
-            frozen = frozen_in_parts(concrete, lambda graph_def: large.update(take_large(graph_def)))
+            return graph_of(model.concrete_function(batch_size), inputs)
     except (ModelError, ValueError, TypeError, RuntimeError, tf.errors.OpError) as error:
         raise ConversionError(
             f"{model.name}: cannot be traced at batch size {batch_size}: {one_line(error)}; "
             "list only batch sizes that the model accepts in recipe.cloud_tpu.batch_sizes"
         ) from None
-    inputs = tuple(TensorInfo(info.name, (batch_size, *info.shape[1:]), info.dtype) for info in model.inputs)
+
+
+def graph_of(concrete: Any, inputs: tuple[TensorInfo, ...]) -> InferenceGraph:
+    """The graph of a concrete function of static shapes that returns a dict of tensors.
+
+    Args:
+        concrete: the function.
+        inputs: in the order of its arguments.
+
+    Raises:
+        ValueError, RuntimeError, tensorflow.errors.OpError: it cannot be frozen, as TensorFlow says.
+    """
+    large: dict[str, np.ndarray] = {}
+    frozen = frozen_in_parts(concrete, lambda graph_def: large.update(take_large(graph_def)))
     by_spec = {tensor.name.partition(":")[0] for tensor in frozen.inputs}
     graph_def = frozen.graph.as_graph_def()
     _drop_control_edges(graph_def)
     outputs = dict(zip(sorted(concrete.structured_outputs), (t.name for t in frozen.outputs), strict=True))
+    names = [info.name for info in inputs]
     return InferenceGraph(
         graph_def=graph_def,
         inputs=inputs,
-        placeholders=dict(
-            zip(
-                (info.name for info in inputs),
-                _in_argument_order(concrete, by_spec),
-                strict=True,
-            )
-        ),
+        placeholders=dict(zip(names, _in_argument_order(concrete, by_spec), strict=True)),
         outputs=_without_gradient_marks(graph_def, outputs),
-        batch_size=batch_size,
+        batch_size=inputs[0].shape[0] if inputs else 1,
         large=large,
     ).pruned()
 
