@@ -144,7 +144,7 @@ def compile_tables(rows: Sequence[CompileSection]) -> list[RenderableType]:
         collapse_padding=True,
     )
     several = has_own_signatures(rows)
-    columns = ("topology", "batch", "result", "HBM", "flops", "bytes", "estimate", "padding")
+    columns: tuple[str, ...] = ("topology", "batch", "result", "HBM", "flops", "bytes", "estimate", "padding")
     if several:  # as many columns as fit a terminal of 80 characters
         columns = ("topology", "signature", "batch", "result", "HBM", "bytes", "estimate")
     for name in columns:

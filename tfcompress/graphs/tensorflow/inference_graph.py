@@ -171,7 +171,7 @@ def graph_of(concrete: Any, inputs: tuple[TensorInfo, ...]) -> InferenceGraph:
         inputs=inputs,
         placeholders=dict(zip(names, _in_argument_order(concrete, by_spec), strict=True)),
         outputs=_without_gradient_marks(graph_def, outputs),
-        batch_size=inputs[0].shape[0] if inputs else 1,
+        batch_size=(inputs[0].shape[0] if inputs and inputs[0].shape else None) or 1,
         large=large,
     ).pruned()
 
