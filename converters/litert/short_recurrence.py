@@ -22,6 +22,7 @@ from tfcompress.converters.litert.quality import output_error
 from tfcompress.converters.litert.recurrent import cell_tensors, recurrent_layers
 from tfcompress.data import Samples
 from tfcompress.errors import ConversionError
+from tfcompress.graphs.keras.protocols import Tensor
 from tfcompress.graphs.tflite import read_tflite
 from tfcompress.model import FloatModel
 from tfcompress.recipe import Recipe
@@ -79,13 +80,18 @@ def with_short_recurrence(
 
 def _has_short_loops(result: Int8Model, model: FloatModel) -> bool:
     names = {operator.name for operator in read_tflite(result.content).main.operators}
-    steps = [layer.input.shape[1] for layer in recurrent_layers(model) if _is_called(layer)]
+    steps = [_sequence(layer.input).shape[1] for layer in recurrent_layers(model) if _is_called(layer)]
     return bool(names & _LOOPS) and bool(steps) and all(count is not None and count <= MOST_STEPS for count in steps)
 
 
 def _is_called(layer: object) -> bool:
     """Whether it has one input of its own; a layer inside of another has none."""
     return getattr(layer, "input", None) is not None
+
+
+def _sequence(inputs: Tensor | list[Tensor]) -> Tensor:
+    """Of what a recurrent layer is called with: an initial state, as a decoder gets it, comes behind the sequence."""
+    return inputs[0] if isinstance(inputs, list) else inputs
 
 
 def _candidates(

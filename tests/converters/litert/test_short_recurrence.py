@@ -67,6 +67,39 @@ def test_few_steps_are_written_out_where_that_is_quicker_than_the_loop(monkeypat
     assert len(steps.content) < len(loops.content) + max(len(loops.content), MOST_MORE_BYTES)
 
 
+def decoder(steps: int) -> tuple[FloatModel, Samples]:
+    """Words that start from the states of an encoder, as in translation."""
+    words, sentence = keras.Input((4, 8), name="words"), keras.Input((steps, 8), name="sentence")
+    _, hidden, cell = K.LSTM(16, return_state=True)(words)
+    model = float_model_from_keras(
+        keras.Model([words, sentence], K.Dense(3)(K.LSTM(16)(sentence, initial_state=[hidden, cell])))
+    )
+    random = np.random.default_rng(0)
+    data = {
+        info.name: random.normal(size=(16, *(size or 1 for size in info.shape[1:]))).astype(np.float32)
+        for info in model.inputs
+    }
+    return model, samples_from_arrays(data, model_inputs=model.inputs, model_outputs=model.outputs)
+
+
+def of_both_forms(model: FloatModel, samples: Samples) -> tuple[Int8Model, Int8Model]:
+    """The file with loops, and what is made of it."""
+    loops = quantize_int8(model, samples, RECIPE, abilities=ABILITIES)
+    return loops, with_short_recurrence(loops, model, samples, RECIPE, integer_io=True, abilities=ABILITIES)
+
+
+def test_layers_that_start_from_a_state_are_written_out_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    timed(monkeypatch, 1.0, 0.2, 0.5)
+    loops, steps = of_both_forms(*decoder(5))
+    assert names(loops.content) & LOOPS
+    assert not names(steps.content) & LOOPS
+
+
+def test_many_steps_from_a_state_stay_a_loop() -> None:
+    loops, same = of_both_forms(*decoder(MOST_STEPS + 1))
+    assert same == loops
+
+
 def test_a_loop_that_is_nearly_as_quick_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     timed(monkeypatch, 1.0, QUICKER + 0.01, 0.5)
     loops, same = both(of(K.LSTM, 64, 8))
