@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from tfcompress.calibration import Calibration
-from tfcompress.graphs.tflite import Operator, Subgraph
+import numpy as np
 
-__all__ = ["small_divisors"]
+from tfcompress.calibration import Calibration, Range
+from tfcompress.graphs.tflite import Operator, Subgraph, read_tflite
+from tfcompress.graphs.tflite.editor import GraphEditor, ModelEditor, OperatorNode, TensorNode, options
+
+__all__ = ["small_divisors", "with_guarded_divisors"]
 
 LEAST_STEPS = 4.0  # of 8 bits: a divisor with fewer is too coarse, and below half of one it is zero
 MOST_OPERATORS = 16  # of one division and what it is made of
+_VERSIONS = {"int8": 2, "int16": 3}  # of MAXIMUM and MINIMUM: tensorflow/lite/tools/versioning/op_version.cc
 _MADE_OF = frozenset(
     {"ABS", "ADD", "EXP", "MAXIMUM", "MINIMUM", "MUL", "REDUCE_MAX", "RELU", "SELECT", "SELECT_V2", "SOFTMAX", "SQUARE"}
     | {"SQUARED_DIFFERENCE", "SUB", "SUM"}
@@ -51,3 +55,53 @@ def _numerator_and_divisor(graph: Subgraph, division: Operator) -> list[str]:
             producers = (graph.producer(index) for index in operator.inputs if index >= 0)
             waiting += [producer for producer in producers if producer is not None and producer.name in _MADE_OF]
     return names
+
+
+def with_guarded_divisors(content: bytes, calibration: Calibration) -> bytes:
+    """A quantized file in which no divisor of one sign comes closer to zero than on the calibration data.
+
+    A divisor that float keeps away from zero may come out as zero in integers all the same, as a count of comparisons
+    does where rounding makes all of them false, and LiteRT ends the run then.  Integers clip what lies beyond a range
+    at its other end in any case.
+
+    Args:
+        content: the quantized .tflite.
+        calibration: ranges of the float file's tensors.
+
+    Returns:
+        The same bytes where there is no such divisor.
+    """
+    if all(operator.name != "DIV" for operator in read_tflite(content).main.operators):
+        return content
+    model = ModelEditor.read(content)
+    for division in [operator for operator in model.main.operators if operator.name == "DIV"]:
+        _guard(model.main, division, calibration)
+    return model.to_bytes()
+
+
+def _guard(graph: GraphEditor, division: OperatorNode, calibration: Calibration) -> None:
+    numerator, divisor = division.operands
+    limits = _range_of(graph, divisor, calibration)
+    if limits is None or divisor.dtype not in _VERSIONS or len(divisor.zero_points) != 1 or divisor.is_constant:
+        return
+    if limits.low > 0 or limits.high < 0:
+        kind, sign = ("MAXIMUM", 1) if limits.low > 0 else ("MINIMUM", -1)
+        steps = max(1, int(max(limits.low, -limits.high) / divisor.scales[0]))
+        closest = np.clip(
+            divisor.zero_points[0] + sign * steps, np.iinfo(divisor.dtype).min, np.iinfo(divisor.dtype).max
+        )
+        least, guarded = graph.new_tensor((), divisor, "least"), graph.like(divisor, "guarded")
+        least.set_array(np.array(closest, divisor.dtype))
+        version = _VERSIONS[divisor.dtype]
+        guard = graph.operator(kind, [divisor, least], [guarded], options("MaximumMinimumOptions"), version=version)
+        graph.replace([division], [guard, division])
+        division.inputs = [numerator, guarded]
+
+
+def _range_of(graph: GraphEditor, tensor: TensorNode, calibration: Calibration) -> Range | None:
+    """Of a tensor, or of the one that it is a copy of in another type or scale."""
+    producer = graph.producer(tensor)
+    while tensor.name not in calibration.ranges and producer is not None and producer.name == "QUANTIZE":
+        tensor = producer.source
+        producer = graph.producer(tensor)
+    return calibration.ranges.get(tensor.name)

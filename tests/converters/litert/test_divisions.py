@@ -5,13 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
-from tests.converters.litert.models import converted, run
+from tests.converters.litert.models import converted, run, samples_for
+from tfcompress.converters.litert import engines, quantize_int8
 from tfcompress.graphs.tflite import read_tflite
 from tfcompress.load import float_model_from_keras
+from tfcompress.recipe import Recipe
 from tfcompress.runtime import keras
 
 LEAST_SQNR_DB = 25.0
+STEPS = 2 * 200 / 255  # two of 8 bits from -100 to 100
 
 
 def float_divisions(content: bytes) -> list[bool]:
@@ -37,6 +41,34 @@ def test_a_divisor_near_zero_is_divided_by_in_float(tmp_path: Path) -> None:
     closeness, divisions = shares(0.01, tmp_path)
     assert divisions == [True]
     assert np.isfinite(closeness)
+
+
+def counted(values: np.ndarray) -> np.ndarray:
+    """What 8 bits give where each value is divided by how many are less than 0.3 below the largest one.
+
+    That is one at least; but a step of 8 bits is more than twice as much, and so all comparisons are false.
+    """
+    inputs = keras.Input((values.shape[1],), name="x")
+    largest = keras.ops.max(inputs, axis=-1, keepdims=True)
+    count = keras.ops.sum(keras.ops.cast(inputs + 0.3 > largest, "float32"), axis=-1, keepdims=True)
+    model = float_model_from_keras(keras.Model(inputs, inputs / count))
+    content = quantize_int8(model, samples_for(model, values), Recipe()).content
+    return np.concatenate([next(iter(run(content, {"x": values[i : i + 1]}).values())) for i in range(len(values))])
+
+
+def spread(count: int) -> np.ndarray:
+    return np.random.default_rng(0).uniform(-100, 100, (count, 6)).astype(np.float32)
+
+
+def test_a_count_that_rounding_makes_zero_is_divided_by_as_one() -> None:
+    values = spread(20)
+    assert np.abs(counted(values) - values).max() < STEPS  # the float model divides each of these by one
+
+
+def test_without_the_guard_the_run_would_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "with_guarded_divisors", lambda content, _: content)
+    with pytest.raises(RuntimeError, match="zero_point"):
+        counted(spread(20))
 
 
 def test_a_divisor_away_from_zero_is_divided_by_in_integers(tmp_path: Path) -> None:
