@@ -392,10 +392,12 @@ OTHERS: list[Entry] = [
     *entries_of(
         "attention",
         {
-            "luong": _on_words(lambda: attribute("attention:Attention")(16), keras2=False),
-            "bahdanau": _on_words(lambda: attribute("attention:Attention")(16, score="bahdanau"), keras2=False),
+            # Keras 3 itself cannot run what it saves of this layer: it hands `training` over twice.
+            "luong": _on_words(lambda: attribute("attention:Attention")(16), keras2=True),
+            "bahdanau": _on_words(lambda: attribute("attention:Attention")(16, score="bahdanau"), keras2=True),
         },
         modules=("attention",),
+        **OLD,
     ),
     *entries_of(
         "keras-mdn-layer",
