@@ -13,9 +13,11 @@ from tests.accuracy_diff.models import pictures_like, plain_cnn, seeded
 from tests.converters.edgetpu.graphs import GraphBuilder
 from tfcompress.accuracy_diff import compare, runner_for
 from tfcompress.accuracy_diff.litert_runner import LiteRtRunner
+from tfcompress.converters.litert import to_float_tflite
 from tfcompress.data import samples_from_arrays
 from tfcompress.errors import InputError, ModelError
 from tfcompress.graphs.tflite.quantization import dequantize, quantize
+from tfcompress.load import float_model_from_keras
 from tfcompress.native_output import silenced
 from tfcompress.remarks import remarks
 from tfcompress.runtime import keras, tf, tf_keras
@@ -59,6 +61,20 @@ def test_outputs_have_the_signatures_names(bench: Bench) -> None:
     runner = LiteRtRunner(bench.float_content)
     assert [info.name for info in runner.inputs] == ["image"]
     assert [info.name for info in runner.outputs] == ["answer"]
+
+
+def test_outputs_of_one_value_keep_a_name_each() -> None:
+    inputs = keras.Input((4,), name="x")
+    mean, spread = keras.layers.Dense(3, name="mean")(inputs), keras.layers.Dense(3, name="spread")(inputs)
+    sample = keras.layers.Dropout(0.5, name="sample")(mean)  # off at inference, as the noise of an autoencoder is
+    model = float_model_from_keras(keras.Model(inputs, [mean, spread, sample]))
+    runner = LiteRtRunner(to_float_tflite(model))
+    values = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)
+    results, wanted = runner.run({"x": values}), model.predict({"x": values})
+    assert set(results) == set(wanted) == {info.name for info in runner.outputs}
+    for name in wanted:
+        np.testing.assert_allclose(results[name], wanted[name], atol=FLOAT_TOLERANCE)
+    assert not np.allclose(results["mean"], results["spread"], atol=FLOAT_TOLERANCE)
 
 
 def test_every_form_of_a_model_gives_the_same_answers(bench: Bench, images: np.ndarray, tmp_path: Path) -> None:

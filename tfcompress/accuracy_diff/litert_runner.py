@@ -206,26 +206,33 @@ class LiteRtRunner:
 def _ports(interpreter: Interpreter) -> tuple[list[_Port], list[_Port]]:
     """Inputs and outputs with the signature's names where there is one signature."""
     names = _signature_names(interpreter)
-    inputs = [_port(detail, names) for detail in interpreter.get_input_details()]
-    outputs = [_port(detail, names) for detail in interpreter.get_output_details()]
+    inputs = [_port(detail, names[0]) for detail in interpreter.get_input_details()]
+    outputs = [_port(detail, names[1]) for detail in interpreter.get_output_details()]
     return inputs, outputs
 
 
-def _signature_names(interpreter: Interpreter) -> dict[int, str]:
-    """{tensor index: name in the signature}; empty where the file has none or several."""
+def _signature_names(interpreter: Interpreter) -> tuple[dict[int, list[str]], dict[int, list[str]]]:
+    """{tensor index: names in the signature} of inputs and of outputs; empty where the file has none or several.
+
+    Outputs of the same value, such as an autoencoder's code and its noise-free sample, are one tensor of two names.
+    """
     signatures = interpreter.get_signature_list()
-    if len(signatures) != 1:
-        return {}
-    with silenced():
-        runner = interpreter.get_signature_runner(next(iter(signatures)))
-    details = {**runner.get_input_details(), **runner.get_output_details()}
-    return {detail["index"]: name for name, detail in details.items()}
+    names: tuple[dict[int, list[str]], dict[int, list[str]]] = {}, {}
+    if len(signatures) == 1:
+        with silenced():
+            runner = interpreter.get_signature_runner(next(iter(signatures)))
+        for end, details in zip(names, (runner.get_input_details(), runner.get_output_details()), strict=True):
+            for name, detail in details.items():
+                end.setdefault(detail["index"], []).append(name)
+    return names
 
 
-def _port(detail: Mapping[str, Any], names: Mapping[int, str]) -> _Port:
+def _port(detail: Mapping[str, Any], names: Mapping[int, list[str]]) -> _Port:
+    """The port of a tensor; each of its names is given out once."""
     scale, zero_point = detail["quantization"]
+    waiting = names.get(detail["index"])
     return _Port(
-        name=names.get(detail["index"], detail["name"]),
+        name=waiting.pop(0) if waiting else detail["name"],
         index=detail["index"],
         shape=tuple(int(size) for size in detail["shape_signature"]),
         dtype=np.dtype(detail["dtype"]),
