@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tfcompress.calibration.result import Calibration
 from tfcompress.graphs.tflite import Subgraph
+from tfcompress.graphs.tflite.operators import macs
 
 __all__ = ["diagnose"]
 
@@ -37,7 +38,9 @@ def diagnose(calibration: Calibration, graph: Subgraph) -> tuple[str, ...]:
         warnings.append(
             f"{len(dead)} layers give the same value for all samples ({shown}): are the inputs scaled as in training?"
         )
-    largest = max((max(-item.low, item.high) for item in calibration.ranges.values()), default=0.0)
+    judged = _behind_weights(graph)
+    sizes = (max(-item.low, item.high) for name, item in calibration.ranges.items() if name in judged)
+    largest = max(sizes, default=0.0)
     if largest > LARGE_ACTIVATION:
         warnings.append(
             f"activations reach {largest:.3g}: the inputs are probably not scaled as in training; try --preprocess=unit"
@@ -47,3 +50,16 @@ def diagnose(calibration: Calibration, graph: Subgraph) -> tuple[str, ...]:
 
 def _computed(graph: Subgraph) -> set[str]:
     return {graph.tensors[index].name for operator in graph.operators for index in operator.outputs}
+
+
+def _behind_weights(graph: Subgraph) -> set[str]:
+    """Names of what a product with weights gives, and all behind it but the outputs.
+
+    Before it a model may scale its inputs itself (Normalization, Rescaling), and outputs have the size that their
+    meaning wants.
+    """
+    behind: set[int] = set()
+    for operator in graph.operators:
+        if behind.intersection(operator.inputs) or macs(operator, graph):
+            behind.update(operator.outputs)
+    return {graph.tensors[index].name for index in behind.difference(graph.outputs)}

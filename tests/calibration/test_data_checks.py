@@ -19,6 +19,8 @@ from tfcompress.calibration import (
 from tfcompress.converters.litert import to_float_tflite
 from tfcompress.errors import DataError
 from tfcompress.graphs.tflite import read_tflite
+from tfcompress.load import float_model_from_keras
+from tfcompress.runtime import tf_keras
 
 
 def warnings_for(inputs: np.ndarray) -> str:
@@ -41,6 +43,18 @@ def test_a_constant_input_is_warned_about() -> None:
 
 def test_inputs_of_the_wrong_scale_are_warned_about() -> None:
     assert "--preprocess=unit" in warnings_for(images(64) * 10_000)
+
+
+@pytest.mark.parametrize(("scales_inside", "is_warned"), [(True, False), (False, True)])
+def test_large_inputs_that_the_model_scales_itself_are_no_reason_to_warn(scales_inside: bool, is_warned: bool) -> None:
+    image = tf_keras.Input((4,), name="x")
+    scaled = tf_keras.layers.Normalization(mean=[0.0] * 4, variance=[1e8] * 4)(image) if scales_inside else image
+    hidden = tf_keras.layers.Dense(8, activation="relu")(scaled)
+    model = float_model_from_keras(tf_keras.Model(image, tf_keras.layers.Dense(2)(hidden)), name="features")
+    inputs = (1e4 * np.random.default_rng(0).normal(size=(64, 4))).astype(np.float32)
+    content = to_float_tflite(model)
+    warnings = "\n".join(diagnose(calibrate(content, samples_for(model, inputs)), read_tflite(content).main))
+    assert ("probably not scaled" in warnings) == is_warned
 
 
 def test_a_layer_that_no_sample_wakes_is_warned_about() -> None:
