@@ -27,19 +27,24 @@ def ladder(
     """
     options = recipe.post_training
     best = dataclasses.replace(recipe, post_training=dataclasses.replace(options, quality="best"))
-    rungs = [_rung("--quality=best", best)] if options.quality != "best" and recipe.quantization is None else []
+    rungs = (
+        [_rung("--quality=best", best, is_slow=True)]
+        if options.quality != "best" and recipe.quantization is None
+        else []
+    )
     if options.scheme == "int8":
         rungs += [*_float_edges(recipe, layers), *_worst_in_float(recipe, layers)]
     if wide_activations and options.scheme in ("int8", "int8_float_io"):
         wide = dataclasses.replace(recipe, post_training=dataclasses.replace(options, scheme="int16x8"))
         rungs.append(_rung("--scheme=int16x8", wide))
     if training_data and not recipe.trains:
-        rungs.append(_rung("--quantization", dataclasses.replace(recipe, quantization=Quantization())))
+        trained = dataclasses.replace(recipe, quantization=Quantization())
+        rungs.append(_rung("--quantization", trained, is_slow=True))
     return tuple(rungs)
 
 
-def _rung(flag: str, recipe: Recipe) -> Suggestion:
-    return Suggestion((), flag, recipe)
+def _rung(flag: str, recipe: Recipe, *, is_slow: bool = False) -> Suggestion:
+    return Suggestion((), flag, recipe, is_slow=is_slow)
 
 
 def _float_edges(recipe: Recipe, layers: Sequence[LayerDiff]) -> list[Suggestion]:

@@ -28,6 +28,7 @@ class Suggestion:
         recipe: the whole recipe with the change.
         calibration_samples: at least so many; None leaves the number.
         preprocess: what happens to raw values; None leaves it.
+        is_slow: it converts many times, or trains.
     """
 
     causes: tuple[Cause, ...]
@@ -35,6 +36,7 @@ class Suggestion:
     recipe: Recipe
     calibration_samples: int | None = None
     preprocess: str | None = None
+    is_slow: bool = False
 
 
 @dataclass(frozen=True)

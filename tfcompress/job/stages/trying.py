@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -15,10 +14,11 @@ from tfcompress.job.stage import run_stages
 from tfcompress.job.stages.comparing import DIFF
 from tfcompress.job.state import State
 
-__all__ = ["with_tried_causes"]
+__all__ = ["in_order_of_trial", "with_tried_causes"]
 
 TRIED_SAMPLES = 256
-MOST_SECONDS = 120.0  # for all trials of an artifact: a diagnosis must not cost more than a conversion
+MOST_TRIALS = 4  # of an artifact, each a conversion and a comparison: what was asked for is one conversion
+MANY_LAYERS = 60  # of a model: from there on, a trial that converts many times, or trains, comes last
 Retry = Callable[[State, Suggestion, Path], State]
 
 
@@ -42,18 +42,47 @@ def with_tried_causes(
         retry: converts and compares anew with a suggestion, in a folder.
     """
     few, before = _few(state, name)
-    started, outcomes = time.monotonic(), list[_Outcome]()
-    for suggestion in (*own, *rungs):
-        if time.monotonic() - started > MOST_SECONDS or (not suggestion.causes and any(o.passed for o in outcomes)):
+    result, outcomes = state.results[name], list[_Outcome]()
+    order = in_order_of_trial(own, rungs, many_layers=len(result.layers) >= MANY_LAYERS)
+    for suggestion in order[:MOST_TRIALS]:
+        if not suggestion.causes and any(outcome.passed for outcome in outcomes):
             break
         outcome = _tried(few, name, suggestion, before, retry)
         if outcome is not None:
             outcomes.append(outcome)
-    result = state.results[name]
-    causes = tuple(_with_outcome(cause, outcomes) for cause in result.causes)
+    left = order[MOST_TRIALS:]
+    causes = tuple(_with_outcome(cause, outcomes, left) for cause in result.causes)
     state = dataclasses.replace(state, results={**state.results, name: dataclasses.replace(result, causes=causes)})
     helped = next((outcome for outcome in outcomes if outcome.passed), None)
-    return state if causes or helped is None else _with_note(state, name, helped)
+    if causes or not outcomes:
+        return state
+    note = f"what helps: {helped.suggestion.flag} ({helped.text})" if helped else _in_vain(outcomes, left)
+    return _with_note(state, name, note)
+
+
+def in_order_of_trial(
+    own: Sequence[Suggestion], rungs: Sequence[Suggestion], *, many_layers: bool
+) -> tuple[Suggestion, ...]:
+    """What is tried, by expected gain: what answers a cause that was found, then the rungs in their order.
+
+    Args:
+        own: a suggestion for each kind of cause, each with the changes of those before it.
+        rungs: what is tried where none of them is enough.
+        many_layers: trials take long: rungs that convert many times, or train, come last.
+    """
+    slow = [rung for rung in rungs if many_layers and rung.is_slow]
+    return (*own, *(rung for rung in rungs if rung not in slow), *slow)
+
+
+def _in_vain(outcomes: Sequence[_Outcome], left: Sequence[Suggestion]) -> str:
+    tried = "; ".join(f"{outcome.suggestion.flag} ({outcome.text})" for outcome in outcomes)
+    return f"tried in vain: {tried}{_not_tried(left)}"
+
+
+def _not_tried(left: Sequence[Suggestion]) -> str:
+    if not left:
+        return ""
+    return f"; after {MOST_TRIALS} trials not tried: {', '.join(item.flag for item in left)} (--suggest tries all)"
 
 
 def _few(state: State, name: str) -> tuple[State, CandidateResult]:
@@ -90,12 +119,12 @@ def _change(before: CandidateResult, after: CandidateResult) -> str:
     return f"{before.gate.reason} -> {after.gate.reason}"
 
 
-def _with_outcome(cause: Cause, outcomes: Sequence[_Outcome]) -> Cause:
+def _with_outcome(cause: Cause, outcomes: Sequence[_Outcome], left: Sequence[Suggestion]) -> Cause:
     own = [outcome for outcome in outcomes if any(_same(cause, other) for other in outcome.suggestion.causes)]
     passed = next((outcome for outcome in (*own, *outcomes) if outcome.passed), None)
     if passed is None:
         text = "; ".join(dict.fromkeys(outcome.text for outcome in own))
-        return dataclasses.replace(cause, tried=f"{text}, not enough" if text else None)
+        return dataclasses.replace(cause, tried=f"{text}, not enough{_not_tried(left)}" if text else None)
     if passed in own:
         return dataclasses.replace(cause, tried=passed.text)
     return dataclasses.replace(cause, tried=passed.text, remedy=passed.suggestion.flag)
@@ -105,8 +134,7 @@ def _same(first: Cause, second: Cause) -> bool:
     return (first.kind, first.layer) == (second.kind, second.layer)
 
 
-def _with_note(state: State, name: str, helped: _Outcome) -> State:
+def _with_note(state: State, name: str, note: str) -> State:
     artifact = state.made[name]
-    note = f"what helps: {helped.suggestion.flag} ({helped.text})"
     changed = dataclasses.replace(artifact, notes=(*artifact.notes, note))
     return dataclasses.replace(state, artifacts={**state.artifacts, name: changed})
