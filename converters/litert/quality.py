@@ -18,6 +18,7 @@ from tfcompress.converters.litert.rounding import (
     weighted_layers,
 )
 from tfcompress.converters.litert.rounding.moments import collect_moments
+from tfcompress.converters.litert.rounding.own_biases import with_own_biases
 from tfcompress.data import Samples
 from tfcompress.graphs.tflite import TfliteFile, read_tflite
 from tfcompress.graphs.tflite.editor import ModelEditor
@@ -125,6 +126,7 @@ def improve_weights(
 def _improved(
     content: bytes, samples: Samples, plan: QualityPlan, dense_per_channel: bool, kept: tuple[str, ...]
 ) -> tuple[bytes, tuple[str, ...]]:
+    content = with_own_biases(content)
     model, notes = ModelEditor.read(content), []
     graph = read_tflite(content).main
     depthwise = any(operator.name == "DEPTHWISE_CONV_2D" for operator in graph.operators)

@@ -16,7 +16,10 @@ from tfcompress.calibration import Range
 from tfcompress.converters.litert import litert_engine, quantize_int8, to_float_tflite
 from tfcompress.converters.litert.limits import Limits
 from tfcompress.converters.litert.quality import held_apart, is_closer, output_error, output_errors, tied_share
+from tfcompress.converters.litert.rounding import weighted_layers
+from tfcompress.converters.litert.rounding.own_biases import with_own_biases
 from tfcompress.data import samples_from_arrays
+from tfcompress.graphs.tflite import read_tflite
 from tfcompress.load import float_model_from_keras
 from tfcompress.recipe import PostTraining, Recipe
 
@@ -121,6 +124,18 @@ def test_answers_that_8_bits_make_equal_are_counted() -> None:
     samples, content = samples_for(model, images(40)), to_float_tflite(model)
     assert tied_share(content, content, samples) == 0.0
     assert tied_share(content, quantize_int8(model, samples, Recipe()).content, samples) > 0.3
+
+
+def test_layers_with_equal_biases_are_rounded_adaptively_too() -> None:
+    model = small_cnn()  # its biases are zeros: one tensor for two layers
+    content = to_float_tflite(model)
+    own = with_own_biases(content)
+    before, after = (len(weighted_layers(read_tflite(item).main)) for item in (content, own))
+    assert before < after
+    assert with_own_biases(own) == own, "nothing is left to do"
+    samples = samples_for(model, images())
+    assert output_error(content, own, samples) == 0.0
+    assert any(f"of {after} layers" in note for note in quantize_int8(model, samples, Recipe()).notes)
 
 
 def test_balanced_rounds_models_adaptively_that_take_seconds_and_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
