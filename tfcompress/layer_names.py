@@ -11,7 +11,15 @@ import re
 from collections.abc import Collection, Iterable
 from typing import Any
 
-__all__ = ["NumberedLayers", "all_layers", "as_named_in", "layer_or_scope", "layers_of", "patterns_match"]
+__all__ = [
+    "NumberedLayers",
+    "all_layers",
+    "as_named_in",
+    "layer_or_scope",
+    "layers_of",
+    "patterns_match",
+    "without_wrapper",
+]
 
 
 def all_layers(keras_model: object) -> list[Any]:
@@ -49,6 +57,11 @@ def as_named_in(layer_names: Collection[str], tensor_names: Iterable[str]) -> Co
     return NumberedLayers(layer_names) if strangers & (plain - scopes) else layer_names
 
 
+def without_wrapper(scope: str) -> str:
+    """A layer's scope without what training wrapped it in: ``conv`` for ``quant_conv``."""
+    return re.sub(r"^quant_|^prune_low_magnitude_|^cluster_", "", scope)
+
+
 def layers_of(tensor_name: str, layer_names: Collection[str]) -> tuple[str, ...]:
     """The Keras layers fused into a tensor, the last computed first; empty when none is recognised.
 
@@ -60,7 +73,7 @@ def layers_of(tensor_name: str, layer_names: Collection[str]) -> tuple[str, ...]
     numbered = isinstance(layer_names, NumberedLayers)
     layers: dict[str, None] = {}
     for part in tensor_name.split(";"):
-        scopes = [re.sub(r"^quant_|^prune_low_magnitude_|^cluster_", "", scope) for scope in part.split("/")]
+        scopes = [without_wrapper(scope) for scope in part.split("/")]
         inner = next((layer for scope in reversed(scopes) if (layer := _layer_of(scope, plain, numbered))), None)
         if inner is not None:
             layers.setdefault(inner)

@@ -144,6 +144,34 @@ def _dense_and_relu() -> FloatModel:
     return float_model_from_keras(tf_keras.Sequential([layers.Input((8, 8, 4)), *body, layers.Dense(3, name="head")]))
 
 
+class _Shifted(keras.layers.Layer):
+    """A convolution, a normalization, a ReLU, and a factor and a shift, as the blocks of HGNet have them."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.convolution = keras.layers.Conv2D(8, 3, use_bias=False, name="convolution")
+        self.norm = keras.layers.BatchNormalization(beta_initializer="ones", name="norm")
+        self.factor = keras.layers.Rescaling(0.7, offset=-0.5, name="factor")
+
+    def call(self, x: Any) -> Any:
+        """The shifted result."""
+        return self.factor(keras.ops.relu(self.norm(self.convolution(x))))
+
+
+def test_a_layer_whose_end_is_folded_into_the_next_one_has_no_row_of_another_value() -> None:
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((8, 8, 4))
+    outputs = keras.layers.Conv2D(4, 1, name="head")(_Shifted(name="block")(inputs))
+    model = float_model_from_keras(keras.Model(inputs, outputs))
+    samples = _few(model)
+    content = quantize_int8(model, samples, Recipe()).content
+    rows = {row.layer: row for row in compare_layers(runner_for(model), LiteRtRunner(content), samples)}  # type: ignore[arg-type]
+    assert "head" in rows
+    for row in rows.values():
+        assert row.sqnr_db is not None
+        assert row.sqnr_db > SOUND_DB, row.layer
+
+
 def _few(model: FloatModel) -> Samples:
     images = pictures_like((*model.inputs[0].shape[:3], 4), 12, np.random.default_rng(0), np.full(4, 0.2))
     return samples_from_arrays(images, model_inputs=model.inputs, model_outputs=model.outputs)

@@ -182,7 +182,8 @@ def _against_tflite(
 ) -> tuple[LayerDiff, ...]:
     file = read_tflite(candidate.content)
     candidates = {
-        item.port: (item, graph.operator_named(item.layer, item.leaves)) for item in find_layer_tensors(file, kinds)
+        item.port: (item, graph.operator_named(item.layer, item.leaves, item.tensor.name))
+        for item in find_layer_tensors(file, kinds)
     }
     candidates |= {item.port: (item, operator) for item, operator in _outputs(graph, file, candidate, outputs)}
     held = _that_fit({port: item.tensor.elements for port, (item, _) in candidates.items()})

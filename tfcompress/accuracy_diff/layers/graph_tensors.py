@@ -7,6 +7,7 @@ SavedModel's signature alike.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 from tfcompress.accuracy_diff.runners import Arrays, as_float32
 from tfcompress.graphs.tensorflow.private_names import convert_variables_to_constants_v2
 from tfcompress.graphs.tensorflow.protocols import GraphDef, Output
-from tfcompress.layer_names import as_named_in, layers_of
+from tfcompress.layer_names import as_named_in, layers_of, without_wrapper
 from tfcompress.runtime import tf
 
 __all__ = ["GraphTensors"]
@@ -67,19 +68,23 @@ class GraphTensors:
                 return of_operator[tensor.op.name]
         return None
 
-    def operator_named(self, layer: str, leaves: Sequence[str]) -> str | None:
+    def operator_named(self, layer: str, leaves: Sequence[str], whole: str | None = None) -> str | None:
         """The layer's last operator that one of the names stands for; its very last one where none does.
 
         Args:
             layer: its name.
             leaves: last parts of operator names; the TFLite converter may have added digits to them.
+            whole: the name that they are of.  What it does not mention is another part of the layer, whose operators
+                it does not stand for; None does not ask.
         """
         operators = self.operators.get(layer, [])
+        parts = None if whole is None else {_unnumbered(part) for part in re.split("[/;]", whole)}
         for name in reversed(operators):
             own = name.rsplit("/", 1)[-1]
-            if any(leaf.startswith(own) and leaf[len(own) :].strip("0123456789_") == "" for leaf in leaves):
+            named = any(leaf.startswith(own) and leaf[len(own) :].strip("0123456789_") == "" for leaf in leaves)
+            if named and _is_mentioned(name, parts):
                 return name
-        return operators[-1] if operators else None
+        return operators[-1] if operators and _is_mentioned(operators[-1], parts) else None
 
     def elements(self, operator: str) -> int:
         """Values of an operator's result, what is open in its shape being one."""
@@ -98,6 +103,16 @@ class GraphTensors:
             return {name: as_float32(value) for name, value in zip(names, pruned(*given), strict=True)}
 
         return read
+
+
+def _is_mentioned(operator: str, parts: set[str] | None) -> bool:
+    """Whether the scope that an operator is in is among the parts of a name; None has all."""
+    scopes = operator.split("/")[:-1]
+    return parts is None or not scopes or _unnumbered(scopes[-1]) in parts
+
+
+def _unnumbered(part: str) -> str:
+    return re.sub(r"_\d+$", "", without_wrapper(part))
 
 
 def _is_batch(tensor: Any, sizes: Collection[int | None]) -> bool:

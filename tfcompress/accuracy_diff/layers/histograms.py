@@ -53,7 +53,7 @@ def activation_histograms(
     graph = GraphTensors(reference.function, kinds, [info.name for info in reference.inputs])
     wanted = {row.layer: row for row in rows if row.layer in layers and row.range is not None}
     operators = {
-        item.layer: graph.operator_named(item.layer, item.leaves)
+        item.layer: graph.operator_named(item.layer, item.leaves, item.tensor.name)
         for item in find_layer_tensors(file, kinds)
         if item.layer in wanted
     }
