@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.zoo.cells import BARS, COLUMNS, Row, cell_of, shares, status_of, summary_of
+from benchmarks.zoo.cells import BARS, COLUMNS, WITH_CHOICE, Row, cell_of, shares, status_of, summary_of
 
 ROOT = Path(__file__).parents[2]
 STATUSES = {"ok", "partly", "failed", "not built"}
@@ -70,7 +70,16 @@ def test_shares_count_what_ran_and_leave_out_what_could_not_be_built() -> None:
     assert measured["cells within 300 s and 4 GiB"] == (2, 3)
     assert measured["qat converts"] == (0, 0)
     assert [row["status"] for row in rows] == ["ok", "partly", "failed", "not built"]
-    assert {measure for measure, _ in BARS} == set(measured)
+    assert {measure for measure, _ in BARS} | {WITH_CHOICE} == set(measured)
+
+
+def test_float_where_the_edge_tpu_s_file_has_integers_alone_counts_as_a_choice() -> None:
+    mixed = {"phone": "converts", "phone:float_ops": "ADD", "edgetpu": "converts", "edgetpu:fully_integer": True}
+    forced = {**mixed, "edgetpu:fully_integer": False}
+    rows = [{"model": "a/b", "collection": "a", **status_of(cells), **cells} for cells in (mixed, forced)]
+    assert shares(rows)["phone fully integer"] == (0, 2)
+    assert shares(rows)[WITH_CHOICE] == (1, 2)
+    assert ["quicker or closer" in str(row["reason"]) for row in rows] == [True, False]
 
 
 def test_a_program_that_does_not_compile_is_a_failed_cell_with_the_compilers_words() -> None:
