@@ -8,7 +8,7 @@ from tfcompress.cache import remembered
 from tfcompress.calibration import calibrate
 from tfcompress.converters.litert.engines import quantize_calibrated
 from tfcompress.converters.litert.limits import Limits
-from tfcompress.converters.litert.quality import QualityPlan, improve_weights, output_error
+from tfcompress.converters.litert.quality import QualityPlan, improve_weights, typical_error
 from tfcompress.converters.litert.rounding import with_even_channels
 from tfcompress.data import Samples
 from tfcompress.errors import ConversionError
@@ -78,6 +78,6 @@ def _error(
         ranges = calibrate(
             improved, samples, estimator=options.estimator, percentile=options.percentile, hash_data=False
         )
-        return output_error(truth, quantize_calibrated(improved, ranges, options, limits).content, judged_on)
+        return typical_error(truth, quantize_calibrated(improved, ranges, options, limits).content, judged_on)
     except ConversionError:
         return math.inf

@@ -34,6 +34,8 @@ from tfcompress.converters.litert.quality import (
     output_error,
     output_errors,
     plan_for,
+    typical,
+    typical_error,
 )
 from tfcompress.converters.litert.quality_search import Choice, closest
 from tfcompress.converters.litert.recurrent import fused_layers, loop_tensors, state_tensors
@@ -117,9 +119,10 @@ def _searched(model: FloatModel, samples: Samples, recipe: Recipe, asked: _Asked
     errors = [output_errors(content, candidate.content, chosen_by) for candidate in (best, balanced)]
     if is_closer(errors[0], errors[1]):
         return _with_learnt(best, content, fit, chosen_by)
-    means = [float(values.mean()) for values in errors]
+    figures = [typical(values) for values in errors]
     note = (
-        f"as quality=balanced: best came no closer to float on samples held apart ({means[0]:.3g} and {means[1]:.3g})"
+        "as quality=balanced: best came no closer to float on samples held apart "
+        f"({figures[0]:.3g} and {figures[1]:.3g})"
     )
     balanced = replace(balanced, notes=(*balanced.notes, note), bit_widths=best.bit_widths)
     return _with_learnt(balanced, content, fit, chosen_by)
@@ -143,10 +146,11 @@ def _with_learnt(result: Int8Model, content: bytes, fit: Samples, chosen_by: Sam
     better, why_not = learnt(result.content, content, fit, result.float_content)
     if why_not is not None:
         return replace(result, notes=(*result.notes, why_not))
-    errors = [output_errors(content, item, chosen_by) for item in (result.content, better)]
-    if not is_closer(errors[1], errors[0]):
+    # They were not learnt from the samples held apart, and are one candidate: what is expected decides, not its surety.
+    before, after = (typical_error(content, item, chosen_by) for item in (result.content, better))
+    if after >= before:
         return replace(result, notes=(*result.notes, "integers learnt end to end came no closer to float"))
-    gain = 10 * math.log10(float(errors[0].mean()) / max(float(errors[1].mean()), 1e-30))
+    gain = 10 * math.log10(before / max(after, 1e-30))
     note = f"scales, weights and biases learnt end to end: {gain:.1f} dB closer to float on samples held apart"
     return replace(result, content=better, notes=(*result.notes, note))
 

@@ -40,6 +40,8 @@ __all__ = [
     "plan_for",
     "tail_tensors",
     "tied_share",
+    "typical",
+    "typical_error",
 ]
 
 COMPARED_SAMPLES = 256
@@ -225,6 +227,24 @@ def output_errors(float_content: bytes, content: bytes, samples: Samples) -> np.
     return np.asarray((np.concatenate(wrong) / powers).mean(axis=1), np.float64)
 
 
+def typical(errors: np.ndarray) -> float:
+    """The square of the mean root of squared errors: what candidates for one file are compared by.
+
+    Behind a softmax a few samples have squared errors a hundred times as large as the others', so that the mean of
+    hundreds says little: of two ResNet8 files that gave float's answer 98.8 and 98.5 % of the time, squared errors of
+    3,000 images took the worse one for the better (by 0.6 standard errors); their roots told them apart (by 4.6).
+
+    Args:
+        errors: as `output_errors` gives them.
+    """
+    return float(np.sqrt(errors).mean() ** 2)
+
+
+def typical_error(float_content: bytes, content: bytes, samples: Samples) -> float:
+    """The `typical` one of `output_errors`, with its arguments; infinity for a file that LiteRT cannot run."""
+    return typical(output_errors(float_content, content, samples))
+
+
 def _rows(outputs: list[np.ndarray]) -> int:
     """How many samples a batch of outputs has; 1, for the batch as a whole, where they do not agree on it."""
     counts = {len(value) if value.ndim else 0 for value in outputs}
@@ -240,7 +260,7 @@ def _squares(values: np.ndarray, rows: int) -> np.ndarray:
 def is_closer(errors: np.ndarray, others: np.ndarray) -> bool:
     """Whether a candidate is closer to float than another by more than chance: a standard error of the difference.
 
-    A few samples with large errors decide the mean, above all behind a softmax, and other samples have others.
+    What is compared are roots, see `typical`.
 
     Args:
         errors: of the candidate, as `output_errors` gives them.
@@ -248,7 +268,7 @@ def is_closer(errors: np.ndarray, others: np.ndarray) -> bool:
     """
     if errors.shape != others.shape or len(errors) < 2:  # one of them cannot be run
         return bool(errors.mean() < others.mean())
-    gains = others - errors
+    gains = np.sqrt(others) - np.sqrt(errors)
     return bool(gains.mean() > gains.std(ddof=1) / math.sqrt(len(gains)))
 
 

@@ -13,7 +13,7 @@ from tfcompress.converters.litert.bit_widths import ENOUGH_DB, LayerBits, layer_
 from tfcompress.converters.litert.engines import Int8Model, quantize_calibrated, with_wider_activations
 from tfcompress.converters.litert.float_tail import FloatTail
 from tfcompress.converters.litert.limits import Abilities, Limits
-from tfcompress.converters.litert.quality import few_enough, output_error, tail_tensors, tied_share
+from tfcompress.converters.litert.quality import few_enough, tail_tensors, tied_share, typical_error
 from tfcompress.data import Samples
 from tfcompress.graphs.tflite import Subgraph, read_tflite
 from tfcompress.model import FloatModel
@@ -50,7 +50,7 @@ class Choice:
 
     def error(self, candidate: Int8Model) -> float:
         """Of its outputs."""
-        return output_error(self.float_content, candidate.content, self.judged_on)
+        return typical_error(self.float_content, candidate.content, self.judged_on)
 
 
 def closest(choice: Choice, first: Int8Model, limits: Limits) -> Int8Model:

@@ -15,7 +15,15 @@ from tests.converters.litert.models import converted, images, run, samples_for, 
 from tfcompress.calibration import Range
 from tfcompress.converters.litert import litert_engine, quantize_int8, to_float_tflite
 from tfcompress.converters.litert.limits import Limits
-from tfcompress.converters.litert.quality import held_apart, is_closer, output_error, output_errors, tied_share
+from tfcompress.converters.litert.quality import (
+    held_apart,
+    is_closer,
+    output_error,
+    output_errors,
+    tied_share,
+    typical,
+    typical_error,
+)
 from tfcompress.converters.litert.rounding import weighted_layers
 from tfcompress.converters.litert.rounding.own_biases import with_own_biases
 from tfcompress.data import samples_from_arrays
@@ -54,7 +62,8 @@ def test_a_channel_that_is_all_but_dead_is_left_out_of_equalization(tmp_path: Pa
     kernel, bias = layer.get_weights()
     kernel[:, :, 0] *= 1e-30
     layer.set_weights([kernel, bias])
-    artifact = converted(model, images(), tmp_path, Recipe(post_training=PostTraining(quality="best")))
+    options = PostTraining(quality="best", cross_layer_equalization=True)
+    artifact = converted(model, images(), tmp_path, Recipe(post_training=options))
     assert any("cross-layer equalization" in note for note in artifact.notes)
     unseen = {"image": images(8, seed=1)}
     scores = run(artifact.runnable.read_bytes(), unseen)["scores"]
@@ -68,7 +77,7 @@ def test_best_is_never_further_from_float_than_balanced_on_samples_held_apart() 
     assert (fit.count, chosen_by.count) == (96, 32)
     best = quantize_int8(model, samples, Recipe(post_training=PostTraining(quality="best")))
     balanced = quantize_int8(model, samples, Recipe(post_training=PostTraining(quality="balanced")))
-    errors = [output_error(content, result.content, chosen_by) for result in (best, balanced)]
+    errors = [typical_error(content, result.content, chosen_by) for result in (best, balanced)]
     assert errors[0] <= errors[1]
 
 
@@ -92,6 +101,14 @@ def test_closer_is_what_chance_does_not_explain() -> None:
     assert not is_closer(lucky, noise), "one sample decides it"
     assert is_closer(noise, np.array([math.inf]))
     assert not is_closer(np.array([math.inf]), noise)
+
+
+def test_a_few_samples_do_not_decide_what_is_typical() -> None:
+    better, worse = np.ones(100), np.full(100, 1.2)
+    better[0], worse[0] = 1000.0, 900.0
+    assert better.mean() > worse.mean()
+    assert typical(better) < typical(worse)
+    assert np.isclose(typical(np.full(9, 4.0)), 4.0), "a mean of squares, where all are alike"
 
 
 def test_a_small_output_counts_as_much_as_a_large_one() -> None:
