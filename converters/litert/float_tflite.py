@@ -6,7 +6,9 @@ the model's own order (the converter sorts a function's outputs by name).
 
 from __future__ import annotations
 
+import contextlib
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ from tfcompress.converters.litert.recurrent import as_markers, unrolled, with_lo
 from tfcompress.converters.rewriting import FLOAT_FILE, Rewritten, rewrite_graph, rows_for
 from tfcompress.data import Samples
 from tfcompress.errors import ConversionError, one_line
+from tfcompress.graphs.tensorflow.einsums import einsums_as_products
 from tfcompress.graphs.tensorflow.extremes import plain_places_of_extremes
 from tfcompress.graphs.tensorflow.fourier import transforms_as_products
 from tfcompress.graphs.tensorflow.volumes import volumes_as_pictures
@@ -45,7 +48,7 @@ def new_converter(model: FloatModel, *, allow_select_ops: bool, loops: bool = Fa
     if allow_select_ops:
         sets.append(tf.lite.OpsSet.SELECT_TF_OPS)
     recurrent = as_markers(model, fused_only=fused_only) if loops else unrolled(model)
-    with recurrent, volumes_as_pictures(), transforms_as_products(), plain_places_of_extremes():
+    with recurrent, _forms_of_tflite():
         function = model.concrete_function(1)
     # The converter writes a SavedModel first.  Given the Keras model it would trace and save every layer of it; given
     # just the variables it saves the one function, which takes a fifth of the time and gives the same bytes.
@@ -55,6 +58,13 @@ def new_converter(model: FloatModel, *, allow_select_ops: bool, loops: bool = Fa
     converter.target_spec.supported_ops = sets
     converter.allow_custom_ops = loops
     return converter
+
+
+@contextlib.contextmanager
+def _forms_of_tflite() -> Iterator[None]:
+    """Within, what is traced has forms that the converter knows."""
+    with volumes_as_pictures(), transforms_as_products(), plain_places_of_extremes(), einsums_as_products():
+        yield
 
 
 def convert_with(converter: Any, model: FloatModel) -> bytes:

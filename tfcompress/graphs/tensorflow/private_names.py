@@ -68,6 +68,7 @@ __all__ = [
     "set_policy",
     "share_variable",
     "stablehlo",
+    "sum_operators",
     "takes_training",
     "uses_fused_loop",
     "volume_operators",
@@ -99,6 +100,8 @@ CallDispatcher = _internal("python.util.dispatch").GlobalOpDispatcher
 determinism = _internal("python.framework.config")
 # .conv3d, .max_pool3d and .avg_pool3d are what both Kerases and `tf.nn` call
 volume_operators = _internal("python.ops.gen_nn_ops")
+# .einsum of operands and an equation, which `tf.einsum` calls
+sum_operators = _internal("python.ops.gen_linalg_ops")
 
 
 def frozen_in_parts(function: Any, take: Callable[[Any], None]) -> Any:
