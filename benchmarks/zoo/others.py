@@ -325,7 +325,10 @@ OTHERS: list[Entry] = [
     ),
     *entries_of(
         "deepmatch",
-        {"DSSM": _matching("DSSM", loss_type="logistic"), "NCF": _matching("NCF")},
+        {
+            "DSSM": _matching("DSSM", loss_type="logistic"),
+            "NCF": called("deepmatch.models:NCF", {"user": CLICKS, "gender": CLICKS}, {"movie": CLICKS}),
+        },
         modules=("deepmatch.layers",),
         vocabulary=CLICKS,
         **OLD,
