@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from tfcompress.cache import remembered
@@ -16,6 +17,7 @@ from tfcompress.converters.litert.divisions import small_divisors
 from tfcompress.converters.litert.engines import EngineName, Int8Model, quantize_calibrated, with_wider_activations
 from tfcompress.converters.litert.even_channels import evened
 from tfcompress.converters.litert.float_head import FloatHead, float_head
+from tfcompress.converters.litert.float_runs import FloatRun
 from tfcompress.converters.litert.float_tail import FloatTail
 from tfcompress.converters.litert.float_tflite import float_file
 from tfcompress.converters.litert.indices import index_path
@@ -37,7 +39,7 @@ from tfcompress.converters.litert.quality import (
     typical,
     typical_error,
 )
-from tfcompress.converters.litert.quality_search import Choice, closest
+from tfcompress.converters.litert.quality_search import Choice, closest, limits_with
 from tfcompress.converters.litert.recurrent import fused_layers, loop_tensors, state_tensors
 from tfcompress.data import Samples
 from tfcompress.data.fixed_sizes import with_fixed_sizes
@@ -106,6 +108,7 @@ class _Asked:
     abilities: Abilities
     ranges: Calibration | None
     chosen_by: Samples | None = None  # what `quality=best` compares candidates on; None means all samples
+    float_run: FloatRun | None = None  # that a search has chosen before
 
 
 def _searched(model: FloatModel, samples: Samples, recipe: Recipe, asked: _Asked) -> Int8Model:
@@ -114,7 +117,7 @@ def _searched(model: FloatModel, samples: Samples, recipe: Recipe, asked: _Asked
     content, _ = _float_content(model, samples, recipe.post_training, asked)
     if asked.ranges is not None:  # of a search that has made its choice
         return _with_learnt(_as_chosen(model, samples, recipe, asked), content, fit, chosen_by)
-    best = _quantized(model, fit, recipe, replace(asked, chosen_by=chosen_by))
+    best = _best(model, fit, recipe, replace(asked, chosen_by=chosen_by), content)
     balanced = _quantized(model, samples, _balanced(recipe), asked)  # of all samples: the file that it would have been
     errors = [output_errors(content, candidate.content, chosen_by) for candidate in (best, balanced)]
     if is_closer(errors[0], errors[1]):
@@ -132,13 +135,30 @@ def _balanced(recipe: Recipe) -> Recipe:
     return replace(recipe, post_training=replace(recipe.post_training, quality="balanced"))
 
 
+def _best(model: FloatModel, fit: Samples, recipe: Recipe, asked: _Asked, content: bytes) -> Int8Model:
+    """What a search gives; where it computes a run in float, ranges and weights of the rest are chosen once more."""
+    assert asked.chosen_by is not None, "candidates are compared"
+    first = _quantized(model, fit, recipe, asked)
+    if first.limits.float_run is None:
+        return first
+    second = _quantized(model, fit, recipe, replace(asked, float_run=first.limits.float_run))
+    errors = [typical_error(content, candidate.content, asked.chosen_by) for candidate in (first, second)]
+    return second if errors[1] < errors[0] else first
+
+
 def _as_chosen(model: FloatModel, samples: Samples, recipe: Recipe, asked: _Asked) -> Int8Model:
     """The file of ranges that an earlier search kept: its own, or those of `balanced` where these were chosen."""
     fit, chosen_by = held_apart(samples)
+    searching, run = replace(asked, chosen_by=chosen_by), None
     try:
-        return _quantized(model, fit, recipe, replace(asked, chosen_by=chosen_by))
-    except DataError:  # made with all samples, or for the weights that `balanced` gives
-        return _quantized(model, samples, _balanced(recipe), asked)
+        return _quantized(model, fit, recipe, searching)
+    except DataError:  # made of all samples, or for other weights: those of `balanced`, or beside a run in float
+        if asked.abilities.float_islands:
+            run = _quantized(model, fit, recipe, replace(searching, ranges=None)).limits.float_run
+    if run is not None:
+        with suppress(DataError):
+            return _quantized(model, fit, recipe, replace(searching, float_run=run))
+    return _quantized(model, samples, _balanced(recipe), asked)
 
 
 def _with_learnt(result: Int8Model, content: bytes, fit: Samples, chosen_by: Samples) -> Int8Model:
@@ -180,6 +200,7 @@ def _quantized(model: FloatModel, samples: Samples | None, recipe: Recipe, asked
     settled = settle_masks(float_content, samples)
     float_content, per_channel = settled.content, abilities.dense_per_channel
     limits, edge_notes = _with_float_edges(float_content, samples, limits, abilities, options)
+    limits = limits if asked.float_run is None else limits_with(limits, asked.float_run)
     plan, even_note = plan_for(options), None
     if plan.search and plan.equalize is None:
         float_content, even_note = evened(float_content, samples, asked.chosen_by or samples, options, limits)

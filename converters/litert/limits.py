@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tfcompress.converters.litert.float_head import FloatHead
+from tfcompress.converters.litert.float_runs import FloatRun
 from tfcompress.converters.litert.float_tail import FloatTail
 from tfcompress.converters.litert.recurrent.forms import Form
 
@@ -20,6 +21,7 @@ class Limits:
         keep_float: names of output tensors whose operators stay float.
         tails: operators that stay in float before an output, which is given in float whatever `integer_io` says.
         head: operators that stay in float behind the inputs, of which those that they read are float.
+        float_run: operators at either end that `quality=best` computes in float; they are among `keep_float`.
         keep_int16: names of output tensors whose operators compute with 16-bit activations.
         int16: 16-bit activations everywhere.
         dense_per_channel: one weight scale an output of FULLY_CONNECTED; runtimes older than 2024 know one in all only.
@@ -31,6 +33,7 @@ class Limits:
     keep_float: tuple[str, ...] = ()
     tails: tuple[FloatTail, ...] = ()
     head: FloatHead | None = None
+    float_run: FloatRun | None = None
     keep_int16: tuple[str, ...] = ()
     int16: bool = False
     dense_per_channel: bool = True

@@ -11,19 +11,23 @@ from tfcompress.calibration.readers import clip_to_readers
 from tfcompress.calibration.rectified import with_rectified_sums
 from tfcompress.converters.litert.bit_widths import ENOUGH_DB, LayerBits, layer_bits
 from tfcompress.converters.litert.engines import Int8Model, quantize_calibrated, with_wider_activations
+from tfcompress.converters.litert.float_runs import SHARES, FloatRun, float_runs
 from tfcompress.converters.litert.float_tail import FloatTail
 from tfcompress.converters.litert.limits import Abilities, Limits
 from tfcompress.converters.litert.quality import few_enough, tail_tensors, tied_share, typical_error
 from tfcompress.data import Samples
+from tfcompress.errors import ConversionError
 from tfcompress.graphs.tflite import Subgraph, read_tflite
 from tfcompress.model import FloatModel
 from tfcompress.recipe import PostTraining
 
-__all__ = ["Choice", "closest"]
+__all__ = ["Choice", "closest", "limits_with"]
 
 SEARCHED_ESTIMATORS: tuple[EstimatorName, ...] = ("percentile", "mse")
 TIED = 0.02  # share of samples whose best two answers 8 bits make equal
 WORTH = 0.95  # of the error: 16-bit activations are slower, so they have to take more than this away
+FLOAT_WORTH = 0.75  # of the error: float takes longer than 8 bits, and a chip of integers alone has none
+ENOUGH = 5e-5  # of the outputs' power: where a typical sample is that close (43 dB), nothing more becomes float
 
 
 @dataclass(frozen=True)
@@ -74,16 +78,48 @@ def closest(choice: Choice, first: Int8Model, limits: Limits) -> Int8Model:
     notes += [f"estimator {best.calibration.estimator}: the closest of {len(candidates)}"] if best.calibration else []
     rows = layer_bits(choice.model, content, samples)
     notes += _poor_weights(rows)
+    widened: list[tuple[set[str], str]] = []
     if choice.abilities.int16 and best.engine == "litert" and not limits.int16:
-        for tensors, what in _nominations(content, rows, samples):
+        for nominated, what in _nominations(content, rows, samples):
+            tensors = tuple(name for name in nominated if name not in limits.keep_float)
             wide = replace(limits, keep_int16=tuple(dict.fromkeys((*limits.keep_int16, *tensors))))
-            wider = with_wider_activations(best, options, wide)
+            wider = with_wider_activations(best, options, wide) if tensors else None
             wider_error = error if wider is None else choice.error(wider)
             if wider is not None and wider_error < WORTH * error:
                 best, error, limits = wider, wider_error, wide
-                notes.append(f"16-bit activations in {what}")
+                widened.append((set(tensors), f"16-bit activations in {what}"))
+    if limits.float_run is None:
+        best, error, limits = _with_float_run(choice, best, error, limits)
+    notes += [note for tensors, note in widened if tensors.intersection(limits.keep_int16)]  # a float run may have them
+    notes += [] if limits.float_run is None else [limits.float_run.note()]
     best, more = _without_ties(choice, best, error, limits)
     return replace(best, notes=(*notes, *more), bit_widths=rows)
+
+
+def _with_float_run(choice: Choice, best: Int8Model, error: float, limits: Limits) -> tuple[Int8Model, float, Limits]:
+    """The candidate with the shortest run of operators in float that is enough, its error and limits."""
+    content, ranges, chosen = best.float_content, best.calibration, limits
+    if content is None or ranges is None or not choice.abilities.float_islands or limits.int16:
+        return best, error, limits
+    graph = read_tflite(content).main
+    for share in SHARES:
+        for run in float_runs(graph, share) if error > ENOUGH else ():
+            mixed = limits_with(limits, run)
+            try:
+                candidate = quantize_calibrated(content, ranges, choice.options, mixed)
+            except ConversionError:
+                continue
+            its_error = choice.error(candidate)
+            if its_error < FLOAT_WORTH * error:
+                best, error, chosen = replace(candidate, spans=best.spans), its_error, mixed
+    return best, error, chosen
+
+
+def limits_with(limits: Limits, run: FloatRun) -> Limits:
+    """The limits with a run of operators in float."""
+    kept = tuple(dict.fromkeys((*limits.keep_float, *run.tensors)))
+    wide = tuple(name for name in limits.keep_int16 if name not in run.tensors)
+    return replace(limits, keep_float=kept, keep_int16=wide, float_run=run)
 
 
 def _without_ties(choice: Choice, best: Int8Model, error: float, limits: Limits) -> tuple[Int8Model, tuple[str, ...]]:

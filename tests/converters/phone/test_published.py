@@ -28,9 +28,9 @@ def test_there_are_such_models_where_the_shared_files_are() -> None:
 
 
 @pytest.mark.slow
-def test_best_agrees_with_float_on_98_of_100_pictures_and_loses_at_most_a_fifth_of_a_point(shared: Path) -> None:
+def test_best_agrees_with_float_on_99_of_100_pictures_and_loses_at_most_a_fifth_of_a_point(shared: Path) -> None:
     del shared
     best, own = estimator_row("quality=best"), estimator_row("litert-quantizer's own")
-    assert best["agreement"] >= 0.98
+    assert best["agreement"] >= 0.992
     assert best["accuracy_drop_points"] <= 0.2
     assert own["agreement"] < 0.98, "not something that any quantizer reaches"
