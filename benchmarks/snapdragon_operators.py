@@ -13,8 +13,9 @@ import tempfile
 from pathlib import Path
 
 from tfcompress.converters.snapdragon.compiler import partition_for
-from tfcompress.converters.snapdragon.mapping_forecast import GENERATIONS, signature_of, structural_refusal
+from tfcompress.converters.snapdragon.mapping_forecast import GENERATIONS, signature_of
 from tfcompress.converters.snapdragon.sdk import find_sdk
+from tfcompress.converters.snapdragon.structure import structural_refusal
 from tfcompress.errors import TfCompressError
 from tfcompress.graphs.tflite import read_tflite
 

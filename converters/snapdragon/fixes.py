@@ -14,6 +14,7 @@ _FIXES = {
     "VAR_HANDLE": "export the state as an input and an output of the model",
     "READ_VARIABLE": "export the state as an input and an output of the model",
     "ASSIGN_VARIABLE": "export the state as an input and an output of the model",
+    "TRANSPOSE_CONV": "give it sides that the stride divides, or padding='valid' and a Cropping2D layer behind it",
     "WHILE": "unroll the loop: tfcompress does so for recurrent layers of a fixed length",
     "SHAPE": "export with fixed input sizes, batch included",
     "HASHTABLE_LOOKUP": "do the lookup before the model",

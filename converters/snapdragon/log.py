@@ -8,6 +8,8 @@ LiteRT writes to standard error, Qualcomm's libraries to standard output.  For a
 
 where the first line is missing if the plugin does not know the operator at all.  With ``--qualcomm_log_level=verbose``
 Qualcomm's own validator says why, between ``Validating Op Config ElementWiseBinary_2`` and ``htp op validator failed``.
+Of what it does not know of one chip's operator but of the operator as such, it says ``Validating Native Op NAME:...``,
+the fault as an error, and ``master op validator NAME:... failed``.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ _TRAFFIC = {
     "write_bytes": re.compile(r"\bwrite_total_bytes=(\d+)"),
     "read_bytes": re.compile(r"\bread_total_bytes=(\d+)"),
 }
+_FAULT = re.compile(r"\[ ERROR \]\s+([^\n<]+)\n[^\n]*\[ ERROR \]\s+Op specific validation failed")
 _ERROR = re.compile(r"ERROR: \[[\w.]+:\d+\]\s*([^\n]+)")
 
 
@@ -114,6 +117,10 @@ def _refused(errors: str) -> list[Refused]:
 def reasons_in(output: str) -> dict[str, str]:
     """{QNN operator: what the validator says against it}, from the standard output of a verbose run."""
     reasons: dict[str, str] = {}
+    for block in re.split(r"Validating Native Op ", output)[1:]:
+        fault = _FAULT.search(block.partition("Validating Op Config ")[0])
+        if fault is not None:
+            reasons[block.partition(":")[0]] = fault.group(1).strip()
     for block in re.split(r"Validating Op Config ", output)[1:]:
         name = block.split("\n", 1)[0].strip().rstrip(".")
         before, failed, _ = block.partition("htp op validator failed")

@@ -19,27 +19,14 @@ from pathlib import Path
 from tfcompress.converters.npu.mapping import CompiledMapping, Refusal, rows_of
 from tfcompress.converters.snapdragon.chips import SOCS, check_socs
 from tfcompress.converters.snapdragon.fixes import fix_for
+from tfcompress.converters.snapdragon.structure import structural_refusal
 from tfcompress.graphs.tflite import Operator, Subgraph, TfliteFile
 from tfcompress.load import opened_tflite
 
-__all__ = ["Answer", "forecast", "signature_of", "structural_refusal", "table"]
+__all__ = ["Answer", "forecast", "signature_of", "table"]
 
 GENERATIONS = (68, 73, 79)  # of the Hexagon versions that were asked: SM8350, SM8550, SM8750
 SHOWN_INPUTS = 3
-_MOST_DIMENSIONS = 5
-# {type of the first input, any where empty: operators that take four dimensions at most}, each put to the compiler.
-_FOUR_DIMENSIONS: dict[str, tuple[str, ...]] = {
-    "": ("FULLY_CONNECTED",),
-    "float32": (
-        "ARG_MAX", "ARG_MIN", "CEIL", "COS", "CUMSUM", "ELU", "EQUAL", "FLOOR", "FLOOR_DIV", "GATHER_ND", "HARD_SWISH",
-        "L2_NORMALIZATION", "LOG", "LOG_SOFTMAX", "MAXIMUM", "MINIMUM", "MIRROR_PAD", "NEG", "ROUND", "SIGN", "SIN",
-        "SQUARED_DIFFERENCE", "TANH", "TOPK_V2",
-    ),
-    "int8": (
-        "ARG_MAX", "ARG_MIN", "ELU", "FLOOR_DIV", "GELU", "HARD_SWISH", "L2_NORMALIZATION", "LOG", "SQRT", "TANH",
-        "TOPK_V2",
-    ),
-}  # fmt: skip
 _UNKNOWN = "not known to the forecast: the compiler was never asked about this operator with these types"
 
 
@@ -117,37 +104,6 @@ def forecast(model: str | Path | TfliteFile, soc: str, *, layer_names: Collectio
         operators=rows_of(graph, refusals, layer_names=layer_names),
         reason="a forecast: onnxruntime-qnn, which carries Qualcomm's compiler, was not asked",
     )
-
-
-def structural_refusal(graph: Subgraph, operator: Operator) -> str | None:
-    """Why an operator does not map whatever its types are; None where the table decides.
-
-    Seen with the compiler's versions above: more dimensions than the HTP has, a split into one part (yamnet), a shape
-    that only a run tells, parts of which some are integers and some, that nobody reads, are float.
-    """
-    most = _most_dimensions(graph, operator)
-    ranks = [len(graph.tensors[index].shape) for index in (*operator.inputs[:1], *operator.outputs) if index >= 0]
-    if max(ranks, default=0) > most:
-        return f"LiteRT Op '{operator.name}' is not supported in Qualcomm Compiler: more than {most} dimensions"
-    if operator.name == "SPLIT" and len(operator.outputs) == 1:
-        return "LiteRT Op 'Split' is not supported in Qualcomm Compiler: it has one part"
-    if operator.name == "RESHAPE" and graph.tensors[operator.inputs[0]].elements != _elements(graph, operator):
-        return "LiteRT Op 'Reshape' is not supported in Qualcomm Compiler: its shape depends on the data"
-    if operator.name == "UNPACK" and len({graph.tensors[index].dtype for index in operator.outputs}) > 1:
-        return "LiteRT Op 'Unpack' is not supported in Qualcomm Compiler: its results have several types"
-    return None
-
-
-def _most_dimensions(graph: Subgraph, operator: Operator) -> int:
-    if operator.name == "ONE_HOT":
-        return 3  # of its result
-    dtype = next((graph.tensors[index].dtype for index in operator.inputs if index >= 0), "")
-    narrow = any(operator.name in _FOUR_DIMENSIONS.get(key, ()) for key in ("", dtype))
-    return 4 if narrow else _MOST_DIMENSIONS
-
-
-def _elements(graph: Subgraph, operator: Operator) -> int:
-    return graph.tensors[operator.outputs[0]].elements
 
 
 def _refusal(graph: Subgraph, operator: Operator, version: int) -> str | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 
 from tests.converters.edgetpu.graphs import GraphBuilder
 from tests.converters.npu.models import PICTURE
@@ -29,6 +30,8 @@ from tfcompress.graphs.tflite import read_tflite
 
 # The NPU rounds differently from XNNPACK after each operator: two convolutions and a float operator between.
 MOST_STEPS = 3
+POOL = {"padding": schema.Padding.SAME, "strideH": 1, "strideW": 1, "filterHeight": 2, "filterWidth": 2}
+RELU, RELU6 = schema.ActivationFunctionType.RELU, schema.ActivationFunctionType.RELU6
 ERRORS = """INFO: [compiler_plugin.cc:948] Applying plugin with SDK version: v2.50.40.260831140417
 ERROR: [qnn_manager.cc:480]
 QNN op validation failed: 'ElementWiseBinary_2' (type=ElementWiseBinary, operation=Mod)
@@ -52,6 +55,14 @@ VALIDATOR = """     0.0ms [VERBOSE]   <V> Validating Op Config PoolAvg2d_1.
      0.0ms [VERBOSE]   <V> Validating Op Config Conv2d_2.
      0.0ms [VERBOSE]   <V> done
 """
+NATIVE = """     0.0ms [VERBOSE]   <V> Validating Native Op Transpose_0:qti.aisw:Transpose
+  8000.0ms [VERBOSE]  Validating Input[0] of ID 0.
+     0.0ms [VERBOSE]   <V> Validating Native Op TransposeConv2d_1:qti.aisw:TransposeConv2d
+ 15000.0ms [VERBOSE]  Validating tensor 0 and 0 have the same Datatype.
+ 16000.0ms [ ERROR ]  Incorrect output dimension at index 1. Expected 9 but got 10.
+104000.0ms [ ERROR ]  Op specific validation failed.
+     0.0ms [ ERROR ]   <E> validateNativeOps master op validator TransposeConv2d_1:qti.aisw:TransposeConv2d failed 3110
+"""
 
 
 def test_the_log_says_which_operator_is_refused_and_what_the_rest_became() -> None:
@@ -70,6 +81,10 @@ def test_the_validators_reason_names_the_types_that_were_asked_for() -> None:
         "PoolAvg2d_1": "Unsupported input/output datatypes requested for the HTP Op 'PoolAvg2d': "
         "in[0]:SFIXED_POINT_16, out[0]:SFIXED_POINT_16"
     }
+
+
+def test_the_validators_reason_for_an_operator_of_every_chip_is_its_error() -> None:
+    assert reasons_in(NATIVE) == {"TransposeConv2d_1": "Incorrect output dimension at index 1. Expected 9 but got 10."}
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="an ELF library")
@@ -128,10 +143,30 @@ def test_the_compilers_mapping_is_the_forecasts(sdk: VendorSdk, modulo: bytes, s
     assert compiled.ddr_bytes
 
 
-def _of_rank(name: str, shape: list[int], options: str | None = None) -> bytes:
+def _of_rank(
+    name: str,
+    shape: list[int],
+    options: str | None = None,
+    *constants: list[int] | int,
+    dtype: str = "float32",
+    **fields: object,
+) -> bytes:
+    """One operator; the compiler does not ask whether the result has the right sizes."""
     graph = GraphBuilder()
-    source, result = graph.input(shape, "float32"), graph.tensor(shape, "float32")
-    graph.operator(name, [source], [result], options)
+    source, result = graph.input(shape, dtype), graph.tensor(shape, dtype)
+    graph.operator(name, [source, *map(graph.integers, constants)], [result], options, **fields)
+    return graph.content(result)
+
+
+def _upsampled(side: int, *, window: int, stride: int) -> bytes:
+    """A transposed convolution with SAME padding."""
+    graph = GraphBuilder()
+    after = [1, side * stride, side * stride, 4]
+    weights = graph.tensor([4, window, window, 3], "float32", data=np.ones((4, window, window, 3), np.float32))
+    source, result = graph.input([1, side, side, 3], "float32"), graph.tensor(after, "float32")
+    inputs = [graph.integers(after), weights, source]
+    form = {"strideH": stride, "strideW": stride, "padding": schema.Padding.SAME}
+    graph.operator("TRANSPOSE_CONV", inputs, [result], "TransposeConvOptions", **form)
     return graph.content(result)
 
 
@@ -152,6 +187,35 @@ def _one_hot(positions: list[int]) -> bytes:
         (_of_rank("GELU", [1, 2, 2, 2, 8, 8], "GeluOptions"), False),
         (_one_hot([1, 6]), True),
         (_one_hot([1, 2, 6]), False),
+        (_of_rank("REDUCE_MAX", [2, 2, 2, 1, 8], "ReducerOptions", [3], keepDims=True), True),
+        (_of_rank("REDUCE_MAX", [2, 2, 1, 1, 8], "ReducerOptions", [2, 3], keepDims=True), False),
+        (_of_rank("STRIDED_SLICE", [4, 4], "StridedSliceOptions", [0, 0], [4, 4], [1, 1]), True),
+        (_of_rank("STRIDED_SLICE", [4, 4], "StridedSliceOptions", [0, 0], [4, 4], [1, 1], newAxisMask=1), False),
+        (_of_rank("RESIZE_BILINEAR", [1, 4, 4, 2], "ResizeBilinearOptions", [4, 4], alignCorners=True), True),
+        (
+            _of_rank(
+                *("RESIZE_BILINEAR", [1, 4, 4, 2], "ResizeBilinearOptions", [4, 4]),
+                alignCorners=True,
+                halfPixelCenters=True,
+            ),
+            False,
+        ),
+        (_of_rank("GATHER", [1, 4], "GatherOptions", [0], axis=0), True),
+        (_of_rank("GATHER", [4, 4], "GatherOptions", 0, axis=0), False),
+        (
+            _of_rank("MAX_POOL_2D", [1, 4, 4, 2], "Pool2DOptions", dtype="int16", **POOL, fusedActivationFunction=RELU),
+            True,
+        ),
+        (
+            _of_rank(
+                "MAX_POOL_2D", [1, 4, 4, 2], "Pool2DOptions", dtype="int16", **POOL, fusedActivationFunction=RELU6
+            ),
+            False,
+        ),
+        (_upsampled(6, window=3, stride=2), True),
+        (_upsampled(5, window=3, stride=2), False),
+        (_upsampled(5, window=2, stride=3), True),
+        (_upsampled(4, window=2, stride=3), False),
     ],
 )
 def test_dimensions_count_for_the_forecast_as_for_the_compiler(sdk: VendorSdk, content: bytes, maps: bool) -> None:
