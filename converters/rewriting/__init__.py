@@ -15,6 +15,7 @@ from tfcompress.converters.rewriting.row import (
     FLOAT_FILE,
     INT8_FILE,
     PHONE_FILE,
+    SNAPDRAGON_FILE,
 )
 from tfcompress.converters.rewriting.table import REWRITES, rows_for
 from tfcompress.graphs.tflite.rewriting import AppliedRewrite, DroppedRewrite, Rewrite, Rewritten, rewrite_graph
@@ -28,6 +29,7 @@ __all__ = [
     "INT8_FILE",
     "PHONE_FILE",
     "REWRITES",
+    "SNAPDRAGON_FILE",
     "AppliedRewrite",
     "DroppedRewrite",
     "Rewrite",

@@ -15,16 +15,18 @@ __all__ = [
     "IDENTITY",
     "INT8_FILE",
     "PHONE_FILE",
+    "SNAPDRAGON_FILE",
     "SPECIFICATION",
     "row_of",
 ]
 
 # What a row is for: every float .tflite; the float .tflite that the Edge TPU's int8 one is made of; every int8 file;
 # the Edge TPU's int8 file; the int8 file that XNNPACK will run on a CPU; the float .tflite that Ethos-U's int8 one is
-# made of, beside the Edge TPU's rows; Ethos-U's int8 file.
+# made of, beside the Edge TPU's rows; Ethos-U's int8 file; Snapdragon's.
 FLOAT_FILE, EDGETPU, INT8_FILE, EDGETPU_FILE = "float file", "edgetpu", "int8 file", "edgetpu int8 file"
 PHONE_FILE = "phone int8 file"
 ETHOS_U, ETHOS_U_FILE = "ethos_u", "ethos_u int8 file"
+SNAPDRAGON_FILE = "snapdragon int8 file"
 SPECIFICATION = "LiteRT 8-bit quantization specification"
 IDENTITY = "identity of real functions"
 

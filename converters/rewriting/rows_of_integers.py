@@ -1,4 +1,4 @@
-"""Rewrites for int8 files, and for what Ethos-U wants of both kinds, in the order in which they are tried."""
+"""Rewrites for int8 files, and for what the compilers of NPUs want of both kinds, in the order they are tried in."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from tfcompress.converters.rewriting.row import (
     IDENTITY,
     INT8_FILE,
     PHONE_FILE,
+    SNAPDRAGON_FILE,
     row_of,
 )
 from tfcompress.graphs.tflite.rewriting import Rewrite
@@ -163,6 +164,15 @@ INTEGER_ROWS: tuple[Rewrite, ...] = (
         f"{IDENTITY}; XNNPACK packs the second operand so",
         stage="integer",
         by_time=True,
+    ),
+    row_of(
+        SNAPDRAGON_FILE,
+        "padding_as_cut",
+        ("TRANSPOSE_CONV",),
+        windows.padding_as_cut,
+        "a padded transposed convolution as one without padding, whose margins are cut off",
+        "snapdragon/structure.py: the compiler takes SAME only where the stride divides the sides",
+        stage="integer",
     ),
     row_of(
         ETHOS_U,

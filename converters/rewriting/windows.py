@@ -1,4 +1,4 @@
-"""Convolutions and means of an int8 file in forms that Vela's rules for Ethos-U allow; see `activations` for the form.
+"""Convolutions and means of an int8 file in forms that the compilers of NPUs take; see `activations` for the form.
 
 Integers are summed up in another order or place, so that results are the same, bit for bit; a mean may round one step
 otherwise.
@@ -15,7 +15,7 @@ from ai_edge_litert import schema_py_generated as schema
 from tfcompress.converters.rewriting.movement import cut, interleaved, stacked, transposed
 from tfcompress.graphs.tflite.editor import GraphEditor, OperatorNode, TensorNode, options
 
-__all__ = ["mean_of_blocks", "transposed_convolution", "wide_stride"]
+__all__ = ["mean_of_blocks", "padding_as_cut", "transposed_convolution", "wide_stride"]
 
 _LARGEST_STRIDE = 3
 _VALID = schema.Padding.VALID
@@ -206,6 +206,25 @@ def transposed_convolution(graph: GraphEditor, operator: OperatorNode) -> list[O
         return [*computed, *interleaved(graph, phases, stride, result)]
     woven = graph.new_tensor((1, *whole, channels), result, "woven")
     return [*computed, *interleaved(graph, phases, stride, woven), cut(graph, woven, (0, *tops, 0), result)]
+
+
+def padding_as_cut(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode] | None:
+    """TRANSPOSE_CONV with SAME padding as one without, whose margins are cut off."""
+    _, weights, source, *more = operator.operands
+    result, stride = operator.result, (operator.options.strideH, operator.options.strideW)
+    if operator.options.padding == _VALID or len(source.shape) != 4:
+        return None
+    sizes = list(zip(result.shape[1:3], source.shape[1:3], weights.shape[1:3], stride, strict=True))
+    whole = [(before - 1) * step + width for _, before, width, step in sizes]
+    tops = [_margins(*each)[0] for each in sizes]
+    if any(top + after > full for top, after, full in zip(tops, result.shape[1:3], whole, strict=True)):
+        return None  # a window below the stride: there is nothing to cut
+    uncut = graph.new_tensor((result.shape[0], *whole, result.shape[3]), result, "uncut")
+    size = graph.new_constant(np.array(uncut.shape, np.int32), result, "size")
+    form = copy.copy(operator.options)
+    form.padding = _VALID
+    convolution = graph.operator("TRANSPOSE_CONV", [size, weights, source, *more], [uncut], form, version=3)
+    return [convolution, cut(graph, uncut, (0, *tops, 0), result)]
 
 
 def _phase_weights(weights: np.ndarray, stride: tuple[int, int], steps: list[int]) -> np.ndarray:

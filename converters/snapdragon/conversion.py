@@ -12,6 +12,7 @@ from tfcompress.converters.artifact import Artifact
 from tfcompress.converters.npu.facts import facts_of, mapping_notes, write_companions, written
 from tfcompress.converters.npu.mapping import CompiledMapping
 from tfcompress.converters.npu.quantization import Npu, NpuFile, quantized_for
+from tfcompress.converters.rewriting import SNAPDRAGON_FILE, rows_for
 from tfcompress.converters.snapdragon.chips import DEFAULT_SOCS, SOCS
 from tfcompress.converters.snapdragon.compiler import compile_for
 from tfcompress.converters.snapdragon.emulator import EmulatorRunner
@@ -26,7 +27,7 @@ from tfcompress.graphs.tflite import read_tflite
 from tfcompress.model import FloatModel
 from tfcompress.recipe import Recipe
 
-__all__ = ["EMULATION_SECONDS", "LEAST_SAMPLES", "convert"]
+__all__ = ["EMULATION_SECONDS", "LEAST_SAMPLES", "convert", "npu_of"]
 
 EMULATION_SECONDS = 900.0  # for the whole accuracy diff; MobileNetV2-224 takes 2 seconds a sample
 LEAST_SAMPLES = 32
@@ -49,7 +50,7 @@ def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, outp
     """
     socs = recipe.section(Snapdragon).socs
     newest = next((soc for soc in reversed(socs) if soc in SOCS), DEFAULT_SOCS[0])
-    quantized = quantized_for(model, calibration, recipe, Npu(lambda content: _refused(content, newest)))
+    quantized = quantized_for(model, calibration, recipe, npu_of(newest))
     mappings: list[CompiledMapping] = []
     for soc in socs:
         sdk = _sdk_or_forecast(quantized, soc, newest)
@@ -70,6 +71,11 @@ def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, outp
     compared = {"file": first, "runtime": "Qualcomm's HTP emulator", "most_samples": samples}
     facts = facts_of(quantized, mappings, output / first) | {"compared": compared}
     return Artifact("snapdragon", output, runnable, facts, tuple(notes))
+
+
+def npu_of(soc: str) -> Npu:
+    """What the forecast for a chip leaves out, and the rewrites that Snapdragon has."""
+    return Npu(lambda content: _refused(content, soc), file_rows=rows_for(SNAPDRAGON_FILE))
 
 
 def _seconds_a_sample(content: bytes) -> float:
