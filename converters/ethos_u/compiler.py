@@ -14,7 +14,7 @@ from typing import Any
 
 from tfcompress.converters.ethos_u.configurations import CONFIGS, EthosUConfig, check_configs
 from tfcompress.converters.ethos_u.fixes import fix_for
-from tfcompress.converters.ethos_u.log import cycles_by_operator, figures_in, reasons_in
+from tfcompress.converters.ethos_u.log import cycles_by_operator, figures_in, last_words, reasons_in
 from tfcompress.converters.npu.mapping import CompiledMapping, Refusal, rows_of
 from tfcompress.converters.npu.process import Finished, run_limited
 from tfcompress.converters.npu.store import Result, kept_or_made, result_key
@@ -93,40 +93,39 @@ def _run(content: bytes, graph: Subgraph, config: EthosUConfig, seconds: float) 
     with tempfile.TemporaryDirectory(prefix="tfcompress_ethos_u_") as name:
         folder = Path(name)
         (folder / "model.tflite").write_bytes(content)
-        done = _vela(folder, config, seconds)
+        done = _vela(folder, config, seconds, "--verbose-performance", "--show-cpu-operations")
+        if done.code is not None and done.code > 0:  # it may have failed over the printing alone
+            done = _vela(folder, config, seconds)
         compiled_file = next(folder.glob("out/*_vela.tflite"), None) if done.code == 0 else None
         compiled = None if compiled_file is None else compiled_file.read_bytes()
         failure = None if compiled is not None else done.failure(_COMPILER) or f"{_COMPILER} gave no file"
         if compiled is None:
-            said = next((line for line in reversed(done.errors.splitlines() + done.output.splitlines()) if line), "")
+            said = last_words(done.output, done.errors)
             reason = f"{failure}: {one_line(said, 200)}" if said else failure
             return {"code": done.code, "failure": reason, "refused": {}, "figures": {}, "cycles": {}}, None
-        cycles = cycles_by_operator(_text(folder, "*_per-layer.csv"), graph)
+        layers = next(folder.glob("out/*_per-layer.csv"), None)
+        cycles = None if layers is None else cycles_by_operator(layers.read_text(encoding="utf-8"), graph)
         return {
             "code": done.code,
             "failure": None,
             "refused": _refusals(graph, read_tflite(compiled).main, reasons_in(done.output + done.errors)),
-            "figures": figures_in(_text(folder, "*_summary_*.csv")),
-            "cycles": {str(index): count for index, count in cycles.items()},
+            "figures": figures_in(next(folder.glob("out/*_summary_*.csv")).read_text(encoding="utf-8")),
+            "cycles": None if cycles is None else {str(index): count for index, count in cycles.items()},
         }, compiled
 
 
-def _vela(folder: Path, config: EthosUConfig, seconds: float) -> Finished:
+def _vela(folder: Path, config: EthosUConfig, seconds: float, *printing: str) -> Finished:
     return run_limited(
         [
             *(sys.executable, "-m", "ethosu.vela", "model.tflite", "--output-dir", "out"),
             *("--accelerator-config", config.name, "--config", "Arm/vela.ini"),
             *("--system-config", config.system, "--memory-mode", config.memory),
-            *("--verbose-performance", "--show-cpu-operations"),
+            *printing,
         ],
         seconds=seconds,
         folder=folder,
         memory=_MEMORY + _MEMORY_PER_BYTE * (folder / "model.tflite").stat().st_size,
     )
-
-
-def _text(folder: Path, pattern: str) -> str:
-    return next(folder.glob(f"out/{pattern}")).read_text(encoding="utf-8")
 
 
 def _refusals(graph: Subgraph, compiled: Subgraph, reasons: Mapping[str, str]) -> dict[str, str]:
@@ -157,7 +156,7 @@ def _mapping(
     }
     if failure is not None:  # it says nothing of any operator
         refusals = {operator.index: Refusal(failure) for operator in graph.operators}
-    figures = dict(facts["figures"])
+    figures, cycles = dict(facts["figures"]), facts["cycles"]
     traffic = figures.get("dram_traffic_bytes", 0) + figures.get("flash_traffic_bytes", 0)
     return CompiledMapping(
         name=config,
@@ -166,7 +165,7 @@ def _mapping(
             graph,
             refusals,
             layer_names=layer_names,
-            cycles={int(index): count for index, count in facts["cycles"].items()},
+            cycles=None if cycles is None else {int(index): count for index, count in cycles.items()},
         ),
         cycles=figures.pop("cycles", None),
         sram_bytes=figures.pop("sram_bytes", None),

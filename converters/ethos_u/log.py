@@ -19,7 +19,7 @@ import re
 
 from tfcompress.graphs.tflite import Subgraph
 
-__all__ = ["cycles_by_operator", "figures_in", "reasons_in"]
+__all__ = ["cycles_by_operator", "figures_in", "last_words", "reasons_in"]
 
 _REFUSED = re.compile(r"^Warning \(([^)]*)\) operator: [^\n]*, ofm: '([^'\n]*)'\nReason: ((?:[^\n]+\n)+)", re.MULTILINE)
 _KIB = {
@@ -42,6 +42,12 @@ _COUNTS = {
 def reasons_in(output: str) -> dict[str, str]:
     """{name of the first result: why the operator stays on the CPU, in one line}."""
     return {name: "; ".join(text.split("\n")).strip("; ") for _, name, text in _REFUSED.findall(output)}
+
+
+def last_words(output: str, errors: str) -> str:
+    """What a run that failed says of it: the exception, which ends standard error, else its last line of output."""
+    lines = [line.strip() for text in (output, errors) for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else ""
 
 
 def figures_in(summary: str) -> dict[str, int | float | str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tests.converters.edgetpu.graphs import TYPES, GraphBuilder
 from tests.converters.npu.models import PICTURE
 from tfcompress.accuracy_diff.litert_runner import LiteRtRunner
 from tfcompress.converters.ethos_u import compile_for
@@ -75,6 +76,35 @@ def test_a_float_file_stays_on_the_cpu_and_the_fix_is_to_quantize_it(floats: byt
     mapping = compile_for(floats, "ethos-u55-128").mapping
     assert (mapping.compiled, mapping.mapped_ops) == (True, 0)
     assert all("Float32" in row.reason and row.fix.startswith("quantize it") for row in mapping.operators)
+
+
+def largest(dtype: str) -> bytes:
+    graph = GraphBuilder()
+    source, result = graph.input([1, 7], "int8"), graph.tensor([1], dtype)
+    form = {"outputType": TYPES[dtype]}
+    graph.operator("ARG_MAX", [source, graph.integers(1)], [result], "ArgMaxOptions", **form)
+    return graph.content(result)
+
+
+@pytest.mark.usefixtures("vela")
+@pytest.mark.parametrize("dtype", ["int32", "int64"])
+def test_a_file_over_whose_figures_vela_stumbles_is_compiled_all_the_same(dtype: str) -> None:
+    """Vela 5.2 ends with a KeyError when it prints the operators of a file whose last one it replaces, as int64's."""
+    compiled = compile_for(largest(dtype), "ethos-u55-128")
+    assert compiled.content is not None
+    assert compiled.mapping.compiled
+    assert compiled.mapping.cycles
+    assert [row.mapped for row in compiled.mapping.operators] == [True]
+
+
+@pytest.mark.usefixtures("vela")
+def test_a_failure_is_named_by_velas_exception_and_not_by_its_last_warning() -> None:
+    graph = GraphBuilder()
+    first, second, result = graph.input([1, 4]), graph.input([1, 4]), graph.tensor([1, 4], "bool")
+    graph.operator("EQUAL", [first, second], [result])
+    mapping = compile_for(graph.content(result), "ethos-u55-128").mapping
+    assert mapping.compiled is False
+    assert str(mapping.reason).startswith("Vela ended with status 1: RuntimeError: ")
 
 
 @pytest.mark.usefixtures("vela")
