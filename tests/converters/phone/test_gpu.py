@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -201,8 +203,37 @@ def test_inspect_prints_the_forecast(tmp_path: Path, capsys: pytest.CaptureFixtu
     )
 
 
+# Python of an environment with TensorFlow 2.15 or older, whose analyzer still checks.
+OLDER = os.environ.get("TFCOMPRESS_OLDER_TENSORFLOW")
+# Cases that the rules leave and the older analyzer, which asks no tensor for its type and dimensions, lets pass.
+NEWER_RULES = {"a newer version", "16 bits", "whole numbers", "five dimensions", "another rank", "a comparison"}
+ASK = """
+import contextlib, io, sys
+import tensorflow as tf
+for path in sys.argv[1:]:
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        tf.lite.experimental.Analyzer.analyze(model_path=path, gpu_compatibility=True)
+    print("compatible:", "looks compatible with GPU delegate" in said.getvalue())
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(OLDER is None, reason="TFCOMPRESS_OLDER_TENSORFLOW names no Python with TensorFlow 2.15")
+def test_the_rules_are_those_of_an_analyzer_that_checks(tmp_path: Path) -> None:
+    cases = {**TAKEN, **{case: content for case, (content, _) in LEFT.items()}}
+    paths = [tmp_path / f"{number}.tflite" for number in range(len(cases))]
+    for path, content in zip(paths, cases.values(), strict=True):
+        path.write_bytes(content)
+    command = [str(OLDER), "-c", ASK, *map(str, paths)]
+    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    answers = [line.endswith("True") for line in lines if line.startswith("compatible:")]
+    compatible = {case for case, answer in zip(cases, answers, strict=True) if answer}
+    assert compatible == set(TAKEN) | NEWER_RULES
+
+
 def test_tensorflows_own_check_does_not_check() -> None:
-    """It calls an operator compatible that no GPU delegate has; once it does not, the rules can be checked by it."""
+    """It calls an operator compatible that no GPU delegate has; TensorFlow 2.15's does check, see above."""
     said = io.StringIO()
     with contextlib.redirect_stdout(said):
         tf.lite.experimental.Analyzer.analyze(model_content=LEFT["unknown"][0], gpu_compatibility=True)
