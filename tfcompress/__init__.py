@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tfcompress.converters.cloud_tpu.options import CloudTpu
     from tfcompress.converters.edgetpu.options import EdgeTpu
     from tfcompress.converters.ethos_u.options import EthosU
+    from tfcompress.converters.onnx.options import Onnx
     from tfcompress.converters.phone.packing import inspect_packed, pack, packed_bytes, unpack
     from tfcompress.converters.snapdragon.options import Snapdragon
     from tfcompress.data import Samples, open_data
@@ -64,6 +65,7 @@ _HOME = {
     "converters.cloud_tpu.options": ["CloudTpu"],
     "converters.edgetpu.options": ["EdgeTpu"],
     "converters.ethos_u.options": ["EthosU"],
+    "converters.onnx.options": ["Onnx"],
     "converters.phone.packing": ["inspect_packed", "pack", "packed_bytes", "unpack"],
     "converters.snapdragon.options": ["Snapdragon"],
     "data": ["Samples", "open_data"],
@@ -117,6 +119,7 @@ __all__ = [
     "LowRank",
     "MissingExtraError",
     "ModelError",
+    "Onnx",
     "OutputError",
     "PostTraining",
     "ProgressEvent",

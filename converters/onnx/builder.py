@@ -34,13 +34,17 @@ class Scheme:
     """Which tensors are quantized, and with which scale.
 
     Attributes:
-        scales: {tensor index: real value of one step}, symmetric about 0; absent for a tensor that stays float.
+        scales: {tensor index: real value of one step}; absent for a tensor that stays float.
         weights: indices of operators whose weights are stored in int8.
+        zero_points: {tensor index: the integer of 0}; 0 for tensors that are not in it.
     """
 
-    def __init__(self, scales: Mapping[int, float], weights: frozenset[int]) -> None:
+    def __init__(
+        self, scales: Mapping[int, float], weights: frozenset[int], zero_points: Mapping[int, int] | None = None
+    ) -> None:
         self.scales = scales
         self.weights = weights
+        self.zero_points = zero_points or {}
 
 
 def load_onnx() -> Any:
@@ -202,7 +206,7 @@ class Builder:
         title = self.tensor(index).name
         parameters = [
             self.constant(np.array(scale, np.float32), f"{title}/scale"),
-            self.constant(np.zeros((), np.int8), f"{title}/zero_point"),
+            self.constant(np.array(self.scheme.zero_points.get(index, 0), np.int8), f"{title}/zero_point"),
         ]
         integers = self.node("QuantizeLinear", [name, *parameters], name=f"{title}/quantized")
         return self.node("DequantizeLinear", [integers, *parameters], name=f"{title}/dequantized")

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
-from tfcompress.calibration import calibrate
 from tfcompress.converters.artifact import Artifact
-from tfcompress.converters.litert import to_float_tflite, with_fixed_sizes
-from tfcompress.converters.litert.patterns import tensors_of_layers
-from tfcompress.converters.litert.quality import improve_weights, plan_for
+from tfcompress.converters.litert import Int8Model, quantize_int8, with_fixed_sizes
+from tfcompress.converters.litert.limits import Abilities
 from tfcompress.converters.litert.recurrent import unrolled_note
 from tfcompress.converters.onnx.builder import Scheme, load_onnx
 from tfcompress.converters.onnx.export import export_onnx, scheme_for
+from tfcompress.converters.onnx.options import Onnx
 from tfcompress.converters.onnx.tensorrt import broken_rules
 from tfcompress.converters.onnx.usage import usage
 from tfcompress.converters.usage import Port, Ports
@@ -34,7 +34,7 @@ def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, outp
     Args:
         model: the float model; a trained one without its quantizers.
         calibration: representative inputs.
-        recipe: `post_training` and `keep_float` are used.
+        recipe: `onnx`, `post_training` and `keep_float` are used.
         output: existing empty folder; gets `model.onnx` and `USE.md`.
 
     Raises:
@@ -48,20 +48,18 @@ def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, outp
     if calibration is None:
         raise DataError(f"{model.name}: int8 Q/DQ pairs need samples; give --calibration=DATA")
     model = with_fixed_sizes(model, calibration)
-    options = recipe.post_training
-    content = to_float_tflite(model, allow_select_ops=False)
-    content, notes = improve_weights(content, calibration, plan_for(options), dense_per_channel=True)
-    ranges = calibrate(
-        content, calibration, estimator=options.estimator, percentile=options.percentile, hash_data=False
-    )
+    result = _quantized(model, calibration, recipe)
+    content, ranges = result.float_content, result.calibration
+    if content is None or ranges is None:
+        raise ConversionError(f"{model.name}: it has quantizers of its own, and ONNX export starts from float weights")
     file = read_tflite(content)
-    keep_float = tensors_of_layers(model, file, recipe.keep_float, "keep_float")
-    scheme = scheme_for(file.main, ranges, keep_float)
+    symmetric = recipe.section(Onnx).activations == "symmetric"
+    scheme = scheme_for(file.main, ranges, result.limits.keep_float, symmetric=symmetric)
     names = [layer.name for layer in all_layers(model.keras_model)]
     path = output / FILE_NAME
     path.write_bytes(export_onnx(content, scheme, name=model.name, layer_names=names))
-    (output / "USE.md").write_text(usage(_ports(model)), encoding="utf-8")
     broken = broken_rules(path)
+    (output / "USE.md").write_text(usage(_ports(model), broken), encoding="utf-8")
     facts = {
         "bytes": path.stat().st_size,
         "fully_integer": False,
@@ -71,7 +69,15 @@ def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, outp
         "tensorrt": {"proven": False, "reason": "TensorRT needs an NVIDIA GPU", "broken_rules": broken},
     }
     steps = unrolled_note(model, "ONNX has no Q/DQ form of its recurrent operators")
-    return Artifact("onnx", output, path, facts, (*notes, *_notes(file, scheme, broken), *steps))
+    return Artifact("onnx", output, path, facts, (*result.notes, *_notes(file, scheme), *steps))
+
+
+def _quantized(model: FloatModel, calibration: Samples, recipe: Recipe) -> Int8Model:
+    """The phone's int8 file, of which the ONNX file takes the float graph with its weights, ranges and float ends."""
+    options = replace(recipe.post_training, scheme="int8", allow_select_ops=False)
+    abilities = Abilities(int16=False, float_inputs=True, float_outputs=True)
+    recipe = replace(recipe, post_training=options, keep_int16=())
+    return quantize_int8(model, calibration, recipe, integer_io=False, abilities=abilities)
 
 
 def _ports(model: FloatModel) -> Ports:
@@ -93,13 +99,9 @@ def _left_in_float(file: TfliteFile, scheme: Scheme) -> Counter[str]:
     )
 
 
-def _notes(file: TfliteFile, scheme: Scheme, broken: list[str]) -> list[str]:
+def _notes(file: TfliteFile, scheme: Scheme) -> list[str]:
     quantized = len(scheme.weights)
-    notes = [
-        f"{quantized} layers with int8 weights, {len(scheme.scales)} quantized activations; float32 in and out",
-        "TensorRT: not proven, as there is no GPU here; "
-        + (f"{len(broken)} rules broken: {broken[0]}" if broken else "the file keeps its rules"),
-    ]
+    notes = [f"{quantized} layers with int8 weights, {len(scheme.scales)} quantized activations; float32 in and out"]
     left = _left_in_float(file, scheme)
     if left:
         notes.append("computed in float: " + ", ".join(f"{count} {name}" for name, count in left.items()))

@@ -1,8 +1,9 @@
 """From a float .tflite and the ranges of its tensors to an ONNX model with int8 Q/DQ pairs.
 
 The pairs are where ONNX Runtime and TensorRT look for them: at the inputs of operators that compute with integers.
-Scales are symmetric, zero points 0, one scale per tensor for activations and one per channel for weights; biases stay
-float32, and so do the model's inputs and outputs.
+Weights have one symmetric scale a channel, activations one scale a tensor, symmetric with zero point 0 for TensorRT, or
+with the zero point that spends no step on values that do not occur.  Biases stay float32, and so do the model's inputs
+and outputs.
 
 Source of the placement and the limits: NVIDIA TensorRT documentation, "Explicit Quantization" and "Q/DQ Layer-Placement
 Recommendations"; NVIDIA/TensorRT issue 2774 ("TRT only supports symmetric quantization").
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from tfcompress.calibration import Calibration
+from tfcompress.calibration import Calibration, Range
 from tfcompress.converters.onnx import elementwise, layers, shapes
 from tfcompress.converters.onnx.builder import IR_VERSION, OPSET, Builder, Layout, Scheme
 from tfcompress.errors import ConversionError
@@ -25,16 +26,19 @@ OPERATORS = {**elementwise.OPERATORS, **layers.OPERATORS, **shapes.OPERATORS}
 WEIGHTED = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV", "CONV_3D"})
 # Compute with integers in both runtimes, or pass them on.
 _INTEGER = WEIGHTED | {"ADD", "AVERAGE_POOL_2D", "BATCH_MATMUL", "CONCATENATION", "MAX_POOL_2D", "MEAN"}
-_LARGEST = 127
+_SMALLEST, _LARGEST = -128, 127
 
 
-def scheme_for(graph: Subgraph, calibration: Calibration | None, keep_float: Collection[str] = ()) -> Scheme:
+def scheme_for(
+    graph: Subgraph, calibration: Calibration | None, keep_float: Collection[str] = (), *, symmetric: bool = True
+) -> Scheme:
     """Which tensors of a float graph are quantized.
 
     Args:
         graph: the float graph.
         calibration: ranges of its tensors by name; None quantizes nothing.
         keep_float: names of output tensors whose operators compute in float.
+        symmetric: activations have the zero point 0, as TensorRT wants; else all 256 integers cover the range.
     """
     if calibration is None:
         return Scheme({}, frozenset())
@@ -44,14 +48,22 @@ def scheme_for(graph: Subgraph, calibration: Calibration | None, keep_float: Col
         if operator.name in _INTEGER and not any(graph.tensors[i].name in keep_float for i in operator.outputs)
     ]
     scales: dict[int, float] = {}
+    zero_points: dict[int, int] = {}
     for index in (index for operator in quantized for index in operator.inputs if index >= 0):
         tensor = graph.tensors[index]
         limits = calibration.ranges.get(tensor.name)
         if limits is not None and tensor.data is None and tensor.dtype == "float32":
-            span = limits.with_a_scale()
-            scales[index] = max(abs(span.low), abs(span.high)) / _LARGEST
+            scales[index], zero_points[index] = _step(limits.with_a_scale(), symmetric)
     weighted = frozenset(operator.index for operator in quantized if operator.name in WEIGHTED)
-    return Scheme(scales, weighted)
+    return Scheme(scales, weighted, zero_points)
+
+
+def _step(span: Range, symmetric: bool) -> tuple[float, int]:
+    """(scale, zero point) of a range that holds 0."""
+    if symmetric:
+        return max(abs(span.low), abs(span.high)) / _LARGEST, 0
+    scale = (span.high - span.low) / (_LARGEST - _SMALLEST)
+    return scale, round(_SMALLEST - span.low / scale)
 
 
 def export_onnx(content: bytes, scheme: Scheme, *, name: str, layer_names: Collection[str] = ()) -> bytes:

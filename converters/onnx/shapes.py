@@ -224,6 +224,27 @@ def _arg(kind: str) -> Callable[[Builder, Operator], None]:
     return convert
 
 
+def _top_k(builder: Builder, operator: Operator) -> None:
+    values, positions = operator.outputs
+    many = builder.constant(_numbers(builder, operator, 1))
+    largest, where = builder.node_with("TopK", [builder.read(operator.inputs[0]), many], 2, axis=-1)
+    dtype = builder.onnx.helper.np_dtype_to_tensor_dtype(np.dtype(builder.tensor(positions).dtype))
+    builder.write(values, largest)
+    builder.write(positions, builder.node("Cast", [where], to=dtype))
+
+
+def _one_hot(builder: Builder, operator: Operator) -> None:
+    """A comparison with every position: ONNX's OneHot counts negative ones from the end, TensorFlow gives them none."""
+    positions, _, on, off = operator.inputs
+    rank = len(_shape(builder, operator.outputs[0]))
+    axis = operator.options.Axis() % rank
+    depth = np.arange(_numbers(builder, operator, 1)[0], dtype=np.int64).reshape([-1] + [1] * (rank - 1 - axis))
+    integers = builder.node("Cast", [builder.read(positions)], to=builder.onnx.TensorProto.INT64)
+    spread = builder.node("Unsqueeze", [integers, builder.constant([axis])])
+    same = builder.node("Equal", [spread, builder.constant(depth, "positions")])
+    builder.write(operator.outputs[0], builder.node("Where", [same, builder.read(on), builder.read(off)]))
+
+
 def _l2_normalization(builder: Builder, operator: Operator) -> None:
     """x / sqrt(max(sum of squares, 1e-6)): tensorflow/lite/kernels/l2norm.cc."""
     value = builder.read(operator.inputs[0])
@@ -284,6 +305,7 @@ OPERATORS: dict[str, Callable[[Builder, Operator], None]] = {
     "LOG_SOFTMAX": _softmax("LogSoftmax"),
     "MEAN": _reduced("ReduceMean"),
     "MIRROR_PAD": _pad,
+    "ONE_HOT": _one_hot,
     "PACK": _pack,
     "PAD": _pad,
     "PADV2": _pad,
@@ -302,6 +324,7 @@ OPERATORS: dict[str, Callable[[Builder, Operator], None]] = {
     "STRIDED_SLICE": _strided_slice,
     "SUM": _reduced("ReduceSum"),
     "TILE": _tile,
+    "TOPK_V2": _top_k,
     "TRANSPOSE": _transpose,
     "UNPACK": _unpack,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tfcompress.converters.onnx.options import Onnx
 from tfcompress.converters.target import Facts, ReportRow, Target, convert_in
 
 __all__ = ["ONNX"]
@@ -26,7 +27,12 @@ ONNX = Target(
     name="onnx",
     title="ONNX",
     convert=convert_in("tfcompress.converters.onnx.conversion"),
-    depends_on=lambda recipe: {"post_training": recipe.post_training, "keep_float": recipe.keep_float},
+    options=Onnx,
+    depends_on=lambda recipe: {
+        "onnx": recipe.section(Onnx),
+        "post_training": recipe.post_training,
+        "keep_float": recipe.keep_float,
+    },
     needs_calibration=lambda recipe: True,
     takes_quantizers=False,
     done=lambda recipe: "ONNX: 8-bit integers in Q/DQ pairs",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,14 @@ import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 
+from tfcompress.converters.litert import quantize_int8
 from tfcompress.converters.onnx import broken_rules, convert
 from tfcompress.converters.onnx.builder import Scheme
-from tfcompress.converters.onnx.export import export_onnx
+from tfcompress.converters.onnx.export import WEIGHTED, export_onnx
+from tfcompress.converters.onnx.options import Onnx
 from tfcompress.data import samples_from_arrays
 from tfcompress.errors import ConversionError, DataError
+from tfcompress.graphs.tflite import read_tflite
 from tfcompress.load import float_model_from_keras
 from tfcompress.model import FloatModel
 from tfcompress.native_output import silenced
@@ -77,6 +81,7 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "mean_of_rows": lambda x: tf.reduce_mean(tf.nn.max_pool2d(x, 2, 2, "VALID"), 1),
     "mean_kept": lambda x: tf.reduce_mean(tf.nn.max_pool2d(x, 2, 2, "VALID"), [1, 2], keepdims=True) * _constant(4),
     "mirror_pad": lambda x: tf.pad(x, [[0, 0], [1, 1], [2, 0], [0, 0]], "REFLECT"),
+    "one_hot": lambda x: tf.one_hot(tf.cast(x, tf.int32), 2, 3.0, -1.0, axis=1),  # others than 0 and 1 are in none
     "pad_after_pool": lambda x: tf.pad(tf.nn.max_pool2d(x, 2, 2, "VALID"), [[0, 0], [1, 0], [0, 2], [0, 1]]),
     "power": lambda x: tf.pow(_positive(x), 1.7),
     "resize_bilinear": lambda x: tf.image.resize(x, (9, 16)),
@@ -91,6 +96,7 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "squared_difference": lambda x: tf.math.squared_difference(x, _constant(6, 8, 4)),
     "stack": lambda x: tf.stack([x, x + 1], 2),
     "sum": lambda x: tf.reduce_sum(x, [1, 2]),
+    "three_largest": lambda x: tf.math.top_k(x, 3).values,
     "tile": lambda x: tf.tile(x, [1, 1, 2, 1]),
     "transpose": lambda x: tf.transpose(x, [0, 2, 3, 1]),
     "unstack": lambda x: tf.unstack(x, axis=1)[1] + tf.unstack(x, axis=1)[0],
@@ -141,12 +147,14 @@ def model() -> FloatModel:
     keras.utils.set_random_seed(0)
     layers = keras.layers
     x = keras.Input((12, 12, 3), name="picture")
-    y = layers.Conv2D(8, 3, padding="same", activation="relu", name="first")(x)
+    # Zeros would be one tensor, and layers that share their biases are not rounded adaptively.
+    biased = {"padding": "same", "bias_initializer": "random_normal"}
+    y = layers.Conv2D(8, 3, activation="relu", name="first", **biased)(x)
     shortcut = y
     y = layers.DepthwiseConv2D(3, padding="same", name="depthwise")(y)
     y = layers.BatchNormalization(name="norm")(y)
     y = layers.Add(name="sum")([layers.ReLU(6.0, name="clip")(y), shortcut])
-    y = layers.Conv2D(8, 3, strides=2, padding="same", name="second")(y)
+    y = layers.Conv2D(8, 3, strides=2, name="second", **biased)(y)
     y = layers.GlobalAveragePooling2D(name="mean")(y)
     y = layers.Dense(5, activation="softmax", name="classes")(y)
     return float_model_from_keras(keras.Model(x, y), name="small")
@@ -170,6 +178,54 @@ def test_the_int8_file_stays_close_to_the_float_model(model: FloatModel, picture
     outputs = np.concatenate([run_onnx(artifact.read_bytes(), pictures[i : i + 1]) for i in range(16)])
     assert np.abs(outputs - wanted[:16]).max() <= INT8_TOLERANCE * wanted.max()
     assert np.abs(wanted[16:32] - wanted[:16]).max() > INT8_TOLERANCE * wanted.max()  # other pictures would not pass
+
+
+def test_weights_and_biases_are_those_of_the_phones_file(
+    model: FloatModel, pictures: np.ndarray, tmp_path: Path
+) -> None:
+    samples = samples_from_arrays(pictures, model_inputs=model.inputs, model_outputs=model.outputs)
+    adaptive = Recipe(post_training=PostTraining(adaptive_rounding=True))
+    weights, biases = stored(convert(model, samples, adaptive, tmp_path).runnable)
+    phone = quantize_int8(model, samples, adaptive)
+    graph = read_tflite(phone.content).main
+    wanted = [graph.tensors[operator.inputs[1]].array() for operator in graph.operators if operator.name in WEIGHTED]
+    assert [sorted(array.ravel()) for array in weights] == [
+        sorted(array.ravel()) for array in wanted if array is not None
+    ]
+    assert phone.float_content is not None
+    floats = read_tflite(phone.float_content).main
+    convolutions = [operator for operator in floats.operators if operator.name.endswith("CONV_2D")]
+    rounded = [floats.tensors[operator.inputs[2]].array() for operator in convolutions]
+    assert all(np.array_equal(mine, theirs) for mine, theirs in zip(biases, rounded, strict=True) if theirs is not None)
+    _, nearest = stored(convert(model, samples, RECIPE, tmp_path).runnable)
+    assert any((mine != theirs).any() for mine, theirs in zip(biases, nearest, strict=True))  # nothing made up for
+
+
+def stored(path: Path) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """The weights in int8, and the biases of convolutions."""
+    loaded = onnx.load(path)
+    arrays = {item.name: onnx.numpy_helper.to_array(item) for item in loaded.graph.initializer}
+    biases = [arrays[node.input[2]] for node in loaded.graph.node if node.op_type == "Conv"]
+    weights = [array for array in arrays.values() if array.dtype == np.int8 and array.ndim > 1]
+    return weights, biases
+
+
+def test_asymmetric_activations_come_closer_and_are_not_for_tensorrt(
+    model: FloatModel, pictures: np.ndarray, artifact: Path, tmp_path: Path
+) -> None:
+    samples = samples_from_arrays(pictures, model_inputs=model.inputs, model_outputs=model.outputs)
+    recipe = replace(RECIPE, sections=(Onnx(activations="asymmetric"),))
+    result = convert(model, samples, recipe, tmp_path)
+    wanted = next(iter(model.predict({"picture": pictures}).values()))
+
+    def error(path: Path) -> float:
+        outputs = np.concatenate([run_onnx(path.read_bytes(), picture[None]) for picture in pictures])
+        return float(np.square(outputs - wanted).mean())
+
+    assert error(result.runnable) < error(artifact)
+    assert "only supports symmetric quantization" in result.facts["tensorrt"]["broken_rules"][0]
+    assert "This file is not for TensorRT" in (tmp_path / "USE.md").read_text()
+    assert "keeps to TensorRT's rules" in (artifact.parent / "USE.md").read_text()
 
 
 def test_the_file_has_the_models_names_one_transposition_and_int8_weights(artifact: Path) -> None:
