@@ -18,6 +18,7 @@ from tfcompress.converters.litert.float_tail import with_tails, without_tails
 from tfcompress.converters.litert.headroom import with_headroom
 from tfcompress.converters.litert.limits import Limits
 from tfcompress.converters.litert.narrow_outputs import with_narrow_outputs
+from tfcompress.converters.litert.one_hot import with_one_hot_values
 from tfcompress.errors import ConversionError
 from tfcompress.graphs.tflite import read_tflite
 from tfcompress.recipe import PostTraining
@@ -70,7 +71,7 @@ def quantize_calibrated(content: bytes, calibration: Calibration, options: PostT
     core = ends if limits.head is None else without_head(ends, limits.head)
     ranges = with_headroom(read_tflite(content).main, calibration, limits)
     engine, reason, result = _choose(core, ranges, options.engine, limits)
-    result = with_guarded_divisors(with_narrow_outputs(result, calibration), calibration)
+    result = with_guarded_divisors(with_narrow_outputs(with_one_hot_values(result), calibration), calibration)
     result = with_fine_softmax(result, ranges) if limits.fine_softmax else result
     result = result if limits.head is None else with_head(result, ends, limits.head)
     result = with_tails(result, content, limits.tails) if limits.tails else result
