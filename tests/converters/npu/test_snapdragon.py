@@ -149,7 +149,7 @@ def _of_rank(
     options: str | None = None,
     *constants: list[int] | int,
     dtype: str = "float32",
-    **fields: object,
+    **fields: int,
 ) -> bytes:
     """One operator; the compiler does not ask whether the result has the right sizes."""
     graph = GraphBuilder()
