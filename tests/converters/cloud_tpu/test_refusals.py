@@ -75,8 +75,8 @@ def test_dropout_that_is_left_in_training_is_told(tmp_path: Path, *, training: b
     model(np.zeros([1, 4], np.float32))
     call = tf.function(lambda x: {"y": model(x, training=training)}, input_signature=[ROWS])
     (module,) = lowered(tmp_path, {"serving_default": call}, model).values()
-    told = " ".join([*module.advice, module.error or ""])
-    assert ("drops" in told and "training=True" in told) == training
+    advice = " ".join([*module.advice, module.error or ""])
+    assert ("drops" in advice and "training=True" in advice) == training
 
 
 def row(topology: str, signature: str, batch: int, error: str | None = None, *, ok: bool | None = None) -> CompileRow:
