@@ -19,7 +19,7 @@ from tfcompress.converters.litert.even_channels import evened
 from tfcompress.converters.litert.float_head import FloatHead, float_head
 from tfcompress.converters.litert.float_runs import FloatRun
 from tfcompress.converters.litert.float_tail import FloatTail
-from tfcompress.converters.litert.float_tflite import float_file
+from tfcompress.converters.litert.float_tflite import first_sample, float_file
 from tfcompress.converters.litert.indices import index_path
 from tfcompress.converters.litert.interface import indices_as_integers, with_uint8_edges
 from tfcompress.converters.litert.learnt import learnt
@@ -41,6 +41,7 @@ from tfcompress.converters.litert.quality import (
 )
 from tfcompress.converters.litert.quality_search import Choice, closest, limits_with
 from tfcompress.converters.litert.recurrent import fused_layers, loop_tensors, state_tensors
+from tfcompress.converters.rewriting import PHONE, rewrite_graph, rows_for
 from tfcompress.data import Samples
 from tfcompress.data.fixed_sizes import with_fixed_sizes
 from tfcompress.errors import DataError
@@ -251,6 +252,8 @@ def _float_content(
             fused_only=abilities.fused_only,
         )
         given, left_out = float_result.content, tuple(item.note() for item in float_result.dropped)
+        if abilities.xnnpack:  # a phone's file; other targets bring what their own rows made
+            given = rewrite_graph(given, rows_for(PHONE), samples=first_sample(given, samples)).content
     if asked.integer_io and any(operator.name == "CAST" for operator in read_tflite(given).main.operators):
         given = indices_as_integers(given)
     return given, left_out

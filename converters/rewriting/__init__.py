@@ -14,6 +14,7 @@ from tfcompress.converters.rewriting.row import (
     ETHOS_U_FILE,
     FLOAT_FILE,
     INT8_FILE,
+    PHONE,
     PHONE_FILE,
     SNAPDRAGON_FILE,
 )
@@ -27,6 +28,7 @@ __all__ = [
     "ETHOS_U_FILE",
     "FLOAT_FILE",
     "INT8_FILE",
+    "PHONE",
     "PHONE_FILE",
     "REWRITES",
     "SNAPDRAGON_FILE",

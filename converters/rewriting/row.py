@@ -14,6 +14,7 @@ __all__ = [
     "FLOAT_FILE",
     "IDENTITY",
     "INT8_FILE",
+    "PHONE",
     "PHONE_FILE",
     "SNAPDRAGON_FILE",
     "SPECIFICATION",
@@ -22,9 +23,10 @@ __all__ = [
 
 # What a row is for: every float .tflite; the float .tflite that the Edge TPU's int8 one is made of; every int8 file;
 # the Edge TPU's int8 file; the int8 file that XNNPACK will run on a CPU; the float .tflite that Ethos-U's int8 one is
-# made of, beside the Edge TPU's rows; Ethos-U's int8 file; Snapdragon's.
+# made of, beside the Edge TPU's rows; Ethos-U's int8 file; Snapdragon's; the float .tflite that a phone's int8 one is
+# made of.
 FLOAT_FILE, EDGETPU, INT8_FILE, EDGETPU_FILE = "float file", "edgetpu", "int8 file", "edgetpu int8 file"
-PHONE_FILE = "phone int8 file"
+PHONE, PHONE_FILE = "phone", "phone int8 file"
 ETHOS_U, ETHOS_U_FILE = "ethos_u", "ethos_u int8 file"
 SNAPDRAGON_FILE = "snapdragon int8 file"
 SPECIFICATION = "LiteRT 8-bit quantization specification"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tfcompress.converters.rewriting import activations, arithmetic, bends, images, matrices, rank, smooth, upsampling
-from tfcompress.converters.rewriting.row import EDGETPU, ETHOS_U, FLOAT_FILE, IDENTITY, row_of
+from tfcompress.converters.rewriting.row import EDGETPU, ETHOS_U, FLOAT_FILE, IDENTITY, PHONE, row_of
 from tfcompress.graphs.tflite.rewriting import Rewrite
 
 __all__ = ["EDGETPU_ROWS"]
@@ -95,7 +95,22 @@ EDGETPU_ROWS: tuple[Rewrite, ...] = (
         "repeated channels as a 1 x 1 convolution with one weight an output",
         "keras.ops.repeat; every element is followed to where it comes from",
     ),
-    row_of(EDGETPU, "mish", ("TANH",), smooth.mish, "Mish as x * (2 / (1 + sigmoid(-x)^2) - 1)", "Misra 2019"),
+    row_of(
+        (EDGETPU, PHONE),  # 8 bits of exp(x) leave nothing to the smaller x
+        "mish",
+        ("TANH",),
+        smooth.mish,
+        "Mish as x * (2 / (1 + sigmoid(-x)^2) - 1)",
+        "Misra 2019",
+    ),
+    row_of(
+        PHONE,
+        "softplus",
+        ("LOG",),
+        smooth.softplus,
+        "softplus as relu(x) - log(sigmoid(|x|))",
+        f"{IDENTITY}; 8 bits of exp(x) leave nothing to the smaller x",
+    ),
     row_of(
         EDGETPU,
         "gelu_tanh",

@@ -20,6 +20,7 @@ __all__ = [
     "mish",
     "scaled_elu",
     "silu_to_relu6",
+    "softplus",
     "softsign",
 ]
 
@@ -190,6 +191,24 @@ def mish(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode] | Non
         *_reciprocal(graph, sum_, inverse),
         graph.multiply(inverse, graph.new_constant(2.0, result, "two"), twice),
         graph.plus(twice, graph.new_constant(-1.0, result, "minus_one"), result),
+    ]
+
+
+def softplus(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode] | None:
+    """log(1 + exp(x)) = relu(x) - log(sigmoid(|x|)), with parts of narrow range; `operator` is the LOG."""
+    total = graph.producer(operator.source)
+    unit = None if total is None or total.name != "ADD" else total.constant(1)
+    exponential = None if total is None else graph.producer(total.source)
+    if unit is None or not (unit == 1).all() or exponential is None or exponential.name != "EXP":
+        return None
+    source, result = exponential.source, operator.result
+    positive, magnitude, gate, rest = (graph.like(result, part) for part in ("positive", "magnitude", "gate", "rest"))
+    return [
+        graph.operator("RELU", [source], [positive]),
+        graph.operator("ABS", [source], [magnitude], options("AbsOptions")),
+        graph.operator("LOGISTIC", [magnitude], [gate]),
+        graph.operator("LOG", [gate], [rest]),
+        graph.operator("SUB", [positive, rest], [result], options("SubOptions")),
     ]
 
 
