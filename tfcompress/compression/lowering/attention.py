@@ -19,7 +19,7 @@ from tfcompress.graphs.tensorflow.private_names import (
 from tfcompress.load.keras_versions.adapters import Keras3Layer
 from tfcompress.runtime import tf, tf_keras
 
-__all__ = ["ATTENTION", "grouped_attention"]
+__all__ = ["ATTENTION", "MASKED", "grouped_attention"]
 
 _L = tf_keras.layers
 # Beyond any score that a softmax tells from the largest of its row, and no larger: masks of -1e9 would leave the scores

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from tfcompress.compression.lowering.activations import activation_name
+from tfcompress.compression.lowering.attention import MASKED
 from tfcompress.compression.lowering.reciprocal_root import ReciprocalRoot
 from tfcompress.graphs.keras.protocols import Tensor
 from tfcompress.graphs.keras.replay import Call
@@ -18,6 +20,7 @@ from tfcompress.runtime import tf, tf_keras
 __all__ = ["OPERATORS", "symbol_of", "with_arrays"]
 
 _L = tf_keras.layers
+_LARGE_MASK = -1000.0  # far below any score; `MASKED` itself is not written anew
 
 
 def symbol_of(layer: Any) -> str | None:
@@ -77,6 +80,37 @@ def _arithmetic_with_number(call: Call, state: Rewrite) -> Tensor | None:
         negated = state.layer(call, "negated", lambda name: _L.Rescaling(-1.0, name=name))(b)
         return state.layer(call, "", lambda name: _L.Rescaling(1.0, left, name=name))(negated)
     return None
+
+
+def _sum_with_mask(call: Call, state: Rewrite) -> Tensor | None:
+    """Scores and a constant mask that a softmax alone reads: no larger than it has to be, see `MASKED`."""
+    is_difference = symbol_of(call.layer) == "math.subtract"
+    a, b = _argument(call, 0, "x"), _argument(call, 1, "y")
+    scores, mask = (b, a) if isinstance(a, np.ndarray) and not is_difference else (a, b)
+    if not isinstance(mask, np.ndarray) or isinstance(scores, np.ndarray):
+        return None
+    added = -mask if is_difference else mask
+    hidden = added <= _LARGE_MASK
+    if not hidden.any() or added[~hidden].any() or not _softmax_alone_reads(call, state):
+        return None
+    return scores + tf.constant(np.where(hidden, MASKED, 0.0), tf.float32)
+
+
+def _softmax_alone_reads(call: Call, state: Rewrite) -> bool:
+    readers = state.consumers.get(id(call.old_outputs[0]), [])
+    return bool(readers) and all(reader is not None and _is_softmax(reader.layer) for reader in readers)
+
+
+def _is_softmax(layer: Any) -> bool:
+    if symbol_of(layer) in ("nn.softmax", "nn.softmax_v2"):
+        return True
+    is_activation = isinstance(layer, _L.Activation) and activation_name(layer.activation) == "softmax"
+    return isinstance(layer, _L.Softmax) or is_activation
+
+
+def _sum_or_difference(call: Call, state: Rewrite) -> Tensor | None:
+    masked = _sum_with_mask(call, state)
+    return _arithmetic_with_number(call, state) if masked is None else masked
 
 
 def _divided_by_channel(call: Call, state: Rewrite, a: Any, b: Any) -> Tensor | None:
@@ -142,7 +176,9 @@ def _root(call: Call, state: Rewrite) -> Any:
 _BY_SYMBOL: dict[str, Callable[[Call, Rewrite], Any]] = {
     "math.sqrt": _root,
     "math.multiply": _arithmetic_with_number,
-    "math.subtract": _arithmetic_with_number,
+    "__operators__.add": _sum_or_difference,
+    "math.add": _sum_or_difference,
+    "math.subtract": _sum_or_difference,
     "math.truediv": _arithmetic_with_number,
     "math.negative": _negative,
     "math.square": _square,

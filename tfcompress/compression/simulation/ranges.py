@@ -84,7 +84,8 @@ class LogitEstimator:
 
     The output's step is 1/256.  A logit that is ln 512 below the largest of its row comes out as zero, and where the
     largest is ln 512 above the second, the rest does; what lies beyond need not be told apart.  A range cut so has a
-    finer step, and classes whose logits are close do not fall on the same one.
+    finer step, and classes whose logits are close do not fall on the same one.  A mask's large number does not count,
+    also where it leaves a row of attention one score or none.
     """
 
     def __init__(self) -> None:
@@ -93,9 +94,14 @@ class LogitEstimator:
     def update(self, values: np.ndarray) -> None:
         """Take in one batch of logits, classes along the last axis."""
         rows = np.sort(values.reshape(-1, values.shape[-1]), axis=-1)
+        uneven = rows[rows[:, 0] < rows[:, -1]]  # others stay as even wherever they are cut, as rows masked whole
+        rows = uneven if len(uneven) or math.isfinite(self._low) else rows
+        if not len(rows):
+            return
         largest = rows[:, -1]
         second = rows[:, -2] if rows.shape[1] > 1 else largest
-        shown = np.minimum(largest, second + _SOFTMAX_SPAN)
+        # Where a mask leaves one score in a row, the range may lie anywhere below it: near zero, which it has to hold.
+        shown = np.minimum(largest, np.maximum(second + _SOFTMAX_SPAN, np.minimum(largest, 0.0)))
         self._low = min(self._low, float(shown.min()) - _SOFTMAX_SPAN)
         self._high = max(self._high, float(shown.max()))
 
