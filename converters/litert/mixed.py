@@ -23,9 +23,10 @@ from tfcompress.recipe import PostTraining
 
 __all__ = ["LEAST_MS", "never_slower_than_float", "with_fastest_mix", "with_quicker_floats"]
 
-LEAST_MS = 0.1  # of a file: below, nobody waits for it
-SLOWER = 1.05  # times the float file's time, twice in a row: less is within what two measurements differ by
+LEAST_MS = 0.02  # of a file: below, nobody waits for it
+SLOWER = 1.05  # times the float file's time: less is within what two measurements differ by
 WORTH = 0.97  # of the time in int8: less than this is within what one measurement differs from the next
+WELL_WORTH = 0.9  # of it, where int8 is hardly slower than float: then chance must not decide what is in the file
 _SECONDS = 0.03  # of measuring one conversion
 _SIZE = 1 << 17  # values that one conversion is measured with
 _INFINITE = float("inf")
@@ -57,11 +58,11 @@ def never_slower_than_float(result: Int8Model, samples: Samples | None, recipe: 
     ratio = 0.0
     for _ in range(2):  # a busy machine must not decide what is in the file
         integers, floats = medians([result.content, result.float_content])
-        if integers is None or floats is None or integers < max(SLOWER * floats, LEAST_MS):
+        if integers is None or floats is None or integers < max(floats, LEAST_MS):
             return result
-        ratio = integers / floats
+        ratio = max(ratio, integers / floats)
     why = f"8 bits alone take {ratio:.2f} times as long as the float file here"
-    mixed = _quicker(result, samples, recipe)
+    mixed = _quicker(result, samples, recipe, worth=WORTH if ratio >= SLOWER else WELL_WORTH)
     return result if isinstance(mixed, str) else _noted(mixed, f"{why}; --integer_only keeps them all the same")
 
 
@@ -78,8 +79,10 @@ def with_quicker_floats(result: Int8Model, samples: Samples, recipe: PostTrainin
     return result if isinstance(mixed, str) else mixed
 
 
-def _quicker(result: Int8Model, samples: Samples | None, recipe: PostTraining) -> Int8Model | str:
-    """The fastest mix, or why the file had better stay as it is."""
+def _quicker(
+    result: Int8Model, samples: Samples | None, recipe: PostTraining, *, worth: float = WORTH
+) -> Int8Model | str:
+    """The fastest mix, which takes at most `worth` of the file's time, or why the file had better stay as it is."""
     if result.float_content is None or result.calibration is None:
         return "every operator is int8: there is no float file to mix it with"
     source = ModelEditor.read(result.float_content).main
@@ -96,7 +99,7 @@ def _quicker(result: Int8Model, samples: Samples | None, recipe: PostTraining) -
     mixed = replace(result, content=content, limits=limits)
     mixed = with_delegable_forms(mixed, samples, except_for=limits.keep_float)
     before, after = medians([result.content, mixed.content])
-    if before is None or after is None or after > WORTH * before:
+    if before is None or after is None or after > worth * before:
         return "every operator is int8: a mix with float was not faster in all"
     return _noted(mixed, f"{len(kept)} operators in float: {after / before:.2f} of the time of int8 alone here")
 

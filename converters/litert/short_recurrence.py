@@ -1,14 +1,15 @@
-"""Recurrent layers of few steps as a row of operators, where that is quicker than a loop and as close to float.
+"""Recurrent layers for a phone in the form that is quickest there and as close to float as integer loops.
 
-LiteRT runs a loop's body with its own kernels, and products of 16-bit states with its slowest; steps that are written
-out run on XNNPACK.  They cost bytes, so only few are, and states of 8 bits cost accuracy: where they cost too much the
-cells, which are cheap, are in float and their matrix products in int8.
+LiteRT runs integer loops and its fused integer LSTM with its own kernels, and products of 16-bit states with its
+slowest ones; a loop's body in float runs on XNNPACK, and so do steps that are written out, which cost bytes and save
+what a loop itself takes.  In both the cells, which are cheap, are in float, and the weights of their products are int8.
+Where a target has no float, few steps are written out in int8.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from tfcompress.converters.litert.delegable import ALLOWED_DB, SHORTEST_MS, with_delegable_forms
@@ -17,23 +18,29 @@ from tfcompress.converters.litert.int8 import quantize_int8
 from tfcompress.converters.litert.interface import with_uint8_edges
 from tfcompress.converters.litert.latency import medians
 from tfcompress.converters.litert.limits import Abilities
-from tfcompress.converters.litert.mixed import LEAST_MS, SLOWER
 from tfcompress.converters.litert.quality import output_error
-from tfcompress.converters.litert.recurrent import cell_tensors, recurrent_layers
+from tfcompress.converters.litert.recurrent import Form, recurrent_layers
 from tfcompress.data import Samples
 from tfcompress.errors import ConversionError
 from tfcompress.graphs.keras.protocols import Tensor
 from tfcompress.graphs.tflite import read_tflite
 from tfcompress.model import FloatModel
-from tfcompress.recipe import Recipe
+from tfcompress.recipe import PostTraining, Recipe
 
 __all__ = ["with_short_recurrence"]
 
-MOST_STEPS = 32  # of a layer: beyond, the graph is long and its conversion slow
+MOST_STEPS = 32  # of a layer that is written out: beyond, the graph is long and its conversion slow
 MOST_MORE_BYTES = 128 << 10  # than the loop's file; or as many as that one has
-QUICKER = 0.8  # of the loop's time: less is not worth the bytes
+QUICKER = 0.8  # of the loop's time: less is not worth another form
+MORE_BYTES_QUICKER = 0.9  # of a candidate's time that a larger one has to have
 CLOSE_DB = 35.0  # of signal to noise: what is beyond, no user sees
 _LOOPS = frozenset({"WHILE", "UNIDIRECTIONAL_SEQUENCE_LSTM"})
+# From the smallest file to the largest; the last is for weights so few that quantizing what meets them costs more.
+_FORMS: tuple[tuple[Form, str], ...] = (
+    ("float_cells", "a loop with its cells in float"),
+    ("steps", "operators for each step, cells in float"),
+    ("float_steps", "operators for each step, all in float"),
+)
 
 
 @dataclass(frozen=True)
@@ -42,7 +49,7 @@ class _Candidate:
 
     result: Int8Model
     what: str
-    has_float: bool = False
+    has_float: bool = True
 
 
 def with_short_recurrence(
@@ -54,7 +61,7 @@ def with_short_recurrence(
     integer_io: bool,
     abilities: Abilities,
 ) -> Int8Model:
-    """The file with its loops unrolled where that is quicker here and keeps its closeness to float, or as it was.
+    """The file with its loops in a form that is quicker here and keeps its closeness to float, or as it was.
 
     Args:
         result: an int8 model, its operators in the forms that XNNPACK takes.
@@ -62,26 +69,30 @@ def with_short_recurrence(
         samples: representative inputs.
         recipe: with which it was made.
         integer_io: see `quantize_int8`.
-        abilities: of the target; without `float_islands` the cells are not in float.
+        abilities: of the target; without `float_islands` nothing but integers is written.
     """
     options = recipe.post_training
     asked_for_bits = recipe.keep_int16 or options.scheme == "int16x8"
-    if samples is None or result.float_content is None or asked_for_bits or not _has_short_loops(result, model):
+    if samples is None or result.float_content is None or asked_for_bits or not _has_loops(result.content):
         return result
     if options.quality == "best":  # it was searched for, and the search knows no such form
         return result
-    before = output_error(result.float_content, result.content, samples)
-    for candidate in _candidates(model, samples, recipe, integer_io, abilities):
-        note = _better(candidate, result, before, samples)
-        if note is not None:
-            return replace(candidate.result, notes=(*candidate.result.notes, note))
-    return result
+    is_short = _is_short(model)
+    if abilities.float_islands:
+        forms = _FORMS if is_short else _FORMS[:1]
+        candidates = [item for form, what in forms if (item := _with_form(result, form, what, samples, options))]
+    else:
+        candidates = _in_integers(model, samples, recipe, integer_io, abilities) if is_short else []
+    return _quickest(result, [item for item in candidates if _is_fit(item, result, samples)])
 
 
-def _has_short_loops(result: Int8Model, model: FloatModel) -> bool:
-    names = {operator.name for operator in read_tflite(result.content).main.operators}
+def _has_loops(content: bytes) -> bool:
+    return any(operator.name in _LOOPS for operator in read_tflite(content).main.operators)
+
+
+def _is_short(model: FloatModel) -> bool:
     steps = [_sequence(layer.input).shape[1] for layer in recurrent_layers(model) if _is_called(layer)]
-    return bool(names & _LOOPS) and bool(steps) and all(count is not None and count <= MOST_STEPS for count in steps)
+    return bool(steps) and all(count is not None and count <= MOST_STEPS for count in steps)
 
 
 def _is_called(layer: object) -> bool:
@@ -94,48 +105,58 @@ def _sequence(inputs: Tensor | list[Tensor]) -> Tensor:
     return inputs[0] if isinstance(inputs, list) else inputs
 
 
-def _candidates(
+def _with_form(result: Int8Model, form: Form, what: str, samples: Samples, options: PostTraining) -> _Candidate | None:
+    """The file with its recurrent layers in another form; None where there is none."""
+    if result.float_content is None or result.calibration is None:
+        return None
+    limits, forced = replace(result.limits, recurrent=form), replace(options, engine=result.engine)
+    try:
+        made = quantize_calibrated(result.float_content, result.calibration, forced, limits)
+    except ConversionError:
+        return None
+    content = with_uint8_edges(made.content) if limits.integer_io and options.io == "uint8" else made.content
+    changed = replace(result, content=content, limits=limits)
+    return _Candidate(with_delegable_forms(changed, samples, except_for=limits.keep_float), what)
+
+
+def _in_integers(
     model: FloatModel, samples: Samples, recipe: Recipe, integer_io: bool, abilities: Abilities
-) -> Iterator[_Candidate]:
-    """The file with steps in int8, then, where the target allows it, with cells in float."""
+) -> list[_Candidate]:
+    """The file with steps in int8; nothing where there is none."""
     plain = replace(abilities, loops=False, int16=False)
     try:
         steps = quantize_int8(model, samples, recipe, integer_io=integer_io, abilities=plain)
-        yield _Candidate(with_delegable_forms(steps, samples, except_for=steps.limits.keep_float), "an operator a step")
-        if not abilities.float_islands or steps.float_content is None or steps.calibration is None:
-            return
-        cells = cell_tensors(model, read_tflite(steps.float_content))
-        limits = replace(steps.limits, keep_float=tuple(dict.fromkeys((*steps.limits.keep_float, *cells))))
-        forced = replace(recipe.post_training, engine=steps.engine)
-        mixed = quantize_calibrated(steps.float_content, steps.calibration, forced, limits)
     except ConversionError:
-        return
-    uint8 = integer_io and recipe.post_training.io == "uint8"
-    content = with_uint8_edges(mixed.content) if uint8 else mixed.content
-    mixed = replace(steps, content=content, limits=limits)
-    # The cells' operators may have other forms too: none of them brings integers back.
-    mixed = with_delegable_forms(mixed, samples, except_for=steps.limits.keep_float)
-    yield _Candidate(mixed, "an operator a step, their cells in float", has_float=True)
+        return []
+    steps = with_delegable_forms(steps, samples, except_for=steps.limits.keep_float)
+    return [_Candidate(steps, "operators for each step", has_float=False)]
 
 
-def _better(candidate: _Candidate, loops: Int8Model, before: float, samples: Samples) -> str | None:
-    """What is said of a candidate that is better than the loops; None of another."""
-    content, floats = candidate.result.content, candidate.result.float_content
-    assert loops.float_content is not None
-    assert floats is not None
+def _is_fit(candidate: _Candidate, loops: Int8Model, samples: Samples) -> bool:
+    """Whether a candidate is small enough, and as close to float as the loops or so close that nobody sees it."""
+    content = candidate.result.content
     if len(content) > len(loops.content) + max(MOST_MORE_BYTES, len(loops.content)):
-        return None
-    error = output_error(loops.float_content, content, samples)
+        return False
+    assert loops.float_content is not None
+    before, error = (output_error(loops.float_content, item, samples) for item in (loops.content, content))
     lost = 10 * math.log10(error / before) if error > 0 and before > 0 else 0.0
-    is_close = error > 0 and -10 * math.log10(error) >= CLOSE_DB
-    if not (lost <= ALLOWED_DB or is_close):
-        return None
-    old, new, real = medians([loops.content, content, floats])
-    if old is None or new is None or old < SHORTEST_MS or new > QUICKER * old:
-        return None
-    if candidate.has_float and (real is None or old < max(LEAST_MS, SLOWER * real)):
-        return None
-    return (
-        f"recurrent layers as {candidate.what}: {new / old:.2f} of a loop's time here, {len(content)} bytes "
-        f"against {len(loops.content)}" + ("; --integer_only keeps the loop" if candidate.has_float else "")
-    )
+    return lost <= ALLOWED_DB or (error > 0 and -10 * math.log10(error) >= CLOSE_DB)
+
+
+def _quickest(loops: Int8Model, candidates: Sequence[_Candidate]) -> Int8Model:
+    """The quickest candidate, if it is worth leaving the loops; a smaller file before one that is hardly quicker."""
+    old, *times = medians([loops.content, *(item.result.content for item in candidates)])
+    if old is None or old < SHORTEST_MS:
+        return loops
+    chosen, least = None, QUICKER * old
+    for candidate, time in zip(candidates, times, strict=True):
+        if time is not None and time <= least:
+            chosen, least = (candidate, time), MORE_BYTES_QUICKER * time
+    if chosen is None:
+        return loops
+    candidate, time = chosen
+    note = (
+        f"recurrent layers as {candidate.what}: {time / old:.2f} of the integer loop's time here, "
+        f"{len(candidate.result.content)} bytes against {len(loops.content)}"
+    ) + ("; --integer_only keeps that loop" if candidate.has_float else "")
+    return replace(candidate.result, notes=(*candidate.result.notes, note))

@@ -3,7 +3,8 @@
 A recurrent layer is traced as one operator of ours (`marker`), which carries the weights and a description of the cell
 (`cell`).  In the float file it becomes a WHILE loop (`loop`), which LiteRT runs and whose ranges are calibrated like
 those of any other operator; both quantizers see it as one unknown operator; and in their int8 file it becomes the fused
-LSTM (`fused`) or the same loop with integers.  What neither can compute is unrolled (`layers`).
+LSTM (`fused`), the same loop with integers or with int8 weights alone, or a few operators for each step (`steps`).
+What none of them can compute is unrolled (`layers`).
 """
 
 from tfcompress.converters.litert.recurrent.forms import (
@@ -17,7 +18,6 @@ from tfcompress.converters.litert.recurrent.forms import (
 )
 from tfcompress.converters.litert.recurrent.layers import (
     MOST_STEPS,
-    cell_tensors,
     recurrent_layers,
     state_tensors,
     unrolled,
@@ -30,7 +30,6 @@ __all__ = [
     "Form",
     "Held",
     "as_markers",
-    "cell_tensors",
     "fused_layers",
     "held_back",
     "loop_tensors",

@@ -16,13 +16,15 @@ from tfcompress.converters.litert.recurrent.fused import fits, fused
 from tfcompress.converters.litert.recurrent.loop import NAME, Ports, loop
 from tfcompress.converters.litert.recurrent.marker import OPERATOR
 from tfcompress.converters.litert.recurrent.numbers import conversion, tensor
+from tfcompress.converters.litert.recurrent.steps import can_be_steps, steps
 from tfcompress.graphs.tflite import read_tflite
 from tfcompress.graphs.tflite.editor import GraphEditor, ModelEditor, OperatorNode, TensorNode
 
 __all__ = ["Form", "Held", "fused_layers", "held_back", "loop_tensors", "restored", "with_loops"]
 
-Form = Literal["fused", "loop"]
+Form = Literal["fused", "loop", "float_cells", "steps", "float_steps"]
 _PEAK = "/peak_"
+_STEPS: tuple[Form, ...] = ("steps", "float_steps")
 
 
 @dataclass(frozen=True)
@@ -227,7 +229,8 @@ def restored(content: bytes, held: Sequence[Held], ranges: Mapping[str, Range], 
         content: with the operators of `held_back`, or with markers that were traced.
         held: of `held_back`; empty for a file with markers.
         ranges: of the float file's tensors, peaks among them; empty where training has them.
-        form: `fused` for LiteRT's LSTM where it fits; else all become loops.
+        form: `fused` for LiteRT's LSTM where it fits, `loop` for loops alone, `steps` for rows of float operators whose
+            products have int8 weights, `float_steps` for such rows in float alone; what has no such form is a loop.
     """
     if not _marks(content):
         return content
@@ -236,13 +239,12 @@ def restored(content: bytes, held: Sequence[Held], ranges: Mapping[str, Range], 
     for operator in [operator for operator in graph.operators if operator.name == OPERATOR]:
         item = held[json.loads(bytes(operator.record.customOptions))] if held else _described(graph, operator)
         item = replace(item, cell=item.calibrated(ranges) if held else _in_order(graph, operator, item.cell))
-        if item.in_float:
-            replacement = loop(
-                model,
-                item.cell,
-                item.weights,
-                _ports(item.cell, operator.inputs, operator.outputs[0], operator.outputs[1:]),
-            )
+        ports = _ports(item.cell, operator.inputs, operator.outputs[0], operator.outputs[1:])
+        if form in _STEPS and can_be_steps(item.cell):
+            integer_weights = form == "steps" and not item.in_float
+            replacement = steps(model, item.cell, item.weights, ports, integer_weights=integer_weights)
+        elif item.in_float or form == "float_cells":
+            replacement = loop(model, item.cell, item.weights, ports, integer_weights=not item.in_float)
         else:
             replacement = _in_integers(model, operator, item, ranges, form)
         graph.replace([operator], replacement)

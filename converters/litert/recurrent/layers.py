@@ -27,12 +27,10 @@ from tfcompress.layer_names import all_layers
 from tfcompress.model import FloatModel
 from tfcompress.tensor_info import have_open_sizes
 
-__all__ = ["MOST_STEPS", "cell_tensors", "recurrent_layers", "state_tensors", "unrolled", "unrolled_note"]
+__all__ = ["MOST_STEPS", "recurrent_layers", "state_tensors", "unrolled", "unrolled_note"]
 
 # What is cheap in a cell: all but its matrix products.
 _CELL_OPERATORS = ("ADD", "MUL", "SUB", "TANH", "LOGISTIC", "SLICE", "RESHAPE")
-# What else a cell may be of; taken along where it is in float.
-_OTHER_CELL_OPERATORS = ("SPLIT", "STRIDED_SLICE", "MINIMUM", "MAXIMUM", "RELU")
 MOST_STEPS = 512  # beyond this the graph takes minutes to convert
 
 
@@ -57,27 +55,13 @@ def state_tensors(model: FloatModel, file: TfliteFile) -> tuple[str, ...]:
         model: whose recurrent layers are meant.
         file: its float .tflite.
     """
-    return _outputs_of(model, file, _CELL_OPERATORS)
-
-
-def cell_tensors(model: FloatModel, file: TfliteFile) -> tuple[str, ...]:
-    """Output tensors of all that unrolled recurrent layers compute beside their matrix products.
-
-    Args:
-        model: whose recurrent layers are meant.
-        file: its float .tflite.
-    """
-    return _outputs_of(model, file, (*_CELL_OPERATORS, *_OTHER_CELL_OPERATORS))
-
-
-def _outputs_of(model: FloatModel, file: TfliteFile, operators: Collection[str]) -> tuple[str, ...]:
     names = {layer.name for layer in recurrent_layers(model)}
     owners = layers_by_tensor(model, file) if names else {}
     return tuple(
         file.main.tensors[index].name
         for operator in file.main.operators
         for index in operator.outputs
-        if operator.name in operators and names.intersection(owners.get(index, ()))
+        if operator.name in _CELL_OPERATORS and names.intersection(owners.get(index, ()))
     )
 
 

@@ -51,7 +51,9 @@ class Ports:
     peaks: dict[str, TensorNode] = field(default_factory=dict)
 
 
-def loop(model: ModelEditor, cell: Cell, weights: Weights, ports: Ports) -> list[OperatorNode]:
+def loop(
+    model: ModelEditor, cell: Cell, weights: Weights, ports: Ports, *, integer_weights: bool = False
+) -> list[OperatorNode]:
     """The operators that take the layer's place in the main graph; the body and its condition join the file.
 
     Args:
@@ -59,17 +61,18 @@ def loop(model: ModelEditor, cell: Cell, weights: Weights, ports: Ports) -> list
         cell: what is computed; for an integer loop it needs its peaks.
         weights: of the layer, float32.
         ports: where it is computed; the types of `x` and `y` say with which numbers.
+        integer_weights: in float32, store the weights of products as int8.
     """
-    return _Loop(model, cell, weights, ports).operators()
+    return _Loop(model, cell, weights, ports, integer_weights).operators()
 
 
 class _Loop:
-    def __init__(self, model: ModelEditor, cell: Cell, weights: Weights, ports: Ports) -> None:
+    def __init__(self, model: ModelEditor, cell: Cell, weights: Weights, ports: Ports, integer_weights: bool) -> None:
         self.model, self.cell, self.weights, self.ports = model, cell, weights, ports
         self.integer = ports.x.dtype != "float32"
         # A float loop says what it computes, so that it can be held back from a quantizer.
-        name = f"{cell.kind} step" if self.integer else NAME + cell.to_json()
-        self.body = Numbers(model, name, integer=self.integer)
+        name = f"{cell.kind} step" if self.integer or integer_weights else NAME + cell.to_json()
+        self.body = Numbers(model, name, integer=self.integer, integer_weights=integer_weights)
         self.peaks: dict[str, TensorNode] = {}
 
     def bound(self, name: str) -> float:

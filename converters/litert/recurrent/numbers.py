@@ -8,6 +8,7 @@ tensorflow/lite/kernels: fully_connected.cc, activations.cc, add.cc, mul.cc).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,12 +17,16 @@ from ai_edge_litert import schema_py_generated as schema
 from tfcompress.converters.litert.recurrent.cell import HARD_SIGMOIDS
 from tfcompress.graphs.tflite.editor import GraphEditor, ModelEditor, OperatorNode, TensorNode, options
 
-__all__ = ["GATE_BOUND", "Numbers", "constant", "quantized_weights", "tensor"]
+__all__ = ["GATE_BOUND", "Matrix", "Numbers", "constant", "quantized_weights", "tensor"]
 
 # A sigmoid or hyperbolic tangent is flat beyond: LiteRT's integer LSTM has its gates in Q3.12, up to 8, as well.
 GATE_BOUND = 8.0
 _WIDE = 32767
 _UNIT_SCALE = 2.0**-15
+# Inputs of a product whose weights stay float32: they are few bytes, and the errors of few do not cancel one another.
+FEW = 16
+# Of FULLY_CONNECTED: the first that keeps dimensions, and that has float activations and a weight scale an output.
+_KEPT_DIMENSIONS_VERSION, _INT8_WEIGHTS_VERSION = 5, 12
 _NONE = schema.ActivationFunctionType.NONE
 
 
@@ -56,6 +61,14 @@ def quantized_weights(values: np.ndarray, *, per_channel: bool) -> tuple[np.ndar
     return np.clip(np.round(values / scales[:, None]), -127, 127).astype(np.int8), scales
 
 
+@dataclass(frozen=True)
+class Matrix:
+    """Constants of a matrix product: weights [outputs, inputs], and a bias [outputs] where there is one."""
+
+    weights: TensorNode
+    bias: TensorNode | None
+
+
 class Numbers:
     """Writes the operators of one subgraph, in float32 or with 16-bit integers.
 
@@ -63,12 +76,14 @@ class Numbers:
         model: whose operator codes are used.
         name: of the subgraph.
         integer: 16-bit integers; else float32.
+        integer_weights: in float32, store the weights of products as int8, which LiteRT multiplies with activations
+            that it quantizes while running (LiteRT, "dynamic range quantization"), but of at most `FEW` inputs.
     """
 
-    def __init__(self, model: ModelEditor, name: str, *, integer: bool) -> None:
+    def __init__(self, model: ModelEditor, name: str, *, integer: bool, integer_weights: bool = False) -> None:
         record: Any = schema.SubGraphT()
         record.name = name.encode()
-        self.integer = integer
+        self.integer, self.integer_weights = integer, integer_weights
         self.graph = GraphEditor(record, model.codes, [], [], [], [])
 
     def value(self, name: str, shape: Sequence[int], bound: float) -> TensorNode:
@@ -97,11 +112,26 @@ class Numbers:
             steps = scales * x.scales[0]
             weights = constant(self.graph, f"{name}/weights", integers, scales)
             shift = constant(self.graph, f"{name}/bias", np.round(bias / steps).astype(np.int64), steps)
-        else:
-            weights = constant(self.graph, f"{name}/weights", rows)
-            shift = constant(self.graph, f"{name}/bias", bias.astype(np.float32))
-        result = self.value(name, (1, rows.shape[0]), bound)
-        return self.write("FULLY_CONNECTED", [x, weights, shift], result, options("FullyConnectedOptions"))
+            result = self.value(name, (1, rows.shape[0]), bound)
+            return self.write("FULLY_CONNECTED", [x, weights, shift], result, options("FullyConnectedOptions"))
+        return self.product(name, x, self.matrix(name, kernel, bias))
+
+    def matrix(self, name: str, kernel: np.ndarray, bias: np.ndarray | None) -> Matrix:
+        """The constants of ``x @ kernel + bias`` in float; kernel [inputs, outputs]."""
+        rows = np.ascontiguousarray(kernel.T.astype(np.float32))
+        shift = None if bias is None else constant(self.graph, f"{name}/bias", bias.astype(np.float32))
+        if not self.integer_weights or kernel.shape[0] <= FEW:
+            return Matrix(constant(self.graph, f"{name}/weights", rows), shift)
+        integers, scales = quantized_weights(rows, per_channel=True)
+        return Matrix(constant(self.graph, f"{name}/weights", integers, scales), shift)
+
+    def product(self, name: str, x: TensorNode, matrix: Matrix) -> TensorNode:
+        """A product in float, of the leading dimensions of `x` [..., inputs]."""
+        dynamic = matrix.weights.dtype == "int8"
+        settings = options("FullyConnectedOptions", keepNumDims=True, asymmetricQuantizeInputs=dynamic)
+        result = self.value(name, (*x.shape[:-1], matrix.weights.shape[0]), 0.0)
+        version = _INT8_WEIGHTS_VERSION if dynamic else _KEPT_DIMENSIONS_VERSION
+        return self.write("FULLY_CONNECTED", [x, matrix.weights, matrix.bias], result, settings, version)
 
     def add(self, name: str, a: TensorNode, b: TensorNode, bound: float) -> TensorNode:
         """``a + b``."""

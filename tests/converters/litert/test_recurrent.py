@@ -21,11 +21,12 @@ from tfcompress.graphs.tflite.interpreter import new_interpreter
 from tfcompress.graphs.tflite.interpreter import run as run_once
 from tfcompress.load import float_model_from_keras
 from tfcompress.model import FloatModel
-from tfcompress.recipe import Recipe
+from tfcompress.recipe import PostTraining, Recipe
 from tfcompress.runtime import keras, tf_keras
 
 STEPS, FEATURES = 12, 5
 LOOPS = Abilities(loops=True)
+INTEGERS = Recipe(post_training=PostTraining(integer_only=True))
 FLOAT_TOLERANCE = 1e-5
 # Share of the power of the outputs on the calibration data that int8 costs: about -33 dB.
 INT8_ERROR = 5e-4
@@ -158,7 +159,7 @@ def test_a_file_for_phones_is_little_larger_than_its_weights(kind: str, tmp_path
     layer = getattr(keras.layers, kind)(64)
     model = float_model_from_keras(network(keras, layer, shape=(128, 8)))
     series = np.random.default_rng(0).normal(size=(24, 128, 8)).astype(np.float32)
-    artifact = converted(model, series, tmp_path)
+    artifact = converted(model, series, tmp_path, INTEGERS)
     assert artifact.facts["fully_integer"]
     assert artifact.runnable.stat().st_size < LARGEST_RATIO * (model.parameters or 0)
     content = artifact.runnable.read_bytes()
@@ -174,7 +175,7 @@ def test_a_file_for_phones_is_little_larger_than_its_weights(kind: str, tmp_path
 def test_more_steps_than_can_be_unrolled_become_a_loop(tmp_path: Path) -> None:
     model = float_model_from_keras(network(keras, keras.layers.GRU(4), shape=(600, 2)))
     series = np.random.default_rng(0).normal(size=(8, 600, 2)).astype(np.float32)
-    assert converted(model, series, tmp_path).facts["fully_integer"]
+    assert converted(model, series, tmp_path, INTEGERS).facts["fully_integer"]
 
 
 def test_a_layer_that_is_kept_in_float_stays_a_float_loop() -> None:
