@@ -6,22 +6,32 @@ does something else besides, which the milliseconds do not: all rows were made u
 TFLiteConverter's own file; `auto` is ours with `--scheme=auto`, `integers` with `--integer_only`.  Recurrent layers are
 unrolled for the peers and for float, as TFLiteConverter alone cannot convert those of Keras 3.  What each rewrite was
 worth, and which were left out, is in `notes`.
-`sqnr_before_db` is of our file without the forms that are for XNNPACK, on the same inputs.  Networks of
-keras.applications take pictures of 96 pixels; those with `@` those of that size.  `vision_transformer` is one of Keras
-3 with the sizes of ViT-Tiny (Touvron et al. 2021, table 1) and four of its twelve blocks.
+`sqnr_before_db` is of our file without the forms that are for XNNPACK, on the same inputs, `peer_sqnr_db` of the peer's
+file that is quickest.  `spread` says how far load moved the ratio of our time to float's: its largest value in one
+interpreter over its smallest; a ratio within that of 1 is no difference.  Networks of keras.applications take pictures
+of 96 pixels; those with `@` those of that size.  `vision_transformer` is one of Keras 3 with the sizes of ViT-Tiny
+(Touvron et al. 2021, table 1) and four of its twelve blocks.  Those of `zoo/` are built by `table_zoo` beforehand, in
+``$TFCOMPRESS_ZOO``.
 """
 
 from __future__ import annotations
 
+import json
 import math
+import os
 import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from benchmarks.int8_files import LARGE_SIDE, RECIPE, inputs_of, is_large
 from benchmarks.int8_files import names as models
 from benchmarks.measured_files import keep_files
-from benchmarks.models import PREFIX, load
+from benchmarks.models import APPLICATIONS, PREFIX, load
 from benchmarks.peers import by_converter, by_litert
+from benchmarks.zoo.build import resolved
 from tfcompress.converters.litert import quantize_int8
 from tfcompress.converters.litert.delegable import with_delegable_forms
 from tfcompress.converters.litert.float_tflite import convert_with, new_converter
@@ -33,7 +43,7 @@ from tfcompress.converters.phone.conversion import ABILITIES
 from tfcompress.data import Samples, samples_from_arrays
 from tfcompress.data.fixed_sizes import with_fixed_sizes
 from tfcompress.errors import TfCompressError
-from tfcompress.load import float_model_from_keras
+from tfcompress.load import float_model_from_keras, load_model
 from tfcompress.model import FloatModel
 from tfcompress.native_output import silenced
 from tfcompress.runtime import keras
@@ -46,15 +56,21 @@ RUN_SECONDS = 2.0  # of each file, shared by
 INTERPRETERS = 5  # of it
 VISION_TRANSFORMER = "vision_transformer"
 WIDTH, HEADS, BLOCKS, PATCH, SIDE = 192, 3, 4, 16, 224
-OTHERS = (
-    VISION_TRANSFORMER,
-    *(PREFIX + name for name in ("MobileNetV3Large", "MobileNetV3Small@224", "MobileNetV2@224")),
+OWN_SIDES = {"InceptionV3": 299, "InceptionResNetV2": 299, "Xception": 299}  # of pictures; 224 for all others
+AT_OWN_SIDE = tuple(f"{PREFIX}{name}@{OWN_SIDES.get(name, 224)}" for name in (*APPLICATIONS, "MobileNetV3Large"))
+OTHERS = (VISION_TRANSFORMER, f"{PREFIX}MobileNetV3Large")
+ZOO = "zoo/"
+ZOO_NETWORKS = (
+    *(f"{ZOO}keras.io/{name}" for name in ("captcha_ocr", "mnist_convnet", "convmixer", "cct", "zero_dce")),
+    *(f"{ZOO}keras.io/{name}" for name in ("oxford_pets_image_segmentation", "super_resolution_sub_pixel")),
+    *(f"{ZOO}{name}" for name in ("autokeras/ConvBlock", "keras-hub/ResNet", "keras-hub/DenseNet")),
 )
+PEERS = ("tfliteconverter", "litert_quantizer")
 
 
 def names() -> list[str]:
-    """Every model at hand, and some networks at another size."""
-    return [*models(), *OTHERS]
+    """Every model at hand, networks of keras.applications at their own sizes, and ten of the zoo."""
+    return [*models(), *OTHERS, *AT_OWN_SIDE, *ZOO_NETWORKS]
 
 
 def row(name: str) -> dict[str, Any]:
@@ -75,17 +91,20 @@ def row(name: str) -> dict[str, Any]:
     files |= {"tfliteconverter": by_converter(model, samples), "litert_quantizer": by_litert(floating, samples)}
     contents = {who: content for who, content in files.items() if isinstance(content, bytes)}
     keep_files(name, contents)
-    unique = list(dict.fromkeys(contents.values()))  # one figure for files that are the same
-    measured = dict(zip(unique, _times(unique), strict=True))
-    times = {who: measured[content] for who, content in contents.items()}
+    rounds = _times(contents)
+    times = {who: None if None in each else statistics.median(each) for who, each in rounds.items()}
     quality = {
         f"{key}_db": _decibels(ours.float_content, content, held_out)
         for key, content in (("sqnr", ours.content), ("sqnr_before", before.content), ("auto_sqnr", auto.content))
     }
+    quickest = min((who for who in PEERS if times.get(who) is not None), key=lambda who: times[who], default=None)
+    if quickest is not None:
+        quality["peer_sqnr_db"] = _decibels(ours.float_content, contents[quickest], held_out)
     reasons = [f"{who}: {content}" for who, content in files.items() if isinstance(content, str)]
     left: Any = xnnpack_share(ours.content)
     return {
         **_verdict(times),
+        "spread": _spread(rounds),
         "reason": "; ".join(reasons),
         **{f"{who}_ms": None if ms is None else round(ms, 4) for who, ms in times.items()},
         **quality,
@@ -94,17 +113,26 @@ def row(name: str) -> dict[str, Any]:
     }
 
 
-def _times(contents: list[bytes]) -> list[float | None]:
-    """Milliseconds of each file; the median of several interpreters of each, as where one's memory lies counts too."""
-    rounds = [medians(contents, seconds=RUN_SECONDS / INTERPRETERS) for _ in range(INTERPRETERS)]
-    each = zip(*rounds, strict=True)
-    return [None if None in times else statistics.median(time for time in times if time is not None) for times in each]
+def _times(contents: Mapping[str, bytes]) -> dict[str, Sequence[Any]]:
+    """Milliseconds of each file in several interpreters, as where one's memory lies counts too."""
+    unique = list(dict.fromkeys(contents.values()))  # one figure for files that are the same
+    rounds = [medians(unique, seconds=RUN_SECONDS / INTERPRETERS) for _ in range(INTERPRETERS)]
+    each = dict(zip(unique, zip(*rounds, strict=True), strict=True))
+    return {who: each[content] for who, content in contents.items()}
+
+
+def _spread(rounds: Mapping[str, Sequence[Any]]) -> float | None:
+    """The largest ratio of our time to float's in one interpreter over the smallest."""
+    if None in (*rounds["ours"], *rounds["float"]):
+        return None
+    ratios = [ours / floating for ours, floating in zip(rounds["ours"], rounds["float"], strict=True)]
+    return round(max(ratios) / min(ratios), 2)
 
 
 def _verdict(times: dict[str, float | None]) -> dict[str, Any]:
     """The status, and the ratios that the bars are about."""
     ours, auto, floating = (times.get(who) for who in ("ours", "auto", "float"))
-    peers = [ms for who in ("tfliteconverter", "litert_quantizer") if (ms := times.get(who)) is not None]
+    peers = [ms for who in PEERS if (ms := times.get(who)) is not None]
     if ours is None or floating is None:
         return {"status": "failed"}
     ratios = {
@@ -118,6 +146,8 @@ def _verdict(times: dict[str, float | None]) -> dict[str, Any]:
 
 def _given(name: str) -> tuple[FloatModel, Samples, Samples]:
     """The model with its sizes fixed, inputs to calibrate with, and others to compare on."""
+    if name.startswith(ZOO):
+        return _of_the_zoo(name.removeprefix(ZOO))
     plain, _, size = name.partition("@")
     if name == VISION_TRANSFORMER:
         model = _vision_transformer()
@@ -130,6 +160,20 @@ def _given(name: str) -> tuple[FloatModel, Samples, Samples]:
         samples_from_arrays(half, model_inputs=model.inputs, model_outputs=model.outputs) for half in halves
     )
     return with_fixed_sizes(model, samples), samples, held_out
+
+
+def _of_the_zoo(name: str) -> tuple[FloatModel, Samples, Samples]:
+    folder = Path(os.environ.get("TFCOMPRESS_ZOO", "")) / "models" / name
+    facts = json.loads((folder / "built.json").read_text(encoding="utf-8"))
+    model = load_model(folder / facts["file"], custom_objects=resolved(facts["objects"]))
+    parts = []
+    for part in ("calibration", "evaluation"):
+        with np.load(folder / f"{part}.npz") as arrays:
+            keys = [info.name if info.name in arrays else key for info, key in zip(model.inputs, arrays, strict=True)]
+            values = [arrays[key][:CALIBRATION_SAMPLES] for key in keys]
+            given = {info.name: value for info, value in zip(model.inputs, values, strict=True)}
+        parts.append(samples_from_arrays(given, model_inputs=model.inputs, model_outputs=model.outputs))
+    return with_fixed_sizes(model, parts[0]), parts[0], parts[1]
 
 
 def _vision_transformer() -> FloatModel:
