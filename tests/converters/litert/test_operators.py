@@ -20,6 +20,7 @@ from tfcompress.recipe import PostTraining, Recipe
 from tfcompress.runtime import keras, tf, tf_keras
 
 # Of outputs between -3 and 3: a few steps of 8 bits.
+INTEGERS = Recipe(post_training=PostTraining(integer_only=True))
 OUTPUT_TOLERANCE = 0.12
 NORMALIZED_TOLERANCE = 0.2  # a quotient of two 8-bit values
 
@@ -136,7 +137,7 @@ def test_a_convolutional_lstm_becomes_integer_without_tensorflow_operators(libra
     )
     model = float_model_from_keras(network)
     films = np.random.default_rng(0).normal(size=(60, 3, 6, 6, 2)).astype(np.float32)
-    artifact = converted(model, films, tmp_path)
+    artifact = converted(model, films, tmp_path, INTEGERS)
     assert artifact.facts["fully_integer"]
     assert artifact.facts["select_ops"] == []
     assert largest_error(model, artifact, films[:8]) < 0.03
@@ -146,7 +147,7 @@ def test_a_convolutional_lstm_becomes_integer_without_tensorflow_operators(libra
 def test_an_open_number_of_time_steps_becomes_the_samples(tmp_path: Path) -> None:
     network = tf_keras.Sequential([tf_keras.Input((None, 3)), layers.LSTM(4), layers.Dense(2)])
     series = np.random.default_rng(0).normal(size=(60, 5, 3)).astype(np.float32)
-    artifact = converted(float_model_from_keras(network), series, tmp_path)
+    artifact = converted(float_model_from_keras(network), series, tmp_path, INTEGERS)
     main = read_tflite(artifact.runnable).main
     assert main.tensors[main.inputs[0]].shape == (1, 5, 3)
     assert artifact.facts["fully_integer"]

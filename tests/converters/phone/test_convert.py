@@ -156,7 +156,7 @@ def test_recurrent_layers_become_integer_without_tensorflow_operators(kind: str,
     model = tf_keras.Sequential([tf_keras.Input((6, 3)), getattr(layers, kind)(4, name="rnn"), layers.Dense(2)])
     wrapped = float_model_from_keras(model)
     series = np.random.default_rng(0).normal(size=(60, 6, 3)).astype(np.float32)
-    artifact = converted(wrapped, series, tmp_path)
+    artifact = converted(wrapped, series, tmp_path, Recipe(post_training=PostTraining(integer_only=True)))
     assert artifact.facts["fully_integer"]
     assert artifact.facts["select_ops"] == []
     key, name, content = wrapped.inputs[0].name, wrapped.outputs[0].name, artifact.runnable.read_bytes()
