@@ -38,7 +38,7 @@ from tfcompress.converters.litert.float_tflite import convert_with, new_converte
 from tfcompress.converters.litert.latency import medians, xnnpack_share
 from tfcompress.converters.litert.mixed import never_slower_than_float, with_fastest_mix
 from tfcompress.converters.litert.quality import output_error
-from tfcompress.converters.litert.short_recurrence import with_short_recurrence
+from tfcompress.converters.litert.quick_recurrence import with_quick_recurrence
 from tfcompress.converters.phone.conversion import ABILITIES
 from tfcompress.data import Samples, samples_from_arrays
 from tfcompress.data.fixed_sizes import with_fixed_sizes
@@ -80,7 +80,7 @@ def row(name: str) -> dict[str, Any]:
             model, samples, held_out = _given(name)
             before = quantize_int8(model, samples, RECIPE, abilities=ABILITIES)
             integers = with_delegable_forms(before, samples, except_for=before.limits.keep_float)
-            stepped = with_short_recurrence(integers, model, samples, RECIPE, integer_io=True, abilities=ABILITIES)
+            stepped = with_quick_recurrence(integers, model, samples, RECIPE, integer_io=True, abilities=ABILITIES)
             ours = never_slower_than_float(stepped, samples, RECIPE.post_training)
             auto = with_fastest_mix(stepped, samples, RECIPE.post_training)
             floating = convert_with(new_converter(model, allow_select_ops=False), model)

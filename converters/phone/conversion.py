@@ -17,7 +17,7 @@ from tfcompress.converters.litert.limits import Abilities
 from tfcompress.converters.litert.metadata import with_metadata
 from tfcompress.converters.litert.mixed import never_slower_than_float, with_fastest_mix
 from tfcompress.converters.litert.operator_times import OperatorTime, slow_operators
-from tfcompress.converters.litert.short_recurrence import with_short_recurrence
+from tfcompress.converters.litert.quick_recurrence import with_quick_recurrence
 from tfcompress.converters.phone.gpu import gpu_facts, gpu_note
 from tfcompress.converters.usage import ports_of
 from tfcompress.converters.usage.tflite import phone_page
@@ -115,7 +115,7 @@ def _calibrated(model: FloatModel, calibration: Samples | None, recipe: Recipe) 
     integer_io = options.scheme != "int8_float_io"
     result = quantize_int8(model, calibration, recipe, integer_io=integer_io, abilities=abilities, ranges=ranges)
     result = with_delegable_forms(result, calibration, except_for=result.limits.keep_float)
-    result = with_short_recurrence(result, model, calibration, recipe, integer_io=integer_io, abilities=abilities)
+    result = with_quick_recurrence(result, model, calibration, recipe, integer_io=integer_io, abilities=abilities)
     if options.scheme != "int16x8" and not options.integer_only:
         mix = with_fastest_mix if options.scheme == "auto" else never_slower_than_float
         result = mix(result, calibration, options)

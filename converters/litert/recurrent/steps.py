@@ -1,7 +1,7 @@
 """A recurrent layer as a row of float operators, a few for each step: no loop, and no more operators than needed.
 
-XNNPACK runs such a row much faster than LiteRT runs a loop's body.  Gates that share an activation lie side by side and
-are computed together; their products with the input are computed for all steps at once, before the first one; and the
+XNNPACK runs such a row faster than LiteRT runs integer loops, and a short one faster than any loop.  Gates lie side by
+side in one product; their products with the input are computed for all steps at once, before the first one; and the
 slope of a hard sigmoid is in the weights.  Weights may be int8: a state keeps its precision from step to step.
 """
 
@@ -18,6 +18,8 @@ from tfcompress.converters.litert.recurrent.numbers import Matrix, Numbers, cons
 from tfcompress.graphs.tflite.editor import GraphEditor, ModelEditor, OperatorNode, TensorNode, options
 
 __all__ = ["can_be_steps", "steps"]
+
+_LATER = "linear"  # gates that are taken apart before their activations, which are not the same
 
 
 def can_be_steps(cell: Cell) -> bool:
@@ -56,7 +58,7 @@ class _Steps:
         self.row = Numbers(model, "", integer=False, integer_weights=integer_weights)
         self.graph: GraphEditor = self.row.graph
         self.place = ""
-        self.one = constant(model.main, f"{cell.name}/unit", np.ones((1, 1), np.float32))
+        self.unit = constant(model.main, f"{cell.name}/unit", np.ones((1, 1), np.float32))
         self.axis = constant(model.main, f"{cell.name}/axis", np.array(1, np.int32))
 
     def operators(self) -> list[OperatorNode]:
@@ -131,7 +133,7 @@ class _Steps:
         if function not in HARD_SIGMOIDS:
             return self._activated(name, function, value)
         low = self.row.value(self._name(f"{name}/low"), value.shape, 0.0)
-        self.row.write("MINIMUM", [value, self.one], low, options("MaximumMinimumOptions"))
+        self.row.write("MINIMUM", [value, self.unit], low, options("MaximumMinimumOptions"))
         return self._activated(name, "relu", low)
 
     def _sum(self, name: str, a: TensorNode, b: TensorNode) -> TensorNode:
@@ -153,15 +155,22 @@ class _Steps:
         return parts
 
     def _lstm_gates(self) -> list[_Gates]:
+        """All together, taken apart before their activations; but slopes of hard sigmoids are not all gates'."""
         gate, shown = self.cell.recurrent_activation, self.cell.activation
         if gate == shown:
             return [self._gates("gates", gate, 0, 1, 3, 2)]
-        return [self._gates("gates", gate, 0, 1, 3), self._gates("candidate", shown, 2)]
+        if {gate, shown} & set(HARD_SIGMOIDS):
+            return [self._gates("gates", gate, 0, 1, 3), self._gates("candidate", shown, 2)]
+        return [self._gates("gates", _LATER, 0, 1, 3, 2)]
 
     def _lstm(self, groups: Sequence[_Gates], place: int, states: Sequence[TensorNode | None]) -> Sequence[TensorNode]:
         h, c = states
         names = ("gates", "candidate")
         i, f, o, g = (t for n, group in zip(names, groups, strict=False) for t in self._opened(n, group, place, h))
+        if groups[0].function == _LATER:
+            gate, shown = self.cell.recurrent_activation, self.cell.activation
+            i, f, o = (self._activated(name, gate, value) for name, value in zip("ifo", (i, f, o), strict=True))
+            g = self._activated("g", shown, g)
         new = self._times("new", i, g)
         c = new if c is None else self._sum("cell", new, self._times("kept", f, c))
         return [self._times("output", o, self._activated("shown", self.cell.activation, c)), c]

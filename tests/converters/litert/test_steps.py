@@ -48,12 +48,21 @@ def in_form(content: bytes, form: Form, **changes: Any) -> bytes:
     return restored(plain, [replace(item, **changes) for item in held], {}, form)
 
 
-@pytest.mark.parametrize("name", ["every kind", "both directions", "an encoder and a decoder"])
-def test_steps_in_float_compute_what_keras_does(name: str) -> None:
-    model = model_named(name)
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [
+        ("every kind", "float_steps"),
+        ("both directions", "float_steps"),
+        ("an encoder and a decoder", "float_steps"),
+        ("both directions", "float_cells"),
+        ("a masked LSTM", "float_cells"),
+    ],
+)
+def test_cells_in_float_compute_what_keras_does(name: str, form: Form) -> None:
+    model = model_named(name)  # but for the first, layers of so few units that their weights are float32 in all forms
     given = inputs_of(model, 1, seed=5)
-    content = in_form(float_file(model, loops=True).content, "float_steps")
-    assert len(read_tflite(content).subgraphs) == 1
+    content = in_form(float_file(model, loops=True).content, form)
+    assert (len(read_tflite(content).subgraphs) == 1) == (form == "float_steps")
     for value, wanted in zip(run_with(content, model, given), model.predict(given).values(), strict=True):
         assert np.abs(value - wanted).max() < FLOAT_TOLERANCE
 
@@ -76,6 +85,17 @@ def test_weights_of_8_bits_are_as_close_to_float_as_integers_have_to_be(form: Fo
     weights = {t.dtype for graph in read_tflite(content).subgraphs for t in graph.tensors if t.shape[-1:] == (WIDE,)}
     assert "int8" in weights
     assert len(content) < len(loops)
+
+
+@pytest.mark.parametrize("form", ["steps", "float_cells"])
+def test_a_runtime_without_xnnpack_computes_the_same(form: Form) -> None:
+    model = every_kind()
+    given = inputs_of(model, 1, seed=5)
+    content = in_form(float_file(model, loops=True).content, form)
+    plain = new_interpreter(content, xnnpack=False)
+    (value,) = run(plain, [given[info.name] for info in model.inputs])
+    (wanted,) = model.predict(given).values()
+    assert 0 < np.square(value - wanted).sum() / np.square(wanted).sum() < INT8_ERROR
 
 
 def test_xnnpack_takes_all_of_a_step() -> None:

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tfcompress.converters.litert import quantize_int8, short_recurrence
+from tfcompress.converters.litert import quantize_int8, quick_recurrence
 from tfcompress.converters.litert.engines import Int8Model
 from tfcompress.converters.litert.limits import Abilities
-from tfcompress.converters.litert.short_recurrence import (
+from tfcompress.converters.litert.quick_recurrence import (
     MOST_MORE_BYTES,
     MOST_STEPS,
     QUICKER,
-    with_short_recurrence,
+    with_quick_recurrence,
 )
 from tfcompress.converters.phone.conversion import ABILITIES, INTEGERS_ALONE, convert
 from tfcompress.data import Samples, samples_from_arrays
@@ -46,7 +46,7 @@ def both(network: Any, abilities: Abilities = ABILITIES) -> tuple[Int8Model, Int
     """The file with loops, and what is made of it."""
     model, samples = given(network)
     loops = quantize_int8(model, samples, RECIPE, abilities=abilities)
-    return loops, with_short_recurrence(loops, model, samples, RECIPE, integer_io=True, abilities=abilities)
+    return loops, with_quick_recurrence(loops, model, samples, RECIPE, integer_io=True, abilities=abilities)
 
 
 def names(content: bytes) -> set[str]:
@@ -55,7 +55,7 @@ def names(content: bytes) -> set[str]:
 
 def timed(monkeypatch: pytest.MonkeyPatch, *milliseconds: float) -> None:
     """Have the loop's file and the other forms' take so long, whatever else the machine does."""
-    monkeypatch.setattr(short_recurrence, "medians", lambda contents: milliseconds[: len(contents)])
+    monkeypatch.setattr(quick_recurrence, "medians", lambda contents: milliseconds[: len(contents)])
 
 
 def test_cells_are_in_float_and_weights_in_int8_where_that_is_quicker(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,7 +94,7 @@ def decoder(steps: int) -> tuple[FloatModel, Samples]:
 def of_both_forms(model: FloatModel, samples: Samples) -> tuple[Int8Model, Int8Model]:
     """The file with loops, and what is made of it."""
     loops = quantize_int8(model, samples, RECIPE, abilities=ABILITIES)
-    return loops, with_short_recurrence(loops, model, samples, RECIPE, integer_io=True, abilities=ABILITIES)
+    return loops, with_quick_recurrence(loops, model, samples, RECIPE, integer_io=True, abilities=ABILITIES)
 
 
 def test_layers_that_start_from_a_state_are_written_out_too(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,8 +139,8 @@ def test_integers_alone_have_no_cells_in_float(monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_form_that_costs_accuracy_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     timed(monkeypatch, 1.0, *[0.2] * 3)
-    monkeypatch.setattr(short_recurrence, "CLOSE_DB", 200.0)  # no file is so close,
-    monkeypatch.setattr(short_recurrence, "ALLOWED_DB", -100.0)  # nor so much closer than the loop
+    monkeypatch.setattr(quick_recurrence, "CLOSE_DB", 200.0)  # no file is so close,
+    monkeypatch.setattr(quick_recurrence, "ALLOWED_DB", -100.0)  # nor so much closer than the loop
     loops, same = both(of(K.LSTM, 64, 8))
     assert same == loops
 

@@ -27,7 +27,7 @@ from tfcompress.graphs.tflite import read_tflite
 from tfcompress.model import FloatModel
 from tfcompress.recipe import PostTraining, Recipe
 
-__all__ = ["with_short_recurrence"]
+__all__ = ["with_quick_recurrence"]
 
 MOST_STEPS = 32  # of a layer that is written out: beyond, the graph is long and its conversion slow
 MOST_MORE_BYTES = 128 << 10  # than the loop's file; or as many as that one has
@@ -52,7 +52,7 @@ class _Candidate:
     has_float: bool = True
 
 
-def with_short_recurrence(
+def with_quick_recurrence(
     result: Int8Model,
     model: FloatModel,
     samples: Samples | None,
@@ -111,10 +111,11 @@ def _with_form(result: Int8Model, form: Form, what: str, samples: Samples, optio
         return None
     limits, forced = replace(result.limits, recurrent=form), replace(options, engine=result.engine)
     try:
-        made = quantize_calibrated(result.float_content, result.calibration, forced, limits)
+        quantized = quantize_calibrated(result.float_content, result.calibration, forced, limits)
     except ConversionError:
         return None
-    content = with_uint8_edges(made.content) if limits.integer_io and options.io == "uint8" else made.content
+    uint8 = limits.integer_io and options.io == "uint8"
+    content = with_uint8_edges(quantized.content) if uint8 else quantized.content
     changed = replace(result, content=content, limits=limits)
     return _Candidate(with_delegable_forms(changed, samples, except_for=limits.keep_float), what)
 
