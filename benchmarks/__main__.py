@@ -23,6 +23,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from benchmarks.latency_summary import latency_summary
 from benchmarks.zoo.cells import summary_of
 from tfcompress.job.manifest import versions
 
@@ -141,7 +142,8 @@ def render() -> str:
 
 def _summary(table: str, rows: list[dict[str, Any]]) -> list[str]:
     """What the table's module says of its rows as a whole; nothing for most."""
-    return summary_of(rows) if table == "zoo" else []
+    summaries = {"zoo": summary_of, "latency": latency_summary}
+    return summaries[table](rows) if table in summaries else []
 
 
 def markdown(rows: list[dict[str, Any]]) -> list[str]:
