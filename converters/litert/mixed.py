@@ -84,23 +84,23 @@ def _quicker(
 ) -> Int8Model | str:
     """The fastest mix, which takes at most `worth` of the file's time, or why the file had better stay as it is."""
     if result.float_content is None or result.calibration is None:
-        return "every operator is int8: there is no float file to mix it with"
+        return "nothing more is in float: there is no float file to mix it with"
     source = ModelEditor.read(result.float_content).main
     kept = _float_tensors(source, ModelEditor.read(result.content).main)
     if not kept:
-        return "every operator is int8: none is faster in float, conversions counted"
+        return "nothing more is in float: none is faster in float, conversions counted"
     limits = replace(result.limits, keep_float=tuple(dict.fromkeys((*result.limits.keep_float, *kept))))
     try:
         forced = replace(recipe, engine=result.engine)
         mixed = quantize_calibrated(result.float_content, result.calibration, forced, limits)
     except ConversionError as error:
-        return f"every operator is int8: a mix with float failed ({error})"
+        return f"nothing more is in float: a mix with float failed ({error})"
     content = with_uint8_edges(mixed.content) if recipe.io == "uint8" else mixed.content
     mixed = replace(result, content=content, limits=limits)
     mixed = with_delegable_forms(mixed, samples, except_for=limits.keep_float)
     before, after = medians([result.content, mixed.content])
     if before is None or after is None or after > worth * before:
-        return "every operator is int8: a mix with float was not faster in all"
+        return "nothing more is in float: a mix with float was not faster in all"
     return _noted(mixed, f"{len(kept)} operators in float: {after / before:.2f} of the time of int8 alone here")
 
 

@@ -11,7 +11,7 @@ from ai_edge_litert import schema_py_generated as schema
 from tfcompress.converters.rewriting.movement import transposed
 from tfcompress.graphs.tflite.editor import GraphEditor, OperatorNode, TensorNode, options
 
-__all__ = ["few_channels", "turned_operand"]
+__all__ = ["few_channels", "few_depthwise", "turned_operand"]
 
 # Input channels that a dot product of int8 reads at once, and outputs of a tile: 4 and 16 with ARM's dot products, 8
 # and 16 with its matrix products and on x86 (XNNPACK, src/configs/gemm-config.c, qs8_qc8w).
@@ -76,28 +76,90 @@ def few_channels(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNod
     return [graph.reshape(source, blocks), layer, graph.reshape(stacked, result)]
 
 
+def few_depthwise(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode] | None:
+    """A depthwise convolution of few channels as a plain one over blocks of columns, whose other weights are zeros.
+
+    A depthwise kernel computes 16 channels at once, however few there are, and one tap at a time; a plain one reads 4
+    or 8 channels at once.
+    """
+    source, weights, result, fields = operator.source, operator.input(1), operator.result, operator.options
+    if weights is None or not weights.is_constant or {source.dtype, weights.dtype, result.dtype} != {"int8"}:
+        return None
+    if (
+        len(source.shape) != 4
+        or source.shape[3] != weights.shape[3]
+        or {fields.dilationHFactor, fields.dilationWFactor, fields.strideW} != {1}
+    ):
+        return None
+    batch, rows, columns, channels = source.shape
+    is_same, after = fields.padding == schema.Padding.SAME, result.shape
+    placed = {
+        size: place
+        for size in _BLOCKS
+        if size * channels <= _OUTPUTS
+        and (place := _placed(columns, weights.shape[2], after[2], stride=1, is_same=is_same, size=size))
+    }
+    if not placed:
+        return None
+    size = max(placed)
+    offset, taps = placed[size]
+    blocks = graph.new_tensor((batch, rows, columns // size, size * channels), source, "blocks")
+    stacked = graph.new_tensor((batch, after[1], after[2] // size, size * channels), result, "stacked")
+    kernel = _spread(graph, _diagonal(graph, weights), [offset + place for place in range(size)], size, taps)
+    bias = operator.input(2)
+    operands = [blocks, kernel, None if bias is None else _repeated(graph, bias, size)]
+    form = options("Conv2DOptions", padding=fields.padding, strideH=fields.strideH, strideW=1)
+    form.fusedActivationFunction = fields.fusedActivationFunction
+    form.dilationHFactor = form.dilationWFactor = 1
+    layer = graph.operator("CONV_2D", operands, [stacked], form, version=3)
+    return [graph.reshape(source, blocks), layer, graph.reshape(stacked, result)]
+
+
+def _diagonal(graph: GraphEditor, weights: TensorNode) -> TensorNode:
+    """[channels, rows, columns, channels] of depthwise weights [1, rows, columns, channels]."""
+    values = weights.array()
+    assert values is not None
+    _, rows, width, channels = values.shape
+    spread = np.zeros((channels, rows, width, channels), np.int8)
+    for channel in range(channels):
+        spread[channel, :, :, channel] = values[0, :, :, channel]
+    twin = graph.new_tensor(spread.shape, weights, "diagonal")
+    twin.set_array(spread)
+    twin.record.quantization.quantizedDimension = 0
+    return twin
+
+
 def _best_block(
     before: tuple[int, ...], kernel: tuple[int, ...], after: tuple[int, ...], *, stride: int, is_same: bool
 ) -> tuple[int, int, int] | None:
     """(columns of a block, where the first window begins in the blocks it reads, how many these are), or None."""
-    columns, channels, width = before[2], before[3], kernel[2]
-    left = max((after[2] - 1) * stride + width - columns, 0) // 2 if is_same else 0
+    channels, width = before[3], kernel[2]
     candidates: list[tuple[float, tuple[int, int, int]]] = []
     for size in _BLOCKS:
-        outputs = size // stride
-        if columns % size or size % stride or after[2] % outputs:
+        place = _placed(before[2], width, after[2], stride=stride, is_same=is_same, size=size)
+        if place is None:
             continue
-        first, last = -left // size, ((outputs - 1) * stride + width - 1 - left) // size
-        taps = last - first + 1
-        padded = (taps - 1) // 2 if is_same else 0
-        if padded != -first or (not is_same and columns // size - taps + 1 != after[2] // outputs):
-            continue
+        outputs, (offset, taps) = size // stride, place
         plain = [outputs * width * _up(channels, depth) * _up(kernel[0], _OUTPUTS) for depth in _DEPTHS]
         stacked = [taps * _up(size * channels, depth) * _up(outputs * kernel[0], _OUTPUTS) for depth in _DEPTHS]
         share = max(new / old for new, old in zip(stacked, plain, strict=True))
-        candidates.append((share, (size, -left - first * size, taps)))
+        candidates.append((share, (size, offset, taps)))
     share, block = min(candidates, default=(_GAIN, None))
     return block if share < _GAIN else None
+
+
+def _placed(columns: int, width: int, results: int, *, stride: int, is_same: bool, size: int) -> tuple[int, int] | None:
+    """Where the first window begins in the blocks it reads, and how many these are; None where blocks do not fit."""
+    if columns % size or size % stride or results % (size // stride):
+        return None
+    left = max((results - 1) * stride + width - columns, 0) // 2 if is_same else 0
+    outputs = size // stride
+    first, last = -left // size, ((outputs - 1) * stride + width - 1 - left) // size
+    taps = last - first + 1
+    padded = (taps - 1) // 2 if is_same else 0
+    if padded != -first or (not is_same and columns // size - taps + 1 != results // outputs):
+        return None
+    return -left - first * size, taps
 
 
 def _up(count: int, multiple: int) -> int:

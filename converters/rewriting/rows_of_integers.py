@@ -157,6 +157,16 @@ INTEGER_ROWS: tuple[Rewrite, ...] = (
     ),
     row_of(
         PHONE_FILE,
+        "few_depthwise",
+        ("DEPTHWISE_CONV_2D",),
+        quicker.few_depthwise,
+        "a depthwise convolution of few channels as a plain one over blocks of columns",
+        "XNNPACK's int8 depthwise kernels compute 16 channels at once: src/configs/dwconv-config.c",
+        stage="integer",
+        by_time=True,
+    ),
+    row_of(
+        PHONE_FILE,
         "turned_operand",
         ("BATCH_MATMUL",),
         quicker.turned_operand,

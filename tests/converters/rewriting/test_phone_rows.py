@@ -150,7 +150,7 @@ def test_a_slice_of_given_sizes_stays() -> None:
 
 
 def test_every_row_for_phones_has_an_example_here() -> None:
-    others = ["wide_depthwise", "few_channels", "turned_operand"]
+    others = ["wide_depthwise", "few_channels", "few_depthwise", "turned_operand"]
     assert [*EXAMPLES, *others] == [row.name for row in rows_for(PHONE_FILE)]
 
 

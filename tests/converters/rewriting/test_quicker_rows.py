@@ -44,6 +44,28 @@ def convolution(
     return graph.content(result)
 
 
+def depthwise(picture: Sequence[int], stride: int = 1, padding: int = SAME, width: int = 3) -> bytes:
+    """A depthwise layer with a zero point, a scale a channel and a ReLU."""
+    random, channels = np.random.default_rng(0), picture[2]
+    graph = GraphBuilder()
+    source = graph.input([1, *picture], scale=0.05)
+    graph.graph.tensors[source].quantization.zeroPoint = [-7]
+    values = random.integers(-127, 128, (1, width, width, channels)).astype(np.int8)
+    weights = graph.tensor(values.shape, data=values, scale=list(map(float, random.uniform(0.005, 0.02, channels))))
+    graph.graph.tensors[weights].quantization.quantizedDimension = 3
+    bias = graph.tensor([channels], "int32", data=random.integers(-900, 900, channels).astype(np.int32))
+    scales = graph.graph.tensors[weights].quantization.scale
+    graph.graph.tensors[bias].quantization = schema.QuantizationParametersT()
+    graph.graph.tensors[bias].quantization.scale = [0.05 * scale for scale in scales]
+    graph.graph.tensors[bias].quantization.zeroPoint = [0] * channels
+    after = [-(-size // stride) if padding == SAME else (size - width) // stride + 1 for size in picture[:2]]
+    result = graph.tensor([1, *after, channels], scale=0.03)
+    form = {"strideH": stride, "strideW": stride, "dilationHFactor": 1, "dilationWFactor": 1, "padding": padding}
+    form |= {"depthMultiplier": 1, "fusedActivationFunction": schema.ActivationFunctionType.RELU}
+    graph.operator("DEPTHWISE_CONV_2D", [source, weights, bias], [result], "DepthwiseConv2DOptions", version=3, **form)
+    return graph.content(result)
+
+
 def product(order: Sequence[int], shape: Sequence[int]) -> bytes:
     """A product whose second operand is transposed before."""
     graph = GraphBuilder()
@@ -94,6 +116,27 @@ def test_a_convolution_of_few_channels_keeps_its_integers(content: bytes) -> Non
     ids=["many channels", "columns that make no blocks", "nothing saved"],
 )
 def test_where_blocks_save_nothing_a_convolution_stays(content: bytes) -> None:
+    assert rewritten(content) == content
+
+
+@pytest.mark.parametrize(
+    "content",
+    [depthwise([9, 12, 8]), depthwise([9, 12, 5]), depthwise([7, 16, 4], padding=VALID, width=5), depthwise([6, 8, 2])],
+    ids=["8 channels", "5 channels", "valid", "2 channels"],
+)
+def test_a_depthwise_convolution_of_few_channels_keeps_its_integers(content: bytes) -> None:
+    after = rewritten(content)
+    assert names(after) == ["RESHAPE", "CONV_2D", "RESHAPE"]
+    assert delegated(after) == frozenset(range(3))
+    assert np.array_equal(answers(after), answers(content))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [depthwise([9, 12, 16]), depthwise([9, 13, 8]), depthwise([9, 12, 8], stride=2)],
+    ids=["many channels", "columns that make no blocks", "stride 2"],
+)
+def test_other_depthwise_convolutions_stay(content: bytes) -> None:
     assert rewritten(content) == content
 
 
