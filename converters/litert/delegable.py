@@ -18,7 +18,7 @@ __all__ = ["ALLOWED_DB", "MOST_OF_TIME", "SHORTEST_MS", "elements_left", "with_d
 
 ALLOWED_DB = 0.1  # of the outputs' signal-to-noise ratio: what a rewrite may take of it
 MOST_OF_TIME = 1.02  # of the time before a rewrite: more than two measurements of one file differ by
-QUICKER = 0.95  # of that time: a row that is for time alone has to save more, so that chance does not decide
+QUICKER = 0.97  # of that time, twice: a row that is for time alone has to save more, so that chance does not decide
 SHORTEST_MS = 0.02  # of a file: such rows are not tried on what takes less, which nobody waits for
 _SECONDS = 0.1  # of measuring one file
 _SLOW = 2  # an element of a kernel that is slower than LiteRT's own counts as two of that one

@@ -16,7 +16,9 @@ __all__ = ["few_channels", "few_depthwise", "turned_operand"]
 # Input channels that a dot product of int8 reads at once, and outputs of a tile: 4 and 16 with ARM's dot products, 8
 # and 16 with its matrix products and on x86 (XNNPACK, src/configs/gemm-config.c, qs8_qc8w).
 _DEPTHS, _OUTPUTS = (4, 8), 16
-_GAIN = 0.8  # of the products of a layer: less does not pay for the copies of what enters and leaves
+# Of the products of a layer, at the depth that gains most: less does not pay for the copies of what enters and leaves.
+# At no depth may there be more of them.
+_GAIN = 0.8
 _BLOCKS = range(2, 17)
 
 
@@ -134,7 +136,7 @@ def _best_block(
 ) -> tuple[int, int, int] | None:
     """(columns of a block, where the first window begins in the blocks it reads, how many these are), or None."""
     channels, width = before[3], kernel[2]
-    candidates: list[tuple[float, tuple[int, int, int]]] = []
+    candidates: list[tuple[float, float, tuple[int, int, int]]] = []
     for size in _BLOCKS:
         place = _placed(before[2], width, after[2], stride=stride, is_same=is_same, size=size)
         if place is None:
@@ -142,10 +144,10 @@ def _best_block(
         outputs, (offset, taps) = size // stride, place
         plain = [outputs * width * _up(channels, depth) * _up(kernel[0], _OUTPUTS) for depth in _DEPTHS]
         stacked = [taps * _up(size * channels, depth) * _up(outputs * kernel[0], _OUTPUTS) for depth in _DEPTHS]
-        share = max(new / old for new, old in zip(stacked, plain, strict=True))
-        candidates.append((share, (size, offset, taps)))
-    share, block = min(candidates, default=(_GAIN, None))
-    return block if share < _GAIN else None
+        shares = [new / old for new, old in zip(stacked, plain, strict=True)]
+        if max(shares) <= 1 and min(shares) < _GAIN:
+            candidates.append((max(shares), min(shares), (size, offset, taps)))
+    return min(candidates)[-1] if candidates else None
 
 
 def _placed(columns: int, width: int, results: int, *, stride: int, is_same: bool, size: int) -> tuple[int, int] | None:

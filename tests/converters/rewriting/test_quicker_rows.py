@@ -100,8 +100,10 @@ def answers(content: bytes) -> np.ndarray:
         convolution([16, 24, 1], [7, 5], stride=2),
         convolution([16, 32, 3], [4, 4], stride=4, padding=VALID),
         convolution([8, 16, 2], [2, 2], stride=2),
+        convolution([12, 32, 3], [3, 3]),
+        convolution([12, 32, 3], [3, 3], stride=2),
     ],
-    ids=["series", "valid series", "stride 2", "wide", "patches", "two channels"],
+    ids=["series", "valid series", "stride 2", "wide", "patches", "two channels", "colours", "colours, stride 2"],
 )
 def test_a_convolution_of_few_channels_keeps_its_integers(content: bytes) -> None:
     after = rewritten(content)
@@ -112,7 +114,11 @@ def test_a_convolution_of_few_channels_keeps_its_integers(content: bytes) -> Non
 
 @pytest.mark.parametrize(
     "content",
-    [convolution([12, 32, 16], [3, 3]), convolution([12, 31, 1], [3, 3], stride=2), convolution([12, 32, 3], [3, 3])],
+    [
+        convolution([12, 32, 16], [3, 3]),
+        convolution([12, 31, 1], [3, 3], stride=2),
+        convolution([12, 32, 3], [3, 3], outputs=24),
+    ],
     ids=["many channels", "columns that make no blocks", "nothing saved"],
 )
 def test_where_blocks_save_nothing_a_convolution_stays(content: bytes) -> None:
