@@ -60,11 +60,14 @@ OWN_SIDES = {"InceptionV3": 299, "InceptionResNetV2": 299, "Xception": 299}  # o
 AT_OWN_SIDE = tuple(f"{PREFIX}{name}@{OWN_SIDES.get(name, 224)}" for name in (*APPLICATIONS, "MobileNetV3Large"))
 OTHERS = (VISION_TRANSFORMER, f"{PREFIX}MobileNetV3Large")
 ZOO = "zoo/"
-ZOO_NETWORKS = (
-    *(f"{ZOO}keras.io/{name}" for name in ("captcha_ocr", "mnist_convnet", "convmixer", "cct", "zero_dce")),
-    *(f"{ZOO}keras.io/{name}" for name in ("oxford_pets_image_segmentation", "super_resolution_sub_pixel")),
-    *(f"{ZOO}{name}" for name in ("autokeras/ConvBlock", "keras-hub/ResNet", "keras-hub/DenseNet")),
-)
+ZOO_NETWORKS = tuple(
+    f"{ZOO}keras.io/{name}"
+    for name in (
+        "captcha_ocr", "mnist_convnet", "convmixer", "cct", "zero_dce", "mlp_image_classification",
+        "image_classification_with_vision_transformer", "oxford_pets_image_segmentation",
+        "super_resolution_sub_pixel", "image_classification_from_scratch",
+    )
+)  # fmt: skip
 PEERS = ("tfliteconverter", "litert_quantizer")
 
 
@@ -97,8 +100,9 @@ def row(name: str) -> dict[str, Any]:
         f"{key}_db": _decibels(ours.float_content, content, held_out)
         for key, content in (("sqnr", ours.content), ("sqnr_before", before.content), ("auto_sqnr", auto.content))
     }
-    quickest = min((who for who in PEERS if times.get(who) is not None), key=lambda who: times[who], default=None)
-    if quickest is not None:
+    peers = {who: ms for who in PEERS if (ms := times.get(who)) is not None}
+    if peers:
+        quickest = min(peers, key=peers.__getitem__)
         quality["peer_sqnr_db"] = _decibels(ours.float_content, contents[quickest], held_out)
     reasons = [f"{who}: {content}" for who, content in files.items() if isinstance(content, str)]
     left: Any = xnnpack_share(ours.content)
