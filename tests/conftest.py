@@ -17,7 +17,16 @@ __all__ = ["pytest_runtest_makereport"]  # a hook
 os.environ["TFCOMPRESS_CACHE_DIR"] = ""  # no test finds what another one kept, unless it asks for a cache of its own
 
 ROOT = Path(__file__).parents[1]
+LEAST_MS_IN_TESTS = 0.1
 SHARED = ROOT.parent / "shared"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _small_models_stay_in_integers() -> Iterator[None]:
+    """Files of microseconds, of which a busy machine's measurements differ too much, are not mixed with float."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tfcompress.converters.litert.mixed.LEAST_MS", LEAST_MS_IN_TESTS)
+        yield
 
 
 @pytest.fixture(scope="session")
