@@ -13,9 +13,9 @@ from tfcompress.compression import wrap
 from tfcompress.compression.lowering.passes import lower
 from tfcompress.compression.simulation.ranges import LogitEstimator
 from tfcompress.data import samples_from_arrays
-from tfcompress.load import float_model_from_keras
+from tfcompress.load import float_model_from_keras, to_tf_keras
 from tfcompress.recipe import Distillation, Quantization, Recipe
-from tfcompress.runtime import tf, tf_keras
+from tfcompress.runtime import keras, tf, tf_keras
 
 STEPS, WIDTH = 8, 16
 CAUSAL = np.tril(np.ones((STEPS, STEPS), np.float32))
@@ -25,6 +25,8 @@ SAME = 1e-5
 MASKS: dict[str, Callable[[Any], Any]] = {
     "added": lambda scores: scores + tf.constant((1 - CAUSAL) * -1e9),
     "subtracted": lambda scores: scores - tf.constant((1 - CAUSAL) * 1e9),
+    "selected": lambda scores: tf.where(tf.constant(CAUSAL > 0), scores, -1e9),
+    "selected otherwise": lambda scores: tf.where(tf.constant(CAUSAL == 0), tf.fill([STEPS, STEPS], -1e9), scores),
     "multiplied": lambda scores: scores * tf.constant(CAUSAL) - tf.constant((1 - CAUSAL) * 1e9),
 }
 
@@ -79,3 +81,27 @@ def test_rows_with_one_score_or_none_do_not_widen_a_range() -> None:
     assert -7.0 < extent.low < extent.high <= 2.0
     estimator.update(np.array([[-20.0, -20.5, -30.0]], np.float32))
     assert estimator.range().low < -20.0, "these are told apart"
+
+
+def test_a_selection_that_an_output_shows_or_of_small_numbers_stays() -> None:
+    x = L.Input((STEPS, STEPS), name="x")
+    shown = tf_keras.Model(x, tf.where(tf.constant(CAUSAL > 0), x, -1e9))
+    assert np.asarray(lower(shown)(np.zeros((1, STEPS, STEPS), np.float32))).min() == np.float32(-1e9)
+    small = tf_keras.Model(x, L.Softmax()(tf.where(tf.constant(CAUSAL > 0), x, -1.0)))
+    test = inputs(2, 4)[:, :, :STEPS]
+    np.testing.assert_allclose(np.asarray(lower(small)(test)), np.asarray(small(test)), atol=SAME)
+
+
+def test_a_constant_mask_of_a_softmax_layer_is_trained_with() -> None:
+    x = keras.Input((STEPS, STEPS), name="x")
+    shares = keras.layers.Softmax(name="shares")(x, mask=CAUSAL[None] > 0)
+    model = keras.Model(x, keras.layers.Dense(2, name="head")(shares))
+    values = inputs(8, 5)[:, :, :STEPS]
+    rebuilt = to_tf_keras(model)
+    rebuilt.compile("sgd", "mse")
+    rebuilt.fit(values, np.zeros((8, STEPS, 2), np.float32), verbose=0)
+    unmasked = keras.Model(x, keras.layers.Dense(2, name="head")(keras.layers.Softmax()(x)))
+    unmasked.set_weights(model.get_weights())
+    wanted = model(values).numpy()
+    np.testing.assert_allclose(np.asarray(to_tf_keras(model)(values)), wanted, atol=SAME)
+    assert np.abs(unmasked(values).numpy() - wanted).max() > SAME

@@ -96,6 +96,23 @@ def _sum_with_mask(call: Call, state: Rewrite) -> Tensor | None:
     return scores + tf.constant(np.where(hidden, MASKED, 0.0), tf.float32)
 
 
+def _selection(call: Call, state: Rewrite) -> Tensor | None:
+    """Scores that a constant condition replaces with a large negative number before a softmax, as `_sum_with_mask`."""
+    condition, x, y = (_argument(call, place, name) for place, name in enumerate(("condition", "x", "y")))
+    if not isinstance(condition, np.ndarray):
+        return None
+    shown, scores, hidden = (condition, x, y) if _is_constant(y) else (~condition, y, x)
+    if _is_constant(scores) or not _is_constant(hidden) or not np.all(np.asarray(hidden) <= _LARGE_MASK):
+        return None
+    if not _softmax_alone_reads(call, state):
+        return None
+    return scores + tf.constant(np.where(shown, 0.0, MASKED), tf.float32)
+
+
+def _is_constant(value: object) -> bool:
+    return isinstance(value, int | float | np.ndarray | np.generic)
+
+
 def _softmax_alone_reads(call: Call, state: Rewrite) -> bool:
     readers = state.consumers.get(id(call.old_outputs[0]), [])
     return bool(readers) and all(reader is not None and _is_softmax(reader.layer) for reader in readers)
@@ -188,6 +205,8 @@ _BY_SYMBOL: dict[str, Callable[[Call, Rewrite], Any]] = {
     "nn.silu": _swish,
     "nn.leaky_relu": _leaky_relu,
     "clip_by_value": _clip,
+    "where": _selection,
+    "where_v2": _selection,
 }
 
 

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from tfcompress.errors import ModelError, TfCompressError, one_line
 from tfcompress.graphs.keras.call_graph import (
     Call,
@@ -35,7 +37,7 @@ from tfcompress.load.keras_versions.native_layers import native_layer
 from tfcompress.load.keras_versions.native_operations import native_operation
 from tfcompress.load.keras_versions.weights import copy_weights
 from tfcompress.native_output import silenced
-from tfcompress.runtime import keras, tf_keras
+from tfcompress.runtime import keras, tf, tf_keras
 from tfcompress.tensor_info import TensorInfo
 
 __all__ = ["to_keras3", "to_tf_keras"]
@@ -129,6 +131,7 @@ def _require_convertible(model: KerasModel, graph: Any, *, to_keras3: bool) -> N
         )
 
 
+_HIDDEN = -1e9  # added to scores that a mask hides
 _TRAINING_WRAPPERS = frozenset(
     {"QuantizeWrapper", "QuantizeWrapperV2", "QuantizeLayer", "QuantizeAnnotate", "PruneLowMagnitude", "ClusterWeights"}
 )
@@ -222,6 +225,8 @@ class _Rebuilding:
             return self._adapted(call, replace) if result is None else result
         counterpart = self._layer(call)
         positional, named = call_arguments(layer, counterpart, args, kwargs)
+        if type(counterpart) is tf_keras.layers.Softmax and isinstance(named.get("mask"), np.ndarray | tf.Tensor):
+            return counterpart(_masked(positional[0], np.asarray(named["mask"])))
         return counterpart(*positional, **named)
 
     def _leaf(self, leaf: Leaf) -> Any:
@@ -277,6 +282,14 @@ class _Rebuilding:
         count = self.names.get(name, 0)
         self.names[name] = count + 1
         return f"{name}_{count}" if count else name
+
+
+def _masked(scores: Any, mask: np.ndarray) -> Any:
+    """Scores as a softmax masks them; tf_keras would take a constant mask for that of the result, and fail in training.
+
+    Source: keras/src/layers/activations/softmax.py.
+    """
+    return scores + tf.constant(np.where(mask, 0.0, _HIDDEN), dtype_name(scores.dtype))
 
 
 def _is_plain_operation(layer: Layer) -> bool:
