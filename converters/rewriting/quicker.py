@@ -52,14 +52,7 @@ def few_channels(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNod
     other, its outputs those of its columns; weights of columns outside of the window are zeros.
     """
     source, weights, result, fields = operator.source, operator.input(1), operator.result, operator.options
-    if weights is None or not weights.is_constant or {source.dtype, weights.dtype, result.dtype} != {"int8"}:
-        return None
-    if (
-        len(source.shape) != 4
-        or source.shape[3] != weights.shape[3]
-        or fields.dilationHFactor != 1
-        or fields.dilationWFactor != 1
-    ):
+    if weights is None or not _can_be_blocks(operator, weights):
         return None
     is_same = fields.padding == schema.Padding.SAME
     block = _best_block(source.shape, weights.shape, result.shape, stride=fields.strideW, is_same=is_same)
@@ -85,13 +78,7 @@ def few_depthwise(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNo
     or 8 channels at once.
     """
     source, weights, result, fields = operator.source, operator.input(1), operator.result, operator.options
-    if weights is None or not weights.is_constant or {source.dtype, weights.dtype, result.dtype} != {"int8"}:
-        return None
-    if (
-        len(source.shape) != 4
-        or source.shape[3] != weights.shape[3]
-        or {fields.dilationHFactor, fields.dilationWFactor, fields.strideW} != {1}
-    ):
+    if weights is None or not _can_be_blocks(operator, weights) or fields.strideW != 1:
         return None
     batch, rows, columns, channels = source.shape
     is_same, after = fields.padding == schema.Padding.SAME, result.shape
@@ -115,6 +102,14 @@ def few_depthwise(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNo
     form.dilationHFactor = form.dilationWFactor = 1
     layer = graph.operator("CONV_2D", operands, [stacked], form, version=3)
     return [graph.reshape(source, blocks), layer, graph.reshape(stacked, result)]
+
+
+def _can_be_blocks(operator: OperatorNode, weights: TensorNode) -> bool:
+    """Whether a convolution is in int8 with constant weights, and neither grouped nor dilated."""
+    source, fields = operator.source, operator.options
+    is_int8 = {source.dtype, weights.dtype, operator.result.dtype} == {"int8"}
+    fits = weights.is_constant and len(source.shape) == 4 and source.shape[3] == weights.shape[3]
+    return is_int8 and fits and fields.dilationHFactor == fields.dilationWFactor == 1
 
 
 def _diagonal(graph: GraphEditor, weights: TensorNode) -> TensorNode:
