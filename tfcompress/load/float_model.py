@@ -20,6 +20,7 @@ from tfcompress.graphs.keras.call_graph import (
 from tfcompress.graphs.keras.protocols import KerasModel
 from tfcompress.graphs.tensorflow.draws import draws_replaced
 from tfcompress.graphs.tensorflow.private_names import flat_layers
+from tfcompress.graphs.tensorflow.sums import sums_of_samples
 from tfcompress.layer_names import all_layers
 from tfcompress.load.keras_versions.mixed_precision import HALF, has_half_tensors, in_float32, is_mixed
 from tfcompress.model import Flavor, FloatModel, TensorInfo
@@ -97,6 +98,7 @@ def _run(model: KerasModel, inputs: Structure, outputs: Structure, values: Mappi
     with (
         keras.StatelessScope() if stateless else contextlib.nullcontext(),
         in_float32(model),
+        sums_of_samples(values.values()),
         draws_replaced() as draws,
     ):
         result = model(inputs.pack(values), training=False)
