@@ -16,6 +16,7 @@ from tfcompress.compression import finetune
 from tfcompress.data import samples_from_arrays
 from tfcompress.errors import DataError, ModelError, cause_of
 from tfcompress.recipe import Pruning, Recipe, Training
+from tfcompress.remarks import remarks
 from tfcompress.runtime import keras, tf
 from tfcompress.tensor_info import TensorInfo
 
@@ -109,6 +110,17 @@ def test_one_number_for_all_samples_is_compared() -> None:
     model = keras.Model(x, keras.ops.sum(x))
     result = tfcompress.diff(model, lambda x: x.sum(), evaluation=np.ones((6, 4), np.float32))
     assert result["candidate"]["diff"]["max_abs_error"] == 0
+
+
+@pytest.mark.parametrize("offset", [0.0, 1.0])
+def test_a_sum_over_all_samples_is_one_of_a_sample_beside_a_model_that_answers_each(offset: float) -> None:
+    x = keras.Input((4,))
+    model = keras.Model(x, keras.ops.reshape(keras.ops.sum(x), (-1, 1)))
+    values = np.arange(24, dtype=np.float32).reshape(6, 4)
+    with remarks() as said:
+        result = tfcompress.diff(model, lambda x: x.sum(axis=1, keepdims=True) + offset, evaluation=values)
+    assert result["candidate"]["diff"]["max_abs_error"] == offset
+    assert sum("is run one sample at a time, as the file is" in line for line in [*said, *result["warnings"]]) == 1
 
 
 def test_data_of_a_size_that_the_model_cannot_take_is_one_line(tmp_path: Path) -> None:

@@ -99,3 +99,8 @@ def test_outputs_of_equal_shape_are_paired_by_value_and_others_by_name() -> None
     assert outputs_as({"a": a, "b": b}, {"b": a, "a": b}, who="it") == {"a": "a", "b": "b"}
     with pytest.raises(ModelError, match="are these two forms of the same model"):
         outputs_as({"a": a}, {"x": np.ones((2, 4))}, who="it")
+
+
+def test_another_number_of_rows_is_called_that_and_not_another_shape() -> None:
+    with pytest.raises(ModelError, match="it: gives 6 rows where the reference gives 2; expected one row a sample"):
+        outputs_as({"a": np.ones((2, 3))}, {"a": np.ones((6, 3))}, who="it")

@@ -83,6 +83,10 @@ def _proven_order(
     return dict(zip(names, nearest, strict=True))
 
 
+def _either(counts: Sequence[int]) -> str:
+    return " or ".join(map(str, counts))
+
+
 def _distance(wanted: np.ndarray, got: np.ndarray) -> float:
     """Mean squared difference relative to the wanted signal; a large number where the shapes differ."""
     if wanted.shape != got.shape:
@@ -133,6 +137,12 @@ def outputs_as(wanted: Arrays, given: Arrays, *, who: str) -> dict[str, str]:
         if name not in nearest and own not in nearest.values():
             nearest[name] = own
     if len(nearest) < len(wanted):
+        rows = [sorted({len(value) for value in values.values()}) for values in (given, wanted)]
+        if rows[0] != rows[1]:
+            raise ModelError(
+                f"{who}: gives {_either(rows[0])} rows where the reference gives {_either(rows[1])}; expected one row "
+                "a sample: does a reshape or a sum take in the first axis, which is the samples'?"
+            )
         raise ModelError(
             f"{who}: outputs of shape {', '.join(str(value.shape[1:]) for value in given.values())} a sample, the "
             f"reference has {', '.join(str(value.shape[1:]) for value in wanted.values())}; are these two forms of "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 from collections import deque
@@ -12,10 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfcompress.accuracy_diff.matching import PROOF_SAMPLES, input_names, inputs_for
-from tfcompress.accuracy_diff.runners import Runner, answers
+from tfcompress.accuracy_diff.runners import Runner, answers, in_fixed_batches
 from tfcompress.data import Batch, Samples
+from tfcompress.remarks import remark
 
 __all__ = ["Answered", "answered_batches", "batch_size_for"]
+
+_Outputs = dict[str, dict[str, np.ndarray]]
 
 MOST_VALUES = 1 << 21  # input values per batch: what an interpreter needs for its activations grows with it
 LARGEST_BATCH = 128
@@ -32,7 +36,7 @@ class Answered:
     """
 
     batch: Batch
-    outputs: dict[str, dict[str, np.ndarray]]
+    outputs: _Outputs
 
 
 def batch_size_for(data: Samples, runners: Iterable[Runner] = ()) -> int:
@@ -61,16 +65,19 @@ def answered_batches(
     threads = 1 if data.most_at_once == 1 else workers or os.cpu_count() or 1  # several large samples are too many
     if threads == 1:
         for batch in batches:
-            yield Answered(
-                batch,
-                {
-                    name: answers(runner, inputs_for(runner, batch.inputs, names[name]))
-                    for name, runner in runners.items()
-                },
-            )
+            outputs = {
+                name: answers(runner, inputs_for(runner, batch.inputs, names[name])) for name, runner in runners.items()
+            }
+            yield Answered(batch, _by_sample(runners, names, batch, outputs))
         return
     with ThreadPoolExecutor(threads, thread_name_prefix="diff") as pool:
         waiting: deque[tuple[Batch, dict[str, Future[dict[str, np.ndarray]]]]] = deque()
+
+        def finished() -> Answered:
+            batch, started = waiting.popleft()
+            outputs = {name: future.result() for name, future in started.items()}
+            return Answered(batch, _by_sample(runners, names, batch, outputs))
+
         for batch in batches:
             started = {
                 name: pool.submit(answers, runner, inputs_for(runner, batch.inputs, names[name]))
@@ -78,9 +85,35 @@ def answered_batches(
             }
             waiting.append((batch, started))
             if len(waiting) > threads:
-                yield _finished(*waiting.popleft())
+                yield finished()
         while waiting:
-            yield _finished(*waiting.popleft())
+            yield finished()
+
+
+def _by_sample(
+    runners: Mapping[str, Runner], names: Mapping[str, Mapping[str, str]], batch: Batch, outputs: _Outputs
+) -> _Outputs:
+    """The outputs; a model that answers all samples of a batch together is run sample by sample, and that is said.
+
+    Only beside one that has an answer for each sample, as a file for a phone has: such a model's sum over every axis,
+    the samples' too, is one over a sample in the file.
+    """
+    rows = len(next(iter(batch.inputs.values())))
+    joint = {name: output for name, values in outputs.items() for output, value in values.items() if len(value) < rows}
+    if len(joint) in (0, len(runners)):
+        return outputs
+    for name, output in joint.items():
+        remark(
+            f"{runners[name].name}: has fewer rows of output {output!r} than the batch has samples, so that it is run "
+            "one sample at a time, as the file is: is a sum or a reshape meant to leave out the first axis?"
+        )
+    alone = {
+        name: in_fixed_batches(
+            functools.partial(answers, runners[name]), inputs_for(runners[name], batch.inputs, names[name]), 1
+        )
+        for name in joint
+    }
+    return {**outputs, **alone}
 
 
 def _input_names(runners: Mapping[str, Runner], data: Samples) -> dict[str, dict[str, str]]:
@@ -91,7 +124,3 @@ def _input_names(runners: Mapping[str, Runner], data: Samples) -> dict[str, dict
         name: input_names(runner, first, reference=None if runner is reference else reference, where=data.name)
         for name, runner in runners.items()
     }
-
-
-def _finished(batch: Batch, started: Mapping[str, Future[dict[str, np.ndarray]]]) -> Answered:
-    return Answered(batch, {name: future.result() for name, future in started.items()})
