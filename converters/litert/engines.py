@@ -19,6 +19,7 @@ from tfcompress.converters.litert.headroom import with_headroom
 from tfcompress.converters.litert.limits import Limits
 from tfcompress.converters.litert.narrow_outputs import with_narrow_outputs
 from tfcompress.converters.litert.one_hot import with_one_hot_values
+from tfcompress.converters.litert.reachable_sums import with_reachable_sums
 from tfcompress.errors import ConversionError
 from tfcompress.graphs.tflite import read_tflite
 from tfcompress.recipe import PostTraining
@@ -69,7 +70,8 @@ def quantize_calibrated(content: bytes, calibration: Calibration, options: PostT
     """
     ends = without_tails(content, limits.tails) if limits.tails else content
     core = ends if limits.head is None else without_head(ends, limits.head)
-    ranges = with_headroom(read_tflite(content).main, calibration, limits)
+    graph = read_tflite(content).main
+    ranges = with_reachable_sums(graph, with_headroom(graph, calibration, limits), wide=limits.int16)
     engine, reason, result = _choose(core, ranges, options.engine, limits)
     result = with_guarded_divisors(with_narrow_outputs(with_one_hot_values(result), calibration), calibration)
     result = with_fine_softmax(result, ranges) if limits.fine_softmax else result
