@@ -31,8 +31,9 @@ def sums_of_samples(inputs: Iterable[object]) -> Iterator[None]:
     original = array_operations.add
 
     def add(x1: object, x2: object) -> object:
-        same_type = _is_traced(x1) and _is_traced(x2) and x1.dtype == x2.dtype
-        return tf.add(x1, x2) if same_type and _is_one_sample(x2, names) else original(x1, x2)
+        if _is_traced(x1) and _is_traced(x2) and x1.dtype == x2.dtype and _is_one_sample(x2, names):
+            return tf.add(x1, x2)
+        return original(x1, x2)
 
     array_operations.add = add
     try:
