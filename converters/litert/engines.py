@@ -71,7 +71,8 @@ def quantize_calibrated(content: bytes, calibration: Calibration, options: PostT
     ends = without_tails(content, limits.tails) if limits.tails else content
     core = ends if limits.head is None else without_head(ends, limits.head)
     graph = read_tflite(content).main
-    ranges = with_reachable_sums(graph, with_headroom(graph, calibration, limits), wide=limits.int16)
+    wide = calibration.ranges if limits.int16 else limits.keep_int16
+    ranges = with_reachable_sums(graph, with_headroom(graph, calibration, limits), wide=wide)
     engine, reason, result = _choose(core, ranges, options.engine, limits)
     result = with_guarded_divisors(with_narrow_outputs(with_one_hot_values(result), calibration), calibration)
     result = with_fine_softmax(result, ranges) if limits.fine_softmax else result

@@ -9,6 +9,7 @@ its variance is always 0, for which the engines take a range of 1, and the resul
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from tfcompress.calibration import Calibration, Range
@@ -22,22 +23,23 @@ _STEPS = 255  # of 8 bits, between the ends of a range
 _WIDTH_OF_ZERO = 1.0  # what the engines take for a tensor that is always 0
 
 
-def with_reachable_sums(graph: Subgraph, calibration: Calibration, *, wide: bool = False) -> Calibration:
+def with_reachable_sums(graph: Subgraph, calibration: Calibration, *, wide: Collection[str] = ()) -> Calibration:
     """The ranges, wider where a sum or squared difference could not be loaded; the very same where there is none.
 
     Args:
         graph: the main graph of a float .tflite.
         calibration: its ranges.
-        wide: sums have 16 bits.
+        wide: names of the results that have 16 bits.
     """
     ranges = dict(calibration.ranges)
     for operator in graph.operators:
         if operator.name not in ("ADD", "SUB", "SQUARED_DIFFERENCE"):
             continue
-        result = ranges.get(graph.tensors[operator.outputs[0]].name)
+        name = graph.tensors[operator.outputs[0]].name
+        result = ranges.get(name)
         operands = [_width(graph.tensors[index], ranges) for index in operator.inputs]
-        if result is not None and _extent(result) < (least := _least_width(operator, max(operands), wide=wide)):
-            ranges[graph.tensors[operator.outputs[0]].name] = _widened(result, least)
+        if result is not None and _extent(result) < (least := _least_width(operator, max(operands), wide=name in wide)):
+            ranges[name] = _widened(result, least)
     return calibration if ranges == calibration.ranges else replace(calibration, ranges=ranges)
 
 
