@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -125,6 +126,8 @@ def _child(entry: Entry, folder: Path, module: str, *arguments: str) -> str | No
     except subprocess.TimeoutExpired:
         return f"not done after {LIMIT} seconds"
     except subprocess.CalledProcessError as error:
+        if error.returncode < 0:
+            return f"ended by {signal.Signals(-error.returncode).name}"
         lines: Any = error.stderr.strip().splitlines() or [f"ended with {error.returncode} and no message"]
         return str(lines[-1])[:400]
     return None
