@@ -22,11 +22,21 @@ ENOUGH_DB = 25.0  # of a column, as issue 11 asks
 UNLIKE = 16.0  # times: beside a part so much larger, a part is left with 16 of the 256 levels
 MOST_COLUMNS = 64  # of a tensor whose columns are things of their own; beyond, they are positions of a signal
 OBSERVED_SAMPLES = 100
-LONGEST = 24  # operators of a tail
-JOINING = frozenset({"CONCATENATION", "PACK", "RESHAPE", "TRANSPOSE", "EXPAND_DIMS", "SQUEEZE", "SLICE"})
+LONGEST = 96  # operators of a tail
+JOINING = frozenset(
+    {"CONCATENATION", "PACK", "RESHAPE", "TRANSPOSE", "EXPAND_DIMS", "SQUEEZE", "SLICE", "STRIDED_SLICE", "SPLIT",
+     "SPLIT_V", "UNPACK", "GATHER", "GATHER_ND", "REVERSE_V2", "PAD", "PADV2", "MIRROR_PAD", "TILE", "BROADCAST_TO",
+     "SELECT", "SELECT_V2"}
+)  # fmt: skip
 ELEMENTWISE = frozenset(
-    {"ADD", "SUB", "MUL", "DIV", "EXP", "LOGISTIC", "SOFTMAX", "TANH", "RELU", "RELU6", "MINIMUM", "MAXIMUM"}
-)
+    {"ADD", "SUB", "MUL", "DIV", "EXP", "LOGISTIC", "SOFTMAX", "TANH", "RELU", "RELU6", "MINIMUM", "MAXIMUM",
+     "LEAKY_RELU", "ELU", "HARD_SWISH", "ABS", "NEG", "SQUARE", "SQRT", "POW"}
+)  # fmt: skip
+DECIDING = frozenset(
+    {"GREATER", "GREATER_EQUAL", "LESS", "LESS_EQUAL", "LOGICAL_AND", "LOGICAL_OR", "LOGICAL_NOT", "REDUCE_MAX",
+     "TOPK_V2", "ARG_MAX", "CAST"}
+)  # fmt: skip
+LIGHT = JOINING | ELEMENTWISE | DECIDING
 WEIGHTED = frozenset({"FULLY_CONNECTED", "CONV_2D"})
 SHARES = frozenset({"LOGISTIC", "SOFTMAX"})
 
@@ -87,11 +97,12 @@ def float_tails(content: bytes, samples: Samples, names: Mapping[int, str]) -> t
     computed = [output for output, tensors in reached.items() if all(seen[index].count for index in tensors)]
     reasons = {output: reason for output in computed if (reason := _mixed(graph, output, seen)) is not None}
     ending = {output: _tail(graph, output, seen) for output in reasons}
-    alone = _read_in_tails(graph, {index for tail in ending.values() for index in tail}, set(ending))
+    tensors = {index for tail in ending.values() for index in tail}
+    alone = _read_in_tails(graph, _with_readers(graph, tensors), set(ending))
     return tuple(
         FloatTail(
             graph.tensors[output].name,
-            tuple(graph.tensors[index].name for index in ending[output] if index in alone),
+            tuple(graph.tensors[index].name for index in sorted(alone)),
             f"output {names.get(output, graph.tensors[output].name)!r} is float32: {reason}",
         )
         for output, reason in reasons.items()
@@ -110,16 +121,19 @@ def _reached(graph: Subgraph, output: int) -> tuple[int, ...]:
     tensors, waiting = {output: None}, [output]
     while waiting and len(tensors) < LONGEST:
         producer = graph.producer(waiting.pop(0))
-        if producer is not None and producer.name in JOINING | ELEMENTWISE:
+        if producer is not None and producer.name in LIGHT:
             inputs = _computed(graph, producer)
             tensors.update(dict.fromkeys(inputs))
             waiting += inputs
-    return tuple(tensors)
+    return tuple(index for index in tensors if _is_float(graph, index))
 
 
 def _computed(graph: Subgraph, operator: Operator) -> list[int]:
-    tensors = [graph.tensors[index] for index in operator.inputs if index >= 0]
-    return [tensor.index for tensor in tensors if tensor.data is None and tensor.dtype == "float32"]
+    return [index for index in operator.inputs if index >= 0 and graph.tensors[index].data is None]
+
+
+def _is_float(graph: Subgraph, tensor: int) -> bool:
+    return graph.tensors[tensor].dtype == "float32"
 
 
 def _parts(graph: Subgraph, tensor: int, seen: Mapping[int, Columns]) -> list[int]:
@@ -127,23 +141,45 @@ def _parts(graph: Subgraph, tensor: int, seen: Mapping[int, Columns]) -> list[in
     producer = graph.producer(tensor)
     if producer is None or producer.name not in JOINING or tensor not in seen:
         return [tensor]
-    return [part for index in _computed(graph, producer) for part in _parts(graph, index, seen)]
+    sources = [index for index in _computed(graph, producer) if _is_float(graph, index)]
+    return [part for index in sources for part in _parts(graph, index, seen)]
 
 
 def _mixed(graph: Subgraph, output: int, seen: Mapping[int, Columns]) -> str | None:
-    """Why one scale would not serve the parts of an output; None where it would."""
-    groups = [group for part in _parts(graph, output, seen) if part in seen for group in _groups(graph, part, seen)]
-    step = _step(graph, output, seen[output])
-    largest = max((float(size) for size, _ in groups), default=0.0)
-    kept = [(size, 10 * math.log10(max(power, 1e-30) / (step**2 / 12))) for size, power in groups]
-    lost = [(size, decibels) for size, decibels in kept if decibels < ENOUGH_DB and size * UNLIKE < largest]
-    if not lost:
+    """Why one scale would not serve what an output is joined or cut of; None where it would."""
+    largest, size, decibels = max(
+        (lost for tensor in _scaled_as_one(graph, output) if (lost := _lost(graph, tensor, seen)) is not None),
+        key=lambda lost: -lost[2],
+        default=(0.0, 0.0, ENOUGH_DB),
+    )
+    if decibels >= ENOUGH_DB:
         return None
-    size, decibels = min(lost, key=lambda pair: pair[1])
     return (
         f"it joins values up to {largest:.3g} with values up to {size:.3g}, of which one 8-bit scale would keep "
         f"{max(decibels, 0.0):.1f} dB; each part has a scale of its own, and what joins them computes in float"
     )
+
+
+def _scaled_as_one(graph: Subgraph, output: int) -> list[int]:
+    """What an output is moved and cut from, itself among it: tensors that would get a scale of their own each."""
+    producer = graph.producer(output)
+    if producer is None or producer.name not in JOINING:
+        return [output]
+    sources = [index for index in _computed(graph, producer) if _is_float(graph, index)]
+    further = [tensor for index in sources for tensor in _scaled_as_one(graph, index)]
+    return list(dict.fromkeys([output, *further] if len(sources) > 1 else further))
+
+
+def _lost(graph: Subgraph, tensor: int, seen: Mapping[int, Columns]) -> tuple[float, float, float] | None:
+    """(largest magnitude of all, of what a tensor's one scale keeps least of, decibels of that), if any is lost."""
+    if tensor not in seen:
+        return None
+    groups = [group for part in _parts(graph, tensor, seen) if part in seen for group in _groups(graph, part, seen)]
+    step = _step(graph, tensor, seen[tensor])
+    largest = max((float(size) for size, _ in groups), default=0.0)
+    kept = [(size, 10 * math.log10(max(power, 1e-30) / (step**2 / 12))) for size, power in groups]
+    lost = [(size, decibels) for size, decibels in kept if decibels < ENOUGH_DB and size * UNLIKE < largest]
+    return (largest, *min(lost, key=lambda pair: pair[1])) if lost else None
 
 
 def _groups(graph: Subgraph, part: int, seen: Mapping[int, Columns]) -> list[tuple[float, float]]:
@@ -164,10 +200,20 @@ def _step(graph: Subgraph, tensor: int, columns: Columns) -> float:
     return max((max(float(columns.high.max()), 0.0) - min(float(columns.low.min()), 0.0)) / 255, 1e-30)
 
 
+def _with_readers(graph: Subgraph, tensors: set[int]) -> set[int]:
+    """With what is computed of them, as far as it costs little: a part that is cut from a tail goes on in float."""
+    wide = set(tensors)
+    for operator in graph.operators:
+        if operator.name in LIGHT and not wide.isdisjoint(operator.inputs):
+            wide.update(operator.outputs)
+    return wide
+
+
 def _read_in_tails(graph: Subgraph, tensors: set[int], ends: set[int]) -> set[int]:
     """Without those that an operator outside of the tails reads, or that are outputs themselves.
 
-    A shortcut past a layer that stays integer is one: there the tail begins behind it.
+    A shortcut past a layer that stays integer is one: there the tail begins behind it.  What decides about floats, such
+    as a comparison, has to lie in the tail with its reader: integers are handed to it for numbers alone.
 
     Args:
         graph: the float graph.
@@ -176,28 +222,39 @@ def _read_in_tails(graph: Subgraph, tensors: set[int], ends: set[int]) -> set[in
     """
     kept = tensors - (set(graph.outputs) - ends)
     while True:
+        inside = [operator for operator in graph.operators if not kept.isdisjoint(operator.outputs)]
         outside = (operator for operator in graph.operators if kept.isdisjoint(operator.outputs))
-        needed = kept.intersection(index for operator in outside for index in operator.inputs)
-        if not needed:
+        gone = kept.intersection(index for operator in outside for index in operator.inputs)
+        for operator in inside:
+            handed = (index for index in _computed(graph, operator) if index not in kept)
+            whole = kept.issuperset(operator.outputs)
+            if not whole or not all(_is_float(graph, index) for index in handed):
+                gone.update(kept.intersection(operator.outputs))
+        if not gone:
             return kept
-        kept -= needed
+        kept -= gone
 
 
 def _tail(graph: Subgraph, output: int, seen: Mapping[int, Columns]) -> tuple[int, ...]:
     """Output tensors of the operators from an output back to tensors whose own scale keeps each column."""
     tensors, waiting = dict[int, None](), [output]
     while waiting and len(tensors) < LONGEST:
-        index = waiting.pop(0)
-        producer = graph.producer(index)
-        if producer is None or producer.name not in JOINING | ELEMENTWISE | WEIGHTED:
+        producer = graph.producer(waiting.pop(0))
+        if producer is None or producer.name not in LIGHT | WEIGHTED:
             continue
-        tensors[index] = None
+        tensors.update(dict.fromkeys(producer.outputs))
         if producer.name not in WEIGHTED:
-            waiting += [source for source in _computed(graph, producer) if not _kept(graph, source, seen)]
+            sources = _computed(graph, producer)
+            waiting += [index for index in sources if not _is_float(graph, index) or not _kept(graph, index, seen)]
     return tuple(tensors)
 
 
 def _kept(graph: Subgraph, tensor: int, seen: Mapping[int, Columns]) -> bool:
+    """Whether a tensor's own scale keeps each column, and those of what it is moved and cut from."""
+    return all(_kept_alone(graph, source, seen) for source in (tensor, *_scaled_as_one(graph, tensor)))
+
+
+def _kept_alone(graph: Subgraph, tensor: int, seen: Mapping[int, Columns]) -> bool:
     if tensor not in seen:
         return True
     columns = seen[tensor]
