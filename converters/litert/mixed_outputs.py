@@ -7,7 +7,7 @@ have a scale each.  They cost next to nothing, and the output keeps its name and
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
@@ -122,7 +122,7 @@ def _reached(graph: Subgraph, output: int) -> tuple[int, ...]:
     while waiting and len(tensors) < LONGEST:
         producer = graph.producer(waiting.pop(0))
         if producer is not None and producer.name in LIGHT:
-            inputs = _computed(graph, producer)
+            inputs = [index for index in dict.fromkeys(_computed(graph, producer)) if index not in tensors]
             tensors.update(dict.fromkeys(inputs))
             waiting += inputs
     return tuple(index for index in tensors if _is_float(graph, index))
@@ -136,13 +136,31 @@ def _is_float(graph: Subgraph, tensor: int) -> bool:
     return graph.tensors[tensor].dtype == "float32"
 
 
+def _moved_from(graph: Subgraph, tensor: int, within: Collection[int] | None = None) -> dict[int, list[int] | None]:
+    """{tensor: what it is joined or cut of} for a tensor and all before it, each once; None for one that is computed.
+
+    Args:
+        graph: the float graph.
+        tensor: where to begin.
+        within: tensors behind which to look further; None means all.
+    """
+    sources: dict[int, list[int] | None] = {}
+    waiting = [tensor]
+    while waiting:
+        index = waiting.pop()
+        if index not in sources:
+            producer = graph.producer(index) if within is None or index in within else None
+            if producer is None or producer.name not in JOINING:
+                sources[index] = None
+                continue
+            sources[index] = moved = [part for part in _computed(graph, producer) if _is_float(graph, part)]
+            waiting += moved
+    return sources
+
+
 def _parts(graph: Subgraph, tensor: int, seen: Mapping[int, Columns]) -> list[int]:
     """What a tensor was joined of."""
-    producer = graph.producer(tensor)
-    if producer is None or producer.name not in JOINING or tensor not in seen:
-        return [tensor]
-    sources = [index for index in _computed(graph, producer) if _is_float(graph, index)]
-    return [part for index in sources for part in _parts(graph, index, seen)]
+    return [index for index, sources in _moved_from(graph, tensor, seen).items() if sources is None]
 
 
 def _mixed(graph: Subgraph, output: int, seen: Mapping[int, Columns]) -> str | None:
@@ -162,12 +180,8 @@ def _mixed(graph: Subgraph, output: int, seen: Mapping[int, Columns]) -> str | N
 
 def _scaled_as_one(graph: Subgraph, output: int) -> list[int]:
     """What an output is moved and cut from, itself among it: tensors that would get a scale of their own each."""
-    producer = graph.producer(output)
-    if producer is None or producer.name not in JOINING:
-        return [output]
-    sources = [index for index in _computed(graph, producer) if _is_float(graph, index)]
-    further = [tensor for index in sources for tensor in _scaled_as_one(graph, index)]
-    return list(dict.fromkeys([output, *further] if len(sources) > 1 else further))
+    moved = _moved_from(graph, output).items()
+    return [index for index, sources in moved if sources is None or len(sources) > 1]
 
 
 def _lost(graph: Subgraph, tensor: int, seen: Mapping[int, Columns]) -> tuple[float, float, float] | None:
@@ -237,14 +251,15 @@ def _read_in_tails(graph: Subgraph, tensors: set[int], ends: set[int]) -> set[in
 
 def _tail(graph: Subgraph, output: int, seen: Mapping[int, Columns]) -> tuple[int, ...]:
     """Output tensors of the operators from an output back to tensors whose own scale keeps each column."""
-    tensors, waiting = dict[int, None](), [output]
+    tensors, waiting, asked = dict[int, None](), [output], {output}
     while waiting and len(tensors) < LONGEST:
         producer = graph.producer(waiting.pop(0))
         if producer is None or producer.name not in LIGHT | WEIGHTED:
             continue
         tensors.update(dict.fromkeys(producer.outputs))
         if producer.name not in WEIGHTED:
-            sources = _computed(graph, producer)
+            sources = [index for index in dict.fromkeys(_computed(graph, producer)) if index not in asked]
+            asked.update(sources)
             waiting += [index for index in sources if not _is_float(graph, index) or not _kept(graph, index, seen)]
     return tuple(tensors)
 

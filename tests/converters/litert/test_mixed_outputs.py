@@ -168,6 +168,20 @@ def test_outputs_that_are_cut_from_what_is_joined_keep_their_parts(tmp_path: Pat
     assert min(_outputs_db(model, in_integers.runnable.read_bytes())) < LOST_DB
 
 
+def test_a_long_chain_of_joins_is_walked_once(tmp_path: Path) -> None:
+    """Each of 30 joins reads the one before it twice: there are 2**30 ways from the output to the input."""
+    image, x = _features()
+    chain: Any = layers.GlobalAveragePooling2D()(x)
+    half = chain.shape[-1] // 2
+    for _ in range(30):
+        chain = layers.Concatenate()([chain, chain])[:, half:-half]
+    model = keras.Model(image, layers.Identity(name="out")(chain))
+    artifact = _converted(model, "phone", tmp_path, PostTraining(quality="fast", integer_only=True))
+    kept = _columns_db(model, artifact.runnable.read_bytes())
+    assert kept.shape == (2 * half,)
+    assert np.median(kept) > COLUMN_DB
+
+
 @pytest.mark.parametrize("target", ["phone", "edgetpu"])
 def test_what_integers_read_too_is_not_cut_off(target: str, tmp_path: Path) -> None:
     model = read_again()
