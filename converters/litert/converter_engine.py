@@ -9,6 +9,7 @@ from tfcompress.calibration import Calibration, Range
 from tfcompress.converters.litert.float_tflite import convert_with, new_converter
 from tfcompress.converters.litert.interface import order_inputs_and_outputs
 from tfcompress.converters.litert.limits import Limits
+from tfcompress.converters.litert.reachable_sums import require_reachable_sums
 from tfcompress.converters.litert.recurrent import held_back, restored
 from tfcompress.converters.rewriting import INT8_FILE, rewrite_graph, rows_for
 from tfcompress.errors import ConversionError, one_line
@@ -93,7 +94,7 @@ def quantize_trained(model: FloatModel, *, integer_io: bool, loops: bool = False
         loops: recurrent layers become loops; else they are unrolled.
 
     Raises:
-        ConversionError: TFLiteConverter cannot handle the model.
+        ConversionError: TFLiteConverter cannot handle the model, or LiteRT not one of its sums.
     """
 
     def change(converter: Any) -> None:
@@ -103,13 +104,14 @@ def quantize_trained(model: FloatModel, *, integer_io: bool, loops: bool = False
 
     try:
         content = _by_converter(model, change, allow_select_ops=False, loops=loops)
-        # Loops have a weight scale for each output, as the weights were trained; LiteRT's fused LSTM one for each gate.
-        return restored(content, (), {}, "loop")
     except ConversionError:
         if not integer_io:
             raise
         # A model that begins or ends with a layer in float has no integers there.
         return quantize_trained(model, integer_io=False, loops=loops)
+    require_reachable_sums(content)
+    # Loops have a weight scale for each output, as the weights were trained; LiteRT's fused LSTM one for each gate.
+    return restored(content, (), {}, "loop")
 
 
 def stored(model: FloatModel, scheme: str, allow_select_ops: bool) -> bytes:

@@ -13,13 +13,15 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from tfcompress.calibration import Calibration, Range
-from tfcompress.graphs.tflite import Operator, Subgraph, Tensor
+from tfcompress.errors import ConversionError
+from tfcompress.graphs.tflite import Operator, Subgraph, Tensor, read_tflite
 
-__all__ = ["with_reachable_sums"]
+__all__ = ["require_reachable_sums", "with_reachable_sums"]
 
 _SHIFT, _SHIFT_OF_16_BITS, _SHIFT_OF_SQUARES = 20, 15, 7
 _MARGIN = 2.0  # of the factor below 1; the engines round scales to float32
 _STEPS = 255  # of 8 bits, between the ends of a range
+_SUMS = ("ADD", "SUB", "SQUARED_DIFFERENCE")
 _WIDTH_OF_ZERO = 1.0  # what the engines take for a tensor that is always 0
 
 
@@ -33,7 +35,7 @@ def with_reachable_sums(graph: Subgraph, calibration: Calibration, *, wide: Coll
     """
     ranges = dict(calibration.ranges)
     for operator in graph.operators:
-        if operator.name not in ("ADD", "SUB", "SQUARED_DIFFERENCE"):
+        if operator.name not in _SUMS:
             continue
         name = graph.tensors[operator.outputs[0]].name
         result = ranges.get(name)
@@ -41,6 +43,34 @@ def with_reachable_sums(graph: Subgraph, calibration: Calibration, *, wide: Coll
         if result is not None and _extent(result) < (least := _least_width(operator, max(operands), wide=name in wide)):
             ranges[name] = _widened(result, least)
     return calibration if ranges == calibration.ranges else replace(calibration, ranges=ranges)
+
+
+def require_reachable_sums(content: bytes) -> None:
+    """Refuse a quantized file whose scales no range can be chosen for any more, as training gave them.
+
+    Raises:
+        ConversionError: LiteRT would end the process that opens the file, for one of its sums.
+    """
+    graph = read_tflite(content).main
+    for operator in graph.operators:
+        tensors = [graph.tensors[index] for index in (*operator.inputs, *operator.outputs)]
+        steps = [float(item.quantization.scales[0]) for item in tensors if item.quantization is not None]
+        if operator.name not in _SUMS or len(steps) != len(tensors) or tensors[-1].dtype not in ("int8", "int16"):
+            continue
+        *given, result = steps
+        if _factor(operator, max(given), result, wide=tensors[-1].dtype == "int16") >= 1:
+            raise ConversionError(
+                f"{tensors[-1].name}: {operator.name} of values in steps of {max(given):.3g} with a result in steps of "
+                f"{result:.3g}, which LiteRT's integer kernel cannot scale to; make the largest values smaller, such "
+                "as a mask of -100 in the place of -1e9"
+            )
+
+
+def _factor(operator: Operator, given: float, result: float, *, wide: bool) -> float:
+    """What the kernel multiplies by, for the larger step of its operands and the step of its result."""
+    if operator.name == "SQUARED_DIFFERENCE":
+        return (2 * given) ** 2 / (result * 2.0 ** (2 * _SHIFT_OF_SQUARES))
+    return 2 * given / (result * 2.0 ** (_SHIFT_OF_16_BITS if wide else _SHIFT))
 
 
 def _least_width(operator: Operator, widest: float, *, wide: bool) -> float:
@@ -51,8 +81,9 @@ def _least_width(operator: Operator, widest: float, *, wide: bool) -> float:
 
 
 def _width(tensor: Tensor, ranges: dict[str, Range]) -> float:
-    if tensor.data is not None:
-        return float(max(tensor.data.max(initial=0.0), 0.0) - min(tensor.data.min(initial=0.0), 0.0))
+    values = tensor.array()
+    if values is not None:
+        return float(max(values.max(initial=0.0), 0.0) - min(values.min(initial=0.0), 0.0))
     return (_extent(ranges[tensor.name]) or _WIDTH_OF_ZERO) if tensor.name in ranges else 0.0
 
 
