@@ -91,6 +91,13 @@ def answers(content: bytes) -> np.ndarray:
     return run(interpreter, values)[0]
 
 
+def assert_runs_over_blocks(content: bytes) -> None:
+    after = rewritten(content)
+    assert names(after) == ["RESHAPE", "CONV_2D", "RESHAPE"]
+    assert delegated(after) == frozenset(range(3))
+    assert np.array_equal(answers(after), answers(content))
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -106,10 +113,7 @@ def answers(content: bytes) -> np.ndarray:
     ids=["series", "valid series", "stride 2", "wide", "patches", "two channels", "colours", "colours, stride 2"],
 )
 def test_a_convolution_of_few_channels_keeps_its_integers(content: bytes) -> None:
-    after = rewritten(content)
-    assert names(after) == ["RESHAPE", "CONV_2D", "RESHAPE"]
-    assert delegated(after) == frozenset(range(3))
-    assert np.array_equal(answers(after), answers(content))
+    assert_runs_over_blocks(content)
 
 
 @pytest.mark.parametrize(
@@ -131,10 +135,7 @@ def test_where_blocks_save_nothing_a_convolution_stays(content: bytes) -> None:
     ids=["8 channels", "5 channels", "valid", "2 channels"],
 )
 def test_a_depthwise_convolution_of_few_channels_keeps_its_integers(content: bytes) -> None:
-    after = rewritten(content)
-    assert names(after) == ["RESHAPE", "CONV_2D", "RESHAPE"]
-    assert delegated(after) == frozenset(range(3))
-    assert np.array_equal(answers(after), answers(content))
+    assert_runs_over_blocks(content)
 
 
 @pytest.mark.parametrize(
