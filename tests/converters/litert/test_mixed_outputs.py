@@ -85,7 +85,8 @@ def separate_heads() -> Any:
 def cut_again() -> Any:
     """Centre and size are cut from what is joined with the scores, and joined anew as corners, as YOLO's decoding."""
     image, x = _features()
-    centre, size, scores = ops.split(layers.Concatenate(name="joined")(list(_head(x))), [2, 4], axis=-1)
+    cuts: Any = ops.split(layers.Concatenate(name="joined")(list(_head(x))), [2, 4], axis=-1)
+    centre, size, scores = cuts
     return keras.Model(image, layers.Concatenate(name="out")([centre - size / 2, centre + size / 2, scores]))
 
 
