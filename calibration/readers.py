@@ -27,6 +27,8 @@ MASKED = 500.0  # below the largest value of any row: no trained network's own s
 LEAK = 1 / 64  # of a row's largest share: what all that lies below a range's end may weigh together
 # Half a step of a 16-bit sigmoid or tanh, so that a range cut so serves both widths.
 SIGMOID_SPAN, TANH_SPAN = math.log(2**16), 0.5 * math.log(2**17)
+EXP_SPAN = SIGMOID_SPAN  # below the largest value: half a step of what its exponential has in 16 bits
+LOG_SPAN = 16.0  # below the largest share: LOG_SOFTMAX's kernel has 256 steps of 1/16
 ROW_MARGIN = 0.1  # of the spread of the rows' largest values: rows that calibration has not seen
 GAIN = 0.8  # of the width: a range that would become no narrower than this stays as it was
 MOVING = frozenset(
@@ -80,12 +82,15 @@ def softmax_span(classes: int) -> float:
 
 
 def softmax_ancestors(graph: Subgraph) -> tuple[int, ...]:
-    """Indices of the float tensors that softmax operators read, directly or through what adds, selects and moves."""
+    """Indices of the float tensors that softmax operators read, directly or through what adds, selects and moves.
+
+    What else gives nothing for a large negative number, as an exponential and a ReLU do, counts as one of them.
+    """
     ancestors: dict[int, None] = {}
     reached: set[int] = set()
     for operator in reversed(graph.operators):
         passes = operator.name in MOVING or operator.name in _RULES
-        if operator.name == "SOFTMAX" or (passes and reached.intersection(operator.outputs)):
+        if operator.name in _READING_ROWS or (passes and reached.intersection(operator.outputs)):
             inputs = [index for index in operator.inputs if index >= 0 and graph.tensors[index].dtype == "float32"]
             ancestors.update(dict.fromkeys(inputs))
             reached.update(inputs)
@@ -116,8 +121,9 @@ def _asked(graph: Subgraph, operator: Operator, place: int, result: Span, seen: 
         return NOTHING
     if operator.name in MOVING:
         return result
-    if operator.name == "SOFTMAX":
-        return _of_softmax(graph, operator, seen)
+    if operator.name in _READING_ROWS:
+        extent = seen.get(operator.inputs[0])
+        return EVERYTHING if extent is None else _READING_ROWS[operator.name](graph, operator, extent)
     if operator.name in SELECTING:
         return EVERYTHING if place == 0 else result
     if operator.name in _SQUASHING:
@@ -134,13 +140,29 @@ def _has_constant(graph: Subgraph, operator: Operator) -> bool:
     return any(graph.tensors[index].data is not None for index in operator.inputs)
 
 
-def _of_softmax(graph: Subgraph, operator: Operator, seen: Mapping[int, Extent]) -> Span:
-    extent = seen.get(operator.inputs[0])
-    if extent is None or extent.row_low > extent.row_high or operator.options.Beta() != 1.0:
+def _of_softmax(graph: Subgraph, operator: Operator, extent: Extent) -> Span:
+    if extent.row_low > extent.row_high or operator.options.Beta() != 1.0:
         return EVERYTHING
     margin = ROW_MARGIN * (extent.row_high - extent.row_low)
     span = softmax_span(graph.tensors[operator.inputs[0]].shape[-1])
     return extent.row_low - margin - span, extent.row_high + margin
+
+
+def _of_logarithms(graph: Subgraph, operator: Operator, extent: Extent) -> Span:
+    del graph, operator
+    if extent.row_low > extent.row_high:
+        return EVERYTHING
+    return extent.row_low - ROW_MARGIN * (extent.row_high - extent.row_low) - LOG_SPAN, math.inf
+
+
+def _of_exponential(graph: Subgraph, operator: Operator, extent: Extent) -> Span:
+    del graph, operator
+    return extent.high - EXP_SPAN, math.inf
+
+
+def _of_relu(graph: Subgraph, operator: Operator, extent: Extent) -> Span:
+    del graph, operator, extent
+    return 0.0, math.inf
 
 
 def _of_sum(place: int, result: Span, other: Extent) -> Span:
@@ -169,6 +191,12 @@ _ARITHMETIC: Mapping[str, Callable[[int, Span, Extent], Span]] = {
     "ADD": _of_sum,
     "SUB": _of_difference,
     "MUL": _of_product,
+}
+_READING_ROWS: Mapping[str, Callable[[Subgraph, Operator, Extent], Span]] = {
+    "SOFTMAX": _of_softmax,
+    "LOG_SOFTMAX": _of_logarithms,
+    "EXP": _of_exponential,
+    "RELU": _of_relu,
 }
 _RULES = SELECTING | frozenset(_ARITHMETIC)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tfcompress.converters.rewriting import movement, preparation, slopes, upsampling
+from tfcompress.converters.rewriting import movement, preparation, shares, slopes, upsampling
 from tfcompress.converters.rewriting.row import FLOAT_FILE, IDENTITY, SPECIFICATION, row_of
 from tfcompress.graphs.tflite.rewriting import Rewrite
 
@@ -80,6 +80,14 @@ FLOAT_ROWS: tuple[Rewrite, ...] = (
         slopes.own_range,
         "operands that others read too with a range of their own",
         f"{SPECIFICATION}: MAXIMUM and MINIMUM have one scale for operands and result",
+    ),
+    row_of(
+        FLOAT_FILE,
+        "softmax_of_logarithms",
+        ("EXP",),
+        shares.softmax_of_logarithms,
+        "shares taken through their logarithms as a softmax",
+        f"{IDENTITY}; {SPECIFICATION}: LOG_SOFTMAX has 16 steps a unit, of which EXP makes large ones",
     ),
     row_of(
         FLOAT_FILE,

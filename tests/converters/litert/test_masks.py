@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,11 @@ def _mask_input(dtype: str) -> Any:
     return keras.Input((STEPS, STEPS), dtype=dtype, name="m")
 
 
+def _less_the_sum(scores: Any, _: object) -> Any:
+    masked = ops.where(CAUSAL, scores, -1e9)
+    return ops.exp(masked - ops.logsumexp(masked, axis=-1, keepdims=True))
+
+
 FORMS: dict[str, Callable[[], Any]] = {
     "selected": lambda: _attention(lambda s, _: ops.softmax(ops.where(CAUSAL, s, -1e9))),
     "selected minus infinity": lambda: _attention(lambda s, _: ops.softmax(ops.where(CAUSAL, s, -np.inf))),
@@ -64,6 +70,8 @@ FORMS: dict[str, Callable[[], Any]] = {
         lambda s, _: ops.softmax(s * CAUSAL.astype("float32") - 1e9 * (1 - CAUSAL.astype("float32")))
     ),
     "of Softmax": lambda: _attention(lambda s, _: layers.Softmax()(s, mask=np.broadcast_to(CAUSAL, (1, STEPS, STEPS)))),
+    "through logarithms": lambda: _attention(lambda s, _: ops.exp(ops.log_softmax(ops.where(CAUSAL, s, -1e9)))),
+    "less the sum's logarithm": lambda: _attention(_less_the_sum),
     "a boolean input": lambda: _attention(lambda s, m: layers.Softmax()(s, mask=m), _mask_input("bool")),
     "a float input": lambda: _attention(lambda s, m: ops.softmax(s + (1 - m) * -1e9), _mask_input("float32")),
     "an input of logits": lambda: _attention(lambda s, m: ops.softmax(s + m), _mask_input("float32")),
@@ -76,7 +84,7 @@ MASKS: dict[str, np.ndarray] = {
     "an input of logits": np.where(CAUSAL, 0, -1e9).astype(np.float32),
 }
 SLOW = pytest.mark.slow
-QUICK = ("selected minus infinity", "added", "of Softmax", "a float input", "causal")
+QUICK = ("selected minus infinity", "added", "of Softmax", "through logarithms", "a float input", "causal")
 
 
 def _data(form: str, count: int, seed: int) -> Arrays:
@@ -105,6 +113,15 @@ def test_a_mask_costs_little(form: str, target: str, tmp_path: Path) -> None:
     assert before > UNMASKED_DB
     after = _kept_db(FORMS[form](), target, _data(form, 200, 1), _data(form, 100, 2), tmp_path)
     assert after > before - LOSS_DB
+
+
+@pytest.mark.parametrize("target", ["phone", pytest.param("edgetpu", marks=SLOW)])
+def test_a_mask_before_a_relu_costs_little(target: str, tmp_path: Path) -> None:
+    """Attention without a softmax (Wortsman et al. 2023), where ReLU gives nothing for a masked score."""
+    unmasked = _attention(lambda scores, _: ops.relu(scores))
+    before = _kept_db(unmasked, target, _data("", 200, 1), _data("", 100, 2), tmp_path)
+    masked = _attention(lambda scores, _: ops.relu(ops.where(CAUSAL, scores, -1e9)))
+    assert _kept_db(masked, target, _data("", 200, 1), _data("", 100, 2), tmp_path) > before - LOSS_DB
 
 
 def _rotated(x: Any) -> Any:
@@ -158,6 +175,19 @@ def test_a_range_ends_where_a_softmax_tells_nothing_apart_and_not_before() -> No
     below = np.array([0.0] + [-softmax_span(classes)] * (classes - 1))
     shares = np.exp(below) / np.exp(below).sum()
     assert shares[1:].sum() == pytest.approx(1 / 64, rel=0.15)
+
+
+def test_an_exponential_and_logarithms_end_far_enough_below_the_largest() -> None:
+    extent = Extent()
+    extent.update(np.array([[1.0, 3.0, -1e9], [0.0, 2.0, -1e9]], np.float32))
+    for name, low in (("EXP", 3.0 - math.log(2**16)), ("LOG_SOFTMAX", 2.0 - 16.0), ("RELU", 0.0)):
+        graph = GraphBuilder()
+        source, result = graph.input([1, 3], "float32"), graph.tensor([1, 3], "float32")
+        graph.operator(name, [source], [result])
+        file = read_tflite(graph.content(result)).main
+        (needed,) = (needed_spans(file, {file.inputs[0]: extent})[index] for index in file.inputs)
+        assert needed[0] == pytest.approx(low, abs=0.2), name
+        assert needed[1] == np.inf, "what is large may be told apart"
 
 
 def test_what_an_output_shows_is_never_clipped() -> None:

@@ -256,6 +256,24 @@ def reversal() -> bytes:
     return graph.content(result)
 
 
+def shares_of_logarithms(axis: int = 3) -> bytes:
+    """exp(x - (log(sum(exp(x - 3))) + 3)) along an axis."""
+    graph = GraphBuilder()
+    source, result = graph.input(SHAPE, "float32"), graph.tensor(SHAPE, "float32")
+    less, powers, difference = (graph.tensor(SHAPE, "float32") for _ in range(3))
+    one = [1 if place == axis else size for place, size in enumerate(SHAPE)]
+    total, logarithm, sum_ = (graph.tensor(one, "float32") for _ in range(3))
+    shift = graph.tensor([], "float32", data=np.array(3, np.float32))
+    graph.operator("SUB", [source, shift], [less], "SubOptions")
+    graph.operator("EXP", [less], [powers])
+    graph.operator("SUM", [powers, graph.integers([axis])], [total], "ReducerOptions", keepDims=True)
+    graph.operator("LOG", [total], [logarithm])
+    graph.operator("ADD", [logarithm, shift], [sum_], "AddOptions")
+    graph.operator("SUB", [source, sum_], [difference], "SubOptions")
+    graph.operator("EXP", [difference], [result])
+    return graph.content(result)
+
+
 EXAMPLES: dict[str, tuple[Any, list[str]]] = {
     "constants": (constant, ["ADD"]),
     "slices": (split, ["SLICE"]),
@@ -266,6 +284,7 @@ EXAMPLES: dict[str, tuple[Any, list[str]]] = {
     "nearest_resize": (upsampled, ["RESIZE_NEAREST_NEIGHBOR"]),
     "two_slopes": (maximum, ["LEAKY_RELU"]),
     "own_range": (lambda: maximum(-0.1), ["MUL", "MUL", "MAXIMUM"]),
+    "softmax_of_logarithms": (shares_of_logarithms, ["SOFTMAX"]),
     "open_batch": (flattened, ["RESHAPE"]),
     "negation": (lambda: chain("NEG"), ["MUL"]),
     "square": (lambda: chain("SQUARE"), ["MUL"]),
@@ -288,6 +307,13 @@ def test_a_rewrite_of_every_float_file_is_proven(name: str) -> None:
     assert names(result.content) == after
     assert result.applied[0].max_abs_error <= TOLERANCE
     assert largest_difference(before, result.content, seed=1) <= TOLERANCE
+
+
+def test_shares_of_logarithms_along_other_axes_or_of_other_sums_stay() -> None:
+    before = shares_of_logarithms(axis=2)
+    assert rewrite_graph(before, rows_for(FLOAT_FILE)).content == before
+    assert names(rewrite_graph(chain("LOG_SOFTMAX", "EXP"), rows_for(FLOAT_FILE)).content) == ["SOFTMAX"]
+    assert names(rewrite_graph(chain("LOG", "EXP"), rows_for(FLOAT_FILE)).content) == ["LOG", "EXP"]
 
 
 @pytest.mark.parametrize("how", [(1, 1), (3, 1)])
