@@ -98,6 +98,22 @@ def filled_up() -> Any:
     return keras.Model(image, layers.Identity(name="out")(padded))
 
 
+def _joined_map(x: Any) -> Any:
+    boxes, scores = (layers.Reshape((*x.shape[1:3], part.shape[-1]))(part) for part in _head(x))
+    return layers.Concatenate(name="joined")([boxes, scores])
+
+
+def pooled_and_enlarged() -> Any:
+    """Peaks of a joined map, as CenterNet keeps, each of them four pixels."""
+    image, x = _features()
+    return keras.Model(image, layers.UpSampling2D(2, name="out")(layers.MaxPooling2D(2)(_joined_map(x))))
+
+
+def averaged() -> Any:
+    image, x = _features()
+    return keras.Model(image, layers.AveragePooling2D(2, name="out")(_joined_map(x)))
+
+
 def cut_apart() -> Any:
     """Two outputs that are cut from one joined tensor."""
     image, x = _features()
@@ -111,6 +127,8 @@ BUILDERS: dict[str, Callable[[], Any]] = {
     "regressor": regressor_of_unlike_values,
     "cut again": cut_again,
     "filled up": filled_up,
+    "pooled and enlarged": pooled_and_enlarged,
+    "averaged": averaged,
 }
 
 
