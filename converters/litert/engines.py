@@ -10,6 +10,7 @@ from tfcompress.calibration import Calibration
 from tfcompress.calibration.readers import Span
 from tfcompress.converters.litert import converter_engine, litert_engine
 from tfcompress.converters.litert.bit_widths import LayerBits
+from tfcompress.converters.litert.comparisons import with_comparable_scales
 from tfcompress.converters.litert.divisions import with_guarded_divisors
 from tfcompress.converters.litert.facts import batch_is_resizable, float_operators, select_operators
 from tfcompress.converters.litert.fine_softmax import with_fine_softmax
@@ -74,7 +75,8 @@ def quantize_calibrated(content: bytes, calibration: Calibration, options: PostT
     wide = calibration.ranges if limits.int16 else limits.keep_int16
     ranges = with_reachable_sums(graph, with_headroom(graph, calibration, limits), wide=wide)
     engine, reason, result = _choose(core, ranges, options.engine, limits)
-    result = with_guarded_divisors(with_narrow_outputs(with_one_hot_values(result), calibration), calibration)
+    result = with_comparable_scales(with_one_hot_values(result))
+    result = with_guarded_divisors(with_narrow_outputs(result, calibration), calibration)
     result = with_fine_softmax(result, ranges) if limits.fine_softmax else result
     result = result if limits.head is None else with_head(result, ends, limits.head)
     result = with_tails(result, content, limits.tails) if limits.tails else result
