@@ -22,8 +22,12 @@ __all__ = ["RULES", "Rule", "delegated", "reason_against", "reason_for_slowness"
 
 _DELEGATE = "DELEGATE"
 _MOST_DIMENSIONS = 6  # XNN_MAX_TENSOR_DIMS
+_LEAST_SLOPE = -127.99609375  # of a leaky ReLU, over the scales: -(2^7 - 2^-8)
 _FLOAT = frozenset({"float32"})
 _ANY = frozenset({"float32", "int8", "uint8"})
+# Where the data is not the first input, and biases not the second behind it.
+_DATA = {"TRANSPOSE_CONV": 2, "SPLIT": 1}
+_BIAS_BEHIND_DATA = {"TRANSPOSE_CONV": 1}
 _CLAMPS = frozenset(
     {
         schema.ActivationFunctionType.NONE,
@@ -113,7 +117,8 @@ def _leaky_in_range(operator: Operator, graph: Subgraph) -> bool:
     if source.quantization is None or result.quantization is None:
         return bool(operator.options.Alpha() != 0)
     ratio = float(source.quantization.scales[0] / result.quantization.scales[0])
-    return 2**-8 <= ratio <= 2**7 and abs(ratio * operator.options.Alpha()) >= 2**-8
+    below = ratio * operator.options.Alpha()
+    return 2**-8 <= ratio <= 2**7 and abs(below) >= 2**-8 and _LEAST_SLOPE <= below <= 2**7
 
 
 def _same_scale(operator: Operator, graph: Subgraph) -> bool:
@@ -123,8 +128,31 @@ def _same_scale(operator: Operator, graph: Subgraph) -> bool:
 
 
 def _scaled_bias(operator: Operator, graph: Subgraph) -> bool:
-    bias, source = _input(operator, graph, 2), _input(operator, graph, 0)
-    return bias is None or source is None or source.dtype != "int8" or bias.quantization is not None
+    """Integer biases, which are the last input of a layer, have a scale written beside them."""
+    bias = _input(operator, graph, _DATA.get(operator.name, 0) + _BIAS_BEHIND_DATA.get(operator.name, 2))
+    return bias is None or bias.dtype != "int32" or bias.quantization is not None
+
+
+def _own_weights(operator: Operator, graph: Subgraph) -> bool:
+    """Weights of the values' dtype, or int8 ones for floats; a depthwise layer takes no such pair."""
+    source, weights = (_input(operator, graph, place) for place in (_DATA.get(operator.name, 0), 1))
+    if source is None or weights is None or source.dtype == weights.dtype:
+        return True
+    return (source.dtype, weights.dtype) == ("float32", "int8") and operator.name != "DEPTHWISE_CONV_2D"
+
+
+def _centred_weights(operator: Operator, graph: Subgraph) -> bool:
+    """Weights of a layer in int8 have a zero point of 0."""
+    dtypes = [graph.tensors[index].dtype for index in operator.inputs[:2]]
+    return dtypes != ["int8", "int8"] or _centred_second(operator, graph)
+
+
+def _wide_window(operator: Operator, graph: Subgraph) -> bool:
+    """With SAME padding, a window of a transposed convolution is not smaller than its stride."""
+    weights, options = graph.tensors[operator.inputs[1]], operator.options
+    if options.Padding() != schema.Padding.SAME:
+        return True
+    return bool(options.StrideH() <= weights.shape[1] and options.StrideW() <= weights.shape[2])
 
 
 def _quantized_alike(operator: Operator, graph: Subgraph) -> bool:
@@ -191,10 +219,14 @@ def _result_dtype(*pairs: tuple[str, str]) -> Condition:
 
 
 _FUSED = Condition("no fused activation but a clamp", _clamped)
+_OWN_WEIGHTS = Condition("weights of its own dtype", _own_weights)
+_BIASES = Condition("a scale beside integer biases", _scaled_bias)
 _WEIGHTS = (
     _constant(1, "weights"),
     _constant(2, "biases"),
-    Condition("int8 layers with a scale of their biases", _scaled_bias),
+    _BIASES,
+    _OWN_WEIGHTS,
+    Condition("a zero point of 0 in int8 weights", _centred_weights),
     _FUSED,
 )
 _DIMENSIONS = Condition(f"at most {_MOST_DIMENSIONS} dimensions", _few_dimensions)
@@ -226,7 +258,18 @@ RULES: dict[str, Rule] = {
         _ANY, (*_WEIGHTS, Condition("biases", lambda op, graph: _input(op, graph, 2) is not None))
     ),
     "FULLY_CONNECTED": Rule(_ANY, _WEIGHTS),
-    "TRANSPOSE_CONV": Rule(_ANY, (_constant(0, "shape"), _constant(1, "weights"), _constant(3, "biases"), _FUSED)),
+    "TRANSPOSE_CONV": Rule(
+        _ANY,
+        (
+            _constant(0, "shape"),
+            _constant(1, "weights"),
+            _constant(3, "biases"),
+            _BIASES,
+            _OWN_WEIGHTS,
+            Condition("a window no smaller than its stride, with SAME padding", _wide_window),
+            _FUSED,
+        ),
+    ),
     "BATCH_MATMUL": Rule(
         frozenset({"float32", "int8"}), (Condition("a zero point of 0 in the second operand", _centred_second),)
     ),
@@ -263,8 +306,6 @@ RULES: dict[str, Rule] = {
     ),
     "DEQUANTIZE": Rule(frozenset({"int8", "uint8"}), (_result_dtype(("int8", "float32"), ("uint8", "float32")),)),
 }
-# Where the data is not the first input.
-_DATA = {"TRANSPOSE_CONV": 2, "SPLIT": 1}
 
 
 def reason_against(operator: Operator, graph: Subgraph) -> str | None:

@@ -59,6 +59,14 @@ SHAPED: tuple[tuple[str, list[int], tuple[Any, ...], str, dict[str, Any]], ...] 
         for fused in (0, 1, 4)
     ),
 )  # fmt: skip
+STRIDES = {"strideH": 1, "strideW": 1, "dilationHFactor": 1, "dilationWFactor": 1}
+# {name: (options, shape of its weights, fields)}
+WEIGHTED: dict[str, tuple[str, list[int], dict[str, Any]]] = {
+    "CONV_2D": ("Conv2DOptions", [4, 3, 3, 4], STRIDES),
+    "DEPTHWISE_CONV_2D": ("DepthwiseConv2DOptions", [1, 3, 3, 4], {**STRIDES, "depthMultiplier": 1}),
+    "FULLY_CONNECTED": ("FullyConnectedOptions", [4, 8], {}),
+    "TRANSPOSE_CONV": ("TransposeConvOptions", [4, 3, 3, 4], {"strideH": 2, "strideW": 2}),
+}
 SCALES = (0.1, 0.003)
 FUSED = range(6)
 
@@ -115,6 +123,9 @@ def files() -> Iterator[bytes]:
         yield split(dtype, parts)
     yield from (conversion(*pair, name) for pair in product(DTYPES, DTYPES) for name in ("Quantize", "Dequantize"))
     yield from layers_and_joins()
+    yield from (mixed_kinds(*how) for how in product(WEIGHTED, DTYPES[:3], DTYPES[:3], (0, 3), (True, False)))
+    yield from (windowed(*how) for how in product(DTYPES[:3], (1, 2, 3), (1, 2, 3), (0, 1)))
+    yield from (sloped(*how) for how in product(DTYPES[:3], (100.0, -100.0, 1.5), (0.1, 0.5, 1.0, 2.0)))
     yield from (weighted(*how) for how in product(("CONV_2D", "DEPTHWISE_CONV_2D"), DTYPES[:3], FUSED, (True, False)))
 
 
@@ -223,6 +234,40 @@ def layers_and_joins() -> Iterator[bytes]:
         yield upscaled(dtype, bias=bias, constant=constant, padding=padding)
 
 
+def mixed_kinds(name: str, values: str, weights: str, zero: int, scaled: bool) -> bytes:
+    """A layer whose weights may be of another dtype, with a zero point, and whose biases may lack their scale."""
+    graph = GraphBuilder()
+    options, shape, form = WEIGHTED[name]
+    source, kernel = graph.input([1, 8] if name == "FULLY_CONNECTED" else SHAPE, values), graph.weights(shape, weights)
+    if weights != "float32":
+        graph.graph.tensors[kernel].quantization.zeroPoint = [zero]
+    bias = graph.weights([4], "float32" if values == "float32" else "int32")
+    places = [source, kernel, _scaled(graph, bias) if scaled else bias]
+    size = [1, 4] if name == "FULLY_CONNECTED" else SHAPE
+    if name == "TRANSPOSE_CONV":
+        places, size = [graph.integers([1, 16, 16, 4]), kernel, source, places[2]], [1, 16, 16, 4]
+    result = graph.tensor(size, values)
+    graph.operator(name, places, [result], options, version=5 if name == "FULLY_CONNECTED" else 3, **form)
+    return graph.content(result)
+
+
+def windowed(dtype: str, window: int, stride: int, padding: int) -> bytes:
+    """A TRANSPOSE_CONV without biases; its window may be smaller than its stride."""
+    graph = GraphBuilder()
+    size = 8 * stride if padding == 0 else 7 * stride + window
+    kernel, source = graph.weights([4, window, window, 4], dtype), graph.input(SHAPE, dtype)
+    result = graph.tensor([1, size, size, 4], dtype)
+    form = {"strideH": stride, "strideW": stride, "padding": padding}
+    places = [graph.integers([1, size, size, 4]), kernel, source]
+    graph.operator("TRANSPOSE_CONV", places, [result], "TransposeConvOptions", version=3, **form)
+    return graph.content(result)
+
+
+def sloped(dtype: str, alpha: float, scale: float) -> bytes:
+    """A LEAKY_RELU; the slope over the scales is 0.1 alpha / `scale`."""
+    return file_of("LEAKY_RELU", [(SHAPE, False)], SHAPE, dtype, 0.1 / scale, 2, "LeakyReluOptions", alpha=alpha)
+
+
 def split(dtype: str, parts: int) -> bytes:
     graph = GraphBuilder()
     source = graph.input([1, 8, 8, 8], dtype)
@@ -283,6 +328,30 @@ def test_what_xnnpack_leaves_has_a_reason(content: bytes) -> None:
     graph = read_tflite(content).main
     assert delegated(content) == frozenset()
     assert reason_against(graph.operators[0], graph)
+
+
+@pytest.mark.parametrize(
+    ("left", "taken", "reason"),
+    [(windowed("float32", 2, 3, 0), windowed("float32", 3, 3, 0), "window"),
+     (windowed("int8", 2, 3, 0), windowed("int8", 2, 3, 1), "window"),
+     (mixed_kinds("TRANSPOSE_CONV", "int8", "int8", 0, False),
+      mixed_kinds("TRANSPOSE_CONV", "int8", "int8", 0, True), "scale beside"),
+     (mixed_kinds("FULLY_CONNECTED", "uint8", "int8", 0, True),
+      mixed_kinds("FULLY_CONNECTED", "uint8", "uint8", 0, True), "of its own dtype"),
+     (mixed_kinds("FULLY_CONNECTED", "int8", "int8", 3, True),
+      mixed_kinds("FULLY_CONNECTED", "uint8", "uint8", 3, True), "zero point"),
+     (mixed_kinds("DEPTHWISE_CONV_2D", "float32", "int8", 0, True),
+      mixed_kinds("CONV_2D", "float32", "int8", 0, True), "of its own dtype"),
+     (sloped("int8", 100.0, 2.0), sloped("int8", 100.0, 1.0), "slopes"),
+     (sloped("uint8", -100.0, 2.0), sloped("uint8", -100.0, 1.0), "slopes")],
+    ids=["stride above window", "padding", "biases upscaling", "uint8 with int8", "zero point",
+         "float depthwise", "steep", "steep downwards"],
+)  # fmt: skip
+def test_xnnpack_leaves_one_of_two_layers_that_look_alike(left: bytes, taken: bytes, reason: str) -> None:
+    graphs = [read_tflite(content).main for content in (left, taken)]
+    assert [delegated(content) for content in (left, taken)] == [frozenset(), frozenset({0})]
+    assert reason in str(reason_against(graphs[0].operators[0], graphs[0]))
+    assert reason_against(graphs[1].operators[0], graphs[1]) is None
 
 
 def test_the_rules_predict_real_files(shared: Path) -> None:
