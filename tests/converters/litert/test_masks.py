@@ -54,7 +54,7 @@ def _mask_input(dtype: str) -> Any:
 
 
 def _less_the_sum(scores: Any, _: object) -> Any:
-    masked = ops.where(CAUSAL, scores, -1e9)
+    masked: Any = ops.where(CAUSAL, scores, -1e9)
     return ops.exp(masked - ops.logsumexp(masked, axis=-1, keepdims=True))
 
 

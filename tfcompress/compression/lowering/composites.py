@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tfcompress.compression.lowering.attention import grouped_attention
+from tfcompress.compression.lowering.masks import smaller_factor
 from tfcompress.compression.lowering.reciprocal_root import ReciprocalRoot
 from tfcompress.graphs.keras.protocols import Tensor
 from tfcompress.graphs.keras.replay import Call, is_model
@@ -80,6 +81,9 @@ def _rescaling(call: Call, state: Rewrite) -> Tensor | None:
     layer, x = call.layer, call.inputs[0]
     if x.dtype != tf.float32:
         return None
+    smaller = smaller_factor(call, state)
+    if smaller is not None:
+        return smaller
     if np.ndim(layer.scale) or np.ndim(layer.offset):
         return state.affine(call, x, layer.scale, layer.offset)
     if layer.scale == 1.0 or not layer.offset:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from tfcompress.compression.lowering.operators import symbol_of
+from tfcompress.compression.lowering.symbols import symbol_of
 from tfcompress.graphs.keras.call_graph import producer
 from tfcompress.graphs.keras.protocols import Tensor
 from tfcompress.graphs.keras.replay import Call

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from tfcompress.compression.lowering.activations import activation_name
-from tfcompress.compression.lowering.operators import symbol_of
 from tfcompress.compression.lowering.reciprocal_root import ReciprocalRoot
 from tfcompress.compression.lowering.recurrence import Recurrence
+from tfcompress.compression.lowering.symbols import symbol_of
 from tfcompress.compression.simulation.quantizers import Axis
 from tfcompress.graphs.keras.protocols import Layer
 from tfcompress.graphs.keras.taken_apart.leaf_layers import RepeatedForBatch, Weight

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from tfcompress.compression.lowering.operators import symbol_of, with_arrays
+from tfcompress.compression.in_float import is_in_float
+from tfcompress.compression.lowering.symbols import symbol_of, with_arrays
 from tfcompress.compression.simulation.averages import AverageRange
 from tfcompress.compression.simulation.layer_rules import Placement, Rule, fuses, repeats_for_relu, rule_for
 from tfcompress.compression.simulation.placement import Plan, Quantized, slope_as_xnnpack_rounds
@@ -67,7 +68,9 @@ class FakeQuantize(tf_keras.layers.Layer):
 
     def call(self, inputs: Tensor, training: object = None) -> Any:
         """The inputs on the grid of the range."""
-        return self.quantizer(inputs, bool(training), self.quantizer_weights)
+        result = self.quantizer(inputs, bool(training), self.quantizer_weights)
+        # A tensor that passes as it is would bring a mask of Keras's along, which the layers behind do not take.
+        return tf.identity(result) if is_in_float() else result
 
     def get_config(self) -> Config:
         """Constructor arguments."""

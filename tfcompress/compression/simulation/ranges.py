@@ -8,21 +8,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from tfcompress import console
-from tfcompress.calibration.estimators import ANYTHING, RangeEstimator, estimator_factory
+from tfcompress.calibration.estimators import ANYTHING, EstimatorFactory, RangeEstimator, estimator_factory
 from tfcompress.calibration.result import Range
-from tfcompress.compression.lowering.activations import activation_name
 from tfcompress.compression.lowering.recurrence import Recurrence
+from tfcompress.compression.lowering.scores import Consumers, factor_to_softmax
 from tfcompress.data import Samples
 from tfcompress.graphs.keras.protocols import KerasModel
 from tfcompress.graphs.keras.replay import calls_of, consumers_of
 from tfcompress.runtime import tf, tf_keras
 
-__all__ = ["CALIBRATION_SAMPLES", "Estimator", "LogitEstimator", "Ranges", "measure_peaks", "measure_ranges"]
+__all__ = [
+    "CALIBRATION_SAMPLES",
+    "AddendEstimator",
+    "Estimator",
+    "LogitEstimator",
+    "Ranges",
+    "measure_peaks",
+    "measure_ranges",
+]
 
 # {id of a tensor: (lowest, highest value)}
 Ranges = Mapping[int, tuple[float, float]]
@@ -32,6 +40,8 @@ Estimator = Literal["min_max", "mse"]
 CALIBRATION_SAMPLES = 512
 _BATCH = 32
 _SOFTMAX_SPAN = math.log(512)
+_HIDDEN = 100.0  # below the largest: no score, a mask's number
+_HIDING = 16.0  # below the least that is shown: less than a step of a softmax's output
 
 
 def measure_ranges(model: KerasModel, tensors: Sequence[object], samples: Samples, *, estimator: Estimator) -> Ranges:
@@ -47,11 +57,8 @@ def measure_ranges(model: KerasModel, tensors: Sequence[object], samples: Sample
         return {}
     probe = tf_keras.Model(model.inputs, list(tensors))
 
-    logits = _read_by_softmax_alone(model)
-    make = estimator_factory(estimator)
-    estimators: list[RangeEstimator] = [
-        LogitEstimator() if id(tensor) in logits else make(ANYTHING) for tensor in tensors
-    ]
+    consumers, make = consumers_of(model), estimator_factory(estimator)
+    estimators = [_estimator_of(tensor, consumers, make) for tensor in tensors]
     with console.progress("calibrating", samples.count) as advance:
         for batch in samples.batches(_BATCH):
             values = tf.nest.flatten(probe([batch.inputs[info.name] for info in samples.inputs], training=False))
@@ -79,6 +86,14 @@ def measure_peaks(model: KerasModel, samples: Samples) -> None:
             call.layer.measure(value)
 
 
+def _estimator_of(tensor: object, consumers: Consumers, make: EstimatorFactory) -> RangeEstimator:
+    factor = factor_to_softmax(consumers, tensor, sums=False)
+    if factor is not None:
+        return LogitEstimator(factor)
+    factor = factor_to_softmax(consumers, tensor, sums=True)
+    return make(ANYTHING) if factor is None else AddendEstimator(factor, make(ANYTHING))
+
+
 class LogitEstimator:
     """The range of what goes into a softmax: no wider than its int8 output can show.
 
@@ -86,14 +101,18 @@ class LogitEstimator:
     largest is ln 512 above the second, the rest does; what lies beyond need not be told apart.  A range cut so has a
     finer step, and classes whose logits are close do not fall on the same one.  A mask's large number does not count,
     also where it leaves a row of attention one score or none.
+
+    Args:
+        factor: above zero; what is observed is multiplied by it on its way into the softmax.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, factor: float = 1.0) -> None:
+        self._factor = factor
         self._low, self._high = math.inf, -math.inf
 
     def update(self, values: np.ndarray) -> None:
         """Take in one batch of logits, classes along the last axis."""
-        rows = np.sort(values.reshape(-1, values.shape[-1]), axis=-1)
+        rows = np.sort(values.reshape(-1, values.shape[-1]) * self._factor, axis=-1)
         uneven = rows[rows[:, 0] < rows[:, -1]]  # others stay as even wherever they are cut, as rows masked whole
         rows = uneven if len(uneven) or math.isfinite(self._low) else rows
         if not len(rows):
@@ -107,19 +126,32 @@ class LogitEstimator:
 
     def range(self) -> Range:
         """After what was seen so far."""
-        return Range(self._low, self._high)
+        return Range(self._low / self._factor, self._high / self._factor)
 
 
-def _read_by_softmax_alone(model: KerasModel) -> set[int]:
-    """Ids of the tensors of a lowered model that nothing but softmax layers read."""
-    tensors = set()
-    for identity, readers in consumers_of(model).items():
-        if all(reader is not None and _is_softmax(reader.layer) for reader in readers):
-            tensors.add(identity)
-    return tensors
+class AddendEstimator:
+    """The range of what is added to scores: the large number of a mask in it ends where it hides a score.
 
+    Args:
+        factor: of what is observed on its way into the softmax, below zero where it is subtracted.
+        rest: estimates the range of what hides nothing.
+    """
 
-def _is_softmax(layer: Any) -> bool:
-    if type(layer) is tf_keras.layers.Softmax:
-        return list(np.atleast_1d(layer.axis)) == [-1]
-    return type(layer) is tf_keras.layers.Activation and activation_name(layer.activation) == "softmax"
+    def __init__(self, factor: float, rest: RangeEstimator) -> None:
+        self._factor, self._rest = factor, rest
+        self._hides = False
+
+    def update(self, values: np.ndarray) -> None:
+        """Take in one batch."""
+        scores = values * self._factor
+        hidden = scores < scores.max() - _HIDDEN
+        self._hides = self._hides or bool(hidden.any())
+        self._rest.update(values[~hidden])
+
+    def range(self) -> Range:
+        """After what was seen so far."""
+        rest = self._rest.range()
+        if not self._hides:
+            return rest
+        beyond = _HIDING / self._factor
+        return Range(min(rest.low, rest.low - beyond), max(rest.high, rest.high - beyond))

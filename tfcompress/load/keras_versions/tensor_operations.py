@@ -252,6 +252,8 @@ _OPERATIONS: Mapping[str, _Maker] = {
     "Sqrt": _unary(tf.sqrt),
     "Rsqrt": _unary(tf.math.rsqrt),
     "Exp": _unary(tf.exp),
+    "LogSoftmax": lambda operation, args: tf.nn.log_softmax(args[0], axis=int(operation.axis)),
+    "Logsumexp": _reduced(tf.reduce_logsumexp),
     "Relu6": _unary(tf.nn.relu6),
     "Power": _power,
     "Divide": _quotient,
