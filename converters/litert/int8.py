@@ -167,11 +167,10 @@ def _with_learnt(result: Int8Model, content: bytes, fit: Samples, chosen_by: Sam
     better, why_not = learnt(result.content, content, fit, result.float_content)
     if why_not is not None:
         return replace(result, notes=(*result.notes, why_not))
-    # They were not learnt from the samples held apart, and are one candidate: what is expected decides, not its surety.
-    before, after = (typical_error(content, item, chosen_by) for item in (result.content, better))
-    if after >= before:
+    before, after = (output_errors(content, item, chosen_by) for item in (result.content, better))
+    if not is_closer(after, before):
         return replace(result, notes=(*result.notes, "integers learnt end to end came no closer to float"))
-    gain = 10 * math.log10(before / max(after, 1e-30))
+    gain = 10 * math.log10(typical(before) / max(typical(after), 1e-30))
     note = f"scales, weights and biases learnt end to end: {gain:.1f} dB closer to float on samples held apart"
     return replace(result, content=better, notes=(*result.notes, note))
 

@@ -48,6 +48,7 @@ COMPARED_SAMPLES = 256
 HELD_APART = 4  # every fourth sample
 LEAST_TO_SPLIT = 64
 LIGHT_WORK = 5e10  # multiplications of adaptive rounding: some two seconds
+FEW_FAR_OFF = 10**0.05  # half a decibel of the mean squared error
 TAIL_SHARE = 0.1  # of all activations: what may become 16 bit
 
 
@@ -260,7 +261,8 @@ def _squares(values: np.ndarray, rows: int) -> np.ndarray:
 def is_closer(errors: np.ndarray, others: np.ndarray) -> bool:
     """Whether a candidate is closer to float than another by more than chance: a standard error of the difference.
 
-    What is compared are roots, see `typical`.
+    What is compared are roots, see `typical`.  Nor may it pay for that with a few samples that are far off: its mean
+    squared error is at most `FEW_FAR_OFF` times the other one's.
 
     Args:
         errors: of the candidate, as `output_errors` gives them.
@@ -269,7 +271,8 @@ def is_closer(errors: np.ndarray, others: np.ndarray) -> bool:
     if errors.shape != others.shape or len(errors) < 2:  # one of them cannot be run
         return bool(errors.mean() < others.mean())
     gains = np.sqrt(others) - np.sqrt(errors)
-    return bool(gains.mean() > gains.std(ddof=1) / math.sqrt(len(gains)))
+    surely = gains.mean() > gains.std(ddof=1) / math.sqrt(len(gains))
+    return bool(surely and errors.mean() <= FEW_FAR_OFF * others.mean())
 
 
 def compared_outputs(

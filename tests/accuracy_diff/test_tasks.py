@@ -69,6 +69,17 @@ def test_binary_logits_say_yes_from_zero_up() -> None:
     assert judged(logits, logits, np.array([0, 1, 1, 1])).reference.metrics["accuracy"] == 0.75
 
 
+def test_numbers_trained_towards_zero_and_one_say_yes_from_a_half_up() -> None:
+    """A regression's no lies on both sides of 0: read as logits, half of them would be a yes."""
+    truth = RNG.integers(0, 2, 200)
+    numbers = (truth + RNG.normal(0, 0.1, 200)).astype(np.float32)[:, None]
+    assert judged(numbers, numbers, truth).reference.metrics["accuracy"] == 1.0
+    both = np.concatenate([numbers, numbers], axis=1)
+    assert judged(both, both, np.stack([truth, truth], axis=1)).reference.metrics["f1_macro"] == 1.0
+    weak = (0.2 * (2 * truth - 1)).astype(np.float32)[:, None]
+    assert judged(weak, weak, truth).reference.metrics["accuracy"] == 1.0, "these are logits, and 0.2 is a yes"
+
+
 def test_several_labels_a_sample_average_their_f1() -> None:
     truth = RNG.integers(0, 2, (300, 3))
     scores = np.clip(truth * 0.4 + RNG.random((300, 3)) * 0.6, 0, 1).astype(np.float32)

@@ -99,6 +99,10 @@ def test_closer_is_what_chance_does_not_explain() -> None:
     lucky[0] -= 0.5 * lucky[0]
     assert lucky.mean() < noise.mean()
     assert not is_closer(lucky, noise), "one sample decides it"
+    far_off = 0.5 * noise
+    far_off[0] = 30 * noise.max()
+    assert typical(far_off) < typical(noise)
+    assert not is_closer(far_off, noise), "one sample pays for the others"
     assert is_closer(noise, np.array([math.inf]))
     assert not is_closer(np.array([math.inf]), noise)
 

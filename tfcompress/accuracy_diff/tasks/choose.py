@@ -51,8 +51,8 @@ def choose_task(
     if chosen == "autoencoder":
         return Autoencoder(labelled=labels is not None and labels.size == len(labels))
     simple: dict[str, Task] = {
-        "binary": Binary(from_logits=not unit),
-        "multi_label": MultiLabel(from_logits=not unit),
+        "binary": Binary(from_logits=not unit and not _regresses(outputs, labels)),
+        "multi_label": MultiLabel(from_logits=not unit and not _regresses(outputs, labels)),
         "regression": Regression(),
         "embedding": Embedding(),
         "keypoints": Keypoints(),
@@ -60,6 +60,18 @@ def choose_task(
     if chosen not in simple:
         raise RecipeError(f"--task: unknown task {chosen!r}, expected one of {', '.join(TASKS)}")
     return simple[chosen]
+
+
+def _regresses(outputs: np.ndarray, labels: np.ndarray | None) -> bool:
+    """Whether outputs were trained towards the numbers 0 and 1: they have a smaller Brier score than as logits.
+
+    Those for a no lie on both sides of 0, where what 8 bits round would decide the answer; yes begins at 0.5.
+    """
+    if labels is None or labels.size != outputs.size or not is_binary(labels):
+        return False
+    values, truth = outputs.reshape(-1).astype(np.float64), labels.reshape(-1).astype(np.float64)
+    as_numbers, as_logits = (np.square(scores - truth).mean() for scores in (values, 1 / (1 + np.exp(-values))))
+    return bool(as_numbers < as_logits)
 
 
 def sums_to_one(outputs: np.ndarray) -> bool:
