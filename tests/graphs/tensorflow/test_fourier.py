@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from tfcompress.graphs.tensorflow.fourier import LARGEST, transforms_as_products
 from tfcompress.load import float_model_from_keras
 from tfcompress.model import FloatModel
 from tfcompress.recipe import Recipe
-from tfcompress.runtime import keras
+from tfcompress.runtime import keras, tf
 
 ROUNDING = 1e-4  # of float32 sums of 72 values around 1
 LEAST_SQNR_DB = 25.0
@@ -38,6 +39,53 @@ def test_a_transform_becomes_products_that_compute_the_same(name: str, imaginary
     for result, truth in zip(results, expected, strict=True):
         assert np.abs(result - truth).max() <= ROUNDING
         assert np.abs(result + truth).max() > ROUNDING
+
+
+SIZES = [None, 6, 7, 12]  # of a transform over 8 places: as many, cut off, cut off and odd, filled up
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_real_transforms_and_their_inverses_become_products_that_compute_the_same(size: int | None) -> None:
+    inputs = keras.Input((3, 8), name="x")
+    parts: Any = keras.ops.rfft(inputs, size)
+    back: Any = keras.ops.irfft((parts[0], parts[1] * 0.5 + 0.1), size)
+    model = float_model_from_keras(keras.Model(inputs, [*parts, back]))
+    same_as_products(model, {"RFFT", "IRFFT", "Complex"})
+
+
+class FilteredByTransforms(keras.layers.Layer):
+    """A convolution as Legendre memory units compute it: by TensorFlow's own transforms, over a computed length."""
+
+    def call(self, x: Any) -> Any:
+        length = [2 * tf.shape(x)[-1]]
+        impulse = tf.signal.rfft(tf.constant([1.0, 0.5, 0.25, 0.0, 0.0, 0.0, 0.0, 0.0]), length)
+        return tf.signal.irfft(tf.signal.rfft(x, length) * impulse, length)[..., :8]
+
+
+def test_a_filter_by_transforms_of_tensorflow_is_converted(tmp_path: Path) -> None:
+    inputs = keras.Input((3, 8), name="x")
+    model = float_model_from_keras(keras.Model(inputs, FilteredByTransforms()(inputs)))
+    values = np.random.default_rng(0).normal(size=(40, 3, 8)).astype(np.float32)
+    content = convert(model, samples_for(model, values), Recipe(), tmp_path).runnable.read_bytes()
+    (truth,) = model.predict({"x": values}).values()
+    (result,) = run(content, {"x": values[:1]}).values()
+    assert sqnr_db(truth[:1], result) > LEAST_SQNR_DB > sqnr_db(truth[1:2], result)
+
+
+def same_as_products(model: FloatModel, replaced: set[str]) -> None:
+    values = {"x": np.random.default_rng(0).normal(size=(2, 3, 8)).astype(np.float32)}
+    expected = list(model.predict(values).values())
+    assert operators(model) & replaced
+    with transforms_as_products():
+        assert not operators(model) & replaced
+        results = list(model.predict(values).values())
+    for result, truth in zip(results, expected, strict=True):
+        assert np.abs(result - truth).max() <= ROUNDING
+        assert np.abs(result + truth).max() > ROUNDING
+
+
+def sqnr_db(truth: np.ndarray, results: np.ndarray) -> float:
+    return 10 * float(np.log10(np.mean(truth**2) / np.mean((results - truth) ** 2)))
 
 
 def test_a_transform_whose_matrix_would_be_huge_stays() -> None:

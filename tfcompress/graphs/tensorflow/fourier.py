@@ -1,4 +1,4 @@
-"""Fourier transforms of Keras 3, written as products with the transform's matrix.
+"""Fourier transforms of Keras 3 and inverse ones of TensorFlow, written as products with the transform's matrix.
 
 TFLite has no transform of complex numbers.  Of a fixed size it is a product with constants (Lee-Thorp et al. 2021,
 "FNet: Mixing Tokens with Fourier Transforms", section 4.2), which has integer kernels.
@@ -19,18 +19,95 @@ __all__ = ["transforms_as_products"]
 
 _Parts = tuple[Tensor, Tensor]  # real and imaginary
 _Transform = Callable[[_Parts], _Parts]
+_OfReal = Callable[[Tensor, int | None], _Parts]
+_ToReal = Callable[[_Parts, int | None], Tensor]
+_FromComplex = Callable[[Tensor, object, str | None], Tensor]
 LARGEST = 1024  # places; the matrices have its square of numbers
 
 
 @contextlib.contextmanager
 def transforms_as_products() -> Iterator[None]:
-    """Within, what is traced has products in the place of ``keras.ops.fft`` and ``fft2`` of fixed, moderate sizes."""
+    """Within, what is traced has products in the place of transforms of fixed, moderate sizes.
+
+    These are ``fft``, ``fft2``, ``rfft`` and ``irfft`` of ``keras.ops``, and ``tf.signal.irfft``; ``ifft2`` of
+    ``keras.ops`` is made of ``fft2``.  TFLite's own RFFT2D is left to models that call ``tf.signal.rfft``.
+    """
+    backend, signal = fourier_operations, tf.signal
     with contextlib.ExitStack() as stack:
-        for name, dimensions in (("fft", 1), ("fft2", 2)):
-            original = getattr(fourier_operations, name)
-            stack.callback(setattr, fourier_operations, name, original)
-            setattr(fourier_operations, name, _replacement(original, dimensions))
+        for module, name, change in (
+            (backend, "fft", lambda original: _replacement(original, 1)),
+            (backend, "fft2", lambda original: _replacement(original, 2)),
+            (backend, "rfft", _of_real_values),
+            (backend, "irfft", _to_real_values),
+            (signal, "irfft", _from_complex_values),
+        ):
+            original = getattr(module, name)
+            stack.callback(setattr, module, name, original)
+            setattr(module, name, change(original))
         yield
+
+
+def _of_real_values(original: _OfReal) -> _OfReal:
+    """``keras.ops.rfft``: float [..., n] to two of [..., n // 2 + 1]."""
+
+    def transformed(x: Tensor, fft_length: int | None = None) -> _Parts:
+        x = tf.convert_to_tensor(x)
+        size = fft_length or x.shape[-1]
+        if not x.shape.is_fully_defined() or size > LARGEST or x.dtype != tf.float32:
+            return original(x, fft_length)
+        kept = min(size, x.shape[-1])
+        angles = _angles(size)[:kept, : size // 2 + 1]
+        taken = x[..., :kept]
+        return tf.matmul(taken, _constant(np.cos(angles))), tf.matmul(taken, _constant(-np.sin(angles)))
+
+    return transformed
+
+
+def _to_real_values(original: _ToReal) -> _ToReal:
+    """``keras.ops.irfft``: two of float [..., n // 2 + 1] to [..., n]."""
+
+    def transformed(x: _Parts, fft_length: int | None = None) -> Tensor:
+        real, imaginary = (tf.convert_to_tensor(part) for part in x)
+        size = fft_length or 2 * ((real.shape[-1] or LARGEST) - 1)
+        if not real.shape.is_fully_defined() or size > LARGEST or real.dtype != tf.float32:
+            return original(x, fft_length)
+        return _inverse(real, imaginary, size)
+
+    return transformed
+
+
+def _from_complex_values(original: _FromComplex) -> _FromComplex:
+    """``tf.signal.irfft``: complex64 [..., n // 2 + 1] to float [..., n]."""
+
+    def transformed(input_tensor: Tensor, fft_length: object = None, name: str | None = None) -> Tensor:
+        given = tf.convert_to_tensor(input_tensor)
+        result = original(given, fft_length, name)  # nobody reads it below: it knows a length that was computed
+        size = result.shape[-1]
+        if size is None or size > LARGEST or given.shape[-1] is None or given.dtype != tf.complex64:
+            return result
+        return _inverse(tf.math.real(given), tf.math.imag(given), size)
+
+    return transformed
+
+
+def _inverse(real: Tensor, imaginary: Tensor, size: int) -> Tensor:
+    """The `size` real values of which these are the first half of the transform, cut or filled up with zeros."""
+    kept = min(size // 2 + 1, real.shape[-1])
+    angles = _angles(size)[:kept]
+    twice = np.full((kept, 1), 2.0)  # a part stands for its mirror image too, but the first and the middle one
+    twice[0] = 1.0
+    if size % 2 == 0 and kept == size // 2 + 1:
+        twice[-1] = 1.0
+    cosines, sines = _constant(twice * np.cos(angles) / size), _constant(-twice * np.sin(angles) / size)
+    return tf.matmul(real[..., :kept], cosines) + tf.matmul(imaginary[..., :kept], sines)
+
+
+def _angles(size: int) -> np.ndarray:
+    return 2 * np.pi * (np.outer(np.arange(size), np.arange(size)) % size) / size
+
+
+def _constant(values: np.ndarray) -> np.ndarray:
+    return values.astype(np.float32)
 
 
 def _replacement(original: _Transform, dimensions: int) -> _Transform:
@@ -55,8 +132,7 @@ def _is_zero(tensor: Tensor) -> bool:
 
 def _along(parts: tuple[Tensor, Tensor | None], size: int, *, swapped: bool) -> tuple[Tensor, Tensor | None]:
     """The transform along the last axis, or along the one before it where `swapped`."""
-    angles = 2 * np.pi * np.outer(np.arange(size), np.arange(size)) / size
-    cosines, sines = np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
+    cosines, sines = _constant(np.cos(_angles(size))), _constant(np.sin(_angles(size)))
     real, imaginary = parts
 
     def product(tensor: Tensor, matrix: np.ndarray) -> Tensor:
