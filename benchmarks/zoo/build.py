@@ -22,6 +22,7 @@ from tfcompress.runtime import keras, tf_keras
 
 __all__ = ["CALIBRATION", "EVALUATION", "build", "resolved"]
 
+Inputs = dict[str, tuple[str, tuple[int | None, ...], str]]
 CALIBRATION, EVALUATION = 64, 32  # samples
 
 
@@ -30,13 +31,7 @@ def build(entry: Entry, folder: Path) -> None:
     (tf_keras if entry.legacy else keras).utils.set_random_seed(0)
     model = entry.build()
     inputs = _inputs(model)
-    samples = samples_for(
-        list(inputs.values()),
-        CALIBRATION + EVALUATION,
-        vocabulary=entry.vocabulary,
-        size=entry.size,
-        pixels=entry.pixels,
-    )
+    samples = _samples(entry, inputs)
     randomize(model, _as_called(model, {name: samples[name][:16] for name in samples}))
     file, objects, note = _saved(model, entry, folder)
     arrays: dict[str, Any] = dict(zip(("x",), samples.values(), strict=True)) if len(samples) == 1 else samples
@@ -53,7 +48,18 @@ def build(entry: Entry, folder: Path) -> None:
     (folder / "built.json").write_text(json.dumps(facts), encoding="utf-8")
 
 
-def _inputs(model: Any) -> dict[str, tuple[str, tuple[int | None, ...], str]]:
+def _samples(entry: Entry, inputs: Inputs) -> dict[str, np.ndarray]:
+    drawn = samples_for(
+        [(name, shape, "int32" if entry.tokens else dtype) for name, shape, dtype in inputs.values()],
+        CALIBRATION + EVALUATION,
+        vocabulary=entry.vocabulary,
+        size=entry.size,
+        pixels=entry.pixels,
+    )
+    return {name: drawn[name].astype(inputs[name][2]) if entry.tokens else drawn[name] for name in drawn}
+
+
+def _inputs(model: Any) -> Inputs:
     tensors = getattr(model, "inputs", None)
     if not tensors:
         raise ValueError("the network has no symbolic inputs: wrap it in a functional model")

@@ -20,6 +20,7 @@ class Entry:
         modules: to import before the file is read, so that the collection's layers are registered.
         legacy: the collection is written for Keras 2; it is imported with ``TF_USE_LEGACY_KERAS=1``.
         vocabulary: whole-number inputs are below it.
+        tokens: inputs that the network declares as floats are whole numbers too, which it looks up.
         size: what an open size is given as; None takes 16 for tokens and 64 for pictures.
         pixels: the largest value of a picture.
         objects: names of ``module:name`` that the file refers to without having registered them.
@@ -31,6 +32,7 @@ class Entry:
     modules: tuple[str, ...] = ()
     legacy: bool = False
     vocabulary: int = 64
+    tokens: bool = False
     size: int | None = None
     pixels: float = 1.0
     objects: dict[str, str] = field(default_factory=dict)

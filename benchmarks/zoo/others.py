@@ -380,8 +380,10 @@ OTHERS: list[Entry] = [
         modules=("keras_self_attention",),
         **OLD,
     ),
-    *entries_of("keras-bert", {"Bert": _bert}, modules=("keras_bert",), **OLD),
-    *entries_of("keras-transformer", {"Transformer": _keras_transformer}, modules=("keras_transformer",), **OLD),
+    *entries_of("keras-bert", {"Bert": _bert}, modules=("keras_bert",), tokens=True, **OLD),
+    *entries_of(
+        "keras-transformer", {"Transformer": _keras_transformer}, modules=("keras_transformer",), tokens=True, **OLD
+    ),
     *entries_of(
         "keras-multi-head",
         {

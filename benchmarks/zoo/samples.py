@@ -71,6 +71,8 @@ def _values(
         return random.integers(low, high, (count, *sizes)).astype(dtype)
     if len(sizes) == 3 and sizes[-1] in (1, 3) and min(sizes[:2]) >= 24 and photos() is not None:
         return (_mosaics(sizes, count) * (pixels / 255)).astype(dtype)
+    if len(sizes) == 3 and sizes[0] in (1, 3) and min(sizes[1:]) >= 24 and photos() is not None:  # channels first
+        return (_mosaics((*sizes[1:], sizes[0]), count).transpose(0, 3, 1, 2) * (pixels / 255)).astype(dtype)
     walk = np.cumsum(random.normal(size=(count, int(np.prod(sizes)))), axis=1)
     walk = (walk - walk.mean(axis=1, keepdims=True)) / (walk.std(axis=1, keepdims=True) + 1e-6)
     return walk.reshape(count, *sizes).astype(dtype)
