@@ -10,6 +10,7 @@ import math
 from collections.abc import Collection, Mapping
 
 import numpy as np
+from ai_edge_litert import schema_py_generated as schema
 
 from tfcompress.calibration.activations import ActivationRunner
 from tfcompress.converters.litert.float_tail import FloatTail
@@ -21,6 +22,7 @@ __all__ = ["float_tails"]
 ENOUGH_DB = 25.0  # of a column, as issue 11 asks
 UNLIKE = 16.0  # times: beside a part so much larger, a part is left with 16 of the 256 levels
 MOST_COLUMNS = 64  # of a tensor whose columns are things of their own; beyond, they are positions of a signal
+FEATURES = 16  # rectified columns of a map: as many are what a network found at each place, for another to go on with
 OBSERVED_SAMPLES = 100
 LONGEST = 96  # operators of a tail
 JOINING = frozenset(
@@ -41,6 +43,8 @@ DECIDING = frozenset(
 LIGHT = JOINING | AVERAGING | ELEMENTWISE | DECIDING
 WEIGHTED = frozenset({"FULLY_CONNECTED", "CONV_2D"})
 SHARES = frozenset({"LOGISTIC", "SOFTMAX"})
+RECTIFIERS = frozenset({"RELU", "RELU6"})
+RECTIFYING = frozenset({schema.ActivationFunctionType.RELU, schema.ActivationFunctionType.RELU6})
 
 
 class Columns:
@@ -202,10 +206,24 @@ def _groups(graph: Subgraph, part: int, seen: Mapping[int, Columns]) -> list[tup
     """(largest magnitude, mean square) of each thing in a part of an output."""
     columns, producer = seen[part], graph.producer(part)
     power = columns.squares / max(1, columns.count)
-    if (producer is not None and producer.name in SHARES) or len(power) > MOST_COLUMNS:
+    shares = producer is not None and producer.name in SHARES
+    if shares or len(power) > MOST_COLUMNS or _is_features(graph, part):
         return [(float(columns.largest.max()), float(power.mean()))]
     pairs = zip(columns.largest, power, columns.live, strict=True)
     return [(float(size), float(square)) for size, square, live in pairs if live]
+
+
+def _is_features(graph: Subgraph, tensor: int) -> bool:
+    """Whether a tensor is a map of rectified features, as a backbone ends with.
+
+    Quiet channels of such a map are as quiet as those of any map inside of the network, all of which have one scale.
+    Its last layers in float take time, and keep no channel that has not come through the integers before them.
+    """
+    shape, producer = graph.tensors[tensor].shape, graph.producer(tensor)
+    if producer is None or len(shape) < 3 or shape[-1] < FEATURES or math.prod(shape[1:-1]) == 1:
+        return False
+    fused = getattr(producer.options, "FusedActivationFunction", None)
+    return producer.name in RECTIFIERS or (fused is not None and fused() in RECTIFYING)
 
 
 def _step(graph: Subgraph, tensor: int, columns: Columns) -> float:

@@ -221,6 +221,28 @@ def test_heads_of_their_own_stay_integers(tmp_path: Path) -> None:
     assert artifact.facts["fully_integer"] is True
 
 
+def map_with_a_quiet_channel(channels: int, activation: str | None) -> Any:
+    """A map whose first channel is a hundredth of the others."""
+    image, x = _features()
+    last = layers.Conv2D(channels, 3, padding="same", activation=activation, name="out")
+    model = keras.Model(image, last(x))
+    kernel, bias = last.get_weights()
+    last.set_weights([kernel * np.where(np.arange(channels) == 0, 0.01, 1.0), bias])
+    return model
+
+
+@pytest.mark.parametrize(
+    ("channels", "activation", "dtype"), [(32, "relu", "int8"), (32, None, "float32"), (8, "relu", "float32")]
+)
+def test_rectified_features_of_a_backbone_are_one_thing(
+    channels: int, activation: str | None, dtype: str, tmp_path: Path
+) -> None:
+    """Seen on a backbone: with its last layers in float the file took a third longer, and no channel was closer."""
+    model = map_with_a_quiet_channel(channels, activation)
+    artifact = _converted(model, "phone", tmp_path, PostTraining(quality="fast"))
+    assert artifact.facts["output_dtypes"] == [dtype]
+
+
 def test_columns_are_told_one_by_one_and_the_worst_comes_first() -> None:
     reference = np.array([[10.0, 0.1], [20.0, 0.2]], np.float32)
     columns = channel_rows(channel_statistics(reference, reference * np.array([1.1, 0.0], np.float32)))
