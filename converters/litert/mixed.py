@@ -21,9 +21,11 @@ from tfcompress.graphs.tflite.editor import GraphEditor, ModelEditor, TensorNode
 from tfcompress.graphs.tflite.extraction import extract
 from tfcompress.recipe import PostTraining
 
-__all__ = ["LEAST_MS", "never_slower_than_float", "with_fastest_mix", "with_quicker_floats"]
+__all__ = ["LEAST_MS", "is_slower", "never_slower_than_float", "with_fastest_mix", "with_quicker_floats"]
 
-LEAST_MS = 0.02  # of a file: below, nobody waits for it
+LEAST_MS = 0.002  # of a file: below, it is the call of LiteRT that takes the time
+SHORT_MS = 0.02  # of a file: below, nobody waits for it, and chance counts for more
+CLEARLY = 1.1  # times the float file's time, for a file so short
 SLOWER = 1.05  # times the float file's time: less is within what two measurements differ by
 WORTH = 0.97  # of the time in int8: less than this is within what one measurement differs from the next
 WELL_WORTH = 0.9  # of it, where int8 is hardly slower than float: then chance must not decide what is in the file
@@ -55,15 +57,25 @@ def never_slower_than_float(result: Int8Model, samples: Samples | None, recipe: 
     """
     if result.float_content is None:
         return result
-    ratio = 0.0
+    ratio, shortest = 0.0, _INFINITE
     for _ in range(2):  # a busy machine must not decide what is in the file
         integers, floats = medians([result.content, result.float_content])
-        if integers is None or floats is None or integers < max(floats, LEAST_MS):
+        if integers is None or floats is None or not is_slower(integers, floats):
             return result
-        ratio = max(ratio, integers / floats)
+        ratio, shortest = max(ratio, integers / floats), min(shortest, integers)
     why = f"8 bits alone take {ratio:.2f} times as long as the float file here"
-    mixed = _quicker(result, samples, recipe, worth=WORTH if ratio >= SLOWER else WELL_WORTH)
+    mixed = _quicker(result, samples, recipe, worth=WORTH if ratio >= SLOWER and shortest >= SHORT_MS else WELL_WORTH)
     return result if isinstance(mixed, str) else _noted(mixed, f"{why}; --integer_only keeps them all the same")
+
+
+def is_slower(integers_ms: float, floats_ms: float) -> bool:
+    """Whether an int8 file takes so much longer than its float file that it is worth a mix with float.
+
+    Args:
+        integers_ms: what one inference of the int8 file takes.
+        floats_ms: what one of the float file takes.
+    """
+    return integers_ms >= max(floats_ms * (CLEARLY if integers_ms < SHORT_MS else 1.0), LEAST_MS)
 
 
 def with_quicker_floats(result: Int8Model, samples: Samples, recipe: PostTraining) -> Int8Model:

@@ -11,7 +11,7 @@ import pytest
 from tests.converters.litert.models import converted, layers, run, samples_for, small_cnn
 from tfcompress.converters.litert import quantize_int8
 from tfcompress.converters.litert.latency import medians
-from tfcompress.converters.litert.mixed import never_slower_than_float
+from tfcompress.converters.litert.mixed import is_slower, never_slower_than_float
 from tfcompress.graphs.tflite import read_tflite
 from tfcompress.load import float_model_from_keras
 from tfcompress.model import FloatModel
@@ -20,6 +20,7 @@ from tfcompress.runtime import tf_keras
 
 TOLERANCE = 0.05  # of outputs that lie in [-1, 1]: a few steps of 1/128
 SIDE, CHANNELS = 48, 32
+LEAST_MS = 0.002
 INTEGERS = Recipe(post_training=PostTraining(integer_only=True))
 
 
@@ -79,6 +80,18 @@ def test_integers_that_are_slower_than_float_say_so_first_and_what_to_choose(tmp
     artifact = converted(gated(), pictures(), tmp_path, INTEGERS)
     assert artifact.notes[0].startswith("slower than the float file")
     assert "--scheme=auto without --integer_only, or --scheme=float16" in artifact.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("integers_ms", "floats_ms", "worth_a_mix"),
+    [(5.0, 4.9, True), (5.0, 5.1, False), (0.006, 0.005, True), (0.006, 0.0057, False), (0.0015, 0.001, False)],
+    ids=["slower", "quicker", "short and clearly slower", "short and hardly slower", "nothing but the call"],
+)
+def test_the_shorter_a_file_the_clearer_it_has_to_be_slower(
+    integers_ms: float, floats_ms: float, worth_a_mix: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tfcompress.converters.litert.mixed.LEAST_MS", LEAST_MS)  # larger in all other tests
+    assert is_slower(integers_ms, floats_ms) is worth_a_mix
 
 
 def test_a_file_that_is_quicker_than_float_stays_all_integers() -> None:
