@@ -21,7 +21,7 @@ from tfcompress.graphs.tflite.operators import traits
 from tfcompress.graphs.tflite.quantization import fake_quantize
 from tfcompress.native_output import silenced
 
-__all__ = ["FloatHead", "float_head", "with_head", "without_head"]
+__all__ = ["FloatHead", "first_layer", "float_head", "with_head", "without_head"]
 
 COLUMN_DB = 30.0  # of a feature's own variation: below, its rounding is tried on the model
 ENOUGH_DB = 25.0  # of the outputs' variation: what rounding the inputs alone has to leave
@@ -69,8 +69,25 @@ def float_head(content: bytes, samples: Samples) -> FloatHead | None:
     best = next((cut for cut in cuts if kept[cut] >= ENOUGH_DB), max(cuts, key=lambda cut: kept[cut]))
     if kept[best] < before + GAIN_DB:
         return None
-    names = tuple(file.main.tensors[index].name for op in file.main.operators[:best] for index in op.outputs)
-    return FloatHead(best, names, _note(file, best, poor, before, kept[best]))
+    return FloatHead(best, _computed(file.main, best), _note(file, best, poor, before, kept[best]))
+
+
+def first_layer(content: bytes) -> FloatHead | None:
+    """The shortest head with weights in it, whose input is not rounded; None where the file has no such layer.
+
+    Args:
+        content: the float .tflite.
+    """
+    graph = read_tflite(content).main
+    ends = [_behind(graph, operator) for operator in graph.operators[:MOST_OPERATORS] if _multiplies(operator)]
+    if not ends or ends[0] >= len(graph.operators) or any(graph.tensors[i].dtype != "float32" for i in graph.inputs):
+        return None
+    note = f"inputs are float32: rounding them costs most of what is lost; the first {ends[0]} operators are float too"
+    return FloatHead(ends[0], _computed(graph, ends[0]), note)
+
+
+def _computed(graph: Subgraph, cut: int) -> tuple[str, ...]:
+    return tuple(graph.tensors[index].name for op in graph.operators[:cut] for index in op.outputs)
 
 
 def _tried(

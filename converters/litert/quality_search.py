@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from tfcompress.calibration import ChannelRanges, calibrate, observe, outlier_tensors
@@ -11,6 +12,7 @@ from tfcompress.calibration.readers import clip_to_readers
 from tfcompress.calibration.rectified import with_rectified_sums
 from tfcompress.converters.litert.bit_widths import ENOUGH_DB, LayerBits, layer_bits
 from tfcompress.converters.litert.engines import Int8Model, quantize_calibrated, with_wider_activations
+from tfcompress.converters.litert.float_head import first_layer
 from tfcompress.converters.litert.float_runs import SHARES, FloatRun, float_runs
 from tfcompress.converters.litert.float_tail import FloatTail
 from tfcompress.converters.litert.limits import Abilities, Limits
@@ -88,6 +90,9 @@ def closest(choice: Choice, first: Int8Model, limits: Limits) -> Int8Model:
             if wider is not None and wider_error < WORTH * error:
                 best, error, limits = wider, wider_error, wide
                 widened.append((set(tensors), f"16-bit activations in {what}"))
+    had_head = limits.head is not None
+    best, error, limits = _with_float_inputs(choice, best, error, limits)
+    notes += [] if limits.head is None or had_head else [limits.head.note]
     if limits.float_run is None:
         best, error, limits = _with_float_run(choice, best, error, limits)
     notes += [note for tensors, note in widened if tensors.intersection(limits.keep_int16)]  # a float run may have them
@@ -96,22 +101,49 @@ def closest(choice: Choice, first: Int8Model, limits: Limits) -> Int8Model:
     return replace(best, notes=(*notes, *more), bit_widths=rows)
 
 
+def _with_float_inputs(
+    choice: Choice, best: Int8Model, error: float, limits: Limits
+) -> tuple[Int8Model, float, Limits]:
+    """The candidate whose inputs are not rounded, where that takes away enough of the error; with its error and limits.
+
+    A steep function of a feature is lost as the feature is rounded, whatever its first layer computes in.
+    """
+    options, abilities = choice.options, choice.abilities
+    head = None if best.float_content is None else first_layer(best.float_content)
+    wanted = abilities.float_inputs and options.mixed_inputs == "float" and error > ENOUGH
+    if head is None or not wanted or limits.head is not None or limits.int16 or limits.float_run is not None:
+        return best, error, limits
+    kept = tuple(dict.fromkeys((*limits.keep_float, *head.tensors)))
+    wide = tuple(name for name in limits.keep_int16 if name not in head.tensors)
+    mixed = replace(limits, keep_float=kept, keep_int16=wide, head=head)
+    candidate = _requantized(choice, best, mixed)
+    its_error = error if candidate is None else choice.error(candidate)
+    return (candidate, its_error, mixed) if candidate and its_error < FLOAT_WORTH * error else (best, error, limits)
+
+
+def _requantized(choice: Choice, best: Int8Model, limits: Limits) -> Int8Model | None:
+    """A candidate with other limits; None where no engine can make it."""
+    if best.float_content is None or best.calibration is None:
+        return None
+    with suppress(ConversionError):
+        result = quantize_calibrated(best.float_content, best.calibration, choice.options, limits)
+        return replace(result, spans=best.spans)
+    return None
+
+
 def _with_float_run(choice: Choice, best: Int8Model, error: float, limits: Limits) -> tuple[Int8Model, float, Limits]:
     """The candidate with the shortest run of operators in float that is enough, its error and limits."""
-    content, ranges, chosen = best.float_content, best.calibration, limits
-    if content is None or ranges is None or not choice.abilities.float_islands or limits.int16:
+    content, chosen = best.float_content, limits
+    if content is None or not choice.abilities.float_islands or limits.int16:
         return best, error, limits
     graph = read_tflite(content).main
     for share in SHARES:
         for run in float_runs(graph, share) if error > ENOUGH else ():
             mixed = limits_with(limits, run)
-            try:
-                candidate = quantize_calibrated(content, ranges, choice.options, mixed)
-            except ConversionError:
-                continue
-            its_error = choice.error(candidate)
-            if its_error < FLOAT_WORTH * error:
-                best, error, chosen = replace(candidate, spans=best.spans), its_error, mixed
+            candidate = _requantized(choice, best, mixed)
+            its_error = error if candidate is None else choice.error(candidate)
+            if candidate is not None and its_error < FLOAT_WORTH * error:
+                best, error, chosen = candidate, its_error, mixed
     return best, error, chosen
 
 

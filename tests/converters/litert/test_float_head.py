@@ -20,6 +20,7 @@ from tfcompress.load import float_model_from_keras
 from tfcompress.recipe import PostTraining, Recipe
 
 KEPT_DB = 20.0  # of the outputs' variation, behind a float head
+STEEP_DB = 6.0  # a bit and more, that a float input is worth to a steep function
 LOST_DB = 6.0  # and at most where all features have one scale
 SCALES = np.array([1e5, 0.01, 3.0, 0.5])
 MEANS = np.array([5e5, 0.0, 50.0, 0.0])
@@ -117,3 +118,25 @@ def test_features_of_like_scale_stay_integers(tmp_path: Path) -> None:
     artifact = _converted(keras.Model(x, _rest(x)), inputs, tmp_path, PostTraining())
     assert artifact.facts["input_dtypes"] == ["int8"]
     assert artifact.facts["fully_integer"] is True
+
+
+def steep() -> Any:
+    """Waves of one feature, each shorter than what its 8 bits tell apart."""
+    x: Any = keras.Input((1,), name="x")
+    first, last = layers.Dense(32, activation="tanh", name="first"), layers.Dense(1, name="last")
+    model = keras.Model(x, last(first(x)))
+    places = np.linspace(0, 10, 32, dtype=np.float32)
+    first.set_weights([np.full((1, 32), 60.0, np.float32), -60.0 * places])
+    last.set_weights([np.tile([1.0, -1.0], 16).astype(np.float32)[:, None], np.zeros(1, np.float32)])
+    return model
+
+
+def test_best_leaves_inputs_in_float_whose_rounding_costs_most(tmp_path: Path) -> None:
+    model, rng = steep(), np.random.default_rng(0)
+    inputs, test = (rng.uniform(0, 10, (300, 1)).astype(np.float32) for _ in range(2))
+    best = _converted(model, inputs, tmp_path, PostTraining(quality="best"))
+    assert _kept_db(model, best.runnable.read_bytes(), test) > KEPT_DB
+    integers = _converted(model, inputs, tmp_path, PostTraining(quality="best", integer_only=True))
+    assert _kept_db(model, integers.runnable.read_bytes(), test) < KEPT_DB - STEEP_DB
+    assert (best.facts["input_dtypes"], integers.facts["input_dtypes"]) == (["float32"], ["int8"])
+    assert any("rounding them costs most" in note for note in best.notes)
