@@ -169,13 +169,31 @@ def _converted(
 ) -> Rewritten:
     with silenced():
         converter = new_converter(model, allow_select_ops=allow_select_ops, loops=loops, fused_only=fused_only)
-    tree = ModelEditor.read(convert_with(converter, model))
+    tree = _with_signature(converter, model)
     order_inputs_and_outputs(tree, [i.name for i in model.inputs], [o.name for o in model.outputs])
     content = with_loops(tree.to_bytes())
     if loops and any(op.custom and not op.name.startswith("Flex") for op in read_tflite(content).main.operators):
         # A recurrent layer is let in as a custom operator, and so is what TFLite lacks, which is named now.
         return _converted(model, allow_select_ops, samples, loops=False)
     return rewrite_graph(content, rows_for(FLOAT_FILE), samples=first_sample(content, samples))
+
+
+def _with_signature(converter: Any, model: FloatModel) -> ModelEditor:
+    """The converted file; text that it looks up in tables is no matter for TFLite, and said so."""
+    texts = ", ".join(repr(info.name) for info in model.inputs if info.dtype in ("string", "object"))
+    try:
+        tree = ModelEditor.read(convert_with(converter, model))
+    except ConversionError:
+        if not texts:
+            raise
+        tree = None
+    if tree is None or not tree.signatures:  # without one the converter has left out the tables
+        what = f"input {texts} takes text, which" if texts else "it looks values up in tables, which"
+        raise ConversionError(
+            f"{model.name}: {what} TFLiteConverter cannot write from a SavedModel; give the model as .keras, whose "
+            "lookup layers are cut off and go beside the file, or export what comes behind them"
+        )
+    return tree
 
 
 def first_sample(content: bytes, samples: Samples | None) -> tuple[tuple[np.ndarray, ...], ...]:

@@ -219,6 +219,8 @@ KERAS3_OPERATION_MODULES = f"{keras.__name__}.src.ops."
 fourier_operations = _internal("src.backend.tensorflow.math", keras)
 # .argmax and .argmin, which `keras.ops` calls
 array_operations = _internal("src.backend.tensorflow.numpy", keras)
+# whose globals are those of a Lambda layer's bytecode, in Keras 3 and in tf_keras
+scopes_of_bytecode = (_internal("src.utils.python_utils", keras), _internal("src.layers.core.lambda_layer", tf_keras))
 # `rnn`, which knows `unroll` also where a layer refuses it
 recurrent_backend = _internal("src.backend", tf_keras)
 

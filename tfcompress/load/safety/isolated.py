@@ -6,10 +6,12 @@ code: each Lambda layer as a recorded graph or, where the code sits elsewhere, t
 
 from __future__ import annotations
 
+import importlib
 import json
+import math
 import pickle
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +19,17 @@ import numpy as np
 
 from tfcompress.errors import TfCompressError, one_line
 from tfcompress.graphs.keras.call_graph import calls, is_graph
+from tfcompress.graphs.tensorflow.private_names import scopes_of_bytecode
 from tfcompress.load.custom_objects import parse_custom_objects
 from tfcompress.load.files.archive import read_keras_archive
 from tfcompress.load.files.hdf5 import read_h5
-from tfcompress.load.files.restore import restore
+from tfcompress.load.files.restore import reads_with_keras3, restore
 from tfcompress.load.files.source import file_kind
 from tfcompress.load.float_model import float_model_from_keras
 from tfcompress.load.keras_versions.equivalence import random_inputs
 from tfcompress.load.keras_versions.frozen_lambda import freeze_call
 from tfcompress.model import FloatModel
-from tfcompress.runtime import keras, tf
+from tfcompress.runtime import keras, tf, tf_keras
 
 __all__ = ["main"]
 
@@ -35,19 +38,24 @@ def main(folder: Path) -> None:
     """Do what ``request.json`` in `folder` asks, and write ``result.json`` beside it."""
     request = json.loads((folder / "request.json").read_text())
     try:
-        result = _load(Path(request["path"]), request["custom_objects"], folder)
+        result = _load(Path(request["path"]), request["custom_objects"], request["modules"], folder)
     except TfCompressError as error:
         result = {"error": str(error)}
     except Exception as error:  # the file's code may raise anything
         result = {"error": f"{request['path']}: its code failed: {type(error).__name__}: {one_line(error, 300)}"}
+    if "NameError: " in result.get("error", ""):
+        result["error"] += "; it is a name of the file that the code was written in: give it in custom_objects"
     (folder / "result.json").write_text(json.dumps(result))
 
 
-def _load(path: Path, spec: str | None, folder: Path) -> dict[str, Any]:
+def _load(path: Path, spec: str | None, modules: list[str], folder: Path) -> dict[str, Any]:
     pickled = folder / "custom_objects.pickle"
     objects = pickle.loads(pickled.read_bytes()) if pickled.exists() else parse_custom_objects(spec)
     keras.config.enable_unsafe_deserialization()
     file = read_h5(path) if file_kind(path) == "hdf5" else read_keras_archive(path)
+    for module in modules:
+        importlib.import_module(module)
+    _supply_names(objects, keras3=reads_with_keras3(file, objects))
     model = float_model_from_keras(restore(file, objects, trusted=True))
     _predict(model, folder / "expected.npz")
     try:
@@ -55,6 +63,27 @@ def _load(path: Path, spec: str | None, folder: Path) -> dict[str, Any]:
     except _CodeElsewhereError as elsewhere:
         _export(model, folder / "saved_model")
         return {"saved_model": str(elsewhere)}
+
+
+def _supply_names(objects: Mapping[str, object], *, keras3: bool) -> None:
+    """Let the code find what it was written beside: the user's objects, and libraries under their usual names.
+
+    A lambda's bytecode comes without the imports of its file, and neither Keras looks for them.
+    """
+    library = keras if keras3 else tf_keras
+    usual = {
+        "tf": tf,
+        "np": np,
+        "numpy": np,
+        "math": math,
+        "keras": library,
+        "ops": keras.ops,
+        "layers": library.layers,
+    }
+    names = {**usual, "backend": library.backend, "K": library.backend, **objects}
+    for scope in scopes_of_bytecode:
+        for name, value in names.items():
+            vars(scope).setdefault(name, value)
 
 
 def _predict(model: FloatModel, path: Path) -> None:

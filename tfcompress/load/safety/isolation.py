@@ -67,6 +67,7 @@ def _run_child(file: ModelFile, custom_objects: str | Mapping[str, Any] | None, 
     request = {
         "path": str(real(file.path)),
         "custom_objects": custom_objects if isinstance(custom_objects, str) else None,
+        "modules": _modules_in_use(file),
     }
     (folder / "request.json").write_text(json.dumps(request))
     if isinstance(custom_objects, Mapping):
@@ -88,6 +89,13 @@ def _run_child(file: ModelFile, custom_objects: str | Mapping[str, Any] | None, 
     if "error" in result:
         raise ModelError(result["error"])
     return result
+
+
+def _modules_in_use(file: ModelFile) -> list[str]:
+    """The modules that Lambda layers of Keras 2 say their code is of, as far as the user has imported them here."""
+    settings = (item.get("config") for _, item in _lambda_items(file.config or {}))
+    names = {str(given.get("module")) for given in settings if isinstance(given, Mapping)}
+    return sorted(name for name in names if name in sys.modules and name != "__main__")
 
 
 def _pickled(custom_objects: Mapping[str, object]) -> bytes:
