@@ -188,3 +188,32 @@ def test_the_users_model_is_as_it_was() -> None:
         assert {id(layer): (sorted(vars(layer)), layer.output.shape) for layer in each.layers} == before
         assert np.array_equal(each(np.ones((2, 16, 8), np.float32)), expected)
     assert keras.Model(outer.input, block.output)(np.ones((2, 16, 8), np.float32)).shape == (2, 16, 8)
+
+
+def shifted(x: Any) -> Any:
+    """An activation of one's own, as mixture density networks have it."""
+    return keras.ops.elu(x) + 1.5
+
+
+def test_activations_of_ones_own_are_operations_behind_a_layer_that_stays_built_in() -> None:
+    shared = layers.Dense(8, activation=shifted)
+    model = model_of(layers.Conv1D(8, 3, activation=lambda x: x * keras.ops.sigmoid(x)), shared, shared)
+    end = layers.Activation(shifted)(model.output)
+    result = to_tf_keras(keras.Model(model.input, end))
+    kinds = [type(layer).__name__ for layer in result.layers]
+    assert kinds.count("Dense") == kinds.count("Conv1D") == 1
+    assert not any(isinstance(layer, Keras3Layer) for layer in result.layers)
+    values = random_inputs(float_model_from_keras(model).inputs)
+    expected = np.asarray(end_of(model, values))
+    assert relative_difference(expected, np.asarray(result(values[0]))) <= RELATIVE_TOLERANCE
+    assert relative_difference(expected + 0.1, np.asarray(result(values[0]))) > RELATIVE_TOLERANCE
+
+
+def end_of(model: Any, values: Any) -> Any:
+    return shifted(model(values[0]))
+
+
+def test_a_recurrent_layer_with_an_activation_of_ones_own_is_copied_whole() -> None:
+    model = model_of(layers.GRU(4, activation=shifted))
+    (adapter,) = [layer for layer in to_tf_keras(model).layers if isinstance(layer, Keras3Layer)]
+    assert adapter.layer.activation is shifted

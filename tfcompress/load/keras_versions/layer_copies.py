@@ -13,6 +13,8 @@ from tfcompress.runtime import tf_keras
 
 __all__ = ["call_arguments", "copy_of"]
 
+_OF_LIBRARIES = ("keras.", "tf_keras.", "tensorflow.")
+
 
 def copy_of(layer: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None) -> Any:
     """A second layer or operation with the same settings and its own copies of the weights.
@@ -26,7 +28,7 @@ def copy_of(layer: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | No
         ModelError: the layer, one of the user's own, does not describe itself by `get_config`.
     """
     try:
-        copy = type(layer).from_config(layer.get_config())
+        copy = type(layer).from_config(_settings(layer))
     except (NotImplementedError, TypeError, ValueError) as error:
         raise ModelError(
             f"the layer {layer.name!r} of class {type(layer).__name__} cannot be copied: {one_line(error, 200)}; "
@@ -41,6 +43,16 @@ def copy_of(layer: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | No
             copy(*args, **dict(kwargs or {}))
         set_weights(copy, values)
     return copy
+
+
+def _settings(layer: Any) -> dict[str, Any]:
+    """The layer's configuration, functions of the user's own as they are: as text, only who registers them has them."""
+    settings = dict(layer.get_config())
+    for name in settings:
+        function = getattr(layer, name, None)
+        if inspect.isfunction(function) and not function.__module__.startswith(_OF_LIBRARIES):
+            settings[name] = function
+    return settings
 
 
 def call_arguments(

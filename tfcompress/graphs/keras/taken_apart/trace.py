@@ -7,8 +7,10 @@ symbolic tensors; Keras then notes the calls of the parts.
 from __future__ import annotations
 
 import contextlib
+import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -38,7 +40,29 @@ _CALLS = ("symbolic_call", "call")
 
 def has_open_code(layer: Any) -> bool:
     """Whether a Keras 3 layer runs code of one's own, which can be followed, rather than Keras's."""
+    return _has_own_call(layer) or own_activation(layer) is not None
+
+
+def _has_own_call(layer: Any) -> bool:
     return type(layer).call.__module__.partition(".")[0] not in _LIBRARIES
+
+
+def own_activation(layer: Any) -> Callable[[Any], Any] | None:
+    """The function of one's own that a layer of Keras has for its activation; None where it has none, or Keras's."""
+    function = getattr(layer, "activation", None)
+    if not inspect.isfunction(function) or isinstance(layer, keras.layers.RNN):
+        return None
+    return None if function.__module__.partition(".")[0] in _LIBRARIES else function
+
+
+def _as_two(layer: Any, function: Callable[[Any], Any]) -> Callable[..., Any]:
+    """The layer without its activation, and then the activation."""
+    if isinstance(layer, keras.layers.Activation):
+        return lambda x, **kwargs: function(x)
+    plain = type(layer).from_config({**layer.get_config(), "activation": "linear"})
+    plain.build_from_config(layer.get_build_config())
+    plain.set_weights(layer.get_weights())
+    return lambda *args, **kwargs: function(plain(*args))
 
 
 @dataclass
@@ -63,6 +87,7 @@ class Trace:
     owner: dict[int, tuple[Any, str]] = field(default_factory=dict)
     masks: dict[int, tuple[Any, Any]] = field(default_factory=dict)
     _by_source: dict[int, Any] = field(default_factory=dict)
+    _in_two: dict[int, Callable[..., Any]] = field(default_factory=dict)
 
     def resolved(self, tensor: Any) -> Any:
         """The tensor that a tensor really is: one that a part computes, an input or a leaf."""
@@ -140,7 +165,7 @@ class Trace:
             vars(layer)["symbolic_call"] = lambda *args, **kwargs: self._noting_masks(layer, args, kwargs)
             if layer.weights:
                 vars(layer)["call"] = lambda *args, **kwargs: self._on_constants(layer, args, kwargs)
-        if has_open_code(layer):
+        if _has_own_call(layer):
             _swap(layer, self.leaf)
 
     def _inside(self, layer: Any, args: Any, kwargs: dict[str, Any]) -> Any:
@@ -167,7 +192,7 @@ class Trace:
         else:
             # Neither on nor off: the parts then heed what training says when the graph runs.
             given = {**kwargs, "training": None} if kwargs.get("training") is False else kwargs
-            outputs = type(layer).call(layer, *args, **given)
+            outputs = self._code(layer)(*args, **given)
         if any(node_of(start) is not None for start in starts):
             raise CannotOpenError("an operation that hands on its input as it is")
         tensors = keras.tree.map_structure(self._symbolic, outputs)
@@ -179,6 +204,14 @@ class Trace:
         for node in inside:
             self.owner.setdefault(id(node), (node, layer.name))
         return keras.tree.map_structure(self._alias, tensors)
+
+    def _code(self, layer: Any) -> Callable[..., Any]:
+        function = own_activation(layer)
+        if function is None or _has_own_call(layer):
+            return partial(type(layer).call, layer)
+        if id(layer) not in self._in_two:  # once for all calls, which share the weights
+            self._in_two[id(layer)] = _as_two(layer, function)
+        return self._in_two[id(layer)]
 
     def _require_clear(self, node: Any) -> None:
         opened(node, self.batch)
