@@ -98,6 +98,21 @@ def test_columns_that_share_a_scale_are_named() -> None:
     assert "--mixed_outputs=float" in result.causes[0].repair
 
 
+@pytest.mark.parametrize(("channels", "causes"), [(32, []), (8, [("mixed_ranges", None)])])
+def test_quiet_features_of_a_map_get_no_advice_that_a_converter_does_not_take(
+    channels: int, causes: list[tuple[str, None]]
+) -> None:
+    keras.utils.set_random_seed(0)
+    image: Any = keras.Input((16, 16, 3), name="image")
+    last = layers.Conv2D(channels, 3, activation="relu", name="out")
+    keras_model = keras.Model(image, last(image))
+    kernel, bias = last.get_weights()
+    last.set_weights([kernel * np.where(np.arange(channels) == 0, 0.003, 1.0), bias])
+    model = float_model_from_keras(keras_model, name="backbone")
+    data = _samples(model, np.random.default_rng(0).normal(size=(60, 16, 16, 3)).astype(np.float32))
+    assert _causes(_compared(model, quantize_int8(model, data, Recipe()).content, data)) == causes
+
+
 def test_a_mask_in_a_range_is_named() -> None:
     keras.utils.set_random_seed(0)
     x: Any = keras.Input((8, 16), name="x")

@@ -23,6 +23,7 @@ OTHER_SIGN = 0.04  # share of the large weights of a layer; a file of the same m
 ENOUGH_DB = 20.0  # of the outputs' variation: what rounding the inputs alone leaves of a sound model
 CHANNEL_DB = 15.0  # of a column that one scale for all leaves too little of
 UNLIKE = 16.0  # times
+FEATURES = 16  # rectified columns at each place of a map: as many are no things of their own
 MASK, COARSE = -64.0, 1.0  # no trained network's own score, and a step that leaves a softmax nothing to tell apart
 SAME = 0.9  # correlation of a class's values with those of the class that it was exchanged for
 OTHER = 0.5  # and at most with its own
@@ -159,10 +160,10 @@ def _rounded(value: np.ndarray, how: tuple[float, float, float]) -> np.ndarray:
 def mixed_range_causes(
     evidence: Evidence, reference: Runner, candidate: Runner, data: Samples, names: Mapping[str, str]
 ) -> Iterator[Cause]:
-    """Columns of an output for which the one scale of all of them is too coarse."""
+    """Columns of an output for which the one scale of all of them is too coarse, where floats would mend that."""
     for name, wanted, got in _paired(reference, candidate, data, names):
         rows = channel_rows(channel_statistics(wanted, got))
-        if not rows or (wanted.min() >= 0 and wanted.max() <= 1 + 1e-3):
+        if not rows or (wanted.min() >= 0 and wanted.max() <= 1 + 1e-3) or _is_feature_map(wanted):
             continue
         reach = max(max(-row["low"], row["high"]) for row in rows)
         poor = [row for row in rows if row["sqnr_db"] is not None and row["sqnr_db"] < CHANNEL_DB]
@@ -174,6 +175,11 @@ def mixed_range_causes(
                 f"{worst['sqnr_db']:.1f} dB in one 8-bit scale with values up to {reach:.3g}"
             )
             yield Cause("mixed_ranges", None, text)
+
+
+def _is_feature_map(values: np.ndarray) -> bool:
+    """Rectified features at each place, [samples, ..., features], which a converter leaves in integers."""
+    return bool(values.ndim > 2 and values.shape[-1] >= FEATURES and values.min() == 0)
 
 
 def _integer_output(evidence: Evidence) -> bool:
