@@ -57,6 +57,7 @@ def _values(
     name: str, sizes: tuple[int, ...], dtype: Any, count: int, limits: tuple[int, float], random: np.random.Generator
 ) -> np.ndarray:
     vocabulary, pixels = limits
+    name = name.lower()
     if "mask" in name:
         lengths = random.integers(max(1, sizes[-1] // 2), sizes[-1] + 1, (count, *[1] * len(sizes)))
         return np.broadcast_to(np.arange(sizes[-1]) < lengths, (count, *sizes)).astype(dtype)

@@ -251,7 +251,7 @@ VISION: list[Entry] = [
     *entries_of("keras-cv-attention-models", KECAM_TABLE, modules=(KECAM,), legacy=True),
     *entries_of("kimm", KIMM_TABLE, modules=("kimm",)),
     *entries_of("k3im", K3IM_TABLE, modules=("k3im",)),
-    *entries_of("medicai", MEDICAI_TABLE, modules=("medicai",)),
+    *entries_of("medicai", MEDICAI_TABLE, modules=("medicai.models",)),
     *entries_of("keras-vision", KERAS_VISION_TABLE, modules=("keras_vision",)),
     *entries_of(
         "segmentation-models", _segmentation(SEGMENTATION_TABLE), modules=("segmentation_models",), legacy=True
