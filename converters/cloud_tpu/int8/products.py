@@ -103,9 +103,28 @@ def _convolved(builder: Builder, operator: Operator, source: int, kernel: np.nda
         return _finished_in_float(builder, operator, sums)
     wide = operator.index in builder.wide
     x, zero_point = builder.stored(source), scales[0].zero_point
-    sums = arithmetic.convolution(x, tf.constant(kernel, name="kernel"), window, zero_point, wide=wide)
+    if window.groups == 1 and _is_dense(x, kernel):
+        sums = _dense(x, kernel, zero_point, wide=wide)
+    else:
+        sums = arithmetic.convolution(x, tf.constant(kernel, name="kernel"), window, zero_point, wide=wide)
     taken = np.zeros(kernel.shape[-1]) if wide else arithmetic.offsets_of(kernel, window, x.shape[1:3], zero_point)
     return _finished(builder, operator, sums, taken, scales)
+
+
+def _is_dense(x: Any, kernel: np.ndarray) -> bool:
+    """Whether a convolution is of images of 1x1, as in squeeze-and-excite blocks."""
+    return tuple(kernel.shape[:2]) == (1, 1) == tuple(x.shape[1:3])
+
+
+def _dense(x: Any, kernel: np.ndarray, zero_point: int, *, wide: bool) -> Any:
+    """The sums of such a convolution.
+
+    For a single sample XLA makes a product of a vector of it, and its kernel for processors reads int8 beyond the end
+    where the weights are [in, out]; [out, in] it takes.
+    """
+    weights = tf.constant(np.ascontiguousarray(kernel[0, 0].T), name="kernel")
+    sums = arithmetic.dot(tf.reshape(x, [-1, x.shape[-1]]), weights, zero_point, wide=wide)
+    return tf.reshape(sums, [x.shape[0], 1, 1, sums.shape[-1]])
 
 
 def _kernel(builder: Builder, operator: Operator) -> np.ndarray:

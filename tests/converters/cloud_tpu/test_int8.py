@@ -190,6 +190,21 @@ def test_rows_and_columns_that_no_one_reads_are_not_made(tmp_path: Path) -> None
     assert len(strides) == 3  # the sum, the 1x1 convolution before it and the 3x3 one before that
 
 
+def test_a_single_sample_of_1x1_images_has_the_integers_that_several_have(tmp_path: Path) -> None:
+    # XLA's product of one int8 vector for processors was wrong for 128 channels, and ended the process for 1280.
+    keras.utils.set_random_seed(7)
+    inputs = keras.Input((3, 3, 128), name="image")
+    x = keras.layers.GlobalAveragePooling2D(keepdims=True, name="squeeze")(inputs)
+    x = keras.layers.Conv2D(1280, 1, activation="relu", name="widened")(x)
+    model = float_model_of(keras.Model(inputs, keras.layers.Conv2D(128, 1, name="excite")(x), name="squeezed"))
+    int8_program, content = program(model, tmp_path)
+    sample = models.random_inputs(model, 1, seed=1)
+    single = only(models.run_graph(int8_program.at_batch(model, 1), sample))
+    several = only(models.run_graph(int8_program.at_batch(model, 2), {"image": np.repeat(sample["image"], 2, 0)}))
+    assert np.array_equal(single[0], several[0])
+    assert models.sqnr_db(by_litert(content, sample), single) > LEAST_SQNR_DB
+
+
 def test_a_batch_is_its_samples_one_by_one(tmp_path: Path) -> None:
     model = residual_net()
     int8_program, _ = program(model, tmp_path)
