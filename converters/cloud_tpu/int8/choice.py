@@ -5,13 +5,17 @@ bfloat16 they are stored in that dtype too, where packing them into int8 may cos
 are compiled: int8 in every product that gains at all, bfloat16 in every product, and the mix that takes for each layer
 the kind in which it needed fewer cycles.  The cheapest of the three is taken: what a layer costs depends on its
 neighbours.
+
+Before that, samples are put side by side in the channels of narrow layers, twice as many as long as that needs fewer
+cycles.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from tfcompress.converters.cloud_tpu.int8.lanes import largest_factor
 from tfcompress.converters.cloud_tpu.int8.program import Program
 from tfcompress.converters.cloud_tpu.proof import CompileRow, compile_all
 from tfcompress.converters.cloud_tpu.stablehlo import Lowered, lower_graph
@@ -44,12 +48,15 @@ class Choice:
         return {
             "topology": self.topology,
             "batch_size": self.batch_size,
+            "samples_side_by_side": self.program.samples_side_by_side,
             "cycles": self.cycles,
             "in_bfloat16": list(self.in_bfloat16),
         }
 
 
-def choose(program: Program, model: FloatModel, batch_size: int, topologies: Sequence[str]) -> Choice:
+def choose(
+    program: Program, model: FloatModel, batch_size: int, topologies: Sequence[str], *, side_by_side: bool = True
+) -> Choice:
     """The cheapest program for the first topology at a batch size; `program` itself where nothing can be compiled.
 
     Args:
@@ -57,34 +64,70 @@ def choose(program: Program, model: FloatModel, batch_size: int, topologies: Seq
         model: that the file was made from.
         batch_size: to compile at.
         topologies: that the user asked for.
+        side_by_side: samples may lie side by side; not in a program for several chips, which share the samples.
 
     Raises:
         ConversionError: an operator has no form.
     """
     if not topologies:
         return Choice(program, None, None, {}, _scopes(program))
-    topology = topologies[0]
-    candidates = {"int8": program, "bfloat16 products": program.with_wide(program.products())}
-    rows = {name: _compiled(item, model, batch_size, topology) for name, item in candidates.items()}
-    mix = mixed(program, rows["int8"], rows["bfloat16 products"])
-    if mix is not None and mix.wide not in [item.wide for item in candidates.values()]:
-        candidates["mixed"] = mix
-        rows["mixed"] = _compiled(mix, model, batch_size, topology)
-    cycles = {name: row.estimated_cycles for name, row in rows.items() if row.ok and row.estimated_cycles}
-    if not cycles:
+    trials = _Trials(model, batch_size, topologies[0])
+    narrow = trials.compile("int8", program)
+    base, marks = program, ""
+    for factor in _factors(program, batch_size) if side_by_side else ():
+        candidate = replace(program, samples_side_by_side=factor)
+        row = trials.compile(f"int8{_mark(factor)}", candidate)
+        if not _is_cheaper(row, narrow):
+            break
+        base, narrow, marks = candidate, row, _mark(factor)
+    wide = trials.compile(f"bfloat16 products{marks}", base.with_wide(base.products()))
+    mix = mixed(base, narrow, wide)
+    if mix is not None and mix.wide not in (base.wide, base.products().keys()):
+        trials.compile(f"mixed{marks}", mix)
+    if not trials.cycles:
         return Choice(program, None, None, {}, _scopes(program))
-    best = candidates[min(cycles, key=lambda name: cycles[name])]
-    return Choice(best, topology, batch_size, cycles, _scopes(best))
+    best = trials.programs[min(trials.cycles, key=lambda name: trials.cycles[name])]
+    return Choice(best, topologies[0], batch_size, trials.cycles, _scopes(best))
+
+
+class _Trials:
+    """Programs that are compiled: `programs` by name, and the `cycles` of those that compile."""
+
+    def __init__(self, model: FloatModel, batch_size: int, topology: str) -> None:
+        self.model, self.batch_size, self.topology = model, batch_size, topology
+        self.programs: dict[str, Program] = {}
+        self.cycles: dict[str, float] = {}
+
+    def compile(self, name: str, program: Program) -> CompileRow:
+        """What the compiler says of a program."""
+        row = row_of(program.at_batch(self.model, self.batch_size), self.topology, program.layer_names)
+        self.programs[name] = program
+        if row.ok and row.estimated_cycles:
+            self.cycles[name] = row.estimated_cycles
+        return row
+
+
+def _factors(program: Program, batch_size: int) -> list[int]:
+    """How many samples to try side by side: powers of two that divide the batch, up to what fills the lanes."""
+    most, factors = largest_factor(program.graph), [2]
+    while factors[-1] < most:
+        factors.append(2 * factors[-1])
+    return [factor for factor in factors if factor <= most and batch_size % factor == 0]
+
+
+def _mark(factor: int) -> str:
+    return f", {factor} samples side by side"
+
+
+def _is_cheaper(row: CompileRow, other: CompileRow) -> bool:
+    cycles, others = (item.estimated_cycles if item.ok else None for item in (row, other))
+    return cycles is not None and (others is None or cycles < others)
 
 
 def cycles_of(graph: InferenceGraph, topology: str) -> float | None:
     """The estimated cycles of a graph; None where it does not compile, or the compiler tells none."""
     row = row_of(graph, topology, ())
     return row.estimated_cycles if row.ok else None
-
-
-def _compiled(program: Program, model: FloatModel, batch_size: int, topology: str) -> CompileRow:
-    return row_of(program.at_batch(model, batch_size), topology, program.layer_names)
 
 
 def row_of(graph: InferenceGraph, topology: str, layer_names: Collection[str]) -> CompileRow:

@@ -42,7 +42,8 @@ def make_int8(model: FloatModel, calibration: Samples | None, recipe: Recipe) ->
         program = program_of(quantized.content, names)
         if not program.products():
             raise ConversionError("no convolution or dense layer of the model multiplies int8")
-        choice = choose(program, model, sizes[-1], recipe.section(CloudTpu).topologies)
+        alone = recipe.section(CloudTpu).sharding == "none"
+        choice = choose(program, model, sizes[-1], recipe.section(CloudTpu).topologies, side_by_side=alone)
         graphs = tuple(choice.program.at_batch(model, size) for size in sizes)
     except ConversionError as error:
         return NarrowGraphs((), notes=(f"stays in bfloat16: {error}",))

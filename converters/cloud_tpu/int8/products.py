@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from tfcompress.converters.cloud_tpu.int8 import arithmetic
 from tfcompress.converters.cloud_tpu.int8.arithmetic import Scale, Window
+from tfcompress.converters.cloud_tpu.int8.lanes import block_diagonal
 from tfcompress.converters.cloud_tpu.int8.program import Builder
 from tfcompress.converters.cloud_tpu.int8.windows import pads_of
 from tfcompress.graphs.tensorflow.private_names import xla_convolution, xla_dot
@@ -41,7 +43,7 @@ def convolution_2d(builder: Builder, operator: Operator) -> Sequence[Any]:
         pads = pads_of(x.shape[1:3], kernel.shape[:2], strides, dilations, built.Padding())
     step = builder.strides.get(operator.outputs[0], 1)
     strides = tuple(stride * step // builder.strides.get(source, 1) for stride in strides)
-    window = Window(strides, pads, dilations, groups=x.shape[-1] // kernel.shape[2])
+    window = Window(strides, pads, dilations, groups=x.shape[-1] // builder.factor // kernel.shape[2])
     return [_convolved(builder, operator, source, kernel, window)]
 
 
@@ -54,7 +56,7 @@ def depthwise_2d(builder: Builder, operator: Operator) -> Sequence[Any]:
     x = builder.stored(source)
     pads = pads_of(x.shape[1:3], kernel.shape[:2], strides, dilations, built.Padding())
     step = builder.strides.get(operator.outputs[0], 1)
-    window = Window(tuple(stride * step for stride in strides), pads, dilations, groups=x.shape[-1])
+    window = Window(tuple(stride * step for stride in strides), pads, dilations, groups=x.shape[-1] // builder.factor)
     return [_convolved(builder, operator, source, kernel, window)]
 
 
@@ -104,9 +106,10 @@ def _convolved(builder: Builder, operator: Operator, source: int, kernel: np.nda
     wide = operator.index in builder.wide
     x, zero_point = builder.stored(source), scales[0].zero_point
     if window.groups == 1 and _is_dense(x, kernel):
-        sums = _dense(x, kernel, zero_point, wide=wide)
+        sums = _dense(builder, x, kernel, zero_point, wide=wide)
     else:
-        sums = arithmetic.convolution(x, tf.constant(kernel, name="kernel"), window, zero_point, wide=wide)
+        weights, window = _for_samples(builder, tf.constant(kernel, name="kernel"), window)
+        sums = arithmetic.convolution(x, weights, window, zero_point, wide=wide)
     taken = np.zeros(kernel.shape[-1]) if wide else arithmetic.offsets_of(kernel, window, x.shape[1:3], zero_point)
     return _finished(builder, operator, sums, taken, scales)
 
@@ -116,15 +119,25 @@ def _is_dense(x: Any, kernel: np.ndarray) -> bool:
     return tuple(kernel.shape[:2]) == (1, 1) == tuple(x.shape[1:3])
 
 
-def _dense(x: Any, kernel: np.ndarray, zero_point: int, *, wide: bool) -> Any:
+def _dense(builder: Builder, x: Any, kernel: np.ndarray, zero_point: int, *, wide: bool) -> Any:
     """The sums of such a convolution.
 
     For a single sample XLA makes a product of a vector of it, and its kernel for processors reads int8 beyond the end
     where the weights are [in, out]; [out, in] it takes.
     """
-    weights = tf.constant(np.ascontiguousarray(kernel[0, 0].T), name="kernel")
+    weights = block_diagonal(tf.constant(np.ascontiguousarray(kernel[0, 0].T), name="kernel"), builder.factor)
     sums = arithmetic.dot(tf.reshape(x, [-1, x.shape[-1]]), weights, zero_point, wide=wide)
     return tf.reshape(sums, [x.shape[0], 1, 1, sums.shape[-1]])
+
+
+def _for_samples(builder: Builder, kernel: Any, window: Window) -> tuple[Any, Window]:
+    """A kernel and its window for samples side by side, each with sums of its own."""
+    factor = builder.factor
+    if factor == 1:
+        return kernel, window
+    if window.groups == 1:
+        return block_diagonal(kernel, factor), window
+    return tf.tile(kernel, [1, 1, 1, factor]), replace(window, groups=window.groups * factor)
 
 
 def _kernel(builder: Builder, operator: Operator) -> np.ndarray:
@@ -156,12 +169,13 @@ def _finished(
     bias = builder.constant(operator.inputs[2]) if len(operator.inputs) > 2 else None
     offsets = (np.int64(0) if bias is None else bias.astype(np.int64)) - taken.astype(np.int64)
     least, greatest = np.iinfo(np.int32).min, np.iinfo(np.int32).max
-    added = tf.constant(np.clip(offsets, least, greatest).astype(np.int32), name=OFFSETS)
+    added = tf.constant(builder.for_samples(np.clip(offsets, least, greatest).astype(np.int32)), name=OFFSETS)
     unit = source.one * weights.scale.astype(np.float64)
     total = arithmetic.shifted(sums, added)
     activation = operator.options.FusedActivationFunction()
     if activation == _ACTIVATION.NONE:
-        builder.totals[operator.outputs[0]] = (total, unit)
+        builder.keep_total(operator.outputs[0], total, unit)
+    unit = builder.for_samples(unit)
     builder.keep_real(operator.outputs[0], clamped(total * unit.astype(np.float32), activation))
     steps = total * (unit / result.one).astype(np.float32)
     limits = limits_of(activation, result)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Collection
 from dataclasses import dataclass, replace
@@ -11,6 +12,7 @@ import numpy as np
 
 from tfcompress.converters.cloud_tpu.int8 import arithmetic
 from tfcompress.converters.cloud_tpu.int8.arithmetic import Scale
+from tfcompress.converters.cloud_tpu.int8.lanes import apart, operators_side_by_side, side_by_side
 from tfcompress.converters.cloud_tpu.int8.subsampling import strides_of_tensors
 from tfcompress.errors import ConversionError, one_line
 from tfcompress.graphs.tensorflow.inference_graph import InferenceGraph
@@ -43,6 +45,8 @@ class Program:
         layer_names: of the Keras layers, for the scopes of operators; may be empty.
         as_on_phone: round every result to the integers of its tensor, as the phone does, also where one operator alone
             reads it, which could take it as it is.
+        samples_side_by_side: so many, a power of two, in the channels of narrow layers (see `lanes`), where the batch
+            size is a multiple; the result is the same.
     """
 
     graph: Subgraph
@@ -51,6 +55,7 @@ class Program:
     wide: frozenset[int]
     layer_names: tuple[str, ...] = ()
     as_on_phone: bool = False
+    samples_side_by_side: int = 1
 
     def with_wide(self, operators: Collection[int]) -> Program:
         """The same program with these products in bfloat16."""
@@ -128,16 +133,31 @@ def scope_of(operator: Operator, graph: Subgraph, layer_names: Collection[str]) 
     return re.sub(r"[^A-Za-z0-9_.\-]", "_", scope)
 
 
+class _Forms:
+    """A tensor with as many samples side by side as whoever reads it wants."""
+
+    def __init__(self, value: Any, factor: int) -> None:
+        self._values = {factor: value}
+
+    def side_by_side(self, factor: int) -> Any:
+        """The tensor with `factor` samples side by side; 1 is as the model has it."""
+        if factor not in self._values:
+            ((have, value),) = self._values.items()
+            self._values[factor] = apart(value, have) if factor == 1 else side_by_side(value, factor)
+        return self._values[factor]
+
+
 class Builder:
     """Makes the operators of a program in the current TensorFlow graph.
 
     Attributes:
         program: what to make.
         batch_size: the file is made for one sample; its tensors' first dimension is so many times longer here.
-        totals: {tensor index: (whole numbers in float32, real value of 1)} of products before they are rounded to the
-            integers of their result.
+        totals: {tensor index: real value of 1} of products that are also kept in float32, as whole numbers, before they
+            are rounded to the integers of their result.
         strides: see `subsampling`.
         wide: products, by index of their operator, that are made in bfloat16.
+        factor: samples side by side in the tensors of the operator that is being made; 1 in the model's outputs.
     """
 
     def __init__(self, program: Program, batch_size: int) -> None:
@@ -146,20 +166,31 @@ class Builder:
         self.batch_size = batch_size
         self.strides = strides_of_tensors(program.graph)
         self.wide = program.wide & program.products().keys()
-        self.totals: dict[int, tuple[Any, np.ndarray]] = {}
-        self._stored: dict[int, Any] = {}
-        self._reals: dict[int, Any] = {}
+        self.totals: dict[int, np.ndarray] = {}
+        self.factor = 1
+        self._most = math.gcd(program.samples_side_by_side, batch_size)
+        self._beside = operators_side_by_side(program.graph) if self._most > 1 else frozenset[int]()
+        self._constants: dict[int, Any] = {}
+        self._stored: dict[int, _Forms] = {}
+        self._reals: dict[int, _Forms] = {}
+        self._totals: dict[int, _Forms] = {}
+
+    def enter(self, operator: Operator | None) -> None:
+        """Make this operator next; None: what is behind the last one."""
+        self.factor = self._most if operator is not None and operator.index in self._beside else 1
+
+    def for_samples(self, by_channel: np.ndarray) -> np.ndarray:
+        """What belongs to the channels, [..., c], for the channels of all samples that are side by side."""
+        return np.concatenate([by_channel] * self.factor, axis=-1) if by_channel.size > 1 else by_channel
 
     def feed(self, index: int, value: Any) -> None:
         """Give a tensor its value: as stored, or as reals."""
         scale = self.scale(index)
-        self._stored[index] = (
-            value if scale is None or value.dtype == scale.dtype else arithmetic.quantize(value, scale)
-        )
+        self.keep(index, value if scale is None or value.dtype == scale.dtype else arithmetic.quantize(value, scale))
 
     def keep(self, index: int, value: Any) -> None:
         """Give a tensor its value, as the file stores it."""
-        self._stored[index] = value
+        self._stored[index] = _Forms(value, self.factor)
 
     def tensor(self, index: int) -> Tensor:
         """What the file says of a tensor."""
@@ -181,16 +212,22 @@ class Builder:
 
     def stored(self, index: int) -> Any:
         """A tensor as the file stores it."""
-        if index not in self._stored:
+        if index in self._stored:
+            return self._stored[index].side_by_side(self.factor)
+        if index not in self._constants:
             value = self.constant(index)
             if value is None:
                 raise ValueError(f"tensor {self.tensor(index).name!r} is not computed")
-            self._stored[index] = tf.constant(value)
-        return self._stored[index]
+            self._constants[index] = tf.constant(value)
+        return self._constants[index]
 
     def keep_real(self, index: int, value: Any) -> None:
         """Give a tensor the reals that it had before they were rounded."""
-        self._reals[index] = value
+        self._reals[index] = _Forms(value, self.factor)
+
+    def keep_total(self, index: int, value: Any, unit: np.ndarray) -> None:
+        """Give a product the sums that it had before they were rounded, and the real value of 1, one or by channel."""
+        self._totals[index], self.totals[index] = _Forms(value, self.factor), unit
 
     def unrounded_real(self, index: int) -> Any:
         """A tensor's reals as they were before they were rounded; None where whoever reads it takes the integers."""
@@ -199,7 +236,9 @@ class Builder:
             reader.name in _READ_STORED or (reader.name in _ROWS and len(self.tensor(index).shape) > 2)
             for reader in readers
         )
-        return None if stored or len(readers) > 1 or self.program.as_on_phone else self._reals.get(index)
+        if stored or len(readers) > 1 or self.program.as_on_phone or index not in self._reals:
+            return None
+        return self._reals[index].side_by_side(self.factor)
 
     def real(self, index: int) -> Any:
         """A tensor's reals, in float32."""
@@ -213,8 +252,8 @@ class Builder:
     def steps(self, index: int, result: Scale, *, exact: bool, stride: int = 1) -> Any:
         """A tensor's reals in steps of another one's scale, in float32, with a product as it was before rounding."""
         if exact:
-            total, unit = self.totals[index]
-            return total * (unit / result.one).astype(np.float32)
+            unit = self.for_samples(self.totals[index] / result.one)
+            return self._totals[index].side_by_side(self.factor) * unit.astype(np.float32)
         scale = self.scale(index)
         if scale is None or scale.scale.size > 1:
             return self.real(index) * np.float32(1 / result.one)
@@ -271,6 +310,7 @@ def _run(builder: Builder) -> None:
         form = FORMS.get(operator.name)
         if form is None:
             raise ConversionError(f"Keras layer {scope!r}: TFLite's {operator.name} has no int8 form for TPU")
+        builder.enter(operator)
         try:
             with tf.name_scope(f"{scope}/"):
                 results = form(builder, operator)
@@ -280,3 +320,4 @@ def _run(builder: Builder) -> None:
             ) from error
         for index, value in zip(operator.outputs, results, strict=True):
             builder.keep(index, value)
+    builder.enter(None)
