@@ -25,10 +25,24 @@ class FloatRun:
     Attributes:
         tensors: names of its operators' outputs.
         what: it is, in words.
+        share: of the network's multiplications.
+        weights: share of the network's weights.
     """
 
     tensors: tuple[str, ...]
     what: str
+    share: float = 0.0
+    weights: float = 0.0
+
+    def may_join(self, other: FloatRun) -> bool:
+        """Whether both together are no more than what one run may be, and begin at different ends."""
+        apart = set(self.tensors).isdisjoint(other.tensors)
+        return apart and self.share + other.share <= SHARES[-1] and self.weights + other.weights <= MOST_WEIGHTS
+
+    def with_(self, other: FloatRun) -> FloatRun:
+        """Both."""
+        whats, tensors = f"{self.what} and {other.what}", (*self.tensors, *other.tensors)
+        return FloatRun(tensors, whats, self.share + other.share, self.weights + other.weights)
 
     def note(self) -> str:
         """What was done and why, one line."""
@@ -53,8 +67,17 @@ def float_runs(graph: Subgraph, share: float) -> list[FloatRun]:
 
     first = max((cut for cut in cuts if fits(slice(cut))), default=0)
     last = min((cut for cut in cuts if fits(slice(cut, count))), default=count)
-    runs = [("first", graph.operators[:first]), ("last", graph.operators[last:])]
-    return [FloatRun(_outputs(graph, run), f"the {end} {len(run)} operators") for end, run in runs if run]
+    parts = [("first", slice(first)), ("last", slice(last, count))]
+    return [
+        FloatRun(
+            _outputs(graph, graph.operators[part]),
+            f"the {end} {len(graph.operators[part])} operators",
+            sum(work[part]) / sum(work),
+            sum(weights[part]) / max(1, sum(weights)),
+        )
+        for end, part in parts
+        if graph.operators[part]
+    ]
 
 
 def _weights(operator: Operator, graph: Subgraph) -> int:

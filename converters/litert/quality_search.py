@@ -116,9 +116,7 @@ def _with_float_inputs(
     kept = tuple(dict.fromkeys((*limits.keep_float, *head.tensors)))
     wide = tuple(name for name in limits.keep_int16 if name not in head.tensors)
     mixed = replace(limits, keep_float=kept, keep_int16=wide, head=head)
-    candidate = _requantized(choice, best, mixed)
-    its_error = error if candidate is None else choice.error(candidate)
-    return (candidate, its_error, mixed) if candidate and its_error < FLOAT_WORTH * error else (best, error, limits)
+    return _with_run(choice, best, error, limits, mixed)
 
 
 def _requantized(choice: Choice, best: Int8Model, limits: Limits) -> Int8Model | None:
@@ -132,19 +130,31 @@ def _requantized(choice: Choice, best: Int8Model, limits: Limits) -> Int8Model |
 
 
 def _with_float_run(choice: Choice, best: Int8Model, error: float, limits: Limits) -> tuple[Int8Model, float, Limits]:
-    """The candidate with the shortest run of operators in float that is enough, its error and limits."""
+    """The candidate with the shortest runs of operators in float that are enough, its error and limits."""
     content, chosen = best.float_content, limits
     if content is None or not choice.abilities.float_islands or limits.int16:
         return best, error, limits
     graph = read_tflite(content).main
-    for share in SHARES:
-        for run in float_runs(graph, share) if error > ENOUGH else ():
-            mixed = limits_with(limits, run)
-            candidate = _requantized(choice, best, mixed)
-            its_error = error if candidate is None else choice.error(candidate)
-            if candidate is not None and its_error < FLOAT_WORTH * error:
-                best, error, chosen = candidate, its_error, mixed
+    tried = [run for share in SHARES for run in float_runs(graph, share)]
+    for run in tried:
+        best, error, chosen = _with_run(choice, best, error, chosen, limits_with(limits, run))
+    for run in tried:  # beside the one that was chosen, from the other end
+        if chosen.float_run is not None and chosen.float_run.may_join(run):
+            best, error, chosen = _with_run(
+                choice, best, error, chosen, limits_with(limits, chosen.float_run.with_(run))
+            )
     return best, error, chosen
+
+
+def _with_run(
+    choice: Choice, best: Int8Model, error: float, limits: Limits, mixed: Limits
+) -> tuple[Int8Model, float, Limits]:
+    """The candidate with other limits where it is closer by enough, or the one there was; with its error and limits."""
+    candidate = _requantized(choice, best, mixed) if error > ENOUGH else None
+    its_error = error if candidate is None else choice.error(candidate)
+    if candidate is None or its_error >= FLOAT_WORTH * error:
+        return best, error, limits
+    return candidate, its_error, mixed
 
 
 def limits_with(limits: Limits, run: FloatRun) -> Limits:

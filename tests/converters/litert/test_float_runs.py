@@ -10,7 +10,7 @@ from tests.converters.litert.models import images, samples_for, small_cnn
 from tfcompress.calibration import Calibration
 from tfcompress.converters.litert import Int8Model, quantize_int8, to_float_tflite
 from tfcompress.converters.litert.facts import float_operators
-from tfcompress.converters.litert.float_runs import float_runs
+from tfcompress.converters.litert.float_runs import FloatRun, float_runs
 from tfcompress.converters.litert.limits import Abilities
 from tfcompress.graphs.tflite import Operator, read_tflite
 from tfcompress.graphs.tflite.operators import file_macs, macs
@@ -43,6 +43,18 @@ def test_a_run_stays_within_its_share_and_ends_where_one_tensor_goes_on() -> Non
             sizes.append((share, len(inside)))
     assert sizes, "else nothing was looked at"
     assert not float_runs(graph, 0.0)
+
+
+def test_runs_of_both_ends_together_are_no_more_than_one_may_be() -> None:
+    first = FloatRun(("a", "b"), "the first 2 operators", 0.5, 0.1)
+    last = FloatRun(("y", "z"), "the last 2 operators", 0.2, 0.3)
+    assert first.may_join(last)
+    both = first.with_(last)
+    assert (both.tensors, both.share) == (("a", "b", "y", "z"), 0.7)
+    assert both.note().startswith("the first 2 operators and the last 2 operators in float")
+    assert not first.may_join(first), "it is the same"
+    assert not first.may_join(replace(last, share=0.3)), "too many multiplications"
+    assert not first.may_join(replace(last, weights=0.45)), "too many weights"
 
 
 def _crossing(inside: list[Operator], everything: tuple[Operator, ...]) -> int:
