@@ -140,6 +140,7 @@ _WRITERS: dict[str, _Writer] = {
     "softplus": _softplus,
     "swish": _swish,
     "hard_sigmoid": _hard_sigmoid_keras2,
+    "keras3_celu": _elu,
     "keras3_hard_sigmoid": _hard_sigmoid,
     "keras3_leaky_relu": _leaky_relu,
 }

@@ -10,6 +10,7 @@ from typing import Any
 
 from tfcompress.graphs.keras.call_graph import Call, dtype_name, is_symbolic
 from tfcompress.graphs.tensorflow.private_names import KERAS3_OPERATION_MODULES
+from tfcompress.load.keras_versions.activations import translated_activation
 from tfcompress.load.keras_versions.tensor_operations import tensor_operation
 from tfcompress.runtime import keras, tf_keras
 
@@ -17,7 +18,7 @@ __all__ = ["native_operation"]
 
 _MERGES = {"Add": "Add", "Subtract": "Subtract", "Multiply": "Multiply", "Maximum": "Maximum", "Minimum": "Minimum"}
 _ACTIVATIONS = {"Relu": "relu", "Sigmoid": "sigmoid", "Tanh": "tanh", "Softplus": "softplus", "Softsign": "softsign",
-                "Elu": "elu", "Selu": "selu", "Silu": "swish", "Exp": "exponential"}  # fmt: skip
+                "Selu": "selu", "Silu": "swish", "Exp": "exponential"}  # fmt: skip
 _POOLS = {"Mean": "GlobalAveragePooling", "Max": "GlobalMaxPooling"}
 # Not the 1-D pool: it would heed a mask, which an operation ignores.
 _POOLED_AXES = {4: (1, 2), 5: (1, 2, 3)}
@@ -50,6 +51,8 @@ def _layer_of(kind: str, operation: Any, args: Sequence[Any]) -> Any:
         return layer(list(args[0]))
     if kind in _ACTIVATIONS and _only_name(operation):
         return tf_keras.layers.Activation(_ACTIVATIONS[kind], name=operation.name, dtype=_dtype(args[0]))(args[0])
+    if kind in _BENDS:
+        return _BENDS[kind](operation, args[0])
     if kind == "Softmax":
         return tf_keras.layers.Softmax(axis=operation.axis, name=operation.name, dtype=_dtype(args[0]))(args[0])
     if kind == "Normalize" and operation.order in (2, "euclidean") and isinstance(operation.axis, int):
@@ -57,6 +60,32 @@ def _layer_of(kind: str, operation: Any, args: Sequence[Any]) -> Any:
     if kind in _POOLS:
         return _pooled(_POOLS[kind], operation, args[0])
     return None
+
+
+def _elu(operation: Any, x: Any) -> Any:
+    return tf_keras.layers.ELU(operation.alpha, name=operation.name, dtype=_dtype(x))(x)
+
+
+def _leaky_relu(operation: Any, x: Any) -> Any:
+    return tf_keras.layers.LeakyReLU(alpha=operation.negative_slope, name=operation.name, dtype=_dtype(x))(x)
+
+
+def _hard_sigmoid(operation: Any, x: Any) -> Any:
+    function = translated_activation("hard_sigmoid", to_keras3=False)
+    return tf_keras.layers.Activation(function, name=operation.name, dtype=_dtype(x))(x)
+
+
+def _celu(operation: Any, x: Any) -> Any:
+    """``alpha * elu(x / alpha)`` (Barron 2017, "Continuously Differentiable Exponential Linear Units")."""
+    if operation.alpha == 1:
+        return _elu(operation, x)
+    name, dtype = operation.name, _dtype(x)
+    scaled = tf_keras.layers.Rescaling(1 / operation.alpha, name=f"{name}_scaled", dtype=dtype)(x)
+    bent = tf_keras.layers.ELU(name=f"{name}_bent", dtype=dtype)(scaled)
+    return tf_keras.layers.Rescaling(operation.alpha, name=name, dtype=dtype)(bent)
+
+
+_BENDS = {"Elu": _elu, "LeakyRelu": _leaky_relu, "HardSigmoid": _hard_sigmoid, "Celu": _celu}
 
 
 def _only_name(operation: Any) -> bool:
