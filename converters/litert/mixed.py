@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Literal
@@ -15,24 +16,39 @@ from tfcompress.converters.litert.engines import Int8Model, quantize_calibrated
 from tfcompress.converters.litert.interface import with_uint8_edges
 from tfcompress.converters.litert.latency import medians
 from tfcompress.converters.litert.operator_times import operator_times
+from tfcompress.converters.litert.quality import output_error
 from tfcompress.data import Samples
 from tfcompress.errors import ConversionError
 from tfcompress.graphs.tflite.editor import GraphEditor, ModelEditor, TensorNode, options
 from tfcompress.graphs.tflite.extraction import extract
 from tfcompress.recipe import PostTraining
 
-__all__ = ["LEAST_MS", "is_slower", "never_slower_than_float", "with_fastest_mix", "with_quicker_floats"]
+__all__ = [
+    "LEAST_MS",
+    "is_slower",
+    "never_handed_over",
+    "never_slower_than_float",
+    "with_fastest_mix",
+    "with_quicker_floats",
+]
 
 LEAST_MS = 0.002  # of a file: below, it is the call of LiteRT that takes the time
 SHORT_MS = 0.02  # of a file: below, nobody waits for it, and chance counts for more
 CLEARLY = 1.1  # times the float file's time, for a file so short
 SLOWER = 1.05  # times the float file's time: less is within what two measurements differ by
 WORTH = 0.97  # of the time in int8: less than this is within what one measurement differs from the next
+MOST_LOST_DB = 1.0  # of the outputs' signal-to-noise ratio: more than chance makes of floats in the place of integers
 WELL_WORTH = 0.9  # of it, where int8 is hardly slower than float: then chance must not decide what is in the file
 _SECONDS = 0.03  # of measuring one conversion
 _SIZE = 1 << 17  # values that one conversion is measured with
 _INFINITE = float("inf")
 _ENDS = "inputs and outputs"
+_POLES = {"RSQRT": 0, "LOG": 0, "DIV": 1}  # operators that are infinite at zero, and which operand has to be zero
+# What keeps the coarseness of what it reads; a square, of small numbers next to nothing, is only made finer in float.
+_AS_COARSE = frozenset(
+    {"ABS", "ADD", "MAXIMUM", "MEAN", "MINIMUM", "MUL", "NEG", "RELU", "RESHAPE", "SQRT", "SUB", "SUM"}
+)
+_MOST_OPERATORS = 16  # from such an operand back
 
 
 def with_fastest_mix(result: Int8Model, samples: Samples | None, recipe: PostTraining) -> Int8Model:
@@ -113,7 +129,18 @@ def _quicker(
     before, after = medians([result.content, mixed.content])
     if before is None or after is None or after > worth * before:
         return "nothing more is in float: a mix with float was not faster in all"
+    lost = _lost_db(result.float_content, (result.content, mixed.content), samples)
+    if lost > MOST_LOST_DB:
+        return f"nothing more is in float: with its fastest mix the outputs would lose {lost:.1f} dB"
     return _noted(mixed, f"{len(kept)} operators in float: {after / before:.2f} of the time of int8 alone here")
+
+
+def _lost_db(float_content: bytes, contents: tuple[bytes, bytes], samples: Samples | None) -> float:
+    """Decibels that the second file is further from float than the first; 0 where nothing tells."""
+    if samples is None:
+        return 0.0
+    before, after = (output_error(float_content, content, samples) for content in contents)
+    return 10 * math.log10(after / before) if before > 0 and after > 0 else 0.0
 
 
 def _noted(result: Int8Model, note: str) -> Int8Model:
@@ -130,12 +157,43 @@ def _float_tensors(source: GraphEditor, quantized: GraphEditor) -> tuple[str, ..
     elements = {tensor.name: tensor.elements for op in source.operators for tensor in op.outputs}
     elements |= {tensor.name: tensor.elements for tensor in source.inputs}
     to_float, to_integer = _conversion_costs(source)
+    no_integers = dict.fromkeys(never_handed_over(source), _INFINITE)
     chosen = cheapest_float(
         places,
-        to_float={name: to_float * count for name, count in elements.items()},
+        to_float={name: to_float * count for name, count in elements.items()} | no_integers,
         to_integer={name: to_integer * count for name, count in elements.items()},
     )
     return tuple(name for place in places if place.name in chosen for name in place.gives)
+
+
+def never_handed_over(source: GraphEditor) -> tuple[str, ...]:
+    """Names of tensors that a float operator must not get as integers: behind their zero, or next to it, is a pole.
+
+    The inverse root of a variance is one: a variance that 8 bits round to zero gives no more than the largest value
+    that calibration saw where all is int8, and thousands of times as much where the root alone is float.
+
+    Args:
+        source: the float graph.
+    """
+    names: dict[str, None] = {}
+    for operator in source.operators:
+        if operator.name in _POLES:
+            names.update(dict.fromkeys(_made_of(source, operator.operands[_POLES[operator.name]])))
+    return tuple(names)
+
+
+def _made_of(source: GraphEditor, operand: TensorNode) -> list[str]:
+    """A tensor, and those that it is as coarse as."""
+    names, waiting = list[str](), [operand]
+    while waiting and len(names) < _MOST_OPERATORS:
+        tensor = waiting.pop(0)
+        maker = source.producer(tensor)
+        if maker is None or tensor.name in names:
+            continue
+        names.append(tensor.name)
+        is_square = maker.name == "MUL" and maker.operands[0] is maker.operands[-1]
+        waiting += maker.computed_inputs if maker.name in _AS_COARSE and not is_square else []
+    return names
 
 
 def _names(tensors: Iterable[TensorNode]) -> tuple[str, ...]:

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from tests.converters.litert.models import converted, layers, run, samples_for, small_cnn
-from tfcompress.converters.litert import quantize_int8
+from tfcompress.converters.litert import quantize_int8, to_float_tflite
 from tfcompress.converters.litert.latency import medians
-from tfcompress.converters.litert.mixed import is_slower, never_slower_than_float
+from tfcompress.converters.litert.mixed import is_slower, never_handed_over, never_slower_than_float
 from tfcompress.graphs.tflite import read_tflite
+from tfcompress.graphs.tflite.editor import ModelEditor
 from tfcompress.load import float_model_from_keras
 from tfcompress.model import FloatModel
 from tfcompress.recipe import PostTraining, Recipe
@@ -92,6 +93,24 @@ def test_the_shorter_a_file_the_clearer_it_has_to_be_slower(
 ) -> None:
     monkeypatch.setattr("tfcompress.converters.litert.mixed.LEAST_MS", LEAST_MS)  # larger in all other tests
     assert is_slower(integers_ms, floats_ms) is worth_a_mix
+
+
+def test_a_float_root_of_a_variance_gets_the_variance_in_float() -> None:
+    """In 8 bits the variance of a dull picture is zero, and its float inverse root is out of all proportion."""
+    tf_keras.utils.set_random_seed(0)
+    x = tf_keras.Input((4, 8), name="x")
+    last = layers.Dense(2, name="last")(layers.LayerNormalization(name="norm")(layers.Dense(8, name="first")(x)))
+    model = float_model_from_keras(tf_keras.Model(x, last))
+    graph = ModelEditor.read(to_float_tflite(model)).main
+    names = set(never_handed_over(graph))
+    by_result = {op.result.name: op for op in graph.operators}
+    kinds = {by_result[name].name for name in names}
+    assert {"MEAN", "ADD", "SQUARED_DIFFERENCE"} <= kinds
+    roots = [op for op in graph.operators if op.name == "RSQRT"]
+    assert roots
+    assert all(op.source.name in names for op in roots)
+    squares = [op for op in graph.operators if op.name == "SQUARED_DIFFERENCE"]
+    assert all(tensor.name not in names for op in squares for tensor in op.computed_inputs)
 
 
 def test_a_file_that_is_quicker_than_float_stays_all_integers() -> None:
