@@ -76,3 +76,20 @@ def test_every_operator_of_an_edge_tpu_file_maps_with_uint8_edges(tmp_path: Path
 def test_uint8_is_refused_for_a_scheme_that_has_no_int8_edges() -> None:
     with pytest.raises(RecipeError, match="io"):
         PostTraining(io="uint8", scheme="int16x8")
+
+
+def test_probabilities_computed_in_float_reach_one_in_the_output(tmp_path: Path) -> None:
+    """Calibration saw none above a half; a surer answer must not end there."""
+    tf_keras.utils.set_random_seed(0)
+    x = tf_keras.Input((8,), name="x")
+    shares = layers.Softmax(name="shares")(layers.Dense(4, name="scores")(x))
+    model = float_model_from_keras(tf_keras.Model(x, shares))
+    inputs = np.random.default_rng(0).normal(size=(100, 8)).astype(np.float32) * 0.1
+    kept = Recipe(keep_float=("shares",))
+    content = converted(model, inputs, tmp_path, kept).runnable.read_bytes()
+    graph = read_tflite(content).main
+    assert [graph.tensors[op.outputs[0]].dtype for op in graph.operators if op.name == "SOFTMAX"] == ["float32"]
+    (output,) = graph.outputs
+    quantization = graph.tensors[output].quantization
+    assert quantization is not None
+    assert (float(quantization.scales[0]), int(quantization.zero_points[0])) == (1 / 256, -128)
