@@ -68,8 +68,8 @@ def measure() -> list[dict[str, Any]]:
         cases[name] = joined(layer, shape, outputs), apart(layer, shape, outputs)
     for name, shape, filters, window, padding in PADDED:
         cases[name] = widened(shape, filters, window), padded(shape, filters, window, padding)
-    for name, inputs, units, outputs in CHAINS:
-        cases[name] = sequence([inputs], dense(outputs)), sequence([inputs], dense(units), dense(outputs))
+    for name, inputs, units, last in CHAINS:
+        cases[name] = sequence([inputs], dense(last)), sequence([inputs], dense(units), dense(last))
     return [compared(name, *models) for name, models in cases.items()]
 
 
