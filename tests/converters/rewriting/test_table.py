@@ -261,8 +261,8 @@ def shares_of_logarithms(axis: int = 3) -> bytes:
     graph = GraphBuilder()
     source, result = graph.input(SHAPE, "float32"), graph.tensor(SHAPE, "float32")
     less, powers, difference = (graph.tensor(SHAPE, "float32") for _ in range(3))
-    one = [1 if place == axis else size for place, size in enumerate(SHAPE)]
-    total, logarithm, sum_ = (graph.tensor(one, "float32") for _ in range(3))
+    reduced = [1 if place == axis else size for place, size in enumerate(SHAPE)]
+    total, logarithm, sum_ = (graph.tensor(reduced, "float32") for _ in range(3))
     shift = graph.tensor([], "float32", data=np.array(3, np.float32))
     graph.operator("SUB", [source, shift], [less], "SubOptions")
     graph.operator("EXP", [less], [powers])
