@@ -100,6 +100,10 @@ def vision_transformer(x: Any) -> Any:
     return K.Dense(3)(ops.mean(x, axis=1))
 
 
+def of_unit_length(x: Any) -> Any:
+    return x / ops.sqrt(ops.sum(ops.square(x), axis=-1, keepdims=True) + 1e-7)
+
+
 def dense(function: Callable[[Any], Any]) -> Any:
     return of((8,), lambda x: K.Dense(3)(function(K.Dense(8)(x))))
 
@@ -120,7 +124,15 @@ NETWORKS: dict[str, Callable[[], Any]] = {
     "swish": lambda: dense(ops.silu),
     "mish": lambda: dense(K.Activation("mish")),
     "softplus": lambda: dense(K.Activation("softplus")),
+    "ELU": lambda: dense(lambda x: ops.elu(x, 0.7)),
+    "a leaky ReLU": lambda: dense(lambda x: ops.leaky_relu(x, 0.3)),
+    "hard sigmoid": lambda: dense(ops.hard_sigmoid),
+    "hard swish": lambda: dense(ops.hard_silu),
+    "CELU": lambda: dense(lambda x: ops.celu(x, 0.7)),
+    "CELU as an activation": lambda: dense(K.Dense(8, activation="celu")),
+    "an activation of one's own": lambda: dense(K.Dense(8, activation=lambda x: ops.elu(x) + 1.5)),
     "unit length": lambda: dense(lambda x: ops.normalize(x, axis=-1)),
+    "unit length by hand": lambda: dense(of_unit_length),
     "a flip": lambda: rows(lambda x: ops.flip(x, axis=1)),
     "a maximum with a number": lambda: dense(lambda x: ops.maximum(x, 0.3)),
     "a minimum with a number": lambda: dense(lambda x: ops.minimum(x, 0.3)),
@@ -166,3 +178,11 @@ def test_a_network_is_as_integer_after_training_as_without(name: str) -> None:
     simulated = quantize_int8(trained, None, Recipe(), abilities=LOOPS)
     before, after = (set(float_operators(read_tflite(file.content))) for file in (plain, simulated))
     assert not after, f"in float: {after}; after quantization alone: {before}"
+
+
+def test_a_length_of_nothing_leaves_training_finite() -> None:
+    """In 8 bits the root of next to nothing is 0, and a division by it would end training with NaN."""
+    network = of((8,), of_unit_length)
+    samples = samples_of(float_model_from_keras(network))
+    wrapped = wrap(network, QUANTIZED, calibration=samples)
+    assert np.isfinite(np.asarray(wrapped(np.zeros((2, 8), np.float32), training=True))).all()

@@ -20,7 +20,7 @@ from tfcompress.compression.lowering.symbols import argument, number_of, symbol_
 from tfcompress.graphs.keras.protocols import Tensor
 from tfcompress.graphs.keras.replay import Call
 from tfcompress.graphs.keras.rewriting import Rewrite, Rewriter
-from tfcompress.graphs.tensorflow.private_names import TFOpLambda
+from tfcompress.graphs.tensorflow.private_names import TFOpLambda, keras_history
 from tfcompress.runtime import tf, tf_keras
 
 __all__ = ["OPERATORS"]
@@ -38,7 +38,7 @@ def _arithmetic_with_number(call: Call, state: Rewrite) -> Tensor | None:
     a, b = argument(call, 0, "x"), argument(call, 1, "y")
     left, right = number_of(a), number_of(b)
     if symbol == "math.truediv":
-        return _scaled(call, state, 1 / right, a) if right else _divided_by_channel(call, state, a, b)
+        return _scaled(call, state, 1 / right, a) if right else _quotient(call, state, a, b)
     if symbol in ("math.multiply",) and (left if left is not None else right) is not None:
         return _scaled(call, state, left if left is not None else right, b if left is not None else a)  # type: ignore[arg-type]
     if symbol == "math.subtract" and left is not None:
@@ -52,6 +52,32 @@ def _sum_or_difference(call: Call, state: Rewrite) -> Tensor | None:
     if special is None and symbol_of(call.layer) == "math.subtract":
         special = less_log_sum(call, state)
     return _arithmetic_with_number(call, state) if special is None else special
+
+
+def _quotient(call: Call, state: Rewrite, a: Any, b: Any) -> Tensor | None:
+    """A division by a root is a product with its reciprocal, which stays finite where integers round the root to 0."""
+    inverse = _reciprocal_of_root(b)
+    if inverse is None:
+        return _divided_by_channel(call, state, a, b)
+    number = number_of(a)
+    if number is not None:
+        return _scaled(call, state, number, inverse)
+    return None if isinstance(a, np.ndarray) else state.merge(call, "", _L.Multiply, [a, inverse])
+
+
+def _reciprocal_of_root(tensor: object) -> Any:
+    """What `_root` multiplied with; None for a tensor that it has not written."""
+    history = keras_history(tensor)
+    if history is None or not isinstance(history[0], _L.Multiply):
+        return None
+    factors = history[0].inbound_nodes[history[1]].keras_inputs
+    for value, factor in zip(factors, reversed(factors), strict=True):
+        made_by = keras_history(factor)
+        if made_by is not None and isinstance(made_by[0], ReciprocalRoot):
+            (root_of,) = made_by[0].inbound_nodes[made_by[1]].keras_inputs
+            if root_of is value:
+                return factor
+    return None
 
 
 def _divided_by_channel(call: Call, state: Rewrite, a: Any, b: Any) -> Tensor | None:

@@ -23,6 +23,13 @@ def _reciprocal_root(x: Tensor) -> tuple[Any, Any]:
     return root, gradient
 
 
+def _largest_at_zero(x: Tensor) -> Any:
+    """The root's reciprocal with the largest value of the batch at zero, so that ranges do not follow infinity."""
+    positive = tf.greater(x, 0.0)
+    root = _reciprocal_root(tf.where(positive, x, tf.ones_like(x)))
+    return tf.where(positive, root, tf.reduce_max(tf.where(positive, root, tf.zeros_like(root))))
+
+
 @tf_keras.saving.register_keras_serializable("tfcompress")
 class ReciprocalRoot(tf_keras.layers.Layer):
     """``tf.math.rsqrt`` whose gradient is finite wherever the one from above is zero.
@@ -30,6 +37,6 @@ class ReciprocalRoot(tf_keras.layers.Layer):
     LiteRT's int8 RSQRT gives the largest value of its range at zero, as the quantizer after this layer does.
     """
 
-    def call(self, inputs: Tensor) -> Any:
+    def call(self, inputs: Tensor, training: object = None) -> Any:
         """The reciprocal square roots."""
-        return _reciprocal_root(inputs)
+        return _largest_at_zero(inputs) if training is True else _reciprocal_root(inputs)

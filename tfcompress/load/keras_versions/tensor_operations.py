@@ -13,7 +13,7 @@ import numpy as np
 
 from tfcompress.graphs.keras.call_graph import dtype_name, is_symbolic
 from tfcompress.graphs.keras.protocols import Tensor
-from tfcompress.graphs.tensorflow.private_names import mask_of
+from tfcompress.graphs.tensorflow.private_names import keras_history, mask_of
 from tfcompress.runtime import tf
 
 __all__ = ["tensor_operation"]
@@ -173,9 +173,12 @@ def _power(operation: Operation, args: Arguments) -> Results:
 
 
 def _quotient(operation: Operation, args: Arguments) -> Results:
-    """A quotient by constants is a product; others have no int8 kernel that both engines know."""
+    """A quotient by constants is a product, one by a root becomes one; others have no kernel of both engines."""
     del operation
-    if is_symbolic(args[1]) or not np.all(np.asarray(args[1])):
+    if is_symbolic(args[1]):
+        history = keras_history(args[1])
+        return args[0] / args[1] if history and getattr(history[0], "symbol", None) == "math.sqrt" else None
+    if not np.all(np.asarray(args[1])):
         return None
     return args[0] * (1 / np.asarray(args[1], np.float64)).astype(np.float32)
 
