@@ -19,7 +19,7 @@ from tfcompress.graphs.tflite import Operator, Subgraph
 
 __all__ = ["float_tails"]
 
-ENOUGH_DB = 25.0  # of a column, as issue 11 asks
+ENOUGH_DB = 25.0  # of each column: about what 8 bits keep of a tensor of its own
 UNLIKE = 16.0  # times: beside a part so much larger, a part is left with 16 of the 256 levels
 MOST_COLUMNS = 64  # of a tensor whose columns are things of their own; beyond, they are positions of a signal
 FEATURES = 16  # rectified columns of a map: as many are what a network found at each place, for another to go on with

@@ -24,7 +24,7 @@ from tfcompress.runtime import keras, tf, tf_keras
 STEPS, WIDTH = 8, 16
 CAUSAL = np.tril(np.ones((STEPS, STEPS), np.float32))
 DISTANCES = -0.25 * np.abs(np.subtract.outer(np.arange(STEPS), np.arange(STEPS))).astype(np.float32)
-LOSS_DB = 2.0  # that a mask may cost, issue 11
+LOSS_DB = 2.0  # that a mask may cost
 UNMASKED_DB = 24.0
 SAME = 1e-5
 MASKS: dict[str, Callable[[Any], Any]] = {

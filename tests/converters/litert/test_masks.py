@@ -24,7 +24,7 @@ from tfcompress.recipe import Recipe
 
 STEPS, WIDTH = 16, 32
 CAUSAL = np.tril(np.ones((STEPS, STEPS), bool))
-LOSS_DB = 2.0  # that a mask may cost beside the unmasked model, issue 11
+LOSS_DB = 2.0  # that a mask may cost beside the unmasked model
 UNMASKED_DB = 26.0  # what the unmasked model keeps
 DECODER_DB = 25.0
 

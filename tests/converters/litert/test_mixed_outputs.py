@@ -22,7 +22,7 @@ from tfcompress.data import samples_from_arrays
 from tfcompress.load import float_model_from_keras
 from tfcompress.recipe import PostTraining, Recipe
 
-COLUMN_DB = 25.0  # what every column has to keep, issue 11
+COLUMN_DB = 25.0  # what every column has to keep
 LOST_DB = 5.0  # what the scores keep in one scale with the boxes, at most
 
 
