@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection
 from dataclasses import replace
 
 from tfcompress.converters.litert.engines import Int8Model
 from tfcompress.converters.litert.latency import medians
-from tfcompress.converters.litert.quality import output_error
+from tfcompress.converters.litert.quality import lost_db, output_error
 from tfcompress.converters.litert.xnnpack import reason_against, reason_for_slowness
 from tfcompress.converters.rewriting import PHONE_FILE, Rewrite, rewrite_graph, rows_for
 from tfcompress.data import Samples
@@ -45,7 +44,7 @@ def with_delegable_forms(result: Int8Model, samples: Samples | None, *, except_f
             notes += lines
             continue
         changed_error = _error(result, changed, samples)
-        lost = 10 * math.log10(changed_error / error) if error > 0 and changed_error > 0 else 0.0
+        lost = lost_db(error, changed_error)
         if lost > ALLOWED_DB:
             notes.append(f"left out: {row.what}: the outputs would lose {lost:.1f} dB")
             continue

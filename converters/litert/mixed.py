@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Literal
@@ -16,7 +15,7 @@ from tfcompress.converters.litert.engines import Int8Model, quantize_calibrated
 from tfcompress.converters.litert.interface import with_uint8_edges
 from tfcompress.converters.litert.latency import medians
 from tfcompress.converters.litert.operator_times import operator_times
-from tfcompress.converters.litert.quality import output_error
+from tfcompress.converters.litert.quality import lost_db, output_error
 from tfcompress.data import Samples
 from tfcompress.errors import ConversionError
 from tfcompress.graphs.tflite.editor import GraphEditor, ModelEditor, TensorNode, options
@@ -139,8 +138,7 @@ def _lost_db(float_content: bytes, contents: tuple[bytes, bytes], samples: Sampl
     """Decibels that the second file is further from float than the first; 0 where nothing tells."""
     if samples is None:
         return 0.0
-    before, after = (output_error(float_content, content, samples) for content in contents)
-    return 10 * math.log10(after / before) if before > 0 and after > 0 else 0.0
+    return lost_db(*(output_error(float_content, content, samples) for content in contents))
 
 
 def _noted(result: Int8Model, note: str) -> Int8Model:

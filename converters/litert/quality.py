@@ -35,6 +35,7 @@ __all__ = [
     "held_apart",
     "improve_weights",
     "is_closer",
+    "lost_db",
     "output_error",
     "output_errors",
     "plan_for",
@@ -203,6 +204,22 @@ def output_error(float_content: bytes, content: bytes, samples: Samples) -> floa
         Infinity for a file that LiteRT cannot run: XNNPACK refuses some combinations of scales.
     """
     return float(output_errors(float_content, content, samples).mean())
+
+
+def lost_db(before: float, after: float) -> float:
+    """Decibels that a file is further from float than another one, below zero where it is closer.
+
+    Args:
+        before: the other file's `output_error`.
+        after: the file's own.
+
+    Returns:
+        0 where an error is 0, which no ratio can be taken of, and where LiteRT can run neither file; infinity for a
+        file that it can run no more, and minus infinity for one that it could not run before.
+    """
+    if before == after or before <= 0 or after <= 0:
+        return 0.0
+    return -math.inf if math.isinf(before) else 10 * math.log10(after / before)
 
 
 def output_errors(float_content: bytes, content: bytes, samples: Samples) -> np.ndarray:

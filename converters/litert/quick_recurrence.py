@@ -18,7 +18,7 @@ from tfcompress.converters.litert.int8 import quantize_int8
 from tfcompress.converters.litert.interface import with_uint8_edges
 from tfcompress.converters.litert.latency import medians
 from tfcompress.converters.litert.limits import Abilities
-from tfcompress.converters.litert.quality import output_error
+from tfcompress.converters.litert.quality import lost_db, output_error
 from tfcompress.converters.litert.recurrent import Form, recurrent_layers
 from tfcompress.data import Samples
 from tfcompress.errors import ConversionError
@@ -140,8 +140,9 @@ def _is_fit(candidate: _Candidate, loops: Int8Model, samples: Samples) -> bool:
         return False
     assert loops.float_content is not None
     before, error = (output_error(loops.float_content, item, samples) for item in (loops.content, content))
-    lost = 10 * math.log10(error / before) if error > 0 and before > 0 else 0.0
-    return lost <= ALLOWED_DB or (error > 0 and -10 * math.log10(error) >= CLOSE_DB)
+    if math.isinf(error):
+        return False
+    return lost_db(before, error) <= ALLOWED_DB or (error > 0 and -10 * math.log10(error) >= CLOSE_DB)
 
 
 def _quickest(loops: Int8Model, candidates: Sequence[_Candidate]) -> Int8Model:

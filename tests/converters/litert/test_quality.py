@@ -18,6 +18,7 @@ from tfcompress.converters.litert.limits import Limits
 from tfcompress.converters.litert.quality import (
     held_apart,
     is_closer,
+    lost_db,
     output_error,
     output_errors,
     tied_share,
@@ -54,6 +55,13 @@ def test_a_file_that_the_runtime_refuses_is_infinitely_far_from_float() -> None:
     tiny = {**result.calibration.ranges, name: Range(0.0, 1e-25)}
     refused = litert_engine.quantize(content, dataclasses.replace(result.calibration, ranges=tiny), Limits())
     assert output_error(content, refused, samples) == math.inf
+
+
+def test_what_a_file_loses_is_told_also_where_the_runtime_refuses_one_of_two() -> None:
+    assert lost_db(1.0, 10.0) == pytest.approx(10.0)
+    assert lost_db(10.0, 1.0) == pytest.approx(-10.0)
+    assert (lost_db(1.0, math.inf), lost_db(math.inf, 1.0)) == (math.inf, -math.inf)
+    assert [lost_db(*pair) for pair in ((math.inf, math.inf), (0.0, 1.0), (1.0, 0.0))] == [0.0] * 3
 
 
 def test_a_channel_that_is_all_but_dead_is_left_out_of_equalization(tmp_path: Path) -> None:
