@@ -83,7 +83,8 @@ def with_quick_recurrence(
         candidates = [item for form, what in forms if (item := _with_form(result, form, what, samples, options))]
     else:
         candidates = _in_integers(model, samples, recipe, integer_io, abilities) if is_short else []
-    return _quickest(result, [item for item in candidates if _is_fit(item, result, samples)])
+    fit = _fit(candidates, result, samples)
+    return _quickest(result, fit) if fit else result
 
 
 def _has_loops(content: bytes) -> bool:
@@ -133,13 +134,18 @@ def _in_integers(
     return [_Candidate(steps, "operators for each step", has_float=False)]
 
 
-def _is_fit(candidate: _Candidate, loops: Int8Model, samples: Samples) -> bool:
-    """Whether a candidate is small enough, and as close to float as the loops or so close that nobody sees it."""
-    content = candidate.result.content
-    if len(content) > len(loops.content) + max(MOST_MORE_BYTES, len(loops.content)):
-        return False
-    assert loops.float_content is not None
-    before, error = (output_error(loops.float_content, item, samples) for item in (loops.content, content))
+def _fit(candidates: Sequence[_Candidate], loops: Int8Model, samples: Samples) -> list[_Candidate]:
+    """The candidates that are small enough, and as close to float as the loops or so close that nobody sees it."""
+    most = len(loops.content) + max(MOST_MORE_BYTES, len(loops.content))
+    small = [item for item in candidates if len(item.result.content) <= most]
+    if not small or loops.float_content is None:
+        return []
+    before = output_error(loops.float_content, loops.content, samples)
+    errors = [output_error(loops.float_content, item.result.content, samples) for item in small]
+    return [item for item, error in zip(small, errors, strict=True) if _is_close(before, error)]
+
+
+def _is_close(before: float, error: float) -> bool:
     if math.isinf(error):
         return False
     return lost_db(before, error) <= ALLOWED_DB or (error > 0 and -10 * math.log10(error) >= CLOSE_DB)
