@@ -24,9 +24,9 @@ class FloatRun:
 
     Attributes:
         tensors: names of its operators' outputs.
-        what: it is, in words.
-        share: of the network's multiplications.
-        weights: share of the network's weights.
+        what: the run in words, as its note calls it.
+        share: share of the network's multiplications that the run computes.
+        weights: share of the network's weights that the run reads.
     """
 
     tensors: tuple[str, ...]
@@ -40,7 +40,7 @@ class FloatRun:
         return apart and self.share + other.share <= SHARES[-1] and self.weights + other.weights <= MOST_WEIGHTS
 
     def with_(self, other: FloatRun) -> FloatRun:
-        """Both."""
+        """The two runs as one."""
         whats, tensors = f"{self.what} and {other.what}", (*self.tensors, *other.tensors)
         return FloatRun(tensors, whats, self.share + other.share, self.weights + other.weights)
 
@@ -50,13 +50,16 @@ class FloatRun:
 
 
 def float_runs(graph: Subgraph, share: float) -> list[FloatRun]:
-    """The longest run from the beginning and to the end with at most a share of the multiplications; those there are.
+    """The longest run from the beginning, then the one to the end, with at most a share of the multiplications.
 
     A run ends, or begins, where a single tensor goes on, so that one conversion serves.
 
     Args:
         graph: the main graph of a float .tflite.
         share: of all multiplications.
+
+    Returns:
+        Less than two runs where an end has no cut within the share.
     """
     work = [macs(operator, graph) for operator in graph.operators]
     weights = [_weights(operator, graph) for operator in graph.operators]

@@ -135,7 +135,7 @@ def _with_float_run(choice: Choice, best: Int8Model, error: float, limits: Limit
     if content is None or not choice.abilities.float_islands or limits.int16:
         return best, error, limits
     graph = read_tflite(content).main
-    tried = [run for share in SHARES for run in float_runs(graph, share)]
+    tried = dict.fromkeys(run for share in SHARES for run in float_runs(graph, share))  # shares may end at one cut
     for run in tried:
         best, error, chosen = _with_run(choice, best, error, chosen, limits_with(limits, run))
     for run in tried:  # beside the one that was chosen, from the other end
