@@ -74,28 +74,30 @@ def with_guarded_divisors(content: bytes, calibration: Calibration) -> bytes:
     if all(operator.name != "DIV" for operator in read_tflite(content).main.operators):
         return content
     model = ModelEditor.read(content)
-    for division in [operator for operator in model.main.operators if operator.name == "DIV"]:
-        _guard(model.main, division, calibration)
-    return model.to_bytes()
+    divisions = [operator for operator in model.main.operators if operator.name == "DIV"]
+    guards = [_guard(model.main, division, calibration) for division in divisions]
+    return model.to_bytes() if any(guards) else content
 
 
-def _guard(graph: GraphEditor, division: OperatorNode, calibration: Calibration) -> None:
+def _guard(graph: GraphEditor, division: OperatorNode, calibration: Calibration) -> bool:
+    """Whether the division has a divisor of one sign, which is then kept from zero."""
     numerator, divisor = division.operands
     limits = _range_of(graph, divisor, calibration)
     if limits is None or divisor.dtype not in _VERSIONS or len(divisor.zero_points) != 1 or divisor.is_constant:
-        return
-    if limits.low > 0 or limits.high < 0:
-        kind, sign = ("MAXIMUM", 1) if limits.low > 0 else ("MINIMUM", -1)
-        steps = max(1, int(max(limits.low, -limits.high) / divisor.scales[0]))
-        closest = np.clip(
-            divisor.zero_points[0] + sign * steps, np.iinfo(divisor.dtype).min, np.iinfo(divisor.dtype).max
-        )
-        least, guarded = graph.new_tensor((), divisor, "least"), graph.like(divisor, "guarded")
-        least.set_array(np.array(closest, divisor.dtype))
-        version = _VERSIONS[divisor.dtype]
-        guard = graph.operator(kind, [divisor, least], [guarded], options("MaximumMinimumOptions"), version=version)
-        graph.replace([division], [guard, division])
-        division.inputs = [numerator, guarded]
+        return False
+    if limits.low <= 0 <= limits.high:
+        return False
+    kind, sign = ("MAXIMUM", 1) if limits.low > 0 else ("MINIMUM", -1)
+    steps = max(1, int(max(limits.low, -limits.high) / divisor.scales[0]))
+    ends = np.iinfo(divisor.dtype)
+    closest = np.clip(divisor.zero_points[0] + sign * steps, ends.min, ends.max)
+    least, guarded = graph.new_tensor((), divisor, "least"), graph.like(divisor, "guarded")
+    least.set_array(np.array(closest, divisor.dtype))
+    version = _VERSIONS[divisor.dtype]
+    guard = graph.operator(kind, [divisor, least], [guarded], options("MaximumMinimumOptions"), version=version)
+    graph.replace([division], [guard, division])
+    division.inputs = [numerator, guarded]
+    return True
 
 
 def _range_of(graph: GraphEditor, tensor: TensorNode, calibration: Calibration) -> Range | None:

@@ -17,8 +17,15 @@ _VALUES = {2: "on", 3: "off"}  # positions of the inputs
 
 
 def with_one_hot_values(content: bytes) -> bytes:
-    """A quantized .tflite whose ONE_HOT operators copy what their result means; the same bytes where there is none."""
-    if all(operator.name != "ONE_HOT" for graph in read_tflite(content).subgraphs for operator in graph.operators):
+    """A quantized .tflite whose ONE_HOT operators copy integers of their result's scale.
+
+    Args:
+        content: the quantized .tflite.
+
+    Returns:
+        The same bytes where the main graph has no such operator.
+    """
+    if all(operator.name != "ONE_HOT" for operator in read_tflite(content).main.operators):
         return content
     model = ModelEditor.read(content)
     for operator in model.main.operators:

@@ -39,8 +39,11 @@ def with_reachable_sums(graph: Subgraph, calibration: Calibration, *, wide: Coll
             continue
         name = graph.tensors[operator.outputs[0]].name
         result = ranges.get(name)
-        operands = [_width(graph.tensors[index], ranges) for index in operator.inputs]
-        if result is not None and _extent(result) < (least := _least_width(operator, max(operands), wide=name in wide)):
+        if result is None:  # of integers, which are not calibrated
+            continue
+        widest = max(_width(graph.tensors[index], ranges) for index in operator.inputs)
+        least = _least_width(operator, widest, wide=name in wide)
+        if _extent(result) < least:
             ranges[name] = _widened(result, least)
     return calibration if ranges == calibration.ranges else replace(calibration, ranges=ranges)
 
@@ -53,9 +56,11 @@ def require_reachable_sums(content: bytes) -> None:
     """
     graph = read_tflite(content).main
     for operator in graph.operators:
+        if operator.name not in _SUMS:
+            continue
         tensors = [graph.tensors[index] for index in (*operator.inputs, *operator.outputs)]
         steps = [float(item.quantization.scales[0]) for item in tensors if item.quantization is not None]
-        if operator.name not in _SUMS or len(steps) != len(tensors) or tensors[-1].dtype not in ("int8", "int16"):
+        if len(steps) != len(tensors) or tensors[-1].dtype not in ("int8", "int16"):
             continue
         *given, result = steps
         if _factor(operator, max(given), result, wide=tensors[-1].dtype == "int16") >= 1:

@@ -7,8 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.converters.edgetpu.graphs import GraphBuilder
 from tests.converters.litert.models import converted, run, samples_for
+from tfcompress.calibration import Calibration, Range
 from tfcompress.converters.litert import engines, quantize_int8
+from tfcompress.converters.litert.divisions import with_guarded_divisors
 from tfcompress.graphs.tflite import read_tflite
 from tfcompress.load import float_model_from_keras
 from tfcompress.recipe import Recipe
@@ -69,6 +72,18 @@ def test_without_the_guard_the_run_would_end(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(engines, "with_guarded_divisors", lambda content, _: content)
     with pytest.raises(RuntimeError, match="zero_point"):
         counted(spread(20))
+
+
+def test_only_a_divisor_of_one_sign_is_kept_from_zero() -> None:
+    graph = GraphBuilder()
+    numerator, divisor, result = graph.input([1, 4]), graph.input([1, 4]), graph.tensor([1, 4])
+    graph.operator("DIV", [numerator, divisor], [result], "DivOptions")
+    content = graph.content(result)
+    for low, kinds in ((-1.0, ["DIV"]), (0.5, ["MAXIMUM", "DIV"])):
+        ranges = {f"t{divisor}": Range(low, 2.0)}
+        guarded = with_guarded_divisors(content, Calibration("model", None, 1, "min_max", ranges))
+        assert [operator.name for operator in read_tflite(guarded).main.operators] == kinds
+        assert (guarded is content) == (kinds == ["DIV"])
 
 
 def test_a_divisor_away_from_zero_is_divided_by_in_integers(tmp_path: Path) -> None:
