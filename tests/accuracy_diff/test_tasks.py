@@ -67,6 +67,8 @@ def test_binary_outputs_have_accuracy_f1_and_area() -> None:
 def test_binary_logits_say_yes_from_zero_up() -> None:
     logits = np.array([[-2.0], [3.0], [0.5], [-0.1]], np.float32)
     assert judged(logits, logits, np.array([0, 1, 1, 1])).reference.metrics["accuracy"] == 0.75
+    sure = np.array([[-1000.0], [1000.0]], np.float32)
+    assert judged(sure, sure, np.array([0, 1])).reference.metrics["accuracy"] == 1.0
 
 
 def test_numbers_trained_towards_zero_and_one_say_yes_from_a_half_up() -> None:

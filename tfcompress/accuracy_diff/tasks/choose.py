@@ -70,7 +70,8 @@ def _regresses(outputs: np.ndarray, labels: np.ndarray | None) -> bool:
     if labels is None or labels.size != outputs.size or not is_binary(labels):
         return False
     values, truth = outputs.reshape(-1).astype(np.float64), labels.reshape(-1).astype(np.float64)
-    as_numbers, as_logits = (np.square(scores - truth).mean() for scores in (values, 1 / (1 + np.exp(-values))))
+    sigmoid = 0.5 * (1 + np.tanh(values / 2))  # no exponential that overflows for logits far below zero
+    as_numbers, as_logits = (np.square(scores - truth).mean() for scores in (values, sigmoid))
     return bool(as_numbers < as_logits)
 
 
