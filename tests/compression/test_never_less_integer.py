@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from tfcompress import wrap
+from tfcompress.compression.lowering.passes import lower
 from tfcompress.converters.litert import quantize_int8
 from tfcompress.converters.litert.facts import float_operators
 from tfcompress.converters.litert.limits import Abilities
 from tfcompress.data import Samples, samples_from_arrays
 from tfcompress.graphs.tflite import read_tflite
-from tfcompress.load import float_model_from_keras
+from tfcompress.load import float_model_from_keras, to_tf_keras
 from tfcompress.model import FloatModel
 from tfcompress.recipe import Distillation, Quantization, Recipe
 from tfcompress.runtime import keras
@@ -23,6 +24,7 @@ K = keras.layers
 ops = keras.ops
 QUANTIZED = Recipe(quantization=Quantization(), distillation=Distillation())
 LOOPS = Abilities(loops=True)
+SAME = 1e-5  # of float32
 
 
 def of(shape: tuple[int, ...], function: Callable[[Any], Any]) -> Any:
@@ -178,6 +180,15 @@ def test_a_network_is_as_integer_after_training_as_without(name: str) -> None:
     simulated = quantize_int8(trained, None, Recipe(), abilities=LOOPS)
     before, after = (set(float_operators(read_tflite(file.content))) for file in (plain, simulated))
     assert not after, f"in float: {after}; after quantization alone: {before}"
+
+
+def test_a_division_by_the_length_of_a_whole_batch_stays_as_it_is() -> None:
+    """Its root has no dimensions, and a merging layer of Keras takes no such tensor beside another."""
+    network = of((8,), lambda x: x / ops.sqrt(ops.sum(ops.square(x)) + 1.0))
+    values = np.random.default_rng(0).normal(size=(4, 8)).astype(np.float32)
+    lowered = np.asarray(lower(to_tf_keras(network))(values))
+    np.testing.assert_allclose(lowered, np.asarray(network(values)), rtol=SAME)
+    assert np.abs(lowered - values / np.linalg.norm(values, axis=1, keepdims=True)).max() > SAME, "as of each sample"
 
 
 def test_a_length_of_nothing_leaves_training_finite() -> None:

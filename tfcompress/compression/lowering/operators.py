@@ -62,7 +62,9 @@ def _quotient(call: Call, state: Rewrite, a: Any, b: Any) -> Tensor | None:
     number = number_of(a)
     if number is not None:
         return _scaled(call, state, number, inverse)
-    return None if isinstance(a, np.ndarray) else state.merge(call, "", _L.Multiply, [a, inverse])
+    # Keras's merging layers align other ranks than TensorFlow does, and take no scalar beside a tensor.
+    is_mergeable = not isinstance(a, np.ndarray) and len(a.shape) == len(inverse.shape)
+    return state.merge(call, "", _L.Multiply, [a, inverse]) if is_mergeable else None
 
 
 def _reciprocal_of_root(tensor: object) -> Any:
