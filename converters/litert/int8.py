@@ -252,7 +252,8 @@ def _float_content(
         )
         given, left_out = float_result.content, tuple(item.note() for item in float_result.dropped)
         if abilities.xnnpack:  # a phone's file; other targets bring what their own rows made
-            given = rewrite_graph(given, rows_for(PHONE), samples=first_sample(given, samples)).content
+            rewritten = rewrite_graph(given, rows_for(PHONE), samples=first_sample(given, samples))
+            given, left_out = rewritten.content, (*left_out, *(item.note() for item in rewritten.dropped))
     if asked.integer_io and any(operator.name == "CAST" for operator in read_tflite(given).main.operators):
         given = indices_as_integers(given)
     return given, left_out
