@@ -22,6 +22,7 @@ from tfcompress.runtime import keras
 SIZES = [255.0, 1000.0, 3e7, 1e-4]  # of the largest value; 255 has a scale of 1, which ends the process
 WRONG = 0.2  # share of the answers that is wrong without the guard where a scale is above 1
 HALVES = 2
+STEP = 1 / 255  # of the largest value: that of 8 bits
 
 
 def above_the_other_half() -> FloatModel:
@@ -79,4 +80,5 @@ def test_a_threshold_on_pixels_or_small_numbers_is_converted(size: float, tmp_pa
     given = values(size)
     (results,) = run(converted(model, given, tmp_path).runnable.read_bytes(), {"x": given}).values()
     (truth,) = model.predict({"x": given}).values()
-    np.testing.assert_allclose(results, truth, atol=size / 255)
+    np.testing.assert_allclose(results, truth, atol=STEP * size)
+    assert np.abs(given - truth).max() > STEP * size, "the threshold matters"

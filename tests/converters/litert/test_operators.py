@@ -19,9 +19,8 @@ from tfcompress.model import FloatModel
 from tfcompress.recipe import PostTraining, Recipe
 from tfcompress.runtime import keras, tf, tf_keras
 
-# Of outputs between -3 and 3: a few steps of 8 bits.
 INTEGERS = Recipe(post_training=PostTraining(integer_only=True))
-OUTPUT_TOLERANCE = 0.12
+OUTPUT_TOLERANCE = 0.12  # of outputs between -3 and 3: a few steps of 8 bits
 NORMALIZED_TOLERANCE = 0.2  # a quotient of two 8-bit values
 
 
