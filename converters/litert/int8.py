@@ -148,18 +148,26 @@ def _best(model: FloatModel, fit: Samples, recipe: Recipe, asked: _Asked, conten
 
 
 def _as_chosen(model: FloatModel, samples: Samples, recipe: Recipe, asked: _Asked) -> Int8Model:
-    """The file of ranges that an earlier search kept: its own, or those of `balanced` where these were chosen."""
+    """The file of ranges that an earlier search kept: its own, those of `balanced`, or those beside a run in float."""
     fit, chosen_by = held_apart(samples)
-    searching, run = replace(asked, chosen_by=chosen_by), None
-    try:
+    searching = replace(asked, chosen_by=chosen_by)
+    with suppress(DataError):  # made of all samples, or for other weights
         return _quantized(model, fit, recipe, searching)
-    except DataError:  # made of all samples, or for other weights: those of `balanced`, or beside a run in float
-        if asked.abilities.float_islands:
-            run = _quantized(model, fit, recipe, replace(searching, ranges=None)).limits.float_run
-    if run is not None:
-        with suppress(DataError):
-            return _quantized(model, fit, recipe, replace(searching, float_run=run))
-    return _quantized(model, samples, _balanced(recipe), asked)
+    try:
+        return _quantized(model, samples, _balanced(recipe), asked)
+    except DataError:
+        has_same_data = asked.ranges is not None and asked.ranges.data_sha256 == samples.sha256
+        run = _run_of_search(model, fit, recipe, searching) if has_same_data else None
+        if run is None:
+            raise
+    return _quantized(model, fit, recipe, replace(searching, float_run=run))
+
+
+def _run_of_search(model: FloatModel, fit: Samples, recipe: Recipe, searching: _Asked) -> FloatRun | None:
+    """The operators that a search computes in float, which ranges do not tell: it is made once more, and takes long."""
+    if not searching.abilities.float_islands:
+        return None
+    return _quantized(model, fit, recipe, replace(searching, ranges=None)).limits.float_run
 
 
 def _with_learnt(result: Int8Model, content: bytes, fit: Samples, chosen_by: Samples) -> Int8Model:

@@ -12,6 +12,7 @@ from tfcompress.converters.litert import Int8Model, quantize_int8, to_float_tfli
 from tfcompress.converters.litert.facts import float_operators
 from tfcompress.converters.litert.float_runs import FloatRun, float_runs
 from tfcompress.converters.litert.limits import Abilities
+from tfcompress.errors import DataError
 from tfcompress.graphs.tflite import Operator, read_tflite
 from tfcompress.graphs.tflite.operators import file_macs, macs
 from tfcompress.recipe import PostTraining, Recipe
@@ -94,6 +95,19 @@ def test_its_ranges_give_the_same_file_again(monkeypatch: pytest.MonkeyPatch) ->
     assert first.calibration is not None
     again = _best(ranges=replace(first.calibration, data_sha256=samples_for(small_cnn(), images()).sha256))
     assert again.content == first.content
+
+
+def test_ranges_of_other_data_are_refused_before_a_search_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    def search(*_: object) -> Int8Model:
+        raise AssertionError("it takes long, and its result would be refused too")
+
+    model = small_cnn()
+    fast = Recipe(post_training=PostTraining(quality="fast"))
+    calibration = quantize_int8(model, samples_for(model, images()), fast).calibration
+    assert calibration is not None
+    monkeypatch.setattr("tfcompress.converters.litert.int8.closest", search)
+    with pytest.raises(DataError, match="calibrate again"):
+        _best(ranges=replace(calibration, data_sha256="0" * 64))
 
 
 def test_best_keeps_8_bits_where_they_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
