@@ -179,7 +179,12 @@ def _converted(
 
 
 def _with_signature(converter: Any, model: FloatModel) -> ModelEditor:
-    """The converted file; text that it looks up in tables is no matter for TFLite, and said so."""
+    """The converted file.
+
+    Raises:
+        ConversionError: as `convert_with`; or the model looks up text or other values in tables, which the converter
+            leaves out of the file.
+    """
     texts = ", ".join(repr(info.name) for info in model.inputs if info.dtype in ("string", "object"))
     try:
         tree = ModelEditor.read(convert_with(converter, model))

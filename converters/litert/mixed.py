@@ -43,7 +43,8 @@ _SIZE = 1 << 17  # values that one conversion is measured with
 _INFINITE = float("inf")
 _ENDS = "inputs and outputs"
 _POLES = {"RSQRT": 0, "LOG": 0, "DIV": 1}  # operators that are infinite at zero, and which operand has to be zero
-# What keeps the coarseness of what it reads; a square, of small numbers next to nothing, is only made finer in float.
+# Operators whose result is as coarse as what they read.  Squares are not followed further: the square of a small number
+# is next to nothing in any case, and computing it in float from integers makes it no coarser.
 _AS_COARSE = frozenset(
     {"ABS", "ADD", "MAXIMUM", "MEAN", "MINIMUM", "MUL", "NEG", "RELU", "RESHAPE", "SQRT", "SUB", "SUM"}
 )

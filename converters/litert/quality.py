@@ -259,7 +259,13 @@ def typical(errors: np.ndarray) -> float:
 
 
 def typical_error(float_content: bytes, content: bytes, samples: Samples) -> float:
-    """The `typical` one of `output_errors`, with its arguments; infinity for a file that LiteRT cannot run."""
+    """The `typical` error of a file's outputs; infinity for a file that LiteRT cannot run.
+
+    Args:
+        float_content: as of `output_errors`.
+        content: as of `output_errors`.
+        samples: as of `output_errors`.
+    """
     return typical(output_errors(float_content, content, samples))
 
 

@@ -97,7 +97,7 @@ def _is_short(model: FloatModel) -> bool:
 
 
 def _is_called(layer: object) -> bool:
-    """Whether it has one input of its own; a layer inside of another has none."""
+    """Whether a layer was called by itself: one inside of a wrapper, such as Bidirectional, has no input."""
     return getattr(layer, "input", None) is not None
 
 

@@ -65,7 +65,8 @@ def choose_task(
 def _regresses(outputs: np.ndarray, labels: np.ndarray | None) -> bool:
     """Whether outputs were trained towards the numbers 0 and 1: they have a smaller Brier score than as logits.
 
-    Those for a no lie on both sides of 0, where what 8 bits round would decide the answer; yes begins at 0.5.
+    Outputs for a no then lie on both sides of 0, so that a threshold of 0 would leave the answer to rounding.  Their
+    threshold is 0.5.
     """
     if labels is None or labels.size != outputs.size or not is_binary(labels):
         return False

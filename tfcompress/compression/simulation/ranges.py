@@ -113,7 +113,8 @@ class LogitEstimator:
     def update(self, values: np.ndarray) -> None:
         """Take in one batch of logits, classes along the last axis."""
         rows = np.sort(values.reshape(-1, values.shape[-1]) * self._factor, axis=-1)
-        uneven = rows[rows[:, 0] < rows[:, -1]]  # others stay as even wherever they are cut, as rows masked whole
+        # Rows of equal values, such as those that are masked whole, stay equal wherever the range ends.
+        uneven = rows[rows[:, 0] < rows[:, -1]]
         rows = uneven if len(uneven) or math.isfinite(self._low) else rows
         if not len(rows):
             return
