@@ -19,10 +19,9 @@ from tfcompress.converters.litert.interface import with_uint8_edges
 from tfcompress.converters.litert.latency import medians
 from tfcompress.converters.litert.limits import Abilities
 from tfcompress.converters.litert.quality import lost_db, output_error
-from tfcompress.converters.litert.recurrent import Form, recurrent_layers
+from tfcompress.converters.litert.recurrent import Form, held_back
 from tfcompress.data import Samples
 from tfcompress.errors import ConversionError
-from tfcompress.graphs.keras.protocols import Tensor
 from tfcompress.graphs.tflite import read_tflite
 from tfcompress.model import FloatModel
 from tfcompress.recipe import PostTraining, Recipe
@@ -77,7 +76,7 @@ def with_quick_recurrence(
         return result
     if options.quality == "best":  # it was searched for, and the search knows no such form
         return result
-    is_short = _is_short(model)
+    is_short = _is_short(result.float_content)
     if abilities.float_islands:
         forms = _FORMS if is_short else _FORMS[:1]
         candidates = [item for form, what in forms if (item := _with_form(result, form, what, samples, options))]
@@ -91,19 +90,10 @@ def _has_loops(content: bytes) -> bool:
     return any(operator.name in _LOOPS for operator in read_tflite(content).main.operators)
 
 
-def _is_short(model: FloatModel) -> bool:
-    steps = [_sequence(layer.input).shape[1] for layer in recurrent_layers(model) if _is_called(layer)]
-    return bool(steps) and all(count is not None and count <= MOST_STEPS for count in steps)
-
-
-def _is_called(layer: object) -> bool:
-    """Whether a layer was called by itself: one inside of a wrapper, such as Bidirectional, has no input."""
-    return getattr(layer, "input", None) is not None
-
-
-def _sequence(inputs: Tensor | list[Tensor]) -> Tensor:
-    """Of what a recurrent layer is called with: an initial state, as a decoder gets it, comes behind the sequence."""
-    return inputs[0] if isinstance(inputs, list) else inputs
+def _is_short(float_content: bytes) -> bool:
+    """Whether no loop of the float file takes more than `MOST_STEPS` steps; the file knows those of every layer."""
+    _, held = held_back(float_content)
+    return bool(held) and all(item.cell.steps <= MOST_STEPS for item in held)
 
 
 def _with_form(result: Int8Model, form: Form, what: str, samples: Samples, options: PostTraining) -> _Candidate | None:

@@ -76,6 +76,19 @@ def test_few_steps_are_written_out_where_that_is_quicker_still(monkeypatch: pyte
     assert len(steps.content) < len(loops.content) + max(len(loops.content), MOST_MORE_BYTES)
 
 
+def in_both_directions(units: int) -> Any:
+    return K.Bidirectional(K.LSTM(units))
+
+
+@pytest.mark.parametrize(("steps", "is_loop"), [(8, False), (MOST_STEPS + 1, True)])
+def test_layers_inside_of_others_count_by_their_own_steps(
+    steps: int, is_loop: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timed(monkeypatch, 1.0, 0.3, 0.2, 0.2)
+    _, quick = both(of(in_both_directions, 16, steps))
+    assert bool(names(quick.content) & LOOPS) == is_loop
+
+
 def decoder(steps: int) -> tuple[FloatModel, Samples]:
     """Words that start from the states of an encoder, as in translation."""
     words, sentence = keras.Input((4, 8), name="words"), keras.Input((steps, 8), name="sentence")
