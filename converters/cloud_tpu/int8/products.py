@@ -105,7 +105,7 @@ def _convolved(builder: Builder, operator: Operator, source: int, kernel: np.nda
         return _finished_in_float(builder, operator, sums)
     wide = operator.index in builder.wide
     x, zero_point = builder.stored(source), scales[0].zero_point
-    if window.groups == 1 and _is_dense(x, kernel):
+    if _is_dense(x, kernel, window):
         sums = _dense(builder, x, kernel, zero_point, wide=wide)
     else:
         weights, window = _for_samples(builder, tf.constant(kernel, name="kernel"), window)
@@ -114,9 +114,10 @@ def _convolved(builder: Builder, operator: Operator, source: int, kernel: np.nda
     return _finished(builder, operator, sums, taken, scales)
 
 
-def _is_dense(x: Any, kernel: np.ndarray) -> bool:
-    """Whether a convolution is of images of 1x1, as in squeeze-and-excite blocks."""
-    return tuple(kernel.shape[:2]) == (1, 1) == tuple(x.shape[1:3])
+def _is_dense(x: Any, kernel: np.ndarray, window: Window) -> bool:
+    """Whether a convolution is of images of 1x1 without padding, as in squeeze-and-excite blocks."""
+    single = tuple(kernel.shape[:2]) == (1, 1) == tuple(x.shape[1:3])
+    return single and window.groups == 1 and not np.any(window.pads)
 
 
 def _dense(builder: Builder, x: Any, kernel: np.ndarray, zero_point: int, *, wide: bool) -> Any:

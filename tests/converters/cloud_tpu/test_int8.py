@@ -190,6 +190,19 @@ def test_rows_and_columns_that_no_one_reads_are_not_made(tmp_path: Path) -> None
     assert len(strides) == 3  # the sum, the 1x1 convolution before it and the 3x3 one before that
 
 
+def test_padding_around_an_image_of_1x1_is_convolved_too(tmp_path: Path) -> None:
+    keras.utils.set_random_seed(7)
+    inputs = keras.Input((3, 3, 16), name="image")
+    x = keras.layers.GlobalAveragePooling2D(keepdims=True, name="squeeze")(inputs)
+    x = keras.layers.Conv2D(8, 1, bias_initializer="normal", name="padded")(keras.layers.ZeroPadding2D(1)(x))
+    model = float_model_of(keras.Model(inputs, x, name="framed"))
+    int8_program, content = program(model, tmp_path)
+    sample = models.random_inputs(model, 1, seed=1)
+    result = only(models.run_graph(int8_program.at_batch(model, 1), sample))
+    assert result.shape == (1, 3, 3, 8)
+    assert models.sqnr_db(by_litert(content, sample), result) > LEAST_SQNR_DB
+
+
 def test_a_single_sample_of_1x1_images_has_the_integers_that_several_have(tmp_path: Path) -> None:
     # XLA's product of one int8 vector for processors was wrong for 128 channels, and ended the process for 1280.
     keras.utils.set_random_seed(7)
