@@ -92,7 +92,7 @@ def _predicted(function: Any, body: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Serve the highest version in the folder until standard input ends."""
+    """Serve the highest version in the folder until the process is ended."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model_name", required=True)
     parser.add_argument("--model_base_path", type=Path, required=True)
