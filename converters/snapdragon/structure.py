@@ -79,6 +79,12 @@ def _input(graph: Subgraph, operator: Operator, position: int) -> Tensor:
     return graph.tensors[operator.inputs[position]]
 
 
+def _option(operator: Operator, name: str) -> int:
+    """An option of the operator; 0, which is the schema's default, where the file has none."""
+    accessor = getattr(operator.options, name, None)
+    return 0 if accessor is None else int(accessor())
+
+
 def _split(graph: Subgraph, operator: Operator) -> str | None:
     del graph
     return "it has one part" if len(operator.outputs) == 1 else None
@@ -106,14 +112,14 @@ def _blocks(graph: Subgraph, operator: Operator) -> str | None:
 
 
 def _strided_slice(graph: Subgraph, operator: Operator) -> str | None:
-    if operator.options.NewAxisMask():
+    if _option(operator, "NewAxisMask"):
         return "it adds a dimension"
     return None if graph.tensors[operator.outputs[0]].shape else "its result has no dimension"
 
 
 def _resize(graph: Subgraph, operator: Operator) -> str | None:
     del graph
-    both = operator.options.AlignCorners() and operator.options.HalfPixelCenters()
+    both = _option(operator, "AlignCorners") and _option(operator, "HalfPixelCenters")
     return "both align_corners and half_pixel_centers" if both else None
 
 
@@ -126,9 +132,8 @@ def _extremum(graph: Subgraph, operator: Operator) -> str | None:
 
 def _activation(graph: Subgraph, operator: Operator) -> str | None:
     """The plugin computes a fused activation as an operator of its own, which has not all types."""
-    fused = getattr(operator.options, "FusedActivationFunction", None)
     dtype = graph.tensors[operator.outputs[0]].dtype if operator.outputs else ""
-    refused = fused is not None and fused() in _ACTIVATIONS.get(dtype, ())
+    refused = _option(operator, "FusedActivationFunction") in _ACTIVATIONS.get(dtype, ())
     return f"this fused activation on {dtype}" if refused else None
 
 
@@ -139,7 +144,7 @@ def _transpose_conv(graph: Subgraph, operator: Operator) -> str | None:
     ``max(k - s, 0)`` of the result ("Incorrect output dimension at index 1. Expected 9 but got 10.").
     """
     options = operator.options
-    if options.Padding() != schema.Padding.SAME:
+    if options is None or options.Padding() != schema.Padding.SAME:
         return None
     sides, window = _input(graph, operator, 2).shape[1:3], _input(graph, operator, 1).shape[1:3]
     for side, width, stride in zip(sides, window, (options.StrideH(), options.StrideW()), strict=True):

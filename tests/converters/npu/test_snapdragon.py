@@ -24,6 +24,7 @@ from tfcompress.converters.snapdragon.log import parse_log, reasons_in
 from tfcompress.converters.snapdragon.mapping_forecast import table
 from tfcompress.converters.snapdragon.options import Snapdragon
 from tfcompress.converters.snapdragon.sdk import pair_problem
+from tfcompress.converters.snapdragon.structure import structural_refusal
 from tfcompress.converters.snapdragon.stub import empty_library
 from tfcompress.errors import ConversionError, MissingExtraError, ModelError, RecipeError
 from tfcompress.graphs.tflite import read_tflite
@@ -221,6 +222,19 @@ def _one_hot(positions: list[int]) -> bytes:
 def test_dimensions_count_for_the_forecast_as_for_the_compiler(sdk: VendorSdk, content: bytes, maps: bool) -> None:
     assert [row.mapped for row in forecast(read_tflite(content), "SM8750").operators] == [maps]
     assert (partition_for(content, "SM8750", sdk) == {}) is maps
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        _of_rank("STRIDED_SLICE", [4, 4], None, [0, 0], [4, 4], [1, 1]),
+        _of_rank("RESIZE_BILINEAR", [1, 4, 4, 2], None, [4, 4]),
+        _of_rank("ADD", [4, 4]),
+    ],
+)
+def test_options_that_a_file_leaves_out_have_their_defaults(content: bytes) -> None:
+    graph = read_tflite(content).main
+    assert structural_refusal(graph, graph.operators[0]) is None
 
 
 def test_a_result_is_compiled_once(sdk: VendorSdk, plain: bytes, fresh_cache: Path) -> None:
