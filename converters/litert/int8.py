@@ -113,23 +113,29 @@ class _Asked:
 
 
 def _searched(model: FloatModel, samples: Samples, recipe: Recipe, asked: _Asked) -> Int8Model:
-    """What a search gives where it is closer to float on samples held apart, else what `balanced` gives."""
+    """What was chosen of a search and `balanced`, with integers learnt end to end where the target takes them."""
     fit, chosen_by = held_apart(samples)
     content, _ = _float_content(model, samples, recipe.post_training, asked)
+    chosen = _chosen(model, samples, recipe, asked, content)
+    return _with_learnt(chosen, content, fit, chosen_by) if asked.abilities.learnt else chosen
+
+
+def _chosen(model: FloatModel, samples: Samples, recipe: Recipe, asked: _Asked, content: bytes) -> Int8Model:
+    """What a search gives where it is closer to float on samples held apart, else what `balanced` gives."""
     if asked.ranges is not None:  # of a search that has made its choice
-        return _with_learnt(_as_chosen(model, samples, recipe, asked), content, fit, chosen_by)
+        return _as_chosen(model, samples, recipe, asked)
+    fit, chosen_by = held_apart(samples)
     best = _best(model, fit, recipe, replace(asked, chosen_by=chosen_by), content)
     balanced = _quantized(model, samples, _balanced(recipe), asked)  # of all samples: the file that it would have been
     errors = [output_errors(content, candidate.content, chosen_by) for candidate in (best, balanced)]
     if is_closer(errors[0], errors[1]):
-        return _with_learnt(best, content, fit, chosen_by)
+        return best
     figures = [typical(values) for values in errors]
     note = (
         "as quality=balanced: best came no closer to float on samples held apart "
         f"({figures[0]:.3g} and {figures[1]:.3g})"
     )
-    balanced = replace(balanced, notes=(*balanced.notes, note), bit_widths=best.bit_widths)
-    return _with_learnt(balanced, content, fit, chosen_by)
+    return replace(balanced, notes=(*balanced.notes, note), bit_widths=best.bit_widths)
 
 
 def _balanced(recipe: Recipe) -> Recipe:

@@ -56,6 +56,8 @@ class Abilities:
         fused_only: of these only the fused LSTM; what it does not compute is unrolled.
         xnnpack: LiteRT with XNNPACK runs the file, so that it may be shaped for these, see `fine_softmax` and
             `centred_operands`.
+        learnt: `quality=best` may learn integers end to end; False where only the float weights and the ranges of the
+            quantized file are taken.
     """
 
     dense_per_channel: bool = True
@@ -67,3 +69,4 @@ class Abilities:
     loops: bool = False
     fused_only: bool = False
     xnnpack: bool = False
+    learnt: bool = True

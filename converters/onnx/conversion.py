@@ -75,7 +75,7 @@ def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, outp
 def _quantized(model: FloatModel, calibration: Samples, recipe: Recipe) -> Int8Model:
     """The phone's int8 file, of which the ONNX file takes the float graph with its weights, ranges and float ends."""
     options = replace(recipe.post_training, scheme="int8", allow_select_ops=False)
-    abilities = Abilities(int16=False, float_inputs=True, float_outputs=True)
+    abilities = Abilities(int16=False, float_inputs=True, float_outputs=True, learnt=False)
     recipe = replace(recipe, post_training=options, keep_int16=())
     return quantize_int8(model, calibration, recipe, integer_io=False, abilities=abilities)
 

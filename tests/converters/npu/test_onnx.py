@@ -201,6 +201,16 @@ def test_weights_and_biases_are_those_of_the_phones_file(
     assert any((mine != theirs).any() for mine, theirs in zip(biases, nearest, strict=True))  # nothing made up for
 
 
+@pytest.mark.slow
+def test_integers_learnt_for_the_phones_file_are_not_promised(
+    model: FloatModel, pictures: np.ndarray, tmp_path: Path
+) -> None:
+    samples = samples_from_arrays(pictures, model_inputs=model.inputs, model_outputs=model.outputs)
+    best = Recipe(post_training=PostTraining(quality="best"))
+    assert not any("learnt" in note for note in convert(model, samples, best, tmp_path).notes)
+    assert any("learnt" in note for note in quantize_int8(model, samples, best).notes)
+
+
 def stored(path: Path) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """The weights in int8, and the biases of convolutions."""
     loaded = onnx.load(path)
