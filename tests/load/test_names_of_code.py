@@ -49,6 +49,16 @@ def test_code_of_keras_2_finds_what_else_is_in_its_module(tmp_path: Path, monkey
     assert results(saved(tf_keras, module.function, tmp_path / "model.h5")) == [-6.0, -3.0, 1.5, 9.0]
 
 
+def test_a_module_that_the_second_process_does_not_have_is_done_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = module_of_a_user(tmp_path, monkeypatch)
+    twice = eval("lambda x: 2 * x", vars(module))
+    path = saved(tf_keras, twice, tmp_path / "model.h5")
+    (tmp_path / "layers_of_a_user.py").unlink()
+    assert results(path) == [-4.0, -2.0, 1.0, 6.0]
+
+
 def test_a_name_that_nobody_knows_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     module = module_of_a_user(tmp_path, monkeypatch)
     path = saved(keras, module.function, tmp_path / "model.keras")

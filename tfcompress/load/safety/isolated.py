@@ -6,6 +6,7 @@ code: each Lambda layer as a recorded graph or, where the code sits elsewhere, t
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import math
@@ -54,7 +55,8 @@ def _load(path: Path, spec: str | None, modules: list[str], folder: Path) -> dic
     keras.config.enable_unsafe_deserialization()
     file = read_h5(path) if file_kind(path) == "hdf5" else read_keras_archive(path)
     for module in modules:
-        importlib.import_module(module)
+        with contextlib.suppress(ImportError):  # of a notebook's folder, say; a name that is missing then is asked for
+            importlib.import_module(module)
     _supply_names(objects, keras3=reads_with_keras3(file, objects))
     model = float_model_from_keras(restore(file, objects, trusted=True))
     _predict(model, folder / "expected.npz")
