@@ -59,7 +59,8 @@ def status_of(cells: Row) -> Row:
 
 def _by_choice(row: Row) -> bool:
     """Whether the phone's file has float operators although all have integer forms, as the Edge TPU's file shows."""
-    return not row.get("phone:fully_integer") and bool(row.get("edgetpu:fully_integer"))
+    converts = row.get("phone") == "converts"
+    return converts and not row.get("phone:fully_integer") and bool(row.get("edgetpu:fully_integer"))
 
 
 def shares(rows: list[Row]) -> dict[str, tuple[int, int]]:

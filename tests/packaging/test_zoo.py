@@ -76,10 +76,11 @@ def test_shares_count_what_ran_and_leave_out_what_could_not_be_built() -> None:
 def test_float_where_the_edge_tpu_s_file_has_integers_alone_counts_as_a_choice() -> None:
     mixed = {"phone": "converts", "phone:float_ops": "ADD", "edgetpu": "converts", "edgetpu:fully_integer": True}
     forced = {**mixed, "edgetpu:fully_integer": False}
-    rows = [{"model": "a/b", "collection": "a", **status_of(cells), **cells} for cells in (mixed, forced)]
-    assert shares(rows)["phone fully integer"] == (0, 2)
-    assert shares(rows)[WITH_CHOICE] == (1, 2)
-    assert ["quicker or closer" in str(row["reason"]) for row in rows] == [True, False]
+    lost = {**mixed, "phone": "failed"}
+    rows = [{"model": "a/b", "collection": "a", **status_of(cells), **cells} for cells in (mixed, forced, lost)]
+    assert shares(rows)["phone fully integer"] == (0, 3)
+    assert shares(rows)[WITH_CHOICE] == (1, 3)
+    assert ["quicker or closer" in str(row["reason"]) for row in rows] == [True, False, False]
 
 
 def test_a_program_that_does_not_compile_is_a_failed_cell_with_the_compilers_words() -> None:
