@@ -53,6 +53,17 @@ def test_real_transforms_and_their_inverses_become_products_that_compute_the_sam
     same_as_products(model, {"RFFT", "IRFFT", "Complex"})
 
 
+def test_a_filter_of_a_single_row_is_transformed_by_products_too() -> None:
+    inputs = keras.Input((3, 8), name="x")
+    parts: Any = keras.ops.rfft(inputs)
+    row = keras.ops.reshape(keras.ops.mean(inputs), (1,)) * np.arange(8, dtype=np.float32)
+    real, imaginary = keras.ops.rfft(row)
+    other, _ = keras.ops.fft((row, row * 0.5))
+    back = keras.ops.irfft((real + 0.1, imaginary * 0.5))
+    model = float_model_from_keras(keras.Model(inputs, [parts[0] * real, inputs + back, inputs + other]))
+    same_as_products(model, {"RFFT", "IRFFT", "FFT", "Complex"})
+
+
 class FilteredByTransforms(keras.layers.Layer):
     """A convolution as Legendre memory units compute it: by TensorFlow's own transforms, over a computed length."""
 

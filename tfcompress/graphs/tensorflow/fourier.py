@@ -58,7 +58,7 @@ def _of_real_values(original: _OfReal) -> _OfReal:
         kept = min(size, x.shape[-1])
         angles = _angles(size)[:kept, : size // 2 + 1]
         taken = x[..., :kept]
-        return tf.matmul(taken, _constant(np.cos(angles))), tf.matmul(taken, _constant(-np.sin(angles)))
+        return _product(taken, _constant(np.cos(angles))), _product(taken, _constant(-np.sin(angles)))
 
     return transformed
 
@@ -99,7 +99,12 @@ def _inverse(real: Tensor, imaginary: Tensor, size: int) -> Tensor:
     if size % 2 == 0 and kept == size // 2 + 1:
         twice[-1] = 1.0
     cosines, sines = _constant(twice * np.cos(angles) / size), _constant(-twice * np.sin(angles) / size)
-    return tf.matmul(real[..., :kept], cosines) + tf.matmul(imaginary[..., :kept], sines)
+    return _product(real[..., :kept], cosines) + _product(imaginary[..., :kept], sines)
+
+
+def _product(values: Tensor, matrix: np.ndarray) -> Tensor:
+    """[..., n] by [n, m]: [..., m].  A filter may be a single row, [n], which TensorFlow does not multiply."""
+    return tf.matmul(values[None], matrix)[0] if values.shape.rank == 1 else tf.matmul(values, matrix)
 
 
 def _angles(size: int) -> np.ndarray:
@@ -137,7 +142,7 @@ def _along(parts: tuple[Tensor, Tensor | None], size: int, *, swapped: bool) -> 
 
     def product(tensor: Tensor, matrix: np.ndarray) -> Tensor:
         if not swapped:
-            return tf.matmul(tensor, matrix)
+            return _product(tensor, matrix)
         return tf.linalg.matrix_transpose(tf.matmul(tf.linalg.matrix_transpose(tensor), matrix))
 
     if imaginary is None:
