@@ -1,20 +1,20 @@
-"""Sums of products over axes of which one has a single place, written as matrix products.
+"""Sums of products of two tensors, ``tf.einsum``, written as matrix products.
 
-TFLiteConverter's own form of ``tf.einsum`` loses such an axis and refuses what it made ("x should be of the same rank
-with y"): attention on a series of one feature, as tutorials on time series have it, is made of them.
+TFLiteConverter's own form of ``tf.einsum`` loses an axis of a single place and refuses what it made ("x should be of
+the same rank with y"): attention on a series of one feature, as tutorials on time series have it, is made of them.
 """
 
 from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from tfcompress.graphs.keras.protocols import Tensor
 from tfcompress.graphs.tensorflow.private_names import sum_operators
 from tfcompress.runtime import tf
 
-__all__ = ["einsums_as_products"]
+__all__ = ["einsums_as_products", "matrix_product"]
 
 
 @contextlib.contextmanager
@@ -52,38 +52,51 @@ def _product(inputs: Sequence[Tensor], equation: str) -> Tensor | None:
     single = [label for label, size in pairs if size == 1 and label != batch]
     if not single or any(sizes[label] != size for label, size in pairs):
         return None
-    return _of_matrices(operands, (first, second, result), {**sizes, batch: -1})
+    return matrix_product((first, second, result), operands, {**sizes, batch: None})
 
 
 def _is_plain(labels: str) -> bool:
     return labels.isalpha() and len(set(labels)) == len(labels)
 
 
-def _of_matrices(operands: Sequence[Tensor], labels: tuple[str, str, str], sizes: dict[str, int]) -> Tensor | None:
+def matrix_product(
+    labels: tuple[str, str, str], operands: Sequence[Tensor], sizes: Mapping[str, int | None]
+) -> Tensor | None:
+    """A sum of products of two tensors as one matrix product; None where it is none, or open axes stand in the way.
+
+    Args:
+        labels: of the axes of both operands and of the result, as ``tf.einsum`` has them, none twice in one of them.
+        operands: two tensors, of which one may be constant.
+        sizes: {label: places of its axis}; None for an open axis, of which there may be one.
+    """
     first, second, result = labels
     shared = [label for label in first if label in second and label in result]
     summed = [label for label in first if label in second and label not in result]
-    left, right = (
-        [x for x in own if x in result and x not in other] for own, other in ((first, second), (second, first))
-    )
-    if len(shared) + len(summed) + len(left) != len(first) or len(shared) + len(summed) + len(right) != len(second):
-        return None  # an axis is summed in one operand alone
-    rows = _arranged(operands[0], first, shared, (left, summed), sizes)
-    columns = _arranged(operands[1], second, shared, (summed, right), sizes)
-    order = "".join([*shared, *left, *right])
-    whole = tf.reshape(tf.matmul(rows, columns), _shape(order, sizes))
-    return tf.transpose(whole, [order.index(label) for label in result]) if order != result else whole
+    rows, columns = [label for label in first if label not in second], [label for label in second if label not in first]
+    unknown = {label for label, size in sizes.items() if size is None}
+    if set(rows + columns) - set(result) or unknown & set(summed) or len(unknown) > 1:
+        return None
+    left = _arranged(operands[0], first, (shared, rows, summed), sizes)
+    right = _arranged(operands[1], second, (shared, summed, columns), sizes)
+    order = [*shared, *rows, *columns]
+    whole = tf.reshape(tf.matmul(left, right), [_places(sizes[label]) for label in order])
+    axes = [order.index(label) for label in result]
+    return whole if axes == sorted(axes) else tf.transpose(whole, axes)
 
 
 def _arranged(
-    tensor: Tensor, labels: str, shared: list[str], groups: tuple[list[str], list[str]], sizes: dict[str, int]
+    tensor: Tensor, labels: str, groups: tuple[list[str], list[str], list[str]], sizes: Mapping[str, int | None]
 ) -> Tensor:
-    """The tensor with the shared axes first, and each group of others as one axis; an open size is -1."""
-    order = [*shared, *groups[0], *groups[1]]
-    turned = tf.transpose(tensor, [labels.index(label) for label in order]) if "".join(order) != labels else tensor
-    merged = [max(-1, math.prod(sizes[label] for label in group)) for group in groups]
-    return tf.reshape(turned, [*_shape("".join(shared), sizes), *merged])
+    """The tensor with the axes of the first group in front, and those of each of the others as one axis."""
+    shared, *others = groups
+    axes = [labels.index(label) for group in groups for label in group]
+    turned = tensor if axes == sorted(axes) else tf.transpose(tensor, axes)
+    if all(len(group) == 1 for group in others):
+        return turned
+    merged = [max(-1, math.prod(_places(sizes[label]) for label in group)) for group in others]
+    return tf.reshape(turned, [*(_places(sizes[label]) for label in shared), *merged])
 
 
-def _shape(labels: str, sizes: dict[str, int]) -> list[int]:
-    return [sizes[label] for label in labels]
+def _places(size: int | None) -> int:
+    """As a reshape wants it: -1 for an open size."""
+    return -1 if size is None else size

@@ -13,6 +13,7 @@ import numpy as np
 
 from tfcompress.graphs.keras.call_graph import dtype_name, is_symbolic
 from tfcompress.graphs.keras.protocols import Tensor
+from tfcompress.graphs.tensorflow.einsums import matrix_product
 from tfcompress.graphs.tensorflow.private_names import keras_history, mask_of
 from tfcompress.runtime import tf
 
@@ -191,55 +192,18 @@ def _variance(operation: Operation, args: Arguments) -> Results:
 
 
 def _einsum(operation: Operation, args: Arguments) -> Results:
-    return product(operation.subscripts, args) if len(args) == 2 else None
-
-
-def product(subscripts: str, operands: Sequence[Tensor]) -> Tensor | None:
-    """A sum of products of two tensors as one matrix product; None where it is none, or sizes are not known.
-
-    Args:
-        subscripts: of `einsum`, such as ``bthd,bshd->bhts``.
-        operands: two tensors, of which one may be constant.
-    """
-    given, arrow, output = subscripts.replace(" ", "").partition("->")
+    """One matrix product where an axis is summed; an einsum that multiplies alone is left to Keras 3."""
+    given, arrow, output = str(operation.subscripts).replace(" ", "").partition("->")
     parts = given.split(",")
-    if not arrow or "." in subscripts or len(parts) != 2 or any(len(set(p)) != len(p) for p in (*parts, output)):
+    if not arrow or "." in given or len(parts) != 2 or any(len(set(part)) != len(part) for part in (*parts, output)):
         return None
     first, second = parts
-    sizes = {
-        letter: size
-        for part, x in zip(parts, operands, strict=True)
-        for letter, size in zip(part, x.shape, strict=True)
-    }
-    shared = [k for k in first if k in second and k in output]
-    summed = [k for k in first if k in second and k not in output]
-    rows, columns = [k for k in first if k not in second], [k for k in second if k not in first]
-    unknown = [k for k, size in sizes.items() if size is None]
-    if not summed or len(unknown) > 1 or set(rows + columns) - set(output) or set(unknown) & set(summed):
+    if not any(label in second and label not in output for label in first):
         return None
-    a = _arranged(operands[0], first, shared, rows, summed, sizes)
-    b = _arranged(operands[1], second, shared, summed, columns, sizes)
-    result = tf.matmul(a, b)
-    order = [*shared, *rows, *columns]
-    result = tf.reshape(result, [-1 if sizes[k] is None else sizes[k] for k in order])
-    places = [order.index(k) for k in output]
-    return result if places == sorted(places) else tf.transpose(result, places)
-
-
-def _arranged(
-    x: Any, letters: str, shared: Sequence[str], rows: Sequence[str], columns: Sequence[str], sizes: Mapping[str, Any]
-) -> Any:
-    """[shared..., rows, columns], the axes of each of the last two as one."""
-    order = [letters.index(k) for k in (*shared, *rows, *columns)]
-    x = x if order == sorted(order) else tf.transpose(x, order)
-    if len(rows) == len(columns) == 1:
-        return x
-    shared_sizes = [-1 if sizes[k] is None else sizes[k] for k in shared]
-    ends = [
-        -1 if any(sizes[k] is None for k in part) else int(np.prod([sizes[k] for k in part]))
-        for part in (rows, columns)
-    ]
-    return tf.reshape(x, [*shared_sizes, *ends])
+    sizes = {
+        label: size for part, x in zip(parts, args, strict=True) for label, size in zip(part, x.shape, strict=True)
+    }
+    return matrix_product((first, second, output), args, sizes)
 
 
 _OPERATIONS: Mapping[str, _Maker] = {
@@ -255,7 +219,9 @@ _OPERATIONS: Mapping[str, _Maker] = {
     "Sqrt": _unary(tf.sqrt),
     "Rsqrt": _unary(tf.math.rsqrt),
     "Exp": _unary(tf.exp),
-    "LogSoftmax": lambda operation, args: tf.nn.log_softmax(args[0], axis=int(operation.axis)),
+    "LogSoftmax": lambda operation, args: (
+        tf.nn.log_softmax(args[0], axis=operation.axis) if isinstance(operation.axis, int) else None
+    ),
     "Logsumexp": _reduced(tf.reduce_logsumexp),
     "Relu6": _unary(tf.nn.relu6),
     "Power": _power,
@@ -268,7 +234,6 @@ _OPERATIONS: Mapping[str, _Maker] = {
     "Min": _reduced(tf.reduce_min),
     "Var": _variance,
     "Gelu": lambda operation, args: tf.nn.gelu(args[0], approximate=bool(operation.approximate)),
-    "LeakyRelu": lambda operation, args: tf.nn.leaky_relu(args[0], float(operation.negative_slope)),
     "Stack": lambda operation, args: tf.stack(list(args[0]), axis=int(operation.axis)),
     "ExpandDims": lambda operation, args: (
         tf.expand_dims(args[0], operation.axis) if isinstance(operation.axis, int) else None
