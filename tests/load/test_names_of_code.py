@@ -59,6 +59,21 @@ def test_a_module_that_the_second_process_does_not_have_is_done_without(
     assert results(path) == [-4.0, -2.0, 1.0, 6.0]
 
 
+@pytest.mark.slow
+def test_a_module_that_loads_the_file_while_it_is_imported_starts_no_endless_row_of_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loading = (
+        "from pathlib import Path\nfrom tfcompress.load import load_model\n\nfunction = lambda x: 2 * x\n"
+        "path = Path(__file__).with_name('model.h5')\n"
+        "if path.exists():\n    load_model(path, allow_unsafe_deserialization=True)\n"
+    )
+    (tmp_path / "loads_at_import.py").write_text(loading)
+    monkeypatch.syspath_prepend(tmp_path)
+    module = importlib.import_module("loads_at_import")
+    assert results(saved(tf_keras, module.function, tmp_path / "model.h5")) == [-4.0, -2.0, 1.0, 6.0]
+
+
 def test_a_name_that_nobody_knows_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     module = module_of_a_user(tmp_path, monkeypatch)
     path = saved(keras, module.function, tmp_path / "model.keras")

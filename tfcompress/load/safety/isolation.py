@@ -35,6 +35,8 @@ from tfcompress.plain_files import real
 __all__ = ["load_in_child"]
 
 _SECONDS = 600
+# Set in the child: a module that loads such a file while it is imported would start a child in each child.
+_INSIDE = "TFCOMPRESS_TRUSTED_CHILD"
 
 
 def load_in_child(file: ModelFile, custom_objects: str | Mapping[str, Any] | None) -> FloatModel:
@@ -67,13 +69,13 @@ def _run_child(file: ModelFile, custom_objects: str | Mapping[str, Any] | None, 
     request = {
         "path": str(real(file.path)),
         "custom_objects": custom_objects if isinstance(custom_objects, str) else None,
-        "modules": _modules_in_use(file),
+        "modules": [] if _INSIDE in os.environ else _modules_in_use(file),
     }
     (folder / "request.json").write_text(json.dumps(request))
     if isinstance(custom_objects, Mapping):
         (folder / "custom_objects.pickle").write_bytes(_pickled(custom_objects))
     command = [sys.executable, "-P", "-m", "tfcompress.load.safety.isolated", str(folder)]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    environment = {**os.environ, _INSIDE: "1", "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     try:
         child = subprocess.run(command, capture_output=True, timeout=_SECONDS, env=environment, check=False)
     except subprocess.TimeoutExpired as error:
