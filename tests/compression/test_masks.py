@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from tfcompress.calibration.result import Range
 from tfcompress.compression import wrap
 from tfcompress.compression.in_float import in_float
 from tfcompress.compression.lowering.passes import lower
+from tfcompress.compression.lowering.symbols import symbol_of
 from tfcompress.compression.simulation.ranges import AddendEstimator, LogitEstimator
 from tfcompress.data import samples_from_arrays
 from tfcompress.load import float_model_from_keras, to_tf_keras
@@ -110,6 +112,18 @@ def test_masked_models_compute_the_same_when_they_are_lowered(name: str) -> None
     model = attention(MASKS[name])
     test = inputs(4, 3)
     np.testing.assert_allclose(np.asarray(lower(model)(test)), np.asarray(model(test)), atol=SAME)
+
+
+@pytest.mark.parametrize("name", ["added", "selected", "selected otherwise"])
+def test_masks_of_a_model_that_was_saved_are_made_smaller_too(name: str, tmp_path: Path) -> None:
+    model = attention(MASKS[name])
+    model.save(tmp_path / "masked.keras")
+    saved = tf_keras.models.load_model(tmp_path / "masked.keras")
+    symbols = [[symbol_of(layer) for layer in lower(each).layers] for each in (model, saved)]
+    assert symbols[0] == symbols[1]
+    assert "where" not in symbols[1]
+    test = inputs(4, 3)
+    np.testing.assert_allclose(np.asarray(lower(saved)(test)), np.asarray(model(test)), atol=SAME)
 
 
 def test_a_large_constant_that_an_output_shows_stays() -> None:

@@ -53,14 +53,24 @@ def _masked_by(call: Call, state: Rewrite) -> float | None:
 
 def selection(call: Call, state: Rewrite) -> Any:
     """Scores that a constant condition replaces with a large negative number before a softmax, as `sum_with_mask`."""
-    condition, x, y = (argument(call, place, name) for place, name in enumerate(("condition", "x", "y")))
-    if not isinstance(condition, np.ndarray):
+    given, x, y = (argument(call, place, name) for place, name in enumerate(("condition", "x", "y")))
+    condition = _constant_condition(given)
+    if condition is None:
         return None
     shown, scores, hidden = (condition, x, y) if _is_constant(y) else (~condition, y, x)
     if _is_constant(scores) or not _is_constant(hidden) or not np.all(np.asarray(hidden) <= _LARGE):
         return None
     masked = _masked_by(call, state)
     return None if masked is None else scores + tf.constant(np.where(shown, 0.0, masked), tf.float32)
+
+
+def _constant_condition(value: object) -> np.ndarray | None:
+    """A condition as an array, where it is constant; a model that was saved has it as nested lists."""
+    if isinstance(value, np.ndarray):
+        return value
+    leaves = tf.nest.flatten(value) if isinstance(value, list | tuple) else []
+    are_constant = bool(leaves) and all(isinstance(leaf, bool | np.bool_) for leaf in leaves)
+    return np.array(value, bool) if are_constant else None
 
 
 def _is_constant(value: object) -> bool:
