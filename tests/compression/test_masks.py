@@ -26,6 +26,7 @@ from tfcompress.runtime import keras, tf, tf_keras
 STEPS, WIDTH = 8, 16
 CAUSAL = np.tril(np.ones((STEPS, STEPS), np.float32))
 DISTANCES = -0.25 * np.abs(np.subtract.outer(np.arange(STEPS), np.arange(STEPS))).astype(np.float32)
+LONG_ROW = 480  # operators: a step of the search for a softmax each would be too many calls inside of calls
 LOSS_DB = 2.0  # that a mask may cost
 UNMASKED_DB = 24.0
 SAME = 1e-5
@@ -130,6 +131,16 @@ def test_a_large_constant_that_an_output_shows_stays() -> None:
     x = L.Input((STEPS, STEPS), name="x")
     model = tf_keras.Model(x, x + tf.constant((1 - CAUSAL) * -1e9))
     assert np.asarray(lower(model)(np.zeros((1, STEPS, STEPS), np.float32))).min() == np.float32(-1e9)
+
+
+def test_a_large_constant_before_a_long_row_of_sums_stays() -> None:
+    x = L.Input((STEPS,), name="x")
+    total = x + tf.constant((1 - CAUSAL)[:1] * -1e9)
+    for _ in range(LONG_ROW):
+        total = total + x
+    model = tf_keras.Model(x, L.Dense(2)(total))
+    test = inputs(2, 4)[:, 0, :STEPS]
+    np.testing.assert_allclose(np.asarray(lower(model)(test)), np.asarray(model(test)), rtol=SAME)
 
 
 def test_what_an_output_shows_of_scaled_scores_keeps_its_mask() -> None:

@@ -21,6 +21,7 @@ _MOVING = (_L.Reshape, _L.Dropout)
 _MOVING_SYMBOLS = frozenset(
     {"reshape", "transpose", "squeeze", "expand_dims", "identity", "stop_gradient", "broadcast_to", "tile"}
 )
+MOST_STEPS = 64  # from a mask to its softmax: a long row of sums, as a loop that was written out has, is none
 _ADDING = frozenset({"math.add", "__operators__.add"})
 _SYMBOLS = frozenset({"nn.softmax", "nn.softmax_v2", "nn.log_softmax", "nn.log_softmax_v2", "math.log_softmax"})
 Consumers = Mapping[int, Sequence[Call | None]]
@@ -36,21 +37,26 @@ def factor_to_softmax(consumers: Consumers, tensor: object, *, sums: bool) -> fl
             Without, rows of the tensor are rows of the softmax.
 
     Returns:
-        None where something else reads it, or where there are several ways with different factors.
+        None where something else reads it, where there are several ways with different factors, or where no softmax
+        comes within `MOST_STEPS`.
     """
-    return _factor(consumers, id(tensor), sums, {})
+    return _factor(consumers, id(tensor), sums, {}, MOST_STEPS)
 
 
-def _factor(consumers: Consumers, tensor: int, sums: bool, factors: dict[int, float | None]) -> float | None:
+def _factor(
+    consumers: Consumers, tensor: int, sums: bool, factors: dict[int, float | None], steps: int
+) -> float | None:
+    if steps == 0:
+        return None
     if tensor not in factors:
-        ways = [_way(consumers, tensor, reader, sums, factors) for reader in consumers.get(tensor, ())]
+        ways = [_way(consumers, tensor, reader, sums, factors, steps) for reader in consumers.get(tensor, ())]
         first = ways[0] if ways else None
         factors[tensor] = first if all(way == first for way in ways) else None
     return factors[tensor]
 
 
 def _way(
-    consumers: Consumers, tensor: int, reader: Call | None, sums: bool, factors: dict[int, float | None]
+    consumers: Consumers, tensor: int, reader: Call | None, sums: bool, factors: dict[int, float | None], steps: int
 ) -> float | None:
     if reader is None:
         return None
@@ -61,7 +67,7 @@ def _way(
         step = 1.0
     if step is None and sums:
         step = _sign_in_sum(reader, tensor)
-    after = None if step is None else _factor(consumers, id(reader.old_outputs[0]), sums, factors)
+    after = None if step is None else _factor(consumers, id(reader.old_outputs[0]), sums, factors, steps - 1)
     fits = step is not None and after is not None and math.isfinite(step) and step != 0 and (sums or step > 0)
     return step * after if fits and step is not None and after is not None else None
 
