@@ -109,10 +109,8 @@ class _Trials:
 
 def _factors(program: Program, batch_size: int) -> list[int]:
     """How many samples to try side by side: powers of two that divide the batch, up to what fills the lanes."""
-    most, factors = largest_factor(program.graph), [2]
-    while factors[-1] < most:
-        factors.append(2 * factors[-1])
-    return [factor for factor in factors if factor <= most and batch_size % factor == 0]
+    powers = (2**place for place in range(1, largest_factor(program.graph).bit_length()))
+    return [factor for factor in powers if batch_size % factor == 0]
 
 
 def _mark(factor: int) -> str:
