@@ -20,16 +20,11 @@ MOST_SAMPLES = 8  # kernels grow with the square of them
 # A layer is narrow from so many times as many lanes as channels on.
 _NARROW = 1.5
 
-
-def _names(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
 _PRODUCTS = ("CONV_2D", "DEPTHWISE_CONV_2D")
-_BY_ELEMENT = _names(
-    """ADD SUB MUL MAXIMUM MINIMUM QUANTIZE RELU RELU6 RELU_N1_TO_1 RELU_0_TO_1 LEAKY_RELU ELU GELU LOGISTIC TANH
-    HARD_SWISH EXP NEG ABS SQRT RSQRT SQUARE"""
-)
+_BY_ELEMENT = frozenset(
+    {"ADD", "SUB", "MUL", "MAXIMUM", "MINIMUM", "QUANTIZE", "RELU", "RELU6", "RELU_N1_TO_1", "RELU_0_TO_1",
+     "LEAKY_RELU", "ELU", "GELU", "LOGISTIC", "TANH", "HARD_SWISH", "EXP", "NEG", "ABS", "SQRT", "RSQRT", "SQUARE"}
+)  # fmt: skip
 _BY_CHANNEL = frozenset({"MAX_POOL_2D", "AVERAGE_POOL_2D", "PAD", "MEAN", "RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR"})
 
 
