@@ -15,7 +15,6 @@ import argparse
 import importlib
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -26,6 +25,7 @@ from typing import Any
 from benchmarks.latency_summary import latency_summary
 from benchmarks.zoo.cells import summary_of
 from tfcompress.job.manifest import versions
+from tfcompress.processor import processor_name
 
 HERE = Path(__file__).parent
 RESULTS, MACHINE = HERE / "results.json", HERE / "machine.json"
@@ -59,15 +59,7 @@ def write_json(path: Path, value: Any) -> None:
 
 def machine() -> dict[str, Any]:
     """What made the results."""
-    model = next(
-        (
-            line.split(":", 1)[1].strip()
-            for line in Path("/proc/cpuinfo").read_text().splitlines()
-            if "model name" in line
-        ),
-        platform.processor(),
-    )
-    return {"cpu": model, "cores": os.cpu_count(), "versions": versions()}
+    return {"cpu": processor_name(), "cores": os.cpu_count(), "versions": versions()}
 
 
 def bench(names: list[str]) -> None:

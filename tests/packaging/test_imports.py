@@ -42,6 +42,7 @@ LAYERS = [  # each may import those before it, never those after
         "loss_names",
         "metric_names",
         "printable",
+        "processor",
         "progress",
         "task_names",
         "tensor_info",

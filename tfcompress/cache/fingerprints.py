@@ -19,6 +19,7 @@ import numpy as np
 
 from tfcompress.cache.library_settings import settings_of_libraries
 from tfcompress.file_hashes import sha256_of, sha256_of_file
+from tfcompress.processor import features, processor_name
 from tfcompress.recipe.options import names_file
 
 __all__ = ["ENGINES", "code_of_others", "fingerprint", "our_code", "surroundings", "this_machine", "versions_of"]
@@ -138,14 +139,8 @@ def _hash_of_all(folders: Sequence[Path]) -> str:
 
 @functools.cache
 def this_machine() -> str:
-    """What of the machine shapes results and times: its processor and how many cores it has."""
-    model = platform.processor()
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), model)
-    except OSError:
-        pass
-    return f"{platform.machine()}, {model}, {os.cpu_count()} cores"
+    """What of the machine shapes results and times: its processor, what that can compute, and how many cores it has."""
+    return f"{platform.machine()}, {processor_name()}, {' '.join(sorted(features()))}, {os.cpu_count()} cores"
 
 
 def surroundings() -> tuple[str, str, tuple[tuple[str, str | None], ...]]:
