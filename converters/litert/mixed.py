@@ -1,6 +1,9 @@
-"""Int8 with those runs of operators in float that are faster so on this machine.
+"""Int8 with those runs of operators in float that are faster so.
 
-`--scheme=auto` does so wherever it is faster, the default where the file would otherwise be slower than the float one.
+`--scheme=auto` does so wherever it is faster on this machine.  The default does so where the file would otherwise be
+slower than the float one, and only for the sake of operators that XNNPACK does not take in int8.  Those that it takes
+are no slower than in float on a phone, whose processor multiplies and sums 8-bit integers in one instruction; this
+machine's may not, and what a phone gets must not depend on where it was converted.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from tfcompress.converters.litert.cheapest_cut import Place, cheapest_float
 from tfcompress.converters.litert.delegable import with_delegable_forms
 from tfcompress.converters.litert.engines import Int8Model, quantize_calibrated
 from tfcompress.converters.litert.interface import with_uint8_edges
-from tfcompress.converters.litert.latency import medians
+from tfcompress.converters.litert.latency import medians, xnnpack_share
 from tfcompress.converters.litert.operator_times import operator_times
 from tfcompress.converters.litert.quality import lost_db, output_error
 from tfcompress.data import Samples
@@ -59,28 +62,31 @@ def with_fastest_mix(result: Int8Model, samples: Samples | None, recipe: PostTra
         samples: representative inputs.
         recipe: with which it was made.
     """
-    mixed = _quicker(result, samples, recipe)
+    mixed = _quicker(result, samples, recipe, here=True)
     return _noted(result, mixed) if isinstance(mixed, str) else mixed
 
 
 def never_slower_than_float(result: Int8Model, samples: Samples | None, recipe: PostTraining) -> Int8Model:
     """The file as it was where it is as fast as the float file here, else with its fastest mix with float.
 
+    Nothing is mixed where XNNPACK takes every operator in int8, see above.
+
     Args:
         result: an int8 model, its operators in the forms that XNNPACK takes.
         samples: representative inputs.
         recipe: with which it was made.
     """
-    if result.float_content is None:
+    if result.float_content is None or not _left_to_slower_kernels(result.content):
         return result
-    ratio, shortest = 0.0, _INFINITE
+    ratio, shortest = _INFINITE, _INFINITE
     for _ in range(2):  # a busy machine must not decide what is in the file
         integers, floats = medians([result.content, result.float_content])
         if integers is None or floats is None or not is_slower(integers, floats):
             return result
-        ratio, shortest = max(ratio, integers / floats), min(shortest, integers)
+        ratio, shortest = min(ratio, integers / floats), min(shortest, integers)
     why = f"8 bits alone take {ratio:.2f} times as long as the float file here"
-    mixed = _quicker(result, samples, recipe, worth=WORTH if ratio >= SLOWER and shortest >= SHORT_MS else WELL_WORTH)
+    worth = WORTH if ratio >= SLOWER and shortest >= SHORT_MS else WELL_WORTH
+    mixed = _quicker(result, samples, recipe, worth=worth, here=False)
     return result if isinstance(mixed, str) else _noted(mixed, f"{why}; --integer_only keeps them all the same")
 
 
@@ -103,18 +109,21 @@ def with_quicker_floats(result: Int8Model, samples: Samples, recipe: PostTrainin
         recipe: with which it was made.
     """
     ready = with_delegable_forms(result, samples, except_for=result.limits.keep_float)
-    mixed = _quicker(ready, samples, replace(recipe, io="int8"))
+    mixed = _quicker(ready, samples, replace(recipe, io="int8"), here=recipe.scheme == "auto")
     return result if isinstance(mixed, str) else mixed
 
 
 def _quicker(
-    result: Int8Model, samples: Samples | None, recipe: PostTraining, *, worth: float = WORTH
+    result: Int8Model, samples: Samples | None, recipe: PostTraining, *, worth: float = WORTH, here: bool
 ) -> Int8Model | str:
-    """The fastest mix, which takes at most `worth` of the file's time, or why the file had better stay as it is."""
+    """The fastest mix, which takes at most `worth` of the file's time, or why the file had better stay as it is.
+
+    With `here`, this machine's times alone decide; else an operator that XNNPACK takes in int8 counts as no slower.
+    """
     if result.float_content is None or result.calibration is None:
         return "nothing more is in float: there is no float file to mix it with"
     source = ModelEditor.read(result.float_content).main
-    kept = _float_tensors(source, ModelEditor.read(result.content).main)
+    kept = _float_tensors(source, ModelEditor.read(result.content).main, here=here)
     if not kept:
         return "nothing more is in float: none is faster in float, conversions counted"
     limits = replace(result.limits, keep_float=tuple(dict.fromkeys((*result.limits.keep_float, *kept))))
@@ -146,13 +155,22 @@ def _noted(result: Int8Model, note: str) -> Int8Model:
     return replace(result, notes=(*result.notes, note))
 
 
-def _float_tensors(source: GraphEditor, quantized: GraphEditor) -> tuple[str, ...]:
+def _left_to_slower_kernels(content: bytes) -> bool:
+    """Whether XNNPACK does not take every operator of a file, or it is not known which."""
+    share = xnnpack_share(content)
+    return share is None or bool(share["left"])
+
+
+def _float_tensors(source: GraphEditor, quantized: GraphEditor, *, here: bool) -> tuple[str, ...]:
     """Names of the output tensors of those operators that had better be float."""
     places = [Place(_ENDS, _names(source.outputs), _names(source.inputs), 0.0, _INFINITE)]
     for number, (operator, time) in enumerate(zip(source.operators, operator_times(source, quantized), strict=True)):
         reads, gives = (_names(tensors) for tensors in (operator.computed_inputs, operator.outputs))
         float_ms = _INFINITE if time.float_ms is None else time.float_ms  # what is not known stays as it is
-        places.append(Place(f"{number}", reads, gives, time.int8_ms or 0.0, float_ms))
+        int8_ms = time.int8_ms or 0.0
+        if not here and time.reason is None:
+            int8_ms = min(int8_ms, WORTH * float_ms)
+        places.append(Place(f"{number}", reads, gives, int8_ms, float_ms))
     elements = {tensor.name: tensor.elements for op in source.operators for tensor in op.outputs}
     elements |= {tensor.name: tensor.elements for tensor in source.inputs}
     to_float, to_integer = _conversion_costs(source)

@@ -14,6 +14,7 @@ from tfcompress.graphs.tflite import read_tflite
 from tfcompress.graphs.tflite.editor import GraphEditor, ModelEditor, OperatorNode, TensorNode
 from tfcompress.graphs.tflite.extraction import extract
 from tfcompress.layer_names import as_named_in, layers_of
+from tfcompress.processor import has_int8_dot_products
 
 __all__ = ["OperatorTime", "operator_times", "slow_operators"]
 
@@ -78,6 +79,9 @@ def operator_times(
 def slow_operators(float_content: bytes, content: bytes, layer_names: Collection[str]) -> tuple[OperatorTime, ...]:
     """Those whose int8 form takes so much longer than float that it counts, the worst first.
 
+    Where this processor lacks the int8 dot products that a phone's has, only what XNNPACK does not take says something
+    about phones.
+
     Args:
         float_content: the float .tflite.
         content: the int8 .tflite that was made of it.
@@ -86,7 +90,10 @@ def slow_operators(float_content: bytes, content: bytes, layer_names: Collection
     graphs = (ModelEditor.read(each).main for each in (float_content, content))
     times = operator_times(*graphs, layer_names=layer_names)
     enough = _SHARE * sum(time.float_ms or 0.0 for time in times)
-    return tuple(sorted((time for time in times if time.lost_ms > enough), key=lambda time: -time.lost_ms))
+    slow = [time for time in times if time.lost_ms > enough]
+    if has_int8_dot_products() is False:
+        slow = [time for time in slow if time.reason is not None]
+    return tuple(sorted(slow, key=lambda time: -time.lost_ms))
 
 
 def _timed(

@@ -26,6 +26,7 @@ from tfcompress.data.fixed_sizes import with_fixed_sizes
 from tfcompress.graphs.tflite import read_tflite
 from tfcompress.layer_names import all_layers
 from tfcompress.model import FloatModel
+from tfcompress.processor import has_int8_dot_products
 from tfcompress.recipe import Recipe
 from tfcompress.remarks import optional
 
@@ -186,6 +187,8 @@ def _speed(facts: Mapping[str, object], recipe: Recipe) -> str | None:
     options = recipe.post_training
     mixed = "--scheme=auto without --integer_only, or " if options.integer_only else ""
     advice = f"choose {mixed}--scheme=float16, which is as fast as float at half of its bytes"
+    if has_int8_dot_products() is False:
+        advice += "; this processor lacks the int8 dot products of a phone's, so measure on a phone before you choose"
     return f"slower than the float file: {times:.2f} times as fast {here}; {advice}"
 
 

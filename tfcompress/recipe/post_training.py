@@ -22,8 +22,8 @@ class PostTraining(Section):
         "int8",
         flag="scheme",
         help="number formats to store and compute in; int8 has integer inputs and outputs too, and on the phone leaves "
-        "runs of operators in float where the file would be slower than the float one on this machine; auto does so "
-        "wherever it is faster (phone only; on other targets it is int8)",
+        "operators that XNNPACK does not take in int8 in float where the file would else be slower than the float one; "
+        "auto leaves all in float that is faster so on this machine (phone only; on other targets it is int8)",
     )
     integer_only: bool = option(
         False,

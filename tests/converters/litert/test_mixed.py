@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from tests.converters.litert.models import converted, layers, run, samples_for, 
 from tfcompress.converters.litert import quantize_int8, to_float_tflite
 from tfcompress.converters.litert.latency import medians
 from tfcompress.converters.litert.mixed import is_slower, never_handed_over, never_slower_than_float
+from tfcompress.converters.litert.operator_times import OperatorTime, operator_times
 from tfcompress.graphs.tflite import read_tflite
-from tfcompress.graphs.tflite.editor import ModelEditor
+from tfcompress.graphs.tflite.editor import GraphEditor, ModelEditor
 from tfcompress.load import float_model_from_keras
 from tfcompress.model import FloatModel
 from tfcompress.recipe import PostTraining, Recipe
@@ -70,7 +72,7 @@ def test_integers_alone_stay_integers_whatever_they_cost(tmp_path: Path) -> None
 
 def test_the_default_is_never_slower_than_float_without_being_asked(tmp_path: Path) -> None:
     artifact = converted(gated(), pictures(), tmp_path)
-    assert "times as fast as the float file" in artifact.notes[0]
+    assert "times as fast" in artifact.notes[0]
     assert dtypes(artifact.runnable.read_bytes(), "SOFTMAX") == {"float32"}
     why = [note for note in artifact.notes if note.startswith("8 bits alone take")]
     assert len(why) == 1
@@ -111,6 +113,42 @@ def test_a_float_root_of_a_variance_gets_the_variance_in_float() -> None:
     assert all(op.source.name in names for op in roots)
     squares = [op for op in graph.operators if op.name == "SQUARED_DIFFERENCE"]
     assert all(tensor.name not in names for op in squares for tensor in op.computed_inputs)
+
+
+def slow_integers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A processor on which every operator takes ten times as long in int8, and every later file is quicker."""
+
+    def times(source: GraphEditor, quantized: GraphEditor) -> tuple[OperatorTime, ...]:
+        measured = operator_times(source, quantized)
+        return tuple(dataclasses.replace(time, int8_ms=1000.0, float_ms=100.0) for time in measured)
+
+    monkeypatch.setattr("tfcompress.converters.litert.mixed.operator_times", times)
+    monkeypatch.setattr(
+        "tfcompress.converters.litert.mixed.medians", lambda files, **_: tuple(range(len(files), 0, -1))
+    )
+
+
+@pytest.mark.parametrize(("scheme", "convolutions"), [("int8", "int8"), ("auto", "float32")])
+def test_only_auto_goes_by_this_machines_times_where_xnnpack_takes_integers(
+    scheme: Any, convolutions: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A processor without int8 dot products multiplies floats faster; a phone's does not."""
+    slow_integers(monkeypatch)
+    artifact = converted(gated(), pictures(), tmp_path, Recipe(post_training=PostTraining(scheme=scheme)))
+    content = artifact.runnable.read_bytes()
+    assert dtypes(content, "SOFTMAX") == {"float32"}
+    assert dtypes(content, "CONV_2D") == {convolutions}
+
+
+def test_what_xnnpack_takes_whole_stays_integers_however_slow_they_are_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    slow_integers(monkeypatch)
+    tf_keras.utils.set_random_seed(0)
+    image = tf_keras.Input((SIDE, SIDE, 3), name="image")
+    hidden = layers.Conv2D(CHANNELS, 3, activation="relu", name="hidden")(image)
+    model = float_model_from_keras(tf_keras.Model(image, layers.Conv2D(2, 3, name="last")(hidden)))
+    samples = samples_for(model, pictures())
+    plain = quantize_int8(model, samples, Recipe())
+    assert never_slower_than_float(plain, samples, PostTraining()) == plain
 
 
 def test_a_file_that_is_quicker_than_float_stays_all_integers() -> None:
