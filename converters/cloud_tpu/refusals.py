@@ -18,6 +18,7 @@ __all__ = ["known_refusal", "refusal_in_words"]
 _NO_KERNEL = re.compile(r"No registered '(\w+)' OpKernel")
 _NODE = re.compile(r"\{\{node ([^}]+)\}\}")
 _WRITES = ("Assign", "ResourceScatter", "ResourceApply")
+_NAMED = "XLA refuses operator"
 
 
 def refusal_in_words(message: str) -> str:
@@ -34,24 +35,28 @@ def refusal_in_words(message: str) -> str:
         if missing[1].startswith("Sparse")
         else "XLA has no kernel for it; compute it before or after the model, or with other operators"
     )
-    return f"XLA refuses operator {node[1]!r} ({missing[1]}): {instead}"
+    return f"{_NAMED} {node[1]!r} ({missing[1]}): {instead}"
 
 
-def known_refusal(function: Any, specs: Sequence[Any], layer_names: Collection[str]) -> str | None:
+def known_refusal(function: Any, specs: Sequence[Any], layer_names: Collection[str], said: str) -> str | None:
     """Why a signature that XLA has refused is refused, with its Keras layer; None where nothing is known against it.
+
+    A variable that it writes comes last: whoever mends that first would only learn of the next fault.
 
     Args:
         function: of the signature, as `tf.saved_model.load` gives it.
         specs: a `tf.TensorSpec` of static shape for each of its inputs, in their order.
         layer_names: of the Keras layers; may be unknown.
+        said: what `refusal_in_words` makes of TensorFlow's message.
     """
-    for node in all_nodes(function.graph.as_graph_def()):
-        if node.op.startswith(_WRITES):
-            return with_layer(
-                f"XLA refuses operator {node.name!r} ({node.op}): it changes a variable of the model, as layers do "
-                "with training=True; export a signature that calls the model with training=False",
-                layer_names,
-            )
+    return (
+        _operator_refused(function, specs, layer_names)
+        or (with_layer(said, layer_names) if said.startswith(_NAMED) else None)
+        or _variable_written(function, layer_names)
+    )
+
+
+def _operator_refused(function: Any, specs: Sequence[Any], layer_names: Collection[str]) -> str | None:
     try:
         graph = _graph(function, specs)
     except (ValueError, TypeError, RuntimeError, tf.errors.OpError):
@@ -63,6 +68,17 @@ def known_refusal(function: Any, specs: Sequence[Any], layer_names: Collection[s
     return None
 
 
+def _variable_written(function: Any, layer_names: Collection[str]) -> str | None:
+    for node in all_nodes(function.graph.as_graph_def()):
+        if node.op.startswith(_WRITES):
+            return with_layer(
+                f"{_NAMED} {node.name!r} ({node.op}): it changes a variable of the model, as layers do "
+                "with training=True; export a signature that calls the model with training=False",
+                layer_names,
+            )
+    return None
+
+
 def _graph(function: Any, specs: Sequence[Any]) -> InferenceGraph:
     names = list(function.structured_input_signature[1])
     inputs = tuple(
@@ -70,4 +86,4 @@ def _graph(function: Any, specs: Sequence[Any]) -> InferenceGraph:
     )
     with silenced():
         whole = tf.function(lambda *tensors: function(**dict(zip(names, tensors, strict=True))), autograph=False)
-        return graph_of(whole.get_concrete_function(*specs), inputs)
+        return graph_of(whole.get_concrete_function(*specs), inputs, without=_WRITES)

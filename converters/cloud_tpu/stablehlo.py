@@ -171,7 +171,7 @@ def _lower_signature(name: str, function: Any, batch_size: int | None, layer_nam
     try:
         artifact = lower(lambda *tensors: function(**dict(zip(names, tensors, strict=True))), static)
     except ConversionError as error:
-        why = known_refusal(function, static, layer_names) or with_layer(str(error), layer_names)
+        why = known_refusal(function, static, layer_names, str(error)) or with_layer(str(error), layer_names)
         return Lowered(name, size, b"", error=why)
     advice = left_in_training(function.graph.as_graph_def(), layer_names)
     return Lowered(name, size, artifact, inputs=len(static), advice=advice)

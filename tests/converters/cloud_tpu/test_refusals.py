@@ -69,6 +69,26 @@ def test_each_refused_signature_has_a_reason_that_names_its_operator(tmp_path: P
     assert modules["is_sound"].artifact
 
 
+def test_a_written_variable_is_told_only_where_nothing_else_is_refused(tmp_path: Path) -> None:
+    holder = tf.Module()
+    count = counting(holder)
+    modules = lowered(
+        tmp_path,
+        {
+            "resizes": tf.function(
+                lambda x, size: {"y": count(x)["y"][:, 0, 0] + resizing(x, size)["y"]},
+                input_signature=[PICTURES, SIZE],
+            ),
+            "is_sparse": tf.function(lambda x: {"y": count(x)["y"][:, :2] + sparse(x)["y"]}, input_signature=[ROWS]),
+            "counts": tf.function(count, input_signature=[ROWS]),
+        },
+        holder,
+    )
+    assert "(ResizeBilinear): the size of a resized image" in str(modules["resizes"].error)
+    assert "(SparseTensorDenseMatMul): XLA has dense tensors only" in str(modules["is_sparse"].error)
+    assert "it changes a variable" in str(modules["counts"].error)
+
+
 @pytest.mark.parametrize("training", [True, False])
 def test_dropout_that_is_left_in_training_is_told(tmp_path: Path, *, training: bool) -> None:
     model = tf_keras.Sequential([tf_keras.layers.Dropout(0.5, name="drops"), tf_keras.layers.Dense(2)])

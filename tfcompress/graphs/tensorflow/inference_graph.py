@@ -149,18 +149,27 @@ def trace(model: FloatModel, batch_size: int) -> InferenceGraph:
         ) from None
 
 
-def graph_of(concrete: Any, inputs: tuple[TensorInfo, ...]) -> InferenceGraph:
+def graph_of(concrete: Any, inputs: tuple[TensorInfo, ...], *, without: tuple[str, ...] = ()) -> InferenceGraph:
     """The graph of a concrete function of static shapes that returns a dict of tensors.
 
     Args:
         concrete: the function.
         inputs: in the order of its arguments.
+        without: operators whose names begin so are left out; they have no results, such as what writes a variable,
+            which cannot be frozen.
 
     Raises:
         ValueError, RuntimeError, tensorflow.errors.OpError: it cannot be frozen, as TensorFlow says.
     """
     large: dict[str, np.ndarray] = {}
-    frozen = frozen_in_parts(concrete, lambda graph_def: large.update(take_large(graph_def)))
+
+    def take(graph_def: Any) -> None:
+        large.update(take_large(graph_def))
+        for node in graph_def.node:
+            if without and node.op.startswith(without):
+                _empty(node)
+
+    frozen = frozen_in_parts(concrete, take)
     by_spec = {tensor.name.partition(":")[0] for tensor in frozen.inputs}
     graph_def = frozen.graph.as_graph_def()
     _drop_control_edges(graph_def)
@@ -174,6 +183,12 @@ def graph_of(concrete: Any, inputs: tuple[TensorInfo, ...]) -> InferenceGraph:
         batch_size=(inputs[0].shape[0] if inputs and inputs[0].shape else None) or 1,
         large=large,
     ).pruned()
+
+
+def _empty(node: Any) -> None:
+    node.op = "NoOp"
+    del node.input[:]
+    node.attr.clear()
 
 
 def _drop_control_edges(graph_def: Any) -> None:
