@@ -22,6 +22,8 @@ __all__ = ["TARGET_VERSION", "Lowered", "lower", "lower_graph", "lower_saved_mod
 
 # Readable by every StableHLO since 1.0 (compatibility guarantee: github.com/openxla/stablehlo, docs/compatibility.md).
 TARGET_VERSION = "1.0.0"
+# A graph in a SavedModel is called through one function more than the graph itself.
+CALLS = re.compile(r"(StatefulPartitionedCall[/_])\1+")
 # Loop bodies and branches, and the places that speak of them, carry their function's number in the process.
 COUNTED_FUNCTION = re.compile(r"((?:while_body|while_cond|_frozen|__inference_\w*?))_\d+")
 
@@ -178,9 +180,12 @@ def _lower_signature(name: str, function: Any, batch_size: int | None, layer_nam
 
 
 def _without_counters(text: str) -> str:
-    """A module's text without TensorFlow's process-wide counters of functions: equal graphs give equal artifacts."""
+    """A module's text without what does not belong to its graph: equal graphs give equal artifacts.
+
+    That is TensorFlow's process-wide counters of functions, and through how many functions the graph was called.
+    """
     text = re.sub(r"^module @\S+", "module @tfcompress", text, count=1, flags=re.MULTILINE)
-    return COUNTED_FUNCTION.sub(r"\1", text)
+    return CALLS.sub(r"\1", COUNTED_FUNCTION.sub(r"\1", text))
 
 
 def lower(function: Any, specs: Sequence[Any]) -> bytes:

@@ -17,6 +17,7 @@ from tfcompress.cache import Store, using
 from tfcompress.converters.cloud_tpu import proof, prove
 from tfcompress.converters.cloud_tpu.precision import apply_precision
 from tfcompress.converters.cloud_tpu.proof import CompileRow, compile_all
+from tfcompress.converters.cloud_tpu.saved_model import write_saved_model
 from tfcompress.converters.cloud_tpu.stablehlo import Lowered, lower_graph, lower_saved_model
 from tfcompress.errors import ModelError, RecipeError
 from tfcompress.graphs.tensorflow.inference_graph import trace
@@ -208,6 +209,17 @@ def test_every_signature_is_shown_also_beside_one_of_a_fixed_batch(tmp_path: Pat
     assert sorted((program.signature, program.batch_size) for program in lowered) == [
         ("fixed", 4), ("other", 1), ("other", 2), ("serving_default", 1), ("serving_default", 2),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("make", [models.conv_net, models.transformer])
+def test_a_graph_and_the_saved_model_of_it_are_one_program_to_the_compiler(
+    make: Callable[[], Any], tmp_path: Path
+) -> None:
+    graph = trace(make(), 2)
+    write_saved_model([graph], tmp_path / "1")
+    modules = {module.signature: module for module in lower_saved_model(tmp_path / "1", [2])}
+    assert modules["batch_2"].artifact == lower_graph(graph, freeze=False)
+    assert modules["batch_2"].artifact != lower_graph(trace(make(), 4), freeze=False)
 
 
 def test_a_text_input_is_refused_in_words(tmp_path: Path) -> None:
