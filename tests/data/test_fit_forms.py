@@ -147,6 +147,22 @@ def test_forms_for_a_model_of_two_inputs(form: str) -> None:
     check(open_data(OF_TWO[form], TWO, CLASS), {"left": LEFT, "Right": RIGHT})
 
 
+@pytest.mark.parametrize("form", ["(x, y)", "(x, y, sample_weight)", "a list of both", "one dict of inputs and labels"])
+def test_a_function_may_return_the_arrays_of_all_samples(form: str) -> None:
+    check(open_data(lambda: OF_ONE[form], ONE, CLASS), {"image": X})
+
+
+@pytest.mark.parametrize("form", ["a list of arrays", "a tuple of arrays", "a dict in another order and case"])
+def test_a_function_may_return_the_arrays_of_two_inputs(form: str) -> None:
+    check(open_data(lambda: OF_TWO[form], TWO, CLASS), {"left": LEFT, "Right": RIGHT})
+
+
+@pytest.mark.parametrize("kind", [list, tuple])
+def test_a_function_that_returns_samples_in_a_list_or_tuple_still_does(kind: Any) -> None:
+    check(open_data(lambda: kind(zip(X, Y, strict=True)), ONE, CLASS), {"image": X})
+    check(open_data(lambda: kind(X), ONE, CLASS), {"image": X}, labelled=False)
+
+
 NO_LABELS: dict[str, Any] = {
     "a tuple of two inputs": (LEFT, RIGHT),
     "a list of two inputs": [LEFT, RIGHT],
@@ -184,6 +200,14 @@ def test_a_function_that_gives_a_used_generator_is_told_what_to_do() -> None:
 def test_the_wrong_number_of_inputs_is_one_line(wrong: Any) -> None:
     with pytest.raises(DataError):
         list(open_data(wrong, (*TWO, TensorInfo("third", (None, 1), "float32")), CLASS).batches(2))
+
+
+@pytest.mark.parametrize("wrong", [[LEFT, RIGHT, RIGHT], ([LEFT, RIGHT, RIGHT], Y), ((LEFT, RIGHT, RIGHT), Y)])
+def test_arrays_that_are_too_many_are_counted_as_the_user_counts_them(wrong: Any) -> None:
+    with pytest.raises(DataError, match=r"got 3 inputs, the model has 2 \('left', 'Right'\)"):
+        open_data(wrong, TWO, CLASS)
+    with pytest.raises(DataError, match=r"got 4 inputs, the model has 2"):
+        open_data([LEFT, RIGHT, RIGHT, RIGHT], TWO, PAIR)
 
 
 WORDS = np.array(["dog", "cat"])[Y]

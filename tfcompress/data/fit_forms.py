@@ -15,7 +15,7 @@ from tfcompress.errors import DataError, one_line
 from tfcompress.remarks import remark
 from tfcompress.tensor_info import TensorInfo, same_names
 
-__all__ = ["Arrays", "as_array", "in_names", "is_array", "split"]
+__all__ = ["Arrays", "as_array", "in_names", "is_array", "is_list_of_all", "split"]
 
 Arrays = dict[str, np.ndarray]
 _LABELS = ("y", "label", "labels")  # keys of labels in a dict that holds inputs and labels
@@ -41,6 +41,21 @@ def as_array(value: Any, where: str) -> np.ndarray:
     if array.dtype == object and not all(isinstance(item, str | bytes) for item in array.ravel()[:16]):
         raise DataError(f"{where}: is {type(value).__name__} of no regular shape, expected an array of numbers")
     return array
+
+
+def is_list_of_all(data: object, inputs: Sequence[TensorInfo]) -> bool:
+    """Whether a list holds arrays of all samples, and no samples or batches one after the other.
+
+    It is x of a model of several inputs, as `model.fit` takes it, or else x, y and perhaps weights.
+    """
+    if not isinstance(data, list) or not data or not all(map(is_array, data)):
+        return False
+    if len(inputs) != 1:
+        return True
+    if len(data) not in (2, 3):
+        return False
+    x, y = (np.shape(part) for part in data[:2])
+    return len(x) == len(inputs[0].shape) and x[0] == y[0] and x[1:] != y[1:]
 
 
 def split(item: Any, inputs: Sequence[TensorInfo], outputs: Sequence[TensorInfo]) -> tuple[Any, Any]:

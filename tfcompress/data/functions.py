@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tfcompress.data.fit_forms import in_names, split
+from tfcompress.data.fit_forms import in_names, is_array, is_list_of_all, split
 from tfcompress.data.samples import Sample
 from tfcompress.errors import DataError, InputError, TfCompressError, one_line
 from tfcompress.tensor_info import TensorInfo
@@ -47,9 +47,9 @@ class FunctionSource:
 
     Attributes:
         name: for messages.
-        function: returns what `model.fit` takes piece by piece: a `tf.data.Dataset`, a Keras `PyDataset`, a loader of
-            PyTorch, or an iterable of ``x``, ``(x, y)`` or ``(x, y, sample_weight)``; each item is one sample or one
-            batch, told apart by the rank of the model's first input.
+        function: returns what `model.fit` takes: arrays of all samples, a `tf.data.Dataset`, a Keras `PyDataset`, a
+            loader of PyTorch, or an iterable of ``x``, ``(x, y)`` or ``(x, y, sample_weight)``; each item is one
+            sample or one batch, told apart by the rank of the model's first input.
         inputs: the model's inputs.
         outputs: the model's outputs.
     """
@@ -83,7 +83,7 @@ class FunctionSource:
             data = self.function()
         self._refuse_endless(data)
         try:
-            stream = _in_order(data)
+            stream = iter([data]) if self._is_whole(data) else _in_order(data)
         except TypeError as error:
             raise DataError(
                 f"{self.name}: cannot be read as data: {error}; return an iterable of x or (x, y)"
@@ -92,6 +92,19 @@ class FunctionSource:
             x, y = split(item, self.inputs, self.outputs)
             labels = [] if y is None else in_names(y, self.outputs, f"{self.name}: labels")
             yield from self._rows(in_names(x, self.inputs, self.name), labels)
+
+    def _is_whole(self, data: Any) -> bool:
+        """Whether the function returned arrays of all samples at once, rather than what gives them piece by piece."""
+        if isinstance(data, Mapping) or is_list_of_all(data, self.inputs):
+            return True
+        if not isinstance(data, tuple) or not data or not _is_of_arrays(data[0]):
+            return False
+        x, y = split(data, self.inputs, self.outputs)
+        inputs = in_names(x, self.inputs, self.name)
+        values = list(inputs.values()) if isinstance(inputs, Mapping) else inputs
+        labels = [] if y is None else in_names(y, self.outputs, f"{self.name}: labels")
+        values += list(labels.values()) if isinstance(labels, Mapping) else labels
+        return _is_batch(values[0], self.inputs[0]) and len({np.shape(value)[:1] for value in values}) == 1
 
     def _items(self, stream: Iterator[Any]) -> Iterator[Any]:
         while True:
@@ -132,6 +145,13 @@ class FunctionSource:
             return
         for row in range(len(first)):
             yield Sample(_row(x, row), _row(y, row))
+
+
+def _is_of_arrays(value: object) -> bool:
+    """Whether a value is an array, or a list, tuple or dict of arrays."""
+    if isinstance(value, Mapping):
+        return all(map(is_array, value.values()))
+    return is_array(value) or (isinstance(value, list | tuple) and all(map(is_array, value)))
 
 
 def _in_order(data: Any) -> Iterator[Any]:

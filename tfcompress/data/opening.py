@@ -12,7 +12,7 @@ import numpy as np
 from tfcompress.data.arrays import samples_from_arrays
 from tfcompress.data.boxes import BoxSource, has_boxes, open_box_folder
 from tfcompress.data.class_folders import read_class_names
-from tfcompress.data.fit_forms import in_names, is_array, split
+from tfcompress.data.fit_forms import in_names, is_array, is_list_of_all, split
 from tfcompress.data.functions import FunctionSource, import_attribute
 from tfcompress.data.images import IMAGE_SUFFIXES, RESIZINGS, open_image_folder, open_image_zip
 from tfcompress.data.numpy_files import open_npy, open_npz
@@ -39,7 +39,7 @@ Data = (
 )
 """A path, ``package.module:function``, `Samples`, or whatever `model.fit` takes: arrays ``x``, ``(x, y)`` or
 ``(x, y, sample_weight)``, where x and y may be arrays by name or in a list; a data set or a loader; and a function that
-returns one of these piece by piece, such as a generator function."""
+returns one of these, whole or piece by piece, such as a generator function."""
 
 FORMS = (
     ".npz, .npy, .csv, .tfrecord, a folder or .zip of class folders with images, a folder of class folders with .wav, "
@@ -109,23 +109,19 @@ def _arrays(
     data: object, inputs: tuple[TensorInfo, ...], outputs: tuple[TensorInfo, ...], where: str
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]] | None:
     """(inputs, labels) by name where `data` is arrays of all samples; None where it gives them piece by piece."""
-    if isinstance(data, list) and _is_pair(data, inputs):
-        data = tuple(data)
-    whole = is_array(data) or isinstance(data, Mapping | tuple)
-    if not whole and not (isinstance(data, list) and len(data) == len(inputs) > 1 and all(map(is_array, data))):
+    if not is_array(data) and not isinstance(data, Mapping | tuple) and not is_list_of_all(data, inputs):
         return None
-    x, y = split(data, inputs, outputs)
-    return _by_name(in_names(x, inputs, where), inputs, "x"), _by_name(
+    only_inputs = isinstance(data, list) and len(inputs) > 1
+    x, y = (data, None) if only_inputs else split(data, inputs, outputs)
+    values = in_names(x, inputs, where)
+    if not isinstance(values, Mapping) and len(values) != len(inputs):
+        raise DataError(
+            f"{where}: got {len(values)} inputs, the model has {len(inputs)} "
+            f"({', '.join(repr(info.name) for info in inputs)}); give an array for each, and labels as (inputs, labels)"
+        )
+    return _by_name(values, inputs, "x"), _by_name(
         [] if y is None else in_names(y, outputs, f"{where}: labels"), outputs, "y"
     )
-
-
-def _is_pair(data: list[Any], inputs: Sequence[TensorInfo]) -> bool:
-    """Whether a list is x, y and perhaps weights of a model of one input, and no list of samples or batches."""
-    if len(inputs) != 1 or len(data) not in (2, 3) or not all(map(is_array, data)):
-        return False
-    x, y = (np.shape(part) for part in data[:2])
-    return len(x) == len(inputs[0].shape) and x[0] == y[0] and x[1:] != y[1:]
 
 
 def _by_name(values: Any, infos: tuple[TensorInfo, ...], only: str) -> dict[str, np.ndarray]:
