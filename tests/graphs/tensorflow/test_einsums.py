@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
@@ -51,6 +53,31 @@ def test_an_axis_of_one_place_gives_a_matrix_product_of_the_same_values(form: st
 )
 def test_other_sums_stay_as_they_are(equation: str, shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> None:
     assert "Einsum" in operators_of(equation, *shapes)
+
+
+def at_another_batch(equation: str, traced: Sequence[tuple[int, ...]], values: Sequence[np.ndarray]) -> np.ndarray:
+    """What a sum that was recorded at one sample gives for several, as a file does whose batch is open."""
+    with einsums_as_products():
+        function = tf.function(lambda x, y: tf.einsum(equation, x, y)).get_concrete_function(
+            *(tf.TensorSpec(shape, name=name) for name, shape in zip("xy", traced, strict=True))
+        )
+    with tf.Graph().as_default():
+        given = {f"{name}:0": tf.constant(array) for name, array in zip("xy", values, strict=True)}
+        (result,) = tf.graph_util.import_graph_def(
+            function.graph.as_graph_def(), input_map=given, return_elements=[function.outputs[0].name]
+        )
+        with tf.compat.v1.Session() as session:
+            return np.asarray(session.run(result))
+
+
+@pytest.mark.parametrize("equation", ["bik,bjk->bij", "bik,bjk->ibj", "bik,bjk->ijb", "ibk,bjk->bji", "bik,bjk->jib"])
+def test_the_batch_may_stand_anywhere_in_the_result(equation: str) -> None:
+    random = np.random.default_rng(0)
+    sizes = {"b": 3, "i": 5, "j": 6, "k": 1}
+    terms = equation.partition("->")[0].split(",")
+    values = [random.normal(size=[sizes[label] for label in term]).astype(np.float32) for term in terms]
+    traced = [tuple(1 if label in "bk" else sizes[label] for label in term) for term in terms]
+    np.testing.assert_allclose(at_another_batch(equation, traced, values), np.einsum(equation, *values), atol=TOLERANCE)
 
 
 def attention_on_one_feature() -> FloatModel:

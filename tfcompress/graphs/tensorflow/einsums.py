@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from tfcompress.graphs.keras.protocols import Tensor
@@ -48,11 +49,25 @@ def _product(inputs: Sequence[Tensor], equation: str) -> Tensor | None:
         for pair in zip(term, tensor.shape, strict=True)
     ]
     sizes = dict(pairs)
-    batch = result[0]  # which is 1 while a model is converted, and open in the file
+    batch = _batch_of((first, second, result), operands)
+    if batch is None:
+        return None
     single = [label for label, size in pairs if size == 1 and label != batch]
     if not single or any(sizes[label] != size for label, size in pairs):
         return None
     return matrix_product((first, second, result), operands, {**sizes, batch: None})
+
+
+def _batch_of(terms: tuple[str, str, str], operands: Sequence[Tensor]) -> str | None:
+    """The axis of the batch, which is 1 while a model is converted and open in the file; None where it is not plain.
+
+    It is the first axis of most of what is computed; constants have none.
+    """
+    first, second, result = terms
+    constant = [tf.get_static_value(tensor) is not None for tensor in operands]
+    leading = [term[0] for term, fixed in zip((first, second), constant, strict=True) if not fixed] + [result[0]]
+    (label, most), *others = Counter(leading).most_common()
+    return label if all(number < most for _, number in others) else None
 
 
 def _is_plain(labels: str) -> bool:
