@@ -340,6 +340,33 @@ def test_custom_layer_without_its_arguments_in_get_config_is_explained() -> None
         to_tf_keras(model)
 
 
+class Slipped(Doubler):
+    """A layer whose configuration asks for an attribute that it never got, as one of keras-hub's does."""
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "width": self.width}
+
+
+def test_a_configuration_that_fails_is_one_line_which_says_why_the_layer_is_copied_at_all() -> None:
+    x = keras.Input((4,))
+    model = keras.Model(x, Slipped(2.0)(x))
+    expected = r"Slipped cannot be copied: AttributeError: .*'width'.*taken apart: control flow on values"
+    with pytest.raises(ModelError, match=expected):
+        to_tf_keras(model)
+
+
+def test_layers_that_were_given_a_policy_of_dtypes_are_layers_of_the_other_keras() -> None:
+    """Keras 3 cannot write down a policy that such a layer was given, as the layers of keras-hub all are."""
+    policy = keras.DTypePolicy("float32")
+    x = keras.Input((4,))
+    model = keras.Model(x, layers.Dense(2, dtype=policy)(layers.Identity(name="as_it_is", dtype=policy)(x)))
+    with pytest.raises(NotImplementedError):
+        model.layers[1].get_config()
+    there = to_tf_keras(model)
+    assert type(there.get_layer("as_it_is")) is tf_keras.layers.Identity
+    assert_close(outputs_of(there), outputs_of(model))
+
+
 def test_custom_tf_keras_layer_and_tf_functions_come_to_keras3() -> None:
     class Shift(tf_keras.layers.Layer):
         def build(self, input_shape: Any) -> None:

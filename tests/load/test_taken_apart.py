@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -207,6 +208,22 @@ def test_activations_of_ones_own_are_operations_behind_a_layer_that_stays_built_
     expected = np.asarray(end_of(model, values))
     assert relative_difference(expected, np.asarray(result(values[0]))) <= RELATIVE_TOLERANCE
     assert relative_difference(expected + 0.1, np.asarray(result(values[0]))) > RELATIVE_TOLERANCE
+
+
+def test_code_without_a_module_is_the_users_own() -> None:
+    """As functions are that were made while running, from text or from the bytes that a Lambda layer keeps."""
+    bare = types.FunctionType(shifted.__code__, {"keras": keras})
+    assert bare.__module__ is None
+    model = model_of(layers.Dense(8, activation=bare), layers.GRU(4, activation=bare))
+    wrapped = to_tf_keras(model)
+    values = random_inputs(float_model_from_keras(model).inputs)
+    expected = np.asarray(model(values[0]))
+    assert relative_difference(expected, np.asarray(wrapped(values[0]))) <= RELATIVE_TOLERANCE
+
+    class Bare(keras.layers.Layer):
+        call = types.FunctionType((lambda self, inputs: keras.ops.relu(inputs)).__code__, {"keras": keras})
+
+    assert not any(isinstance(layer, Keras3Layer) for layer in to_tf_keras(model_of(Bare())).layers)
 
 
 def end_of(model: Any, values: Any) -> Any:

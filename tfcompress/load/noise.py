@@ -24,6 +24,7 @@ from tfcompress.graphs.keras.call_graph import (
     is_keras3,
     is_symbolic,
     map_structure,
+    module_of,
     nested_tensors,
     subclassed_structures,
 )
@@ -222,7 +223,7 @@ def _may_draw(layer: object) -> bool:
     """Whether a layer runs code that is not Keras's own, at any depth."""
     own = (layers_module_of(keras), layers_module_of(tf_keras))
     return any(
-        not type(part).__module__.startswith(own) or type(part).__name__ in _RUNS_CODE_OF_OTHERS
+        not module_of(type(part)).startswith(own) or type(part).__name__ in _RUNS_CODE_OF_OTHERS
         for part in flat_layers(layer)
     )
 

@@ -33,6 +33,7 @@ __all__ = [
     "is_keras3",
     "is_symbolic",
     "map_structure",
+    "module_of",
     "nested_tensors",
     "output_structure",
     "producer",
@@ -111,7 +112,12 @@ def is_graph(model: Any) -> bool:
     if graph is None or not nodes_by_depth(graph):
         return False
     # A functional model whose class brings its own `call` computes something that the graph does not say.
-    return type(model).call.__module__.partition(".")[0] in {"keras", "tf_keras"}
+    return module_of(type(model).call).partition(".")[0] in {"keras", "tf_keras"}
+
+
+def module_of(code: object) -> str:
+    """The module that a class or function is from; empty where it has none, as code that was made while running can."""
+    return str(getattr(code, "__module__", None) or "")
 
 
 def _network(model: KerasModel) -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 
 from tfcompress import console
 from tfcompress.errors import one_line
-from tfcompress.graphs.keras.call_graph import is_keras3
+from tfcompress.graphs.keras.call_graph import is_keras3, module_of
 from tfcompress.graphs.tensorflow.private_names import (
     OPTIMIZER_SLOTS,
     compiled_loss_weights,
@@ -57,7 +57,7 @@ def _mapped(value: object, module: str, *, to_keras3: bool) -> object:
 
 def _counterpart(value: Any, module: str, *, to_keras3: bool) -> object:
     library = getattr(keras if to_keras3 else tf_keras, module)
-    own = (type(value) if not isinstance(value, type) and not hasattr(value, "__name__") else value).__module__
+    own = module_of(type(value) if not isinstance(value, type) and not hasattr(value, "__name__") else value)
     if own.partition(".")[0] not in {"keras", "tf_keras"}:
         return value  # the user's own: any callable of (y_true, y_pred) is a loss or a metric in both
     if hasattr(value, "__name__"):

@@ -146,6 +146,8 @@ class _Rebuilding:
     names: dict[str, int] = field(default_factory=dict)
     # {id of a layer of a flat graph: its name there}
     flat_names: Mapping[int, str] = field(default_factory=dict)
+    # {name of a layer of a flat graph that could not be taken apart: why}
+    whole: Mapping[str, str] = field(default_factory=dict)
     # The first input, which says where in a graph a weight stands that no layer has.
     anchor: Any = None
     pairs: list[tuple[Any, Any]] = field(default_factory=list)
@@ -161,7 +163,7 @@ class _Rebuilding:
         tensors: dict[int, Any] = {}
         flat = isinstance(source, FlatGraph)
         if flat:
-            self.flat_names = source.names
+            self.flat_names, self.whole = source.names, source.whole
         for call in source.calls if flat else calls(source):
             results = [self._input(call)] if call.is_input else self._call(call, self._replacer(tensors))
             tensors.update({id(old): new for old, new in zip(call.outputs, results, strict=True)})
@@ -259,7 +261,17 @@ class _Rebuilding:
             self.pairs.append((layer, native))
             return native
         adapter = TfKerasLayer if self.to_keras3 else Keras3Layer
-        return adapter(copy_of(layer, call.args, call.kwargs), name=layer.name)
+        return adapter(self._copied(layer, call), name=layer.name)
+
+    def _copied(self, layer: Any, call: Call) -> Any:
+        try:
+            return copy_of(layer, call.args, call.kwargs)
+        except ModelError as error:
+            if layer.name not in self.whole:
+                raise
+            raise ModelError(
+                f"{error}. It is copied since it cannot be taken apart: {self.whole[layer.name]}"
+            ) from error
 
     def _adapted(self, call: Call, replace: Callable[[object], object]) -> Any:
         """An operation that stays in its own Keras: one adapter for each call."""

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tfcompress.errors import ModelError, one_line
+from tfcompress.graphs.keras.call_graph import module_of
+from tfcompress.load.keras_versions.native_layers import settings_of
 from tfcompress.load.keras_versions.weights import set_weights
 from tfcompress.runtime import tf_keras
 
@@ -29,9 +31,10 @@ def copy_of(layer: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | No
     """
     try:
         copy = type(layer).from_config(_settings(layer))
-    except (NotImplementedError, TypeError, ValueError) as error:
+    except Exception as error:  # code of the user's own: a setting that is no attribute, or no argument
         raise ModelError(
-            f"the layer {layer.name!r} of class {type(layer).__name__} cannot be copied: {one_line(error, 200)}; "
+            f"the layer {layer.name!r} of class {type(layer).__name__} cannot be copied: {type(error).__name__}: "
+            f"{one_line(error, 200)}; "
             "give the class a get_config() that returns all arguments of its constructor"
         ) from error
     values = layer.get_weights() if hasattr(layer, "get_weights") else []
@@ -47,10 +50,10 @@ def copy_of(layer: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | No
 
 def _settings(layer: Any) -> dict[str, Any]:
     """The layer's configuration, functions of the user's own as they are: as text, only who registers them has them."""
-    settings = dict(layer.get_config())
+    settings = settings_of(layer)
     for name in settings:
         function = getattr(layer, name, None)
-        if inspect.isfunction(function) and not function.__module__.startswith(_OF_LIBRARIES):
+        if inspect.isfunction(function) and not module_of(function).startswith(_OF_LIBRARIES):
             settings[name] = function
     return settings
 

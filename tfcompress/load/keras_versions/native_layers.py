@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tfcompress.graphs.keras.call_graph import is_keras3
+from tfcompress.graphs.keras.call_graph import is_keras3, module_of
 from tfcompress.graphs.keras.protocols import Layer
 from tfcompress.graphs.tensorflow.private_names import declared_output_shape, layers_module_of
 from tfcompress.load.keras_versions.activations import translated_activation
 from tfcompress.runtime import keras, tf_keras
 
-__all__ = ["accepted_settings", "native_layer"]
+__all__ = ["accepted_settings", "native_layer", "settings_of"]
 
 # (class, Keras 3 setting) -> tf_keras setting
 _RENAMED = {("LeakyReLU", "negative_slope"): "alpha"}
@@ -25,6 +25,8 @@ _INERT = frozenset(
 )  # fmt: skip
 # Layers that compute something else in the other Keras: tf_keras encodes a batch of one number as a lone sample.
 _UNLIKE = frozenset({"CategoryEncoding"})
+# Arguments of every layer of Keras 3.
+_OF_ALL_LAYERS = frozenset({"name", "trainable", "dtype", "autocast", "activity_regularizer"})
 _FUNCTIONS = frozenset({"activation", "recurrent_activation"})
 
 
@@ -69,7 +71,7 @@ def native_layer(layer: Layer) -> Any:
 def _built_in_class(layer: Any, module: str) -> Any:
     """The built-in class whose `call` a layer runs, be it under a name of one's own; None where it runs other code."""
     bases: tuple[Any, ...] = type(layer).__mro__
-    first = next((base for base in bases if base.__module__.startswith(module)), None)
+    first = next((base for base in bases if module_of(base).startswith(module)), None)
     if first is None or type(layer) is first:
         return first
     return first if first.__name__ != "Layer" and getattr(type(layer), "call", None) is first.call else None
@@ -77,7 +79,21 @@ def _built_in_class(layer: Any, module: str) -> Any:
 
 def _settings(layer: Any, kind: Any) -> dict[str, Any]:
     """A layer's configuration; of one under another name only what its built-in class says."""
-    return layer.get_config() if type(layer) is kind else kind.get_config(layer)
+    return settings_of(layer) if type(layer) is kind else kind.get_config(layer)
+
+
+def settings_of(layer: Any) -> dict[str, Any]:
+    """A layer's configuration, also where Keras 3 cannot write down what all layers take, such as a policy of dtypes.
+
+    Raises:
+        NotImplementedError: it was given an argument of its own that Keras cannot write down.
+    """
+    try:
+        return dict(layer.get_config())
+    except NotImplementedError:
+        if accepted_settings(type(layer)) - _OF_ALL_LAYERS or not isinstance(layer, keras.layers.Layer):
+            raise
+        return {"name": layer.name, "trainable": layer.trainable, "dtype": layer.dtype_policy.name}
 
 
 def _lambda_layer(layer: Any, direction: _Direction) -> Any:

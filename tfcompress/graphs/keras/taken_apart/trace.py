@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from tfcompress.errors import one_line
-from tfcompress.graphs.keras.call_graph import calls, is_graph, nested_tensors
+from tfcompress.graphs.keras.call_graph import calls, is_graph, module_of, nested_tensors
 from tfcompress.graphs.keras.taken_apart.leaf_layers import as_value
 from tfcompress.graphs.keras.taken_apart.open_batch import CannotOpenError, is_layer, opened, opened_constant
 from tfcompress.graphs.keras.taken_apart.tensorflow_calls import noting_tensorflow_calls
@@ -44,7 +44,7 @@ def has_open_code(layer: Any) -> bool:
 
 
 def _has_own_call(layer: Any) -> bool:
-    return type(layer).call.__module__.partition(".")[0] not in _LIBRARIES
+    return module_of(type(layer).call).partition(".")[0] not in _LIBRARIES
 
 
 def own_activation(layer: Any) -> Callable[[Any], Any] | None:
@@ -52,7 +52,7 @@ def own_activation(layer: Any) -> Callable[[Any], Any] | None:
     function = getattr(layer, "activation", None)
     if not inspect.isfunction(function) or isinstance(layer, keras.layers.RNN):
         return None
-    return None if function.__module__.partition(".")[0] in _LIBRARIES else function
+    return None if module_of(function).partition(".")[0] in _LIBRARIES else function
 
 
 def _as_two(layer: Any, function: Callable[[Any], Any]) -> Callable[..., Any]:
@@ -181,7 +181,10 @@ class Trace:
         self.whole[layer.name] = one_line(reason, 200)
         for inner in flat_layers(layer):
             _close(inner)
-        return layer.symbolic_call(*args, **kwargs)
+        try:
+            return layer.symbolic_call(*args, **kwargs)
+        except Exception as error:  # Keras cannot note the call of a layer that also returns None
+            raise CannotOpenError(f"{layer.name}: {self.whole[layer.name]}") from error
 
     def _outputs(self, layer: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         # Copies: an operation that returns its very input is noted on it as if it had made it.
