@@ -88,7 +88,11 @@ class Copies:
         def make() -> object:
             config = layer.get_config()
             config["name"] = self.unique_name(prefix + layer.name.removeprefix(without))
-            return type(layer).from_config(config)
+            copy = type(layer).from_config(config)
+            if isinstance(layer, tf_keras.layers.Lambda):
+                # Its configuration has the code alone, without what a function of TensorFlow's own refers to.
+                copy.function = layer.function
+            return copy
 
         return self.get(layer, make)
 
