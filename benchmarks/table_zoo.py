@@ -6,25 +6,27 @@
     TFCOMPRESS_ZOO=FOLDER python -m benchmarks tables zoo --columns=phone --missing
 
 Each network is built and saved in one process and converted in another per column, as a user would convert the file:
-64 samples calibrate (and train, one epoch), 32 others are compared.  The columns are phone, edgetpu, cloud_tpu and qat,
-which is quantization-aware training and then phone.  Cells that a run was not asked for are kept.
+64 samples calibrate (and train, one epoch), 32 others are compared.  The columns are phone, edgetpu, cloud_tpu, qat,
+which is quantization-aware training and then phone, and integers, which is phone with ``--integer_only``, for networks
+alone whose phone file has operators in float: there the default chooses them for time, which depends on the machine,
+or for closeness.  Cells that a run was not asked for are kept.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 from benchmarks.zoo.cells import COLUMNS, Row, cell_of, status_of
 from benchmarks.zoo.entries import ENTRIES
 from benchmarks.zoo.entry import Entry
 
-__all__ = ["SECONDS", "done", "names", "row"]
+__all__ = ["SECONDS", "done", "last_words", "names", "row"]
 
 HERE = Path(__file__).parent
 LIMIT = 600  # seconds of one cell; the bar is 300
@@ -42,7 +44,11 @@ def names() -> list[str]:
 
 def done(row: Row, columns: str) -> bool:
     """Whether a row has every one of the columns, or has none because its network could not be built."""
-    return row["status"] == "not built" or all(name in row for name in _columns(columns))
+    return row["status"] == "not built" or all(name in row for name in _columns(columns) if _is_needed(name, row))
+
+
+def _is_needed(column: str, row: Row) -> bool:
+    return column != "integers" or (row.get("phone") == "converts" and not row.get("phone:fully_integer"))
 
 
 def row(name: str, columns: str = "") -> Row:
@@ -60,8 +66,8 @@ def row(name: str, columns: str = "") -> Row:
     facts |= {"file": built["file"], "keras": built["keras"], "parameters": built["parameters"]}
     cells = {key: value for key, value in _existing(name).items() if key.split(":")[0] in COLUMNS}
     for run in _runs(_columns(columns)):
-        for column, measured in _measured(entry, run, folder).items():
-            cells = {key: value for key, value in cells.items() if key.split(":")[0] != column}
+        cells = {key: value for key, value in cells.items() if key.split(":")[0] not in run}
+        for column, measured in _measured(entry, [name for name in run if _is_needed(name, cells)], folder).items():
             cells |= cell_of(column, measured)
     return {**status_of(cells), **facts, **dict(sorted(cells.items(), key=lambda item: _place(item[0])))}
 
@@ -97,12 +103,18 @@ def _built(entry: Entry, folder: Path) -> str | None:
 
 
 def _runs(columns: list[str]) -> list[list[str]]:
-    """The columns of one conversion together: the targets, and training with the phone's."""
-    targets = [column for column in columns if column != "qat"]
-    return [run for run in (targets, ["qat"] if "qat" in columns else []) if run]
+    """The columns of one conversion together: the targets; those with a recipe of their own stand alone, last."""
+    alone = ("qat", "integers")
+    return [
+        run
+        for run in ([name for name in columns if name not in alone], *([name] for name in alone if name in columns))
+        if run
+    ]
 
 
 def _measured(entry: Entry, columns: list[str], folder: Path) -> dict[str, Row]:
+    if not columns:
+        return {}
     results = {column: folder / f"{column}.json" for column in columns}
     for path in results.values():
         path.unlink(missing_ok=True)
@@ -128,6 +140,12 @@ def _child(entry: Entry, folder: Path, module: str, *arguments: str) -> str | No
     except subprocess.CalledProcessError as error:
         if error.returncode < 0:
             return f"ended by {signal.Signals(-error.returncode).name}"
-        lines: Any = error.stderr.strip().splitlines() or [f"ended with {error.returncode} and no message"]
-        return str(lines[-1])[:400]
+        return last_words(error.stderr) or f"ended with {error.returncode} and no message"
     return None
+
+
+def last_words(output: str) -> str:
+    """The exception that a process ended with, in one line; else its last line."""
+    lines = output.strip().splitlines()
+    starts = [index for index, line in enumerate(lines) if re.match(r"[A-Za-z_][\w.]*(Error|Exception|Exit)\b", line)]
+    return " ".join(" ".join(lines[starts[-1] if starts else -1 :]).split())[:400]

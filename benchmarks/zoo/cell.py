@@ -19,12 +19,13 @@ from typing import Any
 from benchmarks.entry import peak_mib
 from benchmarks.zoo.build import resolved
 from benchmarks.zoo.entries import ENTRIES
-from tfcompress import Distillation, Quantization, Recipe, Training, convert
+from tfcompress import Distillation, PostTraining, Quantization, Recipe, Training, convert
 from tfcompress.errors import TfCompressError
 
 __all__ = ["cell"]
 
 TRAINED = Recipe(quantization=Quantization(), distillation=Distillation(), training=Training(epochs=1, batch_size=16))
+RECIPES = {"qat": TRAINED, "integers": Recipe(post_training=PostTraining(integer_only=True))}  # others need none
 LONGEST = 400  # characters of a reason
 
 
@@ -50,7 +51,7 @@ def cell(model: str, columns: list[str], folder: Path) -> dict[str, dict[str, An
 
 
 def _target(column: str) -> str:
-    return "phone" if column == "qat" else column
+    return "phone" if column in RECIPES else column
 
 
 def _converted(folder: Path, facts: Mapping[str, Any], columns: list[str]) -> dict[str, Any]:
@@ -64,7 +65,7 @@ def _converted(folder: Path, facts: Mapping[str, Any], columns: list[str]) -> di
             calibration=calibration,
             evaluation=str(folder / "evaluation.npz"),
             train=calibration if trained else None,
-            recipe=TRAINED if trained else None,
+            recipe=RECIPES.get(columns[0]),
             custom_objects=resolved(facts["objects"]),
             allow_unsafe_deserialization=facts.get("has_code", False),  # a Lambda layer, which the user trusts
             no_cache=True,

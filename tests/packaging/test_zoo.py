@@ -7,7 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.zoo.cells import BARS, COLUMNS, WITH_CHOICE, Row, cell_of, shares, status_of, summary_of
+from benchmarks.table_zoo import done, last_words
+from benchmarks.zoo.cells import (
+    BARS,
+    CLOSE_WHEN_ASKED,
+    COLUMNS,
+    WHEN_ASKED,
+    Row,
+    cell_of,
+    shares,
+    status_of,
+    summary_of,
+)
 
 ROOT = Path(__file__).parents[2]
 STATUSES = {"ok", "partly", "failed", "not built"}
@@ -65,22 +76,48 @@ def test_shares_count_what_ran_and_leave_out_what_could_not_be_built() -> None:
     ]
     measured = shares(rows)
     assert measured["phone converts"] == (2, 3)
-    assert measured["phone fully integer"] == (1, 3)
+    assert measured["phone fully integer, by default"] == (1, 3)
     assert measured["phone SQNR above 20 dB"] == (1, 2)
     assert measured["cells within 300 s and 4 GiB"] == (2, 3)
     assert measured["qat converts"] == (0, 0)
     assert [row["status"] for row in rows] == ["ok", "partly", "failed", "not built"]
-    assert {measure for measure, _ in BARS} | {WITH_CHOICE} == set(measured)
+    assert {measure for measure, _ in BARS} | {WHEN_ASKED, CLOSE_WHEN_ASKED} == set(measured)
 
 
-def test_float_where_the_edge_tpu_s_file_has_integers_alone_counts_as_a_choice() -> None:
+def test_the_integer_only_file_counts_where_it_was_measured_and_with_its_own_error() -> None:
+    default = {"phone": "converts", "phone:float_ops": "ADD", "phone:sqnr_db": 40.0}
+    asked = {**default, "integers": "converts", "integers:fully_integer": True, "integers:sqnr_db": 18.0}
+    still = {**default, "integers": "converts", "integers:float_ops": "EXP", "integers:sqnr_db": 30.0}
+    whole = {"phone": "converts", "phone:fully_integer": True, "phone:sqnr_db": 30.0}
+    rows = [
+        {"model": "a/b", "collection": "a", **status_of(cells), **cells} for cells in (default, asked, still, whole)
+    ]
+    measured = shares(rows)
+    assert measured["phone fully integer, by default"] == (1, 4)
+    assert measured[WHEN_ASKED] == (2, 4)
+    assert measured[CLOSE_WHEN_ASKED] == (1, 2)
+    assert any(line.endswith("counted as if in float: 1 files.") for line in summary_of(rows))
+    assert "the file of --integer_only has none" in str(rows[1]["reason"])
+    assert [done(row, "integers") for row in rows] == [False, True, True, True]
+
+
+def test_float_where_the_edge_tpu_s_file_has_integers_alone_is_said_to_be_a_choice() -> None:
     mixed = {"phone": "converts", "phone:float_ops": "ADD", "edgetpu": "converts", "edgetpu:fully_integer": True}
     forced = {**mixed, "edgetpu:fully_integer": False}
     lost = {**mixed, "phone": "failed"}
     rows = [{"model": "a/b", "collection": "a", **status_of(cells), **cells} for cells in (mixed, forced, lost)]
-    assert shares(rows)["phone fully integer"] == (0, 3)
-    assert shares(rows)[WITH_CHOICE] == (1, 3)
+    assert shares(rows)["phone fully integer, by default"] == (0, 3)
     assert ["quicker or closer" in str(row["reason"]) for row in rows] == [True, False, False]
+
+
+def test_the_reason_of_a_network_that_cannot_be_built_is_its_exception() -> None:
+    trace = (
+        "Traceback (most recent call last):\n  File 'a.py'\nTypeError: call() got an argument\n\n  • constants=None\n"
+    )
+    assert last_words(f"warning\n{trace}") == "TypeError: call() got an argument • constants=None"
+    assert last_words("keras.errors.ShapeError: no\n") == "keras.errors.ShapeError: no"
+    assert last_words("a\nkilled\n") == "killed"
+    assert last_words("") == ""
 
 
 def test_a_program_that_does_not_compile_is_a_failed_cell_with_the_compilers_words() -> None:
