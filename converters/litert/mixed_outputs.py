@@ -48,14 +48,20 @@ RECTIFYING = frozenset({schema.ActivationFunctionType.RELU, schema.ActivationFun
 
 
 class Columns:
-    """An observer of a tensor's columns (last axis): sums of squares, and how far each reaches."""
+    """An observer of a tensor's columns: sums of squares, and how far each reaches.
 
-    def __init__(self) -> None:
+    Args:
+        axis: along which the columns lie; counted from the end, so below zero.
+    """
+
+    def __init__(self, axis: int = -1) -> None:
+        self.axis = axis
         self.count = 0
         self.squares = self.sums = self.low = self.high = np.zeros(0)
 
     def update(self, values: np.ndarray) -> None:
         """Take in one batch."""
+        values = np.moveaxis(values, self.axis, -1) if values.ndim else values
         rows = values.reshape(-1, values.shape[-1] if values.ndim else 1).astype(np.float64)
         if not len(rows):
             return  # its size comes from the data
@@ -93,10 +99,10 @@ def float_tails(content: bytes, samples: Samples, names: Mapping[int, str]) -> t
     runner = ActivationRunner(content)
     graph = runner.graph
     reached = {output: _reached(graph, output) for output in graph.outputs if _may_be_mixed(graph, output)}
-    wanted = sorted({index for tensors in reached.values() for index in tensors})
-    if not wanted:
+    axes = {index: axis for tensors in reached.values() for index, axis in tensors.items()}
+    if not axes:
         return ()
-    seen = {index: Columns() for index in wanted}
+    seen = {index: Columns(axis) for index, axis in sorted(axes.items())}
     for _ in runner.over(samples.spread(OBSERVED_SAMPLES)):
         for index, columns in seen.items():
             columns.update(runner.value(index))
@@ -122,16 +128,41 @@ def _may_be_mixed(graph: Subgraph, output: int) -> bool:
     return tensor.dtype == "float32" and columns > 1 and producer is not None and producer.name not in SHARES
 
 
-def _reached(graph: Subgraph, output: int) -> tuple[int, ...]:
-    """The float tensors that a tail may end at: the output and what it is joined and computed of."""
-    tensors, waiting = {output: None}, [output]
-    while waiting and len(tensors) < LONGEST:
-        producer = graph.producer(waiting.pop(0))
-        if producer is not None and producer.name in LIGHT:
-            inputs = [index for index in dict.fromkeys(_computed(graph, producer)) if index not in tensors]
-            tensors.update(dict.fromkeys(inputs))
+def _reached(graph: Subgraph, output: int) -> dict[int, int]:
+    """{tensor: axis of its columns, from the end} of the float tensors that a tail may end at.
+
+    They are the output, whose columns lie along the last axis, and what it is joined and computed of.
+    """
+    axes, waiting = {output: -1}, [output]
+    while waiting and len(axes) < LONGEST:
+        index = waiting.pop(0)
+        producer = graph.producer(index)
+        if producer is not None and (producer.name in LIGHT or _mixes_rows(graph, producer, axes[index])):
+            inputs = [tensor for tensor in dict.fromkeys(_computed(graph, producer)) if tensor not in axes]
+            axes.update({tensor: _axis_before(graph, producer, tensor, axes[index]) for tensor in inputs})
             waiting += inputs
-    return tuple(index for index in tensors if _is_float(graph, index))
+    return {index: axis for index, axis in axes.items() if _is_float(graph, index)}
+
+
+def _mixes_rows(graph: Subgraph, operator: Operator, axis: int) -> bool:
+    """Whether a product leaves columns apart, as the one that a cumulative sum over rows becomes."""
+    if operator.name != "FULLY_CONNECTED" or axis == -1:
+        return False
+    before, after = (graph.tensors[index].shape for index in (operator.inputs[0], operator.outputs[0]))
+    return before[:-1] == after[:-1]
+
+
+def _axis_before(graph: Subgraph, operator: Operator, tensor: int, axis: int) -> int:
+    """The axis, from the end, along which the columns of an operator's output lie in its input; -1 where unclear."""
+    before, after = (graph.tensors[index].shape for index in (tensor, operator.outputs[0]))
+    if operator.name == "TRANSPOSE":
+        order = graph.tensors[operator.inputs[1]].array()
+        return -1 if order is None else int(order[axis]) - len(before)
+    if operator.name in ("RESHAPE", "SQUEEZE", "EXPAND_DIMS"):
+        size, behind = after[axis], math.prod(after[len(after) + axis + 1 :])
+        places = [place for place in range(-len(before), 0) if before[place] == size]
+        return next((place for place in places if math.prod(before[len(before) + place + 1 :]) == behind), -1)
+    return axis if len(before) >= -axis else -1
 
 
 def _computed(graph: Subgraph, operator: Operator) -> list[int]:
@@ -277,7 +308,8 @@ def _tail(graph: Subgraph, output: int, seen: Mapping[int, Columns]) -> tuple[in
         if producer is None or producer.name not in LIGHT | WEIGHTED:
             continue
         tensors.update(dict.fromkeys(producer.outputs))
-        if producer.name not in WEIGHTED:
+        axis = seen[producer.outputs[0]].axis if producer.outputs[0] in seen else -1
+        if producer.name not in WEIGHTED or _mixes_rows(graph, producer, axis):
             sources = [index for index in dict.fromkeys(_computed(graph, producer)) if index not in asked]
             asked.update(sources)
             waiting += [index for index in sources if not _is_float(graph, index) or not _kept(graph, index, seen)]

@@ -114,6 +114,13 @@ def averaged() -> Any:
     return keras.Model(image, layers.AveragePooling2D(2, name="out")(_joined_map(x)))
 
 
+def summed_up() -> Any:
+    """Running sums over the anchors, which become a product across the rows with the columns turned aside."""
+    image, x = _features()
+    joined = layers.Concatenate(name="joined")(list(_head(layers.AveragePooling2D(4)(x))))
+    return keras.Model(image, layers.Identity(name="out")(ops.cumsum(joined, axis=1)))
+
+
 def cut_apart() -> Any:
     """Two outputs that are cut from one joined tensor."""
     image, x = _features()
@@ -129,6 +136,7 @@ BUILDERS: dict[str, Callable[[], Any]] = {
     "filled up": filled_up,
     "pooled and enlarged": pooled_and_enlarged,
     "averaged": averaged,
+    "summed up": summed_up,
 }
 
 
