@@ -19,6 +19,11 @@ _MADE_OF = frozenset(
 )
 
 
+_COUNTED_BY = frozenset(
+    {"ADD", "CAST", "DEQUANTIZE", "MEAN", "MUL", "QUANTIZE", "RESHAPE", "SQUEEZE", "SUM", "TRANSPOSE"}
+)
+
+
 def small_divisors(graph: Subgraph, calibration: Calibration) -> tuple[str, ...]:
     """Output tensors of the divisions whose divisor may come so close to zero that 8 bits do not tell it from zero.
 
@@ -58,11 +63,11 @@ def _numerator_and_divisor(graph: Subgraph, division: Operator) -> list[str]:
 
 
 def with_guarded_divisors(content: bytes, calibration: Calibration) -> bytes:
-    """A quantized file in which no divisor of one sign comes closer to zero than on the calibration data.
+    """A quantized file in which no divisor of one sign comes out as zero.
 
-    A divisor that float keeps away from zero may come out as zero in integers all the same, as a count of comparisons
-    does where rounding makes all of them false, and LiteRT ends the run then.  Integers clip what lies beyond a range
-    at its other end in any case.
+    A divisor that float keeps away from zero may be zero in integers all the same, and LiteRT ends the run then.  The
+    closest to zero that is let through is one step of the integers; of a count of comparisons, of which rounding may
+    make all false, it is the least that calibration saw, as nothing lies between that and zero.
 
     Args:
         content: the quantized .tflite.
@@ -88,7 +93,7 @@ def _guard(graph: GraphEditor, division: OperatorNode, calibration: Calibration)
     if limits.low <= 0 <= limits.high:
         return False
     kind, sign = ("MAXIMUM", 1) if limits.low > 0 else ("MINIMUM", -1)
-    steps = max(1, int(max(limits.low, -limits.high) / divisor.scales[0]))
+    steps = max(1, int(max(limits.low, -limits.high) / divisor.scales[0])) if _is_count(graph, divisor) else 1
     ends = np.iinfo(divisor.dtype)
     closest = np.clip(divisor.zero_points[0] + sign * steps, ends.min, ends.max)
     least, guarded = graph.new_tensor((), divisor, "least"), graph.like(divisor, "guarded")
@@ -98,6 +103,18 @@ def _guard(graph: GraphEditor, division: OperatorNode, calibration: Calibration)
     graph.replace([division], [guard, division])
     division.inputs = [numerator, guarded]
     return True
+
+
+def _is_count(graph: GraphEditor, tensor: TensorNode) -> bool:
+    """Whether a tensor is summed of truth values."""
+    waiting, seen = [tensor], 0
+    while waiting and seen < MOST_OPERATORS:
+        producer, seen = graph.producer(waiting.pop(0)), seen + 1
+        if producer is not None and any(item.dtype == "bool" for item in producer.operands):
+            return True
+        if producer is not None and producer.name in _COUNTED_BY:
+            waiting += producer.computed_inputs
+    return False
 
 
 def _range_of(graph: GraphEditor, tensor: TensorNode, calibration: Calibration) -> Range | None:

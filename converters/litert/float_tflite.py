@@ -186,17 +186,18 @@ def _with_signature(converter: Any, model: FloatModel) -> ModelEditor:
             leaves out of the file.
     """
     texts = ", ".join(repr(info.name) for info in model.inputs if info.dtype in ("string", "object"))
+    tree, said = None, ""
     try:
         tree = ModelEditor.read(convert_with(converter, model))
-    except ConversionError:
+    except ConversionError as error:
         if not texts:
             raise
-        tree = None
+        said = f"; {str(error).removeprefix(f'{model.name}: ')}"  # which may be for another reason
     if tree is None or not tree.signatures:  # without one the converter has left out the tables
         what = f"input {texts} takes text, which" if texts else "it looks values up in tables, which"
         raise ConversionError(
             f"{model.name}: {what} TFLiteConverter cannot write from a SavedModel; give the model as .keras, whose "
-            "lookup layers are cut off and go beside the file, or export what comes behind them"
+            f"lookup layers are cut off and go beside the file, or export what comes behind them{said}"
         )
     return tree
 

@@ -168,18 +168,25 @@ def _one_over_one_and_relu(graph: GraphEditor, source: TensorNode, result: Tenso
     ]
 
 
+def _exponent(graph: GraphEditor, total: TensorNode) -> TensorNode | None:
+    """The x of 1 + exp(x), in either order; None for another tensor."""
+    sum_ = graph.producer(total)
+    if sum_ is None or sum_.name != "ADD" or len(sum_.operands) != 2:
+        return None
+    for unit, power in (sum_.operands, sum_.operands[::-1]):
+        ones, exponential = unit.array(), graph.producer(power)
+        if ones is not None and (ones == 1).all() and exponential is not None and exponential.name == "EXP":
+            return exponential.source
+    return None
+
+
 def mish(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode] | None:
     """tanh(log(1 + exp(x))) = 2 / (1 + u^2) - 1, with u = sigmoid(-x) (Misra 2019, "Mish"); `operator` is the TANH."""
-    chain = [operator]
-    for name in ("LOG", "ADD", "EXP"):
-        producer = graph.producer(chain[-1].source)
-        if producer is None or producer.name != name:
-            return None
-        chain.append(producer)
-    unit = chain[2].constant(1)
-    if unit is None or not (unit == 1).all():
+    logarithm = graph.producer(operator.source)
+    source = None if logarithm is None or logarithm.name != "LOG" else _exponent(graph, logarithm.source)
+    if source is None:
         return None
-    source, result = chain[-1].source, operator.result
+    result = operator.result
     minus, gate, square, sum_, inverse, twice = (
         graph.like(result, part) for part in ("minus", "gate", "square", "sum", "inverse", "twice")
     )
@@ -196,12 +203,10 @@ def mish(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode] | Non
 
 def softplus(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode] | None:
     """log(1 + exp(x)) = relu(x) - log(sigmoid(|x|)), with parts of narrow range; `operator` is the LOG."""
-    total = graph.producer(operator.source)
-    unit = None if total is None or total.name != "ADD" else total.constant(1)
-    exponential = None if total is None else graph.producer(total.source)
-    if unit is None or not (unit == 1).all() or exponential is None or exponential.name != "EXP":
+    source = _exponent(graph, operator.source)
+    if source is None:
         return None
-    source, result = exponential.source, operator.result
+    result = operator.result
     positive, magnitude, gate, rest = (graph.like(result, part) for part in ("positive", "magnitude", "gate", "rest"))
     return [
         graph.operator("RELU", [source], [positive]),

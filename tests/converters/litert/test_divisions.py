@@ -86,6 +86,31 @@ def test_only_a_divisor_of_one_sign_is_kept_from_zero() -> None:
         assert (guarded is content) == (kinds == ["DIV"])
 
 
+def least_divisor(counted: bool) -> int:
+    """What a division's guard lets through, in steps of the integers, where calibration saw 0.5 at least."""
+    graph = GraphBuilder()
+    numerator, result = graph.input([1, 4]), graph.tensor([1, 4])
+    if counted:
+        truth, divisor = graph.input([1, 4], "bool"), graph.tensor([1, 4])
+        graph.operator("CAST", [truth], [divisor], "CastOptions")
+    else:
+        divisor = graph.input([1, 4])
+    graph.operator("DIV", [numerator, divisor], [result], "DivOptions")
+    ranges = {f"t{divisor}": Range(0.5, 2.0)}
+    content = with_guarded_divisors(graph.content(result), Calibration("model", None, 1, "min_max", ranges))
+    guard = next(op for op in read_tflite(content).main.operators if op.name == "MAXIMUM")
+    least, guarded = (read_tflite(content).main.tensors[index] for index in (guard.inputs[1], guard.inputs[0]))
+    values = least.array()
+    assert values is not None
+    assert guarded.quantization is not None
+    return int(values) - int(guarded.quantization.zero_points[0])
+
+
+def test_a_divisor_below_those_of_calibration_is_divided_by_as_it_is_unless_it_is_a_count() -> None:
+    assert least_divisor(counted=False) == 1
+    assert least_divisor(counted=True) > 1
+
+
 def test_a_divisor_away_from_zero_is_divided_by_in_integers(tmp_path: Path) -> None:
     closeness, divisions = shares(2.0, tmp_path)
     assert divisions == [False]

@@ -44,9 +44,10 @@ def test_without_the_rewrite_they_do_not(activation: str, monkeypatch: pytest.Mo
     assert decibels(activation) < LEAST_DB
 
 
+@pytest.mark.parametrize("unit_first", [False, True])
 @pytest.mark.parametrize("reach", [0.5, 30.0])
-def test_the_function_stays_the_same_for_small_and_for_large_inputs(reach: float) -> None:
-    before = mish()
+def test_the_function_stays_the_same_for_small_and_for_large_inputs(reach: float, unit_first: bool) -> None:
+    before = mish(unit_first=unit_first)
     after = rewrite_graph(before, rows_for(PHONE)).content
     values = np.linspace(-reach, reach, 256, dtype=np.float32).reshape(SHAPE)
     (first,), (second,) = (run_file(new_interpreter(content), [values]) for content in (before, after))

@@ -83,14 +83,14 @@ def dilated(kernel: str) -> bytes:
     return graph.content(result)
 
 
-def mish() -> bytes:
-    """tanh(log(1 + exp(x))) x, as TFLiteConverter writes it."""
+def mish(*, unit_first: bool = False) -> bytes:
+    """tanh(log(exp(x) + 1)) x, as TFLiteConverter writes it; a user may write 1 + exp(x)."""
     graph = GraphBuilder()
     source = graph.input(SHAPE, "float32")
     unit = graph.tensor([], "float32", data=np.ones([], np.float32))
     exponential, sum_, softplus, gate, result = (graph.tensor(SHAPE, "float32") for _ in range(5))
     graph.operator("EXP", [source], [exponential], "ExpOptions")
-    graph.operator("ADD", [exponential, unit], [sum_], "AddOptions")
+    graph.operator("ADD", [unit, exponential] if unit_first else [exponential, unit], [sum_], "AddOptions")
     graph.operator("LOG", [sum_], [softplus])
     graph.operator("TANH", [softplus], [gate])
     graph.operator("MUL", [source, gate], [result], "MulOptions")
