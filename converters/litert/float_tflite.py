@@ -20,6 +20,7 @@ from tfcompress.converters.litert.recurrent import as_markers, unrolled, with_lo
 from tfcompress.converters.rewriting import FLOAT_FILE, Rewritten, rewrite_graph, rows_for
 from tfcompress.data import Samples
 from tfcompress.errors import ConversionError, one_line
+from tfcompress.graphs.tensorflow.complex_values import complex_values_in_parts
 from tfcompress.graphs.tensorflow.einsums import einsums_as_products
 from tfcompress.graphs.tensorflow.extremes import plain_places_of_extremes
 from tfcompress.graphs.tensorflow.fourier import transforms_as_products
@@ -63,7 +64,13 @@ def new_converter(model: FloatModel, *, allow_select_ops: bool, loops: bool = Fa
 @contextlib.contextmanager
 def _forms_of_tflite() -> Iterator[None]:
     """Within, what is traced has forms that the converter knows."""
-    with volumes_as_pictures(), transforms_as_products(), plain_places_of_extremes(), einsums_as_products():
+    with (
+        volumes_as_pictures(),
+        transforms_as_products(),
+        complex_values_in_parts(),
+        plain_places_of_extremes(),
+        einsums_as_products(),
+    ):
         yield
 
 

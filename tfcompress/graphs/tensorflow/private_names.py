@@ -29,6 +29,7 @@ __all__ = [
     "TFOpLambda",
     "TfKerasLayerScale",
     "array_operations",
+    "array_operators",
     "attention_parts",
     "compiled_loss_weights",
     "compiled_metrics",
@@ -50,6 +51,7 @@ __all__ = [
     "keyword_arguments",
     "layers_module_of",
     "mask_of",
+    "math_operators",
     "mlir_quantize",
     "nested_inputs_and_outputs",
     "node_of",
@@ -102,6 +104,8 @@ determinism = _internal("python.framework.config")
 volume_operators = _internal("python.ops.gen_nn_ops")
 # .einsum of operands and an equation, which `tf.einsum` calls
 sum_operators = _internal("python.ops.gen_linalg_ops")
+# .transpose, .reshape and others that move values, and .real, .imag and .complex_abs, which `tf` and both Kerases call
+array_operators, math_operators = _internal("python.ops.gen_array_ops"), _internal("python.ops.gen_math_ops")
 
 
 def frozen_in_parts(function: Any, take: Callable[[Any], None]) -> Any:
