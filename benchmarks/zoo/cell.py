@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 import resource
 import sys
 import time
@@ -26,6 +27,7 @@ __all__ = ["cell"]
 
 TRAINED = Recipe(quantization=Quantization(), distillation=Distillation(), training=Training(epochs=1, batch_size=16))
 RECIPES = {"qat": TRAINED, "integers": Recipe(post_training=PostTraining(integer_only=True))}  # others need none
+UNFINISHED = re.compile(r"\S*/\.tfcompress-\S*?/new/")  # where an output folder is before it is whole
 LONGEST = 400  # characters of a reason
 
 
@@ -77,7 +79,7 @@ def _figures(section: Mapping[str, Any], column: str) -> dict[str, Any]:
     diff, reason = section.get("diff") or {}, section.get("reason")
     figures = {
         "status": section["status"],
-        "reason": None if reason is None else str(reason)[:LONGEST],
+        "reason": None if reason is None else UNFINISHED.sub("", str(reason))[:LONGEST],
         "sqnr_db": None if diff.get("sqnr_db") is None else round(diff["sqnr_db"], 1),
     }
     if column == "cloud_tpu":
