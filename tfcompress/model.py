@@ -32,6 +32,8 @@ class FloatModel:
         outputs: in the model's own order.
         function: maps {input name: tf.Tensor} to {output name: tf.Tensor}, in inference mode; traceable by tf.function.
         quantization_aware: `keras_model` carries tfmot quantize wrappers with trained ranges.
+        teacher: the float model that a quantization-aware one was trained to be like, and to nothing else; None where
+            labels had a say, where it was made smaller or sparse too, and for a model that nobody trained here.
         usage: how an app has to feed it and to read its outputs, as far as that is known.
         sample_bytes: that all tensors of one sample take, measured where the model was tried; 0 where it was not.
             Sizes that are not fixed count as `TRIED_SIZE`.
@@ -47,6 +49,7 @@ class FloatModel:
     outputs: tuple[TensorInfo, ...]
     function: Callable[[Mapping[str, Any]], dict[str, Any]] = field(repr=False)
     quantization_aware: bool = False
+    teacher: FloatModel | None = field(default=None, repr=False)
     usage: Usage = field(default_factory=Usage)
     fingerprint: str | None = None
     sample_bytes: int = 0

@@ -7,6 +7,8 @@ import math
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from tfcompress.cache import remembered
 from tfcompress.calibration import Calibration, ChannelRanges, calibrate, channel_warnings, diagnose, observe
 from tfcompress.calibration.readers import clip_to_readers
@@ -44,7 +46,7 @@ from tfcompress.converters.litert.recurrent import fused_layers, loop_tensors, s
 from tfcompress.converters.rewriting import PHONE, rewrite_graph, rows_for
 from tfcompress.data import Samples
 from tfcompress.data.fixed_sizes import with_fixed_sizes
-from tfcompress.errors import DataError
+from tfcompress.errors import ConversionError, DataError
 from tfcompress.graphs.tflite import read_tflite
 from tfcompress.model import FloatModel
 from tfcompress.recipe import PostTraining, Recipe
@@ -56,6 +58,10 @@ ANY_TARGET = Abilities()
 DIAGNOSED_SAMPLES = 100
 # Of mean squared errors: a loop is larger and slower than LiteRT's fused LSTM, so it has to be this much closer.
 _CLOSER = 1.5
+NOT_IMITATING = (
+    "quality=best leaves a trained file as training made it, unless quantization is its only change and distillation "
+    "with weight 1 its only aim: nothing else says what it should be close to"
+)
 INDICES_WARNING = (
     "inputs and outputs stay float32: an input carries indices among its values, which 8 bits would round; give the "
     "indices an integer input of their own"
@@ -93,8 +99,8 @@ def quantize_int8(
     loops = abilities.loops and recipe.post_training.scheme != "int16x8"
     asked = _Asked(integer_io and edges != "float32", float_content, replace(abilities, loops=loops), ranges)
     fixed = with_fixed_sizes(model, samples)
-    if samples is not None and plan_for(recipe.post_training).search and not model.quantization_aware:
-        result = _searched(fixed, samples, recipe, asked)
+    if samples is not None and plan_for(recipe.post_training).search:
+        result = (_closest_to_teacher if model.quantization_aware else _searched)(fixed, samples, recipe, asked)
     else:
         result = _quantized(fixed, samples, recipe, asked)
     return replace(result, content=with_uint8_edges(result.content)) if integer_io and edges == "uint8" else result
@@ -110,6 +116,45 @@ class _Asked:
     ranges: Calibration | None
     chosen_by: Samples | None = None  # what `quality=best` compares candidates on; None means all samples
     float_run: FloatRun | None = None  # that a search has chosen before
+
+
+def _closest_to_teacher(model: FloatModel, samples: Samples, recipe: Recipe, asked: _Asked) -> Int8Model:
+    """A trained model's file, or what is closer to its teacher; the file is lost to nothing that fails beside it."""
+    trained = _quantized(model, samples, recipe, asked)
+    if model.teacher is None:
+        return replace(trained, notes=(*trained.notes, NOT_IMITATING))
+    try:
+        return _closer(trained, with_fixed_sizes(model.teacher, samples), samples, recipe, asked)
+    except ConversionError as error:
+        note = f"quality=best took the file as training made it: without training there is none ({error})"
+        return replace(trained, notes=(*trained.notes, note))
+
+
+def _closer(trained: Int8Model, teacher: FloatModel, samples: Samples, recipe: Recipe, asked: _Asked) -> Int8Model:
+    """The trained file, its integers learnt further, or the teacher's own where training has not come as close.
+
+    Training may have seen the samples by which this is chosen: its file has to be closer by more than chance.
+    """
+    content, _ = _float_content(teacher, samples, recipe.post_training, asked)
+    fit, chosen_by = held_apart(samples)
+    trained = _with_learnt(trained, content, fit, chosen_by) if asked.abilities.learnt else trained
+    if not asked.abilities.untrained:
+        return trained
+    plain = _searched(teacher, samples, recipe, asked)
+    errors = [output_errors(content, item.content, chosen_by) for item in (trained, plain)]
+    takes_trained = is_closer(errors[0], errors[1])
+    figures = [f"{_decibels_kept(error):.1f} dB" for error in errors]
+    note = (
+        f"quality=best took the file {'of' if takes_trained else 'without'} quantization-aware training: on "
+        f"{len(errors[0])} calibration samples held apart, the trained file keeps {figures[0]} of the float model's "
+        f"outputs and the one quantized after training {figures[1]}"
+    )
+    chosen = trained if takes_trained else plain
+    return replace(chosen, notes=(note, *chosen.notes))
+
+
+def _decibels_kept(errors: np.ndarray) -> float:
+    return -10 * math.log10(max(typical(errors), 1e-30))
 
 
 def _searched(model: FloatModel, samples: Samples, recipe: Recipe, asked: _Asked) -> Int8Model:

@@ -58,6 +58,8 @@ class Abilities:
             `centred_operands`.
         learnt: `quality=best` may learn integers end to end; False where only the float weights and the ranges of the
             quantized file are taken.
+        untrained: `quality=best` may take the float model quantized without training in the place of a trained one,
+            where that is closer to float.
     """
 
     dense_per_channel: bool = True
@@ -70,3 +72,4 @@ class Abilities:
     fused_only: bool = False
     xnnpack: bool = False
     learnt: bool = True
+    untrained: bool = False

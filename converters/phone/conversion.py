@@ -35,7 +35,13 @@ __all__ = ["ABILITIES", "convert"]
 FILE_NAME = "model.tflite"
 RANGES_NAME = "calibration.json"
 ABILITIES = Abilities(
-    more_bits=True, float_inputs=True, float_islands=True, float_outputs=True, loops=True, xnnpack=True
+    more_bits=True,
+    float_inputs=True,
+    float_islands=True,
+    float_outputs=True,
+    loops=True,
+    xnnpack=True,
+    untrained=True,
 )
 INTEGERS_ALONE = replace(ABILITIES, float_inputs=False, float_islands=False, float_outputs=False)
 # Schemes that need no calibration: from the float .tflite to the file.

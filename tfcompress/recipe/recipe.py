@@ -118,6 +118,14 @@ class Recipe(Section):
         """Whether any section changes the layers themselves."""
         return any(part is not None for part in (self.student, self.layers, self.structure, self.low_rank))
 
+    @property
+    def imitates(self) -> bool:
+        """Whether training is for int8 alone: towards the float model's outputs, without labels or another change."""
+        others = self.reduces or self.pruning is not None or self.clustering is not None
+        only_taught = self.distillation is not None and self.distillation.weight == 1
+        starts_from_it = self.training.pretraining_epochs == 0
+        return self.quantization is not None and only_taught and starts_from_it and not others
+
     @classmethod
     def from_json(cls, text: str) -> Self:
         """The recipe in a JSON text.

@@ -91,7 +91,8 @@ def _model_for(state: State, name: str) -> FloatModel:
     trained = compressed.trained if takes_quantizers else compressed.stripped
     model = float_model_from_keras(trained, name=state.model.facts.name)
     which = "trained" if trained is compressed.trained else "stripped"
-    return replace(model, usage=usage, fingerprint=fingerprint_of(which, state.ids["training"]))
+    teacher = state.model.model.value if takes_quantizers and state.recipe.imitates else None
+    return replace(model, usage=usage, teacher=teacher, fingerprint=fingerprint_of(which, state.ids["training"]))
 
 
 def _keep(state: State, part: str) -> bytes | None:
