@@ -25,7 +25,7 @@ SHARED = ROOT.parent / "shared"
 def _small_models_stay_in_integers() -> Iterator[None]:
     """Files of microseconds, of which a busy machine's measurements differ too much, are not mixed with float."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tfcompress.converters.litert.mixed.LEAST_MS", LEAST_MS_IN_TESTS)
+        patch.setattr("tfcompress.converters.litert.time_ratios.LEAST_MS", LEAST_MS_IN_TESTS)
         yield
 
 

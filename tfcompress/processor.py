@@ -11,7 +11,7 @@ __all__ = ["features", "has_int8_dot_products", "processor_name"]
 
 _CPUINFO = Path("/proc/cpuinfo")
 # Four products of 8 bits, summed in 32, in one instruction: Intel's manual calls it VNNI, Arm's SDOT.
-_DOT_PRODUCTS = frozenset({"avx512_vnni", "avx_vnni", "asimddp"})
+_DOT_PRODUCTS = frozenset({"amx_int8", "avx512_vnni", "avx_vnni", "asimddp", "i8mm"})
 
 
 @functools.cache

@@ -19,6 +19,14 @@ from tfcompress.converters.litert.interface import with_uint8_edges
 from tfcompress.converters.litert.latency import medians, xnnpack_share
 from tfcompress.converters.litert.operator_times import operator_times
 from tfcompress.converters.litert.quality import lost_db, output_error
+from tfcompress.converters.litert.time_ratios import (
+    WORTH,
+    in_rounds,
+    is_mostly_slower,
+    is_short,
+    is_surely_quicker,
+    typical,
+)
 from tfcompress.data import Samples
 from tfcompress.errors import ConversionError
 from tfcompress.graphs.tflite.editor import GraphEditor, ModelEditor, TensorNode, options
@@ -26,21 +34,13 @@ from tfcompress.graphs.tflite.extraction import extract
 from tfcompress.recipe import PostTraining
 
 __all__ = [
-    "LEAST_MS",
-    "is_slower",
     "never_handed_over",
     "never_slower_than_float",
     "with_fastest_mix",
     "with_quicker_floats",
 ]
 
-LEAST_MS = 0.002  # of a file: below, it is the call of LiteRT that takes the time
-SHORT_MS = 0.02  # of a file: below, nobody waits for it, and chance counts for more
-CLEARLY = 1.1  # times the float file's time, for a file so short
-SLOWER = 1.05  # times the float file's time: less is within what two measurements differ by
-WORTH = 0.97  # of the time in int8: less than this is within what one measurement differs from the next
 MOST_LOST_DB = 1.0  # of the outputs' signal-to-noise ratio: more than chance makes of floats in the place of integers
-WELL_WORTH = 0.9  # of it, where int8 is hardly slower than float: then chance must not decide what is in the file
 _SECONDS = 0.03  # of measuring one conversion
 _SIZE = 1 << 17  # values that one conversion is measured with
 _INFINITE = float("inf")
@@ -62,42 +62,51 @@ def with_fastest_mix(result: Int8Model, samples: Samples | None, recipe: PostTra
         samples: representative inputs.
         recipe: with which it was made.
     """
-    mixed = _quicker(result, samples, recipe, here=True)
-    return _noted(result, mixed) if isinstance(mixed, str) else mixed
+    mixed = _quicker(result, samples, recipe, _float_tensors(result, here=True))
+    return _with_float_slopes(_noted(result, mixed) if isinstance(mixed, str) else mixed, result, samples, recipe)
 
 
 def never_slower_than_float(result: Int8Model, samples: Samples | None, recipe: PostTraining) -> Int8Model:
     """The file as it was where it is as fast as the float file here, else with its fastest mix with float.
 
-    Nothing is mixed where XNNPACK takes every operator in int8, see above.
+    Nothing else is mixed where XNNPACK takes every operator in int8, see above; PReLU alone is float wherever that is
+    faster.
 
     Args:
         result: an int8 model, its operators in the forms that XNNPACK takes.
         samples: representative inputs.
         recipe: with which it was made.
     """
-    if result.float_content is None or not _left_to_slower_kernels(result.content):
+    if result.float_content is None:
         return result
-    ratio, shortest = _INFINITE, _INFINITE
-    for _ in range(2):  # a busy machine must not decide what is in the file
-        integers, floats = medians([result.content, result.float_content])
-        if integers is None or floats is None or not is_slower(integers, floats):
-            return result
-        ratio, shortest = min(ratio, integers / floats), min(shortest, integers)
-    why = f"8 bits alone take {ratio:.2f} times as long as the float file here"
-    worth = WORTH if ratio >= SLOWER and shortest >= SHORT_MS else WELL_WORTH
-    mixed = _quicker(result, samples, recipe, worth=worth, here=False)
-    return result if isinstance(mixed, str) else _noted(mixed, f"{why}; --integer_only keeps them all the same")
+    rounds, best = in_rounds(result.content, result.float_content), result
+    if _left_to_slower_kernels(result.content) and is_mostly_slower(rounds):
+        why = f"8 bits alone take {typical(rounds):.2f} times as long as the float file here"
+        mixed = _quicker(result, samples, recipe, _float_tensors(result, here=False))
+        best = result if isinstance(mixed, str) else _noted(mixed, f"{why}; --integer_only keeps them all the same")
+    return best if is_short(rounds) else _with_float_slopes(best, result, samples, recipe)
 
 
-def is_slower(integers_ms: float, floats_ms: float) -> bool:
-    """Whether an int8 file takes so much longer than its float file that it is worth a mix with float.
+def _with_float_slopes(best: Int8Model, result: Int8Model, samples: Samples | None, recipe: PostTraining) -> Int8Model:
+    """The int8 file with PReLU alone in float where that is quicker than `best`, what there is so far.
 
-    Args:
-        integers_ms: what one inference of the int8 file takes.
-        floats_ms: what one of the float file takes.
+    XNNPACK has PReLU in float alone.  In int8 it is four operators, so that two conversions may cost less.
     """
-    return integers_ms >= max(floats_ms * (CLEARLY if integers_ms < SHORT_MS else 1.0), LEAST_MS)
+    if result.float_content is None:
+        return best
+    source = ModelEditor.read(result.float_content).main
+    slopes = tuple(op.result.name for op in source.operators if op.name == "PRELU")
+    slopes = tuple(name for name in slopes if name not in result.limits.keep_float)
+    if not slopes:
+        return best
+    mixed = _quicker(result, samples, recipe, slopes)
+    if isinstance(mixed, str) or (best.content != result.content and not _saves_time(mixed, best)):
+        return best
+    return _noted(mixed, "PReLU in float between integers: XNNPACK has none of int8; --integer_only keeps 8 bits")
+
+
+def _saves_time(mixed: Int8Model, other: Int8Model) -> bool:
+    return is_surely_quicker(in_rounds(mixed.content, other.content))
 
 
 def with_quicker_floats(result: Int8Model, samples: Samples, recipe: PostTraining) -> Int8Model:
@@ -109,21 +118,16 @@ def with_quicker_floats(result: Int8Model, samples: Samples, recipe: PostTrainin
         recipe: with which it was made.
     """
     ready = with_delegable_forms(result, samples, except_for=result.limits.keep_float)
-    mixed = _quicker(ready, samples, replace(recipe, io="int8"), here=recipe.scheme == "auto")
+    mixed = _quicker(ready, samples, replace(recipe, io="int8"), _float_tensors(ready, here=recipe.scheme == "auto"))
     return result if isinstance(mixed, str) else mixed
 
 
 def _quicker(
-    result: Int8Model, samples: Samples | None, recipe: PostTraining, *, worth: float = WORTH, here: bool
+    result: Int8Model, samples: Samples | None, recipe: PostTraining, kept: tuple[str, ...]
 ) -> Int8Model | str:
-    """The fastest mix, which takes at most `worth` of the file's time, or why the file had better stay as it is.
-
-    With `here`, this machine's times alone decide; else an operator that XNNPACK takes in int8 counts as no slower.
-    """
+    """The file with the operators that compute some tensors in float, or why it had better stay as it is."""
     if result.float_content is None or result.calibration is None:
         return "nothing more is in float: there is no float file to mix it with"
-    source = ModelEditor.read(result.float_content).main
-    kept = _float_tensors(source, ModelEditor.read(result.content).main, here=here)
     if not kept:
         return "nothing more is in float: none is faster in float, conversions counted"
     limits = replace(result.limits, keep_float=tuple(dict.fromkeys((*result.limits.keep_float, *kept))))
@@ -135,13 +139,13 @@ def _quicker(
     content = with_uint8_edges(mixed.content) if recipe.io == "uint8" else mixed.content
     mixed = replace(result, content=content, limits=limits)
     mixed = with_delegable_forms(mixed, samples, except_for=limits.keep_float)
-    before, after = medians([result.content, mixed.content])
-    if before is None or after is None or after > worth * before:
+    rounds = in_rounds(mixed.content, result.content)
+    if not is_surely_quicker(rounds):
         return "nothing more is in float: a mix with float was not faster in all"
     lost = _lost_db(result.float_content, (result.content, mixed.content), samples)
     if lost > MOST_LOST_DB:
         return f"nothing more is in float: with its fastest mix the outputs would lose {lost:.1f} dB"
-    return _noted(mixed, f"{len(kept)} operators in float: {after / before:.2f} of the time of int8 alone here")
+    return _noted(mixed, f"{len(kept)} operators in float: {typical(rounds):.2f} of the time of int8 alone here")
 
 
 def _lost_db(float_content: bytes, contents: tuple[bytes, bytes], samples: Samples | None) -> float:
@@ -161,8 +165,14 @@ def _left_to_slower_kernels(content: bytes) -> bool:
     return share is None or bool(share["left"])
 
 
-def _float_tensors(source: GraphEditor, quantized: GraphEditor, *, here: bool) -> tuple[str, ...]:
-    """Names of the output tensors of those operators that had better be float."""
+def _float_tensors(result: Int8Model, *, here: bool) -> tuple[str, ...]:
+    """Names of the output tensors of those operators that had better be float, so that the file is fastest.
+
+    With `here`, this machine's times alone decide; else an operator that XNNPACK takes in int8 counts as no slower.
+    """
+    if result.float_content is None:
+        return ()
+    source, quantized = (ModelEditor.read(content).main for content in (result.float_content, result.content))
     places = [Place(_ENDS, _names(source.outputs), _names(source.inputs), 0.0, _INFINITE)]
     for number, (operator, time) in enumerate(zip(source.operators, operator_times(source, quantized), strict=True)):
         reads, gives = (_names(tensors) for tensors in (operator.computed_inputs, operator.outputs))

@@ -5,7 +5,7 @@ Each is run as a file of its own: the values that it reads are in the cache, and
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from tfcompress.converters.litert.latency import medians
@@ -16,7 +16,7 @@ from tfcompress.graphs.tflite.extraction import extract
 from tfcompress.layer_names import as_named_in, layers_of
 from tfcompress.processor import has_int8_dot_products
 
-__all__ = ["OperatorTime", "operator_times", "slow_operators"]
+__all__ = ["OperatorTime", "operator_times", "slow_among", "times_of_files"]
 
 _SECONDS = 0.02  # of measuring one operator
 _OTHER_GRAPHS = frozenset({"WHILE", "IF", "CALL", "CALL_ONCE"})  # run graphs that a file of one operator has not
@@ -76,8 +76,8 @@ def operator_times(
     return tuple(_timed(operator, quantized, twins, names) for operator in source.operators)
 
 
-def slow_operators(float_content: bytes, content: bytes, layer_names: Collection[str]) -> tuple[OperatorTime, ...]:
-    """Those whose int8 form takes so much longer than float that it counts, the worst first.
+def times_of_files(float_content: bytes, content: bytes, layer_names: Collection[str]) -> tuple[OperatorTime, ...]:
+    """The operators of a float file, in order.
 
     Where this processor lacks the int8 dot products that a phone's has, only what XNNPACK does not take says something
     about phones.
@@ -88,7 +88,15 @@ def slow_operators(float_content: bytes, content: bytes, layer_names: Collection
         layer_names: of the Keras model.
     """
     graphs = (ModelEditor.read(each).main for each in (float_content, content))
-    times = operator_times(*graphs, layer_names=layer_names)
+    return operator_times(*graphs, layer_names=layer_names)
+
+
+def slow_among(times: Sequence[OperatorTime]) -> tuple[OperatorTime, ...]:
+    """Those whose int8 form takes so much longer than float that it counts, the worst first.
+
+    Args:
+        times: of all operators of a float file.
+    """
     enough = _SHARE * sum(time.float_ms or 0.0 for time in times)
     slow = [time for time in times if time.lost_ms > enough]
     if has_int8_dot_products() is False:

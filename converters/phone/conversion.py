@@ -16,8 +16,9 @@ from tfcompress.converters.litert.int8 import quantize_int8
 from tfcompress.converters.litert.limits import Abilities
 from tfcompress.converters.litert.metadata import with_metadata
 from tfcompress.converters.litert.mixed import never_slower_than_float, with_fastest_mix
-from tfcompress.converters.litert.operator_times import OperatorTime, slow_operators
+from tfcompress.converters.litert.operator_times import OperatorTime, slow_among, times_of_files
 from tfcompress.converters.litert.quick_recurrence import with_quick_recurrence
+from tfcompress.converters.litert.time_ratios import in_rounds, is_surely_quicker, typical
 from tfcompress.converters.phone.gpu import gpu_facts, gpu_note
 from tfcompress.converters.usage import ports_of
 from tfcompress.converters.usage.tflite import phone_page
@@ -81,15 +82,18 @@ def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, outp
     if file.ranges is not None and calibration is not None:
         replace(file.ranges, data_sha256=calibration.sha256).save(output / RANGES_NAME)
     facts = {**describe(path, _measured_beside(model, file)), **file.facts}
-    slow = _slow_operators(model, file)
-    facts["slow_operators"] = [each.to_json() for each in slow]
+    times = _operator_times(model, file)
+    slow = slow_among(times)
+    facts |= {
+        key: [each.to_json() for each in group] for key, group in (("operator_times", times), ("slow_operators", slow))
+    }
     gpu: tuple[str, ...] = ()
     with optional("phone: the forecast for its GPU"):
         facts["gpu"] = of_gpu = gpu_facts(
             read_tflite(file.content), [layer.name for layer in all_layers(model.keras_model)]
         )
         gpu = (gpu_note(of_gpu),)
-    speed = _speed(facts, recipe)
+    speed = _speed(facts, file, recipe)
     remarks = (*(each.note() for each in slow), *_advice(model, facts), *gpu)
     notes = (*(() if speed is None else (speed,)), *file.notes, *remarks)
     return Artifact("phone", output, path, facts, notes)
@@ -104,14 +108,14 @@ def _measured_beside(model: FloatModel, file: _Made) -> bytes | None:
     return None
 
 
-def _slow_operators(model: FloatModel, file: _Made) -> tuple[OperatorTime, ...]:
-    """Those that int8 slows down."""
-    slow: tuple[OperatorTime, ...] = ()
+def _operator_times(model: FloatModel, file: _Made) -> tuple[OperatorTime, ...]:
+    """What each operator takes in float and in the file; nothing where the file was not calibrated."""
+    times: tuple[OperatorTime, ...] = ()
     if file.ranges is not None and file.float_content is not None:
-        with optional("phone: the operators that int8 slows down"):
+        with optional("phone: the time of each operator"):
             names = [layer.name for layer in all_layers(model.keras_model)]
-            slow = slow_operators(file.float_content, file.content, names)
-    return slow
+            times = times_of_files(file.float_content, file.content, names)
+    return times
 
 
 def _calibrated(model: FloatModel, calibration: Samples | None, recipe: Recipe) -> _Made:
@@ -181,7 +185,7 @@ def _latency_line(facts: Mapping[str, object], which: str) -> str | None:
     )
 
 
-def _speed(facts: Mapping[str, object], recipe: Recipe) -> str | None:
+def _speed(facts: Mapping[str, object], file: _Made, recipe: Recipe) -> str | None:
     """How much faster than float the file is, or what to choose where it is slower; None where it was not measured."""
     ours, floats = facts["latency_ms"], facts["float_latency_ms"]
     if not isinstance(ours, dict) or not isinstance(floats, dict):
@@ -192,10 +196,20 @@ def _speed(facts: Mapping[str, object], recipe: Recipe) -> str | None:
         return f"{times:.2f} times as fast as the float file {here}"
     options = recipe.post_training
     mixed = "--scheme=auto without --integer_only, or " if options.integer_only else ""
-    advice = f"choose {mixed}--scheme=float16, which is as fast as float at half of its bytes"
+    advice = f"choose {mixed}{_fast_scheme(file)}"
     if has_int8_dot_products() is False:
         advice += "; this processor lacks the int8 dot products of a phone's, so measure on a phone before you choose"
     return f"slower than the float file: {times:.2f} times as fast {here}; {advice}"
+
+
+def _fast_scheme(file: _Made) -> str:
+    """The scheme to choose where int8 is slow, and why: `dynamic` where it is surely quicker than float."""
+    with optional("phone: how fast scheme dynamic is"):
+        if file.float_content is not None:
+            rounds = in_rounds(schemes.dynamic(file.float_content), file.float_content)
+            if is_surely_quicker(rounds):
+                return f"--scheme=dynamic, which takes {typical(rounds):.2f} of the float file's time"
+    return "--scheme=float16, which is as fast as float at half of its bytes"
 
 
 def _names(value: object) -> list[str]:

@@ -55,6 +55,11 @@ PLAIN: dict[str, Any] = {
                 ],
             },
             "notes": ["engine: litert"],
+            "operator_times": [
+                {"tensor": "a", "operator": "CONV_2D", "layer": "conv<1>", "int8_ms": 0.25, "float_ms": 0.5},
+                {"tensor": "b", "operator": "PRELU", "layer": "bend", "int8_ms": 0.75, "float_ms": 0.125,
+                 "reason": "it has no PRELU of int8"},
+            ],
         },
         "edgetpu": {
             "status": "undecided",

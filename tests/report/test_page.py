@@ -72,6 +72,14 @@ def test_every_part_is_in_the_contents() -> None:
     assert {"summary", "accuracy", "layers", "flips", "target-edgetpu", "reproduce"} <= set(parts)
 
 
+def test_the_operators_that_take_longest_come_first_with_their_layers() -> None:
+    page = render_html(report())
+    rows = re.findall(r"<tr><td>(CONV_2D|PRELU)</td><td class=.layer.>([^<]*)</td>", page)
+    assert rows == [("PRELU", "bend"), ("CONV_2D", "conv&lt;1&gt;")]
+    assert "it has no PRELU of int8" in page
+    assert "Where the time goes" not in render_html(changed("phone", operator_times=[]))
+
+
 def test_names_are_escaped() -> None:
     page = render_html(report())
     assert "<b>net</b>" not in page

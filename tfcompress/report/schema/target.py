@@ -23,6 +23,8 @@ __all__ = [
     "XnnpackShare",
 ]
 
+SHOWN_OPERATORS = 30  # of a file, on the page; report.json has all
+
 
 @dataclass(frozen=True, kw_only=True)
 class Latency:
@@ -163,6 +165,7 @@ class TargetSection(Compared):
         select_ops: TensorFlow operators, which need the Flex delegate.
         resizable_batch: it runs with other batch sizes.
         xnnpack: what XNNPACK takes.
+        operator_times: what each operator of the float file takes, and what computes the same in this file.
         slow_operators: those that int8 slows down so much that it counts, the worst first.
         engine: who quantized.
         bit_widths: what each layer needs.
@@ -194,6 +197,7 @@ class TargetSection(Compared):
     select_ops: tuple[str, ...] = ()
     resizable_batch: bool | None = None
     xnnpack: XnnpackShare | None = None
+    operator_times: tuple[OperatorTime, ...] = ()
     slow_operators: tuple[OperatorTime, ...] = ()
     engine: Engine | None = None
     bit_widths: tuple[LayerBitWidths, ...] = ()
@@ -208,6 +212,12 @@ class TargetSection(Compared):
     rows: tuple[FactRow, ...] = ()
     next_steps: tuple[NextStep, ...] = ()
     figures: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def longest_operators(self) -> tuple[OperatorTime, ...]:
+        """Those of `operator_times` that take longest in this file, at most `SHOWN_OPERATORS`."""
+        measured = [each for each in self.operator_times if each.int8_ms is not None]
+        return tuple(sorted(measured, key=lambda each: -(each.int8_ms or 0.0))[:SHOWN_OPERATORS])
 
     @property
     def mappings(self) -> tuple[MappingTotals, ...]:
