@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 __all__ = ["MOST_OVER_FLOAT", "MOST_OVER_PEER", "latency_summary"]
@@ -21,11 +21,24 @@ def latency_summary(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         ratios = {row["model"]: float(row[key]) for row in rows if row.get(key)}
         if not ratios:
             continue
-        mean = math.exp(sum(map(math.log, ratios.values())) / len(ratios))
         above = [f"{model} {ratio:g}" for model, ratio in ratios.items() if ratio > most]
         lines.append(
-            f"Of {what} time: geometric mean {mean:.3f} over {len(ratios)} models; above {most:g}: "
-            f"{', '.join(above) or 'none'}."
+            f"Of {what} time: geometric mean {_mean(ratios.values()):.3f} over {len(ratios)} models; above {most:g}: "
+            f"{', '.join(above) or 'none'}.{_by_instructions(rows, ratios)}"
         )
         lines.append("")
     return lines
+
+
+def _by_instructions(rows: Sequence[Mapping[str, Any]], ratios: Mapping[str, float]) -> str:
+    """The mean of the rows of each kind of CPU, where there are several."""
+    groups: dict[str, list[float]] = {}
+    for row in rows:
+        if row["model"] in ratios:
+            groups.setdefault(row.get("instructions") or "not recorded", []).append(ratios[row["model"]])
+    means = [f"{kind}: {_mean(group):.3f} over {len(group)}" for kind, group in sorted(groups.items())]
+    return f" By the CPU's instructions: {', '.join(means)}." if len(means) > 1 else ""
+
+
+def _mean(ratios: Collection[float]) -> float:
+    return math.exp(sum(map(math.log, ratios)) / len(ratios))

@@ -6,12 +6,15 @@ does something else besides, which the milliseconds do not: all rows were made u
 TFLiteConverter's own file; `auto` is ours with `--scheme=auto`, `integers` with `--integer_only`.  Recurrent layers are
 unrolled for the peers and for float, as TFLiteConverter alone cannot convert those of Keras 3.  What each rewrite was
 worth, and which were left out, is in `notes`.
-`sqnr_before_db` is of our file without the forms that are for XNNPACK, on the same inputs, `peer_sqnr_db` of the peer's
-file that is quickest.  `spread` says how far load moved the ratio of our time to float's: its largest value in one
-interpreter over its smallest; a ratio within that of 1 is no difference.  Networks of keras.applications take pictures
-of 96 pixels; those with `@` those of that size.  `vision_transformer` is one of Keras 3 with the sizes of ViT-Tiny
-(Touvron et al. 2021, table 1) and four of its twelve blocks.  Those of `zoo/` are built by `table_zoo` beforehand, in
-``$TFCOMPRESS_ZOO``.
+`sqnr_db` is of our file's outputs, `logits_db` of what their softmax reads: an untrained network gives each of a
+thousand classes a share that 8 bits round to 0 in every file (see `logits`).  `before_` is our file without the forms
+that are for XNNPACK, on the same inputs, `peer_` the peer's file that is quickest, `auto_` ours with `--scheme=auto`.
+`instructions` are the best of the CPU's that XNNPACK has int8 kernels for: with AVX2 alone int8 is hardly quicker than
+float, with AVX-512 VNNI three times; rows without it are of a machine that was not recorded. `spread` says how far load
+moved the ratio of our time to float's: its largest value in one interpreter over its smallest; a ratio within that of 1
+is no difference. Networks of keras.applications take pictures of 96 pixels; those with `@` those of that size.
+`vision_transformer` is one of Keras 3 with the sizes of ViT-Tiny (Touvron et al. 2021, table 1) and four of its twelve
+blocks. Those of `zoo/` are built by `table_zoo` beforehand, in ``$TFCOMPRESS_ZOO``.
 """
 
 from __future__ import annotations
@@ -28,11 +31,13 @@ import numpy as np
 
 from benchmarks.int8_files import LARGE_SIDE, RECIPE, inputs_of, is_large
 from benchmarks.int8_files import names as models
+from benchmarks.logits import without_last_softmax
 from benchmarks.measured_files import keep_files
 from benchmarks.models import APPLICATIONS, PREFIX, load
 from benchmarks.peers import by_converter, by_litert
 from benchmarks.zoo.build import resolved
 from tfcompress.converters.litert import quantize_int8
+from tfcompress.converters.litert.cpu import vector_instructions
 from tfcompress.converters.litert.delegable import with_delegable_forms
 from tfcompress.converters.litert.float_tflite import convert_with, new_converter
 from tfcompress.converters.litert.latency import medians, xnnpack_share
@@ -96,19 +101,18 @@ def row(name: str) -> dict[str, Any]:
     keep_files(name, contents)
     rounds = _times(contents)
     times = {who: None if None in each else statistics.median(each) for who, each in rounds.items()}
-    quality = {
-        f"{key}_db": _decibels(ours.float_content, content, held_out)
-        for key, content in (("sqnr", ours.content), ("sqnr_before", before.content), ("auto_sqnr", auto.content))
-    }
+    by_prefix = {"": ours.content, "before_": before.content, "auto_": auto.content}
+    quality = _quality(ours.float_content or floating, by_prefix, held_out)
     peers = {who: ms for who in PEERS if (ms := times.get(who)) is not None}
     if peers:
         quickest = min(peers, key=peers.__getitem__)
         # Its outputs are in the order of TFLiteConverter's float file.
-        quality["peer_sqnr_db"] = _decibels(floating, contents[quickest], held_out)
+        quality |= _quality(floating, {"peer_": contents[quickest]}, held_out)
     reasons = [f"{who}: {content}" for who, content in files.items() if isinstance(content, str)]
     left: Any = xnnpack_share(ours.content)
     return {
         **_verdict(times),
+        "instructions": vector_instructions(),
         "spread": _spread(rounds),
         "reason": "; ".join(reasons),
         **{f"{who}_ms": None if ms is None else round(ms, 4) for who, ms in times.items()},
@@ -196,6 +200,18 @@ def _vision_transformer() -> FloatModel:
     return float_model_from_keras(keras.Model(image, scores), name=VISION_TRANSFORMER)
 
 
-def _decibels(float_content: bytes | None, content: bytes, samples: Samples) -> float | None:
-    error = 0.0 if float_content is None else output_error(float_content, content, samples)
+def _quality(float_content: bytes, by_prefix: Mapping[str, bytes], samples: Samples) -> dict[str, float | None]:
+    """The signal-to-noise ratio of each file's outputs, and of the logits where an output is a softmax of them."""
+    logits = without_last_softmax(float_content)
+    figures = {f"{whose}sqnr_db": _decibels(float_content, content, samples) for whose, content in by_prefix.items()}
+    if logits != float_content:
+        figures |= {
+            f"{whose}logits_db": _decibels(logits, without_last_softmax(content), samples)
+            for whose, content in by_prefix.items()
+        }
+    return figures
+
+
+def _decibels(float_content: bytes, content: bytes, samples: Samples) -> float | None:
+    error = output_error(float_content, content, samples)
     return round(-10 * math.log10(error), 2) if 0 < error < math.inf else None
