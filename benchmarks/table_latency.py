@@ -37,7 +37,6 @@ from benchmarks.models import APPLICATIONS, PREFIX, load
 from benchmarks.peers import by_converter, by_litert
 from benchmarks.zoo.build import resolved
 from tfcompress.converters.litert import quantize_int8
-from tfcompress.converters.litert.cpu import vector_instructions
 from tfcompress.converters.litert.delegable import with_delegable_forms
 from tfcompress.converters.litert.float_tflite import convert_with, new_converter
 from tfcompress.converters.litert.latency import medians, xnnpack_share
@@ -51,6 +50,7 @@ from tfcompress.errors import TfCompressError
 from tfcompress.load import float_model_from_keras, load_model
 from tfcompress.model import FloatModel
 from tfcompress.native_output import silenced
+from tfcompress.processor import vector_instructions
 from tfcompress.runtime import keras
 
 __all__ = ["SECONDS", "names", "row"]

@@ -24,21 +24,22 @@ def described(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("text", "has"),
+    ("text", "has", "best"),
     [
-        ("processor\t: 0\nflags\t\t: sse2 avx2 fma\n\nprocessor\t: 1\nflags\t\t: avx512_vnni\n", False),
-        ("processor\t: 0\nflags\t\t: avx2 avx512_vnni\n", True),
-        ("processor\t: 0\nflags\t\t: avx2 avx_vnni\n", True),
-        ("processor\t: 0\nFeatures\t: fp asimd asimddp\n", True),
-        ("processor\t: 0\n", None),
+        ("processor\t: 0\nflags\t\t: sse2 avx2 fma\n\nprocessor\t: 1\nflags\t\t: avx512_vnni\n", False, "avx2"),
+        ("processor\t: 0\nflags\t\t: avx2 avx512_vnni\n", True, "avx512_vnni"),
+        ("processor\t: 0\nflags\t\t: avx2 avx_vnni\n", True, "avx_vnni"),
+        ("processor\t: 0\nFeatures\t: fp asimd asimddp\n", True, "asimddp"),
+        ("processor\t: 0\n", None, None),
     ],
     ids=["AVX2", "AVX-512", "AVX-VNNI", "Arm", "not said"],
 )
 def test_dot_products_are_read_off_the_first_core(
-    text: str, has: bool | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    text: str, has: bool | None, best: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     described(monkeypatch, tmp_path, text)
     assert processor.has_int8_dot_products() is has
+    assert processor.vector_instructions() == best
 
 
 def test_two_processors_of_one_name_are_told_apart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -7,11 +7,13 @@ import platform
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["features", "has_int8_dot_products", "processor_name"]
+__all__ = ["features", "has_int8_dot_products", "processor_name", "vector_instructions"]
 
 _CPUINFO = Path("/proc/cpuinfo")
-# Four products of 8 bits, summed in 32, in one instruction: Intel's manual calls it VNNI, Arm's SDOT.
-_DOT_PRODUCTS = frozenset({"amx_int8", "avx512_vnni", "avx_vnni", "asimddp", "i8mm"})
+# Flags of XNNPACK's int8 kernels, the fastest first (src/configs/gemm-config.c, qs8_qc8w), and those of them that add
+# up four products of 8 bits at once: Intel's manual calls it VNNI, Arm's SDOT.
+_BEST_FIRST = ("amx_int8", "avx512_vnni", "avx_vnni", "i8mm", "asimddp", "avx512bw", "avx2", "asimd", "sse4_1")
+_DOT_PRODUCTS = frozenset({"amx_int8", "avx512_vnni", "avx_vnni", "i8mm", "asimddp"})
 
 
 @functools.cache
@@ -52,3 +54,9 @@ def has_int8_dot_products() -> bool | None:
     """
     names = features()
     return bool(names & _DOT_PRODUCTS) if names else None
+
+
+def vector_instructions() -> str | None:
+    """The best that XNNPACK has int8 kernels for, as Linux calls them; None where that is not known."""
+    names = features()
+    return next((name for name in _BEST_FIRST if name in names), None)
