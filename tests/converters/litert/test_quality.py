@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import pytest
 
-from tests.converters.litert.models import converted, images, run, samples_for, small_cnn
+from tests.converters.litert.models import converted, images, layers, run, samples_for, small_cnn
 from tfcompress.calibration import Range
 from tfcompress.converters.litert import litert_engine, quantize_int8, to_float_tflite
 from tfcompress.converters.litert.limits import Limits
@@ -31,6 +31,7 @@ from tfcompress.data import samples_from_arrays
 from tfcompress.graphs.tflite import read_tflite
 from tfcompress.load import float_model_from_keras
 from tfcompress.recipe import PostTraining, Recipe
+from tfcompress.runtime import tf_keras
 
 
 def test_the_error_of_a_file_is_zero_for_the_float_file_and_grows_with_what_was_lost() -> None:
@@ -165,6 +166,23 @@ def test_layers_with_equal_biases_are_rounded_adaptively_too() -> None:
     samples = samples_for(model, images())
     assert output_error(content, own, samples) == 0.0
     assert any(f"of {after} layers" in note for note in quantize_int8(model, samples, Recipe()).notes)
+
+
+@pytest.mark.parametrize("engine", ["litert", "tflite_converter"])
+def test_equal_biases_are_each_rounded_by_their_own_layers_steps(engine: Any) -> None:
+    """One buffer for both would hold the integers of whichever layer is quantized last."""
+    tf_keras.utils.set_random_seed(0)
+    image = tf_keras.Input((8, 8, 3), name="image")
+    x = image
+    for name, size in (("large", 1.0), ("small", 0.01)):
+        kernel = tf_keras.initializers.RandomNormal(stddev=size)
+        x = layers.Conv2D(6, 3, activation="relu", kernel_initializer=kernel, bias_initializer="ones", name=name)(x)
+    model = float_model_from_keras(tf_keras.Model(image, x))
+    samples, content = samples_for(model, images()), to_float_tflite(model)
+    options = PostTraining(engine=engine, bias_correction=False, quality="fast")
+    result = quantize_int8(model, samples, Recipe(post_training=options))
+    signal = np.mean(np.square(model.predict({"image": images()})["small"]))
+    assert output_error(content, result.content, samples) < 1e-3 * signal
 
 
 def test_balanced_rounds_models_adaptively_that_take_seconds_and_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
