@@ -145,11 +145,15 @@ def _reached(graph: Subgraph, output: int) -> dict[int, int]:
 
 
 def _mixes_rows(graph: Subgraph, operator: Operator, axis: int) -> bool:
-    """Whether a product leaves columns apart, as the one that a cumulative sum over rows becomes."""
+    """Whether a product only adds rows up and leaves columns apart, as the one that a cumulative sum becomes.
+
+    A layer of weights over the rows does not count: such layers are what a network is made of.
+    """
     if operator.name != "FULLY_CONNECTED" or axis == -1:
         return False
     before, after = (graph.tensors[index].shape for index in (operator.inputs[0], operator.outputs[0]))
-    return before[:-1] == after[:-1]
+    weights = graph.tensors[operator.inputs[1]].array()
+    return before[:-1] == after[:-1] and weights is not None and bool(np.isin(weights, (0, 1)).all())
 
 
 def _axis_before(graph: Subgraph, operator: Operator, tensor: int, axis: int) -> int:

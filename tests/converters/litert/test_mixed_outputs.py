@@ -19,6 +19,7 @@ from tfcompress.converters.artifact import Artifact
 from tfcompress.converters.edgetpu.conversion import convert as convert_for_edgetpu
 from tfcompress.converters.phone import convert as convert_for_phone
 from tfcompress.data import samples_from_arrays
+from tfcompress.graphs.tflite import read_tflite
 from tfcompress.load import float_model_from_keras
 from tfcompress.recipe import PostTraining, Recipe
 
@@ -282,3 +283,20 @@ def test_loud_samples_do_not_hide_quiet_ones() -> None:
     result = compare(table_runner("float", table), {"it": table_runner("it", candidate)}, rows(100)).candidates["it"]
     assert result.diff["sqnr_db"] > 60
     assert result.diff["quiet_sqnr_db"] <= 0
+
+
+def test_layers_over_the_rows_are_no_running_sum_and_stay_integers(tmp_path: Path) -> None:
+    """Columns of different scale that a network mixes along time would take the whole of it along into float."""
+    keras.utils.set_random_seed(0)
+    series = keras.Input((24, 3), name="series")
+    x = layers.Permute((2, 1))(series)
+    for number in range(2):
+        x = layers.Dense(32, activation="relu", name=f"over_time_{number}")(x)
+    last = layers.Permute((2, 1), name="out")(layers.Dense(6, name="steps")(x))
+    model = float_model_from_keras(keras.Model(series, last), name="mixer")
+    values = np.random.default_rng(0).normal(size=(64, 24, 3)).astype(np.float32) * np.array([100, 1, 0.1], np.float32)
+    samples = samples_from_arrays(values, model_inputs=model.inputs, model_outputs=model.outputs)
+    content = convert_for_phone(model, samples, Recipe(), tmp_path).runnable.read_bytes()
+    graph = read_tflite(content).main
+    kinds = [graph.tensors[op.outputs[0]].dtype for op in graph.operators if op.name == "FULLY_CONNECTED"]
+    assert kinds.count("float32") <= 1, kinds
