@@ -17,8 +17,6 @@ _MADE_OF = frozenset(
     {"ABS", "ADD", "EXP", "MAXIMUM", "MINIMUM", "MUL", "REDUCE_MAX", "RELU", "SELECT", "SELECT_V2", "SOFTMAX", "SQUARE"}
     | {"SQUARED_DIFFERENCE", "SUB", "SUM"}
 )
-
-
 _COUNTED_BY = frozenset(
     {"ADD", "CAST", "DEQUANTIZE", "MEAN", "MUL", "QUANTIZE", "RESHAPE", "SQUEEZE", "SUM", "TRANSPOSE"}
 )
@@ -106,15 +104,21 @@ def _guard(graph: GraphEditor, division: OperatorNode, calibration: Calibration)
 
 
 def _is_count(graph: GraphEditor, tensor: TensorNode) -> bool:
-    """Whether a tensor is summed of truth values."""
-    waiting, seen = [tensor], 0
-    while waiting and seen < MOST_OPERATORS:
+    """Whether a tensor is summed of truth values and constants alone."""
+    waiting, seen, counts = [tensor], 0, False
+    while waiting:
         producer, seen = graph.producer(waiting.pop(0)), seen + 1
-        if producer is not None and any(item.dtype == "bool" for item in producer.operands):
-            return True
-        if producer is not None and producer.name in _COUNTED_BY:
+        if producer is None or seen > MOST_OPERATORS:
+            return False
+        if any(item.dtype == "bool" for item in producer.operands):
+            if any(item.dtype != "bool" and not item.is_constant for item in producer.operands):
+                return False  # a choice between values that are not counted
+            counts = True
+        elif producer.name in _COUNTED_BY:
             waiting += producer.computed_inputs
-    return False
+        else:
+            return False
+    return counts
 
 
 def _range_of(graph: GraphEditor, tensor: TensorNode, calibration: Calibration) -> Range | None:

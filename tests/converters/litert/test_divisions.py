@@ -86,15 +86,15 @@ def test_only_a_divisor_of_one_sign_is_kept_from_zero() -> None:
         assert (guarded is content) == (kinds == ["DIV"])
 
 
-def least_divisor(counted: bool) -> int:
+def least_divisor(made_by: str) -> int:
     """What a division's guard lets through, in steps of the integers, where calibration saw 0.5 at least."""
     graph = GraphBuilder()
     numerator, result = graph.input([1, 4]), graph.tensor([1, 4])
-    if counted:
-        truth, divisor = graph.input([1, 4], "bool"), graph.tensor([1, 4])
-        graph.operator("CAST", [truth], [divisor], "CastOptions")
-    else:
-        divisor = graph.input([1, 4])
+    divisor = graph.tensor([1, 4]) if made_by else graph.input([1, 4])
+    if made_by:
+        truth = graph.input([1, 4], "bool")
+        values = [graph.input([1, 4]), graph.input([1, 4])] if made_by == "SELECT_V2" else []
+        graph.operator(made_by, [truth, *values], [divisor], "SelectV2Options" if values else "CastOptions")
     graph.operator("DIV", [numerator, divisor], [result], "DivOptions")
     ranges = {f"t{divisor}": Range(0.5, 2.0)}
     content = with_guarded_divisors(graph.content(result), Calibration("model", None, 1, "min_max", ranges))
@@ -107,8 +107,9 @@ def least_divisor(counted: bool) -> int:
 
 
 def test_a_divisor_below_those_of_calibration_is_divided_by_as_it_is_unless_it_is_a_count() -> None:
-    assert least_divisor(counted=False) == 1
-    assert least_divisor(counted=True) > 1
+    assert least_divisor("") == 1
+    assert least_divisor("SELECT_V2") == 1, "what a comparison selects is no count"
+    assert least_divisor("CAST") > 1
 
 
 def test_a_divisor_away_from_zero_is_divided_by_in_integers(tmp_path: Path) -> None:
