@@ -10,10 +10,11 @@ from pathlib import Path
 __all__ = ["features", "has_int8_dot_products", "processor_name", "vector_instructions"]
 
 _CPUINFO = Path("/proc/cpuinfo")
+_NUMBERS = ("cpu family", "model", "CPU implementer", "CPU variant", "CPU part")  # of x86, then of Arm
 # Flags of XNNPACK's int8 kernels, the fastest first (src/configs/gemm-config.c, qs8_qc8w), and those of them that add
 # up four products of 8 bits at once: Intel's manual calls it VNNI, Arm's SDOT.
 _BEST_FIRST = ("amx_int8", "avx512_vnni", "avx_vnni", "i8mm", "asimddp", "avx512bw", "avx2", "asimd", "sse4_1")
-_DOT_PRODUCTS = frozenset({"amx_int8", "avx512_vnni", "avx_vnni", "i8mm", "asimddp"})
+_DOT_PRODUCTS = frozenset(_BEST_FIRST[:5])
 
 
 @functools.cache
@@ -37,7 +38,7 @@ def processor_name() -> str:
     """The model's name, with the family and model numbers where there are any: one name may stand for several."""
     core = _first_core()
     name = core.get("model name") or platform.processor() or platform.machine()
-    numbers = [f"{key} {core[key]}" for key in ("cpu family", "model") if key in core]
+    numbers = [f"{key} {core[key]}" for key in _NUMBERS if key in core]
     return f"{name} ({', '.join(numbers)})" if numbers else name
 
 

@@ -125,7 +125,7 @@ def _closest_to_teacher(model: FloatModel, samples: Samples, recipe: Recipe, ask
         return replace(trained, notes=(*trained.notes, NOT_IMITATING))
     try:
         return _closer(trained, with_fixed_sizes(model.teacher, samples), samples, recipe, asked)
-    except ConversionError as error:
+    except (ConversionError, DataError) as error:
         note = f"quality=best took the file as training made it: without training there is none ({error})"
         return replace(trained, notes=(*trained.notes, note))
 

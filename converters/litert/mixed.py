@@ -77,10 +77,11 @@ def never_slower_than_float(result: Int8Model, samples: Samples | None, recipe: 
         samples: representative inputs.
         recipe: with which it was made.
     """
-    if result.float_content is None:
+    is_left = _left_to_slower_kernels(result.content)
+    if result.float_content is None or not (is_left or _float_slopes(result)):
         return result
     rounds, best = in_rounds(result.content, result.float_content), result
-    if _left_to_slower_kernels(result.content) and is_mostly_slower(rounds):
+    if is_left and is_mostly_slower(rounds):
         why = f"8 bits alone take {typical(rounds):.2f} times as long as the float file here"
         mixed = _quicker(result, samples, recipe, _float_tensors(result, here=False))
         best = result if isinstance(mixed, str) else _noted(mixed, f"{why}; --integer_only keeps them all the same")
@@ -92,17 +93,22 @@ def _with_float_slopes(best: Int8Model, result: Int8Model, samples: Samples | No
 
     XNNPACK has PReLU in float alone.  In int8 it is four operators, so that two conversions may cost less.
     """
-    if result.float_content is None:
-        return best
-    source = ModelEditor.read(result.float_content).main
-    slopes = tuple(op.result.name for op in source.operators if op.name == "PRELU")
-    slopes = tuple(name for name in slopes if name not in result.limits.keep_float)
-    if not slopes:
+    slopes = _float_slopes(result)
+    if set(slopes) <= set(best.limits.keep_float):
         return best
     mixed = _quicker(result, samples, recipe, slopes)
     if isinstance(mixed, str) or (best.content != result.content and not _saves_time(mixed, best)):
         return best
-    return _noted(mixed, "PReLU in float between integers: XNNPACK has none of int8; --integer_only keeps 8 bits")
+    return _noted(mixed, "PReLU in float between integers: XNNPACK has it in float only; --integer_only keeps 8 bits")
+
+
+def _float_slopes(result: Int8Model) -> tuple[str, ...]:
+    """Names of what PReLU computes in integers."""
+    if result.float_content is None:
+        return ()
+    source = ModelEditor.read(result.float_content).main
+    names = (op.result.name for op in source.operators if op.name == "PRELU")
+    return tuple(name for name in names if name not in result.limits.keep_float)
 
 
 def _saves_time(mixed: Int8Model, other: Int8Model) -> bool:
@@ -145,7 +151,10 @@ def _quicker(
     lost = _lost_db(result.float_content, (result.content, mixed.content), samples)
     if lost > MOST_LOST_DB:
         return f"nothing more is in float: with its fastest mix the outputs would lose {lost:.1f} dB"
-    return _noted(mixed, f"{len(kept)} operators in float: {typical(rounds):.2f} of the time of int8 alone here")
+    return _noted(
+        mixed,
+        f"{len(kept)} operator{'s' * (len(kept) > 1)} in float: {typical(rounds):.2f} of the time of int8 alone here",
+    )
 
 
 def _lost_db(float_content: bytes, contents: tuple[bytes, bytes], samples: Samples | None) -> float:

@@ -79,9 +79,6 @@ def operator_times(
 def times_of_files(float_content: bytes, content: bytes, layer_names: Collection[str]) -> tuple[OperatorTime, ...]:
     """The operators of a float file, in order.
 
-    Where this processor lacks the int8 dot products that a phone's has, only what XNNPACK does not take says something
-    about phones.
-
     Args:
         float_content: the float .tflite.
         content: the int8 .tflite that was made of it.
@@ -93,6 +90,9 @@ def times_of_files(float_content: bytes, content: bytes, layer_names: Collection
 
 def slow_among(times: Sequence[OperatorTime]) -> tuple[OperatorTime, ...]:
     """Those whose int8 form takes so much longer than float that it counts, the worst first.
+
+    Where this processor lacks the int8 dot products that a phone's has, only what XNNPACK does not take says something
+    about phones.
 
     Args:
         times: of all operators of a float file.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import time
 from collections.abc import Sequence
 
 from tfcompress.converters.litert.latency import medians
@@ -26,7 +27,8 @@ WORTH = 0.97  # of the time in int8: what saves less is not worth the float oper
 # Two files are compared in rounds with interpreters of their own, as where one's memory lies counts too.  Of two files
 # that are equally fast, one is quicker in 8 of 9 rounds twice in a hundred times.
 ROUNDS, NEARLY_ALL = 9, 8
-FAR = 1.25  # times the other's time, in two rounds one after the other: no more rounds are needed
+FAR = 1.25  # times the other's time, in each of the first two rounds or more: no more rounds are needed
+MOST_SECONDS = 30.0  # of all rounds of two slow files
 _SECONDS = 0.1  # of measuring one file in a round
 Rounds = Sequence[tuple[float, float]]
 
@@ -79,12 +81,13 @@ def in_rounds(first: bytes, second: bytes) -> list[tuple[float, float]]:
         second: another.
     """
     rounds: list[tuple[float, float]] = []
+    started = time.perf_counter()
     while len(rounds) < ROUNDS:
         ours, others = medians([first, second], seconds=_SECONDS)
         if ours is None or others is None:
             return []
         rounds.append((ours, others))
-        if len(rounds) > 1 and _is_far(rounds[-2:]):
+        if len(rounds) > 1 and (_is_far(rounds) or time.perf_counter() - started > MOST_SECONDS):
             break
     return rounds
 

@@ -28,7 +28,7 @@ from tfcompress.graphs.tflite import read_tflite
 from tfcompress.layer_names import all_layers
 from tfcompress.model import FloatModel
 from tfcompress.processor import has_int8_dot_products
-from tfcompress.recipe import Recipe
+from tfcompress.recipe import PostTraining, Recipe
 from tfcompress.remarks import optional
 
 __all__ = ["ABILITIES", "convert"]
@@ -192,14 +192,23 @@ def _speed(facts: Mapping[str, object], file: _Made, recipe: Recipe) -> str | No
         return None
     times = floats["median"] / ours["median"]
     here = "on one thread of this machine, measured by turns"
+    if has_int8_dot_products() is False:
+        here += "; this processor lacks the int8 dot products of a phone's, so measure on a phone"
     if times >= 1:
         return f"{times:.2f} times as fast as the float file {here}"
-    options = recipe.post_training
-    mixed = "--scheme=auto without --integer_only, or " if options.integer_only else ""
-    advice = f"choose {mixed}{_fast_scheme(file)}"
-    if has_int8_dot_products() is False:
-        advice += "; this processor lacks the int8 dot products of a phone's, so measure on a phone before you choose"
-    return f"slower than the float file: {times:.2f} times as fast {here}; {advice}"
+    return (
+        f"slower than the float file: {times:.2f} times as fast {here}{_advice_on_scheme(file, recipe.post_training)}"
+    )
+
+
+def _advice_on_scheme(file: _Made, options: PostTraining) -> str:
+    """What to choose in the place of integers that are slow; nothing for a scheme that computes in float."""
+    if file.ranges is None or options.scheme == "int16x8":
+        return ""
+    mixed = {"int8": "--scheme=auto", "int8_float_io": "--scheme=auto"}.get(options.scheme, "")
+    if options.integer_only:
+        mixed = "--scheme=auto without --integer_only"
+    return f"; choose {mixed}{', or ' * bool(mixed)}{_fast_scheme(file)}"
 
 
 def _fast_scheme(file: _Made) -> str:

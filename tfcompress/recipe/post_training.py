@@ -21,9 +21,10 @@ class PostTraining(Section):
     scheme: Literal["int8", "int8_float_io", "int16x8", "float16", "dynamic", "int4_weights", "auto"] = option(
         "int8",
         flag="scheme",
-        help="number formats to store and compute in; int8 has integer inputs and outputs too, and on the phone leaves "
-        "operators that XNNPACK does not take in int8 in float where the file would else be slower than the float one; "
-        "auto leaves all in float that is faster so on this machine (phone only; on other targets it is int8)",
+        help="number formats to store and compute in; int8 has integer inputs and outputs too, and on the phone keeps "
+        "in float the operators that XNNPACK cannot run in int8, if the file would otherwise be slower than the float "
+        "file; auto keeps in float every operator that is faster that way on this machine (phone only; on other "
+        "targets it is int8)",
     )
     integer_only: bool = option(
         False,

@@ -250,12 +250,20 @@ def test_what_xnnpack_takes_whole_stays_integers_however_slow_they_are_here(monk
     assert never_slower_than_float(plain, samples, PostTraining()) == plain
 
 
-def test_a_file_that_is_quicker_than_float_stays_all_integers() -> None:
-    inputs = np.random.default_rng(0).random((16, 8, 8, 3), np.float32)
-    model = small_cnn()
-    samples = samples_for(model, inputs)
-    plain = quantize_int8(model, samples, Recipe())
-    assert never_slower_than_float(plain, samples, PostTraining()) == plain
+@pytest.mark.parametrize(("integers_ms", "is_mixed"), [(0.9, False), (1.2, True)])
+def test_a_file_that_is_quicker_than_float_stays_all_integers(
+    integers_ms: float, is_mixed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = gated()
+    samples = samples_for(model, pictures())
+    plain = quantize_int8(model, samples, INTEGERS)
+
+    def in_rounds(first: bytes, second: bytes) -> list[tuple[float, float]]:
+        del first
+        return [(integers_ms if second == plain.float_content else 0.5, 1.0)] * 9
+
+    monkeypatch.setattr("tfcompress.converters.litert.mixed.in_rounds", in_rounds)
+    assert (never_slower_than_float(plain, samples, PostTraining()) != plain) is is_mixed
 
 
 def test_a_mix_with_uint8_edges_has_them(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def complex_values_in_parts() -> Iterator[None]:
     moved = _Moved()
     with contextlib.ExitStack() as stack:
         for module, names, change in (
-            (array_operators, _MOVES, moved.mover),
+            (array_operators, _MOVES, lambda _, original: moved.mover(original)),
             (math_operators, tuple(_READS), moved.reader),
         ):
             for name in names:
@@ -52,9 +52,8 @@ class _Moved:
 
     parts: dict[int, tuple[Tensor, _Parts]] = field(default_factory=dict)
 
-    def mover(self, name: str, original: _Operator) -> _Operator:
+    def mover(self, original: _Operator) -> _Operator:
         """An operator that gives the same values in other places."""
-        del name
 
         def moved(*arguments: object, **settings: object) -> Tensor:
             values = next((each for each in (*arguments[:1], *settings.values()) if _is_complex(each)), None)
