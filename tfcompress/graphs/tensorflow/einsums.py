@@ -49,7 +49,7 @@ def _product(inputs: Sequence[Tensor], equation: str) -> Tensor | None:
         for pair in zip(term, tensor.shape, strict=True)
     ]
     sizes = dict(pairs)
-    batch = _batch_of((first, second, result), operands)
+    batch = _batch_of((first, second, result), operands, sizes)
     if batch is None:
         return None
     single = [label for label, size in pairs if size == 1 and label != batch]
@@ -58,15 +58,19 @@ def _product(inputs: Sequence[Tensor], equation: str) -> Tensor | None:
     return matrix_product((first, second, result), operands, {**sizes, batch: None})
 
 
-def _batch_of(terms: tuple[str, str, str], operands: Sequence[Tensor]) -> str | None:
+def _batch_of(terms: tuple[str, str, str], operands: Sequence[Tensor], sizes: Mapping[str, int | None]) -> str | None:
     """The axis of the batch, which is 1 while a model is converted and open in the file; None where it is not plain.
 
-    It is the first axis of most of what is computed; constants have none.
+    It is the first axis of most of what is computed, among those of one place with which an operand begins; constants
+    have none.
     """
     first, second, result = terms
     constant = [tf.get_static_value(tensor) is not None for tensor in operands]
-    leading = [term[0] for term, fixed in zip((first, second), constant, strict=True) if not fixed] + [result[0]]
-    (label, most), *others = Counter(leading).most_common()
+    leading = [term[0] for term, fixed in zip((first, second), constant, strict=True) if not fixed]
+    candidates = [label for label in (*leading, result[0]) if label in leading and sizes[label] == 1]
+    if not candidates:
+        return None
+    (label, most), *others = Counter(candidates).most_common()
     return label if all(number < most for _, number in others) else None
 
 
