@@ -11,7 +11,13 @@ import pytest
 from tfcompress.errors import ModelError
 from tfcompress.load import float_model_from_keras, to_keras3, to_tf_keras
 from tfcompress.load.keras_versions.adapters import Keras3Graph, Keras3Layer
-from tfcompress.load.keras_versions.equivalence import RELATIVE_TOLERANCE, random_inputs, relative_difference
+from tfcompress.load.keras_versions.equivalence import (
+    RELATIVE_TOLERANCE,
+    prove_equal,
+    random_inputs,
+    relative_difference,
+)
+from tfcompress.load.keras_versions.layer_copies import copy_of
 from tfcompress.runtime import keras, tf, tf_keras, tfmot
 
 layers, ops = keras.layers, keras.ops
@@ -365,6 +371,50 @@ def test_layers_that_were_given_a_policy_of_dtypes_are_layers_of_the_other_keras
     there = to_tf_keras(model)
     assert type(there.get_layer("as_it_is")) is tf_keras.layers.Identity
     assert_close(outputs_of(there), outputs_of(model))
+
+
+class Times(keras.layers.Layer):
+    """A layer that stays whole, for its control flow, and does not describe itself."""
+
+    factor: Any
+
+    def call(self, inputs: Any) -> Any:
+        return ops.cond(ops.size(inputs) > 0, lambda: inputs * self.factor, lambda: -inputs)
+
+
+class ByName(Times):
+    """It takes its own argument out of those of all layers."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        factor = kwargs.pop("factor", 1.0)
+        super().__init__(**kwargs)
+        self.factor = factor
+
+
+class ByPlace(Times):
+    """It takes its own argument by its place."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.factor = args[0] if args else 1.0
+
+
+FACTORS = np.array([2, 3, 4, 5], np.float32)
+
+
+@pytest.mark.parametrize("layer", [ByName(factor=FACTORS), ByPlace(FACTORS)])
+def test_an_argument_that_the_constructor_does_not_name_is_not_left_at_its_default(layer: Times) -> None:
+    with pytest.raises(ModelError, match=r"cannot be copied: .*get_config\(\)"):
+        copy_of(layer)
+    x = keras.Input((4,))
+    with pytest.raises(ModelError, match=r"cannot be copied: .*get_config\(\)"):
+        to_tf_keras(keras.Model(x, layer(x)))
+
+
+def test_models_that_differ_without_a_pair_of_layers_to_blame_are_one_line() -> None:
+    x, y = keras.Input((4,)), tf_keras.Input((4,))
+    with pytest.raises(ModelError, match="the first layer that differs is not to be found"):
+        prove_equal(keras.Model(x, ops.exp(x)), tf_keras.Model(y, 2 * y), [])
 
 
 def test_custom_tf_keras_layer_and_tf_functions_come_to_keras3() -> None:

@@ -177,6 +177,8 @@ def _first_different(
 
 
 def _intermediates(model: KerasModel, tensors: Sequence[object], values: Sequence[object]) -> Iterator[np.ndarray]:
+    if not tensors:  # Keras makes no model without outputs
+        return iter(())
     inputs, _ = nested_tensors(model)
     probe = (keras if is_keras3(model) else tf_keras).Model(inputs, list(tensors))
     return iter(_run(probe, values))

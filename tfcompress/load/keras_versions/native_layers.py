@@ -86,14 +86,24 @@ def settings_of(layer: Any) -> dict[str, Any]:
     """A layer's configuration, also where Keras 3 cannot write down what all layers take, such as a policy of dtypes.
 
     Raises:
-        NotImplementedError: it was given an argument of its own that Keras cannot write down.
+        NotImplementedError: it was given an argument of its own that Keras cannot write down, or may have been.
     """
     try:
         return dict(layer.get_config())
     except NotImplementedError:
-        if accepted_settings(type(layer)) - _OF_ALL_LAYERS or not isinstance(layer, keras.layers.Layer):
+        if not isinstance(layer, keras.layers.Layer) or _may_take_others(type(layer)):
             raise
         return {"name": layer.name, "trainable": layer.trainable, "dtype": layer.dtype_policy.name}
+
+
+def _may_take_others(layer_class: type) -> bool:
+    """Whether the constructor takes, or may take out of ``*args`` or ``**kwargs``, what not all layers have."""
+    if accepted_settings(layer_class) - _OF_ALL_LAYERS:
+        return True
+    constructor = next(vars(base)["__init__"] for base in layer_class.__mro__ if "__init__" in vars(base))
+    parameters = inspect.signature(constructor).parameters.values()
+    takes_any = any(p.kind in {p.VAR_KEYWORD, p.VAR_POSITIONAL} for p in parameters)
+    return takes_any and not module_of(constructor).startswith("keras.")
 
 
 def _lambda_layer(layer: Any, direction: _Direction) -> Any:
