@@ -9,6 +9,7 @@ import pytest
 from tfcompress.data import Samples, open_data
 from tfcompress.errors import DataError
 from tfcompress.model import TensorInfo
+from tfcompress.remarks import remarks
 from tfcompress.runtime import keras, tf
 
 ONE = (TensorInfo("image", (None, 4, 4, 1), "float32"),)
@@ -161,6 +162,73 @@ def test_a_function_may_return_the_arrays_of_two_inputs(form: str) -> None:
 def test_a_function_that_returns_samples_in_a_list_or_tuple_still_does(kind: Any) -> None:
     check(open_data(lambda: kind(zip(X, Y, strict=True)), ONE, CLASS), {"image": X})
     check(open_data(lambda: kind(X), ONE, CLASS), {"image": X}, labelled=False)
+
+
+IN_BATCHES: dict[str, Any] = {
+    "two batches": (X[:3], X[3:]),
+    "three batches": (X[:2], X[2:4], X[4:]),
+    "six batches": tuple(X[i : i + 1] for i in range(6)),
+    "two batches by name": ({"image": X[:3]}, {"image": X[3:]}),
+}
+LABELLED_BATCHES: dict[str, Any] = {
+    f"{count} batches with labels": tuple(zip(np.split(X, count), np.split(Y, count), strict=True))
+    for count in (2, 3, 6)
+}
+
+
+@pytest.mark.parametrize("form", IN_BATCHES)
+def test_a_function_may_return_batches_in_a_tuple(form: str) -> None:
+    with remarks() as said:
+        check(open_data(lambda: IN_BATCHES[form], ONE, CLASS), {"image": X}, labelled=False)
+    assert said == []
+
+
+@pytest.mark.parametrize("form", LABELLED_BATCHES)
+def test_a_function_may_return_batches_with_labels_in_a_tuple(form: str) -> None:
+    check(open_data(lambda: LABELLED_BATCHES[form], ONE, CLASS), {"image": X})
+
+
+def test_batches_of_two_inputs_in_a_tuple_are_batches() -> None:
+    batches = ((LEFT[:3], RIGHT[:3]), (LEFT[3:], RIGHT[3:]))
+    check(open_data(lambda: batches, TWO, CLASS), {"left": LEFT, "Right": RIGHT}, labelled=False)
+
+
+def test_samples_in_a_tuple_are_not_said_to_have_weights() -> None:
+    with remarks() as said:
+        check(open_data(lambda: tuple(X[:3]), ONE, CLASS), {"image": X[:3]}, labelled=False)
+    assert said == []
+    with remarks() as said:
+        check(open_data(lambda: (X, Y, WEIGHTS), ONE, CLASS), {"image": X})
+    assert said == ["sample weights are not used: every sample counts the same"]
+
+
+@pytest.mark.parametrize("weights", [(), (WEIGHTS,)])
+@pytest.mark.parametrize(
+    ("output", "targets"), [((None, 2), X), ((None, 4, 4, 1), X + 1), ((None, 4, 4, 9), Y[:, None, None, None] + 0 * X)]
+)
+def test_targets_that_look_like_the_inputs_are_targets(
+    output: tuple[int | None, ...], targets: np.ndarray, weights: tuple[np.ndarray, ...]
+) -> None:
+    """The inputs themselves, those of an autoencoder, and the numbers of classes of places."""
+    outputs = (TensorInfo("class", output, "float32"),)
+    (batch,) = open_data(lambda: (X, targets, *weights), ONE, outputs).batches(6)
+    np.testing.assert_array_equal(batch.inputs["image"], X)
+    np.testing.assert_array_equal(batch.labels["class"], targets)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({}, "no samples"),
+        (({},), "no inputs"),
+        ((({},),), "no inputs"),
+        ({"image": X, "y": Y[:4]}, r"\(6, 4, 4, 1\), \(4,\); expected as many samples in each"),
+        ({"image": X[:4], "y": Y}, r"\(4, 4, 4, 1\), \(6,\); expected as many samples in each"),
+    ],
+)
+def test_nothing_and_arrays_of_unlike_lengths_are_one_line(wrong: Any, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        list(open_data(lambda: wrong, ONE, CLASS).batches(4))
 
 
 NO_LABELS: dict[str, Any] = {

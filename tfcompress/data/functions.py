@@ -95,16 +95,35 @@ class FunctionSource:
 
     def _is_whole(self, data: Any) -> bool:
         """Whether the function returned arrays of all samples at once, rather than what gives them piece by piece."""
-        if isinstance(data, Mapping) or is_list_of_all(data, self.inputs):
+        if isinstance(data, Mapping):
+            return bool(data)
+        if is_list_of_all(data, self.inputs):
             return True
         if not isinstance(data, tuple) or not data or not _is_of_arrays(data[0]):
             return False
-        x, y = split(data, self.inputs, self.outputs)
-        inputs = in_names(x, self.inputs, self.name)
-        values = list(inputs.values()) if isinstance(inputs, Mapping) else inputs
-        labels = [] if y is None else in_names(y, self.outputs, f"{self.name}: labels")
-        values += list(labels.values()) if isinstance(labels, Mapping) else labels
-        return _is_batch(values[0], self.inputs[0]) and len({np.shape(value)[:1] for value in values}) == 1
+        flat = len(self.inputs) > 1 and is_array(data[0])
+        if not flat and len(data) > 3:
+            return False
+        x, y = split(data if flat else data[:2], self.inputs, self.outputs)
+        inputs = _listed(in_names(x, self.inputs, self.name))
+        if not flat and len(inputs) != len(self.inputs):
+            return False
+        if not all(map(_is_batch, inputs[:1], self.inputs)):
+            return False
+        labels = [] if y is None else _listed(in_names(y, self.outputs, f"{self.name}: labels"))
+        if len({np.shape(value)[:1] for value in (*inputs, *labels)}) != 1:
+            return False
+        return flat or _sample_shapes(inputs) != _sample_shapes(labels) or self._are_targets(data, inputs, labels)
+
+    def _are_targets(self, data: tuple[Any, ...], inputs: Sequence[np.ndarray], labels: Sequence[np.ndarray]) -> bool:
+        """Whether labels that look like inputs are labels, as an autoencoder's are, and not the next batch."""
+        if len(data) == 3 and data[2] is not None:
+            third = _listed(in_names(data[2], self.outputs, f"{self.name}: weights"))
+            if _sample_shapes(third) == _sample_shapes(inputs):
+                return False
+        if data[0] is data[1] or all(x is y for x, y in zip(inputs, labels, strict=True)):
+            return True
+        return len(labels) == len(self.outputs) and all(map(_is_label_of, labels, self.outputs))
 
     def _items(self, stream: Iterator[Any]) -> Iterator[Any]:
         while True:
@@ -137,13 +156,20 @@ class FunctionSource:
             )
 
     def _rows(self, x: Any, y: Any) -> Iterator[Sample]:
-        first = next(iter(x.values())) if isinstance(x, Mapping) else x[0]
+        if not x:
+            raise DataError(f"{self.name}: an item has no inputs, expected an array for each input of the model")
         info = self.inputs[0]
-        value = x[info.name] if isinstance(x, Mapping) and info.name in x else first
+        value = x[info.name] if isinstance(x, Mapping) and info.name in x else _listed(x)[0]
         if not _is_batch(value, info):
             yield Sample(x, y)
             return
-        for row in range(len(first)):
+        shapes = [array.shape for array in (*_listed(x), *_listed(y))]
+        if any(shape[:1] != value.shape[:1] for shape in shapes):
+            raise DataError(
+                f"{self.name}: arrays of the same samples have shapes {', '.join(map(str, shapes))}; expected as many "
+                "samples in each"
+            )
+        for row in range(len(value)):
             yield Sample(_row(x, row), _row(y, row))
 
 
@@ -152,6 +178,25 @@ def _is_of_arrays(value: object) -> bool:
     if isinstance(value, Mapping):
         return all(map(is_array, value.values()))
     return is_array(value) or (isinstance(value, list | tuple) and all(map(is_array, value)))
+
+
+def _listed(values: Mapping[str, np.ndarray] | Sequence[np.ndarray]) -> list[np.ndarray]:
+    """The arrays of what `in_names` gives."""
+    return list(values.values()) if isinstance(values, Mapping) else list(values)
+
+
+def _sample_shapes(values: Sequence[np.ndarray]) -> list[tuple[int, ...]]:
+    return [value.shape[1:] for value in values]
+
+
+def _is_label_of(value: np.ndarray, output: TensorInfo) -> bool:
+    """Whether the samples of an array have an output's shape, or that of numbers of classes along its last axis."""
+    sizes = output.shape[1:]
+    return any(
+        len(shape) == value.ndim - 1
+        and all(size in (None, given) for size, given in zip(shape, value.shape[1:], strict=True))
+        for shape in (sizes, sizes[:-1], (*sizes[:-1], 1))
+    )
 
 
 def _in_order(data: Any) -> Iterator[Any]:
