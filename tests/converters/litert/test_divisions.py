@@ -93,8 +93,8 @@ def least_divisor(made_by: str) -> int:
     divisor = graph.tensor([1, 4]) if made_by else graph.input([1, 4])
     if made_by:
         truth = graph.input([1, 4], "bool")
-        values = [graph.input([1, 4]), graph.input([1, 4])] if made_by == "SELECT_V2" else []
-        graph.operator(made_by, [truth, *values], [divisor], "SelectV2Options" if values else "CastOptions")
+        either = [graph.input([1, 4]), graph.input([1, 4])] if made_by == "SELECT_V2" else []
+        graph.operator(made_by, [truth, *either], [divisor], "SelectV2Options" if either else "CastOptions")
     graph.operator("DIV", [numerator, divisor], [result], "DivOptions")
     ranges = {f"t{divisor}": Range(0.5, 2.0)}
     content = with_guarded_divisors(graph.content(result), Calibration("model", None, 1, "min_max", ranges))
