@@ -21,11 +21,18 @@ from tfcompress.errors import ConversionError, DataError, MissingExtraError
 from tfcompress.graphs.tflite import TfliteFile, read_tflite
 from tfcompress.layer_names import all_layers
 from tfcompress.model import FloatModel
+from tfcompress.processor import vector_instructions
 from tfcompress.recipe import Recipe
 
-__all__ = ["FILE_NAME", "convert"]
+__all__ = ["FILE_NAME", "SATURATE", "SATURATING", "convert"]
 
 FILE_NAME = "model.onnx"
+# Instructions of x86 that add two products of 8 bits in 16 (OpenVINO, "Saturation (overflow) issue workaround").
+SATURATE = frozenset({"avx512bw", "avx2", "sse4_1"})
+SATURATING = (
+    "this processor has no VNNI: sums of 8-bit products may saturate in ONNX Runtime, so that outputs may be further "
+    "from float here than on others"
+)
 
 
 def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, output: Path) -> Artifact:
@@ -105,4 +112,6 @@ def _notes(file: TfliteFile, scheme: Scheme) -> list[str]:
     left = _left_in_float(file, scheme)
     if left:
         notes.append("computed in float: " + ", ".join(f"{count} {name}" for name, count in left.items()))
+    if vector_instructions() in SATURATE:
+        notes.append(SATURATING)
     return notes

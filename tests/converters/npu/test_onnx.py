@@ -14,6 +14,7 @@ from ai_edge_litert.interpreter import Interpreter
 from tfcompress.converters.litert import quantize_int8
 from tfcompress.converters.onnx import broken_rules, convert
 from tfcompress.converters.onnx.builder import Scheme
+from tfcompress.converters.onnx.conversion import SATURATE, SATURATING
 from tfcompress.converters.onnx.export import WEIGHTED, export_onnx
 from tfcompress.converters.onnx.options import Onnx
 from tfcompress.data import samples_from_arrays
@@ -22,6 +23,7 @@ from tfcompress.graphs.tflite import read_tflite
 from tfcompress.load import float_model_from_keras
 from tfcompress.model import FloatModel
 from tfcompress.native_output import silenced
+from tfcompress.processor import vector_instructions
 from tfcompress.recipe import PostTraining, Recipe
 from tfcompress.runtime import keras, tf
 
@@ -228,11 +230,16 @@ def test_asymmetric_activations_come_closer_and_are_not_for_tensorrt(
     result = convert(model, samples, recipe, tmp_path)
     wanted = next(iter(model.predict({"picture": pictures}).values()))
 
-    def error(path: Path) -> float:
-        outputs = np.concatenate([run_onnx(path.read_bytes(), picture[None]) for picture in pictures])
+    def error_of(outputs: np.ndarray) -> float:
         return float(np.square(outputs - wanted).mean())
 
-    assert error(result.runnable) < error(artifact)
+    def error(path: Path) -> float:
+        return error_of(np.concatenate([run_onnx(path.read_bytes(), picture[None]) for picture in pictures]))
+
+    saturates = vector_instructions() in SATURATE  # in either file, but more where all integers occur
+    assert (SATURATING in result.notes) is saturates
+    assert saturates or error(result.runnable) < error(artifact)
+    assert error(result.runnable) < 0.01 * np.square(wanted).mean() < error_of(0.8 * wanted)
     assert "only supports symmetric quantization" in str(result.facts["tensorrt"])
     assert "This file is not for TensorRT" in (tmp_path / "USE.md").read_text()
     assert "keeps to TensorRT's rules" in (artifact.parent / "USE.md").read_text()
