@@ -63,7 +63,8 @@ def with_fastest_mix(result: Int8Model, samples: Samples | None, recipe: PostTra
         recipe: with which it was made.
     """
     mixed = _quicker(result, samples, recipe, _float_tensors(result, here=True))
-    return _with_float_slopes(_noted(result, mixed) if isinstance(mixed, str) else mixed, result, samples, recipe)
+    best = _noted(result, mixed) if isinstance(mixed, str) else mixed
+    return _with_float_slopes(best, _float_slopes(result), result, samples, recipe)
 
 
 def never_slower_than_float(result: Int8Model, samples: Samples | None, recipe: PostTraining) -> Int8Model:
@@ -77,23 +78,24 @@ def never_slower_than_float(result: Int8Model, samples: Samples | None, recipe: 
         samples: representative inputs.
         recipe: with which it was made.
     """
-    is_left = _left_to_slower_kernels(result.content)
-    if result.float_content is None or not (is_left or _float_slopes(result)):
+    is_left, slopes = _left_to_slower_kernels(result.content), _float_slopes(result)
+    if result.float_content is None or not (is_left or slopes):
         return result
     rounds, best = in_rounds(result.content, result.float_content), result
     if is_left and is_mostly_slower(rounds):
         why = f"8 bits alone take {typical(rounds):.2f} times as long as the float file here"
         mixed = _quicker(result, samples, recipe, _float_tensors(result, here=False))
         best = result if isinstance(mixed, str) else _noted(mixed, f"{why}; --integer_only keeps them all the same")
-    return best if is_short(rounds) else _with_float_slopes(best, result, samples, recipe)
+    return best if is_short(rounds) else _with_float_slopes(best, slopes, result, samples, recipe)
 
 
-def _with_float_slopes(best: Int8Model, result: Int8Model, samples: Samples | None, recipe: PostTraining) -> Int8Model:
+def _with_float_slopes(
+    best: Int8Model, slopes: tuple[str, ...], result: Int8Model, samples: Samples | None, recipe: PostTraining
+) -> Int8Model:
     """The int8 file with PReLU alone in float where that is quicker than `best`, what there is so far.
 
     XNNPACK has PReLU in float alone.  In int8 it is four operators, so that two conversions may cost less.
     """
-    slopes = _float_slopes(result)
     if set(slopes) <= set(best.limits.keep_float):
         return best
     mixed = _quicker(result, samples, recipe, slopes)

@@ -205,7 +205,7 @@ def _advice_on_scheme(file: _Made, options: PostTraining) -> str:
     """What to choose in the place of integers that are slow; nothing for a scheme that computes in float."""
     if file.ranges is None or options.scheme == "int16x8":
         return ""
-    mixed = {"int8": "--scheme=auto", "int8_float_io": "--scheme=auto"}.get(options.scheme, "")
+    mixed = "--scheme=auto" if options.scheme in ("int8", "int8_float_io") else ""
     if options.integer_only:
         mixed = "--scheme=auto without --integer_only"
     return f"; choose {mixed}{', or ' * bool(mixed)}{_fast_scheme(file)}"
