@@ -113,8 +113,11 @@ class Int8File:
         def serve(*inputs: Any) -> Any:
             return model(list(inputs) if len(specs) > 1 else inputs[0], training=False)
 
+        function = serve.get_concrete_function()
+        variables = tf.Module()  # given the model, the converter would save every layer of it: five times as long
+        variables.of_function = list(function.graph.variables)
         with silenced():
-            converter = tf.lite.TFLiteConverter.from_concrete_functions([serve.get_concrete_function()], model)
+            converter = tf.lite.TFLiteConverter.from_concrete_functions([function], variables)
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
             if not float_io:
                 converter.inference_input_type = tf.int8
