@@ -133,6 +133,11 @@ def own_decoder(outputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
     return [table[table[:, 5] >= 0] for table in outputs["out"]]
 
 
+def first_output(outputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    """As `own_decoder`, whatever the output is called."""
+    return own_decoder({"out": next(iter(outputs.values()))})
+
+
 def wrong_decoder(outputs: Mapping[str, np.ndarray]) -> np.ndarray:
     """Columns that are missing."""
     return outputs["out"][..., :4]
@@ -164,6 +169,15 @@ def test_a_candidate_that_loses_boxes_fails_and_one_that_keeps_them_passes() -> 
     assert result.flipped > 0
     assert result.diff["top1_agreement"] < 1
     assert set(result.diff["outputs"]) == {"detections", "out"}
+
+
+def test_an_output_may_be_called_detections() -> None:
+    detections, truth = (table.astype(np.float32) for table in scene(11, 60))
+    runners = [table_runner(name, detections, names=("detections",)) for name in ("float", "int8")]
+    decode = OWN.replace("own_decoder", "first_output")
+    result = compare(runners[0], {"it": runners[1]}, rows(60, truth), task="detection", decode=decode)
+    assert set(result.candidates["it"].diff["outputs"]) == {"decoded_detections", "detections"}
+    assert result.reference.metrics["map"] == judged(detections, detections, truth).reference.metrics["map"]
 
 
 def test_without_boxes_the_detections_of_both_are_compared() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from tfcompress.accuracy_diff.causes import Cause
 from tfcompress.accuracy_diff.comparison import CandidateResult, Comparison, ReferenceResult
-from tfcompress.accuracy_diff.detection import DETECTIONS, Decoder, DetectionJudge
+from tfcompress.accuracy_diff.detection import Decoder, DetectionJudge, name_beside
 from tfcompress.accuracy_diff.detection.boxes import true_boxes
 from tfcompress.accuracy_diff.gate import worst
 from tfcompress.accuracy_diff.judge import OutputJudge
@@ -82,6 +82,7 @@ class Pass:
         self._metrics_asked = metrics
         self._decode = decode
         self._state = state
+        self._detections = ""  # what they are called beside the outputs; empty where nothing is decoded
         self._judges: dict[str, OutputJudge] = {}
         self._names: dict[str, dict[str, str]] = {}  # {model: {reference output: its own output}}
         self.batches = 0 if state is None else int(state["batches"])
@@ -111,12 +112,13 @@ class Pass:
     def _labels(self, answered: Answered) -> dict[str, np.ndarray]:
         given = answered.batch.labels
         if self._decode is not None:
-            return {DETECTIONS: true_boxes(given, self._data.name)} if given else {}
+            self._detections = name_beside(answered.outputs[REFERENCE])
+            return {self._detections: true_boxes(given, self._data.name)} if given else {}
         return labels_for(list(answered.outputs[REFERENCE]), given, self._data.outputs, where=self._data.name)
 
     def _outputs(self, name: str, answered: Answered) -> dict[str, np.ndarray]:
         """What each model says under the reference's name of an output, or the detections that it makes."""
-        if self._decode is None or name != DETECTIONS:
+        if self._decode is None or name != self._detections:
             return {model: own[self._names[model][name]] for model, own in answered.outputs.items()}
         renamed = {
             model: {mine: own[theirs] for mine, theirs in self._names[model].items()}
@@ -141,7 +143,7 @@ class Pass:
         for model, own in answered.outputs.items():
             self._names[model] = outputs_as(reference, own, who=model or "the reference")
         if self._decode is not None:
-            self._judges[DETECTIONS] = DetectionJudge(self._candidates, labelled=bool(labels))
+            self._judges[self._detections] = DetectionJudge(self._detections, self._candidates, labelled=bool(labels))
         for name, values in reference.items():
             given = labels.get(name)
             text, names = given is not None and is_text(given), self._class_names

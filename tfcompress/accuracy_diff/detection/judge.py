@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 
 from tfcompress.accuracy_diff.additive import total
@@ -13,25 +15,34 @@ from tfcompress.accuracy_diff.gate import Gate, judge_drop, judge_unlabelled
 from tfcompress.accuracy_diff.judge import OutputJudge
 from tfcompress.accuracy_diff.keras_metrics import KerasMetrics
 
-__all__ = ["DETECTIONS", "DetectionJudge"]
+__all__ = ["DetectionJudge", "name_beside"]
 
-DETECTIONS = "detections"  # the name of what is decoded, beside those of the outputs
 RESAMPLES = 200  # of the bootstrap: the ends of a 95 % interval are then its fifth values
+
+
+def name_beside(outputs: Collection[str]) -> str:
+    """What the detections are called beside the outputs that they are made of: `detections`, where none has the name.
+
+    Args:
+        outputs: names of the model's outputs.
+    """
+    return "decoded_detections" if "detections" in outputs else "detections"
 
 
 class DetectionJudge(OutputJudge):
     """What is counted for decoded detections.
 
     Args:
+        name: of what is judged.
         candidates: names of the candidates.
         labelled: whether the data have true boxes.
         seed: of the bootstrap.
     """
 
-    def __init__(self, candidates: list[str], *, labelled: bool, seed: int = 0) -> None:
+    def __init__(self, name: str, candidates: list[str], *, labelled: bool, seed: int = 0) -> None:
         task = Detection()
         none = {model: KerasMetrics((), task, 1) for model in ("", *candidates)}
-        super().__init__(DETECTIONS, task, candidates, labelled=labelled, keras_metrics=none)
+        super().__init__(name, task, candidates, labelled=labelled, keras_metrics=none)
         self._seed = seed
 
     def _count_pair(
