@@ -276,7 +276,8 @@ def _quantized(model: FloatModel, samples: Samples | None, recipe: Recipe, asked
     limits = replace(limits, keep_float=(*limits.keep_float, *small_divisors(file.main, calibration)))
     result = replace(quantize_calibrated(improved, calibration, options, limits), spans=spans)
     if abilities.int16 and result.engine == "litert" and not limits.int16:
-        states = tuple(name for name in state_tensors(model, file) if name not in loop_tensors(float_content))
+        looped = loop_tensors(float_content)
+        states = tuple(name for name in state_tensors(model, file) if name not in looped)
         result, limits = _with_wide_states(result, states, options, limits)
     if not abilities.fused_only:
         result, limits = _with_closer_recurrence(result, samples, options, limits)

@@ -35,6 +35,8 @@ _MOST_TABLES, _MOST_NUMBERS = 300_000, 4_000_000
 """Tensors and operators, and their operands and scales: a file may name the same table or vector any number of times.
 
 An unrolled LSTM of 1,000 steps has about 20,000 operators; describing 300,000 takes a minute."""
+_KEPT_FILES, _MOST_KEPT_BYTES = 8, 16 * 2**20
+"""A conversion describes the same content many times, in one place after the other; large files have few operators."""
 _MAX_RANK = 32  # far above any real tensor's; bounds the work on a damaged file
 
 
@@ -211,8 +213,17 @@ def read_tflite(model: str | Path | bytes) -> TfliteFile:
     Raises:
         ModelError: it cannot be read, is not a whole .tflite, or has more graphs, operators or tensors than any model.
     """
-    where = "model" if isinstance(model, bytes) else str(model)
-    content = memoryview(model if isinstance(model, bytes) else _mapped(Path(model)))
+    if isinstance(model, bytes):
+        return _described(model) if len(model) <= _MOST_KEPT_BYTES else _read(memoryview(model), "model")
+    return _read(memoryview(_mapped(Path(model))), str(model))
+
+
+@functools.lru_cache(_KEPT_FILES)
+def _described(content: bytes) -> TfliteFile:
+    return _read(memoryview(content), "model")
+
+
+def _read(content: memoryview, where: str) -> TfliteFile:
     if bytes(content[4:8]) != b"TFL3":
         raise ModelError(f"{where}: not a .tflite: the identifier TFL3 is missing at byte 4")
     try:
