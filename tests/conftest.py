@@ -18,14 +18,19 @@ os.environ["TFCOMPRESS_CACHE_DIR"] = ""  # no test finds what another one kept, 
 
 ROOT = Path(__file__).parents[1]
 LEAST_MS_IN_TESTS = 0.1
+SECONDS_IN_TESTS = 0.01
 SHARED = ROOT.parent / "shared"
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _small_models_stay_in_integers() -> Iterator[None]:
-    """Files of microseconds, of which a busy machine's measurements differ too much, are not mixed with float."""
+    """Files of microseconds, of which a busy machine's measurements differ too much, are not mixed with float.
+
+    Nor is any measured for long, as no test may rest on which of two files is quicker.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tfcompress.converters.litert.time_ratios.LEAST_MS", LEAST_MS_IN_TESTS)
+        patch.setattr("tfcompress.converters.litert.time_ratios._SECONDS", SECONDS_IN_TESTS)
         yield
 
 

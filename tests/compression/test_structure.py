@@ -156,7 +156,6 @@ def test_batch_norm_statistics_are_those_of_the_smaller_model() -> None:
 
 
 SECTIONS: dict[str, dict[str, Any]] = {
-    "alone": {},
     "without labels": {"distillation": Distillation()},
     "with zeros": {"pruning": Pruning(sparsity=0.5, skip=())},
     "with clusters and int8": {"clustering": Clustering(clusters=8, skip=()), "quantization": Quantization()},

@@ -122,7 +122,7 @@ def test_sizes_that_the_model_leaves_open_become_the_samples(tmp_path: Path) -> 
     assert latency["median"] > 0, "LiteRT runs the file as it is"
 
 
-@pytest.mark.parametrize("library", [tf_keras, keras])
+@pytest.mark.parametrize("library", [pytest.param(tf_keras, marks=pytest.mark.slow), keras])
 def test_a_convolutional_lstm_becomes_integer_without_tensorflow_operators(library: Any, tmp_path: Path) -> None:
     library.utils.set_random_seed(0)
     network = library.Sequential(
