@@ -128,7 +128,7 @@ def _fit(
     for kind, optimizer in optimizers.items():
         optimizer.build(variables[kind])
 
-    @tf.function
+    @tf.function(autograph=False)
     def step(inputs: list[Tensor], ends: list[Tensor], inner: list[Tensor], share: Tensor) -> Tensor:
         with tf.GradientTape() as tape:
             loss = goals.distance(simulation(inputs), ends, inner)
