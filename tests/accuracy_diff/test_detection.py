@@ -20,6 +20,7 @@ from tfcompress.accuracy_diff.detection.boxes import MOST_DETECTIONS, as_tables,
 from tfcompress.accuracy_diff.detection.drawing import with_boxes
 from tfcompress.accuracy_diff.detection.pairs import paired
 from tfcompress.errors import DataError, InputError, RecipeError
+from tfcompress.remarks import remarks
 
 cocoeval = pytest.importorskip("pycocotools.cocoeval")
 SAME = 1e-9
@@ -128,6 +129,66 @@ def test_usual_heads_are_decoded() -> None:
         assert (table[0, 1:, 5] == -1).all()
 
 
+def heads(detections: np.ndarray) -> dict[str, np.ndarray]:
+    """{decoding: one output of rows that it makes the detections of, with the scores of `CLASSES` classes}."""
+    detections = np.pad(detections, [(0, 0), (0, 12), (0, 0)])  # more rows than columns, as detectors have
+    corners, classes = detections[..., :4], detections[..., 5].astype(int)
+    scores = np.where(np.arange(CLASSES) == classes[..., None], detections[..., 4:5], 0)
+    sizes = corners[..., 2:] - corners[..., :2]
+    centred = np.concatenate([corners[..., :2] + sizes / 2, sizes], axis=-1)
+    ones = np.ones_like(scores[..., :1])
+    return {
+        "boxes_and_scores": np.concatenate([corners, scores], axis=-1),
+        "yolo": np.concatenate([centred, scores], axis=-1),
+        "yolo_with_objectness": np.concatenate([centred, ones, scores], axis=-1),
+    }
+
+
+@pytest.mark.parametrize("task", ["detection", None])
+@pytest.mark.parametrize("head", ["boxes_and_scores", "yolo", "yolo_with_objectness"])
+def test_the_head_of_a_detector_and_the_task_are_found(head: str, task: str | None) -> None:
+    detections, truth = (table.astype(np.float32) for table in scene(13))
+    table = heads(detections)[head].astype(np.float32)
+    runners = [table_runner(name, table) for name in ("float", "int8")]
+    with remarks() as said:
+        found = compare(runners[0], {"it": runners[1]}, rows(IMAGES, truth), task=task)
+    assert any(f"--task=detection --decode={head}, with which" in line for line in said)
+    asked = compare(runners[0], {"it": runners[1]}, rows(IMAGES, truth), task="detection", decode=head)
+    assert found.reference.metrics == asked.reference.metrics
+    assert (asked.reference.metrics["map"] or 0) > 0
+
+
+def test_without_labels_a_decoding_that_alone_fits_is_taken() -> None:
+    detections, _ = (table.astype(np.float32) for table in scene(13))
+    table = heads(detections)["boxes_and_scores"].astype(np.float32)
+    names, parts = ("boxes", "scores"), (table[..., :4], table[..., 4:])
+    two = table_runner("float", *parts, names=names)
+    assert compare(two, {"it": two}, rows(IMAGES, outputs=names), task="detection").reference.task == "detection"
+    one = table_runner("float", table)
+    with pytest.raises(DataError, match="without labels nothing tells boxes_and_scores from yolo"):
+        compare(one, {"it": one}, rows(IMAGES), task="detection")
+
+
+def test_labels_that_are_values_of_the_output_are_no_boxes() -> None:
+    _, truth = (table.astype(np.float32) for table in scene(14))
+    runner = table_runner("float", truth)
+    assert compare(runner, {"it": runner}, rows(IMAGES, truth)).reference.task == "regression"
+
+
+def test_a_head_under_which_no_box_is_right_is_not_taken() -> None:
+    _, truth = (table.astype(np.float32) for table in scene(15))
+    runner = table_runner("float", np.full((IMAGES, 9, 7), 0.5, np.float32))
+    with pytest.raises(DataError, match="no box of the float model is right with boxes_and_scores or yolo"):
+        compare(runner, {"it": runner}, rows(IMAGES, truth), task="detection")
+
+
+def test_outputs_of_no_usual_head_are_named() -> None:
+    _, truth = (table.astype(np.float32) for table in scene(15))
+    runner = table_runner("float", np.zeros((IMAGES, 7), np.float32))
+    with pytest.raises(DataError, match=r"no usual head of a detector has the outputs out \(7,\)"):
+        compare(runner, {"it": runner}, rows(IMAGES, truth))
+
+
 def own_decoder(outputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
     """The rows of the only output that hold something, as tables of different lengths."""
     return [table[table[:, 5] >= 0] for table in outputs["out"]]
@@ -213,7 +274,6 @@ def test_lost_boxes_are_green_and_new_ones_red() -> None:
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"decode": None}, RecipeError, "without --decode"),
         ({"task": None}, RecipeError, "without --task=detection"),
         ({"decode": "ssd"}, RecipeError, "expected one of"),
         ({"decode": "tests.accuracy_diff.test_detection:nobody"}, InputError, "cannot import"),

@@ -11,7 +11,7 @@ import numpy as np
 from tfcompress import console
 from tfcompress.accuracy_diff.causes import blamed_histograms, find_causes
 from tfcompress.accuracy_diff.comparison import Comparison
-from tfcompress.accuracy_diff.detection import decoder_of
+from tfcompress.accuracy_diff.detection import are_boxes, decoder_of, found_decoding
 from tfcompress.accuracy_diff.layers import compare_layers
 from tfcompress.accuracy_diff.litert_runner import LiteRtRunner
 from tfcompress.accuracy_diff.one_pass import REFERENCE, Found, LayersFound, Pass
@@ -21,11 +21,12 @@ from tfcompress.accuracy_diff.stream import Answered, answered_batches, batch_si
 from tfcompress.data import Samples
 from tfcompress.errors import RecipeError
 from tfcompress.native_output import silenced
-from tfcompress.remarks import optional
+from tfcompress.remarks import optional, remark
 from tfcompress.task_names import check_decoding
 
 __all__ = ["compare"]
 
+BOX_SAMPLES, DECODED_SAMPLES = 16, 64  # whose labels tell whether they are boxes; on which a decoding is chosen
 LAYER_SAMPLES = 64  # enough for a layer's mean error: it has thousands of values per sample
 
 
@@ -61,7 +62,8 @@ def compare(
         class_names: what the classes are called, in the model's order; None takes those that the data knows, or else
             the sorted order of string labels.
         metrics: names of Keras metrics to count as well; see `KerasMetrics`.
-        decode: what makes detections of the outputs, see `detection.decoder_of`; for the task `detection` alone.
+        decode: what makes detections of the outputs, see `detection.decoder_of`; for the task `detection` alone.  None
+            finds the usual head under which the float model's boxes are right.
         resume: file that holds the state, from which a killed pass continues to the same figures; None keeps nothing.
         batch_size: samples per batch; None chooses by the input's size.
         workers: threads beside the caller's; 1 means the caller's alone, None one per core.
@@ -76,6 +78,7 @@ def compare(
     names = list(class_names or data.class_names or ()) or None
     runners = {REFERENCE: reference, **candidates}
     size = batch_size or batch_size_for(data, runners.values())
+    task, decode = _of_detector(task, decode, reference, data)
     settings = {"task": task, "decode": decode, "class_names": names, "metrics": list(metrics)}
     progress = Progress(resume, fingerprint(runners, data, size, settings) if resume is not None else "")
     decoder, state = None if decode is None else decoder_of(decode), progress.load()
@@ -94,6 +97,24 @@ def _check(task: str | None, decode: str | None, max_accuracy_drop: float) -> No
     if not 0 <= max_accuracy_drop < 1:
         raise RecipeError(f"--max_accuracy_drop is {max_accuracy_drop}, expected a share in [0, 1)")
     check_decoding(task, decode)
+
+
+def _of_detector(
+    task: str | None, decode: str | None, reference: Runner, data: Samples
+) -> tuple[str | None, str | None]:
+    """The task and the decoding, found where labels are boxes, or where a detector is meant and nothing says how."""
+    if decode is not None or task not in (None, "detection"):
+        return task, decode
+    if task is None:
+        first = next(iter(data.take(BOX_SAMPLES).batches(BOX_SAMPLES)), None)
+        if first is None or not are_boxes(first.labels, [info.shape for info in reference.outputs]):
+            return task, decode
+    with silenced():
+        answered = answered_batches({REFERENCE: reference}, data.take(DECODED_SAMPLES), batch_size=BOX_SAMPLES)
+        name, precision = found_decoding(((each.outputs[REFERENCE], each.batch.labels) for each in answered), data.name)
+    how = "" if precision is None else f", with which the float model reaches {precision:.2f} mAP on some samples"
+    remark(f"{data.name}: judged with --task=detection --decode={name}{how}; name another where that is wrong")
+    return "detection", name
 
 
 def _count(run: Pass, batches: Iterable[Answered], progress: Progress, advance: Callable[[int], None]) -> None:

@@ -160,7 +160,7 @@ class _Gate(_Options):
     decode: str | None = option(
         None,
         metavar="HOW",
-        help=f"with --task=detection, how boxes are made of the outputs: {', '.join(DECODINGS)} or "
+        help=f"with --task=detection, how boxes are made of the outputs (found if None): {', '.join(DECODINGS)} or "
         "package.module:function, which gets {output: array} and returns rows (x1, y1, x2, y2, score, class) for each "
         "image",
     )

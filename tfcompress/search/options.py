@@ -47,7 +47,7 @@ class SearchOptions(Calibrating, DataReading, Loading, Caching):
     decode: str | None = option(
         None,
         metavar="HOW",
-        help=f"with --task=detection, how boxes are made of the outputs: {', '.join(DECODINGS)} or "
+        help=f"with --task=detection, how boxes are made of the outputs (found if None): {', '.join(DECODINGS)} or "
         "package.module:function",
     )
     storage: str | None = option(
