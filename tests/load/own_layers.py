@@ -172,6 +172,34 @@ class NamedOutputs(keras.layers.Layer):
         return {"sum": left + right, "difference": left - right}
 
 
+class WithScoresOnRequest(keras.layers.Layer):
+    """Returns None beside its result, as the blocks of transformers do for scores that nobody asked for."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.inner = layers.Dense(8)
+
+    def call(self, x: Any, return_scores: bool = False) -> Any:
+        y = self.inner(x)
+        return x + y, (y if return_scores else None)
+
+
+class EncoderWithScoresOnRequest(keras.layers.Layer):
+    """Calls such blocks, and is no example of how to write `get_config`: it cannot be copied."""
+
+    def __init__(self, count: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.blocks = [WithScoresOnRequest() for _ in range(count)]
+
+    def call(self, x: Any) -> Any:
+        for block in self.blocks:
+            x, _ = block(x)
+        return x
+
+    def get_config(self) -> Any:
+        raise AttributeError("count")
+
+
 class MaskedSummary(keras.layers.Layer):
     """Makes a mask, hands it on, and heeds it."""
 

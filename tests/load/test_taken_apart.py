@@ -80,6 +80,7 @@ KINDS: dict[str, Callable[[], Any]] = {
     "tensorflow": lambda: model_of(own.InTensorFlow()),
     "tuple": lambda: model_of(own.TwoOutputs(), layers.Add()),
     "dictionary": dictionary,
+    "none_beside_its_result": lambda: model_of(own.EncoderWithScoresOnRequest(2)),
     "mask": lambda: text_model(own.MaskedSummary(), layers.LSTM(4)),
     "shared": shared_inside,
     "same_names": same_names_in_several_blocks,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
@@ -31,6 +32,7 @@ __all__ = [
     "array_operations",
     "array_operators",
     "attention_parts",
+    "calls_noted_unless",
     "compiled_loss_weights",
     "compiled_metrics",
     "convert_variables_to_constants_v2",
@@ -258,6 +260,22 @@ def forget_calls(operation: Any, number: tuple[int, int]) -> None:
 def record_call(operation: Any, args: Any, kwargs: Any, outputs: Any) -> None:
     """Note a symbolic call of a Keras 3 operation, as Keras does."""
     _internal("src.ops.node", keras).Node(operation, call_args=args, call_kwargs=kwargs, outputs=outputs)
+
+
+@contextmanager
+def calls_noted_unless(skipped: Callable[[Any, Any], bool]) -> Iterator[None]:
+    """Within, Keras 3 notes no call of a layer for which `skipped` (layer, outputs) is true; it refuses None there."""
+    module = _internal("src.layers.layer", keras)
+    node = module.Node
+
+    def noted(operation: Any, call_args: Any, call_kwargs: Any, outputs: Any) -> Any:
+        return None if skipped(operation, outputs) else node(operation, call_args, call_kwargs, outputs)
+
+    module.Node = noted
+    try:
+        yield
+    finally:
+        module.Node = node
 
 
 def node_of(tensor: Any) -> Any:

@@ -21,6 +21,7 @@ from tfcompress.graphs.keras.taken_apart.leaf_layers import as_value
 from tfcompress.graphs.keras.taken_apart.open_batch import CannotOpenError, is_layer, opened, opened_constant
 from tfcompress.graphs.keras.taken_apart.tensorflow_calls import noting_tensorflow_calls
 from tfcompress.graphs.tensorflow.private_names import (
+    calls_noted_unless,
     flat_layers,
     forget_calls,
     mask_of,
@@ -147,7 +148,7 @@ class Trace:
         layers = list({id(layer): layer for layer in flat_layers(self.model)}.values())
         numbers = [(layer, number_of_calls(layer)) for layer in [*layers, *_operations(layers)]]
         try:
-            with noting_tensorflow_calls():
+            with noting_tensorflow_calls(), calls_noted_unless(_is_open_and_returns_none):
                 for layer in layers:
                     self._open(layer)
                 yield
@@ -265,6 +266,12 @@ class Trace:
         outputs = type(layer).symbolic_call(layer, *tensors, **kwargs)
         record_call(layer, tensors, {k: v for k, v in kwargs.items() if k != "training"}, outputs)
         return outputs
+
+
+def _is_open_and_returns_none(layer: Any, outputs: Any) -> bool:
+    """Whether a call that Keras would refuse is not needed, since the calls within the layer are noted instead."""
+    is_open = "symbolic_call" in vars(layer) and (is_graph(layer) or has_open_code(layer))
+    return is_open and any(output is None for output in keras.tree.flatten(outputs))
 
 
 def _operations(layers: Sequence[Any]) -> Iterator[Any]:
