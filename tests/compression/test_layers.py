@@ -72,6 +72,11 @@ def leaky_and_linear(x: Any, y: Any) -> Any:
     return L.Dense(3)(L.Concatenate()([L.Dense(2)(leaky), L.Concatenate()([leaky, other, y])]))
 
 
+def handed_on(x: Any) -> Any:
+    first = L.Identity()(L.ReLU()(x))
+    return L.Dense(3)(L.Concatenate()([first, L.Rescaling(4.0)(L.AlphaDropout(0.5)(L.Dense(4)(first)))]))
+
+
 def recorded(code: Callable[[Any], Any], x: Any) -> Any:
     return FrozenLambda([freeze_call(L.Lambda(code), x)])(x)
 
@@ -124,6 +129,8 @@ INTEGER: dict[str, Case] = {
     "tf.nn.leaky_relu": (MAP, lambda x: tf.nn.leaky_relu(L.Conv2D(4, 1)(x), 0.01)),
     "LeakyReLU of a LeakyReLU": (FLAT, chain(L.Dense(4), L.LeakyReLU(), L.LeakyReLU(0.7))),
     "LeakyReLU concatenated": (FLAT, lambda x: leaky_and_linear(L.Dense(8)(x), L.Dense(8)(x))),
+    "Identity concatenated": (FLAT, lambda x: handed_on(L.Dense(8)(x))),
+    "SpatialDropout3D": (VOLUME, chain(L.Conv3D(3, 1), L.SpatialDropout3D(0.5), L.MaxPooling3D())),
     "MaxPooling2D with several readers": (MAP, lambda x: pooled_for_three(L.MaxPooling2D()(L.Conv2D(4, 1)(x)))),
     "PReLU": (MAP, chain(L.Conv2D(4, 1), L.PReLU(shared_axes=[1, 2], alpha_initializer="normal"))),
     "PReLU with a slope for each place": (MAP, chain(L.Conv2D(4, 1), L.PReLU(alpha_initializer="normal"))),
@@ -193,6 +200,7 @@ FAST = {
     "AveragePooling2D",
     "Bidirectional GRU",
     "LeakyReLU",
+    "Identity concatenated",
     "LeakyReLU concatenated",
     "ELU behind a dense layer",
     "constant tensors",
