@@ -39,10 +39,12 @@ class Compiled:
     Attributes:
         content: the compiled .tflite; None where Vela failed.
         mapping: where each operator of the file runs; where Vela failed, all stay on the CPU.
+        stopped: Vela was killed, or took too long; that says nothing of the file.
     """
 
     content: bytes | None
     mapping: CompiledMapping
+    stopped: bool = False
 
 
 def vela_version() -> str:
@@ -85,7 +87,8 @@ def compile_for(
     chosen = CONFIGS[config]
     key = result_key("ethos_u", content, repr(chosen), version)
     facts, compiled = kept_or_made(key, lambda: _run(content, graph, chosen, time_limit), use_cache=use_cache)
-    return Compiled(compiled, _mapping(graph, config, version, facts, layer_names))
+    stopped = facts["code"] is None or facts["code"] < 0
+    return Compiled(compiled, _mapping(graph, config, version, facts, layer_names), stopped)
 
 
 def _run(content: bytes, graph: Subgraph, config: EthosUConfig, seconds: float) -> Result:

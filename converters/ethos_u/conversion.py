@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from tfcompress import console
 from tfcompress.converters.artifact import Artifact
-from tfcompress.converters.ethos_u.compiler import compile_for, vela_version
+from tfcompress.converters.ethos_u.compiler import Compiled, compile_for, vela_version
 from tfcompress.converters.ethos_u.options import EthosU
 from tfcompress.converters.ethos_u.usage import usage
 from tfcompress.converters.npu.facts import facts_of, mapping_notes, write_companions, written
@@ -17,10 +17,13 @@ from tfcompress.converters.rewriting import EDGETPU, ETHOS_U, ETHOS_U_FILE, rows
 from tfcompress.converters.usage import ports_of
 from tfcompress.data import Samples
 from tfcompress.errors import ConversionError, MissingExtraError
+from tfcompress.layer_names import all_layers
 from tfcompress.model import FloatModel
 from tfcompress.recipe import Recipe
 
 __all__ = ["convert", "npu_of"]
+
+Compile = Callable[[bytes, str], Compiled]  # of a file for a configuration
 
 
 def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, output: Path) -> Artifact:
@@ -42,11 +45,12 @@ def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, outp
     except MissingExtraError as error:
         raise ConversionError(str(error)) from None
     configs = recipe.section(EthosU).configs
-    quantized = quantized_for(model, calibration, recipe, npu_of(configs))
+    compile = _stopped_once([layer.name for layer in all_layers(model.keras_model)])
+    quantized = quantized_for(model, calibration, recipe, npu_of(configs, compile))
     mappings: list[CompiledMapping] = []
     for config in configs:
         console.note(f"ethos_u: compiling for {config}")
-        compiled = compile_for(quantized.result.content, config, layer_names=quantized.layer_names)
+        compiled = compile(quantized.result.content, config)
         mappings.append(written(compiled.mapping, compiled.content, output))
     first = next((mapping.file for mapping in mappings if mapping.file is not None), None)
     if first is None:
@@ -61,12 +65,31 @@ def convert(model: FloatModel, calibration: Samples | None, recipe: Recipe, outp
     return Artifact("ethos_u", output, runnable, facts, tuple(notes))
 
 
-def npu_of(configs: Sequence[str]) -> Npu:
-    """What Vela refuses for any of these configurations, and the rewrites that Ethos-U has."""
+def npu_of(configs: Sequence[str], compile: Compile = compile_for) -> Npu:
+    """What Vela refuses for any of these configurations, and the rewrites that Ethos-U has.
+
+    Args:
+        configs: names of configurations.
+        compile: gives Vela's result for a file and a configuration.
+    """
 
     def refused(content: bytes) -> list[str]:
-        mappings = [compile_for(content, config).mapping for config in configs]
+        results = [compile(content, config) for config in configs]
+        mappings = [result.mapping for result in results if not result.stopped]  # no rewrite would help against that
         return [row.operator for mapping in mappings for row in mapping.operators if not row.mapped]
 
     float_rows = (*(row for row in rows_for(EDGETPU) if not row.in_int8), *rows_for(ETHOS_U))
     return Npu(refused, float_rows, rows_for(ETHOS_U_FILE))
+
+
+def _stopped_once(layer_names: Collection[str]) -> Compile:
+    """`compile_for`, which gives a file up for a configuration where Vela was killed or took too long once."""
+    stopped: dict[tuple[bytes, str], Compiled] = {}
+
+    def compile(content: bytes, config: str) -> Compiled:
+        result = stopped.get((content, config)) or compile_for(content, config, layer_names=layer_names)
+        if result.stopped:
+            stopped[content, config] = result
+        return result
+
+    return compile

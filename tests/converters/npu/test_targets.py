@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import importlib.util
 import io
 import json
@@ -15,6 +16,7 @@ import pytest
 from tests.cli.test_commands import printed
 from tfcompress.cli import main
 from tfcompress.converters import TARGETS
+from tfcompress.converters.snapdragon import VendorSdk, conversion
 from tfcompress.runtime import keras
 
 
@@ -62,7 +64,7 @@ def test_a_run_leaves_compiled_files_a_mapping_and_the_diff_of_what_was_compiled
             assert {key: entry[key] for key in row if key != "ops"} == {key: row[key] for key in row if key != "ops"}
         assert section["diff"]["top1_agreement"] > 0.9
         assert [row.label for row in TARGETS[name].report_rows(section)] == chips_of
-        assert {cost.quantity for cost in TARGETS[name].costs(section)} >= {"npu", "ddr_bytes"}
+        assert {cost.quantity for cost in TARGETS[name].costs(section)} >= set(TARGETS[name].quantities)
     assert report["targets"]["onnx"]["figures"]["tensorrt"]["broken_rules"] == []
     html = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert "SM8750" in html
@@ -80,6 +82,42 @@ def test_a_missing_extra_costs_its_target_alone(
     assert failed["status"] == "failed"
     assert f"pip install 'tfcompress[{target}]'" in failed["reason"]
     assert "\n" not in failed["reason"]
+
+
+VELA = """
+import os, pathlib, signal
+with (pathlib.Path(__file__).parent / "calls").open("a") as calls:
+    calls.write("x")
+os.kill(os.getpid(), signal.SIGSEGV)
+"""
+
+
+@pytest.mark.usefixtures("vela")
+def test_a_vela_that_crashes_costs_its_target_alone_and_is_asked_once(
+    files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "fake" / "ethosu"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "vela.py").write_text(VELA)
+    monkeypatch.setenv("PYTHONPATH", str(package.parent))
+    report = convert(files, tmp_path / "out", "micro,ethos_u", "--ethos_u_configs=ethos-u55-128", code=1)
+    assert report["targets"]["micro"]["status"] in ("ok", "undecided")
+    assert report["targets"]["ethos_u"]["status"] == "failed"
+    assert report["targets"]["ethos_u"]["reason"] == "small: Vela was killed by SIGSEGV"
+    assert (package / "calls").read_text() == "x"
+
+
+def test_a_qualcomm_compiler_that_is_killed_costs_its_target_alone(
+    sdk: VendorSdk, files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tool = tmp_path / "tool"
+    tool.write_text("#!/bin/sh\nkill -KILL $$\n")
+    tool.chmod(0o755)
+    monkeypatch.setattr(conversion, "sdk_for", lambda soc: dataclasses.replace(sdk, tool=tool))
+    report = convert(files, tmp_path / "out", "micro,snapdragon", "--socs=SM8750", code=1)
+    assert report["targets"]["micro"]["status"] in ("ok", "undecided")
+    assert report["targets"]["snapdragon"]["reason"] == "small: Qualcomm's compiler was killed by SIGKILL"
 
 
 def refused(*arguments: object) -> str:
