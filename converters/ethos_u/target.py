@@ -54,6 +54,6 @@ ETHOS_U = Target(
     done=lambda recipe: "Ethos-U: 8-bit integers, compiled by Vela",
     report_rows=report_rows,
     tools=_tools,
-    quantities=("npu", "cycles"),
+    quantities=("npu", "cycles", "sram_bytes", "ddr_bytes"),
     gains_from_zeros=True,
 )

@@ -53,5 +53,5 @@ SNAPDRAGON = Target(
     done=lambda recipe: "Snapdragon: 8-bit integers, compiled by Qualcomm's compiler",
     report_rows=report_rows,
     tools=_tools,
-    quantities=("npu",),
+    quantities=("npu", "ddr_bytes"),
 )

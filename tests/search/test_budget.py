@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from tfcompress.converters import TARGETS
 from tfcompress.errors import InputError, RecipeError
-from tfcompress.search.budget import Budget
+from tfcompress.search.budget import QUANTITIES, Budget
 from tfcompress.search.figures import Figures
 from tfcompress.search.options import SearchOptions
 from tfcompress.search.pareto import pareto_set
@@ -57,6 +58,7 @@ def test_the_excess_is_that_of_the_limit_that_binds() -> None:
         ({"minimize": "speed"}, "--minimize: got 'speed'"),
         ({"minimize": "npu"}, "--minimize: npu is not known of target phone"),
         ({"budget": "npu>=1"}, "--budget: npu is not known of target phone"),
+        ({"targets": "snapdragon", "minimize": "cycles"}, "--minimize: cycles is not known of target snapdragon"),
         ({"targets": "phone,edgetpu"}, "a search is for one target"),
         ({"targets": "android"}, "unknown target 'android'"),
         ({"workers": 0}, "--workers: got 0"),
@@ -67,6 +69,14 @@ def test_the_excess_is_that_of_the_limit_that_binds() -> None:
 def test_options_that_cannot_be_are_refused_before_anything_is_loaded(options: dict[str, object], message: str) -> None:
     with pytest.raises((InputError, RecipeError), match=message):
         SearchOptions(**{"model": "m.keras", "output": "out", "budget": "bytes<=5", **options})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_every_quantity_that_a_target_has_can_be_limited_and_minimised(name: str) -> None:
+    for quantity in TARGETS[name].quantities:
+        limit = f"{quantity}{QUANTITIES[quantity]}0.5"
+        SearchOptions(model="m.keras", output="out", targets=name, budget=limit, minimize=quantity)
+        assert Budget.parse(limit).why_not(Figures(**{quantity: 0.5})) == ()  # type: ignore[arg-type]
 
 
 def test_the_pareto_set_has_what_nothing_else_beats() -> None:

@@ -21,6 +21,8 @@ QUANTITIES: dict[str, Relation] = {
     "macs": "<=",
     "latency_ms": "<=",
     "cycles": "<=",
+    "sram_bytes": "<=",
+    "ddr_bytes": "<=",
     "npu": ">=",
 }
 """{quantity: the relation that is better}."""

@@ -24,6 +24,9 @@ class Figures:
         macs: multiply-accumulates of one inference.
         latency_ms: of one inference on this machine's CPU, one thread, median.
         cycles: of one inference, by the target's compiler; the most over several chips.
+        sram_bytes: of on-chip memory, by the target's compiler; the most over several chips.
+        ddr_bytes: to and from memory outside of the chip for one inference, by the target's compiler; the most over
+            several chips.
         npu: share of operators on the accelerator, the least over several chips.
     """
 
@@ -35,6 +38,8 @@ class Figures:
     macs: int | None = None
     latency_ms: float | None = None
     cycles: float | None = None
+    sram_bytes: float | None = None
+    ddr_bytes: float | None = None
     npu: float | None = None
 
     def value(self, quantity: str) -> float | None:

@@ -14,6 +14,7 @@ from tfcompress.accuracy_diff import CandidateResult, compare, runner_for
 from tfcompress.accuracy_diff.layers.diff import LayerDiff
 from tfcompress.accuracy_diff.statistics import PairedTable, drop_interval
 from tfcompress.converters import TARGETS, Artifact
+from tfcompress.converters.forecast import Cost
 from tfcompress.converters.litert.latency import medians
 from tfcompress.data import Samples
 from tfcompress.errors import InputError, TfCompressError
@@ -213,6 +214,12 @@ def _figures(artifact: Artifact) -> Figures:
         packed_bytes=packed_size(artifact.runnable) if is_tflite else None,
         macs=file_macs(read_tflite(artifact.runnable)) if is_tflite else None,
         latency_ms=latency.get("median") if isinstance(latency, Mapping) else None,
-        cycles=max((c.value for c in costs if c.quantity == "cycles" and c.value is not None), default=None),
-        npu=min((c.value for c in costs if c.quantity == "npu" and c.value is not None), default=None),
+        cycles=max(_values(costs, "cycles"), default=None),
+        sram_bytes=max(_values(costs, "sram_bytes"), default=None),
+        ddr_bytes=max(_values(costs, "ddr_bytes"), default=None),
+        npu=min(_values(costs, "npu"), default=None),
     )
+
+
+def _values(costs: Sequence[Cost], quantity: str) -> list[float]:
+    return [cost.value for cost in costs if cost.quantity == quantity and cost.value is not None]

@@ -118,6 +118,8 @@ _COLUMNS: Mapping[str, Callable[[Figures], str]] = {
     "MACs": lambda figure_set: figures.count(figure_set.macs) if figure_set.macs else "",
     "time": lambda figure_set: figures.milliseconds(figure_set.latency_ms) if figure_set.latency_ms else "",
     "cycles": lambda figure_set: figures.count(figure_set.cycles) if figure_set.cycles else "",
+    "SRAM": lambda figure_set: figures.size(figure_set.sram_bytes) if figure_set.sram_bytes else "",
+    "to and from memory": lambda figure_set: figures.size(figure_set.ddr_bytes) if figure_set.ddr_bytes else "",
     "on the NPU": lambda figure_set: "" if figure_set.npu is None else figures.percent(figure_set.npu),
 }
 

@@ -26,6 +26,8 @@ _KEYS = (
     "macs",
     "latency_ms",
     "cycles",
+    "sram_bytes",
+    "ddr_bytes",
     "npu",
     "samples",
 )
