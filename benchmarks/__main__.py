@@ -22,6 +22,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from benchmarks.agreement import agreement_summary
 from benchmarks.latency_summary import latency_summary
 from benchmarks.zoo.cells import summary_of
 from tfcompress.job.manifest import versions
@@ -134,7 +135,8 @@ def render() -> str:
 
 def _summary(table: str, rows: list[dict[str, Any]]) -> list[str]:
     """What the table's module says of its rows as a whole; nothing for most."""
-    summaries = {"zoo": summary_of, "latency": latency_summary}
+    agreements = dict.fromkeys(("snapdragon", "ethos_u", "onnx"), agreement_summary)
+    summaries = {"zoo": summary_of, "latency": latency_summary, **agreements}
     return summaries[table](rows) if table in summaries else []
 
 

@@ -1,23 +1,32 @@
 """Inputs that real models were made for, or as like them as the data at hand allows.
 
 What a model wants is read off its vendor's int8 file, whose input quantization says the range that it was calibrated
-on, and the vendor's published settings (number of time steps and frequency bands, per-sample normalization).  Only
-closeness to the float model is measured on them, so the pictures and words need not show the model's own classes.
+on, and the vendor's published settings (those of the audio front end, per-sample normalization).  Only closeness to the
+float model is measured on them, so the pictures and words need not show the model's own classes; `source_of` says for
+which models they do.
 """
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 
 from benchmarks.models import SHARED
+from benchmarks.speech_features import FrontEnd
 from tfcompress.runtime import tf
 
-__all__ = ["photos", "photos_of", "real_inputs"]
+__all__ = ["Source", "photos", "photos_of", "real_inputs", "source_of"]
+
+Source = Literal["own task", "like it", "made up"]
 
 PHOTOS = SHARED / "data/cifar10_lossless_train4000/cifar10_batch_0.png"
 SPEECH = SHARED / "data/speech_commands_5w/training300.npz"
+DIGITS = SHARED / "data/mnist/t10k-images-idx3-ubyte.gz"
+IDX_HEADER = 16  # bytes before the first pixel
+HANDS, STARS = SHARED / "data/hand_gesture/keypoint.csv", SHARED / "data/kepler/kepler_cleaned_scaled.csv"
 RATE, WINDOW, STEP, FFT = 16_000, 480, 320, 512  # samples: 30 ms every 20 ms
 LOWEST_HZ, HIGHEST_HZ = 125.0, 7500.0
 HELD = np.array([-0.5, 0.2, 0.8])[:, None]  # the direction of gravity, by axis
@@ -34,10 +43,17 @@ def real_inputs(model: str, shape: tuple[int, ...]) -> np.ndarray | None:
         shape: of one input.
     """
     make = next((maker for prefix, maker in _MAKERS.items() if model.startswith(prefix)), None)
-    if make is None or not (PHOTOS.exists() and SPEECH.exists()):
+    if make is None or not all(path.exists() for path in (PHOTOS, SPEECH, DIGITS, HANDS, STARS)):
         return None
     values = make(shape).astype(np.float32)
     return values[np.random.default_rng(0).permutation(len(values))]
+
+
+def source_of(model: str) -> Source:
+    """What `real_inputs` has for a model: samples of the task that it was trained for, or others of their kind."""
+    if model.startswith(_OWN_TASK):
+        return "own task"
+    return "like it" if model.startswith(tuple(_MAKERS)) and not model.startswith(_MADE_UP) else "made up"
 
 
 def photos() -> np.ndarray | None:
@@ -77,6 +93,26 @@ def _speech(low: float, high: float, *, whole: bool) -> Maker:
         return (np.round(values) if whole else values).reshape(-1, *shape)
 
     return make
+
+
+def _words(front_end: FrontEnd) -> Maker:
+    return lambda shape: front_end.features(np.load(SPEECH, allow_pickle=False)["x"]).reshape(-1, *shape)
+
+
+def _digits(shape: tuple[int, ...]) -> np.ndarray:
+    """Handwritten digits, 0 to 1."""
+    pixels = np.frombuffer(gzip.decompress(DIGITS.read_bytes()), np.uint8, offset=IDX_HEADER)
+    return pixels.reshape(-1, *shape) / 255
+
+
+def _hands(shape: tuple[int, ...]) -> np.ndarray:
+    return np.loadtxt(HANDS, delimiter=",")[:, 1:].reshape(-1, *shape)
+
+
+def _stars(shape: tuple[int, ...]) -> np.ndarray:
+    """The numbers of a row from the flags on; identifiers and dispositions stand before them."""
+    table = np.genfromtxt(STARS, delimiter=",", skip_header=1)[:, 4:-1]
+    return table[~np.isnan(table).any(axis=1)].reshape(-1, *shape)
 
 
 def _mel_power(words: np.ndarray, steps: int, bands: int) -> np.ndarray:
@@ -121,12 +157,29 @@ _MAKERS: dict[str, Maker] = {
     "mlperf_vww_mobilenetv1_025": _scaled_photos(1 / 255, 0),
     "mlperf_ad_autoencoder": _speech(-84.85, 14.86, whole=False),
     "mltk_anomaly_detection": _speech(0, 237, whole=True),
-    "mltk_audio_example1": _speech(-128, 127, whole=True),
+    "mltk_audio_example1": _words(FrontEnd(59, 49, 125, 3999)),
     "mltk_image_classification": _scaled_photos(1 / 128, -1),
     "mltk_image_example1": _standardized_photos,
-    "mltk_kws_": _speech(-128, 127, whole=True),
+    "mltk_kws_heygecko": _words(FrontEnd(248, 108, 125, 7500, step_ms=10, least=0.4, decibels=40)),
+    "mltk_kws_mobilenetv2": _words(FrontEnd(59, 49, 125, 3999)),
+    "mltk_kws_on_off": _words(FrontEnd(49, 32, 100, 3999, rate=8000, smoothing=(0.004, 0.004), least=0.05)),
+    "mltk_kws_pacman_v3": _words(FrontEnd(98, 104, 125, 7500, step_ms=10, least=0.4, decibels=40)),
     "mltk_rock_paper_scissors": _standardized_photos,
     "mltk_tflm_magic_wand": _movement,
-    "mltk_tflm_speech": _speech(-128, 127, whole=True),
+    "mltk_tflm_speech": _words(FrontEnd(49, 40, 125, 7500, least=0.05, normalized=True)),
     "mltk_visual_wake_words": _scaled_photos(1, 0),
+    "xception_": _scaled_photos(1 / 127.5, -1),
+    "derived_mtcnn": _scaled_photos(1 / 128, -127.5 / 128),
+    "derived_pilotnet": _scaled_photos(1, 0),
+    "derived_kotlindl": _digits,
+    "scisharp_simple_model": _digits,
+    "hand_keypoint_mlp": _hands,
+    "kepler_mlp": _stars,
 }
+# Samples show what the network tells apart; of the keyword spotters, words that are no keyword count as another class.
+_OWN_TASK = (
+    *("mlperf_ic_resnet8", "mltk_image_classification", "mltk_audio_example1", "mltk_kws_mobilenetv2"),
+    *("mltk_kws_on_off", "mltk_kws_pacman_v3", "mltk_tflm_speech", "scisharp_simple_model", "hand_keypoint_mlp"),
+    "kepler_mlp",
+)
+_MADE_UP = ("mltk_tflm_magic_wand",)

@@ -30,6 +30,7 @@ CALIBRATION_SAMPLES = 32
 LARGE_CALIBRATION_SAMPLES = 4
 # Of the pictures of keras.applications networks: their operators are those of the usual 224 pixels, in less time.
 LARGE_SIDE = 96
+INPUTS_VERSION = 2  # of `fair_inputs`, which says what a file is calibrated on
 RECIPE = Recipe(post_training=PostTraining(quality="fast"))
 
 
@@ -90,6 +91,6 @@ def int8_file(name: str) -> bytes:
 
 
 def _fingerprint(name: str) -> str:
-    text = f"{RECIPE.post_training} {CALIBRATION_SAMPLES} {LARGE_CALIBRATION_SAMPLES}"
+    text = f"{RECIPE.post_training} {CALIBRATION_SAMPLES} {LARGE_CALIBRATION_SAMPLES} {INPUTS_VERSION}"
     text += f" {LARGE_SIDE}" if is_large(name) else ""
     return hashlib.sha256(text.encode()).hexdigest()[:8]

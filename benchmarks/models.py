@@ -17,7 +17,7 @@ from tfcompress.load import float_model_from_keras, load_model
 from tfcompress.model import FloatModel
 from tfcompress.runtime import keras
 
-__all__ = ["APPLICATIONS", "SHARED", "applications", "index", "keras_files", "load", "load_entry"]
+__all__ = ["APPLICATIONS", "SHARED", "applications", "index", "is_trained", "keras_files", "load", "load_entry"]
 
 SHARED = Path(__file__).parents[2] / "shared"
 STATISTICS_SAMPLES = 4
@@ -26,6 +26,11 @@ PREFIX = "keras.applications."
 APPLICATIONS = (
     "MobileNet", "MobileNetV2", "MobileNetV3Small", "EfficientNetB0", "EfficientNetV2B0", "NASNetMobile", "DenseNet121",
     "ResNet50", "ResNet50V2", "InceptionV3", "Xception", "InceptionResNetV2", "ConvNeXtTiny", "VGG16",
+)  # fmt: skip
+# Files whose biases and batch statistics are all as they were initialised: nobody has trained these networks.
+UNTRAINED = (
+    "dl4j_12net", "dl4j_custom_loss", "dl4j_lstm_functional", "dl4j_wgan_discriminator", "dl4j_gaperror",
+    "dl4j_cnn_1d_doublecount", "dl4j_cnn1d_flatten",
 )  # fmt: skip
 NATIVE_SIZES = {"MobileNetV3Small": 224}  # where Keras leaves the picture's side open unless told
 
@@ -47,6 +52,11 @@ def keras_files() -> dict[str, dict[str, str]]:
 def applications() -> list[str]:
     """The names of the keras.applications networks."""
     return [PREFIX + family for family in APPLICATIONS]
+
+
+def is_trained(name: str) -> bool:
+    """Whether a network's weights were learnt; those of keras.applications are random here."""
+    return not name.startswith((PREFIX, *UNTRAINED))
 
 
 def load(name: str, *, size: int | None = None) -> FloatModel:

@@ -3,7 +3,7 @@
 `mapped` is the share of operators on the NPU of U85-256, after the rewrites of the int8 file that `convert` tries for
 these two accelerators; `mapped_before` is that without them, and `rewrites` names those that were kept.  `agreement` is
 that of LiteRT's reference kernels, which Ethos-U promises to match, with LiteRT's own on the CPU.  keras.applications
-networks take 96x96 pixels and have random weights, so their agreement says little; the others are trained.
+networks take 96x96 pixels and have random weights: a class means nothing there, see `trained` and `inputs`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from benchmarks.agreement import agreement
+from benchmarks.agreement import agreement, sample_facts
 from benchmarks.int8_files import inputs_of_file, int8_file, is_large, names
 from benchmarks.models import SHARED
 from tfcompress.accuracy_diff.litert_runner import LiteRtRunner
@@ -55,7 +55,7 @@ def _compiled(name: str, content: bytes) -> dict[str, Any]:
         "sram_bytes_u55_128": small.sram_bytes,
         "flash_bytes_u55_128": small.figures.get("off_chip_flash_bytes"),
         "int8_bytes": len(content),
-        "trained": not is_large(name),
+        **sample_facts(name),
         "left": dict(left),
     }
     if main.compiled is not True:

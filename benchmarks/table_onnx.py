@@ -1,7 +1,7 @@
 """Real models as ONNX with int8 Q/DQ pairs: what is exported, how close it stays, and TensorRT's rules.
 
 `agreement` is that of the ONNX file in ONNX Runtime with the phone's int8 file in LiteRT, `float_agreement` that with
-the float model.  keras.applications networks take 96x96 pixels and have random weights, so their agreement says little.
+the float model.  keras.applications networks take 96x96 pixels and have random weights: see `trained` and `inputs`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.agreement import agreement
+from benchmarks.agreement import agreement, sample_facts
 from benchmarks.int8_files import (
     CALIBRATION_SAMPLES,
     LARGE_CALIBRATION_SAMPLES,
@@ -64,9 +64,10 @@ def _exported(name: str) -> dict[str, Any]:
         "int8_bytes": len(content),
         "float_ops": ", ".join(facts["float_ops"]) or None,
         "broken_rules": len(broken),
-        "trained": not is_large(name),
+        **sample_facts(name),
         "samples": beside["samples"],
         "agreement": beside["agreement"],
+        "agreement_or_tie": beside["agreement_or_tie"],
         "agreement_of": beside["agreement_of"],
         "float_agreement": floats["agreement"],
         "float_difference": floats["largest_difference"],
