@@ -10,7 +10,6 @@ from tfcompress.converters.forecast import Forecast
 from tfcompress.converters.npu.reporting import costs_of, report_rows
 from tfcompress.converters.target import Target, convert_in, litert_options, require_tflite
 from tfcompress.errors import MissingExtraError
-from tfcompress.load import read_admitted
 from tfcompress.recipe import Recipe
 
 __all__ = ["ETHOS_U"]
@@ -18,9 +17,10 @@ __all__ = ["ETHOS_U"]
 
 def _inspect(path: Path, recipe: Recipe) -> Forecast:
     from tfcompress.converters.ethos_u.compiler import compile_for
+    from tfcompress.converters.npu.inspection import admitted_graph
 
     require_tflite(path, "ethos_u")
-    content = read_admitted(path, run=False)
+    content = admitted_graph(path)
     mapping = [compile_for(content, config).mapping.to_json() for config in recipe.section(EthosU).configs]
     return Forecast("mapping", mapping, costs_of({"mapping": mapping}))
 

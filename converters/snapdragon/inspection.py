@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tfcompress.console import warn
+from tfcompress.converters.npu.inspection import admitted_graph
 from tfcompress.converters.npu.mapping import CompiledMapping
 from tfcompress.converters.snapdragon.chips import SOCS
 from tfcompress.converters.snapdragon.compiler import compile_for
@@ -13,7 +14,6 @@ from tfcompress.converters.snapdragon.mapping_forecast import forecast
 from tfcompress.converters.snapdragon.sdk import UnusableSdkError, sdk_for
 from tfcompress.errors import MissingExtraError
 from tfcompress.graphs.tflite import read_tflite
-from tfcompress.load import read_admitted
 
 __all__ = ["inspect"]
 
@@ -28,9 +28,9 @@ def inspect(path: Path, socs: Sequence[str]) -> list[CompiledMapping]:
     Raises:
         RecipeError: a chip is not known.
         UnusableSdkError: another vendor's compiler is not there; there is no forecast for its chips.
-        ModelError: the file cannot be read or is damaged.
+        ModelError: the file cannot be read, is damaged, or has no operators.
     """
-    content = read_admitted(path, run=False)
+    content = admitted_graph(path)
     file = read_tflite(content)
     mappings = []
     for soc in socs:

@@ -12,11 +12,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 
 from tests.cli.test_commands import printed
+from tests.converters.edgetpu.graphs import GraphBuilder
 from tfcompress.cli import main
 from tfcompress.converters import TARGETS
+from tfcompress.converters.npu.inspection import admitted_graph
 from tfcompress.converters.snapdragon import VendorSdk, conversion
+from tfcompress.graphs.tflite.records import write_tree
 from tfcompress.runtime import keras
 
 
@@ -140,3 +144,40 @@ def test_inspecting_anything_but_a_tflite_is_refused(files: Path) -> None:
     for target in ("snapdragon", "ethos_u"):
         line = refused("inspect", files / "small.keras", f"--target={target}")
         assert f"--target={target}: needs a .tflite" in line
+
+
+def test_a_file_without_operators_is_refused_in_one_line(tmp_path: Path) -> None:
+    graph = GraphBuilder()
+    path = tmp_path / "same.tflite"
+    path.write_bytes(graph.content(graph.input([1, 4])))
+    for target in ("snapdragon", "ethos_u"):
+        assert "its main graph has no operators" in refused("inspect", path, f"--target={target}")
+
+
+def test_signatures_beside_the_main_graph_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    graph = GraphBuilder()
+    source, result = graph.input([1, 4]), graph.tensor([1, 4])
+    graph.operator("ADD", [source, source], [result])
+    graph.content(result)
+    graph.model.subgraphs = graph.model.subgraphs * 2
+    graph.model.signatureDefs = [_signature("encode", 0, source, result), _signature("decode", 1, source, result)]
+    path = tmp_path / "two.tflite"
+    path.write_bytes(write_tree(graph.model))
+    admitted_graph(path)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "has the signatures encode, decode; what follows is of the main graph alone, encode" in line
+    graph.model.subgraphs, graph.model.signatureDefs = graph.model.subgraphs[:1], graph.model.signatureDefs[:1]
+    path.write_bytes(write_tree(graph.model))
+    admitted_graph(path)
+    assert capsys.readouterr().err == ""
+
+
+def _signature(key: str, graph: int, source: int, result: int) -> Any:
+    """A signature of one input and one output."""
+    signature: Any = schema.SignatureDefT()
+    signature.signatureKey, signature.subgraphIndex = key, graph
+    ends: list[Any] = [schema.TensorMapT(), schema.TensorMapT()]
+    for end, name, index in zip(ends, ("x", "y"), (source, result), strict=True):
+        end.name, end.tensorIndex = name, index
+    signature.inputs, signature.outputs = ends[:1], ends[1:]
+    return signature
