@@ -151,10 +151,10 @@ def test_the_head_of_a_detector_and_the_task_are_found(head: str, task: str | No
     table = heads(detections)[head].astype(np.float32)
     runners = [table_runner(name, table) for name in ("float", "int8")]
     with remarks() as said:
-        found = compare(runners[0], {"it": runners[1]}, rows(IMAGES, truth), task=task)
+        judged_by_itself = compare(runners[0], {"it": runners[1]}, rows(IMAGES, truth), task=task)
     assert any(f"--task=detection --decode={head}, with which" in line for line in said)
     asked = compare(runners[0], {"it": runners[1]}, rows(IMAGES, truth), task="detection", decode=head)
-    assert found.reference.metrics == asked.reference.metrics
+    assert judged_by_itself.reference.metrics == asked.reference.metrics
     assert (asked.reference.metrics["map"] or 0) > 0
 
 
@@ -164,9 +164,9 @@ def test_without_labels_a_decoding_that_alone_fits_is_taken() -> None:
     names, parts = ("boxes", "scores"), (table[..., :4], table[..., 4:])
     two = table_runner("float", *parts, names=names)
     assert compare(two, {"it": two}, rows(IMAGES, outputs=names), task="detection").reference.task == "detection"
-    one = table_runner("float", table)
+    joined = table_runner("float", table)
     with pytest.raises(DataError, match="without labels nothing tells boxes_and_scores from yolo"):
-        compare(one, {"it": one}, rows(IMAGES), task="detection")
+        compare(joined, {"it": joined}, rows(IMAGES), task="detection")
 
 
 def test_labels_that_are_values_of_the_output_are_no_boxes() -> None:

@@ -62,8 +62,7 @@ def compare(
         class_names: what the classes are called, in the model's order; None takes those that the data knows, or else
             the sorted order of string labels.
         metrics: names of Keras metrics to count as well; see `KerasMetrics`.
-        decode: what makes detections of the outputs, see `detection.decoder_of`; for the task `detection` alone.  None
-            finds the usual head under which the float model's boxes are right.
+        decode: what makes detections of the outputs, see `detection.decoder_of`; None finds one.
         resume: file that holds the state, from which a killed pass continues to the same figures; None keeps nothing.
         batch_size: samples per batch; None chooses by the input's size.
         workers: threads beside the caller's; 1 means the caller's alone, None one per core.
