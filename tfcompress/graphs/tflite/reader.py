@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import math
 import mmap
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -204,6 +205,9 @@ class TfliteFile:
         return self.subgraphs[0]
 
 
+_kept: deque[tuple[bytes, TfliteFile]] = deque(maxlen=_KEPT_FILES)
+
+
 def read_tflite(model: str | Path | bytes) -> TfliteFile:
     """Parse a .tflite.
 
@@ -213,14 +217,15 @@ def read_tflite(model: str | Path | bytes) -> TfliteFile:
     Raises:
         ModelError: it cannot be read, is not a whole .tflite, or has more graphs, operators or tensors than any model.
     """
-    if isinstance(model, bytes):
-        return _described(model) if len(model) <= _MOST_KEPT_BYTES else _read(memoryview(model), "model")
-    return _read(memoryview(_mapped(Path(model))), str(model))
-
-
-@functools.lru_cache(_KEPT_FILES)
-def _described(content: bytes) -> TfliteFile:
-    return _read(memoryview(content), "model")
+    if not isinstance(model, bytes):
+        return _read(memoryview(_mapped(Path(model))), str(model))
+    # By identity, as arrays are views of that content: where they lie in an equal one, their addresses do not tell.
+    kept = next((file for content, file in tuple(_kept) if content is model), None)
+    if kept is None:
+        kept = _read(memoryview(model), "model")
+        if len(model) <= _MOST_KEPT_BYTES:
+            _kept.append((model, kept))
+    return kept
 
 
 def _read(content: memoryview, where: str) -> TfliteFile:
