@@ -10,13 +10,15 @@ import pytest
 
 from tfcompress import wrap
 from tfcompress.compression import strip
+from tfcompress.compression.lowering.passes import lower
+from tfcompress.compression.lowering.recurrence import Recurrence
 from tfcompress.converters.litert import quantize_int8
 from tfcompress.converters.litert.facts import float_operators
 from tfcompress.converters.litert.limits import Abilities
 from tfcompress.data import samples_from_arrays
 from tfcompress.graphs.tflite import read_tflite
 from tfcompress.graphs.tflite.interpreter import new_interpreter, run
-from tfcompress.load import float_model_from_keras
+from tfcompress.load import float_model_from_keras, to_tf_keras
 from tfcompress.recipe import Distillation, Quantization, Recipe
 from tfcompress.runtime import keras, tf_keras
 
@@ -25,6 +27,7 @@ QUANTIZED = Recipe(quantization=Quantization(), distillation=Distillation())
 # Steps of the output's 8-bit grid between the simulation and the file with loops.
 STEPS_APART = 1.01
 UNROLLED_STEPS_APART = 6.0  # the file without loops rounds every step to 8 bits, of which the simulation knows nothing
+FUNCTION_TOLERANCE = 1e-5
 FLOAT_TOLERANCE = 0.02  # what rounding 8-bit weights moves a kernel's values by, at most
 
 LAYERS: dict[str, Callable[[Any], Any]] = {
@@ -101,3 +104,51 @@ def test_few_steps_of_a_gru_that_resets_before_are_trained_too(steps: int) -> No
         assert float_operators(read_tflite(result.content)) == ()
         outputs, step = answers(result.content, series)
         assert np.abs(outputs - simulated).max() < UNROLLED_STEPS_APART * step
+
+
+MASKED: dict[str, Callable[[Any], Any]] = {
+    "LSTM": lambda k: [k.LSTM(8)],
+    "few features": lambda k: [k.Dense(5, activation="relu"), k.Dropout(0.1), k.GRU(8)],
+    "both directions": lambda k: [k.Bidirectional(k.LSTM(4))],
+    "stacked": lambda k: [k.LSTM(8, return_sequences=True), k.SimpleRNN(6)],
+}
+
+
+def sentences(library: Any, name: str) -> tuple[Any, np.ndarray]:
+    """A network of words of which 0 stands for none, and some sentences of 3 to 12 words."""
+    library.utils.set_random_seed(0)
+    layers = library.layers
+    words = layers.Embedding(20, 6, mask_zero=True)
+    network = library.Sequential(
+        [library.Input((STEPS,), dtype="int32"), words, *MASKED[name](layers), layers.Dense(3, name="head")]
+    )
+    random = np.random.default_rng(0)
+    texts = random.integers(1, 20, (48, STEPS)).astype(np.int32)
+    texts[np.arange(STEPS) >= random.integers(3, STEPS + 1, 48)[:, None]] = 0
+    return network, texts
+
+
+@pytest.mark.parametrize("library", [keras, tf_keras])
+@pytest.mark.parametrize("name", MASKED)
+def test_a_lowered_network_heeds_the_masks(name: str, library: Any) -> None:
+    network, texts = sentences(library, name)
+    lowered = lower(to_tf_keras(network))
+    assert np.abs(np.asarray(lowered(texts)) - np.asarray(network(texts))).max() < FUNCTION_TOLERANCE
+    assert any(isinstance(layer, Recurrence) for layer in lowered.layers)
+    unmasked = np.where(texts == 0, 1, texts)
+    assert np.abs(np.asarray(lowered(unmasked)) - np.asarray(network(texts))).max() > FUNCTION_TOLERANCE
+
+
+@pytest.mark.parametrize("library", [keras, tf_keras])
+def test_a_masked_layer_is_trained_and_every_step_is_integer(library: Any) -> None:
+    network, texts = sentences(library, "LSTM")
+    model = float_model_from_keras(network)
+    trained = wrap(
+        network,
+        QUANTIZED,
+        calibration=samples_from_arrays(texts, model_inputs=model.inputs, model_outputs=model.outputs),
+    )
+    for abilities in (Abilities(loops=True), Abilities()):
+        result = quantize_int8(float_model_from_keras(trained), None, Recipe(), abilities=abilities)
+        assert float_operators(read_tflite(result.content)) == ()
+    assert np.abs(np.asarray(strip(trained)(texts)) - np.asarray(network(texts))).max() < FLOAT_TOLERANCE

@@ -43,7 +43,10 @@ def strip(model: KerasModel) -> Any:
         if isinstance(layer, FakeQuantize):
             return call.inputs[0]
         if _is_wrapper(layer):
-            return copies.get((layer, "unwrapped"), lambda: unwrapped(layer))(*call.args, **call.kwargs)
+            plain_layer = copies.get((layer, "unwrapped"), lambda: unwrapped(layer))
+            if isinstance(layer.layer, Recurrence) and len(call.inputs) == 2:
+                return plain_layer(call.inputs[0], mask=call.inputs[1])
+            return plain_layer(*call.args, **call.kwargs)
         return copies.plain(layer, without=PREFIX)(*call.args, **call.kwargs)
 
     plain = rebuild(model, emit, make_model=tf_keras.Model)

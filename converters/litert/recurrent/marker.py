@@ -88,7 +88,9 @@ def _marking(layer: Any, plain: Callable[..., Any], *, fused_only: bool) -> Call
     def call(*args: Any, **kwargs: object) -> Any:
         given = signature.bind(*args, **kwargs).arguments
         x, states = given["sequences" if "sequences" in given else "inputs"], given.get("initial_state")
-        if isinstance(x, list | tuple):
+        if isinstance(x, list | tuple) and isinstance(layer, Recurrence):
+            x, given["mask"] = x
+        elif isinstance(x, list | tuple):
             x, *states = x
         states = [] if states is None else list(tf.nest.flatten(states))
         steps = x.shape[1]

@@ -9,6 +9,7 @@ import numpy as np
 from tfcompress.compression.lowering.attention import grouped_attention
 from tfcompress.compression.lowering.masks import smaller_factor
 from tfcompress.compression.lowering.reciprocal_root import ReciprocalRoot
+from tfcompress.compression.lowering.recurrence import is_masked
 from tfcompress.graphs.keras.protocols import Tensor
 from tfcompress.graphs.keras.replay import Call, is_model
 from tfcompress.graphs.keras.rewriting import Rewrite, Rewriter
@@ -139,17 +140,23 @@ def _renamed(inner: Any, call: Call, state: Rewrite) -> Any:
 def _bidirectional(call: Call, state: Rewrite) -> Tensor | None:
     """Two layers, the second on the steps in reverse, and their merge."""
     layer, x = call.layer, call.inputs[0]
-    if len(call.inputs) != 1 or x.shape[1] is None or layer.merge_mode not in _MERGES:
+    if not (len(call.inputs) == 1 or is_masked(call)) or x.shape[1] is None or layer.merge_mode not in _MERGES:
         return None
     if not isinstance(layer.forward_layer, _L.LSTM | _L.GRU | _L.SimpleRNN):
         return None
     halves = []
     for part, half in (("forward", layer.forward_layer), ("backward", layer.backward_layer)):
         copy = state.layer(call, part, _maker(half), half.get_weights())
-        y = copy(x)
+        y = copy(x) if len(call.inputs) == 1 else copy(x, mask=call.kwargs["mask"])
         # Going backwards a layer returns the last step first.
         halves.append(y[:, ::-1] if half.go_backwards and half.return_sequences else y)
     return state.merge(call, "", _MERGES[layer.merge_mode], halves)
+
+
+def _masking(call: Call, state: Rewrite) -> Tensor | None:
+    """Nothing where the value is zero: what has it in all places is zero already, and whoever masks gets the mask."""
+    del state
+    return call.inputs[0] if len(call.inputs) == 1 and call.layer.mask_value == 0 else None
 
 
 def _prelu(call: Call, state: Rewrite) -> Tensor | None:
@@ -238,6 +245,7 @@ COMPOSITES: dict[object, Rewriter] = {
     _L.Minimum: _sum_of_many,
     _L.TimeDistributed: _time_distributed,
     _L.Bidirectional: _bidirectional,
+    _L.Masking: _masking,
     Keras3Layer: _keras3_layer,
     TfKerasLayerScale: _layer_scale,
 }

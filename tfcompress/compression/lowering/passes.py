@@ -23,6 +23,7 @@ from tfcompress.compression.lowering.attention import ATTENTION
 from tfcompress.compression.lowering.common_subexpressions import merge_common_subexpressions
 from tfcompress.compression.lowering.composites import COMPOSITES
 from tfcompress.compression.lowering.convolutions import CONVOLUTIONS
+from tfcompress.compression.lowering.explicit_masks import with_explicit_masks
 from tfcompress.compression.lowering.hard_swish import HARD_SWISH
 from tfcompress.compression.lowering.operators import OPERATORS
 from tfcompress.compression.lowering.products import PRODUCTS
@@ -30,7 +31,7 @@ from tfcompress.compression.lowering.recorded_code import RECORDED_CODE
 from tfcompress.compression.lowering.recurrent import RECURRENT
 from tfcompress.graphs.keras.folding import affine_of, can_fold_into, fold
 from tfcompress.graphs.keras.protocols import KerasModel, Tensor
-from tfcompress.graphs.keras.replay import Call, flatten
+from tfcompress.graphs.keras.replay import Call
 from tfcompress.graphs.keras.rewriting import Rewrite, Rewriter, rewrite
 from tfcompress.runtime import tf_keras
 
@@ -58,7 +59,7 @@ def lower(model: KerasModel, *, freeze_batch_norm: bool = True) -> Any:
         model: sequential or functional tf_keras model; it is not changed.
         freeze_batch_norm: batch normalization keeps its statistics in training and is folded; else it stays a layer.
     """
-    current = flatten(model)
+    current = with_explicit_masks(model)
     for _ in range(_DEPTH):
         current, changed = rewrite(current, _EXPANDED)
         if not changed:

@@ -15,10 +15,11 @@ import numpy as np
 from tfcompress.compression.in_float import is_in_float
 from tfcompress.compression.lowering.activations import activation_name
 from tfcompress.graphs.keras.protocols import Config, Tensor
+from tfcompress.graphs.keras.replay import Call
 from tfcompress.load.keras_versions.activations import translated_activation
 from tfcompress.runtime import tf, tf_keras
 
-__all__ = ["PEAKS", "Recurrence", "as_keras_layer", "can_recur", "without_peaks"]
+__all__ = ["PEAKS", "Recurrence", "as_keras_layer", "can_recur", "is_masked", "without_peaks"]
 
 _L = tf_keras.layers
 State = Tensor | None  # None for zeros
@@ -37,6 +38,16 @@ def can_recur(layer: Any) -> bool:
     functions = (layer.activation, getattr(layer, "recurrent_activation", layer.activation))
     plain = not (layer.stateful or layer.return_state or layer.time_major)
     return type(layer) in _KINDS and plain and all(activation_name(f) in _FUNCTIONS for f in functions)
+
+
+def is_masked(call: Call) -> bool:
+    """Whether a call of a recurrent layer has a mask, and nothing else but the sequence.
+
+    Masked steps repeat the output before them, so that a layer that returns zeros for them is not meant.
+    """
+    mask = call.kwargs.get("mask")
+    alone = mask is not None and len(call.inputs) == 2 and call.inputs[1] is mask
+    return alone and not getattr(call.layer, "zero_output_for_mask", False)
 
 
 @tf_keras.saving.register_keras_serializable("tfcompress")
@@ -86,28 +97,36 @@ class Recurrence(tf_keras.layers.Layer):
         """The layer itself: whoever looks for a Keras layer's cell finds weights and functions."""
         return self
 
-    def build(self, input_shape: Sequence[int]) -> None:
+    def build(self, input_shape: Any) -> None:
         """Make the weights, as the Keras layer of that kind has them, then the peaks."""
         columns = _GATES[self.kind] * self.units
-        self.kernel = self.add_weight("kernel", (int(input_shape[-1]), columns))
+        shape = input_shape[0] if isinstance(input_shape, list) else input_shape  # without that of the mask
+        self.kernel = self.add_weight("kernel", (int(shape[-1]), columns))
         self.recurrent_kernel = self.add_weight("recurrent_kernel", (self.units, columns), initializer="orthogonal")
         shape = (2, columns) if self.kind == "gru" and self.reset_after else (columns,)
         self.bias = self.add_weight("bias", shape, initializer="zeros") if self.use_bias else None
         self.peaks = {name: self.add_weight(f"peak_{name}", (), initializer="zeros", trainable=False) for name in PEAKS}
         super().build(input_shape)
 
-    def call(self, inputs: Tensor, training: object = None) -> Tensor:
-        """[batch, steps, features] to [batch, steps, units], or to [batch, units]."""
+    def call(self, inputs: Any, training: object = None) -> Tensor:
+        """[batch, steps, features] to [batch, steps, units], or to [batch, units].
+
+        Args:
+            inputs: the sequence, or that and its mask, bool [batch, steps]: where it is False, the state and the output
+                stay those of the step before.
+            training: the peaks are taken in.
+        """
+        sequence, mask = inputs if isinstance(inputs, list | tuple) else (inputs, None)
         if self.unroll:
-            return self._unrolled(inputs)
-        outputs, peaks = self._loop(inputs)
+            return self._unrolled(sequence, mask)
+        outputs, peaks = self._loop(sequence, mask)
         if training:
             self._note(peaks)
         return outputs if self.return_sequences else outputs[:, -1]
 
-    def measure(self, inputs: Tensor) -> None:
-        """Take in the peaks of a batch."""
-        self._note(self._loop(tf.convert_to_tensor(inputs))[1])
+    def measure(self, inputs: Tensor, mask: Tensor | None = None) -> None:
+        """Take in the peaks of a batch; see `call`."""
+        self._note(self._loop(tf.convert_to_tensor(inputs), mask)[1])
 
     def _note(self, peaks: Sequence[Tensor]) -> None:
         for name, peak in zip(PEAKS, peaks, strict=True):
@@ -124,23 +143,28 @@ class Recurrence(tf_keras.layers.Layer):
         """Those of the products with the input and with the state."""
         return (self.kernel, self.recurrent_kernel) if self.constants is None else self.constants
 
-    def _loop(self, inputs: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def _loop(self, inputs: Tensor, mask: State) -> tuple[Tensor, list[Tensor]]:
         """All outputs in the order of computing, and the peaks."""
         products = self._with_bias(tf.matmul(inputs, self.kernel), self._biases()[0])
         zero = tf.zeros_like(products[:, 0, : self.units])
         first = [zero, zero, tf.zeros(()), tf.zeros(())]
+        columns = int(products.shape[-1])
+        # `backend.rnn` would mask the peaks too, which are no rows of the batch: so the mask goes with the rows.
+        rows = products if mask is None else tf.concat([products, tf.cast(mask, products.dtype)[..., None]], axis=-1)
 
-        def step(row: Tensor, states: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        def step(row: Any, states: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
             h, c, recurrent, cell = states
-            h, kept, before = self._step(row, h, c, lambda value, name: value)
-            c = c if kept is None else kept
-            return h, [h, c, tf.maximum(recurrent, _size(before)), tf.maximum(cell, _size(c))]
+            new, kept, before = self._step(row[:, :columns], h, c, lambda value, name: value)
+            kept = c if kept is None else kept
+            if mask is not None:
+                new, kept = (tf.where(row[:, columns:] > 0, *pair) for pair in ((new, h), (kept, c)))
+            return new, [new, kept, tf.maximum(recurrent, _size(before)), tf.maximum(cell, _size(kept))]
 
-        _, outputs, last = tf_keras.backend.rnn(step, products, first, go_backwards=self.go_backwards)
+        _, outputs, last = tf_keras.backend.rnn(step, rows, first, go_backwards=self.go_backwards)
         outputs = tf.ensure_shape(outputs, [inputs.shape[0], inputs.shape[1], self.units])
         return outputs, [_size(products), last[2], _size(outputs), last[3]]
 
-    def _unrolled(self, inputs: Tensor) -> Tensor:
+    def _unrolled(self, inputs: Tensor, mask: Any) -> Tensor:
         """The same with every value on an 8-bit grid."""
         # As Keras' Dense does it: the converter makes that fully connected.
         products = tf.tensordot(inputs, self._kernels()[0], [[2], [0]])
@@ -149,9 +173,17 @@ class Recurrence(tf_keras.layers.Layer):
         h = c = None
         outputs = []
         for index in reversed(steps) if self.go_backwards else steps:
-            h, c, _ = self._step(products[:, index], h, c, self._rounded)
+            new, kept, _ = self._step(products[:, index], h, c, self._rounded)
+            here = None if mask is None else mask[:, index : index + 1]
+            h, c = self._held(here, new, h, "output"), self._held(here, kept, c, "cell")
             outputs.append(h)
         return tf.stack(outputs, axis=1) if self.return_sequences else outputs[-1]
+
+    def _held(self, mask: Any, new: Any, old: State, name: str) -> Any:
+        """The new state, or where the mask is False the old one; both have the grid of `name`."""
+        if mask is None or new is None:
+            return new
+        return self._rounded(tf.where(mask, new, tf.zeros_like(new) if old is None else old), name)
 
     @staticmethod
     def _with_bias(value: Tensor, bias: State) -> Tensor:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tfcompress.compression.lowering.activations import activation_name
-from tfcompress.compression.lowering.recurrence import PEAKS, Recurrence, can_recur
+from tfcompress.compression.lowering.recurrence import PEAKS, Recurrence, can_recur, is_masked
 from tfcompress.graphs.keras.protocols import Tensor
 from tfcompress.graphs.keras.replay import Call
 from tfcompress.graphs.keras.rewriting import Rewrite, Rewriter
@@ -158,14 +158,15 @@ def _written(write: Rewriter) -> Rewriter:
     """Short layers step by step, long ones as one layer."""
 
     def rewriter(call: Call, state: Rewrite) -> Any:
-        layer, shape = call.layer, call.inputs[0].shape
-        if len(call.inputs) != 1 or shape[1] is None or not can_recur(layer):
+        layer, shape, masked = call.layer, call.inputs[0].shape, is_masked(call)
+        if (len(call.inputs) != 1 and not masked) or shape[1] is None or not can_recur(layer):
             return write(call, state)
-        written = write(call, state) if shape[1] <= _FEW_STEPS else None
+        written = write(call, state) if shape[1] <= _FEW_STEPS and not masked else None
         if written is not None:
             return written
         weights = [*layer.get_weights(), *[np.zeros((), np.float32)] * len(PEAKS)]
-        return state.layer(call, "", lambda name: Recurrence.of(layer, name), weights)(call.inputs[0])
+        inputs = list(call.inputs) if masked else call.inputs[0]
+        return state.layer(call, "", lambda name: Recurrence.of(layer, name), weights)(inputs)
 
     return rewriter
 

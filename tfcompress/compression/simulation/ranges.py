@@ -6,6 +6,7 @@ ruin.  Here the first step already simulates what the file will compute.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Literal
@@ -79,11 +80,11 @@ def measure_peaks(model: KerasModel, samples: Samples) -> None:
     recurrent_calls = [call for call in calls_of(model) if isinstance(call.layer, Recurrence)]
     if not recurrent_calls:
         return
-    probe = tf_keras.Model(model.inputs, [call.inputs[0] for call in recurrent_calls])
+    probe = tf_keras.Model(model.inputs, [tensor for call in recurrent_calls for tensor in call.inputs])
     for batch in samples.batches(_BATCH):
-        values = tf.nest.flatten(probe([batch.inputs[info.name] for info in samples.inputs], training=False))
-        for call, value in zip(recurrent_calls, values, strict=True):
-            call.layer.measure(value)
+        values = iter(tf.nest.flatten(probe([batch.inputs[info.name] for info in samples.inputs], training=False)))
+        for call in recurrent_calls:
+            call.layer.measure(*itertools.islice(values, len(call.inputs)))
 
 
 def _estimator_of(tensor: object, consumers: Consumers, make: EstimatorFactory) -> RangeEstimator:
