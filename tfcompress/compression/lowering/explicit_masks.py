@@ -12,6 +12,7 @@ from typing import Any
 
 from tfcompress.graphs.keras.protocols import KerasModel
 from tfcompress.graphs.keras.replay import Call, Copies, rebuild
+from tfcompress.graphs.tensorflow.private_names import computes_masks_itself
 from tfcompress.runtime import tf, tf_keras
 
 __all__ = ["with_explicit_masks"]
@@ -58,8 +59,9 @@ class _Masks:
         if not call.args or not hasattr(layer, "compute_mask"):
             return
         masks = tf.nest.map_structure(self.of, call.args[0])
-        is_default = getattr(layer.compute_mask, "_is_default", False)
-        if not (isinstance(layer, _SOURCES) or _any(masks)) or (is_default and not layer.supports_masking):
+        if not (isinstance(layer, _SOURCES) or _any(masks)):
+            return
+        if not (computes_masks_itself(layer) or layer.supports_masking):
             return
         output_masks = tf.nest.flatten(layer.compute_mask(call.args[0], masks))
         for tensor, mask in zip(tf.nest.flatten(outputs), output_masks, strict=False):

@@ -35,6 +35,7 @@ __all__ = [
     "calls_noted_unless",
     "compiled_loss_weights",
     "compiled_metrics",
+    "computes_masks_itself",
     "convert_variables_to_constants_v2",
     "declared_output_shape",
     "determinism",
@@ -287,6 +288,11 @@ def node_of(tensor: Any) -> Any:
 def mask_of(tensor: object) -> Any:
     """The mask that goes with a symbolic tensor of Keras 3 or tf_keras; None where there is none."""
     return getattr(tensor, "_keras_mask", None)
+
+
+def computes_masks_itself(layer: Any) -> bool:
+    """Whether a tf_keras layer has a `compute_mask` of its own, and not one that Keras puts in its place."""
+    return hasattr(layer, "compute_mask") and not getattr(layer.compute_mask, "_is_default", False)
 
 
 def set_mask(tensor: Any, mask: Any) -> None:
