@@ -12,7 +12,9 @@ DEMO_FLAGS ?=
 demo: $(VENV)/.user-installed
 	$(BIN)/tfcompress demo $(DEMO_FLAGS)
 
+# Tests start many processes: they need not compile our modules anew where Python is told to write no bytecode.
 test: $(VENV)/.dev-installed
+	$(BIN)/python -m compileall -q -j 2 tfcompress
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 
 test_slow: $(VENV)/.dev-installed
@@ -21,8 +23,8 @@ test_slow: $(VENV)/.dev-installed
 lint: $(VENV)/.dev-installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy
-	$(BIN)/pyright
+	$(BIN)/mypy --num-workers 2
+	$(BIN)/pyright --threads 2
 
 format: $(VENV)/.dev-installed
 	$(BIN)/ruff format .

@@ -15,6 +15,7 @@ from typing import Any
 
 from tfcompress.errors import InputError
 from tfcompress.native_output import silenced
+from tfcompress.unneeded_imports import left_out
 
 __all__ = ["keras", "tf", "tf_keras", "tfmot"]
 
@@ -29,7 +30,7 @@ def _import_all() -> tuple[Any, Any, Any, Any]:
     levels = {name: logging.getLogger(name).level for name in ("absl", "tensorflow")}
     os.environ.update({**_WHILE_IMPORTING, **{k: v for k, v in before.items() if k == "TF_CPP_MIN_LOG_LEVEL"}})
     try:
-        with silenced():
+        with silenced(), left_out():
             modules = [
                 importlib.import_module(name)
                 for name in ("tensorflow", "tf_keras", "keras", "tensorflow_model_optimization")

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from rich.table import Table
 
+from tests.converters.packing.files import layered
 from tfcompress.console import SafeConsole
 from tfcompress.errors import InputError
 from tfcompress.job.manifest import verify
@@ -57,16 +58,17 @@ def test_a_class_name_never_steers_the_terminal(cnn_folder: Path, tmp_path: Path
 
 
 @pytest.mark.parametrize("end", ["| head -c 1", ">&-", "| true", "2>&-"])
-def test_a_reader_who_leaves_is_no_failure(end: str, cnn_folder: Path, tmp_path: Path) -> None:
-    command = f"inspect {cnn_folder / 'model.keras'} --json {end}; exit ${{PIPESTATUS[0]}}"
-    done = run(command, tmp_path)
+def test_a_reader_who_leaves_is_no_failure(end: str, tmp_path: Path) -> None:
+    (tmp_path / "model.tflite").write_bytes(layered())
+    done = run(f"inspect model.tflite --json {end}; exit ${{PIPESTATUS[0]}}", tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_a_full_device_is_one_line(cnn_folder: Path, tmp_path: Path) -> None:
+def test_a_full_device_is_one_line(tmp_path: Path) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("no /dev/full here")
-    done = run(f"inspect {cnn_folder / 'model.keras'} --json > /dev/full", tmp_path)
+    (tmp_path / "model.tflite").write_bytes(layered())
+    done = run("inspect model.tflite --json > /dev/full", tmp_path)
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert "standard output" in done.stderr

@@ -6,8 +6,12 @@ import pytest
 from tfcompress.example_models.datasets import digits, keywords
 from tfcompress.example_models.models import EXAMPLES, train
 
+SLOW = "small_mobilenet"
 
-@pytest.mark.parametrize("name", EXAMPLES)
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name == SLOW else []) for name in EXAMPLES]
+)
 def test_an_example_learns_its_data(name: str) -> None:
     model, data = train(name)
     accuracy = np.mean(model.predict(data.x_test, verbose=0).argmax(1) == data.y_test)

@@ -6,9 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import tfcompress
+from tests.converters.packing.files import tflite
+from tfcompress.job.manifest import write_manifest
 
 ROOT = Path(__file__).parents[2]
 HEAVY = ("tensorflow", "tf_keras", "keras", "jax", "litert_quantizer", "ai_edge_litert")
@@ -18,6 +21,46 @@ HEAVY = ("tensorflow", "tf_keras", "keras", "jax", "litert_quantizer", "ai_edge_
 def test_starting_imports_nothing_heavy(code: str) -> None:
     check = f"{code}\nimport sys\nloaded = [m for m in {HEAVY!r} if m in sys.modules]\nassert not loaded, loaded"
     subprocess.run([sys.executable, "-c", check], check=True, capture_output=True)
+
+
+def test_commands_that_only_look_at_files_do_without_tensorflow(tmp_path: Path) -> None:
+    content = tflite([("w", np.arange(100, dtype=np.int8), None)])
+    (tmp_path / "model.tflite").write_bytes(content)
+    (tmp_path / "out").mkdir()
+    write_manifest(tmp_path / "out", {})
+    commands = [
+        ["pack", "model.tflite", "--output=model.tfcz"],
+        ["unpack", "model.tfcz", "--output=again.tflite"],
+        ["inspect", "model.tfcz"],
+        ["inspect", "model.tflite"],
+        ["verify", "out"],
+    ]
+    check = (
+        f"import sys, tfcompress.cli\nassert [tfcompress.cli.main(line) for line in {commands!r}] == [0] * 5\n"
+        "assert 'tensorflow' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", check], check=True, capture_output=True, cwd=tmp_path)
+    assert (tmp_path / "again.tflite").read_bytes() == content
+
+
+LEFT_OUT = """
+import sys
+from tfcompress import unneeded_imports
+if sys.argv[1] == "command":
+    unneeded_imports.leave_out()
+import tfcompress.runtime
+print("sklearn" in sys.modules)
+import sklearn.utils
+"""
+
+
+def test_a_command_leaves_out_what_keras_has_no_need_of_but_a_users_process_does_not() -> None:
+    def imports_it(process: str) -> str:
+        command = [sys.executable, "-c", LEFT_OUT, process]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    assert imports_it("command") == "False"
+    assert imports_it("user's") == "True"
 
 
 def test_every_public_name_is_there_and_documented() -> None:
@@ -48,6 +91,7 @@ LAYERS = [  # each may import those before it, never those after
         "tensor_info",
         "usage",
         "typed_json",
+        "unneeded_imports",
     },
     {"interruption", "process_state", "remarks"},
     {"runtime", "model"},

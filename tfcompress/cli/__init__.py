@@ -22,6 +22,7 @@ from tfcompress.interruption import Stopped, stoppable
 from tfcompress.job.options import ConvertOptions
 from tfcompress.printable import printable
 from tfcompress.progress import LOGGER
+from tfcompress.unneeded_imports import leave_out
 
 __all__ = ["main", "run"]
 
@@ -34,6 +35,7 @@ def run() -> NoReturn:
     """Entry point of the `tfcompress` script."""
     # A model file says nothing of the backend that it was written with, and this process is ours alone.
     os.environ["KERAS_BACKEND"] = "tensorflow"
+    leave_out()
     LOGGER.propagate = False  # `console` shows what is logged, unless quiet; absl's handler would print it once more
     app.run(_main, flags_parser=lambda argv: parse(argv[1:]))
     raise AssertionError("absl.app.run does not return")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tfcompress
 from tfcompress import console, native_output
@@ -27,7 +27,6 @@ from tfcompress.job.options import (
     VerifyOptions,
 )
 from tfcompress.load import LoadLimits, admit, admit_saved_model, inspect_tflite, trust
-from tfcompress.model import FloatModel
 from tfcompress.plain_files import is_one_of
 from tfcompress.recipe import Recipe
 from tfcompress.recipe.options import options_of
@@ -44,6 +43,9 @@ from tfcompress.report.schema import CompileSection, ConfigurationMapping, Devic
 from tfcompress.search.folder import BEST
 from tfcompress.search.options import SearchOptions
 from tfcompress.typed_json import from_plain
+
+if TYPE_CHECKING:
+    from tfcompress.model import FloatModel  # with TensorFlow, which not every command needs
 
 __all__ = ["completion", "compress", "convert", "demo", "diff", "inspect", "pack", "search", "unpack", "verify"]
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 from rich.text import Text
 
 from tfcompress.converters.target import title_of
 from tfcompress.errors import GATE_FAILED, InputError, TfCompressError
-from tfcompress.job.conversion import Conversion
 from tfcompress.report import figures
+
+if TYPE_CHECKING:
+    from tfcompress.job.conversion import Conversion  # with TensorFlow, which not every command needs
 
 __all__ = ["Outcome", "convert_each", "exit_code_of", "folders_for", "summary_table"]
 

@@ -3,7 +3,10 @@
 import sys
 from pathlib import Path
 
-from tfcompress.search.workers import work_until_ended
+from tfcompress.unneeded_imports import leave_out
 
 if __name__ == "__main__":
+    leave_out()
+    from tfcompress.search.workers import work_until_ended
+
     work_until_ended(Path(sys.argv[1]))

@@ -119,6 +119,7 @@ def halved_lanes_net() -> FloatModel:
     return models.float_model_from_keras(keras.Model(inputs, layers.Dense(5, name="scores")(x), name="halved"))
 
 
+@pytest.mark.slow
 @needs_compiler
 def test_samples_lie_side_by_side_where_the_compiler_needs_fewer_cycles_and_are_served_as_one_by_one(
     tmp_path: Path,

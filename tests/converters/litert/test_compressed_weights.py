@@ -51,7 +51,7 @@ def facts(model: FloatModel, quality: Quality, folder: Path) -> WeightFacts:
     return count_weights(converted(model, images(), folder, recipe).runnable)
 
 
-@pytest.mark.parametrize("quality", ["fast", "balanced", "best"])
+@pytest.mark.parametrize("quality", ["fast", "balanced", pytest.param("best", marks=pytest.mark.slow)])
 def test_pruned_weights_stay_zero(quality: Quality, tmp_path: Path) -> None:
     model = network()
     change_kernels(model, lambda kernel: np.where(np.abs(kernel) < np.median(np.abs(kernel)), 0, kernel))
@@ -63,7 +63,7 @@ def test_pruned_weights_stay_zero(quality: Quality, tmp_path: Path) -> None:
     assert facts(network(), quality, tmp_path).zeros < zeros / 10
 
 
-@pytest.mark.parametrize("quality", ["fast", "balanced", "best"])
+@pytest.mark.parametrize("quality", ["fast", "balanced", pytest.param("best", marks=pytest.mark.slow)])
 def test_clusters_stay_few(quality: Quality, tmp_path: Path) -> None:
     model = network()
 

@@ -73,7 +73,7 @@ def with_ranges(path: Path, quality: Literal["balanced", "best"] = "balanced") -
     return Recipe(post_training=PostTraining(calibration_ranges=str(path), quality=quality))
 
 
-@pytest.mark.parametrize("quality", ["balanced", "best"])
+@pytest.mark.parametrize("quality", ["balanced", pytest.param("best", marks=pytest.mark.slow)])
 def test_ranges_of_an_earlier_run_give_the_same_file(quality: Literal["balanced", "best"], tmp_path: Path) -> None:
     model = small_cnn()
     plain = Recipe(post_training=PostTraining(quality=quality))

@@ -172,6 +172,7 @@ def test_kernels_that_change_little_from_one_input_to_the_next_cost_less() -> No
     assert len(packed) < 0.75 * len(of_shuffled)
 
 
+@pytest.mark.slow
 def test_the_order_of_a_wide_kernel_is_chosen_on_enough_of_its_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     path = SHARED / "edgetpu/pairs/escvm-rps/model.tflite"  # a dense layer of 6,272 inputs
     if not path.exists():

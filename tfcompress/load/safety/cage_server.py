@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from tfcompress.load.safety.cage import SAID
+from tfcompress.unneeded_imports import leave_out
 
 __all__ = ["main"]
 
@@ -30,6 +31,7 @@ _PATIENCE = 5
 
 def main() -> None:
     """Serve requests until standard input ends, or nothing came for five minutes."""
+    leave_out()
     requests = os.fdopen(os.dup(0), "rb", buffering=0)
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
     nothing = os.open(os.devnull, os.O_RDWR)
