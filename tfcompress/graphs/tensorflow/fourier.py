@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from tfcompress.graphs.keras.protocols import Tensor
-from tfcompress.graphs.tensorflow.private_names import fourier_operations
+from tfcompress.graphs.tensorflow.private_names import fourier_operations, spectral_operations
 from tfcompress.runtime import tf
 
 __all__ = ["transforms_as_products"]
@@ -21,6 +21,7 @@ _Parts = tuple[Tensor, Tensor]  # real and imaginary
 _Transform = Callable[[_Parts], _Parts]
 _OfReal = Callable[[Tensor, int | None], _Parts]
 _ToReal = Callable[[_Parts, int | None], Tensor]
+_FromValues = Callable[..., Tensor]
 _FromComplex = Callable[[Tensor, object, str | None], Tensor]
 LARGEST = 1024  # places; the matrices have its square of numbers
 
@@ -29,8 +30,9 @@ LARGEST = 1024  # places; the matrices have its square of numbers
 def transforms_as_products() -> Iterator[None]:
     """Within, what is traced has products in the place of transforms of fixed, moderate sizes.
 
-    These are ``fft``, ``fft2``, ``rfft`` and ``irfft`` of ``keras.ops``, and ``tf.signal.irfft``; ``ifft2`` of
-    ``keras.ops`` is made of ``fft2``.  TFLite's own RFFT2D is left to models that call ``tf.signal.rfft``.
+    These are ``fft``, ``fft2``, ``rfft`` and ``irfft`` of ``keras.ops``, and ``fft``, ``ifft``, ``fft2d``, ``ifft2d``
+    and ``irfft`` of ``tf.signal``; ``ifft2`` of ``keras.ops`` is made of ``fft2``.  TFLite's own RFFT2D is left to
+    models that call ``tf.signal.rfft`` with a length that the kernel takes, a power of two.
     """
     backend, signal = fourier_operations, tf.signal
     with contextlib.ExitStack() as stack:
@@ -39,7 +41,13 @@ def transforms_as_products() -> Iterator[None]:
             (backend, "fft2", lambda original: _replacement(original, 2)),
             (backend, "rfft", _of_real_values),
             (backend, "irfft", _to_real_values),
+            (signal, "rfft", _of_real_tensor),
+            (spectral_operations, "rfft", _of_real_tensor),
             (signal, "irfft", _from_complex_values),
+            (signal, "fft", lambda original: _of_complex_values(original, 1)),
+            (signal, "ifft", lambda original: _of_complex_values(original, 1, inverse=True)),
+            (signal, "fft2d", lambda original: _of_complex_values(original, 2)),
+            (signal, "ifft2d", lambda original: _of_complex_values(original, 2, inverse=True)),
         ):
             original = getattr(module, name)
             stack.callback(setattr, module, name, original)
@@ -59,6 +67,25 @@ def _of_real_values(original: _OfReal) -> _OfReal:
         angles = _angles(size)[:kept, : size // 2 + 1]
         taken = x[..., :kept]
         return _product(taken, _constant(np.cos(angles))), _product(taken, _constant(-np.sin(angles)))
+
+    return transformed
+
+
+def _of_real_tensor(original: _FromValues) -> _FromValues:
+    """``tf.signal.rfft``: float [..., n] to complex64 [..., n // 2 + 1]; TFLite knows lengths of powers of two."""
+
+    def transformed(input_tensor: Tensor, fft_length: object = None, name: str | None = None) -> Tensor:
+        x = tf.convert_to_tensor(input_tensor)
+        lengths = [x.shape[-1]] if fft_length is None else tf.get_static_value(tf.convert_to_tensor(fft_length))
+        size = 0 if lengths is None else int(lengths[0] or 0)  # 0 where it is not known
+        taken_by_kernel = size & (size - 1) == 0
+        if taken_by_kernel or size > LARGEST or x.shape[-1] is None or x.dtype != tf.float32:
+            return original(x, fft_length, name)
+        kept = min(size, x.shape[-1])
+        angles = _angles(size)[:kept, : size // 2 + 1]
+        return tf.complex(
+            _product(x[..., :kept], _constant(np.cos(angles))), _product(x[..., :kept], _constant(-np.sin(angles)))
+        )
 
     return transformed
 
@@ -86,6 +113,29 @@ def _from_complex_values(original: _FromComplex) -> _FromComplex:
         if size is None or size > LARGEST or given.shape[-1] is None or given.dtype != tf.complex64:
             return result
         return _inverse(tf.math.real(given), tf.math.imag(given), size)
+
+    return transformed
+
+
+def _of_complex_values(original: Callable[..., Tensor], dimensions: int, *, inverse: bool = False) -> _FromValues:
+    """``tf.signal.fft`` and its like: complex64 of one shape to complex64 of that shape.
+
+    The inverse is the conjugate of the transform of conjugates, divided by the number of places.
+    """
+
+    def transformed(input: Tensor, name: str | None = None) -> Tensor:
+        given = tf.convert_to_tensor(input)
+        sizes: list[int] = given.shape[-dimensions:].as_list() if given.shape.is_fully_defined() else [LARGEST + 1]
+        if max(sizes) > LARGEST or given.dtype != tf.complex64:
+            return original(given, name)
+        real, imaginary = tf.math.real(given), tf.math.imag(given)
+        parts = real, None if _is_zero(imaginary) else -imaginary if inverse else imaginary
+        for axis in range(dimensions):
+            parts = _along(parts, sizes[-1 - axis], swapped=axis > 0)
+        real, imaginary = parts
+        assert imaginary is not None  # `_along` gives both
+        places = float(np.prod(sizes))
+        return tf.complex(real / places, -imaginary / places) if inverse else tf.complex(real, imaginary)
 
     return transformed
 

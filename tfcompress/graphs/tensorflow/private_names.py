@@ -72,6 +72,7 @@ __all__ = [
     "set_mask",
     "set_policy",
     "share_variable",
+    "spectral_operations",
     "stablehlo",
     "sum_operators",
     "takes_training",
@@ -103,6 +104,8 @@ FingerprintDef = _internal("core.protobuf.fingerprint_pb2").FingerprintDef
 CallDispatcher = _internal("python.util.dispatch").GlobalOpDispatcher
 # `tf.config.experimental` exports the switch to turn determinism on, but neither off nor asking for it.
 determinism = _internal("python.framework.config")
+# .rfft, which `tf.signal.stft` calls
+spectral_operations = _internal("python.ops.signal.fft_ops")
 # .conv3d, .max_pool3d and .avg_pool3d are what both Kerases and `tf.nn` call
 volume_operators = _internal("python.ops.gen_nn_ops")
 # .einsum of operands and an equation, which `tf.einsum` calls
