@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
-__all__ = ["TRIED_SIZE", "TensorInfo", "have_open_sizes", "same_names", "with_graph_names"]
+__all__ = ["TRIED_SIZE", "TensorInfo", "have_open_sizes", "in_order_of_names", "same_names", "with_graph_names"]
 
+_Spec = TypeVar("_Spec")
 TRIED_SIZE = 32
 """What a size that is not fixed is taken for where nothing is known of the data."""
 
@@ -43,6 +45,15 @@ class TensorInfo:
 def have_open_sizes(infos: Iterable[TensorInfo]) -> bool:
     """Whether any of several inputs has a size, other than the batch, that is not fixed."""
     return any(info.has_open_sizes for info in infos)
+
+
+def in_order_of_names(specs: Mapping[str, _Spec]) -> list[tuple[str, _Spec]]:
+    """The inputs or outputs of a signature, ``output_2`` before ``output_10``.
+
+    A SavedModel does not keep the order in which its model returned them: what lists them differs from one process to
+    the next (protobuf's maps).
+    """
+    return sorted(specs.items(), key=lambda item: [part.zfill(9) for part in re.split(r"(\d+)", item[0])])
 
 
 def with_graph_names(infos: Iterable[TensorInfo]) -> tuple[TensorInfo, ...]:

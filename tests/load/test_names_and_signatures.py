@@ -10,6 +10,7 @@ import pytest
 
 import tfcompress
 from tfcompress import load_model
+from tfcompress.accuracy_diff import runner_for
 from tfcompress.errors import ModelError
 from tfcompress.load import float_model_from_keras
 from tfcompress.runtime import keras, tf
@@ -33,6 +34,22 @@ class TwoFunctions(tf.Module):
     @tf.function(input_signature=[tf.TensorSpec([None, 4], tf.float32, name="x")])
     def embed(self, x: Any) -> Any:
         return {"embedding": -x @ self.matrix}
+
+
+class ManyOutputs(tf.Module):
+    """Outputs whose order a SavedModel does not keep."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 4], tf.float32, name="x")])
+    def serve(self, x: Any) -> Any:
+        return {f"output_{number}": x * number for number in range(1, 13)}
+
+
+def test_outputs_of_a_signature_have_the_order_of_their_numbers_in_every_process(tmp_path: Path) -> None:
+    module = ManyOutputs()
+    tf.saved_model.save(module, str(tmp_path / "many"), {"serving_default": module.serve})
+    names = [f"output_{number}" for number in range(1, 13)]
+    assert [info.name for info in load_model(tmp_path / "many").outputs] == names
+    assert [info.name for info in runner_for(tmp_path / "many").outputs] == names
 
 
 def saved(path: Path, **signatures: str) -> Path:

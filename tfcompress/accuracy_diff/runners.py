@@ -20,6 +20,7 @@ from tfcompress.load import open_saved_model
 from tfcompress.model import FloatModel, TensorInfo
 from tfcompress.native_output import silenced
 from tfcompress.runtime import tf
+from tfcompress.tensor_info import in_order_of_names
 
 __all__ = [
     "Arrays",
@@ -167,7 +168,7 @@ class SavedModelRunner:
         self.function = self._choose(signature)
         self._specs = dict(self.function.structured_input_signature[1])
         self.inputs = tuple(_info(name, spec) for name, spec in self._specs.items())
-        self.outputs = tuple(_info(name, spec) for name, spec in self.function.structured_outputs.items())
+        self.outputs = tuple(_info(name, spec) for name, spec in in_order_of_names(self.function.structured_outputs))
         self._batch = _fixed_batch(self.inputs)
 
     @property

@@ -26,7 +26,7 @@ from tfcompress.model import FloatModel, TensorInfo
 from tfcompress.native_output import silenced
 from tfcompress.plain_files import real
 from tfcompress.runtime import tf, tf_keras
-from tfcompress.tensor_info import with_graph_names
+from tfcompress.tensor_info import in_order_of_names, with_graph_names
 
 __all__ = ["load_saved_model", "loaded_saved_model", "open_saved_model", "restored_saved_model"]
 
@@ -208,8 +208,8 @@ def loaded_saved_model(path: Path, *, trusted: bool = False) -> Any:
 
 def _signature_model(path: Path, loaded: Any) -> FloatModel:
     signature = _pick_signature(path, loaded.signatures)
-    inputs = [_info(name, spec) for name, spec in signature.structured_input_signature[1].items()]
-    outputs = [_info(name, spec) for name, spec in signature.structured_outputs.items()]
+    inputs = [_info(name, spec) for name, spec in in_order_of_names(signature.structured_input_signature[1])]
+    outputs = [_info(name, spec) for name, spec in in_order_of_names(signature.structured_outputs)]
     if not inputs or not outputs:
         raise ModelError(
             f"{path}: the signature has {len(inputs)} inputs and {len(outputs)} outputs, expected some of each"
