@@ -53,6 +53,9 @@ def test_the_best_artifact_within_a_budget_is_found_and_confirmed(tmp_path: Path
     sizes = [row.figures.bytes for row in (*result.pareto, *result.rejected) if row.figures and not row.why_not]
     assert result.best.figures is not None
     assert result.best.figures.bytes == min(size for size in sizes if size is not None)
+    best_of = {row.name for row in result.pareto}
+    assert all((row.beaten_by in best_of) is (row.why_not is None) for row in result.rejected)
+    assert all(row.beaten_by is None for row in result.pareto)
     assert tfcompress.verify(tmp_path / "out/best") == []
     report = json.loads((tmp_path / "out/best/report.json").read_text())
     assert report["targets"]["phone"]["bytes"] == result.best.figures.bytes

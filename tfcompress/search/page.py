@@ -124,11 +124,19 @@ _COLUMNS: Mapping[str, Callable[[Figures], str]] = {
 }
 
 
+def _why_not(row: Row, numbers: Mapping[str, str]) -> str | None:
+    if row.beaten_by is None:
+        return row.why_not
+    return f"{numbers.get(row.beaten_by, row.beaten_by)} is better, and nowhere worse, in what was asked for"
+
+
 def _table(title: str, note: str, rows: Sequence[Row], numbers: Mapping[str, str]) -> _Table:
     cells = {name: [write(row.figures) if row.figures else "" for row in rows] for name, write in _COLUMNS.items()}
     columns = tuple(name for name, texts in cells.items() if any(texts))
     lines = [
-        _Line(numbers.get(row.name, ""), row.name, tuple(cells[name][place] for name in columns), row.why_not)
+        _Line(
+            numbers.get(row.name, ""), row.name, tuple(cells[name][place] for name in columns), _why_not(row, numbers)
+        )
         for place, row in enumerate(rows)
     ]
     return _Table(title, note, columns, tuple(lines))

@@ -13,7 +13,7 @@ from tfcompress.search.budget import QUANTITIES
 from tfcompress.search.conductor import Found
 from tfcompress.search.figures import Figures
 from tfcompress.search.options import SearchOptions
-from tfcompress.search.pareto import pareto_set
+from tfcompress.search.pareto import dominates, pareto_set
 from tfcompress.search.trial import CONFIRM, Trial
 
 __all__ = ["Row", "SearchResult", "result_of"]
@@ -43,6 +43,8 @@ class Row:
         figures: None where it failed.
         why_not: how it misses the budget; None where it meets it.
         confirmed: its figures come from the data held apart.
+        beaten_by: the name of a candidate that is nowhere worse and somewhere better in what the budget and the goal
+            name; None where there is none, or where it misses the budget anyway.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Row:
     figures: Figures | None
     why_not: str | None
     confirmed: bool = False
+    beaten_by: str | None = None
 
     def to_plain(self) -> dict[str, Any]:
         """A row of pareto.json."""
@@ -62,6 +65,7 @@ class Row:
             **figures_by_key,
             "why_not": self.why_not,
             "confirmed": self.confirmed,
+            "beaten_by": self.beaten_by,
         }
 
 
@@ -130,11 +134,16 @@ def result_of(outcome: Found, options: SearchOptions) -> SearchResult:
     """The rows of what was found so far."""
     start, budget = options.recipe or Recipe(), options.limits
 
-    def row(trial: Trial) -> Row:
+    def row(trial: Trial, beaten_by: str | None = None) -> Row:
         missed = trial.failure or trial.stopped
         if missed is None and trial.figures is not None:
             missed = "; ".join(budget.why_not(trial.figures)) or None
-        return Row(trial.name, trial.candidate.recipe(start), trial.figures, missed, trial.round == CONFIRM)
+        recipe, beaten_by = trial.candidate.recipe(start), beaten_by if missed is None else None
+        return Row(trial.name, recipe, trial.figures, missed, trial.round == CONFIRM, beaten_by)
+
+    def beaten(trial: Trial) -> Row:
+        figures = trial.figures or Figures()
+        return row(trial, next((it.name for it in best_of if dominates(it.figures or Figures(), figures, names)), None))
 
     ended = [trial for trial in outcome.chosen_from if trial.ended]
     compared = [trial for trial in ended if trial.figures is not None and trial.stopped is None]
@@ -148,8 +157,8 @@ def result_of(outcome: Found, options: SearchOptions) -> SearchResult:
         target=options.targets,
         trials=len(outcome.chosen_from),
         best=best,
-        pareto=tuple(map(row, best_of)),
-        rejected=tuple(map(row, others)),
+        pareto=tuple(row(trial) for trial in best_of),
+        rejected=tuple(map(beaten, others)),
         finalists=tuple(row(trial) for trial in outcome.confirmed if trial.ended),
         verdict=_verdict(best, outcome, options),
         left_out=outcome.space.left_out,
