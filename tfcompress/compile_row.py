@@ -64,6 +64,11 @@ class CompileRow:
     devices: int = 1
 
     @property
+    def place(self) -> str:
+        """The topology, and how the program is laid out over several devices: ``v5e:2x2, tensor over 4``."""
+        return f"{self.topology}, {self.sharding} over {self.devices}" if self.sharding else self.topology
+
+    @property
     def cycles_by_layer(self) -> dict[str, int]:
         """{layer: estimated cycles}; empty where the compiler tells none by layer."""
         layers = (self.figures or {}).get("layers")

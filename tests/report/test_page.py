@@ -245,3 +245,19 @@ def test_the_terminal_shows_what_inspect_found() -> None:
 def test_the_page_says_why_no_command_does_it_again() -> None:
     why = "preprocess: given as Python values, which no command line can name"
     assert f"<p>{why}: there is no command that does it again." in render_html(report(no_command=why))
+
+
+def test_a_program_over_several_devices_says_how_it_is_laid_out_and_what_they_exchange() -> None:
+    collectives = {"all-reduce": {"count": 3, "bytes": 12_000_000}}
+    sharded = {"ok": True, "batch_size": 8, "figures": {"collectives": collectives}, "devices": 4}
+    rows = [
+        {"topology": "v5e:2x2", "sharding": "tensor", **sharded},
+        {"topology": "v5e:2x2", "sharding": "data", **sharded, "figures": {"collectives": {}}},
+        {"topology": "v4:2x2x1", "ok": True, "batch_size": 8},
+    ]
+    page = render_html(changed("cloud_tpu", compile=rows))
+    assert '<td class="topology">v5e:2x2, tensor over 4</td>' in page
+    assert '<td class="topology">v4:2x2x1</td>' in page
+    assert "v5e:2x2, tensor over 4: each device exchanges 3 all-reduce of 12 MB in a call" in page
+    assert "v5e:2x2, data over 4: the devices tell each other nothing" in page
+    assert "v4:2x2x1: " not in page

@@ -153,7 +153,7 @@ def compile_tables(rows: Sequence[CompileSection]) -> list[RenderableType]:
     for row in rows:
         result = Text("compiles", style="green") if row.ok else Text("fails", style="bold red")
         table.add_row(
-            f"{row.topology}, {row.sharding}" if row.sharding else row.topology,
+            row.place,
             *([Text(row.signature or "")] if several else []),
             figures.value(row.batch_size),
             result if row.ok is not None else Text("not proven", style="yellow"),
