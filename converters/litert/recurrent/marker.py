@@ -74,9 +74,8 @@ def _functions(layer: Any) -> tuple[str, str]:
 
 
 def _has_a_form(layer: Any) -> bool:
-    functions = _functions(layer)
     plain = _kind_of(layer) is not None and not (layer.stateful or getattr(layer, "time_major", False))
-    return plain and all(name in ACTIVATIONS for name in functions)
+    return plain and all(name in ACTIVATIONS for name in _functions(layer))  # RNN's cell may have no activation
 
 
 def _marking(layer: Any, plain: Callable[..., Any], *, fused_only: bool) -> Callable[..., Any]:

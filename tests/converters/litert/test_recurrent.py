@@ -138,6 +138,17 @@ def test_a_layer_is_one_operator_in_float_and_in_integers_and_computes_what_kera
     assert output_error(loops, result.content, samples_of(model)) < INT8_ERROR
 
 
+def test_cells_without_an_activation_of_their_own_are_unrolled_and_compute_what_keras_does() -> None:
+    stack = keras.layers.StackedRNNCells([keras.layers.LSTMCell(4), keras.layers.GRUCell(3)])
+    keras.utils.set_random_seed(1)
+    model = float_model_from_keras(network(keras, keras.layers.RNN(stack), shape=(3, FEATURES)))
+    given = inputs_of(model, 1, seed=5)
+    content = float_file(model, loops=True).content
+    (output,), (wanted,) = run_once(new_interpreter(content), list(given.values())), model.predict(given).values()
+    assert np.abs(output - wanted).max() < FLOAT_TOLERANCE
+    assert "WHILE" not in {operator.name for operator in read_tflite(content).main.operators}
+
+
 def test_the_tolerance_of_the_int8_error_would_catch_a_state_that_is_lost() -> None:
     model = model_of("an LSTM", keras)
     loops = float_file(model, loops=True).content
