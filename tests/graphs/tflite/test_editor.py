@@ -132,6 +132,19 @@ def test_two_constants_that_share_their_content_can_be_told_apart() -> None:
     assert output.tolist() == [6, 9]
 
 
+def test_no_two_tensors_that_are_made_have_the_same_name_nor_that_of_a_tensor_of_the_file() -> None:
+    builder = GraphBuilder()
+    source, result = builder.input([2], "float32"), builder.tensor([2], "float32")
+    builder.operator("RELU", [source], [result])
+    graph = ModelEditor.read(builder.content(result)).main
+    graph.tensors[0].name = f"{graph.outputs[0].name}/factor"
+    factors = [graph.new_constant(2.0, graph.outputs[0], "factor") for _ in range(2)]
+    others = [graph.like(graph.outputs[0], "other") for _ in range(2)]
+    names = [tensor.name for tensor in (*graph.tensors, *factors, *others)]
+    assert len(set(names)) == len(names)
+    assert others[0].name == f"{graph.outputs[0].name}/other"
+
+
 def test_a_constant_of_another_dtype_is_refused() -> None:
     graph = GraphBuilder()
     index = graph.tensor([2], "float32", data=np.ones(2, np.float32))

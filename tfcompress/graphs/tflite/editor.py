@@ -244,6 +244,7 @@ class GraphEditor:
     operators: list[OperatorNode]
     inputs: list[TensorNode]
     outputs: list[TensorNode]
+    _names: set[str] = field(default_factory=set, init=False, repr=False)
 
     def producer(self, tensor: TensorNode | None) -> OperatorNode | None:
         """The operator that computes a tensor; None for inputs, constants and an absent tensor."""
@@ -256,10 +257,22 @@ class GraphEditor:
     def new_tensor(self, shape: Sequence[int], near: TensorNode, suffix: str) -> TensorNode:
         """A computed tensor with the type and scale of the tensor `near`, and a name after it."""
         record: Any = schema.TensorT()
-        record.name, record.type = f"{near.name}/{suffix}".encode(), near.record.type
+        record.name, record.type = self._new_name(f"{near.name}/{suffix}").encode(), near.record.type
         record.shape = [int(size) for size in shape]
         record.quantization = copy.deepcopy(near.record.quantization)
         return TensorNode(record, self.codes.empty_buffer)
+
+    def _new_name(self, wanted: str) -> str:
+        """The name, or where a tensor has it already the name with the next free number: litert-quantizer tells
+        tensors apart by their names."""
+        if not self._names:
+            self._names.update(tensor.name for tensor in self.tensors)
+        name, number = wanted, 0
+        while name in self._names:
+            number += 1
+            name = f"{wanted}_{number}"
+        self._names.add(name)
+        return name
 
     def like(self, tensor: TensorNode, suffix: str) -> TensorNode:
         """A computed tensor of the shape, type and scale of another, and a name after it."""
