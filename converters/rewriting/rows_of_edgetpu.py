@@ -53,6 +53,22 @@ EDGETPU_ROWS: tuple[Rewrite, ...] = (
         "choices that are straight lines which meet, as soft shrinkage, as sums of ReLUs",
         "Donoho & Johnstone 1994; straight lines are told by their values between the bends",
     ),
+    row_of(
+        (EDGETPU, PHONE),  # 8 bits of exp(x) leave nothing to the smaller x
+        "mish",
+        ("TANH",),
+        smooth.mish,
+        "Mish as x * (2 / (1 + sigmoid(-x)^2) - 1)",
+        "Misra 2019",
+    ),
+    row_of(
+        (EDGETPU, PHONE),
+        "softplus",
+        ("LOG",),
+        smooth.softplus,
+        "softplus as relu(x) - log(sigmoid(|x|))",
+        f"{IDENTITY}; 8 bits of exp(x) leave nothing to the smaller x",
+    ),
     row_of(EDGETPU, "absolute", ("ABS",), activations.absolute, "absolute values as relu(x) + relu(-x)", IDENTITY),
     row_of(
         EDGETPU,
@@ -96,20 +112,12 @@ EDGETPU_ROWS: tuple[Rewrite, ...] = (
         "keras.ops.repeat; every element is followed to where it comes from",
     ),
     row_of(
-        (EDGETPU, PHONE),  # 8 bits of exp(x) leave nothing to the smaller x
-        "mish",
-        ("TANH",),
-        smooth.mish,
-        "Mish as x * (2 / (1 + sigmoid(-x)^2) - 1)",
-        "Misra 2019",
-    ),
-    row_of(
         PHONE,
-        "softplus",
-        ("LOG",),
-        smooth.softplus,
-        "softplus as relu(x) - log(sigmoid(|x|))",
-        f"{IDENTITY}; 8 bits of exp(x) leave nothing to the smaller x",
+        "selu",
+        ("SELECT", "SELECT_V2"),
+        smooth.selu,
+        "SELU as a * relu(x) + b * elu(-relu(-x))",
+        "Klambauer et al. 2017, equation 2; 8 bits of exp(x) leave nothing to the smaller x",
     ),
     row_of(
         EDGETPU,

@@ -19,6 +19,7 @@ __all__ = [
     "gelu_to_sigmoid",
     "mish",
     "scaled_elu",
+    "selu",
     "silu_to_relu6",
     "softplus",
     "softsign",
@@ -95,15 +96,11 @@ def scaled_elu(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode]
 
     It is a relu(x) + b (1 / sigmoid(relu(-x)) - 2).
     """
-    condition, above, below = operator.operands
-    greater = graph.producer(condition)
-    if greater is None or greater.name != "GREATER":
+    form = _scaled_elu(graph, operator)
+    if form is None:
         return None
-    (source, bound), result = greater.operands, operator.result
-    threshold = bound.array()
-    a, b = _factor(graph, above, source, of_elu=False), _factor(graph, below, source, of_elu=True)
-    if threshold is None or threshold.any() or a is None or b is None:
-        return None
+    source, a, b = form
+    result = operator.result
     positive, scaled, inverse, exponential, weighted = (
         graph.like(result, part) for part in ("positive", "scaled", "inverse", "exponential", "weighted")
     )
@@ -115,6 +112,53 @@ def scaled_elu(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode]
         graph.multiply(exponential, graph.new_constant(b, result, "below"), weighted),
         graph.plus(scaled, weighted, result),
     ]
+
+
+def selu(graph: GraphEditor, operator: OperatorNode) -> list[OperatorNode] | None:
+    """a x for x > 0, else b (exp(x) - 1), as a relu(x) + b elu(-relu(-x)); `operator` is a SELECT.
+
+    It is for graphs that compute exp(x) for every x: its largest values leave nothing to those below 1 in 8 bits.  ELU
+    does not, so that a choice made of ELU is left as it is.
+    """
+    form = _scaled_elu(graph, operator)
+    if form is None or not _takes_exponential(graph, operator.operands[2]):
+        return None
+    source, a, b = form
+    result = operator.result
+    positive, scaled, minus, negative, below, exponential, weighted = (
+        graph.like(result, part)
+        for part in ("positive", "scaled", "minus", "negative", "below", "exponential", "weighted")
+    )
+    return [
+        graph.operator("RELU", [source], [positive]),
+        graph.multiply(positive, graph.new_constant(a, result, "above"), scaled),
+        graph.multiply(source, graph.new_constant(-1.0, result, "minus_one"), minus),
+        graph.operator("RELU", [minus], [negative]),
+        graph.multiply(negative, graph.new_constant(-1.0, result, "minus_one"), below),
+        graph.operator("ELU", [below], [exponential]),
+        graph.multiply(exponential, graph.new_constant(b, result, "weight"), weighted),
+        graph.plus(scaled, weighted, result),
+    ]
+
+
+def _scaled_elu(graph: GraphEditor, operator: OperatorNode) -> tuple[TensorNode, float, float] | None:
+    """x, a and b of a SELECT that gives a x for x > 0, else b (exp(x) - 1); None for another one."""
+    condition, above, below = operator.operands
+    greater = graph.producer(condition)
+    if greater is None or greater.name != "GREATER":
+        return None
+    source, bound = greater.operands
+    threshold = bound.array()
+    a, b = _factor(graph, above, source, of_elu=False), _factor(graph, below, source, of_elu=True)
+    return None if threshold is None or threshold.any() or a is None or b is None else (source, a, b)
+
+
+def _takes_exponential(graph: GraphEditor, tensor: TensorNode) -> bool:
+    """Whether a tensor in which `_factor` has seen c (exp(x) - 1) is made of EXP, and not of ELU."""
+    producer = graph.producer(tensor)
+    while producer is not None and producer.name in ("MUL", "SUB"):
+        producer = graph.producer(producer.operands[0])
+    return producer is not None and producer.name == "EXP"
 
 
 def _factor(graph: GraphEditor, tensor: TensorNode, source: TensorNode, *, of_elu: bool) -> float | None:

@@ -1,4 +1,4 @@
-"""Softplus and Mish on a phone: 8 bits of exp(x) would leave nothing to the smaller x."""
+"""Softplus, Mish and SELU on a phone: 8 bits of exp(x) would leave nothing to the smaller x."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from tfcompress.load import float_model_from_keras
 from tfcompress.recipe import PostTraining, Recipe
 from tfcompress.runtime import keras
 
+SOFT = ["softplus", "log_sigmoid", "mish", "selu"]
 LEAST_DB = 30.0
 SAME = 2e-6  # of float32, relative to the largest value
 RECIPE = Recipe(post_training=PostTraining(quality="fast", wider_activations="never"))
@@ -33,12 +34,12 @@ def decibels(activation: str) -> float:
     return 10 * float(np.log10(np.sum(truth**2) / np.sum((truth - results) ** 2)))
 
 
-@pytest.mark.parametrize("activation", ["softplus", "mish"])
+@pytest.mark.parametrize("activation", SOFT)
 def test_integers_keep_soft_activations(activation: str) -> None:
     assert decibels(activation) > LEAST_DB
 
 
-@pytest.mark.parametrize("activation", ["softplus", "mish"])
+@pytest.mark.parametrize("activation", SOFT)
 def test_without_the_rewrite_they_do_not(activation: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(int8, "rows_for", lambda _: ())
     assert decibels(activation) < LEAST_DB
