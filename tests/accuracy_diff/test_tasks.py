@@ -309,3 +309,11 @@ def test_an_autoencoder_is_judged_by_what_it_was_trained_to_give(shape: tuple[in
         reference = compare(halved, {"it": halved}, data).reference
         assert reference.task == "autoencoder"
         assert reference.metrics["reconstruction_mse"] == pytest.approx(error, abs=1e-6)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_picture_made_of_a_vector_is_numbers_and_the_same_picture_made_of_a_picture_is_classes(channels: int) -> None:
+    noise, photo = RNG.normal(size=(4, 16)), RNG.normal(size=(4, 8, 8, 2))
+    picture = RNG.uniform(0.1, 1, size=(4, 8, 8, channels))
+    assert choose_task(None, picture, None, noise).name == "regression"
+    assert choose_task(None, picture, None, photo).name == "segmentation"

@@ -113,6 +113,8 @@ def _found_dense(outputs: np.ndarray, labels: np.ndarray | None, inputs: np.ndar
     channels, given = outputs.shape[-1], inputs.shape[-1] if inputs.ndim == outputs.ndim else None
     if channels > 1 and sums_to_one(outputs):
         return dense
+    if outputs.ndim >= 4 and inputs.ndim < outputs.ndim - 1:  # a picture made of a vector, as by a GAN's generator
+        return "regression"
     if channels == given:  # another size of the same thing: super-resolution, or one image made of another
         return "regression"
     if channels == 1:
