@@ -5,6 +5,7 @@ import os
 import random
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -107,6 +108,17 @@ def test_a_conversion_leaves_the_process_as_it_was(data: str, tmp_path: Any) -> 
     run = subprocess.run([sys.executable, "-c", code, str(tmp_path / "out")], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     assert ("refused" in run.stderr) == (data != "x")
+
+
+def test_a_library_that_names_another_backend_after_keras_was_imported_changes_nothing(tmp_path: Path) -> None:
+    """As bayesflow does, which takes JAX where that is installed."""
+    code = (
+        "import os, keras\nos.environ['KERAS_BACKEND'] = 'jax'\nimport tfcompress\n"
+        f"keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)]).save({str(tmp_path / 'm.keras')!r})\n"
+        f"print(tfcompress.load_model({str(tmp_path / 'm.keras')!r}).inputs[0].shape)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert run.stdout == "(None, 4)\n", run.stderr
 
 
 @pytest.mark.parametrize("backend", ["jax", "torch"])

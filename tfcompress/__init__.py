@@ -164,7 +164,8 @@ def __getattr__(name: str) -> Any:
     if name == "search":  # a package that can be called
         return importlib.import_module("tfcompress.search")
     if name in ("compress", "convert", "diff"):
-        from tfcompress.api.other_backend import ELSEWHERE, backend_in_use
+        from tfcompress.api.other_backend import ELSEWHERE
+        from tfcompress.keras_backend import backend_in_use
 
         if backend_in_use() != "tensorflow":
             return ELSEWHERE[name]

@@ -14,18 +14,18 @@ import sys
 from typing import Any
 
 from tfcompress.errors import InputError
+from tfcompress.keras_backend import BACKEND, ON_TENSORFLOW, backend_in_use
 from tfcompress.native_output import silenced
 from tfcompress.unneeded_imports import left_out
 
 __all__ = ["keras", "tf", "tf_keras", "tfmot"]
 
 
-BACKEND = "KERAS_BACKEND"
-_WHILE_IMPORTING = {"TF_CPP_MIN_LOG_LEVEL": "3", BACKEND: "tensorflow"}  # both are read once, by the import
+_WHILE_IMPORTING = {"TF_CPP_MIN_LOG_LEVEL": "3", **ON_TENSORFLOW}  # both are read once, by the import
 
 
 def _import_all() -> tuple[Any, Any, Any, Any]:
-    _check_backend(os.environ.get(BACKEND, "tensorflow"))
+    _check_backend(backend_in_use())
     before, path = dict(os.environ), list(sys.path)
     levels = {name: logging.getLogger(name).level for name in ("absl", "tensorflow")}
     os.environ.update({**_WHILE_IMPORTING, **{k: v for k, v in before.items() if k == "TF_CPP_MIN_LOG_LEVEL"}})

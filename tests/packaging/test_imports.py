@@ -79,6 +79,7 @@ LAYERS = [  # each may import those before it, never those after
         "console",
         "plain_files",
         "file_hashes",
+        "keras_backend",
         "lazy_names",
         "layer_histogram",
         "layer_names",

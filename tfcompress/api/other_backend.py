@@ -19,18 +19,17 @@ from typing import Any
 
 from tfcompress import errors
 from tfcompress.errors import ConversionError, InputError, ModelError, one_line
+from tfcompress.keras_backend import ON_TENSORFLOW, backend_in_use
 
 __all__ = [
     "ELSEWHERE",
     "ConvertedElsewhere",
-    "backend_in_use",
     "compress_elsewhere",
     "convert_elsewhere",
     "diff_elsewhere",
 ]
 
 Answer = dict[str, Any]  # JSON values by name
-_ENVIRONMENT = "KERAS_BACKEND"
 _CHILD = "from tfcompress.api.other_backend import answer_here; answer_here()"
 
 
@@ -54,13 +53,6 @@ class ConvertedElsewhere:
     def targets(self) -> Answer:
         """What came of each target, as in report.json."""
         return {name: part for name, part in self.report["targets"].items() if part["status"] != "skipped"}
-
-
-def backend_in_use() -> str:
-    """Keras's backend in this process, or the one that the environment asks for; `tensorflow` where nothing says."""
-    library = sys.modules.get("keras")
-    loaded = getattr(getattr(library, "backend", None), "backend", None)
-    return str(loaded()) if callable(loaded) else os.environ.get(_ENVIRONMENT, "tensorflow")
 
 
 def convert_elsewhere(model: Any, *, output: str | Path, **options: object) -> ConvertedElsewhere:
@@ -141,7 +133,7 @@ def _saved(model: Any, folder: Path) -> Path:
 
 
 def _answer(folder: Path) -> Answer:
-    environment = {**os.environ, _ENVIRONMENT: "tensorflow", "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    environment = {**os.environ, **ON_TENSORFLOW, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
     done = subprocess.run([sys.executable, "-c", _CHILD, str(folder)], env=environment, check=False)
     try:
         answer = json.loads((folder / "answer.json").read_text(encoding="utf-8"))

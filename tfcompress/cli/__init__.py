@@ -20,6 +20,7 @@ from tfcompress.cli.parser import checked_options, parse
 from tfcompress.errors import TfCompressError, one_line
 from tfcompress.interruption import Stopped, stoppable
 from tfcompress.job.options import ConvertOptions
+from tfcompress.keras_backend import ON_TENSORFLOW
 from tfcompress.printable import printable
 from tfcompress.progress import LOGGER
 from tfcompress.unneeded_imports import leave_out
@@ -34,7 +35,7 @@ INTERRUPTED = 130  # what a shell reports for a process ended by SIGINT
 def run() -> NoReturn:
     """Entry point of the `tfcompress` script."""
     # A model file says nothing of the backend that it was written with, and this process is ours alone.
-    os.environ["KERAS_BACKEND"] = "tensorflow"
+    os.environ.update(ON_TENSORFLOW)
     leave_out()
     LOGGER.propagate = False  # `console` shows what is logged, unless quiet; absl's handler would print it once more
     app.run(_main, flags_parser=lambda argv: parse(argv[1:]))

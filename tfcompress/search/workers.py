@@ -19,6 +19,7 @@ from tfcompress import native_output
 from tfcompress.cache import open_store, using
 from tfcompress.errors import TfCompressError, one_line
 from tfcompress.job.options import ConvertOptions
+from tfcompress.keras_backend import ON_TENSORFLOW
 from tfcompress.recipe import Recipe
 from tfcompress.recipe.options import options_of
 from tfcompress.search.budget import WORST, cost_of
@@ -151,7 +152,7 @@ class WorkerPool:
                 pool.stop()
 
     def _start(self) -> None:
-        environment = {**os.environ, "KERAS_BACKEND": "tensorflow"}
+        environment = {**os.environ, **ON_TENSORFLOW}
         process = subprocess.Popen(
             self.command,
             stdin=subprocess.DEVNULL,

@@ -19,6 +19,7 @@ from typing import Any
 
 from tfcompress import console
 from tfcompress.errors import ModelError, UnsafeModelError, one_line
+from tfcompress.keras_backend import ON_TENSORFLOW
 from tfcompress.load.files.limits import LoadLimits, bytes_of
 from tfcompress.load.safety.cage import SAID, OnlyHereError
 from tfcompress.plain_files import real
@@ -124,7 +125,14 @@ atexit.register(_server.close)
 def _environment() -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name in _KEPT or name.startswith(_KEPT_BEGINNINGS)}
     paths = os.pathsep.join(path for path in sys.path if path)
-    return {**kept, **_ONE_THREAD, "PYTHONPATH": paths, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
+    return {
+        **kept,
+        **_ONE_THREAD,
+        **ON_TENSORFLOW,
+        "PYTHONPATH": paths,
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "CUDA_VISIBLE_DEVICES": "-1",
+    }
 
 
 def start_early() -> None:

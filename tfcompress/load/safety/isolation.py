@@ -22,6 +22,7 @@ import numpy as np
 
 from tfcompress import console
 from tfcompress.errors import InputError, ModelError, one_line
+from tfcompress.keras_backend import ON_TENSORFLOW
 from tfcompress.load.custom_objects import parse_custom_objects
 from tfcompress.load.files.restore import reads_with_keras3, restore
 from tfcompress.load.files.saved_model import load_saved_model
@@ -75,7 +76,8 @@ def _run_child(file: ModelFile, custom_objects: str | Mapping[str, Any] | None, 
     if isinstance(custom_objects, Mapping):
         (folder / "custom_objects.pickle").write_bytes(_pickled(custom_objects))
     command = [sys.executable, "-P", "-m", "tfcompress.load.safety.isolated", str(folder)]
-    environment = {**os.environ, _INSIDE: "1", "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    paths = os.pathsep.join(path for path in sys.path if path)
+    environment = {**os.environ, **ON_TENSORFLOW, _INSIDE: "1", "PYTHONPATH": paths}
     try:
         child = subprocess.run(command, capture_output=True, timeout=_SECONDS, env=environment, check=False)
     except subprocess.TimeoutExpired as error:
