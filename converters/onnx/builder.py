@@ -16,6 +16,7 @@ import numpy as np
 
 from tfcompress.errors import ConversionError, MissingExtraError
 from tfcompress.graphs.tflite import Operator, Subgraph, Tensor
+from tfcompress.unique_names import unique_name
 
 __all__ = ["Builder", "Layout", "Scheme", "axis_in", "load_onnx", "to_first", "to_last"]
 
@@ -121,12 +122,7 @@ class Builder:
 
     def unique(self, name: str) -> str:
         """`name`, with a number where it is taken."""
-        candidate, number = name, 1
-        while candidate in self._used:
-            number += 1
-            candidate = f"{name}_{number}"
-        self._used.add(candidate)
-        return candidate
+        return unique_name(name, self._used, first=2)
 
     # --- constants ---
 

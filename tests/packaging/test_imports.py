@@ -92,6 +92,7 @@ LAYERS = [  # each may import those before it, never those after
         "tensor_info",
         "usage",
         "typed_json",
+        "unique_names",
         "unneeded_imports",
     },
     {"interruption", "process_state", "remarks"},

@@ -15,6 +15,7 @@ from tfcompress.graphs.keras.call_graph import calls, is_symbolic, nested_tensor
 from tfcompress.graphs.keras.protocols import KerasModel, Layer, Tensor
 from tfcompress.graphs.tensorflow.private_names import is_graph_network
 from tfcompress.runtime import tf, tf_keras
+from tfcompress.unique_names import unique_name
 
 __all__ = ["Call", "Copies", "Emit", "calls_of", "consumers_of", "flatten", "is_model", "rebuild"]
 
@@ -61,12 +62,7 @@ class Copies:
 
     def unique_name(self, name: str) -> str:
         """`name`, or with a number where a layer of that name was already made (nested models repeat names)."""
-        candidate, number = name, 0
-        while candidate in self._names:
-            number += 1
-            candidate = f"{name}_{number}"
-        self._names.add(candidate)
-        return candidate
+        return unique_name(name, self._names)
 
     def get(self, key: object, make: Callable[[], object]) -> Any:
         """The layer made for `key` (an old layer, or a tuple that begins with one); made now if it is the first."""

@@ -22,6 +22,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from tfcompress.graphs.tflite.names import OPERATOR_CODES, OPERATOR_NAMES, TYPE_CODES, TYPE_NAMES, numpy_dtype
 from tfcompress.graphs.tflite.records import Codes, as_text, read_tree, write_tree
+from tfcompress.unique_names import unique_name
 
 __all__ = ["GraphEditor", "ModelEditor", "OperatorNode", "SignatureEditor", "TensorNode", "options"]
 
@@ -267,12 +268,7 @@ class GraphEditor:
         tensors apart by their names."""
         if not self._names:
             self._names.update(tensor.name for tensor in self.tensors)
-        name, number = wanted, 0
-        while name in self._names:
-            number += 1
-            name = f"{wanted}_{number}"
-        self._names.add(name)
-        return name
+        return unique_name(wanted, self._names)
 
     def like(self, tensor: TensorNode, suffix: str) -> TensorNode:
         """A computed tensor of the shape, type and scale of another, and a name after it."""

@@ -15,6 +15,7 @@ from tfcompress.graphs.keras.taken_apart.trace import Trace, has_open_code
 from tfcompress.graphs.tensorflow.private_names import flat_layers, forget_calls, node_of, number_of_calls
 from tfcompress.runtime import keras, tf
 from tfcompress.tensor_info import TensorInfo
+from tfcompress.unique_names import unique_name
 
 __all__ = ["FlatGraph", "Leaf", "has_parts", "take_apart"]
 
@@ -198,14 +199,7 @@ class _Again:
 
     def _unused(self, name: str, owner: str = "") -> str:
         """A name that no other layer of the graph has: with that of the layer around it, or a number."""
-        result, number = name, 0
-        if name in self._taken and owner:
-            name = result = f"{owner}_{name}"
-        while result in self._taken:
-            number += 1
-            result = f"{name}_{number}"
-        self._taken.add(result)
-        return result
+        return unique_name(f"{owner}_{name}" if name in self._taken and owner else name, self._taken)
 
 
 @dataclass(frozen=True)
