@@ -24,6 +24,7 @@ from tfcompress.job import stages
 from tfcompress.job.data_sets import DataSets
 from tfcompress.job.options import ConvertOptions
 from tfcompress.job.stage import Stage, fingerprint_of
+from tfcompress.job.stages import loading
 from tfcompress.job.stages.comparing import DIFF
 from tfcompress.job.stages.training import TRAINING
 from tfcompress.job.state import State
@@ -391,3 +392,14 @@ def test_a_stage_is_added_by_one_row(files: Path, monkeypatch: pytest.MonkeyPatc
     assert "toy" in new_in(ran, "toy")
     assert (convert(files) / TOY_LOG).read_text() == "between the artifacts phone and the report"
     assert new_in(ran, "toy") == set()
+
+
+def test_a_folder_without_a_model_is_refused_before_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A home folder, given by mistake, holds more than can be read in an hour."""
+
+    def read(path: Path) -> str:
+        raise AssertionError(f"{path} was read")
+
+    monkeypatch.setattr(loading, "sha256_of", read)
+    with pytest.raises(ModelError, match=r"a folder without saved_model\.pb"):
+        tfcompress.convert(tmp_path, targets="phone", output=tmp_path / "out")

@@ -17,7 +17,7 @@ from tfcompress.job.results import model_section
 from tfcompress.job.stage import Stage, fingerprint_of
 from tfcompress.job.state import Lazy, ModelFacts, OriginalModel, State
 from tfcompress.load import load_model
-from tfcompress.load.files.source import CHANGED
+from tfcompress.load.files.source import CHANGED, file_kind
 from tfcompress.load.noise import with_noise_inputs
 from tfcompress.load.preprocessing import split_preprocessing, together
 from tfcompress.load.safety.vocabulary import supplied_names
@@ -33,6 +33,7 @@ def _load_fingerprint(state: State, part: str) -> str | None:
     users_code = options.custom_objects is not None or supplied_names({})  # also what is registered with Keras
     if users_code or not isinstance(given, str | Path) or not Path(given).exists():
         return None
+    file_kind(Path(given))  # which refuses what is no model, before a folder of any size is read
     return _name_of_file(state, sha256_of(Path(given)))
 
 
