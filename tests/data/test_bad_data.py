@@ -35,6 +35,10 @@ def text(name: str, content: str) -> Callable[[Path], Path]:
     return write
 
 
+def npz_called_npy(folder: Path) -> Path:
+    return saved(x=np.zeros((2, 3)))(folder).rename(folder / "d.npy")
+
+
 def truncated(folder: Path) -> Path:
     path = saved(x=np.zeros((100, 3)))(folder)
     path.write_bytes(path.read_bytes()[:500])
@@ -47,6 +51,7 @@ CASES: dict[str, tuple[Callable[[Path], Path | str], str]] = {
     "a file of an unknown kind": (text("d.xyz", "1"), "unknown kind of file '.xyz'"),
     "a text called .npz": (text("d.npz", "hello"), "not a readable .npz"),
     "a cut-off .npz": (truncated, "not a readable .npz"),
+    "an .npz called .npy": (npz_called_npy, "is an .npz file; rename it to d.npz"),
     "an .npz without x": (saved(z=np.zeros((2, 3))), "has arrays z, expected row or, for one input, x"),
     "arrays of different lengths": (saved(x=np.zeros((2, 3)), y=np.zeros(3)), "different numbers of rows"),
     "zero samples": (saved(x=np.zeros((0, 3))), "no samples"),
@@ -119,3 +124,27 @@ def test_a_zip_member_of_absurd_size_is_refused_before_it_is_unpacked(tmp_path: 
             archive.writestr(name, bytes(300 * 2**20))
     with pytest.raises(InputError, match="declares 314572800 bytes"):
         open_data(tmp_path / "bomb.zip", IMAGE, CLASS)
+
+
+@pytest.mark.parametrize("line", ["def (", "raise RuntimeError('no licence')"])
+def test_a_module_that_cannot_be_run_is_one_line(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "module_that_fails.py").write_text(line)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(InputError, match=r"importing module_that_fails failed: (SyntaxError|RuntimeError: no licence)"):
+        open_data("module_that_fails:data", ROW, CLASS)
+
+
+ARRAYS: dict[str, tuple[Any, str]] = {
+    "no arrays by name": ({}, "holds no arrays of inputs, expected an array for each of 'row'"),
+    "a sample in place of all": ((np.zeros(3), 1), "'y' is a single number"),
+    "rows of different lengths": (np.array([[1, 2, 3], [1]], dtype=object), "of no regular shape"),
+    "a missing number": (np.array([[1, 2, None]], dtype=object), r"Python objects (NoneType, int), expected"),
+}
+
+
+@pytest.mark.parametrize("case", ARRAYS)
+def test_bad_arrays_are_refused(case: str) -> None:
+    data, said = ARRAYS[case]
+    with pytest.raises(InputError) as caught:
+        list(open_data(data, ROW, CLASS).batches(8))
+    assert said in str(caught.value)

@@ -309,3 +309,13 @@ def test_a_dataset_without_an_end_is_refused_in_one_line_and_a_part_of_it_is_tak
     with pytest.raises(DataError, match=r"the dataset repeats for ever.*without \.repeat\(\), or with \.take"):
         next(iter(open_data(endless, ONE, CLASS).batches(2)))
     check(open_data(endless.take(3), ONE, CLASS), {"image": X})
+
+
+def test_python_numbers_in_an_array_of_objects_are_numbers() -> None:
+    rows = np.empty(6, dtype=object)
+    rows[:] = list(LEFT)
+    info = (TensorInfo("row", (None, 3), "float32"),)
+    for objects in (LEFT.astype(object), rows):
+        batch = next(open_data((objects, Y.astype(object)), info, CLASS).batches(9))
+        np.testing.assert_array_equal(batch.inputs["row"], LEFT)
+        np.testing.assert_array_equal(batch.labels["class"], Y)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tfcompress.data import open_data
+from tfcompress.data.class_folders import entries_of
 from tfcompress.errors import DataError
 from tfcompress.model import TensorInfo
 from tfcompress.runtime import keras
@@ -84,3 +85,33 @@ def test_a_preprocessing_that_fails_is_one_line() -> None:
 
     with pytest.raises(DataError, match="sample 0: --preprocess failed: KeyError"):
         list(open_data(np.zeros((2, 3)), ROW, CLASS, preprocess=wrong).batches(2))
+
+
+@pytest.mark.parametrize("last", ["3", "label"])
+def test_the_numbers_that_pandas_gives_columns_are_a_header(last: str, tmp_path: Path) -> None:
+    wide = (TensorInfo("row", (None, 4), "float32"),)
+    rows = "9,1,2,3,0\n0,1,2,8,1\n"
+    for header, samples in {f"0,1,2,3,{last}\n": 2, "": 2, "0,1,2,4,0\n": 3}.items():
+        (tmp_path / "d.csv").write_text(header + rows)
+        batch = next(open_data(tmp_path / "d.csv", wide, CLASS).batches(9))
+        assert len(batch) == samples
+        np.testing.assert_array_equal(batch.labels["class"][-2:], [0, 1])
+    (tmp_path / "d.csv").write_text("0,1,2,1\n")  # three columns may begin so by chance
+    assert len(next(open_data(tmp_path / "d.csv", ROW, CLASS).batches(9))) == 1
+
+
+def test_what_else_lies_in_an_npz_may_be_of_any_kind(tmp_path: Path) -> None:
+    x, names = np.arange(6.0).reshape(2, 3), np.array(["a", None], dtype=object)
+    np.savez(tmp_path / "d.npz", x=x, y=np.arange(2), seed=7, names=names)
+    np.testing.assert_array_equal(next(open_data(tmp_path / "d.npz", ROW, CLASS).batches(9)).inputs["row"], x)
+    np.savez(tmp_path / "d.npz", x=x, y=names)
+    with pytest.raises(DataError, match="array 'y': holds pickled"):
+        open_data(tmp_path / "d.npz", ROW, CLASS)
+
+
+@pytest.mark.parametrize("stray", ["ant/deep/c.png", "c.png"])
+def test_an_image_beside_class_folders_is_no_class_of_its_own(stray: str, tmp_path: Path) -> None:
+    names = ["ant/a.png", "bee/b.png"]
+    assert entries_of(tmp_path, names, {".png"}, ()) == ((("ant/a.png", 0), ("bee/b.png", 1)), ("ant", "bee"))
+    with pytest.raises(DataError, match=r"(c|ant/a)\.png lies beside the folder (ant|ant/deep), which holds more"):
+        entries_of(tmp_path, [*names, stray], {".png"}, ())

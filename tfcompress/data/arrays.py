@@ -91,7 +91,16 @@ def samples_from_arrays(
         model_inputs: of the model that is to see them.
         model_outputs: of the same model.
         name: for messages.
+
+    Raises:
+        DataError: no arrays of inputs, or a single number in place of an array.
     """
     by_name = inputs if isinstance(inputs, Mapping) else {"x": inputs}
     labels_by_name = labels if isinstance(labels, Mapping) else {} if labels is None else {"y": labels}
+    if not by_name:
+        wanted = ", ".join(repr(info.name) for info in model_inputs)
+        raise DataError(f"{name}: holds no arrays of inputs, expected an array for each of {wanted}")
+    for key, array in {**by_name, **labels_by_name}.items():
+        if np.ndim(array) == 0:
+            raise DataError(f"{name}: {key!r} is a single number, expected samples along the first dimension")
     return Samples(ArraySource(name, by_name, labels_by_name), model_inputs, model_outputs)

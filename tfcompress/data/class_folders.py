@@ -152,4 +152,13 @@ def _by_class(path: Path, files: Sequence[str]) -> Mapping[str, list[str]]:
         raise DataError(
             f"{path}: two class folders have the same name below different parents; give one split, not several"
         )
+    outer = next(
+        (parent for folder in by_class for parent in PurePosixPath(folder).parents if str(parent) in by_class), None
+    )
+    if outer is not None:
+        inner = next(folder for folder in by_class if outer in PurePosixPath(folder).parents)
+        raise DataError(
+            f"{path}: {by_class[str(outer)][0]} lies beside the folder {inner}, which holds more of its kind; expected "
+            "every file directly in the folder of its class"
+        )
     return {PurePosixPath(parent).name: part for parent, part in by_class.items()}

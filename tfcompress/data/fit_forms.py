@@ -39,8 +39,20 @@ def as_array(value: Any, where: str) -> np.ndarray:
     except (ValueError, TypeError, RuntimeError) as error:
         raise DataError(f"{where}: is no array: {type(value).__name__}: {one_line(error, 160)}") from None
     if array.dtype == object and not all(isinstance(item, str | bytes) for item in array.ravel()[:16]):
-        raise DataError(f"{where}: is {type(value).__name__} of no regular shape, expected an array of numbers")
+        return _as_numbers(array, f"{where}: is {type(value).__name__} of Python objects")
     return array
+
+
+def _as_numbers(objects: np.ndarray, what: str) -> np.ndarray:
+    """An array of Python's numbers, or of arrays of a size, as pandas gives columns of different kinds."""
+    try:
+        array = np.array([item.tolist() if isinstance(item, np.ndarray) else item for item in objects.ravel()])
+    except ValueError:
+        raise DataError(f"{what} of no regular shape, expected an array of numbers") from None
+    if array.dtype.kind not in "biuf":
+        kinds = sorted({type(item).__name__ for item in objects.ravel()})
+        raise DataError(f"{what} ({', '.join(kinds[:4])}), expected an array of numbers")
+    return array.reshape(objects.shape + array.shape[1:])
 
 
 def is_list_of_all(data: object, inputs: Sequence[TensorInfo]) -> bool:

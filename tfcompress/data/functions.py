@@ -35,6 +35,10 @@ def import_attribute(spec: str, flag: str) -> Any:
         return getattr(module, attribute)
     except (ImportError, AttributeError, ValueError) as error:
         raise InputError(f"{flag}={spec}: cannot import it: {error}; expected package.module:name") from None
+    except Exception as error:  # the user's own module; the cause shows its line
+        raise InputError(
+            f"{flag}={spec}: importing {module_name} failed: {type(error).__name__}: {one_line(error, 200)}"
+        ) from error
 
 
 _END = object()

@@ -146,46 +146,53 @@ def open_npz(path: Path, input_names: Collection[str], output_names: Collection[
     Raises:
         DataError: not an .npz, pickled members, no usable names, or different numbers of rows.
     """
-    members = _headers(path)
+    members = _member_names(path)
     unlabelled = [name for name in members if name not in output_names and name != "y"]
     own_names = same_names(list(input_names), unlabelled) or {name: name for name in input_names}
-    chosen_inputs = {name: members[name] for name in own_names.values() if name in members}
-    if not chosen_inputs and "x" in members and len(input_names) == 1:
-        chosen_inputs = {"x": members["x"]}
-    if len(chosen_inputs) != len(input_names):
+    chosen = [name for name in own_names.values() if name in members]
+    if not chosen and "x" in members and len(input_names) == 1:
+        chosen = ["x"]
+    if len(chosen) != len(input_names):
         raise DataError(
             f"{path}: has arrays {', '.join(members)}, expected {' and '.join(input_names)} or, for one input, x"
         )
-    labels = {name: members[name] for name in output_names if name in members and name not in chosen_inputs}
-    if not labels and "y" in members and "y" not in chosen_inputs:
-        labels = {"y": members["y"]}
-    sizes = {name: header.shape[0] for name, header in {**chosen_inputs, **labels}.items()}
+    labels = [name for name in output_names if name in members and name not in chosen]
+    if not labels and "y" in members and "y" not in chosen:
+        labels = ["y"]
+    headers = _headers(path, (*chosen, *labels))  # of these alone: what else lies in the file may be of any kind
+    sizes = {name: header.shape[0] for name, header in headers.items()}
     if len(set(sizes.values())) > 1:
         raise DataError(f"{path}: arrays have different numbers of rows: {sizes}")
-    return NpzSource(path, chosen_inputs, labels)
+    return NpzSource(path, {name: headers[name] for name in chosen}, {name: headers[name] for name in labels})
 
 
-def _headers(path: Path) -> dict[str, _Header]:
+def _member_names(path: Path) -> list[str]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(info.file_size for info in archive.infolist())
+            names = list(dict.fromkeys(name[:-4] for name in archive.namelist() if name.endswith(".npy")))
+    except ARCHIVE_ERRORS as error:
+        raise DataError(f"{path}: not a readable .npz: {one_line(error, 160)}") from None
+    if unpacked > max(LEAST_BOMB, MOST_RATIO * path.stat().st_size):
+        raise DataError(
+            f"{path}: unpacks to {unpacked} bytes, more than {MOST_RATIO} times its size; if it is sound, "
+            "save it with numpy.savez, uncompressed"
+        )
+    if not names:
+        raise DataError(f"{path}: holds no arrays, expected x (and y)")
+    return names
+
+
+def _headers(path: Path, names: Sequence[str]) -> dict[str, _Header]:
     try:
         with zipfile.ZipFile(path) as archive:
             headers = {}
-            unpacked = sum(info.file_size for info in archive.infolist())
-            if unpacked > max(LEAST_BOMB, MOST_RATIO * path.stat().st_size):
-                raise DataError(
-                    f"{path}: unpacks to {unpacked} bytes, more than {MOST_RATIO} times its size; if it is sound, "
-                    "save it with numpy.savez, uncompressed"
-                )
-            for member in archive.namelist():
-                if member.endswith(".npy"):
-                    with archive.open(member) as stream:
-                        headers[member[:-4]] = _read_header(stream, f"{path}: array {member[:-4]!r}")
-    except DataError:
-        raise
+            for name in names:
+                with archive.open(f"{name}.npy") as stream:
+                    headers[name] = _read_header(stream, f"{path}: array {name!r}")
+            return headers
     except ARCHIVE_ERRORS as error:
         raise DataError(f"{path}: not a readable .npz: {one_line(error, 160)}") from None
-    if not headers:
-        raise DataError(f"{path}: holds no arrays, expected x (and y)")
-    return headers
 
 
 def open_npy(path: Path) -> ArraySource:
@@ -198,6 +205,9 @@ def open_npy(path: Path) -> ArraySource:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except _HEADER_ERRORS as error:
         raise DataError(f"{path}: not a readable .npy array of numbers: {one_line(error, 160)}") from None
+    if not isinstance(array, np.ndarray):
+        array.close()
+        raise DataError(f"{path}: is an .npz file; rename it to {path.with_suffix('.npz').name}")
     if array.ndim == 0:
         raise DataError(f"{path}: is a single number, expected samples along the first dimension")
     if array.size == 0 and len(array):

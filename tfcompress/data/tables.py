@@ -27,6 +27,7 @@ LONGEST_LINE = 1 << 26  # characters
 MOST_RATIO, LEAST_BOMB = 200, 1 << 30  # what a .gz may unpack to: so many times its size, or so many characters
 MOST_CLASSES = 100_000
 LARGEST_LABEL = 2.0**53
+LEAST_NUMBERED = 4  # columns; the first row of few may be 0, 1, 2 by chance
 _NO_LABEL = frozenset({"na", "n/a", "nan", "null", "none", "?", "-", "inf", "-inf", "infinity", "-infinity"})
 
 
@@ -192,6 +193,10 @@ def _is_number(cell: str) -> bool:
 
 
 def _is_header(first: list[str], label: int | None) -> bool:
+    """Whether the first row holds names, or the numbers of the columns from 0, which are pandas's names for them."""
+    numbered = [cell == str(column) for column, cell in enumerate(first) if column != label]
+    if len(numbered) >= LEAST_NUMBERED and all(numbered):
+        return True
     return not any(_is_number(cell) for column, cell in enumerate(first) if column != label)
 
 
