@@ -138,7 +138,10 @@ ARRAYS: dict[str, tuple[Any, str]] = {
     "no arrays by name": ({}, "holds no arrays of inputs, expected an array for each of 'row'"),
     "a sample in place of all": ((np.zeros(3), 1), "'y' is a single number"),
     "rows of different lengths": (np.array([[1, 2, 3], [1]], dtype=object), "of no regular shape"),
-    "a missing number": (np.array([[1, 2, None]], dtype=object), r"Python objects (NoneType, int), expected"),
+    "a missing number": (
+        np.array([[1, 2, None]], dtype=object),
+        r"Python objects (NoneType, int), expected an array of numbers or of text",
+    ),
 }
 
 
@@ -148,3 +151,8 @@ def test_bad_arrays_are_refused(case: str) -> None:
     with pytest.raises(InputError) as caught:
         list(open_data(data, ROW, CLASS).batches(8))
     assert said in str(caught.value)
+
+
+def test_numbers_for_an_input_of_text_are_refused_as_no_text() -> None:
+    with pytest.raises(InputError, match=r"input 'line' has dtype int64, expected text$"):
+        list(open_data(np.arange(3), (TensorInfo("line", (None,), "string"),), CLASS).batches(2))

@@ -51,7 +51,7 @@ def _as_numbers(objects: np.ndarray, what: str) -> np.ndarray:
         raise DataError(f"{what} of no regular shape, expected an array of numbers") from None
     if array.dtype.kind not in "biuf":
         kinds = sorted({type(item).__name__ for item in objects.ravel()})
-        raise DataError(f"{what} ({', '.join(kinds[:4])}), expected an array of numbers")
+        raise DataError(f"{what} ({', '.join(kinds[:4])}), expected an array of numbers or of text")
     return array.reshape(objects.shape + array.shape[1:])
 
 

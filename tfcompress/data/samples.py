@@ -279,7 +279,8 @@ class Samples:
     def _checked_input(self, info: TensorInfo, value: np.ndarray, where: str) -> np.ndarray:
         wants_text = info.dtype in ("string", "object")
         if value.dtype.kind not in ("OSU" if wants_text else "biuf"):
-            raise DataError(f"{where}: input {info.name!r} has dtype {value.dtype}, expected numbers for {info.dtype}")
+            wanted = "text" if wants_text else f"numbers for {info.dtype}"
+            raise DataError(f"{where}: input {info.name!r} has dtype {value.dtype}, expected {wanted}")
         if self.preprocess is not None and not wants_text:
             value = self._preprocessed(value, where)
         want = info.shape[1:]
