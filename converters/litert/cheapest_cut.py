@@ -51,8 +51,11 @@ def cheapest_float(
     capacities: Capacities = defaultdict(lambda: defaultdict(float))
     maker = {tensor: place.name for place in places for tensor in place.gives}
     for place in places:
-        capacities[_SOURCE][place.name] += place.as_integer  # paid if the operator is on the sink's side
-        capacities[place.name][_SINK] += place.as_float
+        # What is paid either way decides nothing, and would cost a search for each operator.
+        anyway = min(place.as_integer, place.as_float)
+        anyway = 0.0 if anyway == _INFINITE else anyway
+        capacities[_SOURCE][place.name] += place.as_integer - anyway  # paid if the operator is on the sink's side
+        capacities[place.name][_SINK] += place.as_float - anyway
         for tensor in place.reads:
             if tensor in maker:
                 # A float reader wants the float copy, an int8 reader the int8 one.
@@ -90,7 +93,7 @@ def _source_side(capacities: Capacities) -> set[Node]:
 
 
 def _reached(residual: Capacities) -> dict[Node, Node]:
-    """{node that the source reaches: the one before it}, by fewest steps."""
+    """{node that the source reaches: the one before it}, by fewest steps; not all of them where one is the sink."""
     reached: dict[Node, Node] = {_SOURCE: _SOURCE}
     todo: deque[Node] = deque([_SOURCE])
     while todo:
@@ -98,5 +101,7 @@ def _reached(residual: Capacities) -> dict[Node, Node]:
         for other, capacity in residual[node].items():
             if capacity > 0 and other not in reached:
                 reached[other] = node
+                if other == _SINK:
+                    return reached
                 todo.append(other)
     return reached

@@ -18,7 +18,8 @@ from tfcompress.processor import has_int8_dot_products
 
 __all__ = ["OperatorTime", "operator_times", "slow_among", "times_of_files"]
 
-_SECONDS = 0.02  # of measuring one operator
+_SECONDS = 0.02  # of measuring one operator in one form
+_MOST_SECONDS = 6.0  # of measuring all of a file, of which an unrolled recurrence has hundreds for each of its layers
 _OTHER_GRAPHS = frozenset({"WHILE", "IF", "CALL", "CALL_ONCE"})  # run graphs that a file of one operator has not
 _SHARE = 0.05  # of the float file's operators together: less than that of time lost is not worth a line
 
@@ -73,7 +74,8 @@ def operator_times(
     """
     twins = {tensor.name: tensor for op in quantized.operators for tensor in (*op.operands, *op.outputs)}
     names = as_named_in(layer_names, (tensor.name for op in source.operators for tensor in op.outputs))
-    return tuple(_timed(operator, quantized, twins, names) for operator in source.operators)
+    seconds = min(_SECONDS, _MOST_SECONDS / (2 * max(1, len(source.operators))))
+    return tuple(_timed(operator, quantized, twins, names, seconds) for operator in source.operators)
 
 
 def times_of_files(float_content: bytes, content: bytes, layer_names: Collection[str]) -> tuple[OperatorTime, ...]:
@@ -105,7 +107,11 @@ def slow_among(times: Sequence[OperatorTime]) -> tuple[OperatorTime, ...]:
 
 
 def _timed(
-    operator: OperatorNode, quantized: GraphEditor, twins: Mapping[str, TensorNode], layer_names: Collection[str]
+    operator: OperatorNode,
+    quantized: GraphEditor,
+    twins: Mapping[str, TensorNode],
+    layer_names: Collection[str],
+    seconds: float,
 ) -> OperatorTime:
     name = operator.result.name
     layer = next(iter(layers_of(name, layer_names)), None) if layer_names else None
@@ -113,7 +119,7 @@ def _timed(
     if counterpart is None:
         return OperatorTime(name, operator.name, layer, None, None, None)
     floating = extract([operator], inputs=list(dict.fromkeys(operator.computed_inputs)), outputs=operator.outputs)
-    int8_ms, float_ms = medians([counterpart, floating], seconds=_SECONDS)
+    int8_ms, float_ms = medians([counterpart, floating], seconds=seconds)
     graph = read_tflite(counterpart).main
     reasons = (reason_against(each, graph) for each in graph.operators)
     return OperatorTime(name, operator.name, layer, int8_ms, float_ms, next(filter(None, reasons), None))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
 
-from tfcompress.converters.litert.cheapest_cut import Place, cheapest_float
+from tfcompress.converters.litert.cheapest_cut import Place, _reached, cheapest_float
 
 INFINITE = float("inf")
 
@@ -51,6 +52,18 @@ def test_a_tensor_is_converted_once_for_all_of_its_readers() -> None:
     places = [Place("maker", ("t0",), ("t",), 1.0, 50.0), *readers, Place("ends", (), ("t0",), 0.0, INFINITE)]
     assert chosen(places, 6) == {"0", "1", "2"}
     assert chosen(places, 13) == set()
+
+
+def test_what_is_paid_either_way_costs_no_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    searches: list[int] = []
+
+    def reached(residual: Any) -> Any:
+        searches.append(1)
+        return _reached(residual)
+
+    monkeypatch.setattr("tfcompress.converters.litert.cheapest_cut._reached", reached)
+    assert chosen(chain(*[(1, 2)] * 50, (9, 1), *[(1, 2)] * 50), 3) == {"50"}
+    assert len(searches) <= 10
 
 
 def test_an_operator_with_no_form_at_all_is_an_error() -> None:

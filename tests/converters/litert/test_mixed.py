@@ -287,6 +287,27 @@ def test_the_first_note_says_how_fast_the_file_is(scheme: Any, tmp_path: Path) -
     assert "times as fast" in artifact.notes[0]
 
 
+@pytest.mark.parametrize("steps", [1, 100])
+def test_all_operators_together_are_measured_for_a_few_seconds_at_most(
+    steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A recurrence that the model unrolls has as many operators as layers times steps."""
+    asked: list[float] = []
+
+    def measured(contents: list[bytes], *, seconds: float) -> tuple[float, ...]:
+        asked.extend([seconds] * len(contents))
+        return (1.0, 1.0)
+
+    monkeypatch.setattr("tfcompress.converters.litert.operator_times.medians", measured)
+    x = tf_keras.Input((steps, 4), name="x")
+    model = float_model_from_keras(tf_keras.Model(x, layers.SimpleRNN(4, unroll=True)(x)))
+    graph = ModelEditor.read(to_float_tflite(model)).main
+    assert len(operator_times(graph, graph)) >= 2 * steps
+    assert sum(asked) <= 6.1
+    assert min(asked) <= 0.02
+    assert (min(asked) == 0.02) is (steps == 1)
+
+
 def test_files_are_measured_by_turns_and_one_that_cannot_run_has_no_figure() -> None:
     model = small_cnn()
     content = quantize_int8(model, samples_for(model, np.zeros((8, 8, 8, 3), np.float32)), Recipe()).content
