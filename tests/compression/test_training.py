@@ -11,6 +11,7 @@ from tests.compression.models import Int8File, L, bright_bands, samples_for, sma
 from tfcompress.compression import finetune
 from tfcompress.compression.simulation.signs import signed
 from tfcompress.compression.training.strided_convolutions import subsampled_convolutions
+from tfcompress.compression.wrapped_model import WrappedModel
 from tfcompress.errors import InputError, RecipeError
 from tfcompress.loss_names import LOSSES
 from tfcompress.recipe import Clustering, Pruning, Quantization, Recipe, Training
@@ -83,6 +84,21 @@ def test_batch_normalization_may_train_on_and_the_file_still_computes_the_same()
     got, scale = file.run(inputs)
     assert not file.float_tensors
     np.testing.assert_allclose(got, np.asarray(done.trained(inputs, training=False)), rtol=0, atol=1.01 * scale)
+
+
+def test_a_training_step_is_traced_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    traces: list[object] = []
+    step = WrappedModel.train_step
+
+    def counted(model: WrappedModel, data: object) -> dict[str, object]:
+        traces.append(data)
+        return step(model, data)
+
+    monkeypatch.setattr(WrappedModel, "train_step", counted)
+    model = small_cnn()
+    recipe = Recipe(quantization=Quantization(), training=Training(epochs=2, batch_size=16))
+    finetune(model, recipe, bright_bands(model, 40))
+    assert len(traces) == 1
 
 
 @pytest.mark.slow

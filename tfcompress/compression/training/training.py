@@ -108,6 +108,8 @@ def train_stage(stage: str, make_model: Callable[[], Any], run: Run) -> Any:
     """
     with run.strategy.scope():
         model = make_model()
+        # An optimizer that makes its variables in the first step has TensorFlow trace that step a second time.
+        model.optimizer.build(model.trainable_variables)
     checkpoint = _checkpoint(stage, run)
     done = checkpoint.restore(model)
     if done:
