@@ -184,8 +184,10 @@ def test_the_task_is_found_from_outputs_and_labels(outputs: np.ndarray, labels: 
 
 
 def test_labels_of_the_wrong_shape_are_refused() -> None:
-    with pytest.raises(DataError, match="labels have 3 values per sample"):
+    with pytest.raises(DataError, match=r"labels have 3 values per sample.* has 2: give 2 numbers for each sample"):
         judged(np.zeros((10, 2), np.float32), np.zeros((10, 2), np.float32), RNG.normal(size=(10, 3)))
+    with pytest.raises(DataError, match=r"labels have 1 values per sample.* whole numbers from 0 to 1 for classes"):
+        judged(np.zeros((10, 2), np.float32), np.zeros((10, 2), np.float32), RNG.normal(size=(10, 1)))
 
 
 def test_the_calibration_error_is_the_gap_between_confidence_and_accuracy() -> None:

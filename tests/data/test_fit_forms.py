@@ -300,8 +300,10 @@ def test_words_without_an_order_are_numbered_as_they_sort() -> None:
 
 
 def test_a_word_that_is_no_class_is_refused() -> None:
-    with pytest.raises(DataError, match="'cat' is none of the classes"):
+    with pytest.raises(DataError, match=r"'cat' is none of the classes.* in a file for --labels"):
         list(open_data((X, WORDS), ONE, CLASS, labels=["dog", "bird"]).batches(6))
+    with pytest.raises(DataError, match=r"'cat' is none of the classes.*; write it 'Cat', or list"):
+        list(open_data((X, WORDS), ONE, CLASS, labels=["dog", "Cat"]).batches(6))
 
 
 def test_a_dataset_without_an_end_is_refused_in_one_line_and_a_part_of_it_is_taken() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from tfcompress.errors import DataError
 
-__all__ = ["class_indices", "is_binary", "is_one_hot", "is_text"]
+__all__ = ["check_values", "class_indices", "is_binary", "is_one_hot", "is_text"]
 
 
 def is_text(labels: np.ndarray) -> bool:
@@ -28,6 +28,24 @@ def is_one_hot(labels: np.ndarray, classes: int) -> bool:
         and labels.shape[-1] == classes > 1
         and is_binary(labels)
         and bool((labels.sum(axis=-1) == 1).all())
+    )
+
+
+def check_values(truth: np.ndarray, values: np.ndarray) -> None:
+    """Whether there is a label for each value of the output; both are (samples, values).
+
+    Raises:
+        DataError: there is not.
+    """
+    given, wanted = truth.shape[-1], values.shape[-1]
+    if given == wanted:
+        return
+    fix = f"give {wanted} numbers for each sample"
+    if given == 1:
+        fix = f"give whole numbers from 0 to {wanted - 1} for classes, or {wanted} numbers for each sample"
+    raise DataError(
+        f"labels have {given} values per sample, the model's output has {wanted}: {fix}; "
+        "of a .csv name the column of the labels in --label_column"
     )
 
 

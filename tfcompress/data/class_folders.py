@@ -91,7 +91,12 @@ def class_number(name: str, classes: Sequence[str], where: str) -> int:
     """
     if name not in classes:
         few = ", ".join(classes[:10]) + (", ..." if len(classes) > 10 else "")
-        raise DataError(f"{where}: {name!r} is none of the classes, which are called ({few})")
+        like = next((each for each in classes if each.strip().lower() == name.strip().lower()), None)
+        fix = "" if like is None else f"write it {like!r}, or "
+        raise DataError(
+            f"{where}: {name!r} is none of the classes, which are called ({few}); {fix}list the model's classes in its "
+            "order, a line each, in a file for --labels"
+        )
     return classes.index(name)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfcompress.accuracy_diff.additive import Statistics
-from tfcompress.accuracy_diff.labels import is_binary
+from tfcompress.accuracy_diff.labels import check_values, is_binary
 from tfcompress.accuracy_diff.score_table import ScoreTable
 from tfcompress.accuracy_diff.tasks.base import Metrics, ratio
 from tfcompress.errors import DataError
@@ -82,8 +82,7 @@ class MultiLabel:
         if truth is None:
             return {"samples": np.int64(len(outputs))}
         scores = outputs.reshape(len(outputs), -1)
-        if scores.shape != truth.shape:
-            raise DataError(f"labels have {truth.shape[1]} values per sample, the model's output has {scores.shape[1]}")
+        check_values(truth, scores)
         tables = {f"scores[{i}]": ScoreTable.of(scores[:, i], truth[:, i]) for i in range(scores.shape[1])}
         return {**_counts(self.answers(outputs), truth), **tables}
 

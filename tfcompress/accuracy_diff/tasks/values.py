@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfcompress.accuracy_diff.additive import Statistics
-from tfcompress.accuracy_diff.labels import is_binary
+from tfcompress.accuracy_diff.labels import check_values, is_binary
 from tfcompress.accuracy_diff.score_table import ScoreTable
 from tfcompress.accuracy_diff.tasks.base import Metrics, ratio
 from tfcompress.errors import DataError
@@ -45,8 +45,7 @@ class Regression(_Values):
         if truth is None:
             return {"samples": np.int64(len(outputs))}
         values = outputs.reshape(len(outputs), -1)
-        if values.shape != truth.shape:
-            raise DataError(f"labels have {truth.shape[1]} values per sample, the model's output has {values.shape[1]}")
+        check_values(truth, values)
         return _error_sums(values.astype(np.float64), truth)
 
     def metrics(self, total: Statistics) -> Metrics:
