@@ -95,12 +95,8 @@ class _ComplexValues:
             return tf.constant(constant.real), tf.constant(constant.imag)
         return tf.math.real(tensor), tf.math.imag(tensor)
 
-    def made_of(self, parts: _Parts) -> Tensor:
-        """A complex tensor of these parts."""
-        return tf.complex(*parts)  # `maker` keeps the parts
-
     def maker(self, original: _Operator) -> _Operator:
-        """``tf.complex``."""
+        """``tf.complex``, also as it is called below: its parts are kept."""
 
         def made(real: Tensor, imag: Tensor, *arguments: object, **settings: object) -> Tensor:
             result = original(real, imag, *arguments, **settings)
@@ -118,7 +114,7 @@ class _ComplexValues:
                 return tf.cast(self.of(x)[0], DstT)
             if tf.as_dtype(DstT) == tf.complex64 and not _is_complex(x):
                 real = original(x, tf.float32)
-                return self.made_of((real, tf.zeros_like(real)))
+                return tf.complex(real, tf.zeros_like(real))
             return original(x, DstT, *arguments, **settings)
 
         return cast
@@ -138,7 +134,7 @@ class _ComplexValues:
                 return original(*places, **named)
 
             real, imaginary = self.of(values)
-            return self.made_of((of(real), of(imaginary)))
+            return tf.complex(of(real), of(imaginary))
 
         return moved
 
@@ -150,9 +146,7 @@ class _ComplexValues:
                 return original(values, *arguments, **settings)
             real, imaginary = zip(*(self.of(each) for each in values), strict=True)
             settings.pop("name", None)
-            return self.made_of(
-                (original(list(real), *arguments, **settings), original(list(imaginary), *arguments, **settings))
-            )
+            return tf.complex(*(original(list(part), *arguments, **settings) for part in (real, imaginary)))
 
         return joined
 
@@ -164,7 +158,7 @@ class _ComplexValues:
             operands = [each for each in operands if each is not None and not isinstance(each, str)]
             if not any(_is_complex(each) for each in operands):
                 return original(*arguments, **settings)
-            return self.made_of(_COMPUTES[name](*(self.of(each) for each in operands)))
+            return tf.complex(*_COMPUTES[name](*(self.of(each) for each in operands)))
 
         return computed
 

@@ -63,10 +63,7 @@ def _of_real_values(original: _OfReal) -> _OfReal:
         size = fft_length or x.shape[-1]
         if not x.shape.is_fully_defined() or size > LARGEST or x.dtype != tf.float32:
             return original(x, fft_length)
-        kept = min(size, x.shape[-1])
-        angles = _angles(size)[:kept, : size // 2 + 1]
-        taken = x[..., :kept]
-        return _product(taken, _constant(np.cos(angles))), _product(taken, _constant(-np.sin(angles)))
+        return _half(x, size)
 
     return transformed
 
@@ -81,13 +78,17 @@ def _of_real_tensor(original: _FromValues) -> _FromValues:
         taken_by_kernel = size & (size - 1) == 0
         if taken_by_kernel or size > LARGEST or x.shape[-1] is None or x.dtype != tf.float32:
             return original(x, fft_length, name)
-        kept = min(size, x.shape[-1])
-        angles = _angles(size)[:kept, : size // 2 + 1]
-        return tf.complex(
-            _product(x[..., :kept], _constant(np.cos(angles))), _product(x[..., :kept], _constant(-np.sin(angles)))
-        )
+        return tf.complex(*_half(x, size))
 
     return transformed
+
+
+def _half(x: Tensor, size: int) -> _Parts:
+    """The first half of the transform of `size` real values, cut or filled up with zeros: [..., size // 2 + 1]."""
+    kept = min(size, x.shape[-1])
+    angles = _angles(size)[:kept, : size // 2 + 1]
+    taken = x[..., :kept]
+    return _product(taken, _constant(np.cos(angles))), _product(taken, _constant(-np.sin(angles)))
 
 
 def _to_real_values(original: _ToReal) -> _ToReal:
