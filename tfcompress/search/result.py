@@ -134,16 +134,14 @@ def result_of(outcome: Found, options: SearchOptions) -> SearchResult:
     """The rows of what was found so far."""
     start, budget = options.recipe or Recipe(), options.limits
 
-    def row(trial: Trial, beaten_by: str | None = None) -> Row:
+    def row(trial: Trial, others: Sequence[Trial] = ()) -> Row:
+        figures = trial.figures or Figures()
         missed = trial.failure or trial.stopped
         if missed is None and trial.figures is not None:
-            missed = "; ".join(budget.why_not(trial.figures)) or None
-        recipe, beaten_by = trial.candidate.recipe(start), beaten_by if missed is None else None
-        return Row(trial.name, recipe, trial.figures, missed, trial.round == CONFIRM, beaten_by)
-
-    def beaten(trial: Trial) -> Row:
-        figures = trial.figures or Figures()
-        return row(trial, next((it.name for it in best_of if dominates(it.figures or Figures(), figures, names)), None))
+            missed = "; ".join(budget.why_not(figures)) or None
+        better = [it.name for it in others if missed is None and dominates(it.figures or Figures(), figures, names)]
+        recipe = trial.candidate.recipe(start)
+        return Row(trial.name, recipe, trial.figures, missed, trial.round == CONFIRM, next(iter(better), None))
 
     ended = [trial for trial in outcome.chosen_from if trial.ended]
     compared = [trial for trial in ended if trial.figures is not None and trial.stopped is None]
@@ -158,7 +156,7 @@ def result_of(outcome: Found, options: SearchOptions) -> SearchResult:
         trials=len(outcome.chosen_from),
         best=best,
         pareto=tuple(row(trial) for trial in best_of),
-        rejected=tuple(map(beaten, others)),
+        rejected=tuple(row(trial, best_of) for trial in others),
         finalists=tuple(row(trial) for trial in outcome.confirmed if trial.ended),
         verdict=_verdict(best, outcome, options),
         left_out=outcome.space.left_out,
