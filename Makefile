@@ -12,9 +12,10 @@ DEMO_FLAGS ?=
 demo: $(VENV)/.user-installed
 	$(BIN)/tfcompress demo $(DEMO_FLAGS)
 
-# Tests start many processes: they need not compile our modules anew where Python is told to write no bytecode.
+# Tests start many processes: they need not compile our modules anew where Python is told to write no bytecode.  The
+# compiler does not follow the links in tfcompress/.
 test: $(VENV)/.dev-installed
-	$(BIN)/python -m compileall -q -j 2 tfcompress
+	$(BIN)/python -m compileall -q -j 2 tfcompress converters calibration example_models
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 
 test_slow: $(VENV)/.dev-installed
