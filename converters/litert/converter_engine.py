@@ -7,6 +7,7 @@ from typing import Any
 
 from tfcompress.calibration import Calibration, Range
 from tfcompress.converters.litert.comparisons import with_comparable_scales
+from tfcompress.converters.litert.float_operands import with_float_operands
 from tfcompress.converters.litert.float_tflite import convert_with, new_converter
 from tfcompress.converters.litert.interface import order_inputs_and_outputs
 from tfcompress.converters.litert.limits import Limits
@@ -112,7 +113,7 @@ def quantize_trained(model: FloatModel, *, integer_io: bool, loops: bool = False
         return quantize_trained(model, integer_io=False, loops=loops)
     require_reachable_sums(content)
     # Loops have a weight scale for each output, as the weights were trained; LiteRT's fused LSTM one for each gate.
-    return with_comparable_scales(restored(content, (), {}, "loop"))
+    return with_comparable_scales(with_float_operands(restored(content, (), {}, "loop")))
 
 
 def stored(model: FloatModel, scheme: str, allow_select_ops: bool) -> bytes:
