@@ -170,6 +170,11 @@ INTEGER: dict[str, Case] = {
     "causal MultiHeadAttention": ((4, 6), lambda x: L.MultiHeadAttention(2, 3)(x, x, use_causal_mask=True)),
     "MultiHeadAttention with a constant mask": ((4, 6), lambda x: L.MultiHeadAttention(2, 3)(
         x, x, attention_mask=tf.constant(np.eye(4)[None] + np.eye(4, k=1)[None] > 0))),
+    "MultiHeadAttention with a computed mask": (
+        (4, 6), lambda x: L.MultiHeadAttention(2, 3)(x, x, attention_mask=x[:, :, :4] > 0.0)),
+    "causal MultiHeadAttention with a computed mask": ((4, 6), lambda x: L.MultiHeadAttention(2, 3)(
+        x, x, attention_mask=x[:, None, :, 0] > 0.0, use_causal_mask=True)),
+    "a choice by sign": (FLAT, lambda x: tf.where(x > 0.0, L.Dense(6)(x), L.Dense(6)(x))),
     "LSTM": ((2, 3), chain(L.LSTM(3))),
     "LSTM of sequences": ((3, 3), chain(L.LSTM(3, return_sequences=True))),
     "LSTM with a hard sigmoid": ((2, 3), chain(L.LSTM(3, recurrent_activation="hard_sigmoid"))),
@@ -193,6 +198,7 @@ INTEGER: dict[str, Case] = {
 # {name: (steps, share of values) apart}: a step before a steep activation is several behind it.
 APART = {
     "Bidirectional LSTM": (1.01, 0.05),
+    "causal MultiHeadAttention with a computed mask": (1.01, 0.05),
 }
 FAST = {
     "MaxPooling2D with several readers",
@@ -311,10 +317,10 @@ FLOAT: dict[str, tuple[Shape, Callable[[Any], Any], str]] = {
     "MaxPooling3D of open size": ((None, 4, 4, 2), chain(L.MaxPooling3D()), "LiteRT pools no volumes of open size"),
     "activation softsign": (FLAT, chain(L.Activation("softsign")), "activation softsign has no int8 kernel"),
     "ReLU with a threshold": (FLAT, chain(L.ReLU(threshold=0.5)), "a ReLU with a threshold"),
-    "attention with a mask": (
+    "attention that returns its scores": (
         (4, 6),
-        lambda x: L.MultiHeadAttention(2, 3)(x, x, attention_mask=x[:, :, :4] > 0.0),
-        "attention with a mask that is computed",
+        lambda x: L.MultiHeadAttention(2, 3)(x, x, return_attention_scores=True)[0],
+        "attention that returns its scores",
     ),
     "a stateful LSTM": ((None, 3), chain(L.LSTM(3)), "recurrent layers are quantized with sigmoid"),
     "ConvLSTM2D": ((2, 6, 6, 2), chain(L.ConvLSTM2D(2, 3)), "ConvLSTM2D is not known to have int8 kernels"),

@@ -94,6 +94,14 @@ def pooled_by_attention(x: Any) -> Any:
     return K.Dense(2)(ops.sum(hidden * shares, axis=1))
 
 
+def padded_text() -> Any:
+    """Attention that a mask of the data hides the padding from, as encoders of text have it."""
+    tokens, shown = keras.Input((6,), dtype="int32"), keras.Input((6,), dtype="int32")
+    x = K.Embedding(20, 8)(tokens)
+    x = K.LayerNormalization()(x + K.MultiHeadAttention(2, 4)(x, x, attention_mask=shown[:, None, :]))
+    return keras.Model([tokens, shown], K.Dense(3)(x[:, 0, :]))
+
+
 def vision_transformer(x: Any) -> Any:
     x = K.Reshape((4, 8))(K.Conv2D(8, 4, strides=4)(x))
     h = K.LayerNormalization()(x)
@@ -147,6 +155,7 @@ NETWORKS: dict[str, Callable[[], Any]] = {
     "rotary embeddings": lambda: of((6, 8), rotated),
     "grouped attention": lambda: of((6, 8), lambda x: K.Dense(3)(K.GroupQueryAttention(4, 4, 2)(x, x))),
     "attention": lambda: of((6, 8), lambda x: K.Dense(3)(K.MultiHeadAttention(2, 4)(x, x))),
+    "attention with padding": padded_text,
     "attention by einsum": lambda: of((6, 8), by_einsum),
     "softmax over rows": lambda: rows(lambda x: ops.softmax(x, axis=1)),
     "a transpose": lambda: rows(lambda x: ops.transpose(x, (0, 2, 1))),
@@ -156,14 +165,17 @@ NETWORKS: dict[str, Callable[[], Any]] = {
     "both directions": lambda: of((10, 4), lambda x: K.Dense(2)(K.Bidirectional(K.GRU(4))(x))),
     "a vision transformer": lambda: of((8, 8, 3), vision_transformer),
 }
-FAST = {"siamese networks by distance", "RMS normalization"}
+FAST = {"attention with padding", "siamese networks by distance", "RMS normalization"}
 
 
 def samples_of(model: FloatModel) -> Samples:
     random = np.random.default_rng(0)
+    shapes = {info: (48, *(size or 1 for size in info.shape[1:])) for info in model.inputs}
     values = {
-        info.name: random.normal(size=(48, *(size or 1 for size in info.shape[1:]))).astype(np.float32)
-        for info in model.inputs
+        info.name: random.normal(size=shape).astype(np.float32)
+        if info.dtype == "float32"
+        else random.integers(0, 2, shape).astype(info.dtype)
+        for info, shape in shapes.items()
     }
     given = values if len(values) > 1 else next(iter(values.values()))
     return samples_from_arrays(given, model_inputs=model.inputs, model_outputs=model.outputs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -28,10 +29,7 @@ MASKED = -128.0
 
 
 def _attention(call: Call, state: Rewrite) -> Tensor | None:
-    """Attention over the second axis of [batch, steps, features], without masks or with masks that are constant.
-
-    Masks that are computed stay whole, and in float.
-    """
+    """Attention over the second axis of [batch, steps, features], without a mask or with one, constant or computed."""
     given = _arguments(call)
     if given is None:
         return None
@@ -48,7 +46,7 @@ def grouped_attention(call: Call, state: Rewrite) -> Any:
 
 
 def _written_out(
-    call: Call, state: Rewrite, parts: Mapping[str, Any], query: Any, value: Any, key: Any, mask: np.ndarray | None
+    call: Call, state: Rewrite, parts: Mapping[str, Any], query: Any, value: Any, key: Any, mask: _Mask
 ) -> Any:
     shared, width, steps = parts.get("shared_heads", parts["heads"]), parts["key_dim"], int(query.shape[1])
     heads = {
@@ -62,10 +60,7 @@ def _written_out(
         # Heads of the query that share a key stand side by side: they are more rows of one product.
         rows = parts["heads"] // shared * steps
         scaled = state.reshape(call, "groups", (shared, rows, width), scaled)
-    scores = tf.matmul(scaled, heads["key"], transpose_b=True)
-    if mask is not None:
-        mask = np.tile(mask, (1, parts["heads"] // shared, 1)) if shared != parts["heads"] else mask
-        scores = scores + tf.constant(np.where(mask, 0, MASKED)[:, None], tf.float32)
+    scores = _masked(call, state, tf.matmul(scaled, heads["key"], transpose_b=True), mask, parts["heads"] // shared)
     shares = state.activation(call, "softmax", "softmax", scores)
     mixed = tf.matmul(shares, heads["value"])
     if shared != parts["heads"]:
@@ -77,8 +72,34 @@ def _written_out(
     return state.dense(call, "", flat, kernel, bias)
 
 
-def _arguments(call: Call) -> tuple[Any, Any, Any, np.ndarray | None] | None:
-    """(query, value, key, mask [1, steps, steps]); None where the call is of a kind that is not written out."""
+@dataclass(frozen=True)
+class _Mask:
+    """What hides keys from queries: where either is zero.
+
+    Attributes:
+        constant: bool [1, steps, steps], known before the model runs; None for nothing.
+        computed: bool or number [batch, steps or 1, steps] or [batch, heads or 1, steps or 1, steps]; None for nothing.
+    """
+
+    constant: np.ndarray | None
+    computed: Any
+
+
+def _masked(call: Call, state: Rewrite, scores: Any, mask: _Mask, queries: int) -> Any:
+    """The scores [batch, heads, steps, steps] less `MASKED` where they are hidden; `queries` heads share a key."""
+    constant = None if mask.constant is None else np.tile(mask.constant, (1, queries, 1))[:, None]
+    if mask.computed is None:
+        return scores if constant is None else scores + tf.constant(np.where(constant, 0, MASKED), tf.float32)
+    shown = tf.cast(mask.computed, tf.bool)
+    shown = tf.expand_dims(shown, 1) if len(shown.shape) == 3 else shown
+    if queries > 1 and shown.shape[2] != 1:
+        shown = tf.tile(shown, (1, 1, queries, 1))
+    shown = shown if constant is None else tf.logical_and(shown, tf.constant(constant))
+    return scores + tf.where(shown, 0.0, MASKED)
+
+
+def _arguments(call: Call) -> tuple[Any, Any, Any, _Mask] | None:
+    """(query, value, key, mask); None where the call is of a kind that is not written out."""
     layer = call.layer
     names = ("query", "value", "key", "attention_mask", "return_attention_scores", "training", "use_causal_mask")
     given = {**dict(zip(names, call.args, strict=False)), **call.kwargs}
@@ -91,14 +112,15 @@ def _arguments(call: Call) -> tuple[Any, Any, Any, np.ndarray | None] | None:
     if not fits or declared is not None:
         return None
     steps = int(query.shape[1]), int(key.shape[1])
-    mask = np.tril(np.ones((1, *steps), bool)) if given.get("use_causal_mask") else None
+    constant = np.tril(np.ones((1, *steps), bool)) if given.get("use_causal_mask") else None
     own = given.get("attention_mask")
-    if own is not None:
-        values = _constant(own)
-        if values is None or values.shape not in (steps, (1, *steps)):
-            return None
-        mask = values.reshape(1, *steps) & (True if mask is None else mask)
-    return query, value, key, mask
+    values = None if own is None else _constant(own)
+    if values is None:
+        return query, value, key, _Mask(constant, own)
+    if values.shape not in (steps, (1, *steps)):
+        return None
+    both = values.reshape(1, *steps) & (True if constant is None else constant)
+    return query, value, key, _Mask(both, None)
 
 
 def _constant(value: Any) -> np.ndarray | None:

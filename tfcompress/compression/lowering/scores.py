@@ -19,7 +19,7 @@ __all__ = ["Consumers", "factor_to_softmax", "is_softmax"]
 _L = tf_keras.layers
 _MOVING = (_L.Reshape, _L.Dropout)
 _MOVING_SYMBOLS = frozenset(
-    {"reshape", "transpose", "squeeze", "expand_dims", "identity", "stop_gradient", "broadcast_to", "tile"}
+    {"cast", "reshape", "transpose", "squeeze", "expand_dims", "identity", "stop_gradient", "broadcast_to", "tile"}
 )
 MOST_STEPS = 64  # from a mask to its softmax: a long row of sums, as a loop that was written out has, is none
 _ADDING = frozenset({"math.add", "__operators__.add"})

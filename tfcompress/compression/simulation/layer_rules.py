@@ -129,9 +129,9 @@ _BY_SYMBOL: dict[str, Rule] = {
     **dict.fromkeys(
         ("clip_by_value", "math.maximum", "math.minimum", "math.reduce_mean", "math.reduce_sum",
          "math.abs", "math.exp", "math.log",
-         "linalg.matmul", "nn.relu", "nn.relu6", "nn.gelu"), _OWN
+         "einsum", "linalg.matmul", "nn.relu", "nn.relu6", "nn.gelu"), _OWN
     ),
-    **dict.fromkeys(("concat", "stack"), _OWN),
+    **dict.fromkeys(("concat", "stack", "where", "where_v2"), _OWN),
     **dict.fromkeys(("math.sigmoid", "nn.softmax"), _SIGMOID),
     "math.tanh": _TANH,
     "image.resize": _SAME,
@@ -144,7 +144,7 @@ _BY_SYMBOL: dict[str, Rule] = {
 }  # fmt: skip
 
 
-_JOINING = ("concat", "stack", "math.maximum", "math.minimum")
+_JOINING = ("concat", "stack", "math.maximum", "math.minimum", "where", "where_v2")
 
 _RECURRENT_REASON = "recurrent layers are quantized with sigmoid, tanh or relu, a fixed number of steps and no state"
 
@@ -167,7 +167,7 @@ _BY_CLASS: dict[object, Rule | Callable[[Any], Rule]] = {
     _L.GRU: _float(_RECURRENT_REASON),
     _L.SimpleRNN: _float(_RECURRENT_REASON),
     _L.MultiHeadAttention: _float(
-        "attention with a mask that is computed: its large number would take the whole int8 range"
+        "attention that returns its scores, of open size or over several axes is not written out as integer operators"
     ),
     _L.BatchNormalization: _ARITHMETIC,
     _L.UnitNormalization: _unit_norm,

@@ -124,7 +124,9 @@ class _Placing:
 
     def _place_output(self, call: Call, rule: Rule, tensor: Tensor) -> None:
         source = self.grid.get(id(call.old_inputs[0])) if call.old_inputs else None
-        if rule.placement is Placement.MOVED:
+        if rule.placement is Placement.MOVED and call.old_inputs and not _is_float(call.old_inputs[0]):
+            self._quantize(tensor, Placement.OWN)  # numbers made of integers or booleans
+        elif rule.placement is Placement.MOVED:
             if source is not None:
                 self.grid[id(tensor)] = source
         elif rule.placement in (Placement.SAME, Placement.AVERAGE) and source is not None:
