@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tfcompress.compression.lowering.held_weights import moved_weight, product_with_weight, sum_with_bias
 from tfcompress.compression.lowering.masks import (
     less_log_sum,
     log_shares,
@@ -49,6 +50,10 @@ def _arithmetic_with_number(call: Call, state: Rewrite) -> Tensor | None:
 
 def _sum_or_difference(call: Call, state: Rewrite) -> Tensor | None:
     special = sum_with_mask(call, state)
+    if special is None and symbol_of(call.layer) != "math.subtract":
+        a, b = argument(call, 0, "x"), argument(call, 1, "y")
+        special = sum_with_bias(call, state, a, b)
+        special = sum_with_bias(call, state, b, a) if special is None else special
     if special is None and symbol_of(call.layer) == "math.subtract":
         special = less_log_sum(call, state)
     return _arithmetic_with_number(call, state) if special is None else special
@@ -93,11 +98,19 @@ def _matmul(call: Call, state: Rewrite) -> Tensor | None:
     """A product with a constant matrix is a dense layer."""
     x, kernel = argument(call, 0, "a"), argument(call, 1, "b")
     if not isinstance(kernel, np.ndarray) or kernel.ndim != 2:
-        return None
+        return product_with_weight(call, state)
     flags = {name for name, value in call.kwargs.items() if name != "b" and value not in (None, False)}
     if len(call.args) > 2 or flags - {"transpose_b"}:
         return None
     return state.dense(call, "", x, kernel.T if flags else kernel, None)
+
+
+def _bias_add(call: Call, state: Rewrite) -> Any:
+    x, bias = argument(call, 0, "value"), argument(call, 1, "bias")
+    if argument(call, 2, "data_format") not in (None, "NHWC", "N...C"):
+        return None
+    fused = sum_with_bias(call, state, x, bias)
+    return x + bias if fused is None else fused
 
 
 def _negative(call: Call, state: Rewrite) -> Tensor:
@@ -154,6 +167,8 @@ _BY_SYMBOL: dict[str, Callable[[Call, Rewrite], Any]] = {
     "math.pow": _power,
     "math.rsqrt": _reciprocal_root,
     "linalg.matmul": _matmul,
+    "einsum": product_with_weight,
+    "nn.bias_add": _bias_add,
     "nn.silu": _swish,
     "nn.leaky_relu": _leaky_relu,
     "clip_by_value": _clip,
@@ -167,9 +182,10 @@ _BY_SYMBOL: dict[str, Callable[[Call, Rewrite], Any]] = {
 def _operator(call: Call, state: Rewrite) -> Tensor | None:
     if len(call.old_outputs) != 1 or call.old_outputs[0].dtype != tf.float32:
         return None
+    moved = moved_weight(call, state)
     function = _BY_SYMBOL.get(symbol_of(call.layer) or "")
-    if function is None:
-        return None
+    if moved is not None or function is None:
+        return moved
     args, kwargs = with_arrays((call.args, call.kwargs))
     return function(replace(call, args=args, kwargs=kwargs), state)
 

@@ -26,6 +26,7 @@ from tfcompress.compression.lowering.convolutions import CONVOLUTIONS
 from tfcompress.compression.lowering.explicit_masks import with_explicit_masks
 from tfcompress.compression.lowering.hard_swish import HARD_SWISH
 from tfcompress.compression.lowering.operators import OPERATORS
+from tfcompress.compression.lowering.own_layers import own_layers
 from tfcompress.compression.lowering.products import PRODUCTS
 from tfcompress.compression.lowering.recorded_code import RECORDED_CODE
 from tfcompress.compression.lowering.recurrent import RECURRENT
@@ -61,7 +62,7 @@ def lower(model: KerasModel, *, freeze_batch_norm: bool = True) -> Any:
     """
     current = with_explicit_masks(model)
     for _ in range(_DEPTH):
-        current, changed = rewrite(current, _EXPANDED)
+        current, changed = rewrite(current, {**own_layers(current), **_EXPANDED})
         if not changed:
             break
     current = merge_common_subexpressions(current)

@@ -9,7 +9,7 @@ from tfcompress.graphs.keras.replay import Call
 from tfcompress.graphs.keras.rewriting import Rewrite, Rewriter
 from tfcompress.runtime import tf_keras
 
-__all__ = ["PRODUCTS"]
+__all__ = ["PRODUCTS", "summed_and_new_axes"]
 
 _L = tf_keras.layers
 
@@ -17,7 +17,7 @@ _L = tf_keras.layers
 def _einsum_dense(call: Call, state: Rewrite) -> Tensor | None:
     """A product with the last axes of the input is fully connected, and only then a ReLU behind it fuses."""
     layer, x = call.layer, call.inputs[0]
-    added_axes = _new_axes(layer.equation)
+    added_axes = summed_and_new_axes(layer.equation)
     bias_axes = layer.get_config()["bias_axes"]
     if added_axes is None or bias_axes not in (None, added_axes[1]):
         return None
@@ -40,8 +40,12 @@ def _einsum_dense(call: Call, state: Rewrite) -> Tensor | None:
     return y if new == 1 else state.reshape(call, "", (*kept, *kernel.shape[summed:]), y)
 
 
-def _new_axes(equation: str) -> tuple[str, str] | None:
-    """(axes summed over, new axes) of ``ABC,CD->ABD``; None where the order of axes is another."""
+def summed_and_new_axes(equation: str) -> tuple[str, str] | None:
+    """(axes summed over, new axes) of ``ABC,CD->ABD``, "C" and "D", which a dense layer has; None for other products.
+
+    Args:
+        equation: without spaces; the second operand is the kernel.
+    """
     given, _, output = equation.partition("->")
     values, kernel = given.split(",")
     summed = "".join(axis for axis in kernel if axis in values)
