@@ -54,6 +54,11 @@ class Summed(Projection):
         return self.bias + inputs @ self.kernel
 
 
+class Contracted(Projection):
+    def call(self, inputs: Any) -> Any:
+        return tf.tensordot(inputs, self.kernel, axes=(-1, 0)) + self.bias
+
+
 class Heads(tf_keras.layers.Layer):
     """A product with several new axes."""
 
@@ -93,6 +98,7 @@ OWN: dict[str, Callable[[], Any]] = {
     "a product and a bias": lambda: Projection(5),
     "Keras's backend": lambda: Backend(5),
     "a sum with a bias": lambda: Summed(5),
+    "a tensordot": lambda: Contracted(5),
     "an einsum": Heads,
     "a block of layers": Block,
     "a choice by value": Gated,
@@ -130,7 +136,7 @@ def test_after_training_for_int8_it_has_no_operator_in_float(name: str) -> None:
     assert not float_operators(read_tflite(content))
 
 
-@pytest.mark.parametrize("own", [Projection, Backend, Summed])
+@pytest.mark.parametrize("own", [Projection, Backend, Summed, Contracted])
 def test_a_product_with_a_weight_is_one_layer_with_its_bias(own: Any) -> None:
     lowered = lower(around(own(5)))
     if own is not Backend:  # which changes the shape between the two

@@ -21,12 +21,13 @@ TOLERANCE = 0.1  # of the largest value: 8 bits of shares whose differences alon
 
 
 class Projection(tf_keras.layers.Layer):
-    """A layer of one's own, which training for int8 leaves in float."""
+    """A layer of one's own that training for int8 leaves in float: a traced function takes no symbolic tensor."""
 
     def build(self, shape: Any) -> None:
         self.kernel = self.add_weight(name="kernel", shape=(shape[-1], 8), initializer="glorot_uniform")
         super().build(shape)
 
+    @tf.function
     def call(self, inputs: Any) -> Any:
         return tf.nn.softmax(tf.einsum("...NI,IO->...NO", inputs, self.kernel)) - 0.125
 

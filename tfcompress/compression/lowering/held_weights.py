@@ -53,8 +53,13 @@ def product_with_weight(call: Call, state: Rewrite) -> Any:
     if symbol_of(call.layer) == "einsum":
         return _einsum(call, state)
     x, kernel = argument(call, 0, "a"), held_weight(call, state, argument(call, 1, "b"))
+    if kernel is None or kernel.ndim != 2:
+        return None
+    if symbol_of(call.layer) == "tensordot":
+        axes = np.asarray(argument(call, 2, "axes")).reshape(-1).tolist()
+        return state.dense(call, "", x, kernel, None) if axes in ([1], [-1, 0], [len(x.shape) - 1, 0]) else None
     flags = {name for name, value in call.kwargs.items() if name not in ("a", "b") and value not in (None, False)}
-    if kernel is None or kernel.ndim != 2 or len(call.args) > 2 or flags - {"transpose_b"}:
+    if len(call.args) > 2 or flags - {"transpose_b"}:
         return None
     return state.dense(call, "", x, kernel.T if flags else kernel, None)
 

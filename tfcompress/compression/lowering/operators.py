@@ -167,7 +167,7 @@ _BY_SYMBOL: dict[str, Callable[[Call, Rewrite], Any]] = {
     "math.pow": _power,
     "math.rsqrt": _reciprocal_root,
     "linalg.matmul": _matmul,
-    "einsum": product_with_weight,
+    **dict.fromkeys(("einsum", "tensordot"), product_with_weight),
     "nn.bias_add": _bias_add,
     "nn.silu": _swish,
     "nn.leaky_relu": _leaky_relu,

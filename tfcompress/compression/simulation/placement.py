@@ -124,11 +124,11 @@ class _Placing:
 
     def _place_output(self, call: Call, rule: Rule, tensor: Tensor) -> None:
         source = self.grid.get(id(call.old_inputs[0])) if call.old_inputs else None
-        if rule.placement is Placement.MOVED and call.old_inputs and not _is_float(call.old_inputs[0]):
-            self._quantize(tensor, Placement.OWN)  # numbers made of integers or booleans
-        elif rule.placement is Placement.MOVED:
+        if rule.placement is Placement.MOVED:
             if source is not None:
                 self.grid[id(tensor)] = source
+            elif call.old_inputs and not _is_float(call.old_inputs[0]) and not rule.weights:
+                self._quantize(tensor, Placement.OWN)  # numbers made of integers or booleans, not rows of a table
         elif rule.placement in (Placement.SAME, Placement.AVERAGE) and source is not None:
             self._quantize(tensor, rule.placement, source=source)
             self.grid[id(tensor)] = source
