@@ -53,6 +53,28 @@ def test_equal_layers_on_one_tensor_are_called_once(name: str) -> None:
     np.testing.assert_array_equal(merged(x), model(x))
 
 
+def test_a_layer_with_weights_on_one_tensor_is_called_once() -> None:
+    shared = L.Conv2D(4, 1)
+    model = two_branches(shared, shared)
+    merged = merge_common_subexpressions(model)
+    assert len([layer for layer in merged.layers if len(layer.inbound_nodes) > 1]) == 0
+    x = np.random.default_rng(0).normal(size=(3, 6, 6, 4)).astype(np.float32)
+    np.testing.assert_array_equal(merged(x), model(x))
+
+
+def test_a_dense_layer_called_twice_on_one_tensor_is_integer_after_training() -> None:
+    """Its kernel has a weight scale for each output, which TFLiteConverter refuses to transpose for two products."""
+
+    def body(x: Any) -> Any:
+        shared = L.Dense(4, use_bias=False)
+        return L.Subtract()([L.Dense(4)(shared(x)), shared(x)])
+
+    model = functional((6,), body)
+    recipe = Recipe(quantization=Quantization(), distillation=Distillation(), training=Training(epochs=1))
+    file = Int8File(finetune(model, recipe, samples_for(model, 32, labels=False)).trained)
+    assert not file.float_tensors
+
+
 DIFFERENT: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
     "another configuration": (L.ReLU, lambda: L.ReLU(6.0)),
     "weights": (lambda: L.Conv2D(4, 1), lambda: L.Conv2D(4, 1)),

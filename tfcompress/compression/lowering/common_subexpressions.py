@@ -23,8 +23,8 @@ __all__ = ["merge_common_subexpressions"]
 def merge_common_subexpressions(model: KerasModel) -> Any:
     """A copy of a flat model, weights included, without calls that repeat an earlier one.
 
-    A call repeats another when both read the same tensors and nothing else, and their layers have the same class and
-    configuration, no weights and no randomness.  What the model returns keeps its own layer.
+    A call repeats another when both read the same tensors and nothing else, without randomness, and are of one layer or
+    of two that have the same class and configuration and no weights.  What the model returns keeps its own layer.
 
     Args:
         model: flat tf_keras model.
@@ -50,10 +50,12 @@ def merge_common_subexpressions(model: KerasModel) -> Any:
 def _value_key(call: Call) -> Any:
     """Equal for calls that compute the same value; None where that is not known."""
     layer, given = call.layer, (call.args, call.kwargs)
-    if layer.weights or isinstance(layer, BaseRandomLayer):
+    if isinstance(layer, BaseRandomLayer):
         return None
     if any(value is not None and not is_symbolic(value) for value in tf.nest.flatten(given)):
         return None
+    if layer.weights:
+        return id(layer), tuple(id(tensor) for tensor in call.inputs)
     try:
         config = json.dumps({**layer.get_config(), "name": None}, sort_keys=True, default=_plain)
     except TypeError:
