@@ -186,6 +186,11 @@ INTEGER: dict[str, Case] = {
     "TimeDistributed model": ((4, 6), lambda x: L.TimeDistributed(
         functional((6,), chain(L.Dense(4), L.BatchNormalization(), L.ReLU())))(x)),
     "a Lambda's recorded code": (MAP, lambda x: L.Conv2D(4, 1)(recorded(lambda v: tf.abs(v / 2.0 - 1.0), x))),
+    "a Lambda's constants": (FLAT, lambda x: recorded(
+        lambda v: (v - np.arange(6, dtype=np.float32)) / (tf.range(6, dtype=tf.float32) + 1.0), L.Dense(6)(x))),
+    "a Lambda's product": (FLAT, lambda x: recorded(
+        lambda v: tf.matmul(v, tf.transpose(tf.stack([tf.range(6, dtype=tf.float32) / 6] * 3))), L.Dense(6)(x))),
+    "a Lambda's part": ((4, 6), lambda x: recorded(lambda v: v[..., 1], L.Dense(6)(x))),
     "arithmetic": ((8,), lambda x: (1.0 - L.Dense(8)(x)) / 3.0 + x * 2.0),
     "a clip": (FLAT, lambda x: tf.clip_by_value(L.Dense(4)(x), 0.0, 1.0)),
     "a matrix product": ((4, 8), lambda x: tf.matmul(L.Dense(4)(x), L.Dense(4)(x), transpose_b=True)),
@@ -324,9 +329,9 @@ FLOAT: dict[str, tuple[Shape, Callable[[Any], Any], str]] = {
     ),
     "a stateful LSTM": ((None, 3), chain(L.LSTM(3)), "recurrent layers are quantized with sigmoid"),
     "ConvLSTM2D": ((2, 6, 6, 2), chain(L.ConvLSTM2D(2, 3)), "ConvLSTM2D is not known to have int8 kernels"),
-    "recorded code with a constant tensor": (
+    "recorded code that chance has a part in": (
         FLAT,
-        lambda x: recorded(lambda v: v * np.arange(6, dtype=np.float32), x),
+        lambda x: recorded(lambda v: v * tf.random.uniform((6,)), x),
         "FrozenLambda is not known to have int8 kernels",
     ),
     "division by a tensor": (FLAT, lambda x: x / (tf.abs(x) + 1.0), "tf.math.truediv is not known to have an int8"),

@@ -20,7 +20,7 @@ from tfcompress.graphs.tensorflow.protocols import Node, Operation
 from tfcompress.native_output import silenced
 from tfcompress.runtime import tf
 
-__all__ = ["fold_batch_norms", "fold_constants"]
+__all__ = ["fold_batch_norms", "fold_constants", "is_pure"]
 
 # A constant may be computed ahead of time only if that does not make the file larger by more than this.
 FREE_ELEMENTS = 1024
@@ -32,7 +32,7 @@ def fold_constants(graph: InferenceGraph) -> InferenceGraph:
     size = {op.name: _elements(op) for op in operations if op.type == "Const"}
     constant = set(size)
     for operation in operations:
-        if _is_pure(operation) and operation.inputs and all(t.op.name in constant for t in operation.inputs):
+        if is_pure(operation) and operation.inputs and all(t.op.name in constant for t in operation.inputs):
             sources = sum(size[tensor.op.name] for tensor in operation.inputs)
             if _elements(operation) <= max(sources, FREE_ELEMENTS):
                 constant.add(operation.name)
@@ -57,7 +57,8 @@ def _elements(operation: Operation) -> int:
     return 2**62 if count is None else int(count)
 
 
-def _is_pure(operation: Operation) -> bool:
+def is_pure(operation: Operation) -> bool:
+    """Whether an operator gives one tensor of numbers that depends on its inputs alone, not on chance or a state."""
     if len(operation.outputs) != 1 or operation.op_def.is_stateful:
         return False
     dtype = operation.outputs[0].dtype
