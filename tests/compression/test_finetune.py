@@ -3,10 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.compression.models import Int8File, samples_for, small_cnn
+from tests.compression.models import Int8File, functional, samples_for, small_cnn
 from tfcompress.compression import finetune, strip, wrap
 from tfcompress.errors import DataError, RecipeError
 from tfcompress.recipe import Clustering, Distillation, Pruning, Quantization, Recipe, Training
+from tfcompress.runtime import tf, tf_keras
 
 ONE_EPOCH = Training(epochs=1, batch_size=16)
 
@@ -83,3 +84,10 @@ def test_labels_are_asked_for_where_the_loss_needs_them() -> None:
 def test_a_recipe_that_trains_nothing_is_refused() -> None:
     with pytest.raises(RecipeError, match="nothing to train"):
         wrap(small_cnn(), Recipe())
+
+
+def test_a_model_that_is_not_finite_on_the_data_is_refused_in_words() -> None:
+    dense = tf_keras.layers.Dense
+    model = functional((6,), lambda x: dense(3)(tf.math.exp(1e3 * tf.nn.relu(dense(4)(x)))))
+    with pytest.raises(DataError, match=r"layer '.*': the float model gives NaN or infinity on the training data"):
+        finetune(model, Recipe(quantization=Quantization()), samples_for(model, 32))

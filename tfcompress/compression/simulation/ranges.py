@@ -19,6 +19,8 @@ from tfcompress.calibration.result import Range
 from tfcompress.compression.lowering.recurrence import Recurrence
 from tfcompress.compression.lowering.scores import Consumers, factor_to_softmax
 from tfcompress.data import Samples
+from tfcompress.errors import DataError
+from tfcompress.graphs.keras.call_graph import producer
 from tfcompress.graphs.keras.protocols import KerasModel
 from tfcompress.graphs.keras.replay import calls_of, consumers_of
 from tfcompress.runtime import tf, tf_keras
@@ -53,6 +55,9 @@ def measure_ranges(model: KerasModel, tensors: Sequence[object], samples: Sample
         tensors: of that model's graph.
         samples: all of them are used, a batch at a time.
         estimator: `min_max`, or `mse`, the range with the least squared error of quantization.
+
+    Raises:
+        DataError: a value is not finite, which no integer stands for.
     """
     if not tensors:
         return {}
@@ -63,8 +68,15 @@ def measure_ranges(model: KerasModel, tensors: Sequence[object], samples: Sample
     with console.progress("calibrating", samples.count) as advance:
         for batch in samples.batches(_BATCH):
             values = tf.nest.flatten(probe([batch.inputs[info.name] for info in samples.inputs], training=False))
-            for item, value in zip(estimators, values, strict=True):
-                item.update(np.asarray(value))
+            for item, tensor, value in zip(estimators, tensors, values, strict=True):
+                array = np.asarray(value)
+                may_hide = isinstance(item, LogitEstimator | AddendEstimator)  # by infinity
+                if np.isnan(array).any() or not (may_hide or np.isfinite(array).all()):
+                    raise DataError(
+                        f"layer {producer(tensor).name!r}: the float model gives NaN or infinity on the training data, "
+                        "expected finite values; check the weights, and whether the data are scaled as in training"
+                    )
+                item.update(array)
             advance(len(batch))
     ranges = [item.range() for item in estimators]
     return {id(tensor): (item.low, item.high) for tensor, item in zip(tensors, ranges, strict=True)}
